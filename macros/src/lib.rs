@@ -1,0 +1,3 @@
+//! The procedural macros of bowline.
+#[allow(dead_code)]
+mod rules;

@@ -1,0 +1,391 @@
+//! What a literal must look like: image references, aliases, ports, paths, durations and the like.
+//!
+//! One file for the two crates (the runtime's `rules.rs` is a link to this one), so that a literal checked by the
+//! compiler and a value known only at run time are judged by the same rules and in the same words. Pure functions of
+//! text, no dependency.
+
+use std::time::Duration;
+
+/// What is wrong with a value, and what to write instead where that is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problem {
+    pub(crate) message: String,
+    pub(crate) help: Option<String>,
+}
+
+impl Problem {
+    fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), help: None }
+    }
+
+    fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)?;
+        match &self.help {
+            Some(help) => write!(f, "\n\nhelp: {help}"),
+            None => Ok(()),
+        }
+    }
+}
+
+type Checked = Result<(), Problem>;
+
+/// Names that resolve to the client itself; `host.docker.internal` and the like belong to the engine.
+const RESERVED_ALIASES: [&str; 4] = ["localhost", "host.docker.internal", "gateway.docker.internal", "ip6-localhost"];
+
+/// An alias is a host name: RFC 1123, section 2.1, labels of at most 63 characters, at most 253 in all.
+pub(crate) fn alias(alias: &str) -> Checked {
+    if RESERVED_ALIASES.iter().any(|reserved| reserved.eq_ignore_ascii_case(alias)) {
+        return Err(Problem::new(format!("alias `{alias}` is reserved")).help("choose another name"));
+    }
+    if alias.chars().all(|c| c.is_ascii_digit() || c == '.') && alias.contains('.') {
+        return Err(Problem::new(format!("`{alias}` is an address, not a host name")).help("choose a name"));
+    }
+    host_name(alias)
+}
+
+/// A host name by RFC 1123, section 2.1.
+pub(crate) fn host_name(name: &str) -> Checked {
+    let invalid = |why: &str| Problem::new(format!("`{name}` is not a valid host name: {why}"));
+    if name.is_empty() {
+        return Err(Problem::new("an empty host name"));
+    }
+    if name.len() > 253 {
+        return Err(invalid("it has more than 253 characters"));
+    }
+    if let Some(bad) = name.chars().find(|c| !(c.is_ascii_alphanumeric() || *c == '-' || *c == '.')) {
+        let problem = invalid(&format!("`{bad}` is not allowed"));
+        let fixed: String = name
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c.to_ascii_lowercase() } else { '-' })
+            .collect();
+        let fixed = fixed.trim_matches('-').to_owned();
+        return Err(if !fixed.is_empty() && host_name(&fixed).is_ok() {
+            problem.help(format!("`{fixed}`"))
+        } else {
+            problem
+        });
+    }
+    for label in name.split('.') {
+        if label.is_empty() {
+            return Err(invalid("a label is empty"));
+        }
+        if label.len() > 63 {
+            return Err(invalid("a label has more than 63 characters"));
+        }
+        if label.starts_with('-') || label.ends_with('-') {
+            return Err(invalid("a label may not start or end with `-`").help(format!("`{}`", name.trim_matches('-'))));
+        }
+    }
+    Ok(())
+}
+
+/// A port a process can listen on.
+pub(crate) fn port(port: i128) -> Checked {
+    if (1..=65535).contains(&port) {
+        Ok(())
+    } else {
+        Err(Problem::new(format!("port {port} is out of range")).help("ports are 1 to 65535"))
+    }
+}
+
+/// A port's name becomes a method and a part of an endpoint: an identifier.
+pub(crate) fn identifier(name: &str) -> Checked {
+    let mut chars = name.chars();
+    let starts = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+    if starts && chars.all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') {
+        Ok(())
+    } else {
+        Err(Problem::new(format!("`{name}` is not a valid name")).help("use letters, digits and `_`"))
+    }
+}
+
+/// Where something is put: absolute, and not the root itself.
+pub(crate) fn absolute_path(what: &str, path: &str) -> Checked {
+    if path.contains('\0') {
+        return Err(Problem::new(format!("{what} contains a NUL character")));
+    }
+    if !path.starts_with('/') {
+        let fixed = path.trim_start_matches("./");
+        return Err(Problem::new(format!("{what} `{path}` is not absolute")).help(format!("`/{fixed}`")));
+    }
+    if path.split('/').any(|part| part == "..") {
+        return Err(Problem::new(format!("{what} `{path}` contains `..`")).help("write the path it leads to"));
+    }
+    if path.trim_matches('/').is_empty() {
+        return Err(Problem::new(format!("{what} `{path}` is the root")).help("name a path below it"));
+    }
+    Ok(())
+}
+
+/// An environment variable's name as POSIX and every shell can hold it.
+pub(crate) fn variable(name: &str) -> Checked {
+    let mut chars = name.chars();
+    let starts = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+    if starts && chars.all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.' || c == '-') {
+        Ok(())
+    } else {
+        Err(Problem::new(format!("invalid variable name `{name}`")).help("letters, digits and `_`, not starting with a digit"))
+    }
+}
+
+/// A duration such as `"500ms"`, `"10s"`, `"1m30s"` or `"2h"`.
+pub(crate) fn duration(text: &str) -> Result<Duration, Problem> {
+    let invalid = || {
+        Problem::new(format!("invalid duration `{text}`"))
+            .help("a number and a unit (`ms`, `s`, `m`, `h`), for example `10s` or `1m30s`")
+    };
+    let mut rest = text.trim();
+    if rest.is_empty() {
+        return Err(invalid());
+    }
+    let mut total = Duration::ZERO;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(invalid)?;
+        let (number, after) = rest.split_at(digits);
+        let unit_len = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
+        let (unit, next) = after.split_at(unit_len);
+        let number: f64 = number.parse().map_err(|_| invalid())?;
+        let seconds = match unit {
+            "ms" => number / 1000.0,
+            "s" => number,
+            "m" | "min" => number * 60.0,
+            "h" => number * 3600.0,
+            _ => return Err(invalid()),
+        };
+        let part = Duration::try_from_secs_f64(seconds).map_err(|_| invalid())?;
+        total = total.checked_add(part).ok_or_else(invalid)?;
+        rest = next;
+    }
+    Ok(total)
+}
+
+/// The signals that end a process or are commonly sent to servers, by POSIX names.
+const SIGNALS: [(&str, i32); 12] = [
+    ("SIGHUP", 1),
+    ("SIGINT", 2),
+    ("SIGQUIT", 3),
+    ("SIGABRT", 6),
+    ("SIGKILL", 9),
+    ("SIGUSR1", 10),
+    ("SIGUSR2", 12),
+    ("SIGPIPE", 13),
+    ("SIGALRM", 14),
+    ("SIGTERM", 15),
+    ("SIGCONT", 18),
+    ("SIGWINCH", 28),
+];
+
+/// A signal's canonical name, from `"SIGINT"`, `"INT"` or `"2"`.
+pub(crate) fn signal(text: &str) -> Result<&'static str, Problem> {
+    let upper = text.trim().to_ascii_uppercase();
+    let number: Option<i32> = upper.parse().ok();
+    SIGNALS
+        .iter()
+        .find(|(name, value)| *name == upper || name.strip_prefix("SIG") == Some(&upper) || number == Some(*value))
+        .map(|(name, _)| *name)
+        .ok_or_else(|| {
+            let names: Vec<_> = SIGNALS.iter().map(|(name, _)| *name).collect();
+            let help = did_you_mean(&format!("SIG{}", upper.trim_start_matches("SIG")), names.iter().copied())
+                .map_or_else(|| "for example `SIGTERM`, `SIGINT` or `SIGQUIT`".to_owned(), |near| format!("`{near}`"));
+            Problem::new(format!("unknown signal `{text}`")).help(help)
+        })
+}
+
+/// An image reference: `[registry[:port]/]repository[:tag][@digest]`, by the grammar of the OCI distribution
+/// specification (v1.1, "Pulling manifests") and of Docker's `reference` package.
+pub(crate) fn image(reference: &str) -> Checked {
+    let invalid = |why: &str| Problem::new(format!("invalid image reference `{reference}`: {why}"));
+    if reference.is_empty() {
+        return Err(Problem::new("an empty image reference").help("for example `redis:7`"));
+    }
+    if reference.chars().any(char::is_whitespace) {
+        return Err(invalid("white space is not allowed"));
+    }
+    let (name, digest) = match reference.split_once('@') {
+        Some((name, digest)) => (name, Some(digest)),
+        None => (reference, None),
+    };
+    if let Some(digest) = digest {
+        let Some(hex) = digest.strip_prefix("sha256:") else {
+            return Err(invalid("the digest must be `sha256:` and 64 hex digits"));
+        };
+        if hex.len() != 64 || !hex.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f')) {
+            let found = hex.chars().filter(char::is_ascii_hexdigit).count();
+            return Err(invalid(&format!("the digest needs 64 lower-case hex digits, found {found}")));
+        }
+    }
+    // A `:` after the last `/` starts the tag; one before it is the registry's port.
+    let (repository, tag) = match name.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => (repository, Some(tag)),
+        _ => (name, None),
+    };
+    if let Some(tag) = tag {
+        if tag.is_empty() {
+            return Err(invalid("the tag is empty"));
+        }
+        let starts = tag.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+        if !starts || !tag.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-')) {
+            return Err(invalid(&format!("`{tag}` is not a valid tag")));
+        }
+        if tag.len() > 128 {
+            return Err(invalid("the tag has more than 128 characters"));
+        }
+    }
+    if repository.is_empty() {
+        return Err(invalid("the repository is empty"));
+    }
+    let mut components: Vec<&str> = repository.split('/').collect();
+    let has_registry = components.len() > 1
+        && components.first().is_some_and(|first| first.contains(['.', ':']) || *first == "localhost");
+    if has_registry {
+        components.remove(0);
+    }
+    for component in components {
+        if component.is_empty() {
+            return Err(invalid("a part of the repository is empty"));
+        }
+        if component.chars().any(|c| c.is_ascii_uppercase()) {
+            let fixed = reference.replace(repository, &repository.to_ascii_lowercase());
+            return Err(invalid("the repository must be lowercase").help(format!("`{fixed}`")));
+        }
+        let ends_well = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+        if !ends_well(component.chars().next()) || !ends_well(component.chars().last()) {
+            return Err(invalid(&format!("`{component}` must start and end with a letter or a digit")));
+        }
+        if let Some(bad) = component
+            .chars()
+            .find(|c| !(c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-')))
+        {
+            return Err(invalid(&format!("`{bad}` is not allowed in the repository")));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a reference names neither a tag nor a digest, so that `latest` is meant.
+pub(crate) fn image_is_untagged(reference: &str) -> bool {
+    !reference.contains('@') && !reference.rsplit('/').next().unwrap_or(reference).contains(':')
+}
+
+/// The candidate nearest to `word` by edit distance, if it is near enough to be meant: a third of the length.
+pub(crate) fn did_you_mean<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let limit = (word.chars().count() / 3).max(1);
+    candidates
+        .map(|candidate| (edit_distance(word, candidate), candidate))
+        .filter(|(distance, _)| *distance <= limit)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Optimal string alignment: insertions, deletions, substitutions and swaps of neighbours cost one each.
+fn edit_distance(a: &str, b: &str) -> usize {
+    let a: Vec<char> = a.chars().collect();
+    let b: Vec<char> = b.chars().collect();
+    let mut before: Vec<usize> = Vec::new();
+    let mut previous: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.iter().enumerate() {
+        let mut current = vec![i + 1];
+        for (j, cb) in b.iter().enumerate() {
+            let at = |row: &Vec<usize>, column: usize| row.get(column).copied().unwrap_or(usize::MAX / 2);
+            let mut best = (at(&previous, j) + usize::from(ca != cb)).min(at(&previous, j + 1) + 1).min(at(&current, j) + 1);
+            let swapped = i > 0 && j > 0 && a.get(i - 1) == Some(cb) && b.get(j - 1) == Some(ca);
+            if swapped {
+                best = best.min(at(&before, j - 1) + 1);
+            }
+            current.push(best);
+        }
+        before = std::mem::replace(&mut previous, current);
+    }
+    previous.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(checked: Checked) -> String {
+        checked.map_or_else(|problem| problem.to_string(), |()| "ok".to_owned())
+    }
+
+    #[test]
+    fn image_references() {
+        for good in [
+            "redis:7",
+            "redis",
+            "localhost:5000/team/app:1.2_x",
+            "ghcr.io/acme/api@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+            "a/b/c__d.e:v1",
+        ] {
+            assert_eq!(message(image(good)), "ok", "{good}");
+        }
+        assert_eq!(message(image("redis:")), "invalid image reference `redis:`: the tag is empty");
+        assert_eq!(
+            message(image("Redis:7")),
+            "invalid image reference `Redis:7`: the repository must be lowercase\n\nhelp: `redis:7`"
+        );
+        assert_eq!(
+            message(image("x@sha256:12")),
+            "invalid image reference `x@sha256:12`: the digest needs 64 lower-case hex digits, found 2"
+        );
+        assert_eq!(message(image("a b")), "invalid image reference `a b`: white space is not allowed");
+        assert!(image("-x").is_err());
+        assert!(image(":7").is_err());
+        assert!(image("a//b").is_err());
+        assert!(image_is_untagged("localhost:5000/redis"));
+        assert!(!image_is_untagged("localhost:5000/redis:7"));
+    }
+
+    #[test]
+    fn aliases() {
+        assert_eq!(message(alias("redis-srv")), "ok");
+        assert_eq!(message(alias("db.internal")), "ok");
+        assert_eq!(
+            message(alias("my_db")),
+            "`my_db` is not a valid host name: `_` is not allowed\n\nhelp: `my-db`"
+        );
+        assert_eq!(message(alias("localhost")), "alias `localhost` is reserved\n\nhelp: choose another name");
+        assert!(alias("10.0.0.1").is_err());
+        assert!(alias("-a").is_err());
+        assert!(alias(&"a".repeat(64)).is_err());
+        assert!(alias("").is_err());
+    }
+
+    #[test]
+    fn durations() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("0.5s"), Ok(Duration::from_millis(500)));
+        for bad in ["", "10", "s", "10 parsecs", "-1s", "1e400s", "99999999999999999999999h", "1.2.3s"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn signals_paths_and_names() {
+        assert_eq!(signal("int"), Ok("SIGINT"));
+        assert_eq!(signal("15"), Ok("SIGTERM"));
+        assert_eq!(signal("SIGTREM").unwrap_err().help.as_deref(), Some("`SIGTERM`"));
+        assert_eq!(message(absolute_path("mount path", "data")), "mount path `data` is not absolute\n\nhelp: `/data`");
+        assert!(absolute_path("path", "/a/../b").is_err());
+        assert!(absolute_path("path", "/").is_err());
+        assert!(variable("A=B").is_err());
+        assert!(variable("1X").is_err());
+        assert!(variable("PATH").is_ok());
+        assert!(port(0).is_err() && port(65536).is_err() && port(65535).is_ok());
+    }
+
+    #[test]
+    fn nearest_words() {
+        let words = || ["service", "container", "cache"].into_iter();
+        assert_eq!(did_you_mean("servce", words()), Some("service"));
+        assert_eq!(did_you_mean("sevrice", words()), Some("service"));
+        assert_eq!(did_you_mean("volume", words()), None);
+    }
+}

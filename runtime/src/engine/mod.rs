@@ -1,0 +1,288 @@
+//! What runs containers, behind one narrow trait.
+//!
+//! A session speaks to its engine through [`Engine`] alone and knows nothing of Docker; an engine knows nothing of
+//! caches, services, health or sharing. Written for more than one engine: nothing here may name what only one has.
+//! One `Engine` value belongs to one session: what it starts is registered under that session before it exists, so
+//! that nothing leaks when an answer is lost or the process dies.
+//!
+//! Every call may be dropped at any time: what it had begun is then undone in the background. Every call bounds its
+//! own waiting, except those that wait for the user's processes.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::value::{Port, Stat};
+use crate::{Digest, Result};
+
+#[cfg(feature = "docker")]
+pub(crate) mod docker;
+
+/// What an engine's call gives: a future, boxed so that the trait can be an object.
+pub(crate) type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
+
+/// A thing that runs containers for one session.
+pub(crate) trait Engine: Send + Sync + fmt::Debug {
+    /// Which engine this is and what it runs on.
+    fn describe(&self) -> &Description;
+
+    /// Finds an image by its reference, pulling it when it is absent; `progress` hears of a pull.
+    fn resolve<'a>(&'a self, reference: &'a str, progress: &'a Progress) -> Call<'a, Image>;
+
+    /// Finds what an earlier step left under this key, in this run or another.
+    fn lookup<'a>(&'a self, key: &'a Digest) -> Call<'a, Option<Kept>>;
+
+    /// Makes ready a step: everything but running it. It may be called before the step's services are ready.
+    fn prepare(&self, step: StepSpec) -> Call<'_, Box<dyn Prepared>>;
+
+    /// Starts a service and returns once its process runs, ready or not. `log` hears every piece of output.
+    fn start(&self, service: ServiceSpec, log: Sink) -> Call<'_, Arc<dyn Instance>>;
+
+    /// What is known of a path in a snapshot; `None` when nothing is there. Symbolic links in the path's last part
+    /// are followed.
+    fn stat<'a>(&'a self, snapshot: &'a Snapshot, path: &'a str) -> Call<'a, Option<Stat>>;
+
+    /// The file or directory at a path as one tar archive; entries are relative, below the path's last part. Pieces
+    /// of the archive go to `sink`, in order; the call ends with the archive. `sink` gives the piece back-pressure by
+    /// answering late and ends the transfer with an error.
+    fn read<'a>(&'a self, snapshot: &'a Snapshot, path: &'a str, sink: tokio::sync::mpsc::Sender<Vec<u8>>) -> Call<'a, ()>;
+
+    /// Removes all that the session made and has not kept, running or not. The engine value is of no use afterwards.
+    fn close(&self) -> Call<'_, ()>;
+}
+
+/// Which engine this is.
+#[derive(Debug, Clone)]
+pub(crate) struct Description {
+    /// `docker`, for example.
+    pub(crate) name: &'static str,
+    /// The engine's own version.
+    pub(crate) version: String,
+    /// The default platform, as `os/architecture`, for example `linux/amd64`.
+    pub(crate) platform: String,
+}
+
+/// A file system that an engine holds, under the engine's own name for it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Snapshot(pub(crate) String);
+
+/// An image that is there.
+#[derive(Debug, Clone)]
+pub(crate) struct Image {
+    /// The digest of the image's configuration: what identifies its contents, whatever tag it was found by.
+    pub(crate) id: String,
+    pub(crate) snapshot: Snapshot,
+    pub(crate) config: ImageConfig,
+}
+
+/// An image's configuration (OCI image specification, "config").
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ImageConfig {
+    pub(crate) env: Vec<(String, String)>,
+    pub(crate) workdir: String,
+    pub(crate) user: String,
+    pub(crate) entrypoint: Vec<String>,
+    pub(crate) command: Vec<String>,
+    pub(crate) stop_signal: Option<String>,
+    pub(crate) healthcheck: Option<Healthcheck>,
+    /// For a health check in shell form; `/bin/sh -c` where the image says nothing.
+    pub(crate) shell: Vec<String>,
+}
+
+/// An image's `HEALTHCHECK`; zero where the image says nothing.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Healthcheck {
+    /// `["NONE"]`, `["CMD", …]` or `["CMD-SHELL", "…"]`.
+    pub(crate) test: Vec<String>,
+    pub(crate) interval: Duration,
+    pub(crate) timeout: Duration,
+    pub(crate) start_period: Duration,
+    pub(crate) start_interval: Duration,
+    pub(crate) retries: u32,
+}
+
+/// What a step left behind.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) output: StepOutput,
+}
+
+/// What a step's process wrote and how it ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct StepOutput {
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: Vec<u8>,
+    pub(crate) exit_code: i32,
+}
+
+/// A process to run, complete: nothing is taken from the image.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Process {
+    pub(crate) args: Vec<String>,
+    pub(crate) env: Vec<(String, String)>,
+    /// Variables that hold secrets: given to the process, never stored in a snapshot, never shown.
+    pub(crate) secret_env: Vec<(String, String)>,
+    pub(crate) workdir: String,
+    /// `name`, `uid`, `name:group`, `uid:gid`; empty for root.
+    pub(crate) user: String,
+}
+
+/// Something put into a file system before the process runs.
+#[derive(Debug, Clone)]
+pub(crate) enum Placement {
+    /// A file with these contents, mode 0644, owner root; missing parents are made with mode 0755.
+    File { path: String, contents: Arc<[u8]> },
+    /// What another snapshot has at `from`: a directory's contents go to the directory `to` (made when missing), a
+    /// file goes to the path `to`. Owners and modes are kept.
+    Copy { snapshot: Snapshot, from: String, to: String },
+}
+
+/// A service that a process can reach: by any of these names, and by no other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Link {
+    /// The service's own, content-addressed name; an [`ServiceSpec::hostname`] of this session.
+    pub(crate) hostname: String,
+    /// The aliases of this binding; the hostname itself resolves too.
+    pub(crate) aliases: Vec<String>,
+}
+
+/// Where a step or a service starts from.
+#[derive(Debug, Clone)]
+pub(crate) struct Filesystem {
+    pub(crate) base: Snapshot,
+    pub(crate) placements: Vec<Placement>,
+    /// Cache volumes by the path they are mounted at: path and key.
+    pub(crate) caches: Vec<(String, String)>,
+}
+
+/// A step, ready to be run.
+#[derive(Debug, Clone)]
+pub(crate) struct StepSpec {
+    /// What people call it.
+    pub(crate) name: String,
+    pub(crate) filesystem: Filesystem,
+    /// None for a step that only places files.
+    pub(crate) process: Option<Process>,
+    pub(crate) links: Vec<Link>,
+}
+
+/// A service, ready to be started.
+#[derive(Debug, Clone)]
+pub(crate) struct ServiceSpec {
+    pub(crate) name: String,
+    /// A DNS label of 26 characters; unique among the running services of a session.
+    pub(crate) hostname: String,
+    pub(crate) filesystem: Filesystem,
+    pub(crate) process: Process,
+    pub(crate) links: Vec<Link>,
+}
+
+/// A step whose file system and network are there.
+pub(crate) trait Prepared: Send {
+    /// Runs the process to its end (if the step has one). `sink` hears every piece of output as it comes. Dropping
+    /// the future ends the process and removes what was made.
+    fn run(self: Box<Self>, sink: Sink) -> Call<'static, Box<dyn Finished>>;
+}
+
+/// A step whose process has ended. Dropping it removes it.
+pub(crate) trait Finished: Send {
+    fn exit(&self) -> Exit;
+
+    /// Keeps the file system and the output under a key, for good.
+    fn keep(self: Box<Self>, key: Digest, output: StepOutput) -> Call<'static, Snapshot>;
+
+    /// Keeps the file system until the session closes, under no key: for looking into what failed.
+    fn hold(self: Box<Self>) -> Call<'static, Snapshot>;
+}
+
+/// A service's running process.
+pub(crate) trait Instance: Send + Sync + fmt::Debug {
+    /// Waits until the process has ended and all its output has been heard. May be awaited by many.
+    fn wait(&self) -> Call<'_, Exit>;
+
+    /// Waits until every one of these ports accepts, trying from the first moment, all at once; a port that opens is
+    /// seen within 25 ms. What was last found goes to `progress`.
+    fn wait_ports<'a>(&'a self, ports: &'a [Port], progress: &'a ProbeProgress) -> Call<'a, ()>;
+
+    /// Waits until a `GET` of `path` at a TCP port is answered with 2xx or 3xx.
+    fn wait_http<'a>(&'a self, port: u16, path: &'a str, progress: &'a ProbeProgress) -> Call<'a, ()>;
+
+    /// Runs a command inside, to its end, with the service's own environment, user and working directory.
+    fn exec<'a>(&'a self, args: &'a [String]) -> Call<'a, StepOutput>;
+
+    /// Sends a signal by its POSIX name. No error when the process has ended.
+    fn signal<'a>(&'a self, signal: &'a str) -> Call<'a, ()>;
+
+    /// Removes the service, killing it when it runs. No error when it is gone already.
+    fn remove(&self) -> Call<'_, ()>;
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exit {
+    /// The exit code; 128 plus the signal's number where a signal ended it.
+    pub code: i32,
+    /// Whether the kernel killed it because memory ran out.
+    pub out_of_memory: bool,
+}
+
+impl Exit {
+    /// Whether the process ended well: code 0.
+    #[must_use]
+    pub fn success(&self) -> bool {
+        self.code == 0
+    }
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "exit code {}", self.code)?;
+        match self.code {
+            _ if self.out_of_memory => f.write_str(" (out of memory)"),
+            130 => f.write_str(" (SIGINT)"),
+            134 => f.write_str(" (SIGABRT)"),
+            137 => f.write_str(" (SIGKILL)"),
+            139 => f.write_str(" (SIGSEGV)"),
+            143 => f.write_str(" (SIGTERM)"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Which stream a piece of output came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Stdout,
+    Stderr,
+}
+
+/// Where output goes, piece by piece, cut anywhere.
+pub(crate) type Sink = Arc<dyn Fn(Stream, &[u8]) + Send + Sync>;
+
+/// Where an engine says what takes long: `pulling redis:7: 12 of 40 MB`.
+pub(crate) type Progress = dyn Fn(&str) + Send + Sync;
+
+/// What probes have found so far, for the error when time runs out.
+#[derive(Debug, Default)]
+pub(crate) struct ProbeProgress {
+    found: std::sync::Mutex<Vec<(String, String)>>,
+}
+
+impl ProbeProgress {
+    /// Notes the last result of a probe, for example `6379/tcp` and `connection refused`; `None` once it succeeded.
+    pub(crate) fn note(&self, probe: &str, failure: Option<&str>) {
+        let mut found = self.found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        found.retain(|(name, _)| name != probe);
+        if let Some(failure) = failure {
+            found.push((probe.to_owned(), failure.to_owned()));
+        }
+    }
+
+    /// The probes that have not succeeded, with what was last found.
+    pub(crate) fn failing(&self) -> Vec<(String, String)> {
+        self.found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+}

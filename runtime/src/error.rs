@@ -1,0 +1,272 @@
+//! What can go wrong, as one enum to match on.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::engine::Exit;
+use crate::value::Container;
+
+/// The result of everything that runs.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong. Every message says what was asked, of which item, what happened and what to do.
+///
+/// Errors are cheap to clone: a failed step or service is run once, and everyone who waits gets the one error.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A definition has a mistake that could only be seen at run time; nothing was run.
+    #[error("{}{message}", prefix(.item.as_deref()))]
+    Invalid {
+        /// The item it is in.
+        item: Option<String>,
+        /// What is wrong, and a `help:` line where the fix is known.
+        message: String,
+    },
+    /// A command ended with another exit code than expected.
+    #[error("{0}")]
+    StepFailed(Box<StepError>),
+    /// A service could not be started, or ended before it was ready.
+    #[error("{0}")]
+    ServiceStart(Box<ServiceError>),
+    /// A service did not get ready in time.
+    #[error("{0}")]
+    ServiceNotReady(Box<ServiceError>),
+    /// A service ended while somebody used it.
+    #[error("{0}")]
+    ServiceExited(Box<ServiceError>),
+    /// A container has no such file or directory, or it is of the other kind.
+    #[error("{container}: {message}")]
+    NoSuchPath {
+        /// The container that was looked into.
+        container: String,
+        /// The path.
+        path: String,
+        /// What was found instead.
+        message: String,
+    },
+    /// No image of this reference, neither in the engine nor in its registry.
+    #[error("image `{reference}` was not found: {message}\n\nhelp: check the name and the tag, or whether the registry can be reached")]
+    ImageNotFound {
+        /// The reference.
+        reference: String,
+        /// What the engine or the registry said.
+        message: String,
+    },
+    /// A registry refused.
+    #[error("not allowed to pull `{reference}`: {message}\n\nhelp: log in with `docker login`; credentials are read from its configuration file and helpers")]
+    Unauthorized {
+        /// The reference.
+        reference: String,
+        /// What the registry said.
+        message: String,
+    },
+    /// No engine answers.
+    #[error("no container engine answers\n{}\n\nhelp: start Docker (`systemctl start docker`, Docker Desktop, Podman's socket …), or point DOCKER_HOST at an engine", tried_lines(.tried))]
+    EngineUnreachable {
+        /// What was tried and why it failed, one place a line.
+        tried: Vec<String>,
+    },
+    /// The engine refused or failed.
+    #[error("{what}: {message}")]
+    Engine {
+        /// What was being done, for example `start service redis`.
+        what: String,
+        /// What the engine said.
+        message: String,
+    },
+    /// A file of the pipeline's own machine could not be read or written.
+    #[error("{path}: {message}")]
+    Io {
+        /// The path.
+        path: String,
+        /// What the operating system said.
+        message: String,
+    },
+    /// Services are switched off by `BOWLINE_SERVICES=off`.
+    #[error("service `{service}` is needed, but services are switched off by BOWLINE_SERVICES=off")]
+    ServicesOff {
+        /// The service.
+        service: String,
+    },
+    /// The session closed, or the service was stopped, before the work was done.
+    #[error("{what} was cancelled: {reason}")]
+    Cancelled {
+        /// What was being done.
+        what: String,
+        /// Why it ended.
+        reason: String,
+    },
+}
+
+impl Error {
+    pub(crate) fn invalid(item: Option<&str>, message: impl Into<String>) -> Self {
+        Self::Invalid { item: item.map(str::to_owned), message: message.into() }
+    }
+
+    pub(crate) fn engine(what: impl Into<String>, message: impl fmt::Display) -> Self {
+        Self::Engine { what: what.into(), message: message.to_string() }
+    }
+
+    pub(crate) fn io(path: impl AsRef<std::path::Path>, error: &std::io::Error) -> Self {
+        Self::Io { path: path.as_ref().display().to_string(), message: error.to_string() }
+    }
+
+    /// What a failed command left behind, for example to save a report from it: `None` for any other error.
+    ///
+    /// ```no_run
+    /// # async fn example(tests: bowline::Container) -> bowline::Result<()> {
+    /// if let Err(error) = tests.sync().await {
+    ///     if let Some(container) = error.container() {
+    ///         container.file("/src/target/report.xml").save_to("report.xml").await?;
+    ///     }
+    ///     return Err(error);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn container(&self) -> Option<&Container> {
+        match self {
+            Self::StepFailed(step) => step.container.as_ref(),
+            _ => None,
+        }
+    }
+}
+
+fn prefix(item: Option<&str>) -> String {
+    item.map_or_else(String::new, |item| format!("in `{item}`: "))
+}
+
+fn tried_lines(tried: &[String]) -> String {
+    tried.iter().map(|line| format!("  tried {line}")).collect::<Vec<_>>().join("\n")
+}
+
+/// A command that failed.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct StepError {
+    /// The container it is a step of.
+    pub name: String,
+    /// The command.
+    pub args: Vec<String>,
+    /// How it ended.
+    pub exit: Exit,
+    /// The last 100 KiB of standard output; a first line says how much was cut.
+    pub stdout: String,
+    /// The last 100 KiB of standard error; a first line says how much was cut.
+    pub stderr: String,
+    pub(crate) container: Option<Container>,
+}
+
+impl fmt::Debug for StepError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StepError")
+            .field("name", &self.name)
+            .field("args", &self.args)
+            .field("exit", &self.exit)
+            .field("stdout", &self.stdout)
+            .field("stderr", &self.stderr)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for StepError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "step `{}` of `{}` failed: {}", command_line(&self.args), self.name, self.exit)?;
+        for (name, text) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
+            if !text.is_empty() {
+                write!(f, "\n{name}:\n{}", text.trim_end_matches('\n'))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A service that failed.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ServiceError {
+    /// The name in the pipeline.
+    pub name: String,
+    /// The content-addressed name.
+    pub hostname: String,
+    /// What the client that met the error calls it.
+    pub aliases: Vec<String>,
+    /// What happened.
+    pub cause: ServiceCause,
+    /// How long after its start it happened.
+    pub elapsed: Duration,
+    /// The last 20 lines it wrote.
+    pub log: Vec<String>,
+}
+
+/// Why a service failed.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum ServiceCause {
+    /// Its process ended.
+    Exited(Exit),
+    /// Its ports or its check did not succeed in time.
+    NotReady {
+        /// The limit.
+        within: Duration,
+        /// What had not succeeded (`6379/tcp`, `GET :8080/healthz`, a command) and the last result of each.
+        failing: Vec<(String, String)>,
+    },
+    /// One of its own bindings failed, or what it needs could not be made.
+    Dependency(Error),
+    /// A health check command could not be run or failed as often as it may.
+    Check(String),
+}
+
+impl ServiceError {
+    fn who(&self) -> String {
+        let aliases = match self.aliases.as_slice() {
+            [] => "no aliases".to_owned(),
+            aliases => format!("aliased as {}", aliases.join(", ")),
+        };
+        format!("{} `{}` ({aliases})", self.hostname, self.name)
+    }
+}
+
+impl fmt::Display for ServiceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let who = self.who();
+        let elapsed = show_duration(self.elapsed);
+        match &self.cause {
+            ServiceCause::Exited(exit) => write!(f, "service {who} exited after {elapsed}: {exit}")?,
+            ServiceCause::NotReady { within, failing } => {
+                write!(f, "service {who} was not ready within {}", show_duration(*within))?;
+                for (probe, found) in failing {
+                    write!(f, "\n  {probe}: {found}")?;
+                }
+            }
+            ServiceCause::Dependency(error) => return write!(f, "service {who}: {error}"),
+            ServiceCause::Check(message) => write!(f, "service {who}: {message} (after {elapsed})")?,
+        }
+        if self.log.is_empty() {
+            return write!(f, "\nit wrote nothing");
+        }
+        write!(f, "\nits last {} lines:", self.log.len())?;
+        self.log.iter().try_for_each(|line| write!(f, "\n  {line}"))
+    }
+}
+
+/// A command as one would type it.
+pub(crate) fn command_line(args: &[String]) -> String {
+    let plain = |arg: &str| {
+        !arg.is_empty() && arg.chars().all(|c| c.is_ascii_alphanumeric() || "-_=./:,@%+".contains(c))
+    };
+    let quoted = |arg: &String| if plain(arg) { arg.clone() } else { format!("'{}'", arg.replace('\'', r"'\''")) };
+    args.iter().map(quoted).collect::<Vec<_>>().join(" ")
+}
+
+pub(crate) fn show_duration(duration: Duration) -> String {
+    if duration < Duration::from_secs(1) {
+        format!("{} ms", duration.as_millis())
+    } else {
+        let seconds = duration.as_secs_f64();
+        if (seconds - seconds.round()).abs() < 0.05 { format!("{seconds:.0} s") } else { format!("{seconds:.1} s") }
+    }
+}

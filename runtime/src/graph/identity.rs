@@ -1,0 +1,169 @@
+//! What counts as the same: the one place that says what goes into an identity and what stays out.
+//!
+//! In: base, placed contents, arguments, environment, working directory, user, cache keys, names of secrets, what it
+//! comes after, and for each binding the alias with the service's identity. Out: exposed ports and their names, health,
+//! stop and linger settings, item names, contents of secrets and caches: they cannot change the result.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::encode::Encoder;
+use super::node::{Binding, Config, Fs, Place, ServiceNode, Step, Var};
+use super::Digest;
+
+/// Computes identities, with images by what they resolved to where that is known.
+///
+/// With no image resolved the result is a node's `digest`: the same on every machine. With all resolved it is the key
+/// that results are kept under: a tag that moved makes another key.
+#[derive(Debug, Default)]
+pub(crate) struct Identities {
+    images: HashMap<Arc<str>, String>,
+    steps: HashMap<usize, Digest>,
+    services: HashMap<usize, Digest>,
+}
+
+impl Identities {
+    /// Identities with these images, by canonical reference, taken for the ids they resolved to.
+    pub(crate) fn resolved(images: HashMap<Arc<str>, String>) -> Self {
+        Self { images, ..Self::default() }
+    }
+
+    pub(crate) fn step(&mut self, step: &Arc<Step>) -> Digest {
+        // Chains can be hundreds of steps long: go down them in a loop, not by recursion.
+        let mut chain = vec![step];
+        while let Some(Fs::Step(base)) = chain.last().map(|step| &step.base) {
+            if self.steps.contains_key(&Arc::as_ptr(base).addr()) {
+                break;
+            }
+            chain.push(base);
+        }
+        for step in chain.iter().rev() {
+            let address = Arc::as_ptr(step).addr();
+            if !self.steps.contains_key(&address) {
+                let digest = self.encode_step(step);
+                self.steps.insert(address, digest);
+            }
+        }
+        self.steps.get(&Arc::as_ptr(step).addr()).copied().unwrap_or_else(|| self.encode_step(step))
+    }
+
+    pub(crate) fn service(&mut self, service: &Arc<ServiceNode>) -> Digest {
+        let address = Arc::as_ptr(service).addr();
+        if let Some(known) = self.services.get(&address) {
+            return *known;
+        }
+        let digest = self.encode_service(service);
+        self.services.insert(address, digest);
+        digest
+    }
+
+    /// A container as a whole: what it holds and how it is configured.
+    pub(crate) fn container(&mut self, fs: &Fs, config: &Config) -> Digest {
+        let mut encoder = Encoder::new("container");
+        self.fs(&mut encoder, fs);
+        Self::config(&mut encoder, config);
+        encoder.finish()
+    }
+
+    pub(super) fn encode_step(&mut self, step: &Step) -> Digest {
+        let mut encoder = Encoder::new("step");
+        self.fs(&mut encoder, &step.base);
+        self.places(&mut encoder, &step.places);
+        match &step.args {
+            None => encoder.list(0),
+            Some(args) => encoder.list(1).texts(args.iter().map(String::as_str)),
+        };
+        Self::config(&mut encoder, &step.config);
+        Self::caches(&mut encoder, &step.caches);
+        self.bindings(&mut encoder, &step.bindings);
+        let mut after: Vec<_> = step.after.iter().map(|step| self.step(step)).collect();
+        after.sort_unstable();
+        after.dedup();
+        encoder.list(after.len());
+        after.into_iter().for_each(|digest| {
+            encoder.digest(digest);
+        });
+        encoder.finish()
+    }
+
+    pub(super) fn encode_service(&mut self, service: &ServiceNode) -> Digest {
+        let mut encoder = Encoder::new("service");
+        self.fs(&mut encoder, &service.base);
+        self.places(&mut encoder, &service.places);
+        match &service.run {
+            None => encoder.list(0),
+            Some(args) => encoder.list(1).texts(args.iter().map(String::as_str)),
+        };
+        Self::config(&mut encoder, &service.config);
+        Self::caches(&mut encoder, &service.caches);
+        self.bindings(&mut encoder, &service.bindings);
+        encoder.optional(service.instance.as_deref());
+        encoder.finish()
+    }
+
+    fn fs(&mut self, encoder: &mut Encoder, fs: &Fs) {
+        match fs {
+            Fs::Image(reference) => {
+                let id = self.images.get(reference).map_or(&**reference, String::as_str);
+                encoder.text("image").text(id);
+            }
+            Fs::Snapshot(snapshot) => {
+                encoder.text("snapshot").text(&snapshot.0);
+            }
+            Fs::Step(step) => {
+                let digest = self.step(step);
+                encoder.text("step").digest(digest);
+            }
+        }
+    }
+
+    fn places(&mut self, encoder: &mut Encoder, places: &[Place]) {
+        encoder.list(places.len());
+        for place in places {
+            match place {
+                Place::File { path, contents } => {
+                    encoder.text("file").text(path).bytes(contents);
+                }
+                Place::Copy { fs, from, to } => {
+                    encoder.text("copy");
+                    self.fs(encoder, fs);
+                    encoder.text(from).text(to);
+                }
+            }
+        }
+    }
+
+    fn config(encoder: &mut Encoder, config: &Config) {
+        encoder.list(config.env.len());
+        for (key, value) in &config.env {
+            encoder.text(key);
+            match value {
+                Var::Plain(value) => encoder.text("plain").text(value),
+                Var::Secret(secret) => encoder.text("secret").text(secret.name()),
+            };
+        }
+        encoder.optional(config.workdir.as_deref()).optional(config.user.as_deref());
+    }
+
+    fn caches(encoder: &mut Encoder, caches: &[(String, String)]) {
+        let mut caches: Vec<_> = caches.iter().collect();
+        caches.sort_unstable();
+        encoder.list(caches.len());
+        for (path, key) in caches {
+            encoder.text(path).text(key);
+        }
+    }
+
+    fn bindings(&mut self, encoder: &mut Encoder, bindings: &[Binding]) {
+        let mut pairs: Vec<(&str, Digest)> = Vec::new();
+        for binding in bindings {
+            let digest = self.service(&binding.service);
+            pairs.extend(binding.aliases.iter().map(|alias| (alias.as_str(), digest)));
+        }
+        pairs.sort_unstable();
+        encoder.list(pairs.len());
+        for (alias, digest) in pairs {
+            encoder.text(alias).digest(digest);
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! One spelling for every image reference.
+
+/// The full form of a reference, as the Docker tools complete it: `redis` is `docker.io/library/redis:latest`.
+///
+/// A reference with a digest is identified by the digest; its tag says nothing more.
+pub(crate) fn canonical(reference: &str) -> String {
+    let (name, digest) = match reference.split_once('@') {
+        Some((name, digest)) => (name, Some(digest)),
+        None => (reference, None),
+    };
+    let (repository, tag) = match name.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => (repository, Some(tag)),
+        _ => (name, None),
+    };
+    let repository = match repository.split_once('/') {
+        Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => {
+            repository.strip_prefix("index.docker.io/").map_or_else(|| repository.to_owned(), |rest| format!("docker.io/{rest}"))
+        }
+        Some(_) => format!("docker.io/{repository}"),
+        None => format!("docker.io/library/{repository}"),
+    };
+    match (digest, tag) {
+        (Some(digest), _) => format!("{repository}@{digest}"),
+        (None, tag) => format!("{repository}:{}", tag.unwrap_or("latest")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::canonical;
+
+    #[test]
+    fn completes_as_docker_does() {
+        assert_eq!(canonical("redis"), "docker.io/library/redis:latest");
+        assert_eq!(canonical("redis:7"), "docker.io/library/redis:7");
+        assert_eq!(canonical("acme/api:2"), "docker.io/acme/api:2");
+        assert_eq!(canonical("localhost:5000/a"), "localhost:5000/a:latest");
+        assert_eq!(canonical("index.docker.io/acme/api:2"), "docker.io/acme/api:2");
+        assert_eq!(canonical("redis:7@sha256:ab"), "docker.io/library/redis@sha256:ab");
+    }
+}

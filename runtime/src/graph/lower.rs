@@ -1,0 +1,343 @@
+//! From values to nodes: folds operations into steps and checks what only whole definitions can show.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::node::{Binding, Config, ContainerNode, Fs, Place, ServiceNode, Step, Var};
+use super::{Digest, Identities, canonical_image};
+use crate::value::{
+    Base, Body, Check, Container, EnvValueKind, Invalid, MountKind, Op, PathIn, Port, PortRef, Protocol, Service, Stop,
+};
+use crate::{Error, Result};
+
+/// The node of a container, or the first mistake in its definition.
+pub(crate) fn lower_container(container: &Container) -> Result<Arc<ContainerNode>> {
+    let mut lowering = Lowering::default();
+    let node = lowering.container(container, "container")?;
+    lowering.first_error().map_or(Ok(node), Err)
+}
+
+/// The node of a service, or the first mistake in its definition.
+pub(crate) fn lower_service(service: &Service) -> Result<Arc<ServiceNode>> {
+    let mut lowering = Lowering::default();
+    let node = lowering.service(service, "service")?;
+    lowering.first_error().map_or(Ok(node), Err)
+}
+
+/// The container that a path is in.
+pub(crate) fn lower_path(at: &PathIn) -> Result<Arc<ContainerNode>> {
+    let container = lower_container(&at.container)?;
+    if at.path.starts_with('/') {
+        Ok(container)
+    } else {
+        let message = format!("path `{0}` is not absolute\n\nhelp: `/{0}`", at.path);
+        Err(Error::invalid(Some(&container.name), message))
+    }
+}
+
+/// The host name of a service, mistakes or not.
+pub(crate) fn hostname(service: &Service) -> String {
+    match Lowering::default().service(service, "service") {
+        Ok(node) => node.hostname.clone(),
+        // Undefined or cyclic: it will never run. Its name only has to be a name.
+        Err(_) => super::encode::Encoder::new("undefined").finish().hostname(),
+    }
+}
+
+/// One pass over values that may share parts; every value is lowered once.
+#[derive(Default)]
+pub(super) struct Lowering {
+    containers: HashMap<usize, Arc<ContainerNode>>,
+    services: HashMap<usize, Arc<ServiceNode>>,
+    /// Equal definitions become one node.
+    steps: HashMap<Digest, Arc<Step>>,
+    identities: Identities,
+    /// The values being lowered, outermost first: meeting one of them again is a cycle.
+    stack: Vec<(usize, Arc<str>)>,
+    pub(super) errors: Vec<Error>,
+}
+
+/// The running state of a fold over operations.
+struct Fold {
+    name: Arc<str>,
+    fs: Option<Fs>,
+    places: Vec<Place>,
+    config: Arc<Config>,
+    caches: Vec<(String, String)>,
+    bindings: Vec<Binding>,
+    after: Vec<Arc<Step>>,
+    last: Option<Arc<Step>>,
+}
+
+impl Lowering {
+    fn first_error(self) -> Option<Error> {
+        self.errors.into_iter().next()
+    }
+
+    fn invalid(&mut self, item: &str, message: impl Into<String>) {
+        self.errors.push(Error::invalid(Some(item), message));
+    }
+
+    pub(super) fn container(&mut self, container: &Container, default_name: &str) -> Result<Arc<ContainerNode>> {
+        let address = container.address();
+        if let Some(known) = self.containers.get(&address) {
+            return Ok(known.clone());
+        }
+        let name: Arc<str> = container.name().unwrap_or(default_name).into();
+        self.enter(address, &name, "containers wait for each other")?;
+        let folded = container.get().cloned().and_then(|body| self.fold(&name, &body));
+        self.stack.pop();
+        let mut fold = folded?;
+        if !fold.places.is_empty() || !fold.after.is_empty() {
+            self.step(&mut fold, None);
+        }
+        let Fold { name, fs, config, last, .. } = fold;
+        let Some(fs) = fs else {
+            let message = "has no image\n\nhelp: start its body with `image \"...\";` or `from other;`";
+            return Err(Error::invalid(Some(&name), format!("container `{name}` {message}")));
+        };
+        let digest = self.identities.container(&fs, &config);
+        let node = Arc::new(ContainerNode { digest, name, fs, config, last });
+        self.containers.insert(address, node.clone());
+        Ok(node)
+    }
+
+    pub(super) fn service(&mut self, service: &Service, default_name: &str) -> Result<Arc<ServiceNode>> {
+        let address = service.address();
+        if let Some(known) = self.services.get(&address) {
+            return Ok(known.clone());
+        }
+        let name: Arc<str> = service.name().unwrap_or(default_name).into();
+        self.enter(address, &name, "services bind each other in a cycle")?;
+        let folded = service.get().cloned().and_then(|body| Ok((self.fold(&name, &body.body)?, body)));
+        self.stack.pop();
+        let (fold, body) = folded?;
+        if !fold.after.is_empty() {
+            self.invalid(&name, "`after` is for containers; services start when they are bound");
+        }
+        let Some(base) = fold.fs else {
+            let message = "has no image\n\nhelp: start its body with `image \"...\";` or `from other;`";
+            return Err(Error::invalid(Some(&name), format!("service `{name}` {message}")));
+        };
+        self.check_ready(&name, &body.ready.check, &body.ports);
+        let stop = match body.stop {
+            Some(Stop { signal: Ok(signal), within: Ok(within) }) => Some((signal, within)),
+            _ => None,
+        };
+        let mut node = ServiceNode {
+            digest: Digest([0; 32]),
+            hostname: String::new(),
+            name,
+            base,
+            places: fold.places,
+            config: fold.config,
+            caches: fold.caches,
+            bindings: fold.bindings,
+            run: body.run,
+            instance: body.instance,
+            ports: body.ports,
+            ready: body.ready.check,
+            within: body.ready.within.unwrap_or(crate::value::Ready::DEFAULT_WITHIN),
+            stop,
+            linger: body.linger,
+        };
+        node.digest = self.identities.encode_service(&node);
+        node.hostname = node.digest.hostname();
+        let node = Arc::new(node);
+        self.services.insert(address, node.clone());
+        Ok(node)
+    }
+
+    fn enter(&mut self, address: usize, name: &Arc<str>, cycle: &str) -> Result<()> {
+        if let Some(start) = self.stack.iter().position(|(other, _)| *other == address) {
+            let path: Vec<_> = self.stack.iter().skip(start).map(|(_, name)| format!("`{name}`")).collect();
+            let message = match path.as_slice() {
+                [_] => format!("`{name}` needs itself"),
+                _ => format!("{cycle}: {} → `{name}`", path.join(" → ")),
+            };
+            return Err(Error::invalid(Some(name), message));
+        }
+        self.stack.push((address, name.clone()));
+        Ok(())
+    }
+
+    fn fold(&mut self, name: &Arc<str>, body: &Body) -> Result<Fold> {
+        let mut fold = Fold {
+            name: name.clone(),
+            fs: None,
+            places: Vec::new(),
+            config: Arc::default(),
+            caches: Vec::new(),
+            bindings: Vec::new(),
+            after: Vec::new(),
+            last: None,
+        };
+        match &body.base {
+            Base::Unset => {}
+            Base::Image(reference) => {
+                let image: Arc<str> = canonical_image(reference).into();
+                fold.config = Arc::new(Config { image: Some(image.clone()), ..Config::default() });
+                fold.fs = Some(Fs::Image(image));
+            }
+            Base::Container(other) => {
+                let other = self.container(other, "container")?;
+                fold.fs = Some(other.fs.clone());
+                fold.config = other.config.clone();
+                fold.last.clone_from(&other.last);
+            }
+            Base::Snapshot(snapshot) => fold.fs = Some(Fs::Snapshot(snapshot.clone())),
+        }
+        // A binding belongs to every step of the container: a service bound after a step was written is bound late.
+        for op in &body.ops {
+            self.op(&mut fold, op)?;
+        }
+        Ok(fold)
+    }
+
+    fn op(&mut self, fold: &mut Fold, op: &Op) -> Result<()> {
+        let name = fold.name.clone();
+        match op {
+            Op::Invalid(Invalid(message)) => self.invalid(&name, message.clone()),
+            Op::Env { key, value } => {
+                let value = match &value.0 {
+                    EnvValueKind::Plain(value) => Var::Plain(value.clone()),
+                    EnvValueKind::Secret(secret) => Var::Secret(secret.clone()),
+                };
+                Arc::make_mut(&mut fold.config).env.insert(key.clone(), value);
+            }
+            Op::Workdir(path) => {
+                let config = Arc::make_mut(&mut fold.config);
+                config.workdir = Some(match &config.workdir {
+                    Some(before) if !path.starts_with('/') => format!("{}/{path}", before.trim_end_matches('/')),
+                    _ => path.clone(),
+                });
+            }
+            Op::User(user) => Arc::make_mut(&mut fold.config).user = Some(user.clone()),
+            Op::WriteFile { path, contents } => {
+                fold.places.push(Place::File { path: path.clone(), contents: contents.clone() });
+            }
+            Op::Mount { path, source } => self.mount(fold, path, &source.0)?,
+            Op::Bind { alias, service } => self.bind(fold, alias, service)?,
+            Op::After(other) => {
+                let other = self.container(other, "container")?;
+                fold.after.extend(match &other.fs {
+                    Fs::Step(step) => Some(step.clone()),
+                    _ => None,
+                });
+            }
+            Op::Exec(exec) => {
+                if fold.fs.is_none() {
+                    self.invalid(&name, "`exec` before `image` has nothing to act on\n\nhelp: move `image` to the top");
+                } else {
+                    self.step(fold, Some(exec.args.clone()));
+                    fold.last = match &fold.fs {
+                        Some(Fs::Step(step)) => Some(step.clone()),
+                        _ => None,
+                    };
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn mount(&mut self, fold: &mut Fold, path: &str, source: &MountKind) -> Result<()> {
+        let name = fold.name.clone();
+        let target = if path.len() > 1 { path.trim_end_matches('/') } else { path };
+        match source {
+            MountKind::Cache(cache) => {
+                if fold.caches.iter().any(|(other, _)| other == target) {
+                    self.invalid(&name, format!("two mounts at `{target}`"));
+                } else {
+                    fold.caches.push((target.to_owned(), cache.key().to_owned()));
+                }
+            }
+            MountKind::Directory(directory) => self.place(fold, target, &directory.at, true)?,
+            MountKind::File(file) => self.place(fold, target, &file.at, false)?,
+            MountKind::Secret(secret) => {
+                let message = format!(
+                    "secret `{}` cannot be mounted yet\n\nhelp: pass it with `env`",
+                    secret.name()
+                );
+                self.invalid(&name, message);
+            }
+        }
+        Ok(())
+    }
+
+    fn place(&mut self, fold: &mut Fold, target: &str, at: &PathIn, directory: bool) -> Result<()> {
+        let source = self.container(&at.container, "container")?;
+        if !at.path.starts_with('/') {
+            self.invalid(&fold.name.clone(), format!("path `{0}` is not absolute\n\nhelp: `/{0}`", at.path));
+        }
+        // A trailing slash says which kind is meant, so that a file is never taken for a directory.
+        let from = at.path.trim_end_matches('/').to_owned() + if directory { "/" } else { "" };
+        fold.places.push(Place::Copy { fs: source.fs.clone(), from, to: target.to_owned() });
+        Ok(())
+    }
+
+    fn bind(&mut self, fold: &mut Fold, alias: &str, service: &Service) -> Result<()> {
+        let node = self.service(service, alias)?;
+        let name = fold.name.clone();
+        if node.ports.is_empty() {
+            let message = format!("service `{0}` exposes no port\n\nhelp: add `expose ...;` to `{0}`", node.name);
+            self.invalid(&name, message);
+        }
+        let taken = fold.bindings.iter().find(|binding| binding.aliases.iter().any(|other| other == alias));
+        if let Some(taken) = taken {
+            let message = if taken.service.digest == node.digest {
+                format!("alias `{alias}` is bound twice")
+            } else {
+                format!("alias `{alias}` is bound twice: to `{}` and to `{}`", taken.service.name, node.name)
+            };
+            self.invalid(&name, message);
+            return Ok(());
+        }
+        match fold.bindings.iter_mut().find(|binding| binding.service.digest == node.digest) {
+            Some(binding) => binding.aliases.push(alias.to_owned()),
+            None => fold.bindings.push(Binding { service: node, aliases: vec![alias.to_owned()] }),
+        }
+        Ok(())
+    }
+
+    /// Closes a step: what was placed since the last one, and the command.
+    fn step(&mut self, fold: &mut Fold, args: Option<Vec<String>>) {
+        let Some(base) = fold.fs.clone() else { return };
+        let mut step = Step {
+            digest: Digest([0; 32]),
+            name: fold.name.clone(),
+            base,
+            places: std::mem::take(&mut fold.places),
+            // A step that runs nothing reaches nothing and caches nothing.
+            caches: if args.is_some() { fold.caches.clone() } else { Vec::new() },
+            bindings: if args.is_some() { fold.bindings.clone() } else { Vec::new() },
+            config: if args.is_some() { fold.config.clone() } else { Arc::default() },
+            args,
+            after: std::mem::take(&mut fold.after),
+        };
+        step.digest = self.identities.encode_step(&step);
+        let step = self.steps.entry(step.digest).or_insert_with(|| Arc::new(step)).clone();
+        fold.fs = Some(Fs::Step(step));
+    }
+
+    fn check_ready(&mut self, name: &str, check: &Check, ports: &[Port]) {
+        let Check::Http { path, port } = check else { return };
+        if !path.starts_with('/') {
+            self.invalid(name, format!("`ready http` needs an absolute path, found `{path}`\n\nhelp: `/{path}`"));
+        }
+        let tcp: Vec<_> = ports.iter().filter(|port| port.protocol == Protocol::Tcp).collect();
+        match port {
+            Some(PortRef::Name(wanted)) if !ports.iter().any(|port| port.name.as_ref() == Some(wanted)) => {
+                self.invalid(name, format!("service `{name}` has no port named `{wanted}`"));
+            }
+            None if tcp.is_empty() => self.invalid(
+                name,
+                format!("service `{name}` has no exposed port to probe\n\nhelp: add `expose ...;` or use `ready exec [...]`"),
+            ),
+            None if tcp.len() > 1 => self.invalid(
+                name,
+                format!("service `{name}` exposes {} ports\n\nhelp: say which: `ready http \"{path}\" on PORT`", tcp.len()),
+            ),
+            _ => {}
+        }
+    }
+}

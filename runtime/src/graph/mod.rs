@@ -1,0 +1,20 @@
+//! What values mean: steps and services as nodes of a graph, each with an identity.
+//!
+//! Pure: no I/O, no clock, no engine. Lowering a value (`lower`) checks what only whole definitions can show, folds
+//! the operations into steps, and gives every node its digest (`identity`, over the canonical encoding of `encode`).
+//! A plan (`plan`) is that graph made readable.
+
+mod digest;
+mod encode;
+mod identity;
+mod image;
+mod lower;
+mod node;
+mod plan;
+
+pub use self::digest::Digest;
+pub(crate) use self::identity::Identities;
+pub(crate) use self::image::canonical as canonical_image;
+pub(crate) use self::lower::{hostname, lower_container, lower_path, lower_service};
+pub(crate) use self::node::{Binding, Config, ContainerNode, Fs, Place, ServiceNode, Step, Var};
+pub use self::plan::{Plan, PlanBuilder, PlannedService, PlannedStep};

@@ -1,0 +1,119 @@
+//! The nodes: what is left of values once they are checked and folded.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Digest;
+use crate::engine::Snapshot;
+use crate::value::{Check, Port, Secret};
+
+/// A file system, by what makes it.
+#[derive(Debug, Clone)]
+pub(crate) enum Fs {
+    /// An image, by its canonical reference.
+    Image(Arc<str>),
+    /// What a failed step left, held by the session's engine.
+    Snapshot(Snapshot),
+    /// What a step leaves.
+    Step(Arc<Step>),
+}
+
+/// One command run in a file system, or files placed in it.
+#[derive(Debug)]
+pub(crate) struct Step {
+    /// With images by their references; see [`super::Identities`] for the identity that results are kept under.
+    pub(crate) digest: Digest,
+    /// The item it belongs to.
+    pub(crate) name: Arc<str>,
+    pub(crate) base: Fs,
+    pub(crate) places: Vec<Place>,
+    /// None for a step that only places files or only comes after others.
+    pub(crate) args: Option<Vec<String>>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) caches: Vec<(String, String)>,
+    pub(crate) bindings: Vec<Binding>,
+    pub(crate) after: Vec<Arc<Step>>,
+}
+
+impl Step {
+    /// The steps whose results this one needs before it can run.
+    pub(crate) fn inputs(&self) -> impl Iterator<Item = &Arc<Step>> {
+        fn step(fs: &Fs) -> Option<&Arc<Step>> {
+            match fs {
+                Fs::Step(step) => Some(step),
+                Fs::Image(_) | Fs::Snapshot(_) => None,
+            }
+        }
+        let copied = self.places.iter().filter_map(|place| match place {
+            Place::Copy { fs, .. } => step(fs),
+            Place::File { .. } => None,
+        });
+        step(&self.base).into_iter().chain(copied).chain(&self.after)
+    }
+}
+
+/// Something put into a file system before a step or service runs.
+#[derive(Debug, Clone)]
+pub(crate) enum Place {
+    File { path: String, contents: Arc<[u8]> },
+    Copy { fs: Fs, from: String, to: String },
+}
+
+/// What a process is given besides its file system, on top of the configuration of the image at the root.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Config {
+    /// The image whose configuration is the ground, by its canonical reference.
+    pub(crate) image: Option<Arc<str>>,
+    pub(crate) env: BTreeMap<String, Var>,
+    /// Relative to the image's working directory unless it starts with `/`.
+    pub(crate) workdir: Option<String>,
+    pub(crate) user: Option<String>,
+}
+
+/// What a variable is set to.
+#[derive(Debug, Clone)]
+pub(crate) enum Var {
+    Plain(String),
+    Secret(Secret),
+}
+
+/// A service that a step or another service can reach.
+#[derive(Debug, Clone)]
+pub(crate) struct Binding {
+    pub(crate) service: Arc<ServiceNode>,
+    /// At least one; several when one service is bound more than once.
+    pub(crate) aliases: Vec<String>,
+}
+
+/// A service, checked and complete.
+#[derive(Debug)]
+pub(crate) struct ServiceNode {
+    pub(crate) digest: Digest,
+    pub(crate) hostname: String,
+    pub(crate) name: Arc<str>,
+    pub(crate) base: Fs,
+    pub(crate) places: Vec<Place>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) caches: Vec<(String, String)>,
+    pub(crate) bindings: Vec<Binding>,
+    pub(crate) run: Option<Vec<String>>,
+    pub(crate) instance: Option<String>,
+    pub(crate) ports: Vec<Port>,
+    pub(crate) ready: Check,
+    pub(crate) within: Duration,
+    pub(crate) stop: Option<(&'static str, Duration)>,
+    pub(crate) linger: Duration,
+}
+
+/// A container, checked and complete.
+#[derive(Debug)]
+pub(crate) struct ContainerNode {
+    pub(crate) digest: Digest,
+    pub(crate) name: Arc<str>,
+    /// What it holds once all its steps have run.
+    pub(crate) fs: Fs,
+    pub(crate) config: Arc<Config>,
+    /// The last step that runs a command of this container's own.
+    pub(crate) last: Option<Arc<Step>>,
+}

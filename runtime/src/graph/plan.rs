@@ -1,0 +1,301 @@
+//! A plan: what would run, in order, each thing once. Needs no engine.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+
+use super::Digest;
+use super::lower::Lowering;
+use super::node::{Binding, ContainerNode, Fs, Place, ServiceNode, Step, Var};
+use crate::error::{command_line, show_duration};
+use crate::value::{Check, Container, Port, PortRef, Ready, Service};
+use crate::{Error, Result};
+
+/// What would run: every service and step once, each after what it needs, with all identities.
+///
+/// Deterministic, so that tests can pin it: `insta::assert_snapshot!(p.plan())`, or `assert_json_snapshot!`. Mistakes
+/// that only show at run time are part of it.
+///
+/// ```
+/// use bowline::{Container, Service};
+/// let redis = Service::from_image("redis:7").expose(6379u16).named("redis");
+/// let ping = Container::from_image("redis:7").bind("db", &redis).exec(["redis-cli", "-h", "db", "ping"]);
+/// let plan = ping.plan().check().unwrap();
+/// assert!(plan.to_string().contains("exec redis-cli -h db ping"));
+/// ```
+#[derive(Debug, Clone, serde::Serialize)]
+#[non_exhaustive]
+pub struct Plan {
+    /// The services, dependencies first.
+    pub services: Vec<PlannedService>,
+    /// The steps, in an order they could run in.
+    pub steps: Vec<PlannedStep>,
+    /// What is wrong with the definitions; nothing runs while there is something.
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "messages")]
+    pub errors: Vec<Error>,
+}
+
+/// A service in a [`Plan`].
+#[derive(Debug, Clone, serde::Serialize)]
+#[non_exhaustive]
+pub struct PlannedService {
+    /// The item's name.
+    pub name: String,
+    /// The content-addressed name, which clients can resolve.
+    pub hostname: String,
+    /// The identity.
+    pub digest: Digest,
+    /// What it starts from: an image reference, or the digest of a step.
+    pub base: String,
+    /// What it is given and what it runs, one line each.
+    pub details: Vec<String>,
+    /// The exposed ports.
+    pub ports: Vec<Port>,
+}
+
+/// A step in a [`Plan`].
+#[derive(Debug, Clone, serde::Serialize)]
+#[non_exhaustive]
+pub struct PlannedStep {
+    /// The name of the item it belongs to.
+    pub name: String,
+    /// The identity.
+    pub digest: Digest,
+    /// What it starts from: an image reference, or the digest of a step.
+    pub base: String,
+    /// What it is given and what it runs, one line each.
+    pub details: Vec<String>,
+}
+
+/// Collects the items of a [`Plan`].
+#[derive(Default)]
+pub struct PlanBuilder {
+    lowering: Lowering,
+    seen: HashSet<Digest>,
+    services: Vec<PlannedService>,
+    steps: Vec<PlannedStep>,
+}
+
+impl fmt::Debug for PlanBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PlanBuilder").field("services", &self.services).field("steps", &self.steps).finish_non_exhaustive()
+    }
+}
+
+impl Plan {
+    /// An empty plan to add items to.
+    #[must_use]
+    pub fn builder() -> PlanBuilder {
+        PlanBuilder::default()
+    }
+
+    /// The plan itself when it has no mistakes.
+    ///
+    /// # Errors
+    /// The first of [`errors`](Self::errors).
+    pub fn check(self) -> Result<Self> {
+        match self.errors.first() {
+            Some(error) => Err(error.clone()),
+            None => Ok(self),
+        }
+    }
+}
+
+impl PlanBuilder {
+    /// Adds a container: its steps and all they need.
+    #[must_use]
+    pub fn container(mut self, name: &str, container: &Container) -> Self {
+        match self.lowering.container(container, name) {
+            Ok(node) => self.add_container(&node),
+            Err(error) => self.lowering.errors.push(error),
+        }
+        self
+    }
+
+    /// Adds a service and all it needs.
+    #[must_use]
+    pub fn service(mut self, name: &str, service: &Service) -> Self {
+        match self.lowering.service(service, name) {
+            Ok(node) => self.add_service(&node),
+            Err(error) => self.lowering.errors.push(error),
+        }
+        self
+    }
+
+    /// The plan.
+    #[must_use]
+    pub fn build(self) -> Plan {
+        let mut errors: Vec<Error> = Vec::new();
+        for error in self.lowering.errors {
+            if !errors.iter().any(|other| other.to_string() == error.to_string()) {
+                errors.push(error);
+            }
+        }
+        Plan { services: self.services, steps: self.steps, errors }
+    }
+
+    fn add_container(&mut self, node: &ContainerNode) {
+        self.add_fs(&node.fs);
+    }
+
+    fn add_fs(&mut self, fs: &Fs) {
+        let Fs::Step(step) = fs else { return };
+        // Down the chain in a loop: it may be hundreds of steps long.
+        let mut chain: Vec<&Arc<Step>> = Vec::new();
+        let mut next = Some(step);
+        while let Some(step) = next.filter(|step| !self.seen.contains(&step.digest)) {
+            chain.push(step);
+            next = match &step.base {
+                Fs::Step(base) => Some(base),
+                _ => None,
+            };
+        }
+        for step in chain.into_iter().rev() {
+            self.add_step(step);
+        }
+    }
+
+    fn add_step(&mut self, step: &Arc<Step>) {
+        if !self.seen.insert(step.digest) {
+            return;
+        }
+        self.add_needs(&step.places, &step.bindings);
+        step.after.iter().for_each(|after| self.add_fs(&Fs::Step(after.clone())));
+        let mut details = details(&step.config.env, step.config.workdir.as_ref(), step.config.user.as_ref());
+        details.extend(step.places.iter().map(place));
+        details.extend(step.caches.iter().map(cache));
+        details.extend(step.bindings.iter().map(binding));
+        details.extend(step.after.iter().map(|after| format!("after {} {:.12}", after.name, after.digest)));
+        details.extend(step.args.as_ref().map(|args| format!("exec {}", command_line(args))));
+        self.steps.push(PlannedStep { name: step.name.to_string(), digest: step.digest, base: base(&step.base), details });
+    }
+
+    fn add_service(&mut self, node: &Arc<ServiceNode>) {
+        if !self.seen.insert(node.digest) {
+            return;
+        }
+        self.add_fs(&node.base);
+        self.add_needs(&node.places, &node.bindings);
+        let mut details = details(&node.config.env, node.config.workdir.as_ref(), node.config.user.as_ref());
+        details.extend(node.places.iter().map(place));
+        details.extend(node.caches.iter().map(cache));
+        details.extend(node.bindings.iter().map(binding));
+        details.extend(node.instance.as_ref().map(|instance| format!("instance {instance}")));
+        details.extend(node.run.as_ref().map(|args| format!("run {}", command_line(args))));
+        details.extend(node.ports.iter().map(|port| {
+            let name = port.name().map(|name| format!(" as {name}")).unwrap_or_default();
+            format!("expose {port}{name}{}", if port.probed { "" } else { " unprobed" })
+        }));
+        details.extend(ready(node));
+        if let Some((signal, within)) = node.stop {
+            details.push(format!("stop {signal} within {}", show_duration(within)));
+        }
+        if node.linger != Service::DEFAULT_LINGER {
+            details.push(format!("linger {}", show_duration(node.linger)));
+        }
+        self.services.push(PlannedService {
+            name: node.name.to_string(),
+            hostname: node.hostname.clone(),
+            digest: node.digest,
+            base: base(&node.base),
+            details,
+            ports: node.ports.clone(),
+        });
+    }
+
+    fn add_needs(&mut self, places: &[Place], bindings: &[Binding]) {
+        for place in places {
+            if let Place::Copy { fs, .. } = place {
+                self.add_fs(fs);
+            }
+        }
+        for binding in bindings {
+            self.add_service(&binding.service);
+        }
+    }
+}
+
+fn base(fs: &Fs) -> String {
+    match fs {
+        Fs::Image(reference) => reference.to_string(),
+        Fs::Snapshot(snapshot) => format!("snapshot {}", snapshot.0),
+        Fs::Step(step) => format!("{} {:.12}", step.name, step.digest),
+    }
+}
+
+fn details(
+    env: &std::collections::BTreeMap<String, Var>,
+    workdir: Option<&String>,
+    user: Option<&String>,
+) -> Vec<String> {
+    let env = env.iter().map(|(key, value)| match value {
+        Var::Plain(value) => format!("env {key}={value}"),
+        Var::Secret(secret) => format!("env {key}=secret {}", secret.name()),
+    });
+    let workdir = workdir.map(|path| format!("workdir {path}"));
+    let user = user.map(|user| format!("user {user}"));
+    env.chain(workdir).chain(user).collect()
+}
+
+fn place(place: &Place) -> String {
+    match place {
+        Place::File { path, contents } => format!("file {path} ({} bytes)", contents.len()),
+        Place::Copy { fs, from, to } => format!("mount {}:{from} at {to}", base(fs)),
+    }
+}
+
+fn cache((path, key): &(String, String)) -> String {
+    format!("mount cache {key} at {path}")
+}
+
+fn binding(binding: &Binding) -> String {
+    format!("bind {} {} as {}", binding.service.name, binding.service.hostname, binding.aliases.join(", "))
+}
+
+fn ready(node: &ServiceNode) -> Option<String> {
+    let within = (node.within != Ready::DEFAULT_WITHIN).then(|| format!(" within {}", show_duration(node.within)));
+    let check = match &node.ready {
+        Check::Ports if within.is_none() => return None,
+        Check::Ports => "port".to_owned(),
+        Check::Http { path, port } => match port {
+            None => format!("http {path}"),
+            Some(PortRef::Number(number)) => format!("http {path} on {number}"),
+            Some(PortRef::Name(name)) => format!("http {path} on {name}"),
+        },
+        Check::Exec(args) => format!("exec {}", command_line(args)),
+        Check::Log { text, times: 1 } => format!("log {text:?}"),
+        Check::Log { text, times } => format!("log {text:?} times {times}"),
+        Check::Image => "image".to_owned(),
+    };
+    Some(format!("ready {check}{}", within.unwrap_or_default()))
+}
+
+fn messages<S: serde::Serializer>(errors: &[Error], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(errors.iter().map(ToString::to_string))
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut blocks: Vec<(String, &str, &[String])> = Vec::new();
+        for service in &self.services {
+            blocks.push((format!("service {} {}", service.name, service.hostname), &service.base, &service.details));
+        }
+        for step in &self.steps {
+            blocks.push((format!("step {} {:.12}", step.name, step.digest), &step.base, &step.details));
+        }
+        for (index, (head, base, details)) in blocks.iter().enumerate() {
+            if index > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{head}\n  from {base}")?;
+            details.iter().try_for_each(|line| write!(f, "\n  {}", line.replace('\n', "\\n")))?;
+        }
+        for error in &self.errors {
+            if !blocks.is_empty() || !std::ptr::eq(error, self.errors.as_ptr()) {
+                writeln!(f)?;
+            }
+            write!(f, "error: {}", error.to_string().replace("\n\n", "\n  "))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,56 @@
+//! Container pipelines and test services written as Rust, checked by the compiler, run lazily.
+//!
+//! ```no_run
+//! use bowline::prelude::*;
+//!
+//! #[bowline::main]
+//! async fn main() -> Result<()> {
+//!     let p = pipeline! {
+//!         /// The store under test.
+//!         service redis {
+//!             image "redis:7";
+//!             expose 6379;
+//!         }
+//!         container ping {
+//!             image "redis:7";
+//!             bind redis as "redis-srv";
+//!             exec ["redis-cli", "-h", "redis-srv", "ping"];
+//!         }
+//!     };
+//!     print!("{}", p.ping.stdout().await?); // PONG: nothing ran before this line
+//!     Ok(())
+//! }
+//! ```
+//!
+//! [`pipeline!`] documents the language, [`Container`] and [`Service`] the values it makes, [`Session`] what happens
+//! when one of them is awaited, and [`Error`] what can go wrong.
+
+mod engine;
+mod error;
+mod graph;
+mod macros;
+mod reexec;
+mod rules;
+mod session;
+mod value;
+
+pub use bowline_macros::{main, test};
+
+pub use self::engine::Exit;
+pub use self::error::{Error, Result, ServiceCause, ServiceError, StepError};
+pub use self::graph::{Digest, Plan, PlanBuilder, PlannedService, PlannedStep};
+pub use self::session::Session;
+pub use self::value::{
+    Argument, CacheVolume, Container, Definition, Directory, Endpoint, Entry, EntryKind, EnvValue, File, IntoDuration,
+    Mount, Output, Port, PortSelector, Protocol, Ready, Secret, SecretSource, Service, Stat, Stop, arg,
+};
+
+/// What a program with pipelines needs: `use bowline::prelude::*;`.
+pub mod prelude {
+    pub use crate::{
+        CacheVolume, Container, Directory, Error, File, Plan, Port, Ready, Result, Secret, Service, Stop, pipeline,
+    };
+}
+
+#[doc(hidden)]
+pub use self::macros::__private;

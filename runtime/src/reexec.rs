@@ -1,0 +1,1 @@
+//! Re-executes the program for work that must outlive it.

@@ -1,0 +1,272 @@
+//! What a container or a service is made of: a base and a list of operations, in the user's order.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use super::{Argument, CacheVolume, Container, Directory, File, Secret, Service};
+use crate::rules::Problem;
+
+/// What an environment variable is set to: text, a number or a [`Secret`].
+#[derive(Clone)]
+pub struct EnvValue(pub(crate) EnvValueKind);
+
+#[derive(Clone)]
+pub(crate) enum EnvValueKind {
+    Plain(String),
+    Secret(Secret),
+}
+
+impl<T: Argument> From<T> for EnvValue {
+    fn from(value: T) -> Self {
+        Self(EnvValueKind::Plain(value.into_argument()))
+    }
+}
+
+impl From<&Secret> for EnvValue {
+    fn from(secret: &Secret) -> Self {
+        Self(EnvValueKind::Secret(secret.clone()))
+    }
+}
+
+impl fmt::Debug for EnvValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            EnvValueKind::Plain(value) => value.fmt(f),
+            EnvValueKind::Secret(secret) => secret.fmt(f),
+        }
+    }
+}
+
+/// What can be mounted: a [`CacheVolume`], a [`Directory`], a [`File`] or a [`Secret`].
+#[derive(Debug, Clone)]
+pub struct Mount(pub(crate) MountKind);
+
+#[derive(Debug, Clone)]
+pub(crate) enum MountKind {
+    Cache(CacheVolume),
+    Directory(Directory),
+    File(File),
+    Secret(Secret),
+}
+
+macro_rules! mounts {
+    ($($type:ident => $kind:ident),*) => { $(
+        impl From<&$type> for Mount {
+            fn from(value: &$type) -> Self {
+                Self(MountKind::$kind(value.clone()))
+            }
+        }
+        impl From<$type> for Mount {
+            fn from(value: $type) -> Self {
+                Self(MountKind::$kind(value))
+            }
+        }
+    )* };
+}
+mounts!(CacheVolume => Cache, Directory => Directory, File => File, Secret => Secret);
+
+/// A mistake in a value. It is kept where it was made and reported when the plan is built or something is run.
+#[derive(Debug, Clone)]
+pub(crate) struct Invalid(pub(crate) String);
+
+impl From<Problem> for Invalid {
+    fn from(problem: Problem) -> Self {
+        Self(problem.to_string())
+    }
+}
+
+/// Where a file system comes from.
+#[derive(Debug, Clone)]
+pub(crate) enum Base {
+    /// Nothing was named yet.
+    Unset,
+    Image(String),
+    Container(Container),
+    /// A file system that an engine holds: what a failed step left behind.
+    Snapshot(crate::engine::Snapshot),
+}
+
+/// One command.
+#[derive(Debug, Clone)]
+pub(crate) struct Exec {
+    pub(crate) args: Vec<String>,
+}
+
+/// One operation on a container or service, as the user wrote it.
+#[derive(Debug, Clone)]
+pub(crate) enum Op {
+    Env { key: String, value: EnvValue },
+    Workdir(String),
+    User(String),
+    WriteFile { path: String, contents: Arc<[u8]> },
+    Mount { path: String, source: Mount },
+    Bind { alias: String, service: Service },
+    Exec(Exec),
+    After(Container),
+    Invalid(Invalid),
+}
+
+/// The operations of one container or service.
+#[derive(Debug, Clone)]
+pub(crate) struct Body {
+    pub(crate) base: Base,
+    pub(crate) ops: Vec<Op>,
+}
+
+impl Body {
+    pub(crate) fn new(base: Base) -> Self {
+        Self { base, ops: Vec::new() }
+    }
+
+    pub(crate) fn check(&mut self, checked: Result<(), Problem>) {
+        if let Err(problem) = checked {
+            self.ops.push(Op::Invalid(problem.into()));
+        }
+    }
+}
+
+/// A value that can be named before its body is known, so that declarations may stand in any order.
+///
+/// Values that were never declared are filled from the start.
+pub(crate) struct Slot<B> {
+    pub(crate) name: Option<String>,
+    pub(crate) body: OnceLock<B>,
+}
+
+impl<B: Clone> Slot<B> {
+    pub(crate) fn filled(body: B) -> Arc<Self> {
+        let slot = Self { name: None, body: OnceLock::new() };
+        let _ = slot.body.set(body);
+        Arc::new(slot)
+    }
+
+    /// The body to change: this one when nobody else holds the value, else a copy.
+    pub(crate) fn edit(self: Arc<Self>, missing: impl FnOnce(Option<&str>) -> B, change: impl FnOnce(&mut B)) -> Arc<Self> {
+        let (name, mut body) = match Arc::try_unwrap(self) {
+            Ok(slot) => {
+                let name = slot.name;
+                (name.clone(), slot.body.into_inner().unwrap_or_else(|| missing(name.as_deref())))
+            }
+            Err(shared) => {
+                let name = shared.name.clone();
+                let body = shared.body.get().cloned().unwrap_or_else(|| missing(name.as_deref()));
+                (name, body)
+            }
+        };
+        change(&mut body);
+        let slot = Self { name, body: OnceLock::new() };
+        let _ = slot.body.set(body);
+        Arc::new(slot)
+    }
+}
+
+/// The duty to say what a declared value is: see [`Container::declare`] and [`Service::declare`].
+///
+/// ```
+/// use bowline::Service;
+/// let (redis, definition) = Service::declare("redis");
+/// definition.set(Service::from_image("redis:7").expose(6379u16));
+/// assert_eq!(redis.hostname().len(), 26);
+/// ```
+#[must_use = "a declared value has to be defined with `set`"]
+pub struct Definition<T> {
+    pub(crate) set: Box<dyn FnOnce(T) + Send>,
+}
+
+impl<T> Definition<T> {
+    /// Says what the declared value is.
+    pub fn set(self, value: T) {
+        (self.set)(value);
+    }
+}
+
+impl<T> fmt::Debug for Definition<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Definition")
+    }
+}
+
+/// The operations that containers and services share, as builder methods.
+///
+/// A macro rather than a trait, so that users need no import and the methods stand on the types' own pages.
+macro_rules! shared_operations {
+    ($example:literal) => {
+        /// Sets an environment variable, from here on.
+        ///
+        /// A [`Secret`](crate::Secret) is delivered when a process runs and never stored.
+        pub fn env(self, key: impl Into<String>, value: impl Into<crate::EnvValue>) -> Self {
+            let (key, value) = (key.into(), value.into());
+            self.edit(|body| {
+                body.check(crate::rules::variable(&key));
+                body.ops.push(crate::value::Op::Env { key, value });
+            })
+        }
+
+        /// Sets the working directory, from here on. A relative path joins the one before it.
+        pub fn workdir(self, path: impl Into<String>) -> Self {
+            let path = path.into();
+            self.edit(|body| body.ops.push(crate::value::Op::Workdir(path)))
+        }
+
+        /// Sets the user of the processes from here on: `name`, `uid`, `name:group` or `uid:gid`.
+        pub fn user(self, user: impl Into<String>) -> Self {
+            let user = user.into();
+            self.edit(|body| body.ops.push(crate::value::Op::User(user)))
+        }
+
+        /// Writes a file (mode 0644, owner root); missing parents are made (mode 0755).
+        pub fn with_file(self, path: impl Into<String>, contents: impl AsRef<[u8]>) -> Self {
+            let path = path.into();
+            let contents = contents.as_ref().into();
+            self.edit(|body| {
+                body.check(crate::rules::absolute_path("file path", &path));
+                body.ops.push(crate::value::Op::WriteFile { path, contents });
+            })
+        }
+
+        /// Mounts a cache volume, a secret, or a private copy of a directory or file.
+        ///
+        /// A cache volume keeps what is written to it, for every later run. A directory or file is copied: writes are
+        /// seen by the later steps of this container and never by the source.
+        pub fn mount(self, path: impl Into<String>, source: impl Into<crate::Mount>) -> Self {
+            let (path, source) = (path.into(), source.into());
+            self.edit(|body| {
+                body.check(crate::rules::absolute_path("mount path", &path));
+                body.ops.push(crate::value::Op::Mount { path, source });
+            })
+        }
+
+        /// Binds a service: it runs, and answers to `alias`, while a process of this one runs.
+        ///
+        /// The alias belongs to this binding alone; another client may use it for another service.
+        ///
+        /// ```
+        #[doc = $example]
+        /// ```
+        pub fn bind(self, alias: impl Into<String>, service: &crate::Service) -> Self {
+            let (alias, service) = (alias.into(), service.clone());
+            self.edit(|body| {
+                body.check(crate::rules::alias(&alias));
+                body.ops.push(crate::value::Op::Bind { alias, service });
+            })
+        }
+
+        /// Adds a step that runs a command, without a shell. The image's entry point is not used.
+        pub fn exec<A: crate::Argument>(self, args: impl IntoIterator<Item = A>) -> Self {
+            let args: Vec<String> = args.into_iter().map(crate::arg).collect();
+            self.edit(|body| {
+                body.ops.push(if args.is_empty() {
+                    crate::value::Op::Invalid(crate::value::Invalid("`exec` needs at least a program".to_owned()))
+                } else {
+                    crate::value::Op::Exec(crate::value::Exec { args })
+                });
+            })
+        }
+
+        /// Adds a step that runs a command line with `/bin/sh -c`.
+        pub fn shell(self, command: impl Into<String>) -> Self {
+            self.exec(["/bin/sh".to_owned(), "-c".to_owned(), command.into()])
+        }
+    };
+}
+pub(crate) use shared_operations;

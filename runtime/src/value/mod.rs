@@ -1,0 +1,31 @@
+//! What users hold: immutable, cheap, lazy values.
+//!
+//! A value only describes. It is a list of what was asked for, in order, and building it does no I/O; the graph
+//! (`crate::graph`) gives it an identity, a session (`crate::session`) runs it when an output is awaited.
+//! Nothing in here knows how either works.
+
+mod argument;
+mod body;
+mod cache;
+mod container;
+mod directory;
+mod port;
+mod ready;
+mod secret;
+mod service;
+mod stop;
+
+pub use self::argument::{Argument, IntoDuration, arg};
+pub use self::body::{Definition, EnvValue, Mount};
+pub(crate) use self::body::{Base, Body, EnvValueKind, Exec, Invalid, MountKind, Op};
+pub use self::cache::CacheVolume;
+pub use self::container::{Container, Output};
+pub use self::directory::{Directory, Entry, EntryKind, File, Stat};
+pub(crate) use self::directory::PathIn;
+pub use self::port::{Endpoint, Port, Protocol};
+pub(crate) use self::ready::{Check, PortRef};
+pub use self::ready::{PortSelector, Ready};
+pub use self::secret::{Secret, SecretSource};
+pub use self::service::Service;
+
+pub use self::stop::Stop;

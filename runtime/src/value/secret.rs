@@ -1,0 +1,79 @@
+//! Values that must not be seen.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Something that processes need and nobody should see: a token, a password.
+///
+/// Only its name is part of an identity, a plan or a log; its contents are read when a process runs that uses it.
+/// It has no `Display` on purpose. `Debug` shows the name.
+///
+/// ```
+/// use bowline::{Container, Secret};
+/// let token = Secret::env("API_TOKEN");
+/// let fetch = Container::from_image("debian:12").env("TOKEN", &token).shell("fetch --token-from-env TOKEN");
+/// assert_eq!(format!("{token:?}"), "Secret(API_TOKEN)");
+/// # let _ = fetch;
+/// ```
+#[derive(Clone)]
+pub struct Secret {
+    name: Arc<str>,
+    source: SecretSource,
+}
+
+/// Where a secret's contents come from.
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum SecretSource {
+    /// An environment variable of the pipeline's own process.
+    Env(Arc<str>),
+    /// A file on the pipeline's machine.
+    File(Arc<std::path::Path>),
+    /// Given by the program.
+    Value(Arc<[u8]>),
+}
+
+impl fmt::Debug for SecretSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Env(name) => write!(f, "Env({name})"),
+            Self::File(path) => write!(f, "File({})", path.display()),
+            Self::Value(_) => f.write_str("Value(***)"),
+        }
+    }
+}
+
+impl Secret {
+    /// The value of an environment variable of the pipeline's own process, read when it is used.
+    pub fn env(variable: impl Into<String>) -> Self {
+        let variable: Arc<str> = variable.into().into();
+        Self { name: variable.clone(), source: SecretSource::Env(variable) }
+    }
+
+    /// The contents of a file on the pipeline's machine, read when it is used.
+    pub fn file(path: impl AsRef<std::path::Path>) -> Self {
+        let path = path.as_ref();
+        Self { name: path.display().to_string().into(), source: SecretSource::File(path.into()) }
+    }
+
+    /// Contents that the program has, under a name that may be shown.
+    pub fn value(name: impl Into<String>, contents: impl AsRef<[u8]>) -> Self {
+        Self { name: name.into().into(), source: SecretSource::Value(contents.as_ref().into()) }
+    }
+
+    /// The name: all of it that is ever shown.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn source(&self) -> &SecretSource {
+        &self.source
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret({})", self.name)
+    }
+}

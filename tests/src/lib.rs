@@ -1,0 +1,1 @@
+//! The conformance suite: every promise of the runtime, on every engine.

@@ -1,0 +1,1 @@
+//! The cases are in `fail/`, `warn/` and `pass/`; `tests/ui.rs` runs them.
