@@ -11,8 +11,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong. Every message says what was asked, of which item, what happened and what to do.
 ///
-/// Errors are cheap to clone: a failed step or service is run once, and everyone who waits gets the one error.
-#[derive(Debug, Clone, thiserror::Error)]
+/// Errors are cheap to clone: a failed step or service is run once, and everyone who waits gets the one error. `Debug`
+/// shows the same text as `Display`, so that a `main` that returns an error prints something to read.
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A definition has a mistake that could only be seen at run time; nothing was run.
@@ -99,6 +100,12 @@ pub enum Error {
     },
 }
 
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl Error {
     pub(crate) fn invalid(item: Option<&str>, message: impl Into<String>) -> Self {
         Self::Invalid { item: item.map(str::to_owned), message: message.into() }
@@ -110,6 +117,16 @@ impl Error {
 
     pub(crate) fn io(path: impl AsRef<std::path::Path>, error: &std::io::Error) -> Self {
         Self::Io { path: path.as_ref().display().to_string(), message: error.to_string() }
+    }
+
+    /// The same error about a service, with what its client calls it.
+    pub(crate) fn aliased(mut self, service: &crate::graph::ServiceNode, aliases: &[String]) -> Self {
+        if let Self::ServiceStart(error) | Self::ServiceNotReady(error) | Self::ServiceExited(error) = &mut self
+            && error.hostname == service.hostname
+        {
+            error.aliases = aliases.to_vec();
+        }
+        self
     }
 
     /// What a failed command left behind, for example to save a report from it: `None` for any other error.

@@ -286,3 +286,11 @@ impl ProbeProgress {
         self.found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 }
+
+/// Finds and opens an engine for one session.
+pub(crate) async fn open() -> Result<Arc<dyn Engine>> {
+    #[cfg(feature = "docker")]
+    return docker::open().await;
+    #[cfg(not(feature = "docker"))]
+    Err(crate::Error::EngineUnreachable { tried: vec!["nothing: bowline was built without the feature `docker`".to_owned()] })
+}

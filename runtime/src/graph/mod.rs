@@ -16,5 +16,5 @@ pub use self::digest::Digest;
 pub(crate) use self::identity::Identities;
 pub(crate) use self::image::canonical as canonical_image;
 pub(crate) use self::lower::{hostname, lower_container, lower_path, lower_service};
-pub(crate) use self::node::{Binding, Config, ContainerNode, Fs, Place, ServiceNode, Step, Var};
+pub(crate) use self::node::{Binding, Config, Fs, Place, Reach, ServiceNode, Step, Var, closure};
 pub use self::plan::{Plan, PlanBuilder, PlannedService, PlannedStep};

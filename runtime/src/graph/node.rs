@@ -117,3 +117,97 @@ pub(crate) struct ContainerNode {
     /// The last step that runs a command of this container's own.
     pub(crate) last: Option<Arc<Step>>,
 }
+
+/// All services that are needed by these bindings, directly or through other services, by identity.
+pub(crate) fn closure(bindings: &[Binding]) -> BTreeMap<Digest, Arc<ServiceNode>> {
+    let mut found = BTreeMap::new();
+    let mut open: Vec<&Arc<ServiceNode>> = bindings.iter().map(|binding| &binding.service).collect();
+    while let Some(service) = open.pop() {
+        if found.insert(service.digest, service.clone()).is_none() {
+            open.extend(service.bindings.iter().map(|binding| &binding.service));
+        }
+    }
+    found
+}
+
+/// Everything that the roots are made of, found without recursion: chains may be long.
+#[derive(Debug, Default)]
+pub(crate) struct Reach {
+    /// Canonical references of all images.
+    pub(crate) images: std::collections::BTreeSet<Arc<str>>,
+    /// All steps, each after what it needs.
+    pub(crate) steps: Vec<Arc<Step>>,
+    seen: std::collections::HashSet<Digest>,
+}
+
+enum Visit<'a> {
+    Step(&'a Arc<Step>),
+    Service(&'a Arc<ServiceNode>),
+    /// All that this step needs has been visited.
+    Leave(&'a Arc<Step>),
+}
+
+impl Reach {
+    pub(crate) fn of_fs(fs: &Fs) -> Self {
+        let mut reach = Self::default();
+        let open = reach.fs(fs).into_iter().collect();
+        reach.walk(open);
+        reach
+    }
+
+    pub(crate) fn of_step(step: &Arc<Step>) -> Self {
+        let mut reach = Self::default();
+        reach.walk(vec![Visit::Step(step)]);
+        reach
+    }
+
+    pub(crate) fn of_service(service: &Arc<ServiceNode>) -> Self {
+        let mut reach = Self::default();
+        reach.walk(vec![Visit::Service(service)]);
+        reach
+    }
+
+    fn walk(&mut self, mut open: Vec<Visit<'_>>) {
+        while let Some(visit) = open.pop() {
+            match visit {
+                Visit::Leave(step) => self.steps.push(step.clone()),
+                Visit::Step(step) => {
+                    if self.seen.insert(step.digest) {
+                        self.images.extend(step.config.image.clone());
+                        open.push(Visit::Leave(step));
+                        open.extend(step.after.iter().map(Visit::Step));
+                        open.extend(self.parts(&step.base, &step.places, &step.bindings));
+                    }
+                }
+                Visit::Service(service) => {
+                    if self.seen.insert(service.digest) {
+                        self.images.extend(service.config.image.clone());
+                        open.extend(self.parts(&service.base, &service.places, &service.bindings));
+                    }
+                }
+            }
+        }
+    }
+
+    fn parts<'a>(&mut self, base: &'a Fs, places: &'a [Place], bindings: &'a [Binding]) -> Vec<Visit<'a>> {
+        let mut parts: Vec<_> = bindings.iter().map(|binding| Visit::Service(&binding.service)).collect();
+        for place in places {
+            if let Place::Copy { fs, .. } = place {
+                parts.extend(self.fs(fs));
+            }
+        }
+        parts.extend(self.fs(base));
+        parts
+    }
+
+    fn fs<'a>(&mut self, fs: &'a Fs) -> Option<Visit<'a>> {
+        match fs {
+            Fs::Step(step) => Some(Visit::Step(step)),
+            Fs::Snapshot(_) => None,
+            Fs::Image(image) => {
+                self.images.insert(image.clone());
+                None
+            }
+        }
+    }
+}

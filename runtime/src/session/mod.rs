@@ -1,30 +1,250 @@
-//! Runs values (being written).
-use std::path::PathBuf;
+//! Runs values: one session is one connection to an engine, with everything it started.
+//!
+//! Every promise about running lives here, whatever the engine: run-once and caching of steps (`steps`), the life of
+//! services (`service`, with `health` and `log`), pinning and replay of steps that share a service (`unit`), reading
+//! results (`results`), and the end (`close` below). The session's work happens on a runtime of its own (`ambient`), so
+//! that it neither depends on the user's runtime nor is stopped by it: user futures only wait, and dropping them
+//! cancels what nobody else waits for. No clean-up depends on `Drop` doing asynchronous work.
 
+mod ambient;
+pub(crate) mod entry;
+mod health;
+mod log;
+mod once;
+mod process;
+mod report;
+mod results;
+mod service;
+mod signals;
+mod steps;
+mod unit;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{OnceCell, watch};
+use tokio::task::JoinSet;
+
+use self::once::Once;
+use self::report::Reporter;
+use self::service::Supervisor;
+use self::steps::Done;
+use crate::engine::{Engine, Image};
+use crate::graph::{self, Digest};
 use crate::value::{Container, Entry, Output, PathIn, Service, Stat};
 use crate::{Error, Result};
 
-/// A session.
-#[derive(Debug)]
-pub struct Session;
-
-fn later<T>() -> Result<T> {
-    Err(Error::engine("session", "not there yet"))
+/// One connection to a container engine, with everything that was started over it.
+///
+/// Programs rarely name it: [`bowline::main`](crate::main) and [`bowline::test`](macro@crate::test) open a session and
+/// close it at the end, and anything awaited elsewhere uses one session of the whole process, whose remains are removed
+/// when the process ends, however it ends. Two sessions share cached results and cache volumes, but never a running
+/// service, and cannot reach each other's.
+///
+/// ```no_run
+/// # async fn example(tests: bowline::Container) -> bowline::Result<()> {
+/// use bowline::Session;
+/// let session = Session::new();
+/// session.scope(tests.sync()).await?; // in this session, whatever the caller's is
+/// session.close().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Session {
+    inner: Arc<Inner>,
 }
 
-pub(crate) async fn sync(_: Container) -> Result<()> { later() }
-pub(crate) async fn output(_: Container) -> Result<Output> { later() }
-pub(crate) async fn start(_: Service) -> Result<()> { later() }
-pub(crate) async fn stop(_: Service) -> Result<()> { later() }
-pub(crate) async fn kill(_: Service) -> Result<()> { later() }
-pub(crate) async fn entries(_: PathIn) -> Result<Vec<Entry>> { later() }
-pub(crate) async fn save_directory(_: PathIn, _: PathBuf) -> Result<()> { later() }
-pub(crate) async fn file_bytes(_: PathIn) -> Result<Vec<u8>> { later() }
-pub(crate) async fn stat(_: PathIn) -> Result<Stat> { later() }
-pub(crate) async fn save_file(_: PathIn, _: PathBuf) -> Result<()> { later() }
-pub(crate) mod entry {
-    pub fn main<R>(future: impl Future<Output = R>) -> R {
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(future)
+/// What a session knows.
+pub(super) struct Inner {
+    engine: OnceCell<Arc<dyn Engine>>,
+    images: Once<Arc<str>, Arc<Image>>,
+    steps: Once<Digest, Arc<Done>>,
+    replays: Once<(Digest, Vec<u64>), ()>,
+    services: Mutex<HashMap<Digest, Supervisor>>,
+    /// Results on their way into the engine's store; awaited before the session ends.
+    keeping: Mutex<JoinSet<()>>,
+    report: Reporter,
+    closing: watch::Sender<bool>,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("engine", &self.engine.get()).finish_non_exhaustive()
     }
-    pub fn test<R>(_name: &str, future: impl Future<Output = R>) -> R { main(future) }
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Session {
+    /// A new session. It connects to an engine when something has to run.
+    #[must_use]
+    pub fn new() -> Self {
+        let inner = Inner {
+            engine: OnceCell::new(),
+            images: Once::default(),
+            steps: Once::default(),
+            replays: Once::default(),
+            services: Mutex::default(),
+            keeping: Mutex::default(),
+            report: Reporter::from_environment(),
+            closing: watch::channel(false).0,
+        };
+        let session = Self { inner: Arc::new(inner) };
+        ambient::register(&session);
+        session
+    }
+
+    /// The session that values awaited here run in.
+    #[must_use]
+    pub fn current() -> Self {
+        ambient::current()
+    }
+
+    /// Runs a future whose values run in this session.
+    pub async fn scope<F: Future>(&self, future: F) -> F::Output {
+        ambient::scope(self.clone(), future).await
+    }
+
+    /// Ends the session: cancels what runs, stops every service with its stop signal, users before what they use, and
+    /// removes everything but cached results and cache volumes. Closing twice is closing once; a value awaited
+    /// afterwards is an error.
+    pub async fn close(&self) -> Result<()> {
+        let inner = self.inner.clone();
+        ambient::run(async move { inner.close().await }).await
+    }
+}
+
+impl Inner {
+    async fn engine(&self) -> Result<Arc<dyn Engine>> {
+        self.engine.get_or_try_init(crate::engine::open).await.cloned()
+    }
+
+    /// An image, found once a session: a tag that moves in the meantime does not matter.
+    async fn image(self: &Arc<Self>, reference: &Arc<str>) -> Result<Arc<Image>> {
+        let (inner, wanted) = (self.clone(), reference.clone());
+        let find = async move {
+            let engine = inner.engine().await?;
+            let report = inner.report.clone();
+            let progress = move |line: &str| report.event("image", line);
+            engine.resolve(&wanted, &progress).await.map(Arc::new)
+        };
+        self.images.get_or_run(reference.clone(), find).await
+    }
+
+    fn services(&self) -> MutexGuard<'_, HashMap<Digest, Supervisor>> {
+        self.services.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keeping(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.keeping.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn check_open(&self, what: &str) -> Result<()> {
+        if *self.closing.borrow() { Err(closed(what)) } else { Ok(()) }
+    }
+
+    /// Runs work of this session until it is done or the session closes.
+    async fn until_closed<T>(&self, what: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut closing = self.closing.subscribe();
+        tokio::select! {
+            result = work => result,
+            _ = closing.wait_for(|closing| *closing) => Err(closed(what)),
+        }
+    }
+
+    async fn close(self: Arc<Self>) -> Result<()> {
+        self.closing.send_replace(true);
+        // Steps see `closing` and let go of their services; services then end, users first, because each holds what it
+        // uses until it is gone itself.
+        let supervisors: Vec<_> = self.services().drain().map(|(_, supervisor)| supervisor).collect();
+        futures_util::future::join_all(supervisors.iter().map(Supervisor::close)).await;
+        let mut keeping = std::mem::take(&mut *self.keeping());
+        while keeping.join_next().await.is_some() {}
+        match self.engine.get() {
+            Some(engine) => engine.close().await,
+            None => Ok(()),
+        }
+    }
+}
+
+fn closed(what: &str) -> Error {
+    Error::Cancelled { what: what.to_owned(), reason: "the session closed".to_owned() }
+}
+
+/// Runs work in the caller's session, on the session's runtime.
+async fn in_session<T: Send + 'static, F>(what: String, work: impl FnOnce(Arc<Inner>) -> F + Send + 'static) -> Result<T>
+where
+    F: Future<Output = Result<T>> + Send,
+{
+    let inner = ambient::current().inner;
+    ambient::run(async move {
+        inner.check_open(&what)?;
+        let session = inner.clone();
+        inner.until_closed(&what, work(session)).await
+    })
+    .await
+}
+
+pub(crate) async fn sync(container: Container) -> Result<()> {
+    let node = graph::lower_container(&container)?;
+    in_session(format!("container `{}`", node.name), |session| async move {
+        session.filesystem(&node.fs).await.map(drop)
+    })
+    .await
+}
+
+pub(crate) async fn output(container: Container) -> Result<Output> {
+    let node = graph::lower_container(&container)?;
+    let Some(last) = node.last.clone() else {
+        let message = "no command has been run\n\nhelp: add `exec [...]`";
+        return Err(Error::invalid(Some(&node.name), message));
+    };
+    in_session(format!("container `{}`", node.name), |session| async move {
+        let done = session.step(&last).await?;
+        let output = done.output.clone();
+        Ok(Output { stdout: output.stdout, stderr: output.stderr, exit_code: output.exit_code })
+    })
+    .await
+}
+
+pub(crate) async fn start(service: Service) -> Result<()> {
+    let node = graph::lower_service(&service)?;
+    in_session(format!("service `{}`", node.name), |session| async move { session.supervisor(&node)?.start(&node).await })
+        .await
+}
+
+pub(crate) async fn stop(service: Service) -> Result<()> {
+    let node = graph::lower_service(&service)?;
+    in_session(format!("service `{}`", node.name), |session| async move { session.supervisor(&node)?.stop().await }).await
+}
+
+pub(crate) async fn kill(service: Service) -> Result<()> {
+    let node = graph::lower_service(&service)?;
+    in_session(format!("service `{}`", node.name), |session| async move { session.supervisor(&node)?.kill().await }).await
+}
+
+pub(crate) async fn entries(at: PathIn) -> Result<Vec<Entry>> {
+    results::in_path(at, |reader| async move { reader.entries().await }).await
+}
+
+pub(crate) async fn stat(at: PathIn) -> Result<Stat> {
+    results::in_path(at, |reader| async move { reader.stat().await }).await
+}
+
+pub(crate) async fn file_bytes(at: PathIn) -> Result<Vec<u8>> {
+    results::in_path(at, |reader| async move { reader.bytes().await }).await
+}
+
+pub(crate) async fn save_directory(at: PathIn, to: PathBuf) -> Result<()> {
+    results::in_path(at, |reader| async move { reader.save_directory(to).await }).await
+}
+
+pub(crate) async fn save_file(at: PathIn, to: PathBuf) -> Result<()> {
+    results::in_path(at, |reader| async move { reader.save_file(to).await }).await
 }

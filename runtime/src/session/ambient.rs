@@ -1,0 +1,114 @@
+//! Which session a value runs in, and where a session's own work runs.
+
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+
+use tokio::runtime::{self, Handle, Runtime};
+use tokio::task::JoinHandle;
+
+use super::{Inner, Session};
+use crate::{Error, Result};
+
+tokio::task_local! {
+    static SCOPED: Session;
+}
+
+/// Sessions by the user's runtime they belong to: whatever is spawned there finds its session.
+static BY_RUNTIME: LazyLock<Mutex<HashMap<runtime::Id, Session>>> = LazyLock::new(Mutex::default);
+
+/// Every session of the process, for signals.
+static ALL: Mutex<Vec<Weak<Inner>>> = Mutex::new(Vec::new());
+
+/// The session of everything that is awaited outside of any other.
+static DEFAULT: LazyLock<Session> = LazyLock::new(Session::new);
+
+pub(super) fn current() -> Session {
+    if let Ok(session) = SCOPED.try_with(Clone::clone) {
+        return session;
+    }
+    let of_runtime = Handle::try_current().ok().and_then(|handle| by_runtime().get(&handle.id()).cloned());
+    of_runtime.unwrap_or_else(|| DEFAULT.clone())
+}
+
+pub(super) async fn scope<F: Future>(session: Session, future: F) -> F::Output {
+    SCOPED.scope(session, future).await
+}
+
+/// Makes a session the one of everything awaited on a runtime, until the guard is dropped.
+pub(super) fn bind(handle: &Handle, session: &Session) -> Bound {
+    by_runtime().insert(handle.id(), session.clone());
+    Bound(handle.id())
+}
+
+/// See [`bind`].
+pub(super) struct Bound(runtime::Id);
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        by_runtime().remove(&self.0);
+    }
+}
+
+pub(super) fn register(session: &Session) {
+    let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+    all.retain(|session| session.strong_count() > 0);
+    all.push(std::sync::Arc::downgrade(&session.inner));
+}
+
+/// All sessions that are still held by somebody.
+pub(super) fn all() -> Vec<Session> {
+    let all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+    all.iter().filter_map(Weak::upgrade).map(|inner| Session { inner }).collect()
+}
+
+fn by_runtime() -> MutexGuard<'static, HashMap<runtime::Id, Session>> {
+    BY_RUNTIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The runtime of all sessions: its threads live as long as the process and are nobody's to block.
+pub(super) fn handle() -> Result<&'static Handle> {
+    static RUNTIME: OnceLock<std::result::Result<Runtime, String>> = OnceLock::new();
+    let runtime = RUNTIME.get_or_init(|| {
+        runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("bowline")
+            .enable_all()
+            .build()
+            .map_err(|error| error.to_string())
+    });
+    match runtime {
+        Ok(runtime) => Ok(runtime.handle()),
+        Err(message) => Err(Error::engine("start the session's threads", message)),
+    }
+}
+
+/// Runs a future on the sessions' runtime, wherever the caller is; dropping the result cancels it.
+pub(super) async fn run<T: Send + 'static>(future: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    Task(handle()?.spawn(future)).join().await
+}
+
+/// A spawned task that ends with its handle.
+pub(super) struct Task<T>(JoinHandle<Result<T>>);
+
+impl<T: Send + 'static> Task<T> {
+    /// Spawns on the current runtime, which is the sessions' own.
+    pub(super) fn spawn(future: impl Future<Output = Result<T>> + Send + 'static) -> Self {
+        Self(tokio::spawn(future))
+    }
+
+    pub(super) async fn join(mut self) -> Result<T> {
+        match (&mut self.0).await {
+            Ok(result) => result,
+            Err(error) if error.is_cancelled() => {
+                Err(Error::Cancelled { what: "work".to_owned(), reason: "the program is ending".to_owned() })
+            }
+            Err(error) => Err(Error::engine("internal error, please report it", error)),
+        }
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,43 @@
+//! `#[bowline::main]` and `#[bowline::test]`: a runtime, a session, and its end.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use tokio::runtime::{Builder, Runtime};
+
+use super::{Session, ambient, signals};
+
+/// Runs a program: its future in a session, which is closed whether the future ends well, badly or in a panic.
+pub fn main<R>(future: impl Future<Output = R>) -> R {
+    in_session(Builder::new_multi_thread(), future)
+}
+
+/// Runs one test, in a session of its own.
+pub fn test<R>(_name: &str, future: impl Future<Output = R>) -> R {
+    in_session(Builder::new_current_thread(), future)
+}
+
+fn in_session<R>(mut builder: Builder, future: impl Future<Output = R>) -> R {
+    let runtime = start(&mut builder);
+    let session = Session::new();
+    let _bound = ambient::bind(runtime.handle(), &session);
+    signals::watch();
+    let result = catch_unwind(AssertUnwindSafe(|| runtime.block_on(future)));
+    if let Err(error) = runtime.block_on(session.close()) {
+        // The program's own result matters more; the watchdog and the next session clear up what is left.
+        eprintln!("bowline: the session did not close cleanly: {error}");
+    }
+    // A signal that came in the meantime ends the process, not this function.
+    runtime.block_on(signals::settled());
+    result.unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+fn start(builder: &mut Builder) -> Runtime {
+    match builder.enable_all().build() {
+        Ok(runtime) => runtime,
+        // As tokio's own `main` does: without threads or file descriptors there is nothing to go on with.
+        Err(error) => {
+            eprintln!("bowline: cannot start the runtime: {error}");
+            std::process::exit(1)
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! What processes write: captured whole for steps, the last lines for services, shown live to people.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use super::report::{LinePrinter, Reporter};
+use crate::engine::{Sink, StepOutput, Stream};
+
+/// How much of each stream an error shows: 100 KiB.
+const SHOWN: usize = 100 * 1024;
+/// How many of a service's last lines an error shows.
+const LAST_LINES: usize = 20;
+/// How much of a service's output is remembered for a `ready log` that comes late: 256 KiB a stream.
+const REMEMBERED: usize = 256 * 1024;
+/// A line longer than this is shown in pieces.
+const LONGEST_LINE: usize = 16 * 1024;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The last part of a stream, as text, with a mark where its head was cut.
+pub(super) fn last_part(bytes: &[u8]) -> String {
+    let cut = bytes.len().saturating_sub(SHOWN);
+    let kept = String::from_utf8_lossy(bytes.get(cut..).unwrap_or_default());
+    if cut == 0 { kept.into_owned() } else { format!("[the first {cut} bytes are cut]\n{kept}") }
+}
+
+/// Collects a step's output, and shows it as it comes.
+pub(super) struct Capture {
+    collected: Arc<Mutex<(StepOutput, LinePrinter)>>,
+}
+
+impl Capture {
+    pub(super) fn new(report: &Reporter, name: &str) -> Self {
+        Self { collected: Arc::new(Mutex::new((StepOutput::default(), report.lines(name)))) }
+    }
+
+    pub(super) fn sink(&self) -> Sink {
+        let collected = self.collected.clone();
+        Arc::new(move |stream, bytes| {
+            let (output, printer) = &mut *lock(&collected);
+            match stream {
+                Stream::Stdout => output.stdout.extend_from_slice(bytes),
+                Stream::Stderr => output.stderr.extend_from_slice(bytes),
+            }
+            printer.write(stream, bytes);
+        })
+    }
+
+    pub(super) fn finish(&self, exit_code: i32) -> StepOutput {
+        let (output, printer) = &mut *lock(&self.collected);
+        printer.finish();
+        StepOutput { exit_code, ..std::mem::take(output) }
+    }
+}
+
+/// Cuts a stream into lines, wherever its pieces are cut.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    partial: Vec<u8>,
+}
+
+impl Lines {
+    pub(super) fn push(&mut self, bytes: &[u8], mut line: impl FnMut(&str)) {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.partial.extend_from_slice(piece);
+            if piece.ends_with(b"\n") || self.partial.len() >= LONGEST_LINE {
+                self.flush(&mut line);
+            }
+        }
+    }
+
+    pub(super) fn flush(&mut self, mut line: impl FnMut(&str)) {
+        if !self.partial.is_empty() {
+            let text = String::from_utf8_lossy(&self.partial);
+            line(text.trim_end_matches(['\n', '\r']));
+            self.partial.clear();
+        }
+    }
+}
+
+/// What a running service has written: its last lines for errors, and enough to look for texts in.
+pub(super) struct ServiceLog {
+    state: Arc<Mutex<LogState>>,
+    changed: watch::Sender<u64>,
+}
+
+struct LogState {
+    lines: VecDeque<String>,
+    stdout: (Lines, Vec<u8>),
+    stderr: (Lines, Vec<u8>),
+    /// Texts waited for and how often each was seen in what is no longer remembered and what is.
+    watched: Vec<Watched>,
+    printer: LinePrinter,
+}
+
+struct Watched {
+    text: Vec<u8>,
+    seen: usize,
+    /// The ends of both streams that may hold the beginning of the text.
+    carry: [Vec<u8>; 2],
+}
+
+impl Watched {
+    fn feed(&mut self, stream: Stream, bytes: &[u8]) {
+        let [stdout, stderr] = &mut self.carry;
+        let carry = match stream {
+            Stream::Stdout => stdout,
+            Stream::Stderr => stderr,
+        };
+        carry.extend_from_slice(bytes);
+        let mut rest = 0;
+        while let Some(found) = find(carry.get(rest..).unwrap_or_default(), &self.text) {
+            self.seen += 1;
+            rest += found + self.text.len();
+        }
+        // Keep only what a match across the next cut could begin with.
+        let keep_from = rest.max((carry.len() + 1).saturating_sub(self.text.len()));
+        carry.drain(..keep_from.min(carry.len()));
+    }
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    if needle.is_empty() {
+        return None;
+    }
+    haystack.windows(needle.len()).position(|window| window == needle)
+}
+
+impl ServiceLog {
+    pub(super) fn new(report: &Reporter, name: &str) -> Self {
+        let state = LogState {
+            lines: VecDeque::new(),
+            stdout: Default::default(),
+            stderr: Default::default(),
+            watched: Vec::new(),
+            printer: report.lines(name),
+        };
+        Self { state: Arc::new(Mutex::new(state)), changed: watch::channel(0).0 }
+    }
+
+    pub(super) fn sink(&self) -> Sink {
+        let (state, changed) = (self.state.clone(), self.changed.clone());
+        Arc::new(move |stream, bytes| {
+            lock(&state).push(stream, bytes);
+            changed.send_modify(|pieces| *pieces += 1);
+        })
+    }
+
+    /// The last 20 lines, an unfinished one included.
+    pub(super) fn last_lines(&self) -> Vec<String> {
+        let state = &mut *lock(&self.state);
+        let LogState { lines, stdout, stderr, .. } = state;
+        stdout.0.flush(|line| remember(lines, line));
+        stderr.0.flush(|line| remember(lines, line));
+        lines.iter().cloned().collect()
+    }
+
+    /// Waits until a text has been written so many times, since the service's start as far as it is remembered.
+    pub(super) async fn wait_for(&self, text: &str, times: u32) {
+        let index = lock(&self.state).watch(text);
+        let mut changed = self.changed.subscribe();
+        let seen = |state: &LogState| state.watched.get(index).map_or(0, |watched| watched.seen);
+        let wanted = usize::try_from(times.max(1)).unwrap_or(usize::MAX);
+        while seen(&lock(&self.state)) < wanted {
+            if changed.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    }
+}
+
+fn remember(lines: &mut VecDeque<String>, line: &str) {
+    if lines.len() == LAST_LINES {
+        lines.pop_front();
+    }
+    lines.push_back(line.to_owned());
+}
+
+impl LogState {
+    fn push(&mut self, stream: Stream, bytes: &[u8]) {
+        for watched in &mut self.watched {
+            watched.feed(stream, bytes);
+        }
+        let (lines, remembered) = match stream {
+            Stream::Stdout => &mut self.stdout,
+            Stream::Stderr => &mut self.stderr,
+        };
+        let last = &mut self.lines;
+        lines.push(bytes, |line| remember(last, line));
+        remembered.extend_from_slice(bytes);
+        // Twice the limit before cutting, so that not every piece moves the whole.
+        if remembered.len() > 2 * REMEMBERED {
+            let cut = remembered.len() - REMEMBERED;
+            remembered.drain(..cut);
+        }
+        self.printer.write(stream, bytes);
+    }
+
+    fn watch(&mut self, text: &str) -> usize {
+        if let Some(index) = self.watched.iter().position(|watched| watched.text == text.as_bytes()) {
+            return index;
+        }
+        let mut watched = Watched { text: text.as_bytes().to_vec(), seen: 0, carry: Default::default() };
+        watched.feed(Stream::Stdout, &self.stdout.1);
+        watched.feed(Stream::Stderr, &self.stderr.1);
+        self.watched.push(watched);
+        self.watched.len() - 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn log() -> ServiceLog {
+        ServiceLog::new(&Reporter::silent(), "test")
+    }
+
+    proptest! {
+        #[test]
+        fn texts_are_found_across_any_cut(
+            before in "[ab]{0,6}", between in "[ab]{0,6}", cuts in prop::collection::vec(1..4usize, 0..20), late in any::<bool>(),
+        ) {
+            let text = "aab";
+            let whole = format!("{before}{text}{between}{text}");
+            let wanted = whole.matches(text).count();
+            let log = log();
+            let index = if late { None } else { Some(lock(&log.state).watch(text)) };
+            let sink = log.sink();
+            let mut rest = whole.as_bytes();
+            for cut in cuts {
+                let (piece, next) = rest.split_at(cut.min(rest.len()));
+                sink(Stream::Stdout, piece);
+                rest = next;
+            }
+            sink(Stream::Stdout, rest);
+            let index = index.unwrap_or_else(|| lock(&log.state).watch(text));
+            prop_assert_eq!(lock(&log.state).watched[index].seen, wanted);
+        }
+    }
+
+    #[test]
+    fn streams_are_not_mixed() {
+        let log = log();
+        let index = lock(&log.state).watch("ready");
+        let sink = log.sink();
+        sink(Stream::Stdout, b"rea");
+        sink(Stream::Stderr, b"dy");
+        assert_eq!(lock(&log.state).watched[index].seen, 0);
+        sink(Stream::Stdout, b"dy\n");
+        assert_eq!(lock(&log.state).watched[index].seen, 1);
+    }
+
+    #[test]
+    fn the_last_lines_are_kept() {
+        let log = log();
+        let sink = log.sink();
+        (0..30).for_each(|line| sink(Stream::Stdout, format!("line {line}\n").as_bytes()));
+        sink(Stream::Stderr, b"unfinished");
+        let lines = log.last_lines();
+        assert_eq!(lines.len(), 20);
+        assert_eq!(lines.first().map(String::as_str), Some("line 11"));
+        assert_eq!(lines.last().map(String::as_str), Some("unfinished"));
+    }
+
+    #[test]
+    fn long_output_is_cut_with_a_mark() {
+        let text = last_part(&vec![b'x'; SHOWN + 5]);
+        assert!(text.starts_with("[the first 5 bytes are cut]\nxxx"));
+        assert_eq!(last_part(b"short"), "short");
+    }
+}

@@ -1,0 +1,158 @@
+//! Run-once: equal work in a session is done once, for everyone who asks.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared, WeakShared};
+
+use super::ambient::Task;
+use crate::Result;
+
+type Running<V> = BoxFuture<'static, Result<V>>;
+
+/// Work by key. Whoever asks for a key while its work runs joins it; the last one to give up ends it. What succeeded
+/// is remembered, what failed is tried again by whoever asks next.
+pub(super) struct Once<K, V> {
+    state: Arc<Mutex<State<K, V>>>,
+}
+
+struct State<K, V> {
+    done: HashMap<K, V>,
+    running: HashMap<K, WeakShared<Running<V>>>,
+}
+
+impl<K, V> Default for Once<K, V> {
+    fn default() -> Self {
+        Self { state: Arc::new(Mutex::new(State { done: HashMap::new(), running: HashMap::new() })) }
+    }
+}
+
+enum Joined<V: Clone> {
+    Done(V),
+    Running(Shared<Running<V>>),
+}
+
+impl<K, V> Once<K, V>
+where
+    K: Clone + Eq + Hash + Send + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    /// The result of this key's work, doing it unless it is done or being done. `work` is dropped unused then.
+    pub(super) async fn get_or_run(&self, key: K, work: impl Future<Output = Result<V>> + Send + 'static) -> Result<V> {
+        // The work is a task of its own, so that it goes on while those who wait for it do something else, and so that
+        // long chains of work waiting for work do not become deep stacks.
+        let joined = self.join(key, work);
+        match joined {
+            Joined::Done(value) => Ok(value),
+            Joined::Running(running) => running.await,
+        }
+    }
+
+    fn join(&self, key: K, work: impl Future<Output = Result<V>> + Send + 'static) -> Joined<V> {
+        let mut state = lock(&self.state);
+        if let Some(value) = state.done.get(&key) {
+            return Joined::Done(value.clone());
+        }
+        if let Some(running) = state.running.get(&key).and_then(WeakShared::upgrade) {
+            return Joined::Running(running);
+        }
+        let (shared_state, done_key) = (self.state.clone(), key.clone());
+        let running = async move {
+            Task::spawn(async move {
+                let result = work.await;
+                let mut state = lock(&shared_state);
+                state.running.remove(&done_key);
+                if let Ok(value) = &result {
+                    state.done.insert(done_key, value.clone());
+                }
+                result
+            })
+            .join()
+            .await
+        }
+        .boxed()
+        .shared();
+        if let Some(weak) = running.downgrade() {
+            state.running.insert(key, weak);
+        }
+        Joined::Running(running)
+    }
+}
+
+fn lock<K, V>(state: &Mutex<State<K, V>>) -> MutexGuard<'_, State<K, V>> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::sync::{Notify, oneshot};
+
+    use super::*;
+    use crate::Error;
+
+    #[tokio::test]
+    async fn equal_work_runs_once() {
+        let once = Once::<u8, usize>::default();
+        let runs = Arc::new(AtomicUsize::new(0));
+        let work = || {
+            let runs = runs.clone();
+            async move {
+                tokio::task::yield_now().await;
+                Ok(runs.fetch_add(1, Ordering::SeqCst))
+            }
+        };
+        let all = futures_util::future::join_all((0..10).map(|_| once.get_or_run(1, work()))).await;
+        assert!(all.iter().all(|result| matches!(result, Ok(0))));
+        assert!(matches!(once.get_or_run(1, work()).await, Ok(0)), "remembered");
+        assert!(matches!(once.get_or_run(2, work()).await, Ok(1)), "another key runs again");
+    }
+
+    #[tokio::test]
+    async fn failures_reach_all_and_are_tried_again() {
+        let once = Once::<u8, usize>::default();
+        let runs = Arc::new(AtomicUsize::new(0));
+        let work = || {
+            let runs = runs.clone();
+            async move {
+                tokio::task::yield_now().await;
+                match runs.fetch_add(1, Ordering::SeqCst) {
+                    0 => Err(Error::engine("work", "failed")),
+                    run => Ok(run),
+                }
+            }
+        };
+        let (a, b) = tokio::join!(once.get_or_run(1, work()), once.get_or_run(1, work()));
+        assert!(a.is_err() && b.is_err());
+        assert_eq!(runs.load(Ordering::SeqCst), 1);
+        assert!(matches!(once.get_or_run(1, work()).await, Ok(1)));
+    }
+
+    #[tokio::test]
+    async fn the_last_to_give_up_ends_the_work() {
+        let once = Arc::new(Once::<u8, ()>::default());
+        let (started, ended) = (Arc::new(Notify::new()), oneshot::channel::<()>());
+        let (end_on_drop, ended) = ended;
+        let begun = started.clone();
+        let work = async move {
+            let _held = end_on_drop;
+            begun.notify_one();
+            std::future::pending().await
+        };
+        let first = tokio::spawn({
+            let once = once.clone();
+            async move { once.get_or_run(1, work).await }
+        });
+        started.notified().await;
+        let mut second = Box::pin(once.get_or_run(1, async { Ok(()) }));
+        assert!(futures_util::poll!(&mut second).is_pending(), "joined the running work");
+        first.abort();
+        let _ = first.await;
+        assert!(futures_util::poll!(&mut second).is_pending(), "one caller left, so it goes on");
+        drop(second);
+        assert!(ended.await.is_err(), "the work was dropped");
+    }
+}

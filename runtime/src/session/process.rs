@@ -1,0 +1,77 @@
+//! What a process is given: the image's configuration with the pipeline's on top.
+
+use std::sync::Arc;
+
+use crate::engine::{Image, ImageConfig, Process};
+use crate::graph::{Config, ServiceNode, Var};
+use crate::value::{Secret, SecretSource};
+use crate::{Error, Result};
+
+/// The process of a step: its command, in the image's environment. The image's entry point is not used.
+pub(super) fn of_step(name: &str, args: &[String], config: &Config, image: Option<&Image>) -> Result<Process> {
+    complete(name, args.to_vec(), config, image)
+}
+
+/// The process of a service: its `run` in place of the image's command, behind the image's entry point.
+pub(super) fn of_service(service: &ServiceNode, image: Option<&Image>) -> Result<Process> {
+    let (entrypoint, command) =
+        image.map_or((&[][..], &[][..]), |image| (&image.config.entrypoint[..], &image.config.command[..]));
+    let args: Vec<String> = entrypoint.iter().chain(service.run.as_deref().unwrap_or(command)).cloned().collect();
+    if args.is_empty() {
+        let message = format!(
+            "service `{}` has no command: its image sets neither an entry point nor a command\n\nhelp: add `run [...]`",
+            service.name
+        );
+        return Err(Error::invalid(Some(&service.name), message));
+    }
+    complete(&service.name, args, &service.config, image)
+}
+
+fn complete(name: &str, args: Vec<String>, config: &Config, image: Option<&Image>) -> Result<Process> {
+    let default = ImageConfig::default();
+    let ground = image.map_or(&default, |image| &image.config);
+    let mut process = Process {
+        args,
+        env: ground.env.clone(),
+        secret_env: Vec::new(),
+        workdir: workdir(&ground.workdir, config.workdir.as_deref()),
+        user: config.user.clone().unwrap_or_else(|| ground.user.clone()),
+    };
+    for (key, value) in &config.env {
+        process.env.retain(|(other, _)| other != key);
+        match value {
+            Var::Plain(value) => process.env.push((key.clone(), value.clone())),
+            Var::Secret(secret) => process.secret_env.push((key.clone(), reveal(name, secret)?)),
+        }
+    }
+    Ok(process)
+}
+
+fn workdir(ground: &str, wanted: Option<&str>) -> String {
+    let ground = if ground.is_empty() { "/" } else { ground };
+    match wanted {
+        None => ground.to_owned(),
+        Some(path) if path.starts_with('/') => path.to_owned(),
+        Some(path) => format!("{}/{path}", ground.trim_end_matches('/')),
+    }
+}
+
+/// A secret's contents, as a variable can hold them.
+fn reveal(item: &str, secret: &Secret) -> Result<String> {
+    let missing = |why: String| Error::invalid(Some(item), format!("secret `{}`: {why}", secret.name()));
+    let bytes: Arc<[u8]> = match secret.source() {
+        SecretSource::Env(variable) => {
+            let value = std::env::var(&**variable).map_err(|error| missing(format!("variable `{variable}`: {error}")))?;
+            value.into_bytes().into()
+        }
+        SecretSource::File(path) => {
+            std::fs::read(path).map_err(|error| missing(format!("file `{}`: {error}", path.display())))?.into()
+        }
+        SecretSource::Value(contents) => contents.clone(),
+    };
+    let text = String::from_utf8(bytes.to_vec()).map_err(|_| missing("not UTF-8, so no variable can hold it".to_owned()))?;
+    if text.contains('\0') {
+        return Err(missing("it contains a NUL byte, so no variable can hold it".to_owned()));
+    }
+    Ok(text)
+}

@@ -1,0 +1,577 @@
+//! The life of a service: idle → starting → ready → (in use | lingering) → stopping → gone.
+//!
+//! Each service of a session has one supervisor, a task that owns the state and is the only one to change it. Everybody
+//! else sends it messages and holds leases (the service is in use) and pins (it will be). Letting go is a message sent
+//! from `Drop`, so nothing has to be awaited for a service to end.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, select_all, try_join};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, sleep_until};
+
+use super::health::{self, Failure, Watched};
+use super::log::ServiceLog;
+use super::unit::Leases;
+use super::{Inner, process, steps};
+use crate::engine::{Image, Instance, ServiceSpec};
+use crate::error::ServiceCause;
+use crate::graph::{Reach, ServiceNode};
+use crate::value::{Check, Port, Stop};
+use crate::{Error, Result, ServiceError};
+
+/// What a supervisor is told.
+enum Message {
+    /// Start the service if need be, and answer when it is ready.
+    Acquire(oneshot::Sender<Result<Lease>>),
+    /// A lease of this run of the service is over.
+    Release(u64),
+    Pin,
+    Unpin,
+    /// Hold a lease until `Stop` or the end.
+    Hold(oneshot::Sender<Result<()>>),
+    Stop(oneshot::Sender<()>),
+    Kill(oneshot::Sender<()>),
+    /// As soon as nobody uses it, stop; and never start again.
+    Close(oneshot::Sender<()>),
+}
+
+/// The way to a service's supervisor.
+#[derive(Clone)]
+pub(super) struct Supervisor {
+    messages: UnboundedSender<Message>,
+    name: Arc<str>,
+}
+
+impl Inner {
+    /// The supervisor of a service: equal definitions in a session have one.
+    pub(super) fn supervisor(self: &Arc<Self>, service: &Arc<ServiceNode>) -> Result<Supervisor> {
+        if std::env::var("BOWLINE_SERVICES").is_ok_and(|value| value.eq_ignore_ascii_case("off")) {
+            return Err(Error::ServicesOff { service: service.name.to_string() });
+        }
+        let mut services = self.services();
+        self.check_open(&format!("service `{}`", service.name))?;
+        let supervisor = services.entry(service.digest).or_insert_with(|| {
+            let (messages, inbox) = unbounded_channel();
+            let supervisor = Supervisor { messages: messages.clone(), name: service.name.clone() };
+            let task = Task {
+                session: Arc::downgrade(self),
+                service: service.clone(),
+                inbox,
+                messages: messages.downgrade(),
+                closing: None,
+                pins: 0,
+            };
+            tokio::spawn(task.supervise());
+            supervisor
+        });
+        Ok(supervisor.clone())
+    }
+}
+
+impl Supervisor {
+    pub(super) async fn acquire(&self) -> Result<Lease> {
+        self.ask(Message::Acquire).await?
+    }
+
+    pub(super) fn pin(&self) -> Pin {
+        let _ = self.messages.send(Message::Pin);
+        Pin(self.messages.clone())
+    }
+
+    pub(super) async fn start(&self, service: &Arc<ServiceNode>) -> Result<()> {
+        self.ask(Message::Hold).await??;
+        // Known to run: this only checks this definition's own ports and checks.
+        self.acquire().await?.ensure_ready(service).await
+    }
+
+    pub(super) async fn stop(&self) -> Result<()> {
+        self.ask(Message::Stop).await
+    }
+
+    pub(super) async fn kill(&self) -> Result<()> {
+        self.ask(Message::Kill).await
+    }
+
+    pub(super) async fn close(&self) {
+        let _ = self.ask(Message::Close).await;
+    }
+
+    async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Result<T> {
+        let (answer, answered) = oneshot::channel();
+        let gone = || super::closed(&format!("service `{}`", self.name));
+        self.messages.send(message(answer)).map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())
+    }
+}
+
+/// The service will be needed: it is not stopped while this exists, nor started for it.
+pub(super) struct Pin(UnboundedSender<Message>);
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        let _ = self.0.send(Message::Unpin);
+    }
+}
+
+/// The service is ready and in use.
+pub(super) struct Lease {
+    running: Arc<Running>,
+    messages: UnboundedSender<Message>,
+}
+
+impl Lease {
+    pub(super) fn running(&self) -> &Arc<Running> {
+        &self.running
+    }
+
+    /// Waits until the service is ready by another definition's ports and checks, where they differ.
+    pub(super) async fn ensure_ready(&self, service: &Arc<ServiceNode>) -> Result<()> {
+        let measure = Measure::of(service);
+        if self.running.measures.lock().unwrap_or_else(PoisonError::into_inner).contains(&measure) {
+            return Ok(());
+        }
+        tokio::select! {
+            ready = self.running.wait_ready(service) => ready?,
+            error = self.running.broken() => return Err(error),
+        }
+        self.running.measures.lock().unwrap_or_else(PoisonError::into_inner).push(measure);
+        Ok(())
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let _ = self.messages.send(Message::Release(self.running.generation));
+    }
+}
+
+/// What a service was found ready by.
+#[derive(PartialEq, Eq)]
+struct Measure {
+    check: Check,
+    ports: Vec<Port>,
+}
+
+impl Measure {
+    fn of(service: &ServiceNode) -> Self {
+        Self { check: service.ready.clone(), ports: service.ports.iter().filter(|port| port.probed).cloned().collect() }
+    }
+}
+
+/// One run of a service's process.
+pub(super) struct Running {
+    pub(super) service: Arc<ServiceNode>,
+    /// Tells the runs of one service apart.
+    pub(super) generation: u64,
+    instance: Arc<dyn Instance>,
+    image: Option<Image>,
+    log: ServiceLog,
+    since: Instant,
+    /// What it uses itself, for as long as it runs.
+    dependencies: Vec<Lease>,
+    /// The steps that have run against it.
+    seen: Mutex<HashSet<crate::Digest>>,
+    measures: Mutex<Vec<Measure>>,
+    /// Why it ended, once it has.
+    ended: watch::Sender<Option<Error>>,
+}
+
+impl Running {
+    pub(super) fn dependencies(&self) -> impl Iterator<Item = &Lease> {
+        self.dependencies.iter()
+    }
+
+    pub(super) fn has_seen(&self, step: crate::Digest) -> bool {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).contains(&step)
+    }
+
+    pub(super) fn saw(&self, step: crate::Digest) {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(step);
+    }
+
+    /// Waits until the service ends and says why.
+    pub(super) async fn broken(&self) -> Error {
+        let mut ended = self.ended.subscribe();
+        match ended.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(error)) => error.clone(),
+            _ => super::closed(&format!("service `{}`", self.service.name)),
+        }
+    }
+
+    /// The first of the services this one uses to end.
+    async fn dependency_broken(&self) -> Error {
+        first_broken(&self.dependencies).await
+    }
+
+    async fn wait_ready(&self, service: &ServiceNode) -> Result<()> {
+        let watched = Watched { service, image: self.image.as_ref(), instance: &self.instance, log: &self.log };
+        health::wait(&watched).await.map_err(|failure| match failure {
+            Failure::Engine(error) => error,
+            Failure::Service(cause) => self.error(cause),
+        })
+    }
+
+    fn error(&self, cause: ServiceCause) -> Error {
+        failure(&self.service, cause, self.since, self.log.last_lines(), Phase::Starting)
+    }
+}
+
+async fn first_broken(leases: &[Lease]) -> Error {
+    if leases.is_empty() {
+        return std::future::pending().await;
+    }
+    select_all(leases.iter().map(|lease| Box::pin(lease.running.broken()))).await.0
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Starting,
+    InUse,
+}
+
+fn failure(service: &ServiceNode, cause: ServiceCause, since: Instant, log: Vec<String>, phase: Phase) -> Error {
+    let not_ready = matches!(cause, ServiceCause::NotReady { .. });
+    let error = Box::new(ServiceError {
+        name: service.name.to_string(),
+        hostname: service.hostname.clone(),
+        aliases: Vec::new(),
+        cause,
+        elapsed: since.elapsed(),
+        log,
+    });
+    match phase {
+        Phase::InUse => Error::ServiceExited(error),
+        Phase::Starting if not_ready => Error::ServiceNotReady(error),
+        Phase::Starting => Error::ServiceStart(error),
+    }
+}
+
+/// Who waits for a start.
+#[derive(Default)]
+struct Waiters {
+    acquire: Vec<oneshot::Sender<Result<Lease>>>,
+    hold: Vec<oneshot::Sender<Result<()>>>,
+}
+
+impl Waiters {
+    fn is_empty(&self) -> bool {
+        self.acquire.is_empty() && self.hold.is_empty()
+    }
+
+    fn fail(self, error: &Error) {
+        self.acquire.into_iter().for_each(|waiter| drop(waiter.send(Err(error.clone()))));
+        self.hold.into_iter().for_each(|waiter| drop(waiter.send(Err(error.clone()))));
+    }
+}
+
+/// What is to be done once a service runs no more.
+enum After {
+    /// Somebody asked for it in the meantime.
+    StartAgain(Waiters),
+    Rest,
+}
+
+/// The supervisor itself.
+struct Task {
+    /// Weak, so that a session that nobody holds any more can end.
+    session: Weak<Inner>,
+    service: Arc<ServiceNode>,
+    inbox: UnboundedReceiver<Message>,
+    messages: tokio::sync::mpsc::WeakUnboundedSender<Message>,
+    /// Whoever closes the session, once it does.
+    closing: Option<oneshot::Sender<()>>,
+    /// How many steps will need the service.
+    pins: usize,
+}
+
+impl Task {
+    async fn supervise(mut self) {
+        let mut after = After::Rest;
+        loop {
+            let waiters = match after {
+                After::StartAgain(waiters) => waiters,
+                After::Rest => match self.idle().await {
+                    Some(waiters) => waiters,
+                    None => break,
+                },
+            };
+            after = match self.starting(waiters).await {
+                Some((running, holders)) => self.running(running, holders).await,
+                None => After::Rest,
+            };
+        }
+        if let Some(closing) = self.closing.take() {
+            let _ = closing.send(());
+        }
+    }
+
+    /// Waits for somebody who needs the service; `None` ends the supervisor.
+    async fn idle(&mut self) -> Option<Waiters> {
+        let mut waiters = Waiters::default();
+        while self.closing.is_none() {
+            match self.inbox.recv().await? {
+                Message::Acquire(waiter) => waiters.acquire.push(waiter),
+                Message::Hold(waiter) => waiters.hold.push(waiter),
+                Message::Pin => self.pins += 1,
+                Message::Unpin => self.pins = self.pins.saturating_sub(1),
+                // Of a process that ended by itself; nothing is left to count.
+                Message::Release(_) => {}
+                Message::Stop(done) | Message::Kill(done) => drop(done.send(())),
+                Message::Close(done) => self.closing = Some(done),
+            }
+            if !waiters.is_empty() {
+                return Some(waiters);
+            }
+        }
+        None
+    }
+
+    /// Starts the process, once for everyone who waits; all get the one error.
+    async fn starting(&mut self, mut waiters: Waiters) -> Option<(Arc<Running>, Waiters)> {
+        let Some(session) = self.session.upgrade() else {
+            waiters.fail(&super::closed(&format!("service `{}`", self.service.name)));
+            return None;
+        };
+        let mut start: BoxFuture<'static, _> = Box::pin(start(session, self.service.clone()));
+        let mut stopped: Vec<oneshot::Sender<()>> = Vec::new();
+        let result = loop {
+            tokio::select! {
+                result = &mut start => break result,
+                message = self.inbox.recv() => match message {
+                    Some(Message::Acquire(waiter)) => waiters.acquire.push(waiter),
+                    Some(Message::Hold(waiter)) => waiters.hold.push(waiter),
+                    Some(Message::Pin) => self.pins += 1,
+                    Some(Message::Unpin) => self.pins = self.pins.saturating_sub(1),
+                    Some(Message::Release(_)) => {}
+                    Some(Message::Stop(done) | Message::Kill(done)) => {
+                        stopped.push(done);
+                        break Err(self.cancelled("it was stopped while it started"));
+                    }
+                    Some(Message::Close(done)) => {
+                        self.closing = Some(done);
+                        break Err(super::closed(&format!("service `{}`", self.service.name)));
+                    }
+                    None => break Err(super::closed(&format!("service `{}`", self.service.name))),
+                },
+            }
+        };
+        // Dropped before anybody is told, so that what was begun is already being undone.
+        drop(start);
+        match result {
+            Ok(running) => Some((Arc::new(running), waiters)),
+            Err(error) => {
+                waiters.fail(&error);
+                stopped.into_iter().for_each(|done| drop(done.send(())));
+                None
+            }
+        }
+    }
+
+    fn cancelled(&self, reason: &str) -> Error {
+        Error::Cancelled { what: format!("service `{}`", self.service.name), reason: reason.to_owned() }
+    }
+
+    /// Ready, in use or lingering, until it ends or is to be stopped.
+    async fn running(&mut self, running: Arc<Running>, waiters: Waiters) -> After {
+        let mut uses = 0usize;
+        let mut held = !waiters.hold.is_empty();
+        waiters.hold.into_iter().for_each(|waiter| drop(waiter.send(Ok(()))));
+        for waiter in waiters.acquire {
+            self.hand_out(&running, waiter, &mut uses);
+        }
+        let mut unused_since = Instant::now();
+        let instance = running.instance.clone();
+        loop {
+            let idle = uses == 0 && self.pins == 0 && !held;
+            if self.closing.is_some() && uses == 0 {
+                return self.stopping(running, Vec::new(), false).await;
+            }
+            tokio::select! {
+                // An end that has happened comes before a newcomer, who is to get a fresh instance.
+                biased;
+                exit = instance.wait() => {
+                    let error = match exit {
+                        Ok(exit) => failure(&self.service, ServiceCause::Exited(exit), running.since, running.log.last_lines(), Phase::InUse),
+                        Err(error) => error,
+                    };
+                    return self.ended(&running, error).await;
+                }
+                dependency = running.dependency_broken() => {
+                    let cause = ServiceCause::Dependency(dependency);
+                    let error = failure(&self.service, cause, running.since, running.log.last_lines(), Phase::InUse);
+                    return self.ended(&running, error).await;
+                }
+                () = sleep_until(unused_since + self.service.linger), if idle => {
+                    return self.stopping(running, Vec::new(), false).await;
+                }
+                message = self.inbox.recv() => match message {
+                    Some(Message::Acquire(waiter)) => self.hand_out(&running, waiter, &mut uses),
+                    Some(Message::Hold(waiter)) => {
+                        held = true;
+                        let _ = waiter.send(Ok(()));
+                    }
+                    Some(Message::Release(generation)) if generation == running.generation => {
+                        uses = uses.saturating_sub(1);
+                        unused_since = Instant::now();
+                    }
+                    // Of an earlier run, whose users learn of its end only now.
+                    Some(Message::Release(_)) => {}
+                    Some(Message::Pin) => self.pins += 1,
+                    Some(Message::Unpin) => {
+                        self.pins = self.pins.saturating_sub(1);
+                        unused_since = Instant::now();
+                    }
+                    Some(Message::Stop(done)) => return self.stopping(running, vec![done], false).await,
+                    Some(Message::Kill(done)) => return self.stopping(running, vec![done], true).await,
+                    Some(Message::Close(done)) => self.closing = Some(done),
+                    // Nobody holds the session: nobody can ask for the service again.
+                    None => return self.stopping(running, Vec::new(), false).await,
+                },
+            }
+        }
+    }
+
+    fn hand_out(&self, running: &Arc<Running>, waiter: oneshot::Sender<Result<Lease>>, uses: &mut usize) {
+        let Some(messages) = self.messages.upgrade() else { return };
+        *uses += 1;
+        // Where the waiter has given up, the lease comes back by being dropped.
+        let _ = waiter.send(Ok(Lease { running: running.clone(), messages }));
+    }
+
+    /// The process has ended, or must: tells its users and clears up.
+    async fn ended(&mut self, running: &Arc<Running>, error: Error) -> After {
+        if let Some(session) = self.session.upgrade() {
+            session.report.event(&self.service.name, &first_line(&error));
+        }
+        running.ended.send_replace(Some(error));
+        let _ = running.instance.remove().await;
+        After::Rest
+    }
+
+    /// Sends the stop signal, and SIGKILL when that takes too long; newcomers wait for a fresh instance.
+    async fn stopping(&mut self, running: Arc<Running>, mut done: Vec<oneshot::Sender<()>>, kill: bool) -> After {
+        running.ended.send_replace(Some(self.cancelled("the service was stopped")));
+        let instance = running.instance.clone();
+        let image_signal = running.image.as_ref().and_then(|image| image.config.stop_signal.clone());
+        let (signal, within) = match self.service.stop {
+            Some((signal, within)) => (signal.to_owned(), within),
+            None => (image_signal.unwrap_or_else(|| "SIGTERM".to_owned()), Stop::DEFAULT_WITHIN),
+        };
+        let (signal, within) = if kill { ("SIGKILL".to_owned(), Duration::ZERO) } else { (signal, within) };
+        let mut deadline = Instant::now() + within;
+        let mut killed = kill;
+        let mut waiters = Waiters::default();
+        if let Err(error) = instance.signal(&signal).await {
+            // An unknown signal, say: it has to end all the same.
+            self.complain(&error);
+            deadline = Instant::now();
+        }
+        loop {
+            tokio::select! {
+                biased;
+                _ = instance.wait() => break,
+                () = sleep_until(deadline), if !killed => {
+                    killed = true;
+                    if let Err(error) = instance.signal("SIGKILL").await {
+                        self.complain(&error);
+                        break;
+                    }
+                }
+                message = self.inbox.recv() => match message {
+                    Some(Message::Acquire(waiter)) => waiters.acquire.push(waiter),
+                    Some(Message::Hold(waiter)) => waiters.hold.push(waiter),
+                    // Of the users of what is going.
+                    Some(Message::Release(_)) => {}
+                    Some(Message::Pin) => self.pins += 1,
+                    Some(Message::Unpin) => self.pins = self.pins.saturating_sub(1),
+                    Some(Message::Stop(waiter)) => done.push(waiter),
+                    Some(Message::Kill(waiter)) => {
+                        done.push(waiter);
+                        deadline = Instant::now();
+                    }
+                    Some(Message::Close(closing)) => self.closing = Some(closing),
+                    None => break,
+                },
+            }
+        }
+        if let Err(error) = instance.remove().await {
+            self.complain(&error);
+        }
+        // What it used may go now, and not before.
+        drop(running);
+        done.into_iter().for_each(|waiter| drop(waiter.send(())));
+        if waiters.is_empty() { After::Rest } else { After::StartAgain(waiters) }
+    }
+
+    fn complain(&self, error: &Error) {
+        if let Some(session) = self.session.upgrade() {
+            session.report.event(&self.service.name, &first_line(error));
+        }
+    }
+}
+
+fn first_line(error: &Error) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+/// Starts a service: what it uses first, then its process, then waits until it is ready. Dropping it undoes it.
+async fn start(session: Arc<Inner>, service: Arc<ServiceNode>) -> Result<Running> {
+    static GENERATIONS: AtomicU64 = AtomicU64::new(0);
+    let since = Instant::now();
+    let failed = |cause, log| failure(&service, cause, since, log, Phase::Starting);
+    let request = session.request(Reach::of_service(&service)).await?;
+    let image = request.image(service.config.image.as_ref()).cloned();
+    let process = process::of_service(&service, image.as_ref())?;
+    let (filesystem, dependencies) = try_join(
+        request.lay_out(&service.base, &service.places, &service.caches),
+        async { request.lease(&service.bindings).await },
+    )
+    .await
+    .map_err(|error| failed(ServiceCause::Dependency(error), Vec::new()))?;
+    let dependencies = Leases::into_leases(dependencies);
+    let log = ServiceLog::new(&session.report, &service.name);
+    let spec = ServiceSpec {
+        name: service.name.to_string(),
+        hostname: service.hostname.clone(),
+        filesystem,
+        process,
+        links: steps::links(&service.bindings),
+    };
+    let instance = request.engine.start(spec, log.sink()).await?;
+    let running = Running {
+        service: service.clone(),
+        generation: GENERATIONS.fetch_add(1, Ordering::Relaxed),
+        instance,
+        image,
+        log,
+        since,
+        dependencies,
+        seen: Mutex::default(),
+        measures: Mutex::new(vec![Measure::of(&service)]),
+        ended: watch::channel(None).0,
+    };
+    let result = tokio::select! {
+        biased;
+        exit = running.instance.wait() => Err(match exit {
+            Ok(exit) => failed(ServiceCause::Exited(exit), running.log.last_lines()),
+            Err(error) => error,
+        }),
+        error = running.dependency_broken() => Err(failed(ServiceCause::Dependency(error), running.log.last_lines())),
+        ready = running.wait_ready(&service) => ready,
+    };
+    match result {
+        Ok(()) => {
+            session.report.event(&service.name, &format!("ready after {}", crate::error::show_duration(since.elapsed())));
+            Ok(running)
+        }
+        Err(error) => {
+            let _ = running.instance.remove().await;
+            Err(error)
+        }
+    }
+}

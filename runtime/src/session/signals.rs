@@ -1,0 +1,65 @@
+//! SIGINT and SIGTERM end all sessions cleanly, and then the process by the same signal; a second one ends it at once.
+//!
+//! Only where bowline owns `main` or a test. Elsewhere the process dies as it always would, and the watchdog stops what
+//! it leaves.
+
+use std::sync::Once;
+
+use tokio::sync::watch;
+
+use super::ambient;
+
+static WATCHING: Once = Once::new();
+static RECEIVED: std::sync::LazyLock<watch::Sender<bool>> = std::sync::LazyLock::new(|| watch::channel(false).0);
+
+/// Starts to watch for signals, once a process.
+#[cfg(unix)]
+pub(super) fn watch() {
+    use tokio::signal::unix::SignalKind;
+
+    WATCHING.call_once(|| {
+        let Ok(handle) = ambient::handle() else { return };
+        let _guard = handle.enter();
+        for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
+            // Where the handler cannot be installed the signal ends the process, as without it.
+            if let Ok(mut signals) = tokio::signal::unix::signal(kind) {
+                handle.spawn(async move {
+                    signals.recv().await;
+                    RECEIVED.send_replace(true);
+                    let closing = async {
+                        let sessions = ambient::all();
+                        futures_util::future::join_all(sessions.iter().map(super::Session::close)).await;
+                    };
+                    tokio::select! {
+                        () = closing => {}
+                        _ = signals.recv() => {}
+                    }
+                    die_of(kind);
+                });
+            }
+        }
+    });
+}
+
+#[cfg(not(unix))]
+pub(super) fn watch() {
+    WATCHING.call_once(|| {});
+}
+
+/// Returns at once when no signal has come, and else never: the process is about to end by it.
+pub(super) async fn settled() {
+    if *RECEIVED.borrow() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Ends the process by the signal itself, so that whoever started it sees what happened.
+#[cfg(unix)]
+#[allow(unsafe_code)]
+fn die_of(kind: tokio::signal::unix::SignalKind) {
+    // SAFETY: both calls only change and use this process's own signal disposition.
+    unsafe {
+        libc::signal(kind.as_raw_value(), libc::SIG_DFL);
+        libc::raise(kind.as_raw_value());
+    }
+}

@@ -1,0 +1,250 @@
+//! Steps: found in the engine's store, or run once and kept there.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::future::{BoxFuture, try_join, try_join_all};
+use tokio::sync::watch;
+
+use super::log::Capture;
+use super::service::{Lease, Pin};
+use super::unit::{Leases, ancestors};
+use super::{Inner, process};
+use crate::engine::{
+    Engine, Filesystem, Finished, Image, Link, Placement, Prepared, Snapshot, StepOutput, StepSpec,
+};
+use crate::graph::{Binding, Digest, Fs, Identities, Place, Reach, ServiceNode, Step, closure};
+use crate::value::Container;
+use crate::{Error, Result, StepError};
+
+/// A step that has succeeded, now or earlier.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub(super) output: StepOutput,
+    /// None until the engine has stored it: who only wants the output need not wait.
+    snapshot: watch::Receiver<Option<Result<Snapshot>>>,
+}
+
+impl Done {
+    fn kept(snapshot: Snapshot, output: StepOutput) -> Self {
+        Self { output, snapshot: watch::channel(Some(Ok(snapshot))).1 }
+    }
+
+    pub(super) async fn snapshot(&self) -> Result<Snapshot> {
+        let mut snapshot = self.snapshot.clone();
+        match snapshot.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(result)) => result.clone(),
+            _ => Err(super::closed("keeping a result")),
+        }
+    }
+}
+
+/// One evaluation: a session, and the identities of everything it needs with images resolved.
+pub(super) struct Request {
+    pub(super) session: Arc<Inner>,
+    pub(super) engine: Arc<dyn Engine>,
+    images: HashMap<Arc<str>, Arc<Image>>,
+    identities: Mutex<Identities>,
+}
+
+impl Inner {
+    /// A step's result: cached, joined or run.
+    pub(super) async fn step(self: &Arc<Self>, step: &Arc<Step>) -> Result<Arc<Done>> {
+        self.request(Reach::of_step(step)).await?.step(step).await
+    }
+
+    /// What a file system is once everything that makes it has run.
+    pub(super) async fn filesystem(self: &Arc<Self>, fs: &Fs) -> Result<Snapshot> {
+        self.request(Reach::of_fs(fs)).await?.filesystem(fs).await
+    }
+
+    pub(super) async fn request(self: &Arc<Self>, reach: Reach) -> Result<Arc<Request>> {
+        let find = reach.images.into_iter().map(|reference| async move {
+            let image = self.image(&reference).await?;
+            Ok((reference, image))
+        });
+        let (engine, images) = try_join(self.engine(), try_join_all(find)).await?;
+        let images: HashMap<_, _> = images.into_iter().collect();
+        let ids = images.iter().map(|(reference, image)| (reference.clone(), image.id.clone())).collect();
+        let identities = Mutex::new(Identities::resolved(ids));
+        Ok(Arc::new(Request { session: self.clone(), engine, images, identities }))
+    }
+}
+
+impl Request {
+    pub(super) fn image(&self, reference: Option<&Arc<str>>) -> Option<&Image> {
+        self.images.get(reference?).map(|image| &**image)
+    }
+
+    /// The key that the step's result is kept under.
+    pub(super) fn key(&self, step: &Arc<Step>) -> Digest {
+        self.identities.lock().unwrap_or_else(PoisonError::into_inner).step(step)
+    }
+
+    // Boxed, as steps wait for steps: the future's type must not contain itself.
+    pub(super) fn step<'a>(self: &'a Arc<Self>, step: &Arc<Step>) -> BoxFuture<'a, Result<Arc<Done>>> {
+        let key = self.key(step);
+        let work = self.clone().find_or_run(step.clone(), key);
+        Box::pin(self.session.steps.get_or_run(key, work))
+    }
+
+    pub(super) async fn filesystem(self: &Arc<Self>, fs: &Fs) -> Result<Snapshot> {
+        match fs {
+            Fs::Image(reference) => match self.images.get(reference) {
+                Some(image) => Ok(image.snapshot.clone()),
+                None => Err(Error::engine(format!("find image {reference}"), "it was not resolved")),
+            },
+            Fs::Snapshot(snapshot) => Ok(snapshot.clone()),
+            Fs::Step(step) => self.step(step).await?.snapshot().await,
+        }
+    }
+
+    async fn find_or_run(self: Arc<Self>, step: Arc<Step>, key: Digest) -> Result<Arc<Done>> {
+        let changes_nothing = step.args.is_none() && step.places.is_empty();
+        if !changes_nothing && let Some(kept) = self.engine.lookup(&key).await? {
+            return Ok(Arc::new(Done::kept(kept.snapshot, kept.output)));
+        }
+        // Held until this step is done: what runs before it, against the same services, meets the same instances.
+        let _pins = self.pin(&step.bindings)?;
+        try_join_all(step.inputs().map(|input| self.step(input))).await?;
+        if changes_nothing {
+            return Ok(Arc::new(Done::kept(self.filesystem(&step.base).await?, StepOutput::default())));
+        }
+        let (finished, output) = self.clone().run(step.clone()).await?;
+        Ok(Arc::new(self.keep(&step, key, finished, output)))
+    }
+
+    /// Runs a step's process to its success. Boxed, as running a step may mean running earlier ones again.
+    fn run(self: Arc<Self>, step: Arc<Step>) -> BoxFuture<'static, Result<(Box<dyn Finished>, StepOutput)>> {
+        Box::pin(async move { self.run_once(&step).await })
+    }
+
+    async fn run_once(self: &Arc<Self>, step: &Arc<Step>) -> Result<(Box<dyn Finished>, StepOutput)> {
+        // The container can be made ready while the services start.
+        let (prepared, leases) = try_join(self.prepare(step), self.lease(&step.bindings)).await?;
+        self.replay_missing(step, &leases).await?;
+        let capture = Capture::new(&self.session.report, &step.name);
+        if let Some(args) = &step.args {
+            self.session.report.event(&step.name, &crate::error::command_line(args));
+        }
+        let finished = tokio::select! {
+            finished = prepared.run(capture.sink()) => finished?,
+            error = leases.broken() => return Err(error),
+        };
+        let exit = finished.exit();
+        let output = capture.finish(exit.code);
+        if exit.success() {
+            leases.mark(self.key(step));
+            return Ok((finished, output));
+        }
+        // A client often fails just because its service went away a moment before the engine says so.
+        if let Some(error) = leases.broken_just_now().await {
+            return Err(error);
+        }
+        let container = finished.hold().await.ok().map(Container::from_snapshot);
+        Err(Error::StepFailed(Box::new(StepError {
+            name: step.name.to_string(),
+            args: step.args.clone().unwrap_or_default(),
+            exit,
+            stdout: super::log::last_part(&output.stdout),
+            stderr: super::log::last_part(&output.stderr),
+            container,
+        })))
+    }
+
+    async fn prepare(self: &Arc<Self>, step: &Arc<Step>) -> Result<Box<dyn Prepared>> {
+        let filesystem = self.lay_out(&step.base, &step.places, &step.caches).await?;
+        let image = self.image(step.config.image.as_ref());
+        let process = match &step.args {
+            Some(args) => Some(process::of_step(&step.name, args, &step.config, image)?),
+            None => None,
+        };
+        let spec = StepSpec { name: step.name.to_string(), filesystem, process, links: links(&step.bindings) };
+        self.engine.prepare(spec).await
+    }
+
+    /// The file system a process starts in.
+    pub(super) async fn lay_out(
+        self: &Arc<Self>,
+        base: &Fs,
+        places: &[Place],
+        caches: &[(String, String)],
+    ) -> Result<Filesystem> {
+        let placements = places.iter().map(|place| async move {
+            Ok(match place {
+                Place::File { path, contents } => Placement::File { path: path.clone(), contents: contents.clone() },
+                Place::Copy { fs, from, to } => {
+                    Placement::Copy { snapshot: self.filesystem(fs).await?, from: from.clone(), to: to.clone() }
+                }
+            })
+        });
+        let (base, placements) = try_join(self.filesystem(base), try_join_all(placements)).await?;
+        Ok(Filesystem { base, placements, caches: caches.to_vec() })
+    }
+
+    /// Keeps a result in the background; who needs the file system waits for it, who needs the output does not.
+    fn keep(&self, step: &Step, key: Digest, finished: Box<dyn Finished>, output: StepOutput) -> Done {
+        let (stored, snapshot) = watch::channel(None);
+        let (report, name, kept) = (self.session.report.clone(), step.name.clone(), output.clone());
+        self.session.keeping().spawn(async move {
+            let result = finished.keep(key, kept).await;
+            if let Err(error) = &result {
+                report.event(&name, &format!("the result could not be kept: {error}"));
+            }
+            stored.send_replace(Some(result));
+        });
+        Done { output, snapshot }
+    }
+
+    /// Keeps the services of these bindings from being stopped between the steps that use them; starts nothing.
+    fn pin(&self, bindings: &[Binding]) -> Result<Vec<Pin>> {
+        closure(bindings).values().map(|service| Ok(self.session.supervisor(service)?.pin())).collect()
+    }
+
+    /// Starts what is bound, all at once, and waits until it is ready.
+    pub(super) async fn lease(self: &Arc<Self>, bindings: &[Binding]) -> Result<Leases> {
+        let acquire = bindings.iter().map(|binding| async move {
+            let lease = self.session.lease(&binding.service).await;
+            lease.map_err(|error| error.aliased(&binding.service, &binding.aliases)).map(|lease| (binding.clone(), lease))
+        });
+        Ok(Leases::new(try_join_all(acquire).await?))
+    }
+
+    /// Runs again what this step relies on: earlier steps against the same services, whose effects the running
+    /// instances have not seen, because their results came from the cache or the service was started anew.
+    async fn replay_missing(self: &Arc<Self>, step: &Arc<Step>, leases: &Leases) -> Result<()> {
+        if step.bindings.is_empty() {
+            return Ok(());
+        }
+        for ancestor in ancestors(step) {
+            let key = self.key(&ancestor);
+            let shared = leases.shared_with(&ancestor);
+            if shared.iter().all(|running| running.has_seen(key)) {
+                continue;
+            }
+            self.session.report.event(&ancestor.name, "runs again: its service was started anew");
+            let generations = shared.iter().map(|running| running.generation).collect();
+            let (request, ancestor) = (self.clone(), ancestor.clone());
+            let replay = async move { request.run(ancestor).await.map(drop) };
+            self.session.replays.get_or_run((key, generations), replay).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The names under which a process reaches its services.
+pub(super) fn links(bindings: &[Binding]) -> Vec<Link> {
+    let link =
+        |binding: &Binding| Link { hostname: binding.service.hostname.clone(), aliases: binding.aliases.clone() };
+    bindings.iter().map(link).collect()
+}
+
+impl Inner {
+    /// A lease of a service that is ready by this definition's own measure: ports and checks are no part of a
+    /// service's identity, so an equal one may have been started by another measure.
+    pub(super) async fn lease(self: &Arc<Self>, service: &Arc<ServiceNode>) -> Result<Lease> {
+        let lease = self.supervisor(service)?.acquire().await?;
+        lease.ensure_ready(service).await?;
+        Ok(lease)
+    }
+}
