@@ -1,3 +1,45 @@
-//! The procedural macros of bowline.
+//! The procedural macros of the `bowline` crate. Use them through it: `bowline::pipeline!`, `#[bowline::main]` and
+//! `#[bowline::test]`, where they are documented.
+//!
+//! The way of a pipeline: [`parse`] makes a tree ([`ast`]) and goes on after mistakes, [`names`] finds out who is who,
+//! [`check`] judges everything that is a literal or a name, and [`expand`] writes the builder calls.
+
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
+mod ast;
+mod check;
+mod entry;
+mod errors;
+mod expand;
+mod keywords;
+mod names;
+mod parse;
+// Shared with the runtime, which uses the rest of it.
 #[allow(dead_code)]
 mod rules;
+
+use proc_macro::TokenStream;
+
+/// What `bowline::pipeline!` expands to: the path of the runtime crate, `;`, and the pipeline.
+#[doc(hidden)]
+#[proc_macro]
+pub fn __pipeline(input: TokenStream) -> TokenStream {
+    expand::pipeline(input.into()).into()
+}
+
+/// Runs an async `main` with a session: `#[bowline::main]`.
+///
+/// Takes `crate = path` where the runtime crate has another name.
+#[proc_macro_attribute]
+pub fn main(options: TokenStream, function: TokenStream) -> TokenStream {
+    entry::main(options.into(), function.into()).into()
+}
+
+/// Runs an async test with a session of its own: `#[bowline::test]`.
+///
+/// Takes `crate = path` where the runtime crate has another name. Other attributes, such as `#[should_panic]` and
+/// `#[ignore]`, keep their meaning.
+#[proc_macro_attribute]
+pub fn test(options: TokenStream, function: TokenStream) -> TokenStream {
+    entry::test(options.into(), function.into()).into()
+}

@@ -30,7 +30,7 @@ use self::once::Once;
 use self::report::Reporter;
 use self::service::Supervisor;
 use self::steps::Done;
-use crate::engine::{Engine, Image};
+use crate::engine::{Engine, Image, SessionId};
 use crate::graph::{self, Digest};
 use crate::value::{Container, Entry, Output, PathIn, Service, Stat};
 use crate::{Error, Result};
@@ -58,6 +58,7 @@ pub struct Session {
 
 /// What a session knows.
 pub(super) struct Inner {
+    id: SessionId,
     engine: OnceCell<Arc<dyn Engine>>,
     images: Once<Arc<str>, Arc<Image>>,
     steps: Once<Digest, Arc<Done>>,
@@ -86,6 +87,7 @@ impl Session {
     #[must_use]
     pub fn new() -> Self {
         let inner = Inner {
+            id: SessionId::random(),
             engine: OnceCell::new(),
             images: Once::default(),
             steps: Once::default(),
@@ -106,6 +108,12 @@ impl Session {
         ambient::current()
     }
 
+    /// The name of the session: what its containers and networks are labelled with in the engine, as `bowline.session`.
+    #[must_use]
+    pub fn id(&self) -> String {
+        self.inner.id.to_string()
+    }
+
     /// Runs a future whose values run in this session.
     pub async fn scope<F: Future>(&self, future: F) -> F::Output {
         ambient::scope(self.clone(), future).await
@@ -122,7 +130,7 @@ impl Session {
 
 impl Inner {
     async fn engine(&self) -> Result<Arc<dyn Engine>> {
-        self.engine.get_or_try_init(crate::engine::open).await.cloned()
+        self.engine.get_or_try_init(|| crate::engine::open(&self.id)).await.cloned()
     }
 
     /// An image, found once a session: a tag that moves in the meantime does not matter.

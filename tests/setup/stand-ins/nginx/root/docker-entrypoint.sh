@@ -5,8 +5,10 @@ set -e
 if [ "$1" = nginx ] || [ "$1" = nginx-debug ]; then
   for file in /docker-entrypoint.d/*; do
     case $file in
-      # shellcheck source=/dev/null
-      *.envsh) [ ! -x "$file" ] || . "$file" ;;
+      *.envsh)
+        # shellcheck source=/dev/null
+        [ ! -x "$file" ] || . "$file"
+        ;;
       *.sh) [ ! -x "$file" ] || "$file" ;;
     esac
   done

@@ -56,8 +56,9 @@ run_sql() {
 }
 
 make_wanted_database() {
-  if [ "$POSTGRES_DB" != postgres ]; then
-    POSTGRES_DB=postgres run_sql --set db="$POSTGRES_DB" <<<'CREATE DATABASE :"db" ;'
+  local wanted=$POSTGRES_DB
+  if [ "$wanted" != postgres ]; then
+    POSTGRES_DB=postgres run_sql --set db="$wanted" <<<'CREATE DATABASE :"db" ;'
     echo
   fi
 }

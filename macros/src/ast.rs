@@ -1,0 +1,296 @@
+//! The syntax tree: what the user wrote, token by token, with nothing resolved.
+//!
+//! Nodes keep their keywords, names and `;` because errors are reported at them, and because the editor (which sees
+//! half-typed input) follows the spans of these very tokens.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::ToTokens;
+use syn::{Attribute, Expr, Lit, LitStr, Local, Pat, Token, token};
+
+/// One macro call.
+pub(crate) struct Pipeline {
+    /// The path of the runtime crate: what stands before the first `;`.
+    pub(crate) krate: TokenStream,
+    pub(crate) nodes: Vec<Node<Item>>,
+}
+
+/// Something of a list: an item or a statement itself, or Rust's control flow around more of them.
+pub(crate) struct Node<T> {
+    /// All its tokens, as written.
+    pub(crate) tokens: TokenStream,
+    pub(crate) kind: NodeKind<T>,
+}
+
+pub(crate) enum NodeKind<T> {
+    Leaf(T),
+    Let(Let),
+    If(Box<If<T>>),
+    For(Box<For<T>>),
+    Match(Box<Match<T>>),
+}
+
+pub(crate) enum Let {
+    Local(Box<Local>),
+    /// Not Rust yet: reported by the parser; the node's tokens have it.
+    Partial,
+}
+
+pub(crate) struct If<T> {
+    pub(crate) if_token: Token![if],
+    pub(crate) condition: Value,
+    pub(crate) then: Block<T>,
+    pub(crate) otherwise: Option<(Token![else], Else<T>)>,
+}
+
+pub(crate) enum Else<T> {
+    Block(Block<T>),
+    If(Box<If<T>>),
+}
+
+pub(crate) struct For<T> {
+    pub(crate) for_token: Token![for],
+    pub(crate) pattern: Pattern,
+    pub(crate) in_token: Option<Token![in]>,
+    pub(crate) iterator: Value,
+    pub(crate) body: Block<T>,
+}
+
+pub(crate) struct Match<T> {
+    pub(crate) match_token: Token![match],
+    pub(crate) scrutinee: Value,
+    pub(crate) arms: Vec<Arm<T>>,
+}
+
+pub(crate) struct Arm<T> {
+    pub(crate) pattern: Pattern,
+    pub(crate) guard: Option<(Token![if], Value)>,
+    pub(crate) body: Block<T>,
+}
+
+pub(crate) struct Block<T> {
+    /// For the editor: where a block ends, completion goes on.
+    #[allow(dead_code)]
+    pub(crate) brace: token::Brace,
+    pub(crate) nodes: Vec<Node<T>>,
+}
+
+pub(crate) enum Pattern {
+    Pat(Pat),
+    Partial(TokenStream),
+}
+
+/// A Rust expression, or the tokens of something that is not one yet.
+pub(crate) enum Value {
+    Expr(Expr),
+    Partial(TokenStream),
+}
+
+/// What stands before a joining word: a name, or a literal or parenthesised Rust expression.
+pub(crate) enum Operand {
+    Name(Ident),
+    Value(Value),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    Service,
+    Container,
+    Cache,
+    Dir,
+    File,
+}
+
+pub(crate) struct Item {
+    pub(crate) id: usize,
+    pub(crate) docs: Vec<Attribute>,
+    /// For the editor: documented and completed at this span.
+    #[allow(dead_code)]
+    pub(crate) keyword: Ident,
+    pub(crate) kind: Kind,
+    pub(crate) name: Option<Ident>,
+    pub(crate) definition: Definition,
+    /// Whether the parser reported nothing in it: only then may something be called missing.
+    pub(crate) complete: bool,
+}
+
+pub(crate) enum Definition {
+    /// `service x { … }`
+    Body(Block<Statement>),
+    /// `dir x = …;`, and an import: `service x = …;`
+    Value(Value, Option<Token![;]>),
+    /// `cache x;`
+    Default,
+    /// Reported by the parser.
+    Missing,
+}
+
+pub(crate) struct Statement {
+    pub(crate) id: usize,
+    pub(crate) keyword: Ident,
+    pub(crate) kind: StatementKind,
+    pub(crate) semi: Option<Token![;]>,
+    pub(crate) complete: bool,
+}
+
+pub(crate) enum StatementKind {
+    Image(Value),
+    From(Operand),
+    Env { key: Key, value: Value },
+    Workdir(Value),
+    User(Value),
+    File { path: Operand, contents: Value },
+    Mount { source: Operand, path: Value },
+    Bind { service: Operand, alias: Option<Value> },
+    Exec(Value),
+    Shell(Value),
+    Run(Value),
+    Expose(Box<Expose>),
+    Ready(Box<Ready>),
+    Stop { signal: Operand, within: Option<Operand> },
+    Linger(Value),
+    Instance(Value),
+    After(Operand),
+    Export { path: Operand, name: Option<Ident> },
+    /// A word that is no statement: reported by the parser, and kept for the editor.
+    Unknown,
+}
+
+/// The name of an environment variable.
+pub(crate) enum Key {
+    Name(Ident),
+    Text(LitStr),
+    Expr(Value),
+}
+
+pub(crate) struct Expose {
+    pub(crate) port: Operand,
+    pub(crate) protocol: Option<Ident>,
+    pub(crate) name: Option<Ident>,
+    pub(crate) unprobed: Option<Ident>,
+}
+
+pub(crate) struct Ready {
+    pub(crate) probe: Probe,
+    pub(crate) within: Option<Operand>,
+}
+
+pub(crate) enum Probe {
+    Port,
+    Http { path: Operand, on: Option<Operand> },
+    Exec(Operand),
+    Log { text: Operand, times: Option<Operand> },
+    Image,
+    Missing,
+}
+
+impl Kind {
+    pub(crate) const ALL: [(&'static str, Kind); 5] = [
+        ("service", Kind::Service),
+        ("container", Kind::Container),
+        ("cache", Kind::Cache),
+        ("dir", Kind::Dir),
+        ("file", Kind::File),
+    ];
+
+    pub(crate) fn of(word: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(name, _)| *name == word).map(|(_, kind)| *kind)
+    }
+
+    /// As it is called in messages.
+    pub(crate) fn noun(self) -> &'static str {
+        match self {
+            Self::Service => "service",
+            Self::Container => "container",
+            Self::Cache => "cache",
+            Self::Dir => "directory",
+            Self::File => "file",
+        }
+    }
+
+    pub(crate) fn keyword(self) -> &'static str {
+        match self {
+            Self::Dir => "dir",
+            other => other.noun(),
+        }
+    }
+
+    pub(crate) fn has_body(self) -> bool {
+        matches!(self, Self::Service | Self::Container)
+    }
+}
+
+impl Statement {
+    /// Where rustc should point when a builder call does not fit: the `;`, so that the value and the end of the
+    /// statement are underlined and go-to-definition on the keyword is not drowned in targets.
+    pub(crate) fn end(&self) -> Span {
+        self.semi.map_or_else(|| self.keyword.span(), |semi| semi.span)
+    }
+}
+
+impl Value {
+    pub(crate) fn expr(&self) -> Option<&Expr> {
+        match self {
+            Self::Expr(expr) => Some(expr),
+            Self::Partial(_) => None,
+        }
+    }
+
+    /// The text, when it is a string literal.
+    pub(crate) fn text(&self) -> Option<&LitStr> {
+        match self.expr()? {
+            Expr::Lit(literal) => match &literal.lit {
+                Lit::Str(text) => Some(text),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// The elements, when it is an array literal.
+    pub(crate) fn list(&self) -> Option<&syn::ExprArray> {
+        match self.expr()? {
+            Expr::Array(array) => Some(array),
+            _ => None,
+        }
+    }
+}
+
+impl Operand {
+    pub(crate) fn value(&self) -> Option<&Value> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Name(_) => None,
+        }
+    }
+
+    pub(crate) fn text(&self) -> Option<&LitStr> {
+        self.value()?.text()
+    }
+}
+
+impl ToTokens for Value {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        match self {
+            Self::Expr(expr) => expr.to_tokens(tokens),
+            Self::Partial(partial) => partial.to_tokens(tokens),
+        }
+    }
+}
+
+impl ToTokens for Operand {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        match self {
+            Self::Name(name) => name.to_tokens(tokens),
+            Self::Value(value) => value.to_tokens(tokens),
+        }
+    }
+}
+
+impl ToTokens for Pattern {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        match self {
+            Self::Pat(pat) => pat.to_tokens(tokens),
+            Self::Partial(partial) => partial.to_tokens(tokens),
+        }
+    }
+}

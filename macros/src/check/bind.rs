@@ -1,0 +1,102 @@
+//! Bindings: what is bound, and under which alias.
+
+use proc_macro2::Span;
+use quote::ToTokens;
+
+use super::registry::{
+    ALIAS_BOUND_TWICE, BIND_CONTAINER, BIND_NOT_A_SERVICE, BIND_WITHOUT_PORT, INVALID_ALIAS, MISSING_ALIAS,
+    RESERVED_ALIAS, SELF_BINDING, UNKNOWN_SERVICE,
+};
+use super::{Check, Named, Subject, earlier};
+use crate::ast::{Kind, Operand, StatementKind, Value};
+use crate::errors::{help, line};
+use crate::expand::default_alias;
+use crate::names::{Declaration, Placed};
+use crate::rules;
+
+fn bindings<'n>(subject: Subject<'n, '_>) -> impl Iterator<Item = (&'n Placed<'n>, &'n Operand, Option<&'n Value>)> {
+    subject.statements().filter_map(|placed| match &placed.statement.kind {
+        StatementKind::Bind { service, alias } => Some((placed, service, alias.as_ref())),
+        _ => None,
+    })
+}
+
+pub(super) fn check_services(cx: &mut Check, subject: Subject) {
+    for (placed, service, _) in bindings(subject) {
+        let Operand::Name(ident) = service else {
+            continue;
+        };
+        match cx.named(ident, placed) {
+            Named::Item(found) => check_kind(cx, subject, placed, ident.span(), found),
+            Named::Unknown => {
+                let message = format!("cannot find service `{ident}` in this pipeline");
+                let advice = cx.advice(ident, placed, &[Kind::Service], &format!("service {ident} {{ ... }}"));
+                cx.fault(&UNKNOWN_SERVICE, placed, ident.span(), help(message, advice));
+            }
+            Named::Variable | Named::Reported => {}
+        }
+    }
+}
+
+fn check_kind(cx: &mut Check, subject: Subject, placed: &Placed, span: Span, found: &Declaration) {
+    let name = &found.name;
+    match found.item.kind {
+        Kind::Service if found.item.id == subject.declaration.item.id => {
+            cx.fault(&SELF_BINDING, placed, span, format!("service `{name}` binds itself"));
+        }
+        Kind::Service => check_exposes(cx, span, found),
+        Kind::Container => {
+            let message = format!("`{name}` is a container; only services can be bound");
+            cx.fault(&BIND_CONTAINER, placed, span, help(message, format!("declare it as `service {name} {{ ... }}`")));
+        }
+        kind => {
+            let message = format!("`{name}` is a {}, not a service", kind.noun());
+            cx.fault(&BIND_NOT_A_SERVICE, placed, span, help(message, format!("mount it: `mount {name} at \"/path\";`")));
+        }
+    }
+}
+
+/// A service without a port can't be waited for, nor talked to.
+fn check_exposes(cx: &mut Check, span: Span, found: &Declaration) {
+    let Some(body) = cx.names.body_of(found.item) else {
+        return;
+    };
+    let is_complete = super::statement::is_complete(found, body);
+    let exposes = body.statements.iter().any(|placed| matches!(placed.statement.kind, StatementKind::Expose(_)));
+    if is_complete && !exposes {
+        let name = &found.name;
+        let message = format!("service `{name}` exposes no port");
+        cx.errors.at(&BIND_WITHOUT_PORT, span, help(message, format!("add `expose ...;` to `{name}`")));
+    }
+}
+
+pub(super) fn check_aliases(cx: &mut Check, subject: Subject) {
+    let mut seen: Vec<((String, String, usize), &Placed)> = Vec::new();
+    for (placed, service, alias) in bindings(subject) {
+        let literal = match (alias, service) {
+            (Some(alias), _) => alias.text().cloned(),
+            (None, Operand::Name(name)) => Some(default_alias(name)),
+            (None, Operand::Value(_)) => {
+                let message = help("an expression has no name to take the alias from", "add `as \"alias\"`");
+                cx.errors.on(&MISSING_ALIAS, service, message);
+                continue;
+            }
+        };
+        let Some(literal) = literal else {
+            continue;
+        };
+        let text = literal.value();
+        if let Err(problem) = rules::alias(&text) {
+            let rule = if problem.message.ends_with("is reserved") { &RESERVED_ALIAS } else { &INVALID_ALIAS };
+            cx.errors.at(rule, literal.span(), problem);
+            continue;
+        }
+        // Host names do not tell upper from lower case.
+        let key = text.to_ascii_lowercase();
+        if let Some((_, first, at)) = earlier(&seen, placed, |(other, ..)| *other == key) {
+            let message = format!("alias `{text}` is bound twice in {}", subject.title());
+            cx.errors.at(&ALIAS_BOUND_TWICE, literal.span(), help(message, format!("`{first}` has it on line {at}")));
+        }
+        seen.push(((key, service.to_token_stream().to_string(), line(literal.span())), placed));
+    }
+}

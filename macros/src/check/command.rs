@@ -1,0 +1,99 @@
+//! Commands and the small literals around them.
+
+use super::registry::{
+    COMMAND_AS_STRING, EMPTY_COMMAND, INVALID_DURATION, INVALID_SIGNAL, INVALID_VARIABLE, REPEATED_STATEMENT, Rule,
+};
+use super::{Check, Subject, earlier};
+use crate::ast::{Key, Operand, Probe, StatementKind, Value};
+use crate::errors::{help, line};
+use crate::names::Placed;
+use crate::rules::{self, Problem};
+use syn::LitStr;
+use syn::ext::IdentExt;
+
+pub(super) fn check_commands(cx: &mut Check, subject: Subject) {
+    for placed in subject.statements() {
+        let (word, command) = match &placed.statement.kind {
+            StatementKind::Exec(command) => ("exec", command),
+            StatementKind::Run(command) => ("run", command),
+            StatementKind::Ready(ready) => match &ready.probe {
+                Probe::Exec(Operand::Value(command)) => ("ready exec", command),
+                _ => continue,
+            },
+            _ => continue,
+        };
+        check_command(cx, placed, word, command);
+    }
+}
+
+fn check_command(cx: &mut Check, placed: &Placed, word: &str, command: &Value) {
+    if let Some(list) = command.list()
+        && list.elems.is_empty()
+    {
+        cx.fault(&EMPTY_COMMAND, placed, list.bracket_token.span.join(), format!("`{word}` needs at least a program"));
+    }
+    if let Some(text) = command.text() {
+        let line = text.value();
+        let words: Vec<String> = line.split_whitespace().map(|word| format!("{word:?}")).collect();
+        let list = format!("`{word} [{}];`", words.join(", "));
+        let advice = if word == "exec" { format!("{list} or `shell {line:?};`") } else { list };
+        let message = format!("`{word}` takes a list of arguments");
+        cx.fault(&COMMAND_AS_STRING, placed, text.span(), help(message, advice));
+    }
+}
+
+pub(super) fn check_repeated(cx: &mut Check, subject: Subject) {
+    const ONCE: [&str; 5] = ["run", "ready", "stop", "linger", "instance"];
+    let mut seen: Vec<((String, usize), &Placed)> = Vec::new();
+    for placed in subject.statements() {
+        let keyword = &placed.statement.keyword;
+        let word = keyword.to_string();
+        if !ONCE.contains(&word.as_str()) {
+            continue;
+        }
+        if let Some((_, at)) = earlier(&seen, placed, |(other, _)| *other == word) {
+            let message = format!("{} has two `{word}` statements", subject.title());
+            cx.errors.at(&REPEATED_STATEMENT, keyword.span(), help(message, format!("the first is on line {at}")));
+        }
+        seen.push(((word, line(keyword.span())), placed));
+    }
+}
+
+pub(super) fn check_variables(cx: &mut Check, subject: Subject) {
+    for placed in subject.statements() {
+        let StatementKind::Env { key, .. } = &placed.statement.kind else {
+            continue;
+        };
+        match key {
+            Key::Name(name) => {
+                cx.problem(&INVALID_VARIABLE, name.span(), rules::variable(&name.unraw().to_string()));
+            }
+            Key::Text(text) => cx.problem(&INVALID_VARIABLE, text.span(), rules::variable(&text.value())),
+            Key::Expr(_) => {}
+        }
+    }
+}
+
+pub(super) fn check_times_and_signals(cx: &mut Check, subject: Subject) {
+    for placed in subject.statements() {
+        match &placed.statement.kind {
+            StatementKind::Linger(time) => check_duration(cx, time.text()),
+            StatementKind::Ready(ready) => check_duration(cx, ready.within.as_ref().and_then(Operand::text)),
+            StatementKind::Stop { signal, within } => {
+                check_duration(cx, within.as_ref().and_then(Operand::text));
+                check_text(cx, &INVALID_SIGNAL, signal.text(), |text| rules::signal(text).map(drop));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn check_duration(cx: &mut Check, literal: Option<&LitStr>) {
+    check_text(cx, &INVALID_DURATION, literal, |text| rules::duration(text).map(drop));
+}
+
+fn check_text(cx: &mut Check, rule: &'static Rule, text: Option<&LitStr>, judge: fn(&str) -> Result<(), Problem>) {
+    if let Some(text) = text {
+        cx.problem(rule, text.span(), judge(&text.value()));
+    }
+}

@@ -1,0 +1,47 @@
+//! Exports become methods of the container's handle: one a name, and none that is there already.
+
+use syn::ext::IdentExt;
+
+use super::registry::{EXPORT_IN_FOR, EXPORT_NAME_TAKEN, EXPORTED_TWICE};
+use super::{Check, Subject};
+use crate::ast::StatementKind;
+use crate::errors::{help, line};
+use crate::names::Placed;
+
+/// Methods of a container that an export's method would hide.
+pub(crate) const CONTAINER_METHODS: &[&str] = &[
+    "clone", "digest", "directory", "exit_code", "export_image", "file", "name", "output", "plan", "publish", "stderr",
+    "stdout", "sync", "terminal",
+];
+
+pub(super) fn check_exports(cx: &mut Check, subject: Subject) {
+    let mut seen: Vec<(String, bool, usize, &Placed)> = Vec::new();
+    for placed in subject.statements() {
+        let StatementKind::Export { path, name: Some(ident) } = &placed.statement.kind else {
+            continue;
+        };
+        let name = ident.unraw().to_string();
+        let span = ident.span();
+        if CONTAINER_METHODS.contains(&name.as_str()) {
+            let message = format!("`{name}` is already a method of a container");
+            cx.fault(&EXPORT_NAME_TAKEN, placed, span, help(message, "choose another name"));
+            continue;
+        }
+        if placed.place.is_repeated() {
+            let message = format!("`{name}` would be exported once a round, but it is one method");
+            cx.fault(&EXPORT_IN_FOR, placed, span, help(message, "export the directory around, or put the container in the `for`"));
+            continue;
+        }
+        // Branches that exclude each other may export one name, if it is a file or a directory in both.
+        let is_directory = path.text().is_some_and(|path| path.value().ends_with('/'));
+        let clash = seen.iter().find(|(other, other_is_directory, _, first)| {
+            *other == name && (!first.place.excludes(&placed.place) || *other_is_directory != is_directory)
+        });
+        if let Some((_, _, at, _)) = clash {
+            let message = format!("{} exports `{name}` twice", subject.title());
+            cx.fault(&EXPORTED_TWICE, placed, span, help(message, format!("first on line {at}")));
+            continue;
+        }
+        seen.push((name, is_directory, line(span), placed));
+    }
+}

@@ -1,0 +1,62 @@
+//! Mounts, and the paths they and written files go to.
+
+use super::registry::{MOUNTED_TWICE, NOT_MOUNTABLE, RELATIVE_PATH, UNKNOWN_MOUNT};
+use super::{Check, Named, Subject, earlier};
+use crate::ast::{Kind, Operand, StatementKind};
+use crate::errors::{help, line};
+use crate::names::Placed;
+use crate::rules;
+
+const MOUNTABLE: [Kind; 3] = [Kind::Cache, Kind::Dir, Kind::File];
+
+pub(super) fn check_sources(cx: &mut Check, subject: Subject) {
+    for placed in subject.statements() {
+        let StatementKind::Mount { source: Operand::Name(ident), .. } = &placed.statement.kind else {
+            continue;
+        };
+        match cx.named(ident, placed) {
+            Named::Item(found) if MOUNTABLE.contains(&found.item.kind) => {}
+            Named::Item(found) => {
+                let (name, kind) = (&found.name, found.item.kind);
+                let message = format!("`{name}` is a {}; caches, directories and files can be mounted", kind.noun());
+                let advice = if kind == Kind::Service {
+                    format!("`bind {name};`")
+                } else {
+                    format!("mount a directory of it: `mount ({name}.directory(\"/path\")) at \"/path\";`")
+                };
+                cx.fault(&NOT_MOUNTABLE, placed, ident.span(), help(message, advice));
+            }
+            Named::Unknown => {
+                let message = format!("cannot find cache, directory or file `{ident}` in this pipeline");
+                let advice = cx.advice(ident, placed, &MOUNTABLE, &format!("cache {ident};"));
+                cx.fault(&UNKNOWN_MOUNT, placed, ident.span(), help(message, advice));
+            }
+            Named::Variable | Named::Reported => {}
+        }
+    }
+}
+
+pub(super) fn check_paths(cx: &mut Check, subject: Subject) {
+    let mut seen: Vec<((String, usize), &Placed)> = Vec::new();
+    for placed in subject.statements() {
+        let (what, literal) = match &placed.statement.kind {
+            StatementKind::Mount { path, .. } => ("mount path", path.text()),
+            StatementKind::File { path, .. } => ("file path", path.text()),
+            StatementKind::Export { path, .. } => ("export path", path.text()),
+            _ => continue,
+        };
+        let Some(literal) = literal else {
+            continue;
+        };
+        let (path, span) = (literal.value(), literal.span());
+        cx.problem(&RELATIVE_PATH, span, rules::absolute_path(what, &path));
+        if what == "mount path" {
+            let target = path.trim_end_matches('/').to_owned();
+            if let Some((_, at)) = earlier(&seen, placed, |(other, _)| *other == target) {
+                let message = format!("two mounts at `{target}` in {}", subject.title());
+                cx.errors.at(&MOUNTED_TWICE, span, help(message, format!("the first is on line {at}")));
+            }
+            seen.push(((target, line(span)), placed));
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Ports, their names, and the probe that asks one of them.
+
+use syn::ext::IdentExt;
+use syn::{Expr, Lit, LitInt};
+
+use super::registry::{
+    PORT_EXPOSED_TWICE, PORT_NAME_TAKEN, PORT_NAMED_TWICE, PORT_RANGE, READY_AMBIGUOUS, READY_UNKNOWN_PORT,
+    READY_WITHOUT_PORT,
+};
+use super::{Check, Subject, earlier};
+use crate::ast::{Expose, Operand, Probe, StatementKind};
+use crate::errors::{help, line};
+use crate::names::Placed;
+use crate::rules::{self, did_you_mean};
+
+/// Methods of a service that a port's method would hide.
+pub(crate) const SERVICE_METHODS: &[&str] = &[
+    "clone", "digest", "endpoint", "endpoint_of", "endpoint_on", "hostname", "kill", "name", "plan", "ports", "start",
+    "stop", "up",
+];
+
+fn exposed<'n>(subject: Subject<'n, '_>) -> impl Iterator<Item = (&'n Placed<'n>, &'n Expose)> {
+    subject.statements().filter_map(|placed| match &placed.statement.kind {
+        StatementKind::Expose(expose) => Some((placed, &**expose)),
+        _ => None,
+    })
+}
+
+fn literal(operand: &Operand) -> Option<&LitInt> {
+    match operand.value()?.expr()? {
+        Expr::Lit(literal) => match &literal.lit {
+            Lit::Int(number) => Some(number),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// A number too long to read is out of range too.
+fn number(literal: &LitInt) -> i128 {
+    literal.base10_parse().unwrap_or(i128::MAX)
+}
+
+fn is_udp(expose: &Expose) -> bool {
+    expose.protocol.as_ref().is_some_and(|protocol| protocol == "udp")
+}
+
+pub(super) fn check_ports(cx: &mut Check, subject: Subject) {
+    let mut seen = Vec::new();
+    for (placed, expose) in exposed(subject) {
+        let Some(literal) = literal(&expose.port) else {
+            continue;
+        };
+        if check_range(cx, placed, literal) {
+            let this = (number(literal), is_udp(expose));
+            let same = |(other, _): &((i128, bool), usize)| *other == this;
+            if let Some((_, at)) = earlier(&seen, placed, same) {
+                let message = format!("port {} is exposed twice", this.0);
+                cx.errors.at(&PORT_EXPOSED_TWICE, literal.span(), help(message, format!("first on line {at}")));
+            }
+            seen.push(((this, line(literal.span())), placed));
+        }
+    }
+}
+
+fn check_range(cx: &mut Check, placed: &Placed, literal: &LitInt) -> bool {
+    let Err(mut problem) = rules::port(number(literal)) else {
+        return true;
+    };
+    if number(literal) == i128::MAX {
+        problem.message = format!("port {literal} is out of range");
+    }
+    cx.fault(&PORT_RANGE, placed, literal.span(), problem);
+    false
+}
+
+pub(super) fn check_names(cx: &mut Check, subject: Subject) {
+    let mut seen: Vec<((String, usize), &Placed)> = Vec::new();
+    for (placed, expose) in exposed(subject) {
+        let Some(ident) = &expose.name else {
+            continue;
+        };
+        let name = ident.unraw().to_string();
+        if SERVICE_METHODS.contains(&name.as_str()) {
+            let message = format!("`{name}` is already a method of a service");
+            cx.fault(&PORT_NAME_TAKEN, placed, ident.span(), help(message, "choose another name"));
+            continue;
+        }
+        if let Some((_, at)) = earlier(&seen, placed, |(other, _)| *other == name) {
+            let message = format!("{} has two ports named `{name}`", subject.title());
+            cx.fault(&PORT_NAMED_TWICE, placed, ident.span(), help(message, format!("the first is on line {at}")));
+        }
+        seen.push(((name, line(ident.span())), placed));
+    }
+}
+
+pub(super) fn check_ready(cx: &mut Check, subject: Subject) {
+    for placed in subject.statements() {
+        let StatementKind::Ready(ready) = &placed.statement.kind else {
+            continue;
+        };
+        let keyword = placed.statement.keyword.span();
+        match &ready.probe {
+            Probe::Port => check_any_port(cx, subject, keyword, |_| true),
+            Probe::Http { on: None, path } => {
+                check_any_port(cx, subject, keyword, |expose| !is_udp(expose));
+                check_one_port(cx, subject, keyword, path);
+            }
+            Probe::Http { on: Some(Operand::Name(name)), .. } => check_port_name(cx, subject, placed, name),
+            Probe::Http { on: Some(port), .. } => {
+                if let Some(literal) = literal(port) {
+                    check_range(cx, placed, literal);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn check_any_port(cx: &mut Check, subject: Subject, ready: proc_macro2::Span, fits: fn(&Expose) -> bool) {
+    if subject.is_complete && !exposed(subject).any(|(_, expose)| fits(expose)) {
+        let message = format!("{} has no exposed port to probe", subject.title());
+        cx.errors.at(&READY_WITHOUT_PORT, ready, help(message, "add `expose ...;` or use `ready exec [...]`"));
+    }
+}
+
+/// Only where it is certain which ports there are.
+fn check_one_port(cx: &mut Check, subject: Subject, ready: proc_macro2::Span, path: &Operand) {
+    let tcp: Vec<_> = exposed(subject).filter(|(_, expose)| !is_udp(expose)).collect();
+    if tcp.len() < 2 || tcp.iter().any(|(placed, _)| !placed.place.is_certain()) {
+        return;
+    }
+    let port = tcp.iter().rev().find_map(|(_, expose)| expose.name.as_ref().map(ToString::to_string));
+    let port = port.or_else(|| tcp.iter().find_map(|(_, expose)| literal(&expose.port).map(ToString::to_string)));
+    let message = format!("{} exposes {} ports", subject.title(), tcp.len());
+    let path = path.text().map_or_else(|| "/".to_owned(), syn::LitStr::value);
+    let advice = format!("say which: `ready http {path:?} on {};`", port.as_deref().unwrap_or("8080"));
+    cx.errors.at(&READY_AMBIGUOUS, ready, help(message, advice));
+}
+
+fn check_port_name(cx: &mut Check, subject: Subject, placed: &Placed, wanted: &syn::Ident) {
+    let name = wanted.unraw().to_string();
+    let names: Vec<String> =
+        exposed(subject).filter_map(|(_, expose)| expose.name.as_ref()).map(|name| name.unraw().to_string()).collect();
+    if names.contains(&name) {
+        return;
+    }
+    let advice = match did_you_mean(&name, names.iter().map(String::as_str)) {
+        Some(near) => format!("a port with a similar name exists: `{near}`"),
+        None => format!("name one, `expose 8080 as {name};`, or write `({name})` for a Rust value"),
+    };
+    let message = format!("{} has no port named `{name}`", subject.title());
+    cx.fault(&READY_UNKNOWN_PORT, placed, wanted.span(), help(message, advice));
+}

@@ -1,0 +1,97 @@
+//! What is wrong with the input, collected, so that one compilation shows everything.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::ToTokens;
+
+use crate::check::registry::Rule;
+
+pub(crate) struct Diagnostic {
+    /// Read by the test that holds the registry against the cases.
+    #[cfg_attr(not(test), allow(dead_code))]
+    pub(crate) rule: &'static Rule,
+    pub(crate) start: Span,
+    pub(crate) end: Span,
+    pub(crate) message: String,
+}
+
+#[derive(Default)]
+pub(crate) struct Errors {
+    list: Vec<Diagnostic>,
+    /// Statements that must stay out of the expansion, because rustc would report the same mistake again.
+    left_out: BTreeSet<usize>,
+}
+
+impl Errors {
+    pub(crate) fn at(&mut self, rule: &'static Rule, span: Span, message: impl Display) {
+        self.list.push(Diagnostic { rule, start: span, end: span, message: message.to_string() });
+    }
+
+    /// Underlines all the tokens.
+    pub(crate) fn on(&mut self, rule: &'static Rule, tokens: impl ToTokens, message: impl Display) {
+        let mut tokens = tokens.into_token_stream().into_iter();
+        let start = tokens.next().map_or_else(Span::call_site, |token| token.span());
+        let end = tokens.last().map_or(start, |token| token.span());
+        self.list.push(Diagnostic { rule, start, end, message: message.to_string() });
+    }
+
+    pub(crate) fn leave_out(&mut self, statement: usize) {
+        self.left_out.insert(statement);
+    }
+
+    pub(crate) fn is_left_out(&self, statement: usize) -> bool {
+        self.left_out.contains(&statement)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// In the order of the source.
+    pub(crate) fn sorted(&self) -> Vec<&Diagnostic> {
+        let mut sorted: Vec<&Diagnostic> = self.list.iter().collect();
+        sorted.sort_by_key(|diagnostic| position(diagnostic.start));
+        sorted
+    }
+
+    /// One `compile_error!` a mistake.
+    pub(crate) fn to_tokens(&self) -> TokenStream {
+        self.sorted()
+            .into_iter()
+            .map(|diagnostic| {
+                // syn underlines from the first token to the last: all that is needed of a range on stable.
+                let range = [Ident::new("start", diagnostic.start), Ident::new("end", diagnostic.end)];
+                let mut tokens = TokenStream::new();
+                tokens.extend(range.map(ToTokens::into_token_stream));
+                syn::Error::new_spanned(tokens, &diagnostic.message).into_compile_error()
+            })
+            .collect()
+    }
+}
+
+/// A message and, set off from it, what to do.
+pub(crate) fn help(message: impl Display, help: impl Display) -> String {
+    format!("{message}\n\nhelp: {help}")
+}
+
+/// Line and column. `proc_macro` knows them on stable; proc-macro2 would only with a feature that costs every user.
+pub(crate) fn position(span: Span) -> (usize, usize) {
+    if proc_macro::is_available() {
+        let start = span.unwrap().start();
+        return (start.line(), start.column());
+    }
+    #[cfg(test)]
+    return (span.start().line, span.start().column);
+    #[cfg(not(test))]
+    (0, 0)
+}
+
+pub(crate) fn line(span: Span) -> usize {
+    position(span).0
+}

@@ -1,0 +1,142 @@
+//! A body: one chain of builder calls, or, with control flow in it, a variable that is built up.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{quote, quote_spanned};
+
+use super::{Cx, local};
+use crate::ast::{Block, Else, If, Kind, Let, Node, NodeKind, Statement, StatementKind};
+use crate::names::Declaration;
+
+impl Cx<'_> {
+    /// `__define_x.set(…);`
+    pub(super) fn body(&self, declaration: &Declaration, block: &Block<Statement>) -> TokenStream {
+        let definition = local(&format!("define_{}", declaration.name));
+        let kind = declaration.item.kind;
+        let (start, rest) = self.start(kind, &block.nodes);
+        let is_chain = |node: &Node<Statement>| match &node.kind {
+            NodeKind::Leaf(statement) => self.path(declaration, statement).is_none(),
+            _ => false,
+        };
+        if rest.iter().all(is_chain) {
+            let calls = rest.iter().filter_map(|node| match &node.kind {
+                NodeKind::Leaf(statement) => Some(self.call(statement)),
+                _ => None,
+            });
+            return quote!(#definition.set(#start #(#calls)*););
+        }
+        let body = local("body");
+        let statements = self.statements(declaration, rest);
+        quote! {{
+            let mut #body = #start;
+            #statements
+            #definition.set(#body);
+        }}
+    }
+
+    /// What the chain starts with, and the statements after it.
+    fn start<'n>(&self, kind: Kind, nodes: &'n [Node<Statement>]) -> (TokenStream, &'n [Node<Statement>]) {
+        if let [Node { kind: NodeKind::Leaf(first), .. }, rest @ ..] = nodes
+            && !self.errors.is_left_out(first.id)
+        {
+            let span = Span::mixed_site().located_at(first.end());
+            let ty = self.base_type(kind, span);
+            match &first.kind {
+                StatementKind::Image(image) => {
+                    let image = super::call::argument(image);
+                    return (quote_spanned!(span=> #ty::from_image(#image)), rest);
+                }
+                StatementKind::From(other) => {
+                    let other = super::call::operand_borrowed(other);
+                    return (quote_spanned!(span=> #ty::from_container(#other)), rest);
+                }
+                _ => {}
+            }
+        }
+        let ty = self.base_type(kind, Span::mixed_site());
+        (quote!(#ty::empty()), nodes)
+    }
+
+    /// Statements in a body with control flow. Neighbours still are one chain.
+    fn statements(&self, declaration: &Declaration, nodes: &[Node<Statement>]) -> TokenStream {
+        let body = local("body");
+        let mut code = TokenStream::new();
+        let mut chain = TokenStream::new();
+        for node in nodes {
+            let next = match &node.kind {
+                NodeKind::Leaf(statement) => match self.path(declaration, statement) {
+                    Some(path) => path,
+                    None => {
+                        chain.extend(self.call(statement));
+                        continue;
+                    }
+                },
+                other => self.statement_node(declaration, other),
+            };
+            if !chain.is_empty() {
+                let calls = std::mem::take(&mut chain);
+                code.extend(quote!(#body = #body #calls;));
+            }
+            code.extend(next);
+        }
+        if !chain.is_empty() {
+            code.extend(quote!(#body = #body #chain;));
+        }
+        code
+    }
+
+    fn statement_node(&self, declaration: &Declaration, node: &NodeKind<Statement>) -> TokenStream {
+        match node {
+            NodeKind::Leaf(_) | NodeKind::Let(Let::Partial) => TokenStream::new(),
+            NodeKind::Let(Let::Local(local)) => quote!(#local),
+            NodeKind::If(node) => self.statement_if(declaration, node),
+            NodeKind::For(node) => {
+                let (for_token, pattern, in_token) = (&node.for_token, &node.pattern, &node.in_token);
+                let (iterator, body) = (&node.iterator, self.statements(declaration, &node.body.nodes));
+                quote!(#for_token #pattern #in_token #iterator { #body })
+            }
+            NodeKind::Match(node) => {
+                let (match_token, scrutinee) = (&node.match_token, &node.scrutinee);
+                let arms = node.arms.iter().map(|arm| {
+                    let (pattern, body) = (&arm.pattern, self.statements(declaration, &arm.body.nodes));
+                    let guard = arm.guard.as_ref().map(|(if_token, guard)| quote!(#if_token #guard));
+                    quote!(#pattern #guard => { #body })
+                });
+                quote!(#match_token #scrutinee { #(#arms)* })
+            }
+        }
+    }
+
+    fn statement_if(&self, declaration: &Declaration, node: &If<Statement>) -> TokenStream {
+        let (if_token, condition) = (&node.if_token, &node.condition);
+        let then = self.statements(declaration, &node.then.nodes);
+        let otherwise = node.otherwise.as_ref().map(|(else_token, otherwise)| match otherwise {
+            Else::If(node) => {
+                let node = self.statement_if(declaration, node);
+                quote!(#else_token #node)
+            }
+            Else::Block(block) => {
+                let block = self.statements(declaration, &block.nodes);
+                quote!(#else_token { #block })
+            }
+        });
+        quote!(#if_token #condition { #then } #otherwise)
+    }
+
+    /// The path of an export, kept where it is known only at run time. Other statements give nothing.
+    fn path(&self, declaration: &Declaration, statement: &Statement) -> Option<TokenStream> {
+        let StatementKind::Export { path, .. } = &statement.kind else {
+            return None;
+        };
+        let extras = self.extras(declaration);
+        let export = extras.exports.iter().find(|export| export.statements.contains(&statement.id))?;
+        let slot = export.slot.as_ref()?;
+        let span = Span::mixed_site().located_at(statement.end());
+        let path = super::call::operand_argument(path);
+        let text = quote_spanned!(span=> ::core::convert::Into::<::std::string::String>::into(#path));
+        Some(if export.is_certain {
+            quote!(#slot = #text;)
+        } else {
+            quote!(#slot = ::core::option::Option::Some(#text);)
+        })
+    }
+}

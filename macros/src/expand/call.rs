@@ -1,0 +1,233 @@
+//! One statement, one builder call.
+//!
+//! Every generated token of a call stands at the statement's `;`: what does not fit is then underlined at the user's
+//! value and at the end of the statement, not over the whole macro.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::ext::IdentExt;
+use syn::{Expr, Lit, LitStr};
+
+use super::Cx;
+use crate::ast::{Expose, Key, Operand, Probe, Ready, Statement, StatementKind, Value};
+
+impl Cx<'_> {
+    /// `.method(…)`, or nothing for what was reported and for statements that are no calls.
+    pub(super) fn call(&self, statement: &Statement) -> TokenStream {
+        if self.errors.is_left_out(statement.id) {
+            return TokenStream::new();
+        }
+        let span = Span::mixed_site().located_at(statement.end());
+        let plain = |method: &str, value: &Value| {
+            let (method, value) = (syn::Ident::new(method, span), argument(value));
+            quote_spanned!(span=> .#method(#value))
+        };
+        match &statement.kind {
+            StatementKind::Image(image) => plain("image", image),
+            StatementKind::Workdir(path) => plain("workdir", path),
+            StatementKind::User(user) => plain("user", user),
+            StatementKind::Shell(command) => plain("shell", command),
+            StatementKind::Linger(time) => plain("linger", time),
+            StatementKind::Instance(name) => plain("instance", name),
+            StatementKind::From(other) => {
+                let other = operand_borrowed(other);
+                quote_spanned!(span=> .from(#other))
+            }
+            StatementKind::After(other) => {
+                let other = operand_borrowed(other);
+                quote_spanned!(span=> .after(#other))
+            }
+            StatementKind::Env { key, value } => {
+                let (key, value) = (env_key(key), argument(value));
+                quote_spanned!(span=> .env(#key, #value))
+            }
+            StatementKind::File { path, contents } => {
+                let (path, contents) = (operand_argument(path), argument(contents));
+                quote_spanned!(span=> .with_file(#path, #contents))
+            }
+            StatementKind::Mount { source, path } => {
+                let (source, path) = (self.mounted(source, statement), argument(path));
+                quote_spanned!(span=> .mount(#path, #source))
+            }
+            StatementKind::Bind { service, alias } => {
+                let alias = match (alias, service) {
+                    (Some(alias), _) => argument(alias),
+                    (None, Operand::Name(name)) => default_alias(name).into_token_stream(),
+                    (None, Operand::Value(_)) => return TokenStream::new(),
+                };
+                let service = operand_borrowed(service);
+                quote_spanned!(span=> .bind(#alias, #service))
+            }
+            StatementKind::Exec(command) => {
+                let command = self.command(command, span);
+                quote_spanned!(span=> .exec(#command))
+            }
+            StatementKind::Run(command) => {
+                let command = self.command(command, span);
+                quote_spanned!(span=> .run(#command))
+            }
+            StatementKind::Expose(expose) => {
+                let port = self.port(expose, span);
+                quote_spanned!(span=> .expose(#port))
+            }
+            StatementKind::Ready(ready) => {
+                let ready = self.ready(ready, span);
+                quote_spanned!(span=> .ready(#ready))
+            }
+            StatementKind::Stop { signal, within } => {
+                let (krate, signal, within) = (self.krate_at(span), operand_argument(signal), limit(within.as_ref(), span));
+                quote_spanned!(span=> .stop_with(#krate::Stop::signal(#signal)#within))
+            }
+            StatementKind::Export { .. } | StatementKind::Unknown => TokenStream::new(),
+        }
+    }
+
+    /// An array literal has elements of one type, so one that is no string literal makes all of them arguments.
+    fn command(&self, command: &Value, span: Span) -> TokenStream {
+        let Some(list) = command.list() else {
+            return argument(command);
+        };
+        let is_text = |element: &Expr| matches!(element, Expr::Lit(literal) if matches!(literal.lit, Lit::Str(_)));
+        if list.elems.iter().all(is_text) {
+            return list.to_token_stream();
+        }
+        let krate = self.krate_at(span);
+        let elements = list.elems.iter().map(|element| quote_spanned!(span=> #krate::arg(#element)));
+        quote_spanned!(span=> [#(#elements),*])
+    }
+
+    fn port(&self, expose: &Expose, span: Span) -> TokenStream {
+        let (krate, number) = (self.krate_at(span), operand_argument(&expose.port));
+        let is_udp = expose.protocol.as_ref().is_some_and(|protocol| protocol == "udp");
+        let constructor = syn::Ident::new(if is_udp { "udp" } else { "tcp" }, span);
+        let name = expose.name.as_ref().map(|name| {
+            let name = LitStr::new(&name.unraw().to_string(), span);
+            quote_spanned!(span=> .named(#name))
+        });
+        let unprobed = expose.unprobed.as_ref().map(|_| quote_spanned!(span=> .unprobed()));
+        quote_spanned!(span=> #krate::Port::#constructor(#number)#name #unprobed)
+    }
+
+    fn ready(&self, ready: &Ready, span: Span) -> TokenStream {
+        let krate = self.krate_at(span);
+        let within = limit(ready.within.as_ref(), span);
+        let probe = match &ready.probe {
+            Probe::Port | Probe::Missing => quote_spanned!(span=> port()),
+            Probe::Image => quote_spanned!(span=> image()),
+            Probe::Exec(command) => {
+                let command = match command {
+                    Operand::Value(value) => self.command(value, span),
+                    Operand::Name(name) => name.to_token_stream(),
+                };
+                quote_spanned!(span=> exec(#command))
+            }
+            Probe::Http { path, on } => {
+                let path = operand_argument(path);
+                let on = on.as_ref().map(|on| {
+                    let on = match on {
+                        Operand::Name(name) => LitStr::new(&name.unraw().to_string(), span).into_token_stream(),
+                        Operand::Value(value) => argument(value),
+                    };
+                    quote_spanned!(span=> .on(#on))
+                });
+                quote_spanned!(span=> http(#path)#on)
+            }
+            Probe::Log { text, times } => {
+                let text = operand_argument(text);
+                let times = times.as_ref().map(|times| {
+                    let times = operand_argument(times);
+                    quote_spanned!(span=> .times(#times))
+                });
+                quote_spanned!(span=> log(#text)#times)
+            }
+        };
+        quote_spanned!(span=> #krate::Ready::#probe #within)
+    }
+
+    /// An item is lent; a variable may be a value or a reference, and a clone of either is a value.
+    fn mounted(&self, source: &Operand, statement: &Statement) -> TokenStream {
+        match source {
+            Operand::Name(name) if self.is_variable(name, statement) => {
+                let span = Span::mixed_site().located_at(statement.end());
+                quote_spanned!(span=> #name.clone())
+            }
+            Operand::Name(name) => quote!(&#name),
+            Operand::Value(value) => argument(value),
+        }
+    }
+
+    fn is_variable(&self, name: &syn::Ident, statement: &Statement) -> bool {
+        let placed = self.names.bodies.iter().flat_map(|body| &body.statements);
+        let scope = placed.filter(|placed| placed.statement.id == statement.id).map(|placed| placed.scope).next();
+        scope.is_some_and(|scope| {
+            matches!(self.names.meaning(&name.unraw().to_string(), scope), crate::names::Meaning::Local)
+        })
+    }
+}
+
+/// The alias of a binding that names none: host names have no `_`.
+pub(crate) fn default_alias(service: &syn::Ident) -> LitStr {
+    LitStr::new(&service.unraw().to_string().replace('_', "-"), service.span())
+}
+
+fn env_key(key: &Key) -> TokenStream {
+    match key {
+        Key::Name(name) => LitStr::new(&name.unraw().to_string(), name.span()).into_token_stream(),
+        Key::Text(text) => text.to_token_stream(),
+        Key::Expr(value) => argument(value),
+    }
+}
+
+fn limit(within: Option<&Operand>, span: Span) -> TokenStream {
+    within.map_or_else(TokenStream::new, |within| {
+        let within = operand_argument(within);
+        quote_spanned!(span=> .within(#within))
+    })
+}
+
+/// Without the parentheses that the language asks for and rustc calls unused.
+pub(super) fn argument(value: &Value) -> TokenStream {
+    match value.expr() {
+        Some(Expr::Paren(paren)) if paren.attrs.is_empty() => paren.expr.to_token_stream(),
+        _ => value.to_token_stream(),
+    }
+}
+
+pub(super) fn operand_argument(operand: &Operand) -> TokenStream {
+    match operand {
+        Operand::Name(name) => name.to_token_stream(),
+        Operand::Value(value) => argument(value),
+    }
+}
+
+pub(super) fn operand_borrowed(operand: &Operand) -> TokenStream {
+    match operand {
+        Operand::Name(name) => quote!(&#name),
+        Operand::Value(value) => borrowed(value),
+    }
+}
+
+/// `&value`, with parentheses where `&` would bind to the first part only.
+pub(super) fn borrowed(value: &Value) -> TokenStream {
+    let inner = match value.expr() {
+        Some(Expr::Paren(paren)) if paren.attrs.is_empty() => Some(&*paren.expr),
+        other => other,
+    };
+    match inner {
+        Some(
+            expr @ (Expr::Path(_)
+            | Expr::Call(_)
+            | Expr::MethodCall(_)
+            | Expr::Field(_)
+            | Expr::Index(_)
+            | Expr::Macro(_)
+            | Expr::Try(_)
+            | Expr::Await(_)
+            | Expr::Unary(_)
+            | Expr::Reference(_)
+            | Expr::Lit(_)),
+        ) => quote!(&#expr),
+        Some(expr) => quote!(&(#expr)),
+        None => value.to_token_stream(),
+    }
+}

@@ -1,0 +1,106 @@
+//! What an item has beyond a plain handle: named ports and exports, which become methods.
+
+use proc_macro2::{Ident, TokenStream};
+use quote::quote;
+use syn::LitStr;
+use syn::ext::IdentExt;
+
+use super::{Cx, local};
+use crate::ast::{Operand, StatementKind};
+use crate::names::Declaration;
+
+#[derive(Default)]
+pub(super) struct Extras<'a> {
+    pub(super) ports: Vec<NamedPort<'a>>,
+    pub(super) exports: Vec<Export<'a>>,
+}
+
+pub(super) struct NamedPort<'a> {
+    pub(super) ident: &'a Ident,
+    pub(super) name: String,
+    /// Not under control flow: the port is there.
+    pub(super) is_certain: bool,
+}
+
+pub(super) struct Export<'a> {
+    pub(super) ident: &'a Ident,
+    /// A path that ends in `/` is a directory, as rsync and COPY have it.
+    pub(super) is_directory: bool,
+    pub(super) is_certain: bool,
+    pub(super) path: &'a Operand,
+    /// The variable that keeps a path known only at run time.
+    pub(super) slot: Option<Ident>,
+    /// More than one where branches exclude each other.
+    pub(super) statements: Vec<usize>,
+}
+
+impl Extras<'_> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.ports.is_empty() && self.exports.is_empty()
+    }
+
+    /// The variables of paths known only at run time, in the order of the newtype's fields.
+    pub(super) fn stored(&self) -> Vec<&Ident> {
+        self.exports.iter().filter_map(|export| export.slot.as_ref()).collect()
+    }
+
+    pub(super) fn declare(&self) -> TokenStream {
+        let slots = self.exports.iter().filter_map(|export| {
+            let slot = export.slot.as_ref()?;
+            Some(if export.is_certain {
+                quote!(let #slot;)
+            } else {
+                quote!(let mut #slot = ::core::option::Option::None;)
+            })
+        });
+        quote!(#(#slots)*)
+    }
+}
+
+impl<'a> Cx<'a> {
+    pub(super) fn extras(&self, declaration: &Declaration) -> Extras<'a> {
+        let mut extras = Extras::default();
+        let names = self.names;
+        let Some(body) = names.body_of(declaration.item) else {
+            return extras;
+        };
+        for placed in &body.statements {
+            let statement = placed.statement;
+            if self.errors.is_left_out(statement.id) {
+                continue;
+            }
+            let is_certain = placed.place.is_certain();
+            match &statement.kind {
+                StatementKind::Expose(expose) => {
+                    let Some(ident) = &expose.name else {
+                        continue;
+                    };
+                    let name = ident.unraw().to_string();
+                    match extras.ports.iter_mut().find(|port| port.name == name) {
+                        Some(port) => port.is_certain |= is_certain,
+                        None => extras.ports.push(NamedPort { ident, name, is_certain }),
+                    }
+                }
+                StatementKind::Export { path, name: Some(ident) } => {
+                    if let Some(export) = extras.exports.iter_mut().find(|export| export.ident == ident) {
+                        export.statements.push(statement.id);
+                        continue;
+                    }
+                    let text = path.text().map(LitStr::value);
+                    let stored = !is_certain || text.is_none();
+                    let slot = format!("path_{}_{}", ident.unraw(), declaration.item.id);
+                    extras.exports.push(Export {
+                        ident,
+                        is_directory: text.is_some_and(|text| text.ends_with('/')),
+                        is_certain,
+                        path,
+                        slot: stored.then(|| local(&slot)),
+                        statements: vec![statement.id],
+                    });
+                }
+                _ => {}
+            }
+        }
+        extras
+    }
+}

@@ -1,0 +1,235 @@
+//! The types that come out: one struct with a field a name, and a newtype for each item with methods of its own.
+
+use std::collections::BTreeSet;
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{format_ident, quote};
+use syn::Index;
+
+use super::Cx;
+use super::extras::Extras;
+use crate::ast::{Definition, Kind};
+use crate::names::Declaration;
+
+impl Cx<'_> {
+    /// The struct, its newtypes and `plan()`.
+    pub(super) fn types(&self) -> TokenStream {
+        let named = self.newtypes();
+        let newtypes = self.names.declarations.iter().zip(&named).filter_map(|(declaration, newtype)| {
+            let newtype = newtype.as_ref()?;
+            Some(self.newtype(declaration, newtype))
+        });
+        let fields = self.names.declarations.iter().zip(&named).map(|(declaration, newtype)| {
+            let (docs, ident) = (&declaration.item.docs, declaration.ident);
+            let plain = self.base_type(declaration.item.kind, Span::mixed_site());
+            let one = newtype.as_ref().map_or(plain, |newtype| quote!(#newtype));
+            let ty = match declaration.place.word() {
+                None => one,
+                Some(_) if declaration.place.is_repeated() => quote!(::std::vec::Vec<#one>),
+                Some(_) => quote!(::core::option::Option<#one>),
+            };
+            quote!(#(#docs)* pub #ident: #ty)
+        });
+        let plan = self.plan();
+        quote! {
+            #(#newtypes)*
+            #[derive(::core::fmt::Debug, ::core::clone::Clone)]
+            #[allow(dead_code)]
+            struct Pipeline { #(#fields),* }
+            #[allow(dead_code)]
+            impl Pipeline { #plan }
+        }
+    }
+
+    /// `Pipeline { … }`, from what the user code gave.
+    pub(super) fn value(&self, out: &Ident) -> TokenStream {
+        let named = self.newtypes();
+        let declarations = self.names.declarations.iter().zip(named).enumerate();
+        let fields = declarations.map(|(index, (declaration, newtype))| {
+            let (ident, index) = (declaration.ident, Index { index: to_u32(index), span: Span::mixed_site() });
+            let given = quote!(#out.#index);
+            let Some(newtype) = newtype else {
+                return quote!(#ident: #given);
+            };
+            let stored = self.extras(declaration).stored().len();
+            let parts = |given: &TokenStream| {
+                let parts = (0..=stored).map(|part| {
+                    let part = Index { index: to_u32(part), span: Span::mixed_site() };
+                    quote!(#given.#part)
+                });
+                quote!(#newtype(#(#parts),*))
+            };
+            let each = || {
+                if stored == 0 {
+                    return quote!(#newtype);
+                }
+                let made = parts(&quote!(each));
+                quote!(|each| #made)
+            };
+            match declaration.place.word() {
+                None if stored == 0 => quote!(#ident: #newtype(#given)),
+                None => {
+                    let made = parts(&given);
+                    quote!(#ident: #made)
+                }
+                Some(_) if declaration.place.is_repeated() => {
+                    let each = each();
+                    quote!(#ident: #given.into_iter().map(#each).collect())
+                }
+                Some(_) => {
+                    let each = each();
+                    quote!(#ident: #given.map(#each))
+                }
+            }
+        });
+        quote!(Pipeline { #(#fields),* })
+    }
+
+    /// The newtype of every declaration that needs one. Two names that differ only in case get two.
+    fn newtypes(&self) -> Vec<Option<Ident>> {
+        let mut taken = BTreeSet::from(["Pipeline".to_owned()]);
+        let newtype = |declaration: &Declaration| {
+            if self.extras(declaration).is_empty() {
+                return None;
+            }
+            let mut name = camel_case(&declaration.name);
+            while !taken.insert(name.clone()) {
+                name.push('_');
+            }
+            Some(format_ident!("{}", name, span = Span::mixed_site()))
+        };
+        self.names.declarations.iter().map(newtype).collect()
+    }
+
+    fn newtype(&self, declaration: &Declaration, newtype: &Ident) -> TokenStream {
+        let target = self.base_type(declaration.item.kind, Span::mixed_site());
+        let extras = self.extras(declaration);
+        let docs = &declaration.item.docs;
+        let stored = extras.exports.iter().filter(|export| export.slot.is_some()).map(|export| {
+            let text = quote!(::std::string::String);
+            if export.is_certain { text } else { quote!(::core::option::Option<#text>) }
+        });
+        let methods = self.methods(&extras);
+        quote! {
+            #(#docs)*
+            #[derive(::core::fmt::Debug, ::core::clone::Clone)]
+            #[allow(dead_code, non_camel_case_types)]
+            pub struct #newtype(#target, #(#stored),*);
+            impl ::core::ops::Deref for #newtype {
+                type Target = #target;
+                fn deref(&self) -> &Self::Target { &self.0 }
+            }
+            #[allow(dead_code)]
+            impl #newtype { #methods }
+        }
+    }
+
+    fn methods(&self, extras: &Extras) -> TokenStream {
+        let krate = self.krate_at(Span::mixed_site());
+        let ports = extras.ports.iter().map(|port| {
+            let (ident, name) = (port.ident, &port.name);
+            if port.is_certain {
+                quote!(pub fn #ident(&self) -> #krate::Endpoint { #krate::__private::endpoint(&self.0, #name) })
+            } else {
+                quote! {
+                    pub fn #ident(&self) -> ::core::option::Option<#krate::Endpoint> {
+                        #krate::__private::endpoint_if(&self.0, #name)
+                    }
+                }
+            }
+        });
+        let mut field = 0;
+        let exports: Vec<_> = extras
+            .exports
+            .iter()
+            .map(|export| {
+                let ident = export.ident;
+                let (ty, method) = if export.is_directory {
+                    (quote!(#krate::Directory), quote!(directory))
+                } else {
+                    (quote!(#krate::File), quote!(file))
+                };
+                if export.slot.is_none() {
+                    let path = export.path.text();
+                    return quote!(pub fn #ident(&self) -> #ty { self.0.#method(#path) });
+                }
+                field += 1;
+                let field = Index { index: field, span: Span::mixed_site() };
+                if export.is_certain {
+                    return quote!(pub fn #ident(&self) -> #ty { self.0.#method(self.#field.as_str()) });
+                }
+                quote! {
+                    pub fn #ident(&self) -> ::core::option::Option<#ty> {
+                        self.#field.as_deref().map(|path| self.0.#method(path))
+                    }
+                }
+            })
+            .collect();
+        quote!(#(#ports)* #(#exports)*)
+    }
+
+    /// `plan()`: what would run, in the order of the declarations.
+    fn plan(&self) -> TokenStream {
+        let krate = self.krate_at(Span::mixed_site());
+        let runs: Vec<&Declaration> = self
+            .names
+            .declarations
+            .iter()
+            .filter(|declaration| matches!(declaration.item.definition, Definition::Body(_)))
+            .collect();
+        let call = |declaration: &Declaration, handle: TokenStream| {
+            let name = &declaration.name;
+            let method = if declaration.item.kind == Kind::Service { quote!(service) } else { quote!(container) };
+            quote!(.#method(#name, #handle))
+        };
+        let docs = " What would run, in order. Needs no engine.";
+        if runs.iter().all(|declaration| declaration.place.is_certain()) {
+            let calls = runs.iter().map(|declaration| {
+                let ident = declaration.ident;
+                call(declaration, quote!(&self.#ident))
+            });
+            return quote! {
+                #[doc = #docs]
+                pub fn plan(&self) -> #krate::Plan { #krate::Plan::builder() #(#calls)* .build() }
+            };
+        }
+        let statements = runs.iter().map(|declaration| {
+            let ident = declaration.ident;
+            let all = call(declaration, quote!(each));
+            let one = call(declaration, quote!(&self.#ident));
+            match declaration.place.word() {
+                None => quote!(plan = plan #one;),
+                Some(_) if declaration.place.is_repeated() => quote!(for each in &self.#ident { plan = plan #all; }),
+                Some(_) => quote! {
+                    if let ::core::option::Option::Some(each) = &self.#ident { plan = plan #all; }
+                },
+            }
+        });
+        quote! {
+            #[doc = #docs]
+            pub fn plan(&self) -> #krate::Plan {
+                let mut plan = #krate::Plan::builder();
+                #(#statements)*
+                plan.build()
+            }
+        }
+    }
+}
+
+fn camel_case(name: &str) -> String {
+    let mut result = String::new();
+    for part in name.split('_').filter(|part| !part.is_empty()) {
+        let mut characters = part.chars();
+        result.extend(characters.next().into_iter().flat_map(char::to_uppercase));
+        result.extend(characters);
+    }
+    if result.is_empty() || result.starts_with(|first: char| first.is_numeric()) || result == "Self" {
+        result.insert(0, '_');
+    }
+    result
+}
+
+/// No pipeline has so many items that this is not exact.
+fn to_u32(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
+}

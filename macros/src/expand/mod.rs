@@ -1,0 +1,159 @@
+//! The expansion: the builder calls that the user could have written by hand.
+//!
+//! User code and generated types live in two blocks, so that no generated name can shadow one of the user's:
+//!
+//! ```text
+//! {
+//!     let __out = { /* handles, then bodies, in straight-line code */ (redis, ping) };
+//!     { struct Pipeline { pub redis: …, pub ping: … } impl Pipeline { … } Pipeline { redis: __out.0, ping: __out.1 } }
+//! }
+//! ```
+//!
+//! User expressions never move into a closure: `?`, `.await`, `return` and borrows act on the function around.
+
+mod body;
+mod call;
+mod extras;
+mod handles;
+mod scope;
+
+pub(crate) use call::default_alias;
+
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
+use quote::{format_ident, quote};
+
+use crate::ast::Pipeline;
+use crate::check;
+use crate::errors::Errors;
+use crate::names::{Declaration, Names};
+use crate::parse;
+
+/// What all of the expansion reads.
+pub(crate) struct Cx<'a> {
+    krate: &'a TokenStream,
+    names: &'a Names<'a>,
+    errors: &'a Errors,
+}
+
+pub(crate) fn pipeline(input: TokenStream) -> TokenStream {
+    let (pipeline, mut errors) = match parse::pipeline(input) {
+        Ok(parsed) => parsed,
+        // Only without the façade of the runtime crate.
+        Err(error) => return error.into_compile_error(),
+    };
+    // Half-typed Rust must not reach rustc: then only the handles come out, for what stands after the macro.
+    let is_rust = errors.is_empty();
+    let names = Names::collect(&pipeline, &mut errors);
+    check::check(&names, &mut errors);
+    let cx = Cx { krate: &pipeline.krate, names: &names, errors: &errors };
+    cx.expand(&pipeline, is_rust)
+}
+
+/// The rules that an input breaks, for the tests.
+#[cfg(test)]
+pub(crate) fn broken_rules(input: TokenStream) -> Vec<(&'static str, String)> {
+    let Ok((pipeline, mut errors)) = parse::pipeline(input) else {
+        return vec![("facade", String::new())];
+    };
+    let names = Names::collect(&pipeline, &mut errors);
+    check::check(&names, &mut errors);
+    errors
+        .sorted()
+        .iter()
+        .map(|diagnostic| {
+            let (line, column) = crate::errors::position(diagnostic.start);
+            (diagnostic.rule.name, format!("{line}:{column}: {}", diagnostic.message))
+        })
+        .collect()
+}
+
+impl Cx<'_> {
+    fn expand(&self, pipeline: &Pipeline, is_rust: bool) -> TokenStream {
+        let types = self.types();
+        if !is_rust {
+            let errors = self.errors.to_tokens();
+            // Behind a function, because rustc would call everything after a bare `unreachable!()` unreachable.
+            return quote! {{
+                #types
+                fn absent() -> Pipeline { ::core::unreachable!() }
+                #errors
+                absent()
+            }};
+        }
+        let out = local("out");
+        let code = self.scope(&pipeline.nodes, true);
+        let accumulators = self.accumulators();
+        let outputs = self.names.declarations.iter().map(|declaration| self.output(declaration));
+        let value = self.value(&out);
+        let expanded = quote! {
+            let #out = { #accumulators #code (#(#outputs,)*) };
+            { #types #value }
+        };
+        if self.errors.is_empty() {
+            return quote!({ #expanded });
+        }
+        // rustc goes on to check the types, so that its errors and ours come in one run.
+        let (errors, value) = (self.errors.to_tokens(), local("value"));
+        quote! {{
+            let #value = { #expanded };
+            #errors
+            #value
+        }}
+    }
+
+    /// What comes out of the user code for an item.
+    fn output(&self, declaration: &Declaration) -> TokenStream {
+        let Some(ident) = self.accumulator(declaration) else {
+            return self.handle(declaration);
+        };
+        quote!(#ident)
+    }
+
+    /// An item in control flow is collected: the variable for it stands outside of all of it.
+    fn accumulator(&self, declaration: &Declaration) -> Option<Ident> {
+        declaration.place.word().map(|_| local(&format!("all_{}", declaration.name)))
+    }
+
+    fn accumulators(&self) -> TokenStream {
+        let collected = self.names.declarations.iter().filter_map(|declaration| {
+            let ident = self.accumulator(declaration)?;
+            Some(if declaration.place.is_repeated() {
+                quote!(let mut #ident = ::std::vec::Vec::new();)
+            } else {
+                quote!(let mut #ident = ::core::option::Option::None;)
+            })
+        });
+        quote!(#(#collected)*)
+    }
+
+    /// The handle, with the paths of its exports where they are known only at run time.
+    fn handle(&self, declaration: &Declaration) -> TokenStream {
+        let ident = declaration.ident;
+        let extras = self.extras(declaration);
+        let paths = extras.stored();
+        if paths.is_empty() {
+            return quote!(#ident);
+        }
+        quote!((#ident, #(#paths),*))
+    }
+
+    /// The runtime crate, at a place of the user's and with the hygiene it came with: without it, `$crate` would not
+    /// be found.
+    fn krate_at(&self, span: Span) -> TokenStream {
+        let at = |mut token: TokenTree| {
+            token.set_span(token.span().located_at(span));
+            token
+        };
+        self.krate.clone().into_iter().map(at).collect()
+    }
+}
+
+/// A variable that users cannot see.
+fn local(name: &str) -> Ident {
+    format_ident!("__{}", name, span = Span::mixed_site())
+}
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod properties;

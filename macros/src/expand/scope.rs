@@ -1,0 +1,188 @@
+//! A scope of items: every handle first, so that the order is free; then bodies and values in the user's order.
+
+use std::collections::BTreeSet;
+
+use proc_macro2::{Span, TokenStream, TokenTree};
+use quote::{quote, quote_spanned};
+use syn::ext::IdentExt;
+
+use super::{Cx, local};
+use crate::ast::{Definition, Else, If, Item, Kind, Let, Node, NodeKind, Value};
+use crate::names::Declaration;
+
+impl Cx<'_> {
+    /// `outermost` handles come out of the user code directly; others go to their accumulators.
+    pub(super) fn scope(&self, nodes: &[Node<Item>], outermost: bool) -> TokenStream {
+        let declared = || nodes.iter().filter_map(|node| self.declared(node));
+        let handles = declared().map(|declaration| self.declare(declaration));
+        let code = in_order(nodes, |node| self.item_node(node));
+        let collected = declared().filter(|_| !outermost).filter_map(|declaration| {
+            let (accumulator, handle) = (self.accumulator(declaration)?, self.handle(declaration));
+            Some(if declaration.place.is_repeated() {
+                quote!(#accumulator.push(#handle);)
+            } else {
+                quote!(#accumulator = ::core::option::Option::Some(#handle);)
+            })
+        });
+        quote!(#(#handles)* #code #(#collected)*)
+    }
+
+    fn declared(&self, node: &Node<Item>) -> Option<&Declaration<'_>> {
+        match &node.kind {
+            NodeKind::Leaf(item) => self.names.of_item(item),
+            _ => None,
+        }
+    }
+
+    /// What exists before any body: services, containers, and caches that need nothing of the user's.
+    fn declare(&self, declaration: &Declaration) -> TokenStream {
+        let (ident, name, item) = (declaration.ident, &declaration.name, declaration.item);
+        match &item.definition {
+            Definition::Body(_) => {
+                let definition = local(&format!("define_{name}"));
+                let ty = self.base_type(item.kind, Span::mixed_site());
+                let paths = self.extras(declaration).declare();
+                quote!(let (#ident, #definition) = #ty::declare(#name); #paths)
+            }
+            Definition::Default => {
+                let ty = self.base_type(item.kind, Span::mixed_site());
+                quote!(let #ident = #ty::new(#name);)
+            }
+            Definition::Value(..) | Definition::Missing => TokenStream::new(),
+        }
+    }
+
+    fn item_node(&self, node: &Node<Item>) -> TokenStream {
+        match &node.kind {
+            NodeKind::Leaf(item) => self.define(item),
+            NodeKind::Let(Let::Local(local)) => quote!(#local),
+            NodeKind::Let(Let::Partial) => TokenStream::new(),
+            NodeKind::If(node) => self.item_if(node),
+            NodeKind::For(node) => {
+                let (for_token, pattern, in_token) = (&node.for_token, &node.pattern, &node.in_token);
+                let (iterator, body) = (&node.iterator, self.scope(&node.body.nodes, false));
+                quote!(#for_token #pattern #in_token #iterator { #body })
+            }
+            NodeKind::Match(node) => {
+                let (match_token, scrutinee) = (&node.match_token, &node.scrutinee);
+                let arms = node.arms.iter().map(|arm| {
+                    let (pattern, body) = (&arm.pattern, self.scope(&arm.body.nodes, false));
+                    let guard = arm.guard.as_ref().map(|(if_token, guard)| quote!(#if_token #guard));
+                    quote!(#pattern #guard => { #body })
+                });
+                quote!(#match_token #scrutinee { #(#arms)* })
+            }
+        }
+    }
+
+    fn item_if(&self, node: &If<Item>) -> TokenStream {
+        let (if_token, condition, then) = (&node.if_token, &node.condition, self.scope(&node.then.nodes, false));
+        let otherwise = node.otherwise.as_ref().map(|(else_token, otherwise)| match otherwise {
+            Else::If(node) => {
+                let node = self.item_if(node);
+                quote!(#else_token #node)
+            }
+            Else::Block(block) => {
+                let block = self.scope(&block.nodes, false);
+                quote!(#else_token { #block })
+            }
+        });
+        quote!(#if_token #condition { #then } #otherwise)
+    }
+
+    fn define(&self, item: &Item) -> TokenStream {
+        let Some(declaration) = self.names.of_item(item) else {
+            return TokenStream::new();
+        };
+        match &item.definition {
+            Definition::Body(block) => self.body(declaration, block),
+            Definition::Value(value, semi) => {
+                let end = semi.map_or_else(Span::call_site, |semi| semi.span);
+                self.value_item(declaration, value, Span::mixed_site().located_at(end))
+            }
+            Definition::Default | Definition::Missing => TokenStream::new(),
+        }
+    }
+
+    fn value_item(&self, declaration: &Declaration, value: &Value, span: Span) -> TokenStream {
+        let (ident, kind) = (declaration.ident, declaration.item.kind);
+        let ty = self.base_type(kind, span);
+        match kind {
+            Kind::Cache => quote_spanned!(span=> let #ident = #ty::new(#value);),
+            Kind::Dir | Kind::File => quote_spanned!(span=> let #ident: #ty = #value;),
+            // By reference: that takes a `Service`, a `&Service` and the handles of another pipeline alike.
+            Kind::Service | Kind::Container => {
+                let borrowed = super::call::borrowed(value);
+                quote_spanned!(span=> let #ident = #ty::clone(#borrowed);)
+            }
+        }
+    }
+
+    pub(super) fn base_type(&self, kind: Kind, span: Span) -> TokenStream {
+        let krate = self.krate_at(span);
+        match kind {
+            Kind::Service => quote_spanned!(span=> #krate::Service),
+            Kind::Container => quote_spanned!(span=> #krate::Container),
+            Kind::Cache => quote_spanned!(span=> #krate::CacheVolume),
+            Kind::Dir => quote_spanned!(span=> #krate::Directory),
+            Kind::File => quote_spanned!(span=> #krate::File),
+        }
+    }
+}
+
+/// The nodes in the user's order, except that one which names a value declared further down waits for it.
+fn in_order(nodes: &[Node<Item>], mut expand: impl FnMut(&Node<Item>) -> TokenStream) -> TokenStream {
+    let values: BTreeSet<String> = nodes.iter().filter_map(value_name).collect();
+    let mut known: BTreeSet<String> = BTreeSet::new();
+    let mut waiting: Vec<(&Node<Item>, BTreeSet<String>)> = Vec::new();
+    let mut code = TokenStream::new();
+    for node in nodes {
+        if matches!(node.kind, NodeKind::Let(_)) {
+            // A `let` stays where it is: what comes after it may shadow.
+            code.extend(expand(node));
+            continue;
+        }
+        let own = value_name(node);
+        let mut needs = BTreeSet::new();
+        mentioned(&node.tokens, &values, &mut needs);
+        needs.retain(|name| Some(name) != own.as_ref());
+        waiting.push((node, needs));
+        while let Some(ready) = waiting.iter().position(|(_, needs)| needs.is_subset(&known)) {
+            let (node, _) = waiting.remove(ready);
+            code.extend(expand(node));
+            known.extend(value_name(node));
+        }
+    }
+    // Values that need each other: rustc says so at the user's tokens.
+    code.extend(waiting.into_iter().map(|(node, _)| expand(node)));
+    code
+}
+
+/// The name of an item that exists only once its expression was run.
+fn value_name(node: &Node<Item>) -> Option<String> {
+    match &node.kind {
+        NodeKind::Leaf(Item { name: Some(name), definition: Definition::Value(..), .. }) => {
+            Some(name.unraw().to_string())
+        }
+        _ => None,
+    }
+}
+
+/// Which of the names stand anywhere in the tokens. Too many do no harm: something waits a little longer.
+fn mentioned(tokens: &TokenStream, names: &BTreeSet<String>, found: &mut BTreeSet<String>) {
+    if names.is_empty() {
+        return;
+    }
+    for token in tokens.clone() {
+        match token {
+            TokenTree::Ident(ident) => {
+                let name = ident.unraw().to_string();
+                if names.contains(&name) {
+                    found.insert(name);
+                }
+            }
+            TokenTree::Group(group) => mentioned(&group.stream(), names, found),
+            TokenTree::Punct(_) | TokenTree::Literal(_) => {}
+        }
+    }
+}

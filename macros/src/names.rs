@@ -1,0 +1,332 @@
+//! Who is who: scopes, declarations, and the statements of every body with the place they stand at.
+//!
+//! Names are lexically scoped and free of order: an item is known in all of its scope and in everything inside it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proc_macro2::Ident;
+use syn::ext::IdentExt;
+use syn::{Expr, Pat};
+
+use crate::ast::{Block, Definition, Else, If, Item, Let, Node, NodeKind, Pattern, Pipeline, Statement, Value};
+use crate::check::registry::{DUPLICATE_NAME, HIDDEN_BY_LET};
+use crate::errors::{Errors, help, line};
+
+pub(crate) type ScopeId = usize;
+
+/// The control flow around something, outermost first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Place(Vec<Step>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Step {
+    /// Which `if`, `for` or `match`.
+    node: usize,
+    branch: usize,
+    word: &'static str,
+}
+
+impl Place {
+    fn inside(&self, node: usize, branch: usize, word: &'static str) -> Self {
+        let mut steps = self.0.clone();
+        steps.push(Step { node, branch, word });
+        Self(steps)
+    }
+
+    pub(crate) fn is_certain(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn is_repeated(&self) -> bool {
+        self.0.iter().any(|step| step.word == "for")
+    }
+
+    /// The word of the innermost control flow that decides what comes out: a `for` gives a list whatever is inside.
+    pub(crate) fn word(&self) -> Option<&'static str> {
+        if self.is_repeated() { Some("for") } else { self.0.last().map(|step| step.word) }
+    }
+
+    /// Whether one of the two is always run with the other.
+    pub(crate) fn meets(&self, other: &Self) -> bool {
+        self.0.starts_with(&other.0) || other.0.starts_with(&self.0)
+    }
+
+    /// Whether never both are run: they stand in two branches of one `if` or `match`.
+    pub(crate) fn excludes(&self, other: &Self) -> bool {
+        self.0.iter().any(|a| other.0.iter().any(|b| a.node == b.node && a.branch != b.branch))
+    }
+}
+
+pub(crate) struct Declaration<'a> {
+    pub(crate) item: &'a Item,
+    pub(crate) ident: &'a Ident,
+    /// Without `r#`.
+    pub(crate) name: String,
+    pub(crate) place: Place,
+}
+
+#[derive(Default)]
+struct Scope {
+    parent: Option<ScopeId>,
+    items: BTreeMap<String, usize>,
+    locals: BTreeSet<String>,
+}
+
+/// A statement and where it stands in its body.
+pub(crate) struct Placed<'a> {
+    pub(crate) statement: &'a Statement,
+    pub(crate) place: Place,
+    pub(crate) scope: ScopeId,
+}
+
+/// The statements of a service or container, in the order of the source, however deep.
+pub(crate) struct Body<'a> {
+    pub(crate) declaration: usize,
+    pub(crate) statements: Vec<Placed<'a>>,
+}
+
+/// What a name means at some place.
+pub(crate) enum Meaning<'n, 'a> {
+    Item(&'n Declaration<'a>),
+    /// A variable of a `let`, `for`, `if let` or `match` around it.
+    Local,
+    /// An item that is not known here.
+    Elsewhere(&'n Declaration<'a>),
+    Unknown,
+}
+
+pub(crate) struct Names<'a> {
+    /// In the order of the source.
+    pub(crate) declarations: Vec<Declaration<'a>>,
+    pub(crate) bodies: Vec<Body<'a>>,
+    scopes: Vec<Scope>,
+    next_node: usize,
+    variables: Vec<(Ident, ScopeId)>,
+}
+
+impl<'a> Names<'a> {
+    pub(crate) fn collect(pipeline: &'a Pipeline, errors: &mut Errors) -> Self {
+        let mut names = Names {
+            declarations: Vec::new(),
+            bodies: Vec::new(),
+            scopes: vec![Scope::default()],
+            next_node: 0,
+            variables: Vec::new(),
+        };
+        names.items(&pipeline.nodes, &Place::default(), 0, errors);
+        names.check_hidden(errors);
+        names
+    }
+
+    pub(crate) fn meaning(&self, name: &str, scope: ScopeId) -> Meaning<'_, 'a> {
+        let mut at = Some(scope);
+        while let Some(scope) = at.and_then(|id| self.scopes.get(id)) {
+            if let Some(declaration) = scope.items.get(name).and_then(|id| self.declarations.get(*id)) {
+                return Meaning::Item(declaration);
+            }
+            if scope.locals.contains(name) {
+                return Meaning::Local;
+            }
+            at = scope.parent;
+        }
+        match self.declarations.iter().find(|declaration| declaration.name == name) {
+            Some(declaration) => Meaning::Elsewhere(declaration),
+            None => Meaning::Unknown,
+        }
+    }
+
+    /// Everything that may be named in a scope.
+    pub(crate) fn visible(&self, scope: ScopeId) -> Vec<&Declaration<'a>> {
+        self.declarations
+            .iter()
+            .filter(|declaration| matches!(self.meaning(&declaration.name, scope), Meaning::Item(_)))
+            .collect()
+    }
+
+    /// The declaration of an item, unless its name was already taken.
+    pub(crate) fn of_item(&self, item: &Item) -> Option<&Declaration<'a>> {
+        self.declarations.iter().find(|declaration| declaration.item.id == item.id)
+    }
+
+    pub(crate) fn body_of(&self, item: &Item) -> Option<&Body<'a>> {
+        self.bodies.iter().find(|body| {
+            self.declarations.get(body.declaration).is_some_and(|declaration| declaration.item.id == item.id)
+        })
+    }
+
+    fn scope(&mut self, parent: ScopeId) -> ScopeId {
+        self.scopes.push(Scope { parent: Some(parent), ..Scope::default() });
+        self.scopes.len() - 1
+    }
+
+    fn items(&mut self, nodes: &'a [Node<Item>], place: &Place, scope: ScopeId, errors: &mut Errors) {
+        self.walk(nodes, place, scope, &mut |names, item, place, scope| {
+            names.declare(item, place, scope, errors);
+        });
+    }
+
+    /// Visits all leaves, giving every block its scope and every branch its place.
+    fn walk<T>(&mut self, nodes: &'a [Node<T>], place: &Place, scope: ScopeId, leaf: &mut Visit<'_, 'a, T>) {
+        for node in nodes {
+            match &node.kind {
+                NodeKind::Leaf(found) => leaf(self, found, place, scope),
+                NodeKind::Let(Let::Local(local)) => self.variables_of(&local.pat, scope),
+                NodeKind::Let(Let::Partial) => {}
+                NodeKind::If(node) => {
+                    let id = self.node();
+                    self.walk_if(node, (id, 0), place, scope, leaf);
+                }
+                NodeKind::For(node) => {
+                    let place = place.inside(self.node(), 0, "for");
+                    let inner = self.scope(scope);
+                    self.pattern(&node.pattern, inner);
+                    self.walk(&node.body.nodes, &place, inner, leaf);
+                }
+                NodeKind::Match(node) => {
+                    let id = self.node();
+                    for (branch, arm) in node.arms.iter().enumerate() {
+                        let inner = self.scope(scope);
+                        self.pattern(&arm.pattern, inner);
+                        if let Some((_, guard)) = &arm.guard {
+                            self.condition(guard, inner);
+                        }
+                        self.walk(&arm.body.nodes, &place.inside(id, branch, "match"), inner, leaf);
+                    }
+                }
+            }
+        }
+    }
+
+    /// An `else if` is one more branch of the same `if`.
+    fn walk_if<T>(
+        &mut self,
+        node: &'a If<T>,
+        (id, branch): (usize, usize),
+        place: &Place,
+        scope: ScopeId,
+        leaf: &mut Visit<'_, 'a, T>,
+    ) {
+        let inner = self.scope(scope);
+        self.condition(&node.condition, inner);
+        self.walk(&node.then.nodes, &place.inside(id, branch, "if"), inner, leaf);
+        match &node.otherwise {
+            Some((_, Else::If(node))) => self.walk_if(node, (id, branch + 1), place, scope, leaf),
+            Some((_, Else::Block(block))) => {
+                let inner = self.scope(scope);
+                self.walk(&block.nodes, &place.inside(id, branch + 1, "if"), inner, leaf);
+            }
+            None => {}
+        }
+    }
+
+    fn node(&mut self) -> usize {
+        self.next_node += 1;
+        self.next_node
+    }
+
+    fn declare(&mut self, item: &'a Item, place: &Place, scope: ScopeId, errors: &mut Errors) {
+        let Some(ident) = &item.name else {
+            return;
+        };
+        let name = ident.unraw().to_string();
+        if let Some(first) = self.declarations.iter().find(|declaration| declaration.name == name) {
+            let at = line(first.ident.span());
+            let advice = if first.place.excludes(place) {
+                format!("first declared on line {at}; declare it once, `if` and `match` may stand inside its body")
+            } else {
+                format!("first declared on line {at}")
+            };
+            errors.at(&DUPLICATE_NAME, ident.span(), help(format!("the name `{name}` is declared twice"), advice));
+            return;
+        }
+        let id = self.declarations.len();
+        self.declarations.push(Declaration { item, ident, name: name.clone(), place: place.clone() });
+        if let Some(scope) = self.scopes.get_mut(scope) {
+            scope.items.insert(name, id);
+        }
+        if let Definition::Body(block) = &item.definition {
+            let statements = self.statements(block, scope);
+            self.bodies.push(Body { declaration: id, statements });
+        }
+    }
+
+    fn statements(&mut self, block: &'a Block<Statement>, scope: ScopeId) -> Vec<Placed<'a>> {
+        let mut statements = Vec::new();
+        let inner = self.scope(scope);
+        self.walk(&block.nodes, &Place::default(), inner, &mut |_, statement, place, scope| {
+            statements.push(Placed { statement, place: place.clone(), scope });
+        });
+        statements
+    }
+
+    fn pattern(&mut self, pattern: &Pattern, scope: ScopeId) {
+        if let Pattern::Pat(pat) = pattern {
+            self.variables_of(pat, scope);
+        }
+    }
+
+    /// The variables that `if let` binds, also in a chain.
+    fn condition(&mut self, condition: &Value, scope: ScopeId) {
+        let mut pending: Vec<&Expr> = condition.expr().into_iter().collect();
+        while let Some(expr) = pending.pop() {
+            match expr {
+                Expr::Let(expr) => self.variables_of(&expr.pat, scope),
+                Expr::Binary(expr) => pending.extend([&*expr.left, &*expr.right]),
+                _ => {}
+            }
+        }
+    }
+
+    fn variables_of(&mut self, pat: &Pat, scope: ScopeId) {
+        let mut found = Vec::new();
+        bound_by(pat, &mut found);
+        for ident in found {
+            if let Some(scope) = self.scopes.get_mut(scope) {
+                scope.locals.insert(ident.unraw().to_string());
+            }
+            self.variables.push((ident.clone(), scope));
+        }
+    }
+
+    /// Done last, because an item may be declared after the variable.
+    fn check_hidden(&self, errors: &mut Errors) {
+        for (ident, scope) in &self.variables {
+            let name = ident.unraw().to_string();
+            let mut at = Some(*scope);
+            while let Some(scope) = at.and_then(|id| self.scopes.get(id)) {
+                if let Some(declaration) = scope.items.get(&name).and_then(|id| self.declarations.get(*id)) {
+                    let message = format!("this hides {} `{name}`", declaration.item.kind.noun());
+                    let advice = format!("declared on line {}; choose another name", line(declaration.ident.span()));
+                    errors.at(&HIDDEN_BY_LET, ident.span(), help(message, advice));
+                    break;
+                }
+                at = scope.parent;
+            }
+        }
+    }
+}
+
+type Visit<'f, 'a, T> = dyn FnMut(&mut Names<'a>, &'a T, &Place, ScopeId) + 'f;
+
+/// The names a pattern binds. A name that is a constant or a unit variant can't be told apart; that only makes an
+/// error message less helpful.
+fn bound_by<'p>(pat: &'p Pat, found: &mut Vec<&'p Ident>) {
+    match pat {
+        Pat::Ident(pat) => {
+            found.push(&pat.ident);
+            if let Some((_, inner)) = &pat.subpat {
+                bound_by(inner, found);
+            }
+        }
+        Pat::Guard(pat) => bound_by(&pat.pat, found),
+        Pat::Or(pat) => pat.cases.iter().for_each(|case| bound_by(case, found)),
+        Pat::Paren(pat) => bound_by(&pat.pat, found),
+        Pat::Reference(pat) => bound_by(&pat.pat, found),
+        Pat::Slice(pat) => pat.elems.iter().for_each(|element| bound_by(element, found)),
+        Pat::Struct(pat) => pat.fields.iter().for_each(|field| bound_by(&field.pat, found)),
+        Pat::Tuple(pat) => pat.elems.iter().for_each(|element| bound_by(element, found)),
+        Pat::TupleStruct(pat) => pat.elems.iter().for_each(|element| bound_by(element, found)),
+        Pat::Type(pat) => bound_by(&pat.pat, found),
+        _ => {}
+    }
+}

@@ -1,0 +1,224 @@
+//! Lists with Rust's own control flow in them. The same code serves items and statements.
+
+use proc_macro2::{Ident, TokenStream, TokenTree};
+use syn::ext::IdentExt;
+use syn::parse::discouraged::Speculative;
+use syn::parse::ParseStream;
+use syn::{Pat, Stmt, Token, token};
+
+use super::recover::skip_to_semicolon;
+use super::{Leaf, Parser, before, brace};
+use crate::ast::{Arm, Block, Else, For, If, Let, Match, Node, NodeKind, Pattern, Value};
+use crate::check::registry::{INVALID_RUST, JUMP, MISSING_BODY, MISSING_SEMICOLON, UNBOUNDED_LOOP, UNEXPECTED_TOKEN};
+use crate::errors::help;
+
+impl Parser {
+    pub(super) fn nodes<T: Leaf>(&mut self, input: ParseStream) -> Vec<Node<T>> {
+        let mut nodes = Vec::new();
+        while !input.is_empty() {
+            // A stray `;` means nothing, as in Rust.
+            if input.peek(Token![;]) && input.parse::<Token![;]>().is_ok() {
+                continue;
+            }
+            let start = input.fork();
+            if let Some(kind) = self.node(input) {
+                nodes.push(Node { tokens: between(&start, input), kind });
+            }
+            if input.cursor() == start.cursor() {
+                self.errors.at(&UNEXPECTED_TOKEN, input.span(), format!("expected {}", T::WHAT));
+                let _ = input.parse::<TokenTree>();
+                self.skip_unknown(input);
+            }
+        }
+        nodes
+    }
+
+    fn node<T: Leaf>(&mut self, input: ParseStream) -> Option<NodeKind<T>> {
+        if input.peek(Token![let]) {
+            return Some(NodeKind::Let(self.let_(input)));
+        }
+        if input.peek(Token![if]) {
+            return self.if_(input).map(|node| NodeKind::If(Box::new(node)));
+        }
+        if input.peek(Token![for]) {
+            return self.for_(input).map(|node| NodeKind::For(Box::new(node)));
+        }
+        if input.peek(Token![match]) {
+            return self.match_(input).map(|node| NodeKind::Match(Box::new(node)));
+        }
+        if input.peek(Token![while]) || input.peek(Token![loop]) {
+            let word = input.call(Ident::parse_any).ok()?;
+            self.errors.at(&UNBOUNDED_LOOP, word.span(), help("a pipeline must be finite", "use `for`"));
+            self.skip_unknown(input);
+            return None;
+        }
+        if input.peek(Token![break]) || input.peek(Token![continue]) {
+            let word = input.call(Ident::parse_any).ok()?;
+            self.errors.at(&JUMP, word.span(), format!("`{word}` is not allowed between {}s", noun::<T>()));
+            self.skip_unknown(input);
+            return None;
+        }
+        T::parse(self, input).map(NodeKind::Leaf)
+    }
+
+    /// After something that could not be read: on to the next `;`, or past the next braces.
+    pub(super) fn skip_unknown(&mut self, input: ParseStream) {
+        while !input.is_empty() && !super::recover::starts_statement(input) {
+            if input.peek(Token![;]) {
+                let _ = input.parse::<Token![;]>();
+                return;
+            }
+            let ends = input.peek(token::Brace);
+            let _ = input.parse::<TokenTree>();
+            if ends {
+                return;
+            }
+        }
+    }
+
+    fn let_(&mut self, input: ParseStream) -> Let {
+        let fork = input.fork();
+        match fork.parse::<Stmt>() {
+            Ok(Stmt::Local(local)) => {
+                input.advance_to(&fork);
+                Let::Local(Box::new(local))
+            }
+            other => {
+                let start = before(input);
+                let partial = skip_to_semicolon(input);
+                match other {
+                    Err(error) if error.to_string().ends_with("expected `;`") => {
+                        self.errors.at(&MISSING_SEMICOLON, before(input), "expected `;` after this");
+                    }
+                    Err(error) => self.report(&error, &partial, start),
+                    Ok(_) => self.errors.on(&INVALID_RUST, partial, "expected a `let` statement"),
+                }
+                let _ = input.parse::<Token![;]>();
+                Let::Partial
+            }
+        }
+    }
+
+    fn if_<T: Leaf>(&mut self, input: ParseStream) -> Option<If<T>> {
+        let if_token: Token![if] = input.parse().ok()?;
+        let condition = self.head(input);
+        let then = self.block(input)?;
+        let otherwise = match input.parse::<Token![else]>() {
+            Ok(else_token) if input.peek(Token![if]) => {
+                self.if_(input).map(|node| (else_token, Else::If(Box::new(node))))
+            }
+            Ok(else_token) => self.block(input).map(|block| (else_token, Else::Block(block))),
+            Err(_) => None,
+        };
+        Some(If { if_token, condition, then, otherwise })
+    }
+
+    fn for_<T: Leaf>(&mut self, input: ParseStream) -> Option<For<T>> {
+        let for_token = input.parse().ok()?;
+        let pattern = self.pattern(input);
+        let in_token: Option<Token![in]> = input.parse().ok();
+        let iterator = if in_token.is_some() {
+            self.head(input)
+        } else {
+            if matches!(pattern, Pattern::Pat(_)) {
+                self.errors.at(&INVALID_RUST, before(input), "expected `in` after this");
+            }
+            Value::Partial(skip_to_brace(input))
+        };
+        let body = self.block(input)?;
+        Some(For { for_token, pattern, in_token, iterator, body })
+    }
+
+    fn match_<T: Leaf>(&mut self, input: ParseStream) -> Option<Match<T>> {
+        let match_token = input.parse().ok()?;
+        let scrutinee = self.head(input);
+        let Ok((_, content)) = brace(input) else {
+            self.missing_block(input);
+            return None;
+        };
+        let mut arms = Vec::new();
+        while !content.is_empty() {
+            let start = content.cursor();
+            arms.extend(self.arm(&content));
+            if content.cursor() == start {
+                let _ = content.parse::<TokenTree>();
+            }
+        }
+        Some(Match { match_token, scrutinee, arms })
+    }
+
+    fn arm<T: Leaf>(&mut self, input: ParseStream) -> Option<Arm<T>> {
+        let pattern = self.pattern(input);
+        let guard = match input.parse::<Token![if]>() {
+            Ok(if_token) => Some((if_token, self.head(input))),
+            Err(_) => None,
+        };
+        if input.parse::<Token![=>]>().is_err() {
+            if matches!(pattern, Pattern::Pat(_)) {
+                self.errors.at(&INVALID_RUST, before(input), "expected `=>` after this");
+            }
+            skip_to_brace(input);
+        }
+        let body = self.block(input);
+        let _ = input.parse::<Token![,]>();
+        Some(Arm { pattern, guard, body: body? })
+    }
+
+    fn pattern(&mut self, input: ParseStream) -> Pattern {
+        let fork = input.fork();
+        match fork.call(Pat::parse_multi_with_leading_vert) {
+            Ok(pat) => {
+                input.advance_to(&fork);
+                Pattern::Pat(pat)
+            }
+            Err(error) => {
+                let start = before(input);
+                let mut partial = TokenStream::new();
+                while !input.is_empty() && !input.peek(Token![in]) && !input.peek(Token![=>]) && !input.peek(token::Brace) {
+                    partial.extend(input.parse::<TokenTree>());
+                }
+                self.report(&error, &partial, start);
+                Pattern::Partial(partial)
+            }
+        }
+    }
+
+    pub(super) fn block<T: Leaf>(&mut self, input: ParseStream) -> Option<Block<T>> {
+        let Ok((brace, content)) = brace(input) else {
+            self.missing_block(input);
+            return None;
+        };
+        Some(Block { brace, nodes: self.nodes(&content) })
+    }
+
+    fn missing_block(&mut self, input: ParseStream) {
+        self.errors.at(&MISSING_BODY, before(input), "expected `{ ... }` after this");
+    }
+}
+
+fn noun<T: Leaf>() -> &'static str {
+    T::WHAT.rsplit(' ').next().unwrap_or(T::WHAT)
+}
+
+fn skip_to_brace(input: ParseStream) -> TokenStream {
+    let mut skipped = TokenStream::new();
+    while !input.is_empty() && !input.peek(token::Brace) && !input.peek(Token![;]) {
+        skipped.extend(input.parse::<TokenTree>());
+    }
+    skipped
+}
+
+/// The tokens from one place of a stream to a later one.
+pub(super) fn between(start: ParseStream, end: ParseStream) -> TokenStream {
+    let mut tokens = TokenStream::new();
+    let mut cursor = start.cursor();
+    while cursor != end.cursor() {
+        let Some((token, next)) = cursor.token_tree() else {
+            break;
+        };
+        tokens.extend([token]);
+        cursor = next;
+    }
+    tokens
+}
+

@@ -1,0 +1,103 @@
+//! Items: `service`, `container`, `cache`, `dir`, `file`.
+
+use proc_macro2::Ident;
+use syn::ext::IdentExt;
+use syn::parse::ParseStream;
+use syn::{Attribute, Token, token};
+
+use super::{Leaf, Parser, before};
+use crate::ast::{Definition, Item, Kind};
+use crate::check::registry::{MISPLACED_ATTRIBUTE, MISSING_BODY, UNKNOWN_ITEM};
+use crate::errors::help;
+use crate::rules::did_you_mean;
+
+impl Leaf for Item {
+    const WHAT: &'static str = "an item";
+
+    fn parse(parser: &mut Parser, input: ParseStream) -> Option<Self> {
+        let before_all = parser.errors.len();
+        let docs = parser.docs(input);
+        // Doc comments may stand before control flow by mistake; they are reported there.
+        let keyword = input.fork().call(Ident::parse_any).ok()?;
+        if crate::keywords::CONTROL.iter().any(|word| keyword == word) {
+            parser.misplaced(&docs);
+            return None;
+        }
+        let _ = input.call(Ident::parse_any);
+        let Some(kind) = parser.kind(&keyword) else {
+            parser.skip_unknown(input);
+            return None;
+        };
+        let named = parser.errors.len();
+        let name = parser.name(input, &keyword);
+        let has_name = name.is_some();
+        let definition = parser.definition(input, kind, has_name || parser.errors.len() == named);
+        let complete = parser.errors.len() == before_all;
+        Some(Self { id: parser.id(), docs, keyword, kind, name, definition, complete })
+    }
+}
+
+impl Parser {
+    /// The kind of item that a word starts. A word that is nearly one is taken for it, so that the names it declares
+    /// are known.
+    fn kind(&mut self, keyword: &Ident) -> Option<Kind> {
+        let word = keyword.to_string();
+        let known = Kind::of(&word);
+        if known.is_some() {
+            return known;
+        }
+        let message = format!("cannot find item `{word}` in a pipeline");
+        let near = did_you_mean(&word, Kind::ALL.iter().map(|(name, _)| *name));
+        let advice = match near {
+            Some(near) => format!("an item with a similar name exists: `{near}`"),
+            None if crate::keywords::statement(&word).is_some() => {
+                format!("`{word}` is a statement: it stands in the body of a `service` or `container`")
+            }
+            None => "the items are `service`, `container`, `cache`, `dir` and `file`".to_owned(),
+        };
+        self.errors.at(&UNKNOWN_ITEM, keyword.span(), help(message, advice));
+        near.and_then(Kind::of)
+    }
+
+    fn definition(&mut self, input: ParseStream, kind: Kind, has_name: bool) -> Definition {
+        if kind.has_body() && input.peek(token::Brace) {
+            return self.block(input).map_or(Definition::Missing, Definition::Body);
+        }
+        if input.parse::<Token![=]>().is_ok() {
+            let reported = self.errors.len();
+            let value = self.value(input);
+            let semi = self.semicolon(input, self.errors.len() > reported, &[]);
+            return Definition::Value(value, semi);
+        }
+        if kind == Kind::Cache {
+            self.semicolon(input, !has_name, &["="]);
+            return Definition::Default;
+        }
+        if has_name {
+            let wanted = if kind.has_body() { "`{ ... }`" } else { "`= ...;`" };
+            self.errors.at(&MISSING_BODY, before(input), format!("expected {wanted} after the name"));
+        }
+        self.skip_unknown(input);
+        Definition::Missing
+    }
+
+    /// Doc comments. Everything else is reported and dropped.
+    pub(super) fn docs(&mut self, input: ParseStream) -> Vec<Attribute> {
+        let attributes = input.call(Attribute::parse_outer).unwrap_or_default();
+        let (docs, others): (Vec<_>, Vec<_>) =
+            attributes.into_iter().partition(|attribute| attribute.path().is_ident("doc"));
+        self.misplaced(&others);
+        docs
+    }
+
+    pub(super) fn misplaced(&mut self, attributes: &[Attribute]) {
+        for attribute in attributes {
+            let message = if attribute.path().is_ident("doc") {
+                help("a doc comment belongs to an item", "use `//`")
+            } else {
+                help("attributes are not allowed here", "items take doc comments, `/// ...`")
+            };
+            self.errors.on(&MISPLACED_ATTRIBUTE, attribute, message);
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! A parser that goes on after mistakes: everything that is wrong is reported in one run, and an editor gets a tree
+//! while the user still types. `;` and `{ }` are where it finds its feet again.
+
+mod control;
+mod item;
+mod recover;
+mod statement;
+
+use proc_macro2::{Span, TokenStream};
+use syn::parse::{ParseBuffer, ParseStream, Parser as _};
+use syn::{Result, Token, braced, token};
+
+use crate::ast::Pipeline;
+use crate::errors::Errors;
+
+/// What parsing carries along.
+#[derive(Default)]
+pub(crate) struct Parser {
+    pub(crate) errors: Errors,
+    next_id: usize,
+}
+
+/// What stands in a list between control flow: an item or a statement.
+trait Leaf: Sized {
+    /// As in "expected …".
+    const WHAT: &'static str;
+
+    /// Takes at least one token, or nothing and gives `None`.
+    fn parse(parser: &mut Parser, input: ParseStream) -> Option<Self>;
+}
+
+/// Parses `$crate; items…`. Only a broken façade fails here; the user's mistakes are in the parser's errors.
+pub(crate) fn pipeline(input: TokenStream) -> Result<(Pipeline, Errors)> {
+    let mut parser = Parser::default();
+    let parse = |input: ParseStream| {
+        let mut krate = TokenStream::new();
+        while !input.is_empty() && !input.peek(Token![;]) {
+            krate.extend([input.parse::<proc_macro2::TokenTree>()?]);
+        }
+        input.parse::<Token![;]>()?;
+        Ok(Pipeline { krate, nodes: parser.nodes(input) })
+    };
+    let pipeline = parse.parse2(input)?;
+    Ok((pipeline, parser.errors))
+}
+
+impl Parser {
+    fn id(&mut self) -> usize {
+        self.next_id += 1;
+        self.next_id
+    }
+}
+
+fn brace(input: ParseStream) -> Result<(token::Brace, ParseBuffer)> {
+    let content;
+    let brace = braced!(content in input);
+    Ok((brace, content))
+}
+
+/// The token before the cursor: where something is missing.
+fn before(input: ParseStream) -> Span {
+    input.cursor().prev_span()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,290 @@
+//! How the parser finds its feet: values that are no Rust, missing `;`, missing words.
+
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
+use syn::ext::IdentExt;
+use syn::parse::{Parse, ParseStream};
+use syn::parse::discouraged::Speculative;
+use syn::{Expr, ExprArray, ExprParen, Lit, Token, bracketed, parenthesized, token};
+
+use super::{Parser, before};
+use crate::ast::{Operand, Value};
+use crate::check::registry::{
+    INVALID_RUST, KEYWORD_NAME, MISSING_NAME, MISSING_SEMICOLON, MISSING_VALUE, MISSING_WORD, RESERVED_NAME, Rule,
+    UNEXPECTED_TOKEN,
+};
+use crate::errors::help;
+use crate::keywords;
+
+impl Parser {
+    /// A Rust expression that goes to the `;`.
+    pub(super) fn value(&mut self, input: ParseStream) -> Value {
+        if input.is_empty() || input.peek(Token![;]) || starts_statement(input) {
+            self.missing_value(input);
+            return Value::Partial(TokenStream::new());
+        }
+        let fork = input.fork();
+        match fork.parse::<Expr>() {
+            Ok(expr) => {
+                input.advance_to(&fork);
+                Value::Expr(expr)
+            }
+            Err(error) => Value::Partial(self.not_rust(&error, input)),
+        }
+    }
+
+    /// The head of `if`, `for` or `match`: it ends where the braces start.
+    pub(super) fn head(&mut self, input: ParseStream) -> Value {
+        let fork = input.fork();
+        match fork.call(Expr::parse_without_eager_brace) {
+            Ok(expr) => {
+                input.advance_to(&fork);
+                Value::Expr(expr)
+            }
+            Err(error) => {
+                let start = before(input);
+                let mut partial = TokenStream::new();
+                while !input.is_empty() && !input.peek(token::Brace) && !input.peek(Token![;]) {
+                    partial.extend(input.parse::<TokenTree>());
+                }
+                self.report(&error, &partial, start);
+                Value::Partial(partial)
+            }
+        }
+    }
+
+    /// A name, a literal or a parenthesised expression: what stands before a joining word.
+    pub(super) fn operand(&mut self, input: ParseStream) -> Operand {
+        if starts_statement(input) {
+            self.missing_value(input);
+            return Operand::Value(Value::Partial(TokenStream::new()));
+        }
+        if input.peek(Lit) && let Ok(lit) = input.parse::<Lit>() {
+            return Operand::Value(Value::Expr(Expr::Lit(syn::ExprLit { attrs: Vec::new(), lit })));
+        }
+        if input.peek(token::Paren) {
+            return Operand::Value(self.parenthesised(input));
+        }
+        if input.peek(syn::Ident) && let Ok(name) = input.parse::<Ident>() {
+            return Operand::Name(name);
+        }
+        if input.is_empty() || input.peek(Token![;]) || input.peek(Token![as]) {
+            self.missing_value(input);
+        } else {
+            let message = "expected a name, a literal or a Rust expression in parentheses";
+            self.errors.at(&UNEXPECTED_TOKEN, input.span(), message);
+        }
+        Operand::Value(Value::Partial(skip_to_semicolon(input)))
+    }
+
+    /// An array literal, or an operand.
+    pub(super) fn list_or_operand(&mut self, input: ParseStream) -> Operand {
+        if !input.peek(token::Bracket) {
+            return self.operand(input);
+        }
+        let fork = input.fork();
+        let list = || {
+            let content;
+            let bracket_token = bracketed!(content in fork);
+            let elems = content.parse_terminated(Expr::parse, Token![,])?;
+            Ok(Expr::Array(ExprArray { attrs: Vec::new(), bracket_token, elems }))
+        };
+        Operand::Value(self.group(input, &fork, list()))
+    }
+
+    fn parenthesised(&mut self, input: ParseStream) -> Value {
+        let fork = input.fork();
+        let parens = || {
+            let content;
+            let paren_token = parenthesized!(content in fork);
+            let expr = content.parse()?;
+            if !content.is_empty() {
+                return Err(content.error("expected `)`"));
+            }
+            Ok(Expr::Paren(ExprParen { attrs: Vec::new(), paren_token, expr }))
+        };
+        self.group(input, &fork, parens())
+    }
+
+    fn group(&mut self, input: ParseStream, fork: ParseStream, parsed: syn::Result<Expr>) -> Value {
+        match parsed {
+            Ok(expr) => {
+                input.advance_to(fork);
+                Value::Expr(expr)
+            }
+            Err(error) => {
+                let start = before(input);
+                let partial = input.parse::<TokenTree>().map(TokenStream::from).unwrap_or_default();
+                self.report(&error, &partial, start);
+                Value::Partial(partial)
+            }
+        }
+    }
+
+    /// An operand where nothing has to follow, so that any expression may stand there too: `expose base + 1;`.
+    pub(super) fn operand_or_value(&mut self, input: ParseStream, follows: fn(ParseStream) -> bool) -> Operand {
+        let fork = input.fork();
+        let simple = Parser::default().operand(&fork);
+        let is_partial = matches!(simple, Operand::Value(Value::Partial(_)));
+        if is_partial || fork.is_empty() || fork.peek(Token![;]) || follows(&fork) || starts_statement(&fork) {
+            return self.operand(input);
+        }
+        let fork = input.fork();
+        match fork.parse::<Expr>() {
+            Ok(expr) if fork.peek(Token![;]) => {
+                input.advance_to(&fork);
+                Operand::Value(Value::Expr(expr))
+            }
+            _ => self.operand(input),
+        }
+    }
+
+    /// A contextual word, if it is the next one.
+    pub(super) fn word(input: ParseStream, word: &str) -> Option<Ident> {
+        let fork = input.fork();
+        let ident = fork.call(Ident::parse_any).ok().filter(|ident| ident == word)?;
+        input.advance_to(&fork);
+        Some(ident)
+    }
+
+    /// A joining word that has to be there. `form` shows the whole statement.
+    pub(super) fn joining(&mut self, input: ParseStream, found: bool, word: &str, form: &str) -> bool {
+        if found {
+            return true;
+        }
+        if input.is_empty() || input.peek(Token![;]) || starts_statement(input) {
+            self.errors.at(&MISSING_WORD, before(input), help(format!("expected `{word}` after this"), format!("`{form}`")));
+        } else {
+            self.unexpected(input, &format!("`{word}`"));
+        }
+        false
+    }
+
+    fn unexpected(&mut self, input: ParseStream, wanted: &str) {
+        let parentheses = "a Rust expression before a joining word stands in parentheses: `(...)`";
+        let next = next_token(input).unwrap_or_default();
+        let message = format!("expected {wanted}, found `{next}`");
+        let is_operator = input.peek(Token![.]) || input.peek(Token![::]) || input.peek(token::Paren) || input.peek(Token![?]);
+        let message = if is_operator { help(message, parentheses) } else { message };
+        self.errors.at(&UNEXPECTED_TOKEN, input.span(), message);
+    }
+
+    /// The `;` at the end of a statement. Where it is missing, the next statement starts at the next known word, or
+    /// after the next `;`.
+    pub(super) fn semicolon(&mut self, input: ParseStream, reported: bool, after_operand: &[&str]) -> Option<Token![;]> {
+        if let Ok(semi) = input.parse() {
+            return Some(semi);
+        }
+        if !reported {
+            if input.is_empty() || starts_statement(input) || after_operand.is_empty() {
+                self.errors.at(&MISSING_SEMICOLON, before(input), "expected `;` after this");
+            } else {
+                let words: Vec<_> = after_operand.iter().map(|word| format!("`{word}`")).collect();
+                self.unexpected(input, &format!("{} or `;`", words.join(", ")));
+            }
+        }
+        if starts_statement(input) {
+            return None;
+        }
+        skip_to_semicolon(input);
+        input.parse().ok()
+    }
+
+    /// The name of an item, a port or an export.
+    pub(super) fn name(&mut self, input: ParseStream, after: &Ident) -> Option<Ident> {
+        let is_plain = input.peek(syn::Ident);
+        let word = if input.peek(Token![_]) { None } else { input.fork().call(Ident::parse_any).ok() };
+        let Some(name) = word.filter(|_| is_plain || !starts_statement(input)) else {
+            self.errors.at(&MISSING_NAME, after.span(), format!("expected a name after `{after}`"));
+            return None;
+        };
+        let _ = input.call(Ident::parse_any);
+        if !is_plain {
+            let cannot_be_raw = ["self", "Self", "super", "crate"].iter().any(|word| name == word);
+            let advice = if cannot_be_raw {
+                "choose another name".to_owned()
+            } else {
+                format!("write `r#{name}` or choose another name")
+            };
+            self.errors.at(&KEYWORD_NAME, name.span(), help(format!("`{name}` is a Rust keyword"), advice));
+            return None;
+        }
+        if name.unraw().to_string().starts_with("__") {
+            self.errors.at(&RESERVED_NAME, name.span(), "names starting with `__` are reserved");
+            return None;
+        }
+        Some(name)
+    }
+
+    pub(super) fn missing_value(&mut self, input: ParseStream) {
+        let span = if input.peek(Token![;]) { input.span() } else { before(input) };
+        self.errors.at(&MISSING_VALUE, span, "expected an expression");
+    }
+
+    /// Reports syn's error and gives the tokens up to the `;`.
+    fn not_rust(&mut self, error: &syn::Error, input: ParseStream) -> TokenStream {
+        let start = before(input);
+        let partial = skip_to_semicolon(input);
+        self.report(error, &partial, start);
+        partial
+    }
+
+    /// syn has the right token, except at the very end of the input, where it has only the whole call.
+    pub(super) fn report(&mut self, error: &syn::Error, partial: &TokenStream, before: Span) {
+        self.report_as(&INVALID_RUST, error, partial, before);
+    }
+
+    fn report_as(&mut self, rule: &'static Rule, error: &syn::Error, partial: &TokenStream, before: Span) {
+        let text = error.to_string();
+        match text.strip_prefix("unexpected end of input, ") {
+            Some(wanted) => {
+                let last = partial.clone().into_iter().last().map_or(before, |token| token.span());
+                self.errors.at(rule, last, format!("{wanted} after this"));
+            }
+            None => self.errors.at(rule, error.span(), text),
+        }
+    }
+}
+
+/// Whether the next tokens can only be the start of a statement or an item, so that the one before has ended. Two words
+/// in a row, or a word and a literal, are no Rust; the words are ours.
+pub(super) fn starts_statement(input: ParseStream) -> bool {
+    let Some((word, rest)) = input.cursor().ident() else {
+        return false;
+    };
+    let word = word.to_string();
+    if ["let", "for", "while", "loop"].contains(&word.as_str()) {
+        return true;
+    }
+    if keywords::statement(&word).is_none() && crate::ast::Kind::of(&word).is_none() {
+        return false;
+    }
+    // A cast is no cast to a literal: `bind as "…"`, with the name still to be typed.
+    if let Some((next, after)) = rest.ident()
+        && next == "as"
+    {
+        return after.literal().is_some();
+    }
+    // `mount dir at …` names something called `dir`.
+    let joins = |next: &Ident| ["at", "on", "times", "within", "unprobed"].iter().any(|word| next == word);
+    rest.literal().is_some() || rest.ident().is_some_and(|(next, _)| !joins(&next))
+}
+
+/// Everything up to the next `;`, or to where a statement starts.
+pub(super) fn skip_to_semicolon(input: ParseStream) -> TokenStream {
+    let mut skipped = TokenStream::new();
+    while !input.is_empty() && !input.peek(Token![;]) && (skipped.is_empty() || !starts_statement(input)) {
+        skipped.extend(input.parse::<TokenTree>());
+    }
+    skipped
+}
+
+fn next_token(input: ParseStream) -> Option<String> {
+    input.cursor().token_tree().map(|(token, _)| match token {
+        TokenTree::Group(group) => match group.delimiter() {
+            proc_macro2::Delimiter::Parenthesis => "(".to_owned(),
+            proc_macro2::Delimiter::Bracket => "[".to_owned(),
+            _ => "{".to_owned(),
+        },
+        other => other.to_string(),
+    })
+}

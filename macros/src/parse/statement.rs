@@ -1,0 +1,249 @@
+//! Statements: one word that says which, and what it is about.
+
+use proc_macro2::{Ident, TokenStream};
+use syn::ext::IdentExt;
+use syn::parse::ParseStream;
+use syn::{LitStr, Token, token};
+
+use super::recover::skip_to_semicolon;
+use super::{Leaf, Parser, before};
+use crate::ast::{Expose, Key, Operand, Probe, Ready, Statement, StatementKind, Value};
+use crate::check::registry::{MISSING_NAME, PORT_PROTOCOL, UNKNOWN_PROBE};
+use crate::errors::help;
+use crate::keywords;
+use crate::rules::did_you_mean;
+
+impl Leaf for Statement {
+    const WHAT: &'static str = "a statement";
+
+    fn parse(parser: &mut Parser, input: ParseStream) -> Option<Self> {
+        let before_all = parser.errors.len();
+        let docs = parser.docs(input);
+        parser.misplaced(&docs);
+        let keyword = input.fork().call(Ident::parse_any).ok()?;
+        if keywords::CONTROL.iter().any(|word| keyword == word) {
+            return None;
+        }
+        let _ = input.call(Ident::parse_any);
+        let before_kind = parser.errors.len();
+        let (kind, words) = parser.statement_kind(&keyword, input);
+        let semi = if matches!(kind, StatementKind::Unknown) {
+            // Reported by the checks, which know the body it stands in.
+            parser.skip_unknown(input);
+            None
+        } else {
+            parser.semicolon(input, parser.errors.len() > before_kind, words)
+        };
+        let complete = parser.errors.len() == before_all;
+        Some(Self { id: parser.id(), keyword, kind, semi, complete })
+    }
+}
+
+impl Parser {
+    /// What the word says, and the words that could have followed what was read.
+    fn statement_kind(&mut self, keyword: &Ident, input: ParseStream) -> (StatementKind, &'static [&'static str]) {
+        use StatementKind as S;
+        let form = keywords::form(&keyword.to_string());
+        match keyword.to_string().as_str() {
+            "image" => (S::Image(self.value(input)), &[]),
+            "from" => (S::From(self.operand(input)), &[]),
+            "env" => (self.env(input, form), &[]),
+            "workdir" => (S::Workdir(self.value(input)), &[]),
+            "user" => (S::User(self.value(input)), &[]),
+            "file" => {
+                let path = self.operand(input);
+                let contents = self.after_equals(input, form);
+                (S::File { path, contents }, &[])
+            }
+            "mount" => {
+                let source = self.mounted(input);
+                let found = is_read(&source) && Self::word(input, "at").is_some();
+                let path = self.after_word(input, &source, found, "at", form);
+                (S::Mount { source, path }, &[])
+            }
+            "bind" => {
+                let service = self.operand(input);
+                let alias = input.parse::<Token![as]>().ok().map(|_| self.value(input));
+                let words: &[_] = if alias.is_none() { &["as"] } else { &[] };
+                (S::Bind { service, alias }, words)
+            }
+            "exec" => (S::Exec(self.value(input)), &[]),
+            "shell" => (S::Shell(self.value(input)), &[]),
+            "run" => (S::Run(self.value(input)), &[]),
+            "expose" => self.expose(input),
+            "ready" => self.ready(input),
+            "stop" => {
+                let signal = self.operand(input);
+                let within = self.within(input);
+                let words: &[_] = if within.is_none() { &["within"] } else { &[] };
+                (S::Stop { signal, within }, words)
+            }
+            "linger" => (S::Linger(self.value(input)), &[]),
+            "instance" => (S::Instance(self.value(input)), &[]),
+            "after" => (S::After(self.operand(input)), &[]),
+            "export" => {
+                let path = self.operand(input);
+                let as_token: Option<Token![as]> = if is_read(&path) { input.parse().ok() } else { None };
+                let found = as_token.is_some();
+                let name = if !is_read(&path) || !self.joining(input, found, "as", form) {
+                    None
+                } else {
+                    self.name(input, &as_word(as_token))
+                };
+                (S::Export { path, name }, &[])
+            }
+            _ => (S::Unknown, &[]),
+        }
+    }
+
+    fn after_word(&mut self, input: ParseStream, operand: &Operand, found: bool, word: &str, form: &str) -> Value {
+        if is_read(operand) && self.joining(input, found, word, form) {
+            self.value(input)
+        } else {
+            Value::Partial(skip_to_semicolon_from_here(input))
+        }
+    }
+
+    fn after_equals(&mut self, input: ParseStream, form: &str) -> Value {
+        let found = input.parse::<Token![=]>().is_ok();
+        if self.joining(input, found, "=", form) {
+            self.value(input)
+        } else {
+            Value::Partial(skip_to_semicolon_from_here(input))
+        }
+    }
+
+    fn env(&mut self, input: ParseStream, form: &str) -> StatementKind {
+        let key = if input.peek(LitStr) {
+            input.parse().map(Key::Text).ok()
+        } else if input.peek(token::Paren) {
+            match self.operand(input) {
+                Operand::Value(value) => Some(Key::Expr(value)),
+                Operand::Name(_) => None,
+            }
+        } else {
+            input.call(Ident::parse_any).map(Key::Name).ok()
+        };
+        let Some(key) = key else {
+            let message = help("expected the name of a variable after this", format!("`{form}`"));
+            self.errors.at(&MISSING_NAME, before(input), message);
+            let partial = Value::Partial(skip_to_semicolon_from_here(input));
+            return StatementKind::Env { key: Key::Expr(Value::Partial(TokenStream::new())), value: partial };
+        };
+        let value = self.after_equals(input, form);
+        StatementKind::Env { key, value }
+    }
+
+    /// `mount at "/x"` lacks what to mount; only `mount at at "/x"` means something called `at`.
+    fn mounted(&mut self, input: ParseStream) -> Operand {
+        let fork = input.fork();
+        if Self::word(&fork, "at").is_some() && Self::word(&fork, "at").is_none() {
+            self.missing_value(input);
+            return Operand::Value(Value::Partial(skip_to_semicolon(input)));
+        }
+        self.operand(input)
+    }
+
+    fn expose(&mut self, input: ParseStream) -> (StatementKind, &'static [&'static str]) {
+        let port = self.operand_or_value(input, |rest| {
+            let protocol = rest.peek(Token![/]) && rest.peek2(syn::Ident);
+            protocol || rest.peek(Token![as]) || rest.peek(syn::Ident)
+        });
+        let protocol = if input.peek(Token![/]) { self.protocol(input) } else { None };
+        let name = match input.parse::<Token![as]>() {
+            Ok(as_token) => self.name(input, &as_word(Some(as_token))),
+            Err(_) => None,
+        };
+        let unprobed = Self::word(input, "unprobed");
+        let words: &[_] = match (&protocol, &name, &unprobed) {
+            (_, _, Some(_)) => &[],
+            (_, Some(_), None) => &["unprobed"],
+            (Some(_), None, None) => &["as", "unprobed"],
+            (None, None, None) => &["/udp", "as", "unprobed"],
+        };
+        (StatementKind::Expose(Box::new(Expose { port, protocol, name, unprobed })), words)
+    }
+
+    fn protocol(&mut self, input: ParseStream) -> Option<Ident> {
+        let slash: Token![/] = input.parse().ok()?;
+        let protocol = input.fork().call(Ident::parse_any).ok();
+        if let Some(protocol) = protocol {
+            let _ = input.call(Ident::parse_any);
+            if protocol == "tcp" || protocol == "udp" {
+                return Some(protocol);
+            }
+            let message = help(format!("unknown protocol `{protocol}`"), "write `/tcp` or `/udp`");
+            self.errors.at(&PORT_PROTOCOL, protocol.span(), message);
+        } else {
+            self.errors.at(&PORT_PROTOCOL, slash.span, "expected `tcp` or `udp` after `/`");
+        }
+        None
+    }
+
+    fn ready(&mut self, input: ParseStream) -> (StatementKind, &'static [&'static str]) {
+        let (probe, more): (_, &'static [_]) = self.probe(input);
+        let within = if matches!(probe, Probe::Missing) { None } else { self.within(input) };
+        let words = if within.is_some() { &[] } else { more };
+        (StatementKind::Ready(Box::new(Ready { probe, within })), words)
+    }
+
+    fn probe(&mut self, input: ParseStream) -> (Probe, &'static [&'static str]) {
+        let word = input.fork().call(Ident::parse_any).ok();
+        let known = word.as_ref().is_some_and(|word| keywords::PROBES.iter().any(|probe| word == probe));
+        let Some(word) = word.filter(|_| known) else {
+            self.unknown_probe(input);
+            skip_to_semicolon_from_here(input);
+            return (Probe::Missing, &[]);
+        };
+        let _ = input.call(Ident::parse_any);
+        match word.to_string().as_str() {
+            "port" => (Probe::Port, &["within"]),
+            "image" => (Probe::Image, &["within"]),
+            "exec" => (Probe::Exec(self.list_or_operand(input)), &["within"]),
+            "http" => {
+                let path = self.operand(input);
+                let on = Self::word(input, "on").map(|_| self.operand(input));
+                let words: &[_] = if on.is_none() { &["on", "within"] } else { &["within"] };
+                (Probe::Http { path, on }, words)
+            }
+            _ => {
+                let text = self.operand(input);
+                let times = Self::word(input, "times").map(|_| self.operand(input));
+                let words: &[_] = if times.is_none() { &["times", "within"] } else { &["within"] };
+                (Probe::Log { text, times }, words)
+            }
+        }
+    }
+
+    fn unknown_probe(&mut self, input: ParseStream) {
+        let all = "`ready` takes `port`, `http \"/path\"`, `exec [...]`, `log \"text\"` or `image`";
+        match input.fork().call(Ident::parse_any) {
+            Ok(word) => {
+                let text = word.to_string();
+                let advice = did_you_mean(&text, keywords::PROBES.iter().copied())
+                    .map_or_else(|| all.to_owned(), |near| format!("a probe with a similar name exists: `{near}`"));
+                self.errors.at(&UNKNOWN_PROBE, word.span(), help(format!("cannot find probe `{text}`"), advice));
+            }
+            Err(_) => self.errors.at(&UNKNOWN_PROBE, before(input), help("expected a probe after this", all)),
+        }
+    }
+
+    fn within(&mut self, input: ParseStream) -> Option<Operand> {
+        Self::word(input, "within").map(|_| self.operand(input))
+    }
+}
+
+/// Nothing more is said about a statement whose operand was already reported.
+fn is_read(operand: &Operand) -> bool {
+    !matches!(operand, Operand::Value(Value::Partial(_)))
+}
+
+/// `as` as the word that a missing name is reported after.
+fn as_word(token: Option<Token![as]>) -> Ident {
+    Ident::new("as", token.map_or_else(proc_macro2::Span::call_site, |token| token.span))
+}
+
+/// As [`skip_to_semicolon`], but nothing where a statement starts at once.
+fn skip_to_semicolon_from_here(input: ParseStream) -> TokenStream {
+    if super::recover::starts_statement(input) { TokenStream::new() } else { skip_to_semicolon(input) }
+}

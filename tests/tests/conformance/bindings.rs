@@ -1,0 +1,245 @@
+//! Services meet their clients: names, sharing, isolation.
+
+use bowline::{Container, Service, Session};
+use bowline_tests::{address, client, containers, fetch, is_running, nonce, server};
+use futures_util::future::{join_all, try_join_all};
+
+#[bowline::test]
+async fn a_client_pings_redis() {
+    let redis = Service::from_image("redis:7").env("NONCE", nonce()).expose(6379u16);
+    let ping =
+        Container::from_image("redis:7").bind("redis-srv", &redis).exec(["redis-cli", "-h", "redis-srv", "ping"]);
+    assert_eq!(ping.stdout().await.unwrap(), "PONG\n");
+}
+
+#[bowline::test]
+async fn alias_and_hostname_both_resolve_in_the_client() {
+    let web = server("web");
+    let program = format!("print(get('http://www:8080/host'), get('http://{}/host'))", web.endpoint().unwrap());
+    let output = client("www", &web, &program).stdout().await.unwrap();
+    assert_eq!(output, format!("www:8080 {}:8080\n", web.hostname()));
+}
+
+#[bowline::test]
+async fn a_value_that_is_not_asked_for_starts_nothing() {
+    let session = Session::current();
+    let web = server("web");
+    let unused = fetch("www", &web, "/id");
+    let plan = unused.plan();
+    assert_eq!((plan.services.len(), plan.steps.len()), (1, 1));
+    drop(unused);
+    let unbound = Container::from_image("busybox:1.35").env("NONCE", nonce()).exec(["true"]);
+    unbound.sync().await.unwrap();
+    assert!(!is_running(&session, &web));
+    assert!(!containers(&session).iter().any(|name| name.ends_with(&web.hostname())));
+}
+
+#[bowline::test]
+async fn ten_concurrent_clients_meet_one_instance() {
+    let web = server("web");
+    let clients: Vec<_> = (0..10).map(|_| fetch("www", &web, "/id")).collect();
+    let ids = try_join_all(clients.iter().map(Container::stdout)).await.unwrap();
+    assert_eq!(ids.len(), 10);
+    assert!(ids.iter().all(|id| id.len() == 36 && *id == ids[0]), "{ids:?}");
+}
+
+#[bowline::test]
+async fn equal_definitions_are_one_and_instances_are_two() {
+    let nonce = nonce();
+    let define = || server("web").env("NONCE", &nonce);
+    let (a, b, other) = (define(), define(), define().instance("other"));
+    assert_eq!(a.hostname(), b.hostname());
+    assert_ne!(a.hostname(), other.hostname());
+    let clients = [fetch("www", &a, "/id"), fetch("www", &b, "/id"), fetch("www", &other, "/id")];
+    let ids = try_join_all(clients.iter().map(Container::stdout)).await.unwrap();
+    assert_eq!(ids[0], ids[1]);
+    assert_ne!(ids[0], ids[2]);
+}
+
+#[bowline::test]
+async fn two_clients_meet_in_one_service() {
+    let web = server("web");
+    let (reader, writer) = (fetch("www", &web, "/get"), fetch("www", &web, "/put/hello"));
+    let (read, written) = tokio::join!(reader.stdout(), writer.stdout());
+    assert_eq!((read.unwrap().as_str(), written.unwrap().as_str()), ("hello", "kept"));
+}
+
+#[bowline::test]
+async fn one_alias_for_two_services_in_two_clients_at_once() {
+    let (a, b) = (server("a"), server("b"));
+    let clients = [fetch("www", &a, "/env"), fetch("www", &b, "/env")];
+    let names = try_join_all(clients.iter().map(Container::stdout)).await.unwrap();
+    assert_eq!(names, ["a", "b"]);
+}
+
+#[bowline::test]
+async fn one_service_under_two_aliases_is_started_once() {
+    let web = server("web");
+    let both = Container::from_image("python:3.11").env("NONCE", nonce()).bind("one", &web).bind("two", &web).exec([
+        "python3",
+        "-c",
+        "import urllib.request as u; get = lambda h: u.urlopen(f'http://{h}:8080/id').read(); print(get('one') == get('two'))",
+    ]);
+    assert_eq!(both.stdout().await.unwrap(), "True\n");
+}
+
+/// Tries to reach a host; prints `reached` or why not.
+fn reach(host: &str) -> Container {
+    let program = format!(
+        "import socket\ntry: socket.create_connection(('{host}', 8080), timeout=2); print('reached')\nexcept OSError as error: print('no', error)"
+    );
+    Container::from_image("python:3.11").env("NONCE", nonce()).exec(["python3", "-c", &program])
+}
+
+#[bowline::test]
+async fn an_unbound_client_reaches_no_service() {
+    let session = Session::current();
+    let web = server("web");
+    web.start().await.unwrap();
+    assert!(is_running(&session, &web));
+    let by_address = address(&session, &web);
+    for host in [by_address, web.hostname(), "www".to_owned(), "web".to_owned()] {
+        let output = reach(&host).stdout().await.unwrap();
+        assert!(output.starts_with("no "), "{host}: {output}");
+    }
+    // The service itself is fine: who is bound reaches it.
+    assert_eq!(fetch("www", &web, "/env").stdout().await.unwrap(), "web");
+}
+
+#[bowline::test]
+async fn a_client_reaches_by_name_only_what_it_is_bound_to() {
+    let (bound, other) = (server("bound"), server("other"));
+    other.start().await.unwrap();
+    let program = format!(
+        "import socket\ntry: socket.getaddrinfo('{}', 8080); print('resolved')\nexcept OSError: print('unknown')",
+        other.hostname()
+    );
+    assert_eq!(client("www", &bound, &program).stdout().await.unwrap(), "unknown\n");
+}
+
+#[bowline::test]
+async fn sessions_never_reach_each_others_services() {
+    let (mine, theirs) = (Session::current(), Session::new());
+    let web = server("web");
+    theirs.scope(web.start()).await.unwrap();
+    let by_address = address(&theirs, &web);
+    let own = server("own");
+    for host in [by_address, web.hostname()] {
+        let program = format!(
+            "import socket\ntry: socket.create_connection(('{host}', 8080), timeout=2); print('reached')\nexcept OSError as error: print('no', error)"
+        );
+        let output = client("www", &own, &program).stdout().await.unwrap();
+        assert!(output.starts_with("no "), "{host}: {output}");
+    }
+    assert!(!is_running(&mine, &web));
+    // The same definition in this session is another instance, under the same name.
+    let (here, there) = (fetch("www", &web, "/id"), fetch("www", &web, "/id"));
+    let (here, there) = (here.stdout().await.unwrap(), theirs.scope(there.stdout()).await.unwrap());
+    assert_ne!(here, there);
+    theirs.close().await.unwrap();
+}
+
+#[bowline::test]
+async fn services_bind_services_ten_deep() {
+    let relay = |name: &str, next: Option<&Service>| {
+        let program = r#"
+import http.server, sys, urllib.request as u
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        below = u.urlopen("http://next:8080/").read().decode() if len(sys.argv) > 1 else ""
+        self.send_response(200); self.end_headers(); self.wfile.write((below + "x").encode())
+if len(sys.argv) > 1: u.urlopen("http://next:8080/")  # ready before this one starts, or it dies here
+http.server.ThreadingHTTPServer(("0.0.0.0", 8080), Handler).serve_forever()
+"#;
+        let service = Service::from_image("python:3.11").with_file("/srv/main.py", program).expose(8080u16);
+        match next {
+            None => service.env("NONCE", nonce()).run(["python3", "/srv/main.py"]).named(name),
+            Some(next) => service.bind("next", next).run(["python3", "/srv/main.py", "relay"]).named(name),
+        }
+    };
+    let mut top = relay("s0", None);
+    for depth in 1..10 {
+        top = relay(&format!("s{depth}"), Some(&top));
+    }
+    assert_eq!(fetch("top", &top, "/").stdout().await.unwrap(), "x".repeat(10));
+}
+
+#[bowline::test]
+async fn bindings_start_in_parallel() {
+    let slow = |name: &str| {
+        let program = "import time, http.server\ntime.sleep(2)\nhttp.server.HTTPServer(('0.0.0.0', 8080), http.server.SimpleHTTPRequestHandler).serve_forever()";
+        bowline_tests::python_service(program).env("NONCE", nonce()).expose(8080u16).named(name)
+    };
+    let (a, b, c) = (slow("a"), slow("b"), slow("c"));
+    let began = std::time::Instant::now();
+    let all = Container::from_image("busybox:1.35").bind("a", &a).bind("b", &b).bind("c", &c).exec(["true"]);
+    all.sync().await.unwrap();
+    // One after the other they would sleep for 6 s alone.
+    assert!(began.elapsed().as_secs_f64() < 6.0, "{:?}", began.elapsed());
+}
+
+#[bowline::test]
+async fn hostnames_are_the_same_in_ten_reads_and_five_processes() {
+    let example = |_| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_pipeline")).arg("hostname").output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let processes: Vec<_> = (0..5).map(example).collect();
+    let here = Service::from_image("redis:7").env("A", "1").expose(6379u16);
+    assert!(processes.iter().all(|name| name.trim() == here.hostname()), "{processes:?}");
+    assert!((0..10).all(|_| here.hostname() == processes[0].trim()));
+    let changed = [
+        here.clone().expose(1u16).hostname() == here.hostname(),
+        here.clone().ready(bowline::Ready::log("x")).hostname() == here.hostname(),
+        here.clone().run(["redis-server", "--save", ""]).hostname() != here.hostname(),
+        here.clone().env("A", "2").hostname() != here.hostname(),
+        here.clone().instance(2).hostname() != here.hostname(),
+    ];
+    assert_eq!(changed, [true; 5]);
+}
+
+#[bowline::test]
+async fn changing_a_port_keeps_the_clients_cache() {
+    let web = server("web");
+    let nonce = nonce();
+    let ask = |service: &Service| {
+        Container::from_image("python:3.11").env("NONCE", &nonce).bind("www", service).exec([
+            "python3",
+            "-c",
+            "import urllib.request as u; print(u.urlopen('http://www:8080/id').read().decode())",
+        ])
+    };
+    let first = ask(&web).stdout().await.unwrap();
+    // Another session, so that nothing is remembered but what the engine keeps.
+    let second = Session::new();
+    let since = std::time::SystemTime::now();
+    let output = second.scope(ask(&web.clone().expose(bowline::Port::tcp(9).unprobed())).stdout()).await.unwrap();
+    assert_eq!(output, first);
+    assert_eq!(bowline_tests::created_since(&second, since), 0, "a cached run starts no container and no service");
+    second.close().await.unwrap();
+    let edited = ask(&web.env("NAME", "edited")).stdout().await.unwrap();
+    assert_ne!(edited, first);
+}
+
+#[bowline::test]
+async fn outputs_start_the_services_of_the_steps_they_need() {
+    let web = server("web");
+    let client = client("www", &web, "import os; os.makedirs('/out/sub'); open('/out/sub/name','w').write(get('http://www:8080/env'))");
+    assert_eq!(client.file("/out/sub/name").contents().await.unwrap(), "web");
+    let other = server("other");
+    let client = bowline_tests::client("www", &other, "import os; os.makedirs('/out/sub'); open('/out/sub/name','w').write(get('http://www:8080/env'))");
+    let copied = Container::from_image("busybox:1.35").mount("/in", client.directory("/out")).exec(["cat", "/in/sub/name"]);
+    let (entries, output) = tokio::join!(async { client.directory("/out").entries().await }, copied.stdout());
+    assert_eq!(entries.unwrap().len(), 1);
+    assert_eq!(output.unwrap(), "other");
+}
+
+#[bowline::test]
+async fn many_clients_of_many_services() {
+    let services: Vec<_> = (0..4).map(|index| server(&format!("s{index}"))).collect();
+    let clients: Vec<_> = (0..8).map(|index| fetch("www", &services[index % 4], "/env")).collect();
+    let names = join_all(clients.iter().map(Container::stdout)).await;
+    for (index, name) in names.into_iter().enumerate() {
+        assert_eq!(name.unwrap(), format!("s{}", index % 4));
+    }
+}

@@ -1,0 +1,174 @@
+//! What goes wrong ends at once, and says what it was.
+
+use std::time::{Duration, Instant};
+
+use bowline::{Container, Error, Exit, Ready, Service, ServiceCause};
+use bowline_tests::{client, fetch, nonce, python_service, server};
+
+#[bowline::test]
+async fn exit_42_before_ready_ends_the_start_at_once() {
+    let service = python_service("import sys\nprint('nope', flush=True); print('bad config', file=sys.stderr); sys.exit(42)")
+        .env("NONCE", nonce())
+        .expose(8080u16)
+        .ready(Ready::port().within("1h"))
+        .named("broken");
+    let began = Instant::now();
+    let error = fetch("www", &service, "/").sync().await.unwrap_err();
+    assert!(began.elapsed() < Duration::from_secs(10));
+    let Error::ServiceStart(details) = &error else { panic!("{error}") };
+    assert!(matches!(details.cause, ServiceCause::Exited(Exit { code: 42, .. })), "{error}");
+    assert_eq!((details.name.as_str(), details.hostname.as_str()), ("broken", service.hostname().as_str()));
+    assert_eq!(details.aliases, ["www"]);
+    let mut log = details.log.clone();
+    log.sort();
+    assert_eq!(log, ["bad config", "nope"]);
+    assert!(error.to_string().contains("exit code 42"), "{error}");
+}
+
+#[bowline::test]
+async fn a_failed_start_is_run_once_for_all_who_wait() {
+    let cache = bowline::CacheVolume::new(format!("test-{}", nonce()));
+    let service = python_service("open('/count/starts', 'a').write('x'); import time; time.sleep(1); exit(3)")
+        .mount("/count", &cache)
+        .expose(8080u16);
+    let clients: Vec<_> = (0..5).map(|_| fetch("www", &service, "/")).collect();
+    let errors = futures_util::future::join_all(clients.iter().map(Container::sync)).await;
+    assert!(errors.iter().all(|error| matches!(error, Err(Error::ServiceStart(_)))), "{errors:?}");
+    let count = Container::from_image("busybox:1.35").env("NONCE", nonce()).mount("/count", &cache).exec(["cat", "/count/starts"]);
+    assert_eq!(count.stdout().await.unwrap(), "x");
+}
+
+#[bowline::test]
+async fn exit_42_while_in_use_ends_the_client() {
+    let web = server("web");
+    let began = Instant::now();
+    let program = "import time\ntry: get('http://www:8080/exit/42')\nexcept Exception: time.sleep(60)";
+    let error = client("www", &web, program).sync().await.unwrap_err();
+    assert!(began.elapsed() < Duration::from_secs(30));
+    let Error::ServiceExited(details) = &error else { panic!("{error}") };
+    assert!(matches!(details.cause, ServiceCause::Exited(Exit { code: 42, .. })), "{error}");
+    let text = error.to_string();
+    for part in [&web.hostname(), "aliased as www", "exit code 42", "server up"] {
+        assert!(text.contains(part), "{part:?} is not in: {text}");
+    }
+}
+
+#[bowline::test]
+async fn a_client_that_fails_because_its_service_ended_blames_the_service() {
+    let web = server("web");
+    let error = client("www", &web, "get('http://www:8080/exit/7')").sync().await.unwrap_err();
+    assert!(matches!(&error, Error::ServiceExited(_)), "{error}");
+}
+
+#[bowline::test]
+async fn exit_in_a_dependency_is_told_through_the_chain() {
+    let db = python_service("import http.server, os, threading, time\nthreading.Timer(4, os._exit, (42,)).start()\nhttp.server.HTTPServer(('0.0.0.0', 8080), http.server.SimpleHTTPRequestHandler).serve_forever()")
+        .env("NONCE", nonce())
+        .expose(8080u16)
+        .named("db");
+    let app = server("app").bind("db", &db);
+    let error = client("app", &app, "import time; time.sleep(60)").sync().await.unwrap_err();
+    let Error::ServiceExited(details) = &error else { panic!("{error}") };
+    let ServiceCause::Dependency(Error::ServiceExited(dependency)) = &details.cause else { panic!("{error}") };
+    assert!(matches!(dependency.cause, ServiceCause::Exited(Exit { code: 42, .. })), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("`app` (aliased as app)") && text.contains("`db` (aliased as db)"), "{text}");
+
+    let db = python_service("exit(42)").env("NONCE", nonce()).expose(8080u16).named("db");
+    let app = server("app").bind("db", &db);
+    let error = fetch("app", &app, "/id").sync().await.unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(&error, Error::ServiceStart(_)), "{text}");
+    assert!(text.contains("`app` (aliased as app)") && text.contains("`db` (aliased as db)") && text.contains("42"), "{text}");
+}
+
+#[bowline::test]
+async fn no_command_to_run_is_an_error() {
+    let made = bowline_tests::docker(&["create", "busybox:1.35", "true"]);
+    let _ = bowline_tests::docker(&["commit", "--change", "CMD []", "--change", "ENTRYPOINT []", made.trim(), "bowline-test/no-command:1"]);
+    let _ = bowline_tests::docker(&["rm", made.trim()]);
+    let service = Service::from_image("bowline-test/no-command:1").expose(80u16).named("idle");
+    let error = fetch("www", &service, "/").sync().await.unwrap_err().to_string();
+    assert!(error.contains("service `idle` has no command") && error.contains("help: add `run [...]`"), "{error}");
+}
+
+#[bowline::test]
+async fn a_program_that_is_not_there_is_named() {
+    let step = Container::from_image("busybox:1.35").exec(["no-such-program"]).named("typo");
+    let error = step.sync().await.unwrap_err().to_string();
+    assert!(error.contains("no-such-program"), "{error}");
+    let service = Service::from_image("busybox:1.35").run(["no-such-server"]).expose(80u16);
+    let error = fetch("www", &service, "/").sync().await.unwrap_err().to_string();
+    assert!(error.contains("no-such-server"), "{error}");
+}
+
+#[bowline::test]
+async fn a_failed_step_says_all_and_can_be_looked_into() {
+    let step = Container::from_image("busybox:1.35")
+        .env("NONCE", nonce())
+        .shell("echo out; echo err >&2; mkdir /reports; echo '<xml/>' > /reports/junit.xml; exit 3")
+        .named("tests");
+    let error = step.stdout().await.unwrap_err();
+    let Error::StepFailed(details) = &error else { panic!("{error}") };
+    assert_eq!((details.exit.code, details.stdout.as_str(), details.stderr.as_str()), (3, "out\n", "err\n"));
+    let container = error.container().expect("a failed step leaves its file system");
+    assert_eq!(container.file("/reports/junit.xml").contents().await.unwrap(), "<xml/>\n");
+    let text = error.to_string();
+    assert!(text.contains("`tests`") && text.contains("exit code 3") && text.contains("stdout:\nout"), "{text}");
+}
+
+#[bowline::test]
+async fn long_streams_are_cut_in_errors_with_a_mark() {
+    let step = Container::from_image("busybox:1.35")
+        .env("NONCE", nonce())
+        .shell("head -c 200000 /dev/zero | tr '\\0' x; echo the end; exit 1");
+    let Error::StepFailed(details) = step.sync().await.unwrap_err() else { panic!() };
+    assert!(details.stdout.starts_with("[the first 97608 bytes are cut]\n"), "{}", &details.stdout[..60]);
+    assert!(details.stdout.ends_with("the end\n"));
+}
+
+#[bowline::test]
+async fn an_image_that_does_not_exist_is_named() {
+    let error = Container::from_image("bowline-test/no-such-image:1").exec(["true"]).sync().await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("bowline-test/no-such-image:1"), "{text}");
+    assert!(matches!(error, Error::ImageNotFound { .. } | Error::Engine { .. } | Error::Unauthorized { .. }), "{text}");
+}
+
+#[bowline::test]
+async fn paths_that_are_not_there_are_named() {
+    let step = Container::from_image("busybox:1.35").env("NONCE", nonce()).exec(["touch", "/file"]).named("made");
+    for error in [
+        step.file("/none").contents().await.unwrap_err(),
+        step.file("/etc").contents().await.unwrap_err(),
+        step.directory("/file").entries().await.unwrap_err(),
+    ] {
+        assert!(matches!(&error, Error::NoSuchPath { container, .. } if container == "made"), "{error}");
+    }
+    let error = step.file("relative").contents().await.unwrap_err().to_string();
+    assert!(error.contains("`relative` is not absolute") && error.contains("`/relative`"), "{error}");
+}
+
+#[bowline::test]
+async fn mistakes_seen_only_at_run_time_use_the_same_words() {
+    let web = server("web");
+    let mistakes = [
+        (Container::from_image("Redis:7").exec(["true"]), "the repository must be lowercase"),
+        (Container::empty().exec(["true"]), "`exec` before `image`"),
+        (Container::from_image("busybox:1.35").bind("my_db", &web).exec(["true"]), "`my_db` is not a valid host name"),
+        (Container::from_image("busybox:1.35").bind("a", &web).bind("a", &server("b")).exec(["true"]), "alias `a` is bound twice"),
+        (Container::from_image("busybox:1.35").exec(Vec::<String>::new()), "`exec` needs at least a program"),
+        (Container::from_image("busybox:1.35").env("A=B", "1").exec(["true"]), "invalid variable name `A=B`"),
+        (Container::from_image("busybox:1.35"), "no command has been run"),
+    ];
+    for (container, expected) in mistakes {
+        let error = container.stdout().await.unwrap_err();
+        assert!(matches!(&error, Error::Invalid { .. }) && error.to_string().contains(expected), "{error}");
+    }
+    let (a, define_a) = Service::declare("a");
+    let (b, define_b) = Service::declare("b");
+    define_a.set(server("x").bind("b", &b));
+    define_b.set(server("y").bind("a", &a));
+    let error = fetch("a", &a, "/").sync().await.unwrap_err().to_string();
+    assert!(error.contains("services bind each other in a cycle: `a` → `b` → `a`"), "{error}");
+}

@@ -1,0 +1,154 @@
+//! Clients run once their services are ready, and not before.
+
+use std::time::{Duration, Instant};
+
+use bowline::{Container, Error, Port, Ready, Service, ServiceCause};
+use bowline_tests::{client, fetch, nonce, python_service, server};
+
+/// A service that does something for a while and then answers on 8080.
+fn late(before: &str) -> Service {
+    let program = format!(
+        "import http.server, os, socket, sys, threading, time\n{before}\nhttp.server.HTTPServer(('0.0.0.0', 8080), http.server.SimpleHTTPRequestHandler).serve_forever()"
+    );
+    python_service(&program).env("NONCE", nonce()).named("late")
+}
+
+#[bowline::test]
+async fn a_port_that_opens_after_five_seconds() {
+    let service = late("time.sleep(5)").expose(8080u16);
+    let began = Instant::now();
+    fetch("www", &service, "/").sync().await.unwrap();
+    assert!(began.elapsed() >= Duration::from_secs(5));
+}
+
+#[bowline::test]
+async fn two_ports_of_which_one_opens_late() {
+    let second = "def later():\n  time.sleep(2)\n  s = socket.create_server(('0.0.0.0', 8081)); s.accept()\nthreading.Thread(target=later).start()";
+    let service = late(second).expose(8080u16).expose(8081u16);
+    let program = "import socket; socket.create_connection(('www', 8081), timeout=5); print('both')";
+    assert_eq!(client("www", &service, program).stdout().await.unwrap(), "both\n");
+}
+
+#[bowline::test]
+async fn a_udp_service_is_ready_once_its_socket_is_bound() {
+    let program = "import socket, time\ntime.sleep(1)\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('0.0.0.0', 5353))\nwhile True:\n  data, peer = s.recvfrom(1500)\n  s.sendto(data[::-1], peer)";
+    let service = python_service(program).env("NONCE", nonce()).expose(Port::udp(5353));
+    // One datagram, sent once: it would be lost if the client ran before the service.
+    let program = "import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5); s.sendto(b'abc', ('dns', 5353)); print(s.recv(9).decode())";
+    assert_eq!(client("dns", &service, program).stdout().await.unwrap(), "cba\n");
+}
+
+#[bowline::test]
+async fn a_port_that_never_opens_is_named_with_all_that_is_known() {
+    let service = late("print('waiting for nothing', flush=True)\nthreading.Thread(target=time.sleep, args=(60,)).start()")
+        .expose(8080u16)
+        .expose(9999u16)
+        .ready(Ready::port().within("2s"));
+    let began = Instant::now();
+    let error = fetch("www", &service, "/").sync().await.unwrap_err();
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    let Error::ServiceNotReady(details) = &error else { panic!("{error}") };
+    assert!(matches!(&details.cause, ServiceCause::NotReady { failing, .. } if failing.len() == 1), "{error}");
+    assert!(details.elapsed >= Duration::from_secs(2));
+    let text = error.to_string();
+    for part in [&service.hostname(), "aliased as www", "`late`", "9999/tcp", "refused", "2 s", "waiting for nothing"] {
+        assert!(text.contains(part), "{part:?} is not in: {text}");
+    }
+}
+
+#[bowline::test]
+async fn a_listener_on_localhost_is_not_ready() {
+    let program = "import http.server\nhttp.server.HTTPServer(('127.0.0.1', 8080), http.server.SimpleHTTPRequestHandler).serve_forever()";
+    let service =
+        python_service(program).env("NONCE", nonce()).expose(8080u16).ready(Ready::port().within("1500ms"));
+    let error = fetch("www", &service, "/").sync().await.unwrap_err();
+    assert!(matches!(error, Error::ServiceNotReady(_)), "{error}");
+}
+
+#[bowline::test]
+async fn unprobed_ports_are_not_waited_for() {
+    let web = server("web").expose(Port::tcp(9999).unprobed());
+    assert_eq!(fetch("www", &web, "/env").stdout().await.unwrap(), "web");
+}
+
+#[bowline::test]
+async fn ready_http_waits_for_a_good_status() {
+    let program = "import http.server, time\nbegan = time.time()\nclass H(http.server.BaseHTTPRequestHandler):\n  def do_GET(self):\n    ok = self.path != '/healthz' or time.time() - began > 1.5\n    self.send_response(200 if ok else 503); self.end_headers(); self.wfile.write(str(time.time() - began).encode())\nhttp.server.HTTPServer(('0.0.0.0', 8080), H).serve_forever()";
+    let service = python_service(program)
+        .env("NONCE", nonce())
+        .expose(Port::tcp(8080).named("web"))
+        .expose(Port::tcp(9999).unprobed())
+        .ready(Ready::http("/healthz").on("web"));
+    let age: f64 = fetch("www", &service, "/").stdout().await.unwrap().parse().unwrap();
+    assert!(age > 1.5, "{age}");
+}
+
+#[bowline::test]
+async fn ready_http_names_the_last_status() {
+    let web = server("web").ready(Ready::http("/exit-not").within("1s"));
+    let error = fetch("www", &web, "/id").sync().await.unwrap_err().to_string();
+    assert!(error.contains("/exit-not") && error.contains("1 s"), "{error}");
+}
+
+#[bowline::test]
+async fn ready_exec_waits_for_exit_code_zero() {
+    let service = late("time.sleep(1); open('/tmp/ready', 'w')").expose(8080u16).ready(Ready::exec(["test", "-e", "/tmp/ready"]));
+    let failing = service.clone().env("NONCE", nonce()).ready(Ready::exec(["false"]).within("1s"));
+    let program = "import socket, time\nfor _ in range(100):\n  try: socket.create_connection(('www', 8080), timeout=1); print('up'); break\n  except OSError: time.sleep(0.05)";
+    assert_eq!(client("www", &service, program).stdout().await.unwrap(), "up\n");
+    let error = client("www", &failing, program).sync().await.unwrap_err().to_string();
+    assert!(error.contains("`false`") && error.contains("exit code 1"), "{error}");
+}
+
+#[bowline::test]
+async fn ready_log_counts_texts_on_both_streams() {
+    let said = "print('server rea', end='', flush=True); time.sleep(0.3); print('dy'); time.sleep(0.7); print('server ready', file=sys.stderr, flush=True)";
+    let service = late(said).expose(8080u16).ready(Ready::log("server ready").times(2));
+    let program = "import socket, time\nfor _ in range(100):\n  try: socket.create_connection(('www', 8080), timeout=1); print('up'); break\n  except OSError: time.sleep(0.05)";
+    let began = Instant::now();
+    assert_eq!(client("www", &service, program).stdout().await.unwrap(), "up\n");
+    assert!(began.elapsed() >= Duration::from_secs(1));
+    let never = late("print('other', flush=True)").expose(8080u16).ready(Ready::log("server ready").within("1s"));
+    let error = client("www", &never, program).sync().await.unwrap_err().to_string();
+    assert!(error.contains("\"server ready\"") && error.contains("other"), "{error}");
+}
+
+#[bowline::test]
+async fn ready_image_uses_the_images_own_health_check_and_falls_back_to_ports() {
+    // No registry is needed for an image of one's own: the engine builds one on another's layers.
+    let build = |tag: &str, healthcheck: &str| {
+        let tag = format!("bowline-test/{tag}");
+        let made = bowline_tests::docker(&["create", "busybox:1.35", "httpd", "-f", "-p", "8080"]);
+        let _ = bowline_tests::docker(&["commit", "--change", healthcheck, made.trim(), &tag]);
+        let _ = bowline_tests::docker(&["rm", made.trim()]);
+        tag
+    };
+    let healthy = build("healthy:1", r#"HEALTHCHECK --interval=30s CMD ["sh", "-c", "test -e /tmp/healthy || { touch /tmp/healthy; exit 1; }"]"#);
+    let sick = build("sick:1", "HEALTHCHECK --interval=200ms --retries=2 CMD echo I am sick; exit 42");
+    let none = build("none:1", "HEALTHCHECK NONE");
+    let ask = |image: &str| {
+        let service = Service::from_image(image)
+            .env("NONCE", nonce())
+            .expose(8080u16)
+            .ready(Ready::image().within("20s"));
+        Container::from_image("busybox:1.35").env("NONCE", nonce()).bind("www", &service).exec(["nc", "www", "8080", "-e", "true"])
+    };
+    let began = Instant::now();
+    ask(&healthy).sync().await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(15), "a ready service is seen long before the interval of 30 s");
+    ask(&none).sync().await.unwrap();
+    let error = ask(&sick).sync().await.unwrap_err();
+    assert!(matches!(&error, Error::ServiceStart(_)), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("failed 2 times") && text.contains("exit code 42: I am sick"), "{text}");
+}
+
+#[bowline::test]
+async fn equal_services_with_other_ports_are_each_checked() {
+    let web = server("web");
+    let demanding = web.clone().expose(9999u16).ready(Ready::port().within("1s"));
+    assert_eq!(web.hostname(), demanding.hostname());
+    assert_eq!(fetch("www", &web, "/env").stdout().await.unwrap(), "web");
+    let error = fetch("www", &demanding, "/env").sync().await.unwrap_err();
+    assert!(error.to_string().contains("9999/tcp"), "{error}");
+}

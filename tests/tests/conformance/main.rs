@@ -1,0 +1,9 @@
+//! Every promise of the runtime, one named test each, on a real engine with real services.
+
+mod bindings;
+mod failures;
+mod health;
+mod lifecycle;
+mod processes;
+mod steps;
+mod units;

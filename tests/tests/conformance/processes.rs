@@ -1,0 +1,121 @@
+//! What happens to whole pipelines: killed, interrupted, cut off, switched off.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use bowline_tests::{eventually, remains};
+
+fn pipeline(mode: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pipeline"));
+    command.arg(mode).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Starts a pipeline that runs for long, and waits until everything in it does; gives its session.
+fn running(mode: &str) -> (Child, String) {
+    let mut child = pipeline(mode).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let session = lines.next().unwrap().unwrap().strip_prefix("session ").unwrap().to_owned();
+    assert_eq!(lines.next().unwrap().unwrap(), "running");
+    assert!(remains(&session).len() >= 3, "a service, a step and a network: {:?}", remains(&session));
+    (child, session)
+}
+
+fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill").args(["-s", name, &child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
+fn nothing_left(session: &str) {
+    eventually("nothing is left", Duration::from_secs(10), || remains(session).is_empty());
+}
+
+#[test]
+fn sigkill_leaves_nothing_after_ten_seconds() {
+    for mode in ["owned", "plain-for-long"] {
+        let (mut child, session) = running(mode);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        nothing_left(&session);
+    }
+}
+
+#[test]
+fn sigint_and_sigterm_stop_cleanly_and_end_by_the_signal() {
+    use std::os::unix::process::ExitStatusExt as _;
+    for (name, number) in [("INT", 2), ("TERM", 15)] {
+        let (mut child, session) = running("owned");
+        signal(&child, name);
+        let began = Instant::now();
+        let status = child.wait().unwrap();
+        assert_eq!(status.signal(), Some(number), "{status}");
+        assert!(began.elapsed() < Duration::from_secs(10));
+        nothing_left(&session);
+    }
+}
+
+#[test]
+fn a_second_signal_forces_the_end() {
+    let (mut child, session) = running("owned");
+    signal(&child, "INT");
+    signal(&child, "INT");
+    child.wait().unwrap();
+    nothing_left(&session);
+}
+
+#[test]
+fn a_panic_cleans_up_and_goes_on() {
+    let output = pipeline("panics").output().unwrap();
+    assert_eq!(output.status.code(), Some(101));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("as the test wants it"));
+    let session = String::from_utf8(output.stdout).unwrap().trim().strip_prefix("session ").unwrap().to_owned();
+    nothing_left(&session);
+}
+
+#[test]
+fn a_plain_tokio_main_works_and_leaks_nothing() {
+    let output = pipeline("plain").output().unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    let (session, rest) = stdout.split_once('\n').unwrap();
+    assert_eq!(rest, "web", "{}", String::from_utf8_lossy(&output.stderr));
+    nothing_left(session.strip_prefix("session ").unwrap());
+}
+
+#[test]
+fn only_the_programs_own_output_is_on_stdout_and_a_pipe_is_quiet() {
+    let output = pipeline("ping").output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "PONG\n");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    let output = pipeline("ping").env("BOWLINE_PROGRESS", "plain").output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "PONG\n");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    for line in ["redis        | • ready after", "container    | • redis-cli -h db ping", "container    | PONG"] {
+        assert!(stderr.contains(line), "{line:?} is not in:\n{stderr}");
+    }
+}
+
+#[test]
+fn services_can_be_switched_off() {
+    let output = pipeline("ping").env("BOWLINE_SERVICES", "off").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(stderr.contains("service `redis` is needed, but services are switched off by BOWLINE_SERVICES=off"), "{stderr}");
+}
+
+#[test]
+fn an_unreachable_engine_is_diagnosed_within_two_seconds() {
+    // 192.0.2.0/24 is for documentation (RFC 5737); a listener that never answers stands for a hung engine.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let hung = format!("tcp://{}", silent.local_addr().unwrap());
+    for host in ["tcp://127.0.0.1:1", "unix:///no/such.sock", &hung, "nonsense://x"] {
+        let began = Instant::now();
+        let output = pipeline("ping").env("DOCKER_HOST", host).output().unwrap();
+        assert!(began.elapsed() < Duration::from_millis(2500), "{host}: {:?}", began.elapsed());
+        assert_eq!(output.status.code(), Some(1));
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        for part in ["no container engine answers", "DOCKER_HOST", host, "help: start Docker"] {
+            assert!(stderr.contains(part), "{part:?} is not in: {stderr}");
+        }
+    }
+}

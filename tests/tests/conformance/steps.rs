@@ -1,0 +1,206 @@
+//! Steps run exactly once, are cached for good when they succeed, and give their output byte for byte.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use bowline::{CacheVolume, Container, EntryKind, Error, Session};
+use bowline_tests::{containers, created_since, eventually, nonce};
+
+fn busybox() -> Container {
+    Container::from_image("busybox:1.35").env("NONCE", nonce())
+}
+
+#[bowline::test]
+async fn streams_are_kept_apart_byte_for_byte() {
+    let step = busybox().shell(r"printf 'a\000\377b\n\nc'; printf 'x\r\ny' >&2");
+    let output = step.output().await.unwrap();
+    assert_eq!(output.stdout, b"a\0\xffb\n\nc");
+    assert_eq!(output.stderr, b"x\r\ny");
+    assert_eq!(output.exit_code, 0);
+    // And the same from the cache, in another session.
+    let second = Session::new();
+    assert_eq!(second.scope(step.output()).await.unwrap(), output);
+    second.close().await.unwrap();
+}
+
+#[bowline::test]
+async fn big_output_arrives_whole_and_from_the_cache() {
+    let step = busybox().shell("yes 0123456789abcde | head -c 3000000; yes err | head -c 100000 >&2");
+    let output = step.output().await.unwrap();
+    assert_eq!((output.stdout.len(), output.stderr.len()), (3_000_000, 100_000));
+    assert!(output.stdout.chunks(16).all(|line| line == b"0123456789abcde\n"));
+    step.sync().await.unwrap();
+    let second = Session::new();
+    assert_eq!(second.scope(step.output()).await.unwrap(), output);
+    second.close().await.unwrap();
+}
+
+#[bowline::test]
+async fn equal_steps_share_one_run() {
+    let session = Session::current();
+    let step = busybox().shell("head -c 16 /dev/urandom | md5sum; sleep 1");
+    let again = step.clone();
+    let since = SystemTime::now();
+    let (a, b, c) = tokio::join!(step.stdout(), again.stdout(), step.file("/etc/hostname").sync());
+    assert_eq!(a.unwrap(), b.unwrap());
+    drop(c);
+    assert_eq!(step.stdout().await.unwrap().len(), 36);
+    let made: Vec<_> = (0..created_since(&session, since)).collect();
+    // One for the run; reading the file may take another that never starts.
+    assert!(made.len() <= 2, "{} containers for one step", made.len());
+}
+
+#[bowline::test]
+async fn success_is_cached_for_good_and_starts_nothing() {
+    let step = busybox().shell("head -c 16 /dev/urandom | md5sum | tee /sum");
+    let first = step.stdout().await.unwrap();
+    assert_eq!(step.file("/sum").contents().await.unwrap(), first);
+    let second = Session::new();
+    let since = SystemTime::now();
+    assert_eq!(second.scope(step.stdout()).await.unwrap(), first);
+    assert_eq!(created_since(&second, since), 0);
+    assert_eq!(second.scope(step.file("/sum").contents()).await.unwrap(), first);
+    second.close().await.unwrap();
+}
+
+#[bowline::test]
+async fn failure_is_never_cached() {
+    let count = CacheVolume::new(format!("test-{}", nonce()));
+    let step = busybox().mount("/count", &count).shell("echo x >> /count/runs; test $(wc -l < /count/runs) = 2");
+    assert!(matches!(step.sync().await, Err(Error::StepFailed(_))));
+    step.sync().await.unwrap();
+    let runs = busybox().mount("/count", &count).exec(["cat", "/count/runs"]);
+    assert_eq!(runs.stdout().await.unwrap(), "x\nx\n");
+}
+
+#[bowline::test]
+async fn one_caller_giving_up_changes_nothing_and_the_last_one_stops_the_process() {
+    let session = Session::new();
+    let step = busybox().shell("sleep 3; echo done").named("long");
+    let spawn = || {
+        let (session, step) = (session.clone(), step.clone());
+        tokio::spawn(async move { session.scope(step.stdout()).await })
+    };
+    let (first, second) = (spawn(), spawn());
+    let running = session.clone();
+    tokio::task::spawn_blocking(move || eventually("the step runs", Duration::from_secs(30), || !containers(&running).is_empty()))
+        .await
+        .unwrap();
+    first.abort();
+    assert_eq!(second.await.unwrap().unwrap(), "done\n");
+
+    let step = busybox().exec(["sleep", "600"]).named("longer");
+    let only = tokio::spawn({
+        let (session, step) = (session.clone(), step.clone());
+        async move { session.scope(step.stdout()).await }
+    });
+    let running = session.clone();
+    tokio::task::spawn_blocking(move || {
+        let longer = || bowline_tests::docker(&["ps", "--filter", "label=bowline.name=longer", "--filter", &format!("label=bowline.session={}", running.id()), "-q"]);
+        eventually("the step runs", Duration::from_secs(30), || !longer().is_empty());
+        only.abort();
+        eventually("its process is gone", Duration::from_secs(10), || longer().is_empty());
+    })
+    .await
+    .unwrap();
+    session.close().await.unwrap();
+}
+
+#[bowline::test]
+async fn a_chain_of_150_steps() {
+    let mut chain = busybox();
+    for step in 0..150 {
+        chain = chain.exec(["sh", "-c", &format!("echo {step} >> /steps")]);
+    }
+    let steps = chain.file("/steps").contents().await.unwrap();
+    assert_eq!(steps.lines().count(), 150);
+    assert_eq!(steps.lines().last(), Some("149"));
+}
+
+#[bowline::test]
+async fn configuration_holds_from_where_it_stands() {
+    let step = busybox()
+        .exec(["sh", "-c", "echo $A:$PWD"])
+        .env("A", "1")
+        .workdir("/tmp")
+        .workdir("sub")
+        .user("1000:1000")
+        .exec(["sh", "-c", "echo $A:$PWD:$(id -u):$(id -g)"]);
+    assert_eq!(step.stdout().await.unwrap(), "1:/tmp/sub:1000:1000\n");
+    let other = Container::from_container(&step).exec(["sh", "-c", "echo $A:$PWD:$(id -u)"]);
+    assert_eq!(other.stdout().await.unwrap(), "1:/tmp/sub:1000\n");
+}
+
+#[bowline::test]
+async fn secrets_reach_the_process_and_nothing_else() {
+    let secret = bowline::Secret::value("token", "s3cr3t-value");
+    let step = busybox().env("TOKEN", &secret).shell("test \"$TOKEN\" = s3cr3t-value && echo same > /result");
+    assert!(!step.plan().to_string().contains("s3cr3t"));
+    assert_eq!(step.file("/result").contents().await.unwrap(), "same\n");
+    let key = step.exec(["true"]);
+    key.sync().await.unwrap();
+    let images = bowline_tests::docker(&["images", "-q", "--filter", "label=bowline.step"]);
+    let ids: Vec<_> = images.lines().take(10).collect();
+    assert!(!ids.is_empty());
+    let all = bowline_tests::docker(&[&["inspect"], ids.as_slice()].concat());
+    assert!(!all.contains("s3cr3t"), "a secret is in an image's configuration");
+}
+
+#[bowline::test]
+async fn files_and_directories_are_read_and_saved() {
+    let step = busybox().with_file("/in/hello", "Hello!").shell(
+        "mkdir -p /out/sub && cp /in/hello /out/sub/ && ln -s sub/hello /out/link && chmod 640 /out/sub/hello && ln -s /etc/passwd /out/outside",
+    );
+    let out = step.directory("/out");
+    let entries: Vec<_> = out.entries().await.unwrap().into_iter().map(|entry| (entry.name, entry.kind)).collect();
+    let expected = [("link", EntryKind::Symlink), ("outside", EntryKind::Symlink), ("sub", EntryKind::Directory)];
+    assert_eq!(entries, expected.map(|(name, kind)| (name.to_owned(), kind)));
+    let hello = out.directory("sub").file("hello");
+    assert_eq!(hello.contents().await.unwrap(), "Hello!");
+    let stat = hello.stat().await.unwrap();
+    assert_eq!((stat.kind, stat.size, stat.mode), (EntryKind::File, 6, 0o640));
+
+    let target = std::env::temp_dir().join(format!("bowline-{}", nonce()));
+    out.save_to(&target).await.unwrap();
+    assert_eq!(std::fs::read_to_string(target.join("sub/hello")).unwrap(), "Hello!");
+    assert_eq!(std::fs::read_link(target.join("link")).unwrap().to_str(), Some("sub/hello"));
+    hello.save_to(target.join("new/copy")).await.unwrap();
+    assert_eq!(std::fs::read_to_string(target.join("new/copy")).unwrap(), "Hello!");
+    hello.save_to(&target).await.unwrap();
+    assert!(target.join("hello").is_file());
+    std::fs::remove_dir_all(&target).unwrap();
+}
+
+#[bowline::test]
+async fn a_mounted_directory_is_a_private_copy() {
+    let source = busybox().shell("mkdir /src && echo one > /src/file").named("source");
+    let user = busybox()
+        .mount("/work", source.directory("/src"))
+        .mount("/single", source.file("/src/file"))
+        .shell("echo two >> /work/file; echo three > /single")
+        .shell("cat /work/file /single");
+    assert_eq!(user.stdout().await.unwrap(), "one\ntwo\nthree\n");
+    assert_eq!(source.file("/src/file").contents().await.unwrap(), "one\n");
+    let wrong = busybox().mount("/work", source.directory("/src/file")).exec(["true"]);
+    let error = wrong.sync().await.unwrap_err();
+    assert!(error.to_string().contains("/src/file"), "{error}");
+}
+
+#[bowline::test]
+async fn after_runs_only_once_the_other_has_succeeded() {
+    let order = CacheVolume::new(format!("test-{}", nonce()));
+    let first = busybox().mount("/order", &order).shell("sleep 1; echo first >> /order/log");
+    let second = busybox().mount("/order", &order).after(&first).shell("echo second >> /order/log; cat /order/log");
+    assert_eq!(second.stdout().await.unwrap(), "first\nsecond\n");
+    let fails = busybox().exec(["false"]).named("fails");
+    let never = busybox().mount("/order", &order).after(&fails).shell("echo never >> /order/log");
+    let error = never.sync().await.unwrap_err();
+    assert!(error.to_string().contains("`fails`"), "{error}");
+}
+
+#[bowline::test]
+async fn independent_steps_run_at_once() {
+    let steps: Vec<_> = (0..4).map(|_| busybox().exec(["sleep", "3"])).collect();
+    let began = Instant::now();
+    futures_util::future::try_join_all(steps.iter().map(Container::sync)).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(11), "one after the other they would sleep for 12 s alone");
+}

@@ -1,0 +1,7 @@
+#[bowline::main]
+struct Main;
+
+#[bowline::test]
+mod tests {}
+
+fn main() {}

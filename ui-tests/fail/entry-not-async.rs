@@ -1,0 +1,5 @@
+#[bowline::test]
+fn works() {}
+
+#[bowline::main]
+fn main() {}

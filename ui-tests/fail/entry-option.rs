@@ -1,0 +1,2 @@
+#[bowline::main(flavor = "multi_thread")]
+async fn main() {}

@@ -1,0 +1,6 @@
+#[bowline::test]
+#[test]
+async fn works() {}
+
+#[bowline::main]
+async fn main() {}

@@ -1,0 +1,15 @@
+use bowline::pipeline;
+
+fn main() {
+    let p = pipeline! {
+        service db { image "postgres:15"; expose 5432; }
+        cache data;
+        container test {
+            image "debian:12";
+            after db;
+            after data;
+        }
+        container other { from db; }
+    };
+    let _ = p;
+}

@@ -1,0 +1,16 @@
+use bowline::pipeline;
+
+fn main() {
+    let p = pipeline! {
+        cache data;
+        container a {
+            image "debian:12";
+            mount data at "data";
+            mount data at "/";
+            file "./etc/motd" = "text";
+            file "/etc/../motd" = "text";
+            export "out/app" as app;
+        }
+    };
+    let _ = p;
+}

@@ -1,0 +1,17 @@
+use bowline::pipeline;
+
+fn main() {
+    let p = pipeline! {
+        service web {
+            image "nginx:1.22";
+            expose 80;
+            run ["a"];
+            run ["b"];
+            ready port;
+            ready http "/";
+            linger "5s";
+            if true { linger "6s"; }
+        }
+    };
+    let _ = p;
+}

@@ -1,0 +1,9 @@
+use bowline::pipeline;
+
+fn main() {
+    let p = pipeline! {
+        service web { image "nginx:1.22"; expose 80; }
+    };
+    let _ = &p.wbe;
+    let _ = p;
+}

@@ -1,0 +1,11 @@
+use bowline::pipeline;
+
+fn main() {
+    let p = pipeline! {
+        service web {
+            image "nginx:1.22";
+            expose "http";
+        }
+    };
+    let _ = p;
+}

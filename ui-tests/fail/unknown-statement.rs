@@ -1,0 +1,18 @@
+use bowline::pipeline;
+
+fn main() {
+    let p = pipeline! {
+        service redis {
+            image "redis:7";
+            expoze 6379;
+        }
+        container ping {
+            image "redis:7";
+            execute ["redis-cli"];
+            privileged;
+            unprobed { a; b; }
+            exec ["true"];
+        }
+    };
+    let _ = p;
+}

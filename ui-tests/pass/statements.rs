@@ -1,0 +1,53 @@
+//! Every statement in every form.
+#![deny(warnings)]
+
+use bowline::pipeline;
+use std::time::Duration;
+
+const ADMIN: u16 = 8081;
+
+fn main() {
+    let (key, limit, text) = ("DYNAMIC".to_owned(), Duration::from_secs(5), String::from("text"));
+    let p = pipeline! {
+        cache data;
+        service web {
+            image "nginx:1.22";
+            workdir "/srv";
+            user 1000.to_string();
+            file "/srv/index.html" = "Hello";
+            file "/srv/bytes" = [1, 2, 3];
+            run ["nginx", "-g", format!("daemon off; # {text}")];
+            expose 80 as http;
+            expose ADMIN as admin;
+            expose ADMIN + 1;
+            expose 53/udp as dns unprobed;
+            expose 54/tcp unprobed;
+            ready http "/healthz" on admin within "1m30s";
+            stop "SIGQUIT" within limit;
+            linger Duration::from_secs(1);
+            instance 5;
+        }
+        service a { image "x:1"; expose 80; ready http (text.as_str()) on 80; stop "TERM"; linger "5s"; }
+        service b { image "x:1"; expose 80; ready exec ["test", "-e", &text]; }
+        service c { image "x:1"; expose 80; ready log "started" times 2 within (limit); run vec!["a"]; }
+        service d { image "x:1"; expose 80; ready image; }
+        service e { from base; expose 80; ready port within "500ms"; }
+        container base { image "debian:12"; }
+        container client {
+            image "debian:12";
+            env PLAIN = "x";
+            env "WITH.DOT" = 5;
+            env (key.as_str()) = &text;
+            mount data at "/data";
+            bind web;
+            bind a as "alias-of-a";
+            exec ["echo", "x"];
+            exec ["echo", 5, &text, 'c', text.clone()];
+            exec std::env::args();
+            shell "echo a | cat";
+            after base;
+            export "/etc/passwd" as passwd;
+        }
+    };
+    let _ = p.plan();
+}
