@@ -22,7 +22,7 @@ async fn main() -> Result<()> {
         }
     };
     // `p.test` is a `Vec`: all of them at once.
-    let runs: Vec<_> = p.test.into_iter().map(|test| tokio::spawn(async move { test.stdout().await })).collect();
+    let runs: Vec<_> = p.test.iter().map(|test| tokio::spawn(test.stdout())).collect();
     for run in runs {
         print!("{}", run.await.expect("a test does not panic")?);
     }

@@ -280,7 +280,7 @@ pub(crate) fn command_line(args: &[String]) -> String {
 }
 
 pub(crate) fn show_duration(duration: Duration) -> String {
-    if duration < Duration::from_secs(1) {
+    if !duration.is_zero() && duration < Duration::from_secs(1) {
         format!("{} ms", duration.as_millis())
     } else {
         let seconds = duration.as_secs_f64();

@@ -1,10 +1,11 @@
 //! Items: `service`, `container`, `cache`, `dir`, `file`.
 
-use proc_macro2::Ident;
+use proc_macro2::{Ident, TokenTree};
 use syn::ext::IdentExt;
-use syn::parse::ParseStream;
+use syn::parse::{ParseStream, Parser as _};
 use syn::{Attribute, Token, token};
 
+use super::control::between;
 use super::{Leaf, Parser, before};
 use crate::ast::{Definition, Item, Kind};
 use crate::check::registry::{MISPLACED_ATTRIBUTE, MISSING_BODY, UNKNOWN_ITEM};
@@ -83,7 +84,20 @@ impl Parser {
 
     /// Doc comments. Everything else is reported and dropped.
     pub(super) fn docs(&mut self, input: ParseStream) -> Vec<Attribute> {
-        let attributes = input.call(Attribute::parse_outer).unwrap_or_default();
+        let mut attributes = Vec::new();
+        while input.peek(Token![#]) {
+            let start = input.fork();
+            let _ = input.parse::<Token![#]>();
+            if input.peek(token::Bracket) {
+                let _ = input.parse::<TokenTree>();
+            }
+            // On its own, because syn notices what it left of the brackets only at the end of an input.
+            let tokens = between(&start, input);
+            match Attribute::parse_outer.parse2(tokens.clone()) {
+                Ok(parsed) => attributes.extend(parsed),
+                Err(error) => self.report(&error, &tokens, before(input)),
+            }
+        }
         let (docs, others): (Vec<_>, Vec<_>) =
             attributes.into_iter().partition(|attribute| attribute.path().is_ident("doc"));
         self.misplaced(&others);

@@ -32,16 +32,27 @@ trait Leaf: Sized {
 /// Parses `$crate; items…`. Only a broken façade fails here; the user's mistakes are in the parser's errors.
 pub(crate) fn pipeline(input: TokenStream) -> Result<(Pipeline, Errors)> {
     let mut parser = Parser::default();
+    let mut parsed = None;
     let parse = |input: ParseStream| {
         let mut krate = TokenStream::new();
         while !input.is_empty() && !input.peek(Token![;]) {
             krate.extend([input.parse::<proc_macro2::TokenTree>()?]);
         }
         input.parse::<Token![;]>()?;
-        Ok(Pipeline { krate, nodes: parser.nodes(input) })
+        parsed = Some(Pipeline { krate, nodes: parser.nodes(input) });
+        Ok(())
     };
-    let pipeline = parse.parse2(input)?;
-    Ok((pipeline, parser.errors))
+    let outcome = parse.parse2(input);
+    match (parsed, outcome) {
+        (Some(pipeline), Ok(())) => Ok((pipeline, parser.errors)),
+        // syn noticed something left over inside of a Rust expression that it had accepted.
+        (Some(pipeline), Err(error)) => {
+            parser.report(&error, &TokenStream::new(), error.span());
+            Ok((pipeline, parser.errors))
+        }
+        (None, Err(error)) => Err(error),
+        (None, Ok(())) => Err(syn::Error::new(Span::call_site(), "expected a pipeline")),
+    }
 }
 
 impl Parser {

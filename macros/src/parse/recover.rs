@@ -18,7 +18,7 @@ use crate::keywords;
 impl Parser {
     /// A Rust expression that goes to the `;`.
     pub(super) fn value(&mut self, input: ParseStream) -> Value {
-        if input.is_empty() || input.peek(Token![;]) || starts_statement(input) {
+        if input.is_empty() || input.peek(Token![;]) || starts_statement(input) || is_binding(input) {
             self.missing_value(input);
             return Value::Partial(TokenStream::new());
         }
@@ -34,6 +34,10 @@ impl Parser {
 
     /// The head of `if`, `for` or `match`: it ends where the braces start.
     pub(super) fn head(&mut self, input: ParseStream) -> Value {
+        if input.peek(token::Brace) && !input.peek2(token::Brace) {
+            self.errors.at(&MISSING_VALUE, before(input), "expected an expression after this");
+            return Value::Partial(TokenStream::new());
+        }
         let fork = input.fork();
         match fork.call(Expr::parse_without_eager_brace) {
             Ok(expr) => {
@@ -125,7 +129,8 @@ impl Parser {
         let fork = input.fork();
         let simple = Parser::default().operand(&fork);
         let is_partial = matches!(simple, Operand::Value(Value::Partial(_)));
-        if is_partial || fork.is_empty() || fork.peek(Token![;]) || follows(&fork) || starts_statement(&fork) {
+        let ends = fork.is_empty() || fork.peek(Token![;]) || follows(&fork) || starts_statement(&fork);
+        if !is_partial && ends {
             return self.operand(input);
         }
         let fork = input.fork();
@@ -193,7 +198,7 @@ impl Parser {
     pub(super) fn name(&mut self, input: ParseStream, after: &Ident) -> Option<Ident> {
         let is_plain = input.peek(syn::Ident);
         let word = if input.peek(Token![_]) { None } else { input.fork().call(Ident::parse_any).ok() };
-        let Some(name) = word.filter(|_| is_plain || !starts_statement(input)) else {
+        let Some(name) = word.filter(|_| !starts_statement(input)) else {
             self.errors.at(&MISSING_NAME, after.span(), format!("expected a name after `{after}`"));
             return None;
         };
@@ -258,15 +263,15 @@ pub(super) fn starts_statement(input: ParseStream) -> bool {
     if keywords::statement(&word).is_none() && crate::ast::Kind::of(&word).is_none() {
         return false;
     }
-    // A cast is no cast to a literal: `bind as "…"`, with the name still to be typed.
-    if let Some((next, after)) = rest.ident()
-        && next == "as"
-    {
-        return after.literal().is_some();
-    }
     // `mount dir at …` names something called `dir`.
-    let joins = |next: &Ident| ["at", "on", "times", "within", "unprobed"].iter().any(|word| next == word);
+    let joins = |next: &Ident| ["as", "at", "on", "times", "within", "unprobed"].iter().any(|word| next == word);
     rest.literal().is_some() || rest.ident().is_some_and(|(next, _)| !joins(&next))
+}
+
+/// `bind as "…"`, with the name still to be typed, where a value should be: nothing is cast to a literal.
+fn is_binding(input: ParseStream) -> bool {
+    let binding = input.cursor().ident().filter(|(word, _)| word == "bind").and_then(|(_, rest)| rest.ident());
+    binding.is_some_and(|(word, rest)| word == "as" && rest.literal().is_some())
 }
 
 /// Everything up to the next `;`, or to where a statement starts.

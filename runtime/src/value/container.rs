@@ -11,7 +11,7 @@ use crate::{Digest, Error, Result, session};
 /// A container: an image, what is put into it, and the commands that run in it, one after another.
 ///
 /// A value only describes; nothing runs until an output is awaited. Cloning is cheap, and every method that changes
-/// something gives a new value.
+/// something gives a new value. The futures of outputs borrow nothing: they can be joined, stored and spawned.
 ///
 /// ```no_run
 /// # async fn example() -> bowline::Result<()> {
@@ -141,33 +141,36 @@ let client = Container::from_image(\"redis:7\").bind(\"db\", &redis).exec([\"red
     }
 
     /// Runs all steps, where they are not cached, and waits for them to succeed.
-    pub async fn sync(&self) -> Result<()> {
-        session::sync(self.clone()).await
+    pub fn sync(&self) -> impl Future<Output = Result<()>> + Send + use<> {
+        session::sync(self.clone())
     }
 
     /// Runs the container and gives what its last step wrote to standard output, with anything that is not UTF-8
     /// replaced. [`output`](Self::output) has the bytes.
-    pub async fn stdout(&self) -> Result<String> {
-        Ok(String::from_utf8_lossy(&self.output().await?.stdout).into_owned())
+    pub fn stdout(&self) -> impl Future<Output = Result<String>> + Send + use<> {
+        let output = self.output();
+        async move { Ok(String::from_utf8_lossy(&output.await?.stdout).into_owned()) }
     }
 
     /// Runs the container and gives what its last step wrote to standard error, with anything that is not UTF-8
     /// replaced.
-    pub async fn stderr(&self) -> Result<String> {
-        Ok(String::from_utf8_lossy(&self.output().await?.stderr).into_owned())
+    pub fn stderr(&self) -> impl Future<Output = Result<String>> + Send + use<> {
+        let output = self.output();
+        async move { Ok(String::from_utf8_lossy(&output.await?.stderr).into_owned()) }
     }
 
     /// Runs the container and gives the exit code of its last step.
-    pub async fn exit_code(&self) -> Result<i32> {
-        Ok(self.output().await?.exit_code)
+    pub fn exit_code(&self) -> impl Future<Output = Result<i32>> + Send + use<> {
+        let output = self.output();
+        async move { Ok(output.await?.exit_code) }
     }
 
     /// Runs the container and gives both streams and the exit code of its last step.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a container without a step; otherwise whatever went wrong on the way.
-    pub async fn output(&self) -> Result<Output> {
-        session::output(self.clone()).await
+    pub fn output(&self) -> impl Future<Output = Result<Output>> + Send + use<> {
+        session::output(self.clone())
     }
 
     fn edit(self, change: impl FnOnce(&mut Body)) -> Self {

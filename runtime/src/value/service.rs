@@ -265,20 +265,20 @@ let api = Service::from_image(\"acme/api:2\").bind(\"db\", &db).expose(8080u16);
 
     /// Starts the service, if it is not running, and waits until it is ready. It then runs until [`stop`](Self::stop),
     /// [`kill`](Self::kill) or the end of the session. Starting twice is starting once.
-    pub async fn start(&self) -> Result<()> {
-        session::start(self.clone()).await
+    pub fn start(&self) -> impl Future<Output = Result<()>> + Send + use<> {
+        session::start(self.clone())
     }
 
     /// Ends the service with its stop signal and waits until it is gone, SIGKILL included. Does nothing when it is not
     /// running.
-    pub async fn stop(&self) -> Result<()> {
-        session::stop(self.clone()).await
+    pub fn stop(&self) -> impl Future<Output = Result<()>> + Send + use<> {
+        session::stop(self.clone())
     }
 
-    /// Ends the service with SIGKILL and waits until it is gone. Does nothing when it is not running; a [`stop`]
-    /// (Self::stop) that is still waiting returns too.
-    pub async fn kill(&self) -> Result<()> {
-        session::kill(self.clone()).await
+    /// Ends the service with SIGKILL and waits until it is gone. Does nothing when it is not running; a
+    /// [`stop`](Self::stop) that is still waiting returns too.
+    pub fn kill(&self) -> impl Future<Output = Result<()>> + Send + use<> {
+        session::kill(self.clone())
     }
 
     fn edit(self, change: impl FnOnce(&mut Body)) -> Self {

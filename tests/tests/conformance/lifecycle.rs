@@ -63,10 +63,7 @@ async fn what_ignores_its_stop_signal_is_killed() {
 async fn kill_overtakes_a_blocked_stop_and_both_return() {
     let service = stubborn().stop_with(Stop::signal("SIGTERM").within("1h"));
     service.start().await.unwrap();
-    let stop = tokio::spawn({
-        let service = service.clone();
-        async move { service.stop().await }
-    });
+    let stop = tokio::spawn(service.stop());
     let name = containers(&Session::current()).into_iter().find(|name| name.ends_with(&service.hostname())).unwrap();
     tokio::task::spawn_blocking(move || {
         eventually("the stop signal has arrived and is ignored", Duration::from_secs(10), || {
@@ -87,10 +84,7 @@ async fn a_newcomer_to_a_stopping_service_waits_for_a_fresh_one() {
     let service = python_service(slow).env("NONCE", nonce()).expose(8080u16);
     service.start().await.unwrap();
     let first = fetch("www", &service, "/id").stdout().await.unwrap();
-    let stop = tokio::spawn({
-        let service = service.clone();
-        async move { service.stop().await }
-    });
+    let stop = tokio::spawn(service.stop());
     tokio::task::yield_now().await;
     let second = fetch("www", &service, "/id").stdout().await.unwrap();
     assert_ne!(first, second);
