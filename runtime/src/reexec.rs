@@ -1,1 +1,274 @@
 //! Re-executes the program for work that must outlive it.
+//!
+//! Whatever ends a pipeline (`SIGKILL`, `panic = "abort"`, `exit` in the middle), somebody has to remove what it had
+//! started. No thread of its own can, so the program is started a second time, in another role. Users see none of it:
+//! a constructor runs before `main`, finds the order in the environment, plays the role and ends the process. It works
+//! under every kind of `main` and in test binaries, and asks nothing of the user's code.
+//!
+//! The process in a role stands apart from its maker: a session, a process group and a working directory of its own,
+//! no terminal, no descriptor but a socket to its maker, and not its child either, so that nobody has to wait for it.
+//! The socket ends with the maker, however that dies: this is how a role learns of it.
+
+use std::io;
+use std::time::Duration;
+
+#[cfg(unix)]
+pub(crate) use unix::{Channel, spawn};
+
+/// What a second instance of the program can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Removes what a session left behind when its process died.
+    #[cfg(feature = "docker")]
+    Watchdog,
+}
+
+impl Role {
+    /// The order as it stands in the environment. The version keeps apart two versions of this crate in one program.
+    fn order(self) -> &'static str {
+        match self {
+            #[cfg(feature = "docker")]
+            Self::Watchdog => concat!("watchdog-", env!("CARGO_PKG_VERSION")),
+        }
+    }
+
+    fn from_order(order: &str) -> Option<Self> {
+        #[cfg(feature = "docker")]
+        let roles = [Self::Watchdog];
+        #[cfg(not(feature = "docker"))]
+        let roles: [Self; 0] = [];
+        roles.into_iter().find(|role| role.order() == order)
+    }
+}
+
+/// Where the order stands. Nothing else may be read into it: the constructor looks at the channel as well.
+const VARIABLE: &str = "__BOWLINE_REEXEC";
+
+/// How long a new process may take to reach its role. Loading a large program from a cold disk takes a second or two.
+const HELLO_WITHIN: Duration = Duration::from_secs(10);
+
+/// What a role says first.
+const HELLO: u8 = b'+';
+
+/// The program was re-executed and came to its own `main` all the same.
+fn lost() -> io::Error {
+    io::Error::other("the re-executed program did not take its role; no process is started a second time")
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::ffi::CStr;
+    use std::io::{self, Read as _, Write as _};
+    use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+    use std::os::unix::process::CommandExt as _;
+    use std::process::{Child, Command, Stdio};
+
+    use super::{HELLO, HELLO_WITHIN, Role, VARIABLE, lost};
+
+    /// What connects a role with its maker; closed by the death of either.
+    pub(crate) type Channel = std::os::unix::net::UnixStream;
+
+    /// Starts the program again in this role and returns once it plays it: 3 to 10 ms, so never on a hot path.
+    pub(crate) fn spawn(role: Role) -> io::Result<Channel> {
+        // Keeps the constructor in programs whose linker drops what nobody refers to.
+        std::hint::black_box(&CONSTRUCTOR);
+        if std::env::var_os(VARIABLE).is_some() {
+            return Err(lost());
+        }
+        let (mut ours, theirs) = Channel::pair()?;
+        let mut child = Command::new(program()?)
+            .arg0("bowline-watchdog")
+            .env(VARIABLE, role.order())
+            .process_group(0) // before it has a session of its own, Ctrl-C must not reach it either
+            .stdin(OwnedFd::from(theirs))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let hello = expect_hello(&mut ours);
+        if hello.is_err() {
+            // Something ran that is not our role: it must not go on.
+            let _ = child.kill();
+        }
+        reap(&mut child)?;
+        hello.map(|()| ours)
+    }
+
+    fn expect_hello(channel: &mut Channel) -> io::Result<()> {
+        channel.set_read_timeout(Some(HELLO_WITHIN))?;
+        let mut hello = [0];
+        channel.read_exact(&mut hello)?;
+        channel.set_read_timeout(None)?;
+        if hello[0] == HELLO { Ok(()) } else { Err(lost()) }
+    }
+
+    /// The direct child only makes the process that plays the role, and is gone by now or in a moment.
+    fn reap(child: &mut Child) -> io::Result<()> {
+        match child.wait() {
+            // The user's program waits for all its children, whoever made them: then there is nothing left to do.
+            Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    /// The program that runs now, even when its file was replaced or deleted meanwhile.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[expect(clippy::unnecessary_wraps, reason = "it can fail elsewhere")]
+    fn program() -> io::Result<std::path::PathBuf> {
+        Ok("/proc/self/exe".into())
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    fn program() -> io::Result<std::path::PathBuf> {
+        std::env::current_exe()
+    }
+
+    /// Runs before `main` in every program that can re-execute itself.
+    #[used]
+    #[cfg_attr(target_vendor = "apple", unsafe(link_section = "__DATA,__mod_init_func"))]
+    #[cfg_attr(not(target_vendor = "apple"), unsafe(link_section = ".init_array"))]
+    #[allow(unsafe_code)] // SAFETY: the section holds pointers to C functions, and this is one
+    static CONSTRUCTOR: extern "C" fn() = constructor;
+
+    /// Takes no time where there is no order, which is every normal start of the program.
+    extern "C" fn constructor() {
+        if let Some(role) = ordered_role() {
+            let code = std::panic::catch_unwind(|| begin(role)).unwrap_or(70);
+            leave(code);
+        }
+    }
+
+    /// The role this process was started for, if it really was by [`spawn`]: the order is in the environment, and
+    /// standard input is a socket whose other end was made by the same user.
+    fn ordered_role() -> Option<Role> {
+        let role = Role::from_order(std::env::var_os(VARIABLE)?.to_str()?)?;
+        made_by_us(libc::STDIN_FILENO).then_some(role)
+    }
+
+    /// Detaches the process and plays the role in it.
+    fn begin(role: Role) -> i32 {
+        forget_order();
+        close_inherited();
+        #[allow(unsafe_code)]
+        // SAFETY: the process has one thread so far, so the copy can do whatever this one can.
+        match unsafe { libc::fork() } {
+            0 => {}
+            child => return if child < 0 { 71 } else { 0 },
+        }
+        detach();
+        let Ok(mut channel) = take_stdin() else { return 71 };
+        if channel.write_all(&[HELLO]).is_err() {
+            return 0; // the maker is dead already, and has made nothing yet
+        }
+        match role {
+            #[cfg(feature = "docker")]
+            Role::Watchdog => crate::engine::docker::watchdog::main(channel),
+        }
+        0
+    }
+
+    #[allow(unsafe_code)]
+    fn leave(code: i32) -> ! {
+        // SAFETY: ends the process; handlers registered by the user's program must not run in a role.
+        unsafe { libc::_exit(code) }
+    }
+
+    #[allow(unsafe_code)]
+    fn forget_order() {
+        // SAFETY: before `main`, in a process with one thread: nobody reads the environment meanwhile.
+        unsafe { std::env::remove_var(VARIABLE) };
+    }
+
+    /// Closes what the pipeline had inherited from its own maker and let through: pipes of a shell, of make, of cargo,
+    /// which would wait for us at their other ends.
+    #[allow(unsafe_code)]
+    fn close_inherited() {
+        #[cfg(target_os = "linux")]
+        // SAFETY: nothing in this process owns a descriptor above standard error yet.
+        if unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) } == 0 {
+            return;
+        }
+        // SAFETY: as above. Older kernels and other systems; few programs pass on descriptors at all, and low ones.
+        (3..1024).for_each(|fd| unsafe {
+            libc::close(fd);
+        });
+    }
+
+    /// Leaves the pipeline's session and working directory.
+    #[allow(unsafe_code)]
+    fn detach() {
+        const NAME: &CStr = c"bowline-watch";
+        // SAFETY: plain calls without memory of ours, but for the constant name. Failures leave things as they were.
+        unsafe {
+            libc::setsid();
+            libc::chdir(c"/".as_ptr());
+            // The standard library's own start-up code has not run: writing to a closed socket must not kill us.
+            libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+            #[cfg(target_os = "linux")]
+            libc::prctl(libc::PR_SET_NAME, NAME.as_ptr());
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = NAME;
+    }
+
+    /// The channel, moved away from standard input, which then is `/dev/null` as the other two are.
+    #[allow(unsafe_code)]
+    fn take_stdin() -> io::Result<Channel> {
+        let null = std::fs::File::open("/dev/null")?;
+        // SAFETY: standard input is open, and the copy is owned by nobody else.
+        let channel = unsafe {
+            let copy = libc::fcntl(libc::STDIN_FILENO, libc::F_DUPFD_CLOEXEC, 3);
+            if copy < 0 || libc::dup2(null.as_raw_fd(), libc::STDIN_FILENO) < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            Channel::from_raw_fd(copy)
+        };
+        Ok(channel)
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[allow(unsafe_code)]
+    fn made_by_us(socket: i32) -> bool {
+        let mut peer = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
+        let mut size = u32::try_from(size_of::<libc::ucred>()).unwrap_or(0);
+        // SAFETY: `peer` is as large as `size` says, and both outlive the call; anything but a socket is refused.
+        let failed = unsafe {
+            let peer = (&raw mut peer).cast();
+            libc::getsockopt(socket, libc::SOL_SOCKET, libc::SO_PEERCRED, peer, &raw mut size)
+        };
+        failed == 0 && peer.uid == effective_user()
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    #[allow(unsafe_code)]
+    fn made_by_us(socket: i32) -> bool {
+        let (mut user, mut group) = (0, 0);
+        // SAFETY: both outlive the call; anything but a socket is refused.
+        let failed = unsafe { libc::getpeereid(socket, &raw mut user, &raw mut group) };
+        failed == 0 && user == effective_user()
+    }
+
+    #[allow(unsafe_code)]
+    fn effective_user() -> libc::uid_t {
+        // SAFETY: always succeeds.
+        unsafe { libc::geteuid() }
+    }
+}
+
+#[cfg(not(unix))]
+pub(crate) use elsewhere::{Channel, spawn};
+
+/// Systems without the means: a pipeline runs there without a watchdog.
+#[cfg(not(unix))]
+mod elsewhere {
+    use std::io;
+
+    use super::{HELLO, HELLO_WITHIN, Role, VARIABLE, lost};
+
+    /// Never made.
+    pub(crate) type Channel = std::net::TcpStream;
+
+    pub(crate) fn spawn(role: Role) -> io::Result<Channel> {
+        let _ = (HELLO, HELLO_WITHIN, VARIABLE, Role::from_order(role.order()), lost);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}

@@ -1,2 +1,167 @@
-//! Any engine that speaks the Docker API.
-pub(crate) async fn open(_: &super::SessionId) -> crate::Result<std::sync::Arc<dyn super::Engine>> { Err(crate::Error::engine("docker", "not yet")) }
+//! Any engine that speaks the Docker API from 1.41: Docker, Docker Desktop, Podman's socket.
+//!
+//! ```text
+//!   connect   context            the way to an engine that answers
+//!   image     credentials        references → images, pulling
+//!   snapshot  recast             what file systems are called, and images made of others
+//!   create    place   network    containers: made, filled, connected
+//!   step      attach  keep       run to the end, heard, kept
+//!   service   probe              started, watched, asked
+//!   read                         what is in a file system
+//!   cleaner   sweep   watchdog   removed: when let go; when its owner died; when this process dies
+//! ```
+//!
+//! bollard is spoken in here and nowhere else. Objects have deterministic [names] and [labels], and a guard
+//! ([`cleaner::Container`]) before they exist.
+
+mod attach;
+mod cleaner;
+mod connect;
+mod context;
+mod create;
+mod credentials;
+mod failure;
+mod image;
+mod keep;
+mod labels;
+mod names;
+mod network;
+mod place;
+mod read;
+mod recast;
+mod service;
+mod snapshot;
+mod step;
+mod sweep;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{OnceCell, mpsc};
+
+use self::cleaner::Cleaner;
+pub(crate) use self::connect::{Connection, connect};
+use super::{
+    Call, Description, Engine, Image, Instance, Kept, Prepared, Progress, ServiceSpec, SessionId, Sink, Snapshot, StepSpec,
+};
+use crate::value::Stat;
+use crate::{Digest, Error, Result};
+
+/// One session's Docker engine.
+pub(crate) struct Docker {
+    shared: Arc<Shared>,
+}
+
+/// What all the parts of one engine value share.
+struct Shared {
+    client: bollard::Docker,
+    session: SessionId,
+    description: Description,
+    cleaner: Cleaner,
+    network: network::Network,
+    pulls: image::Pulls,
+    snapshots: snapshot::Snapshots,
+    readers: read::Readers,
+    /// Whether the engine can give containers an init process; asked once.
+    init: OnceCell<bool>,
+    /// Cache volumes that are known to exist, by name.
+    volumes: Mutex<HashMap<String, Arc<OnceCell<()>>>>,
+    numbers: AtomicU64,
+    closed: AtomicBool,
+}
+
+impl Docker {
+    /// A session's engine. Does no I/O of its own; sweeping what dead sessions left begins in the background.
+    ///
+    /// # Errors
+    /// [`Error::EngineUnreachable`] when the certificates of a TLS connection cannot be read any more.
+    pub(crate) async fn open(connection: &Connection, session: SessionId) -> Result<Arc<Self>> {
+        Self::open_with(connection, session, snapshot::LAYERS_AT_MOST).await
+    }
+
+    async fn open_with(connection: &Connection, session: SessionId, layers: usize) -> Result<Arc<Self>> {
+        let client =
+            connection.client().await.map_err(|reason| Error::EngineUnreachable { tried: vec![reason] })?;
+        let cleaner = Cleaner::new(client.clone());
+        let shared = Arc::new(Shared {
+            network: network::Network::default(),
+            pulls: image::Pulls::default(),
+            snapshots: snapshot::Snapshots::new(layers),
+            readers: read::Readers::default(),
+            init: OnceCell::new(),
+            volumes: Mutex::default(),
+            numbers: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+            description: connection.describe(),
+            client,
+            session,
+            cleaner,
+        });
+        sweep::begin(&shared);
+        Ok(Arc::new(Self { shared }))
+    }
+}
+
+impl Shared {
+    /// A name for another container of this session.
+    fn number(&self, letter: char) -> String {
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        format!("{}-{letter}{number}", names::prefix(&self.session))
+    }
+
+    /// Nothing may be made once the session closes: nobody would remove it.
+    fn check_open(&self, what: &str) -> Result<()> {
+        if self.closed.load(Ordering::SeqCst) {
+            return Err(Error::Cancelled { what: what.to_owned(), reason: "the session has closed".to_owned() });
+        }
+        Ok(())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl fmt::Debug for Docker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Docker").field("session", &self.shared.session).finish_non_exhaustive()
+    }
+}
+
+impl Engine for Docker {
+    fn describe(&self) -> &Description {
+        &self.shared.description
+    }
+
+    fn resolve<'a>(&'a self, reference: &'a str, progress: &'a Progress) -> Call<'a, Image> {
+        Box::pin(image::resolve(&self.shared, reference, progress))
+    }
+
+    fn lookup<'a>(&'a self, key: &'a Digest) -> Call<'a, Option<Kept>> {
+        Box::pin(keep::lookup(&self.shared, key))
+    }
+
+    fn prepare(&self, step: StepSpec) -> Call<'_, Box<dyn Prepared>> {
+        Box::pin(step::prepare(&self.shared, step))
+    }
+
+    fn start(&self, service: ServiceSpec, log: Sink) -> Call<'_, Arc<dyn Instance>> {
+        Box::pin(service::start(&self.shared, service, log))
+    }
+
+    fn stat<'a>(&'a self, snapshot: &'a Snapshot, path: &'a str) -> Call<'a, Option<Stat>> {
+        Box::pin(read::stat(&self.shared, snapshot, path))
+    }
+
+    fn read<'a>(&'a self, snapshot: &'a Snapshot, path: &'a str, sink: mpsc::Sender<Vec<u8>>) -> Call<'a, ()> {
+        Box::pin(read::read(&self.shared, snapshot, path, sink))
+    }
+
+    fn close(&self) -> Call<'_, ()> {
+        Box::pin(sweep::close(&self.shared))
+    }
+}

@@ -1,0 +1,150 @@
+//! Undoing: what was made is removed when its owner lets go, in the background, whatever happens to the caller.
+//!
+//! `Drop` cannot wait, so it only hands the name over. Creating has the opposite danger: a request whose caller has
+//! gone is still carried out by the engine. So creating calls run to their end in a task of their own
+//! ([`Cleaner::to_its_end`]); when nobody takes the answer, the guard inside it is dropped, and the object goes.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bollard::query_parameters::{RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder};
+use tokio::sync::{Semaphore, watch};
+
+use super::failure::{self, BRIEF, within};
+use crate::{Error, Result};
+
+/// Removes what is let go, and knows when nothing is left to do.
+#[derive(Clone)]
+pub(super) struct Cleaner {
+    client: bollard::Docker,
+    /// Drop may run on any thread, also on one that is no worker of the runtime.
+    runtime: tokio::runtime::Handle,
+    jobs: Arc<watch::Sender<usize>>,
+    /// Removals keep all cores of the engine's machine busy at about twice their number (measured); more only queue.
+    slots: Arc<Semaphore>,
+}
+
+/// Counts one job as long as it lives.
+struct Job(Arc<watch::Sender<usize>>);
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        self.0.send_modify(|jobs| *jobs -= 1);
+    }
+}
+
+impl Cleaner {
+    pub(super) fn new(client: bollard::Docker) -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        Self {
+            client,
+            runtime: tokio::runtime::Handle::current(),
+            jobs: Arc::new(watch::Sender::new(0)),
+            slots: Arc::new(Semaphore::new(2 * cores)),
+        }
+    }
+
+    /// Runs something in the background; [`Cleaner::settle`] waits for it.
+    pub(super) fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> tokio::task::JoinHandle<T> {
+        self.jobs.send_modify(|jobs| *jobs += 1);
+        let job = Job(Arc::clone(&self.jobs));
+        self.runtime.spawn(async move {
+            let result = work.await;
+            drop(job);
+            result
+        })
+    }
+
+    /// Runs a call to its end even when the caller is dropped while waiting.
+    pub(super) async fn to_its_end<T: Send + 'static>(
+        &self,
+        what: &str,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        match self.spawn(work).await {
+            Ok(result) => result,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => Err(Error::Cancelled { what: what.to_owned(), reason: "the runtime shut down".to_owned() }),
+        }
+    }
+
+    /// Waits until no more than so many jobs are left.
+    pub(super) async fn settle(&self, left: usize) {
+        // An error would mean that the sender is gone, and `self` holds it.
+        let _ = self.jobs.subscribe().wait_for(|jobs| *jobs <= left).await;
+    }
+
+    /// Removes a container in the background.
+    pub(super) fn forget_container(&self, name: String) {
+        let cleaner = self.clone();
+        drop(self.spawn(async move { cleaner.remove_container(&name).await }));
+    }
+
+    /// Removes a container and its anonymous volumes, killing it when it runs. A container that is not there is fine.
+    pub(super) async fn remove_container(&self, name: &str) -> Result<()> {
+        let _slot = self.slots.acquire().await;
+        let mut pause = Duration::from_millis(10);
+        for _ in 0..60 {
+            let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+            match within(BRIEF, self.client.remove_container(name, Some(options))).await {
+                Ok(()) => return Ok(()),
+                Err(error) if failure::is_absent(&error) => return Ok(()),
+                // "removal of container … is already in progress": over when it is absent.
+                Err(error) if failure::is_conflict(&error) => {}
+                // A busy mount, a slow shim: the engine has been seen to succeed a moment later.
+                Err(error) if failure::status(&error) == Some(500) => {}
+                Err(error) => return Err(failure::during(format!("remove container {name}"))(error)),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 3 / 2).min(Duration::from_millis(100));
+        }
+        Err(Error::engine(format!("remove container {name}"), "it is still there after many tries"))
+    }
+
+    /// Removes an image's name, and the image when it was its last.
+    pub(super) async fn remove_image(&self, name: &str) {
+        let options = RemoveImageOptionsBuilder::default().build();
+        // What stays costs space, not correctness: another image may be built on it.
+        let _ = within(BRIEF, self.client.remove_image(name, Some(options), None)).await;
+    }
+}
+
+/// A container of ours: removed when this is dropped.
+pub(super) struct Container {
+    cleaner: Cleaner,
+    name: String,
+}
+
+impl Container {
+    /// To be made *before* the call that creates the container.
+    pub(super) fn new(cleaner: &Cleaner, name: String) -> Self {
+        Self { cleaner: cleaner.clone(), name }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Removes the container now and says whether that worked.
+    pub(super) async fn remove(self) -> Result<()> {
+        let cleaner = self.cleaner.clone();
+        let name = self.disarm();
+        cleaner.clone().to_its_end("remove a container", async move { cleaner.remove_container(&name).await }).await
+    }
+
+    fn disarm(mut self) -> String {
+        std::mem::take(&mut self.name)
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        if !self.name.is_empty() {
+            self.cleaner.forget_container(std::mem::take(&mut self.name));
+        }
+    }
+}

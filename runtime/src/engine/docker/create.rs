@@ -1,0 +1,208 @@
+//! Containers of ours: created with everything said, so that nothing is taken from the image.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bollard::models::{
+    ContainerCreateBody, EndpointSettings, HealthConfig, HostConfig, Mount, MountType, NetworkingConfig,
+    VolumeCreateRequest,
+};
+use bollard::query_parameters::CreateContainerOptionsBuilder;
+use tokio::sync::OnceCell;
+
+use super::cleaner::Container;
+use super::failure::{self, BRIEF, LONG, within};
+use super::snapshot::{self, Facts};
+use super::{Shared, labels, lock, names, place};
+use crate::engine::{Filesystem, Link, Process};
+use crate::{Error, Result};
+
+/// A container to be made.
+pub(super) struct Recipe<'a> {
+    /// The engine's name for it.
+    pub(super) container: String,
+    /// What people call it.
+    pub(super) name: &'a str,
+    pub(super) kind: &'static str,
+    pub(super) hostname: &'a str,
+    pub(super) filesystem: &'a Filesystem,
+    pub(super) process: Option<&'a Process>,
+    pub(super) links: &'a [Link],
+    pub(super) reach: Reach,
+}
+
+/// Where a container is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// On the engine's default network: the world, and no service of ours. What listens here is reached by nobody.
+    World,
+    /// On the session's network: the services it is linked to.
+    Services,
+}
+
+/// A container that exists and has not been started.
+pub(super) struct Created {
+    pub(super) container: Container,
+    /// The variables that an image made of it would have by name: all that are set, none of their values.
+    pub(super) variables: Vec<String>,
+}
+
+/// Makes a container and fills it.
+pub(super) async fn create(shared: &Arc<Shared>, recipe: Recipe<'_>) -> Result<Created> {
+    let what = format!("create a container for {}", recipe.name);
+    shared.check_open(&what)?;
+    if recipe.reach == Reach::Services {
+        drop(shared.network.begin(shared));
+    }
+    let (base, init, mounts) = tokio::try_join!(
+        snapshot::base_image(shared, &recipe.filesystem.base),
+        has_init(shared),
+        caches(shared, &recipe.filesystem.caches),
+    )?;
+    let body = body(shared, &recipe, &base, init, mounts);
+    let variables = body.env.iter().flatten().map(|text| variable_name(text).to_owned()).collect();
+
+    let container = Container::new(&shared.cleaner, recipe.container);
+    let owned = Arc::clone(shared);
+    let for_task = what.clone();
+    let container = shared
+        .cleaner
+        .to_its_end(&what, async move {
+            create_anew(&owned, container.name(), body).await.map_err(failure::during(for_task))?;
+            Ok(container)
+        })
+        .await?;
+    place::place(shared, &container, recipe.name, &recipe.filesystem.placements).await?;
+    Ok(Created { container, variables })
+}
+
+/// Creates a container; where its name is still taken by one that is being removed, waits for that.
+async fn create_anew(
+    shared: &Shared,
+    name: &str,
+    body: ContainerCreateBody,
+) -> Result<(), bollard::errors::Error> {
+    let options = CreateContainerOptionsBuilder::default().name(name).build();
+    match within(LONG, shared.client.create_container(Some(options.clone()), body.clone())).await {
+        Err(error) if failure::is_conflict(&error) => {
+            // Names are the session's own and used for one container at a time, so the old one is to go.
+            if shared.cleaner.remove_container(name).await.is_err() {
+                return Err(error);
+            }
+            within(LONG, shared.client.create_container(Some(options), body)).await.map(drop)
+        }
+        other => other.map(drop),
+    }
+}
+
+fn body(
+    shared: &Shared,
+    recipe: &Recipe<'_>,
+    base: &Facts,
+    init: bool,
+    mounts: Vec<Mount>,
+) -> ContainerCreateBody {
+    let none = Process::default();
+    let process = recipe.process.unwrap_or(&none);
+    let mut labels_of = labels::of(&shared.session, recipe.name);
+    labels_of.insert(labels::KIND.to_owned(), recipe.kind.to_owned());
+    // A step's image hands its labels down; these are long and say nothing of this container.
+    labels_of.extend([labels::STDOUT, labels::STDERR].map(|label| (label.to_owned(), String::new())));
+    ContainerCreateBody {
+        image: Some(base.id.clone()),
+        hostname: Some(recipe.hostname.to_owned()),
+        // As the entry point, not as the command: that leaves no room for the image's own of either (moby,
+        // `daemon/commit.go`, `merge`).
+        entrypoint: Some(if process.args.is_empty() { vec!["bowline".to_owned()] } else { process.args.clone() }),
+        cmd: Some(Vec::new()),
+        env: Some(environment(process, base)),
+        user: Some(if process.user.is_empty() { "0".to_owned() } else { process.user.clone() }),
+        working_dir: Some(if process.workdir.is_empty() { "/".to_owned() } else { process.workdir.clone() }),
+        attach_stdin: Some(false),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        tty: Some(false),
+        // Health is the session's business; the engine's checks would go on as long as the service lives.
+        healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..Default::default() }),
+        labels: Some(labels_of),
+        host_config: Some(HostConfig {
+            init: Some(init),
+            mounts: Some(mounts),
+            network_mode: (recipe.reach == Reach::Services).then(|| names::prefix(&shared.session)),
+            ..Default::default()
+        }),
+        networking_config: (recipe.reach == Reach::Services).then(|| links(shared, recipe.links)),
+        ..Default::default()
+    }
+}
+
+/// The process's variables, and the image's others by name alone: a variable without `=` is unset in the container
+/// (moby, `container.ReplaceOrAppendEnvVars`) and keeps the image's from being merged in.
+fn environment(process: &Process, base: &Facts) -> Vec<String> {
+    let set = process.env.iter().chain(&process.secret_env);
+    let mut environment: Vec<String> = set.map(|(name, value)| format!("{name}={value}")).collect();
+    let unset: Vec<_> = base
+        .env
+        .iter()
+        .filter(|name| !environment.iter().any(|variable| variable_name(variable) == name.as_str()))
+        .cloned()
+        .collect();
+    environment.extend(unset);
+    environment
+}
+
+fn variable_name(variable: &str) -> &str {
+    variable.split_once('=').map_or(variable, |(name, _)| name)
+}
+
+/// The endpoint in the session's network. Links of an endpoint are names for this container alone: the engine's own
+/// resolver answers them, they win over names that others have, and follow a service that is started anew.
+fn links(shared: &Shared, links: &[Link]) -> NetworkingConfig {
+    let links = links.iter().flat_map(|link| {
+        let container = names::service(&shared.session, &link.hostname);
+        let names = std::iter::once(&link.hostname).chain(&link.aliases);
+        names.map(move |name| format!("{container}:{name}")).collect::<Vec<_>>()
+    });
+    let endpoint = EndpointSettings { links: Some(links.collect()), ..Default::default() };
+    NetworkingConfig { endpoints_config: Some(HashMap::from([(names::prefix(&shared.session), endpoint)])) }
+}
+
+/// Whether the engine can put an init process into containers, which reaps what processes leave behind and lets signals
+/// work that a process 1 would not get. Docker says so among its components; Podman has an own one or refuses.
+async fn has_init(shared: &Shared) -> Result<bool> {
+    let ask = || async {
+        let version = within(BRIEF, shared.client.version()).await.map_err(failure::during("ask the engine's version"))?;
+        let components = version.components.unwrap_or_default();
+        Ok::<_, Error>(components.iter().any(|component| component.name == "docker-init" && component.version != "N/A"))
+    };
+    shared.init.get_or_try_init(ask).await.copied()
+}
+
+/// Mounts of cache volumes, which are made where they are missing.
+async fn caches(shared: &Shared, caches: &[(String, String)]) -> Result<Vec<Mount>> {
+    let mut mounts = Vec::with_capacity(caches.len());
+    for (path, key) in caches {
+        let name = names::cache_volume(key);
+        let cell = Arc::clone(lock(&shared.volumes).entry(name.clone()).or_insert_with(|| Arc::new(OnceCell::new())));
+        let make = || async {
+            let request = VolumeCreateRequest {
+                name: Some(name.clone()),
+                labels: Some(HashMap::from([(labels::CACHE.to_owned(), key.clone())])),
+                ..Default::default()
+            };
+            // Creating a volume that exists is no error and changes nothing.
+            within(BRIEF, shared.client.create_volume(request))
+                .await
+                .map(drop)
+                .map_err(failure::during(format!("make the cache volume `{key}`")))
+        };
+        cell.get_or_try_init(make).await?;
+        mounts.push(Mount {
+            typ: Some(MountType::VOLUME),
+            source: Some(name),
+            target: Some(path.clone()),
+            ..Default::default()
+        });
+    }
+    Ok(mounts)
+}

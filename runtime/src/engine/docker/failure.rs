@@ -1,0 +1,66 @@
+//! What the engine answers when it refuses, told apart once.
+
+use std::error::Error as _;
+use std::future::Future;
+use std::time::Duration;
+
+use bollard::errors::Error as Failure;
+
+use crate::Error;
+
+/// For calls that are answered from memory: a few milliseconds, even from far away.
+pub(super) const BRIEF: Duration = Duration::from_secs(30);
+/// For calls that move data or start processes: commits and pulls of gigabytes, starts on a crowded machine.
+pub(super) const LONG: Duration = Duration::from_secs(30 * 60);
+
+/// A call with a limit of its own. The client has none: bollard's covers every call alike, and a `wait` must not end.
+pub(super) async fn within<T>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    tokio::time::timeout(limit, call).await.unwrap_or(Err(Failure::RequestTimeoutError))
+}
+
+/// The status that the engine answered with, if it answered.
+pub(super) fn status(failure: &Failure) -> Option<u16> {
+    match failure {
+        Failure::DockerResponseServerError { status_code, .. } => Some(*status_code),
+        _ => None,
+    }
+}
+
+/// 404: there is no such container, image, network, volume or path.
+pub(super) fn is_absent(failure: &Failure) -> bool {
+    status(failure) == Some(404)
+}
+
+/// 409: the name is taken, the object is in use, or its removal has begun.
+pub(super) fn is_conflict(failure: &Failure) -> bool {
+    status(failure) == Some(409)
+}
+
+/// What the engine said; for a failure on the way to it, every cause in turn.
+pub(super) fn message(failure: &Failure) -> String {
+    match failure {
+        Failure::DockerResponseServerError { message, .. } => message.trim().to_owned(),
+        Failure::DockerStreamError { error } => error.trim().to_owned(),
+        Failure::RequestTimeoutError => "no answer in time".to_owned(),
+        other => {
+            let mut text = other.to_string();
+            let mut cause = other.source();
+            while let Some(error) = cause {
+                let error_text = error.to_string();
+                if !text.contains(&error_text) {
+                    text = format!("{text}: {error_text}");
+                }
+                cause = error.source();
+            }
+            text
+        }
+    }
+}
+
+/// For `map_err`: the public error that says what was being done.
+pub(super) fn during(what: impl Into<String>) -> impl FnOnce(Failure) -> Error {
+    move |failure| Error::engine(what, message(&failure))
+}

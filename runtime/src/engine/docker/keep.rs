@@ -1,0 +1,175 @@
+//! What steps leave, kept for good under the step's key: an image whose labels say how the step ended.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bollard::models::{ContainerConfig, HealthConfig};
+use bollard::query_parameters::CommitContainerOptionsBuilder;
+use data_encoding::BASE64;
+use futures_util::stream;
+use serde_json::json;
+
+use super::create::Created;
+use super::failure::{self, BRIEF, LONG, within};
+use super::{Shared, labels, names, read, recast, snapshot};
+use crate::engine::{Kept, Snapshot, StepOutput};
+use crate::{Digest, Error, Result};
+
+/// Streams up to this size are labels of the image itself, so that one call reads everything; longer ones go into a
+/// second image. Labels are handed around with every listing of images.
+const LABEL_AT_MOST: usize = 32 << 10;
+
+/// What an image that is never run has as its command: something must be there, lest the container's own is kept.
+const NO_COMMAND: &str = "bowline";
+
+/// Finds what was kept under a key.
+pub(super) async fn lookup(shared: &Arc<Shared>, key: &Digest) -> Result<Option<Kept>> {
+    let inspected = match within(BRIEF, shared.client.inspect_image(&names::step_image(key))).await {
+        Ok(inspected) => inspected,
+        Err(error) if failure::is_absent(&error) => return Ok(None),
+        Err(error) => return Err(failure::during("look for a kept step")(error)),
+    };
+    let facts = shared.snapshots.learn(&inspected)?;
+    let labels = inspected.config.and_then(|config| config.labels).unwrap_or_default();
+    Ok(read_output(shared, &labels).await?.map(|output| Kept { snapshot: Snapshot(facts.id.clone()), output }))
+}
+
+/// What the labels say of a step's end; `None` where they are not ours, or what they point to is gone.
+async fn read_output(shared: &Arc<Shared>, found: &HashMap<String, String>) -> Result<Option<StepOutput>> {
+    let Some(exit_code) = found.get(labels::EXIT).and_then(|code| code.parse().ok()) else { return Ok(None) };
+    if let Some(image) = found.get(labels::OUTPUT).filter(|image| !image.is_empty()) {
+        let files = match within(BRIEF, shared.client.inspect_image(image)).await {
+            Ok(_) => read::small_files(shared, image, OUTPUT_DIRECTORY).await?,
+            Err(error) if failure::is_absent(&error) => return Ok(None),
+            Err(error) => return Err(failure::during("look for a kept step's output")(error)),
+        };
+        let [stdout, stderr] = ["stdout", "stderr"].map(|name| files.get(name).cloned());
+        return Ok(stdout.zip(stderr).map(|(stdout, stderr)| StepOutput { stdout, stderr, exit_code }));
+    }
+    let stream = |label| found.get(label).and_then(|text| BASE64.decode(text.as_bytes()).ok());
+    let streams = stream(labels::STDOUT).zip(stream(labels::STDERR));
+    Ok(streams.map(|(stdout, stderr)| StepOutput { stdout, stderr, exit_code }))
+}
+
+/// Where an output image has its files.
+const OUTPUT_DIRECTORY: &str = "/output";
+
+/// Keeps a step's container under a key.
+///
+/// The output goes first and the image's name is given with the image, so that what is found is always complete.
+pub(super) async fn keep(
+    shared: &Arc<Shared>,
+    created: Created,
+    name: &str,
+    key: &Digest,
+    output: StepOutput,
+    has_secrets: bool,
+) -> Result<Snapshot> {
+    let (shared, key, name) = (Arc::clone(shared), *key, name.to_owned());
+    let what = format!("keep what {name} left");
+    let cleaner = shared.cleaner.clone();
+    let keep = async move {
+        let labels = output_labels(&shared, &key, output).await?;
+        let image = names::step_image(&key);
+        let id = if has_secrets {
+            commit_without_config(&shared, &created, &image, labels).await?
+        } else {
+            commit(&shared, created.container.name(), &created.variables, Some(&image), labels).await?
+        };
+        drop(created);
+        Ok(Snapshot(id))
+    };
+    cleaner.to_its_end(&what, keep).await
+}
+
+/// The labels that hold a step's end, or say where it is held.
+async fn output_labels(
+    shared: &Arc<Shared>,
+    key: &Digest,
+    output: StepOutput,
+) -> Result<HashMap<String, String>> {
+    let mut found = HashMap::from([(labels::EXIT.to_owned(), output.exit_code.to_string())]);
+    if output.stdout.len().max(output.stderr.len()) <= LABEL_AT_MOST {
+        found.insert(labels::STDOUT.to_owned(), BASE64.encode(&output.stdout));
+        found.insert(labels::STDERR.to_owned(), BASE64.encode(&output.stderr));
+        found.insert(labels::OUTPUT.to_owned(), String::new());
+        return Ok(found);
+    }
+    let image = format!("bowline/output:{key}");
+    let files = recast::archive(&[("output/stdout", &output.stdout), ("output/stderr", &output.stderr)])
+        .map_err(|error| Error::engine("write an archive", error))?;
+    recast::import(shared, &image, stream::iter([Ok(files)])).await?;
+    found.insert(labels::OUTPUT.to_owned(), image);
+    Ok(found)
+}
+
+/// Makes an image of a container.
+///
+/// The engine completes the configuration it is given with the container's own (moby, `daemon/commit.go`, `merge`), so
+/// everything that must not be in the image is set to something else. Variables are named without values: then
+/// containers of the image do not have them unless they are given them.
+async fn commit(
+    shared: &Shared,
+    container: &str,
+    variables: &[String],
+    image: Option<&str>,
+    mut labels: HashMap<String, String>,
+) -> Result<String> {
+    for label in [labels::SESSION, labels::OWNER, labels::KIND] {
+        labels.entry(label.to_owned()).or_default();
+    }
+    let config = ContainerConfig {
+        entrypoint: Some(Vec::new()),
+        cmd: Some(vec![NO_COMMAND.to_owned()]),
+        env: Some(variables.to_vec()),
+        working_dir: Some("/".to_owned()),
+        user: Some("0".to_owned()),
+        healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..Default::default() }),
+        labels: Some(labels),
+        ..Default::default()
+    };
+    let mut options = CommitContainerOptionsBuilder::default().container(container).pause(false);
+    if let Some((repository, tag)) = image.and_then(|image| image.rsplit_once(':')) {
+        options = options.repo(repository).tag(tag);
+    }
+    let made = within(LONG, shared.client.commit_container(options.build(), config))
+        .await
+        .map_err(failure::during("keep a file system"))?;
+    Ok(made.id)
+}
+
+/// As [`commit`], for a container that was given secrets. Engines before 25 put the container's whole configuration
+/// beside the image's, values of variables and all, so the image is made anew from its layers alone.
+async fn commit_without_config(
+    shared: &Arc<Shared>,
+    created: &Created,
+    image: &str,
+    labels: HashMap<String, String>,
+) -> Result<String> {
+    let draft = commit(shared, created.container.name(), &created.variables, None, HashMap::new()).await?;
+    let facts = snapshot::facts(shared, &draft).await?;
+    let config = json!({ "Cmd": [NO_COMMAND], "Labels": labels });
+    let made = recast::relabel(shared, &facts, image, &config).await;
+    shared.cleaner.remove_image(&draft).await;
+    made
+}
+
+/// Makes an image of a held container, for the session's time.
+pub(super) async fn commit_held(shared: &Arc<Shared>, container: &str) -> Result<String> {
+    let (shared, container) = (Arc::clone(shared), container.to_owned());
+    let cleaner = shared.cleaner.clone();
+    let commit = async move {
+        let inspected = within(BRIEF, shared.client.inspect_container(&container, None))
+            .await
+            .map_err(failure::during("find a held file system"))?;
+        let env = inspected.config.and_then(|config| config.env).unwrap_or_default();
+        let variables: Vec<_> =
+            env.iter().map(|text| text.split('=').next().unwrap_or_default().to_owned()).collect();
+        let mut labels = labels::of(&shared.session, &container);
+        labels.remove(labels::SESSION);
+        labels.insert(labels::HELD.to_owned(), shared.session.to_string());
+        let image = format!("bowline/held:{container}");
+        self::commit(&shared, &container, &variables, Some(&image), labels).await
+    };
+    cleaner.to_its_end("keep a file system", commit).await
+}

@@ -1,0 +1,41 @@
+//! What this engine's objects are called.
+
+use sha2::{Digest as _, Sha256};
+
+use crate::Digest;
+use crate::engine::SessionId;
+
+/// The prefix of everything a session makes; also the name of its network.
+pub(super) fn prefix(session: &SessionId) -> String {
+    format!("bowline-{session}")
+}
+
+/// The container of the session's service of this hostname.
+pub(super) fn service(session: &SessionId, hostname: &str) -> String {
+    format!("bowline-{session}-{hostname}")
+}
+
+/// The image that holds what a step left.
+pub(super) fn step_image(key: &Digest) -> String {
+    format!("bowline/step:{key}")
+}
+
+/// The volume of a cache key. Keys are free text, names are not: the hash tells keys apart that look alike.
+pub(super) fn cache_volume(key: &str) -> String {
+    let readable: String =
+        key.chars().map(|c| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '-' }).take(40).collect();
+    let hash = data_encoding::HEXLOWER.encode(&Sha256::digest(key.as_bytes())[..4]);
+    format!("bowline-cache-{readable}-{hash}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cache_volumes_have_legal_names() {
+        assert!(cache_volume("cargo").starts_with("bowline-cache-cargo-"));
+        assert!(cache_volume("a/b c").starts_with("bowline-cache-a-b-c-"));
+        assert_ne!(cache_volume("a/b"), cache_volume("a b"));
+    }
+}

@@ -1,0 +1,128 @@
+//! File systems under the engine's names for them: images, and containers that are held for a while.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use bollard::models::ImageInspect;
+use tokio::sync::OnceCell;
+
+use super::cleaner::Container;
+use super::failure::{self, BRIEF, within};
+use super::{Shared, keep, lock, recast};
+use crate::engine::Snapshot;
+use crate::{Error, Result};
+
+/// Docker's layer store refuses the 126th layer on top of each other (moby, `layer.maxLayerDepth`). A step that builds
+/// on as many as this first has them made into one.
+pub(super) const LAYERS_AT_MOST: usize = 120;
+
+/// How held containers are told from images.
+const CONTAINER: &str = "container:";
+
+/// What is known of snapshots, and what is held of them.
+pub(super) struct Snapshots {
+    layers_at_most: usize,
+    facts: Mutex<HashMap<String, Arc<Facts>>>,
+    /// Images of few layers with the contents of images of many.
+    flattened: Mutex<HashMap<String, Arc<OnceCell<String>>>>,
+    held: Mutex<HashMap<String, Held>>,
+}
+
+/// What matters of an image when a container is made from it.
+#[derive(Debug, Clone)]
+pub(super) struct Facts {
+    pub(super) id: String,
+    /// The names of the variables that containers of this image get unless told otherwise.
+    pub(super) env: Vec<String>,
+    /// The digests of its layers' contents, lowest first.
+    pub(super) layers: Vec<String>,
+    pub(super) architecture: String,
+    pub(super) os: String,
+}
+
+/// A container kept for its file system.
+struct Held {
+    /// Removed with the session.
+    _container: Container,
+    image: Arc<OnceCell<String>>,
+}
+
+impl Facts {
+    pub(super) fn of(image: &ImageInspect) -> Result<Self> {
+        let id = image.id.clone().ok_or_else(|| Error::engine("inspect an image", "the engine gave no id"))?;
+        let config = image.config.as_ref();
+        let env = config.and_then(|config| config.env.as_ref()).into_iter().flatten();
+        Ok(Self {
+            id,
+            env: env.filter_map(|variable| variable.split_once('=')).map(|(name, _)| name.to_owned()).collect(),
+            layers: image.root_fs.as_ref().and_then(|fs| fs.layers.clone()).unwrap_or_default(),
+            architecture: image.architecture.clone().unwrap_or_default(),
+            os: image.os.clone().unwrap_or_default(),
+        })
+    }
+}
+
+impl Snapshots {
+    pub(super) fn new(layers_at_most: usize) -> Self {
+        Self { layers_at_most, facts: Mutex::default(), flattened: Mutex::default(), held: Mutex::default() }
+    }
+
+    /// Remembers an image that has just been inspected.
+    pub(super) fn learn(&self, image: &ImageInspect) -> Result<Arc<Facts>> {
+        let facts = Arc::new(Facts::of(image)?);
+        lock(&self.facts).insert(facts.id.clone(), Arc::clone(&facts));
+        Ok(facts)
+    }
+
+    /// Lets go of all that was held; the containers are removed in the background.
+    pub(super) fn release(&self) {
+        let held = std::mem::take(&mut *lock(&self.held));
+        drop(held);
+    }
+}
+
+/// Keeps a container for its file system until the session closes.
+pub(super) fn hold(shared: &Shared, container: Container) -> Snapshot {
+    let snapshot = Snapshot(format!("{CONTAINER}{}", container.name()));
+    lock(&shared.snapshots.held)
+        .insert(container.name().to_owned(), Held { _container: container, image: Arc::default() });
+    snapshot
+}
+
+/// The held container that this snapshot is, if it is one.
+pub(super) fn held_container(snapshot: &Snapshot) -> Option<&str> {
+    snapshot.0.strip_prefix(CONTAINER)
+}
+
+/// What is known of an image; one call of 1 ms where nothing is.
+pub(super) async fn facts(shared: &Shared, image: &str) -> Result<Arc<Facts>> {
+    let known = lock(&shared.snapshots.facts).get(image).cloned();
+    if let Some(facts) = known {
+        return Ok(facts);
+    }
+    let inspected = within(BRIEF, shared.client.inspect_image(image))
+        .await
+        .map_err(failure::during(format!("find the file system {image}")))?;
+    shared.snapshots.learn(&inspected)
+}
+
+/// The image to make a container from, so that it has the snapshot's contents and room for another layer.
+pub(super) async fn base_image(shared: &Arc<Shared>, snapshot: &Snapshot) -> Result<Arc<Facts>> {
+    let image = match held_container(snapshot) {
+        None => snapshot.0.clone(),
+        Some(container) => image_of_held(shared, container).await?,
+    };
+    let known = facts(shared, &image).await?;
+    if known.layers.len() < shared.snapshots.layers_at_most {
+        return Ok(known);
+    }
+    let cell = Arc::clone(lock(&shared.snapshots.flattened).entry(known.id.clone()).or_default());
+    let flat = cell.get_or_try_init(|| recast::flatten(shared, &known)).await?;
+    facts(shared, flat).await
+}
+
+async fn image_of_held(shared: &Arc<Shared>, container: &str) -> Result<String> {
+    let cell = lock(&shared.snapshots.held).get(container).map(|held| Arc::clone(&held.image));
+    let cell = cell.ok_or_else(|| Error::engine("find a held file system", "the session has closed"))?;
+    cell.get_or_try_init(|| keep::commit_held(shared, container)).await.cloned()
+}

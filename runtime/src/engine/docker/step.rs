@@ -1,0 +1,99 @@
+//! Steps: prepared, run to their end, and kept or held.
+
+use std::sync::Arc;
+
+use super::attach::{self, End};
+use super::create::{self, Created, Reach, Recipe};
+use super::{Shared, keep, labels, snapshot};
+use crate::engine::{Call, Exit, Finished, Prepared, Sink, Snapshot, StepOutput, StepSpec};
+use crate::{Digest, Result};
+
+/// What a step sees as its own name: the same on every machine, so that nothing depends on it.
+const HOSTNAME: &str = "bowline";
+
+/// A step whose container is there.
+struct Ready {
+    shared: Arc<Shared>,
+    created: Created,
+    name: String,
+    /// The command, and whether services are to be reached; none for a step that only places files.
+    run: Option<(String, Reach)>,
+    has_secrets: bool,
+}
+
+/// A step whose process has ended, or that had none.
+struct Ended {
+    shared: Arc<Shared>,
+    created: Created,
+    name: String,
+    exit: Exit,
+    has_secrets: bool,
+}
+
+/// Makes ready a step.
+pub(super) async fn prepare(shared: &Arc<Shared>, step: StepSpec) -> Result<Box<dyn Prepared>> {
+    let reach = if step.links.is_empty() { Reach::World } else { Reach::Services };
+    let created = create::create(
+        shared,
+        Recipe {
+            container: shared.number('s'),
+            name: &step.name,
+            kind: labels::KIND_STEP,
+            hostname: HOSTNAME,
+            filesystem: &step.filesystem,
+            process: step.process.as_ref(),
+            links: &step.links,
+            reach,
+        },
+    )
+    .await?;
+    let process = step.process.as_ref();
+    Ok(Box::new(Ready {
+        shared: Arc::clone(shared),
+        created,
+        has_secrets: process.is_some_and(|process| !process.secret_env.is_empty()),
+        run: process.map(|process| (process.args.first().cloned().unwrap_or_default(), reach)),
+        name: step.name,
+    }))
+}
+
+impl Prepared for Ready {
+    fn run(self: Box<Self>, sink: Sink) -> Call<'static, Box<dyn Finished>> {
+        Box::pin(async move { Ok(Box::new(run(*self, sink).await?) as Box<dyn Finished>) })
+    }
+}
+
+async fn run(step: Ready, sink: Sink) -> Result<Ended> {
+    let Ready { shared, mut created, name, run, has_secrets } = step;
+    let mut exit = Exit { code: 0, out_of_memory: false };
+    if let Some((command, reach)) = run {
+        let what = format!("run `{command}` in {name}");
+        let output = attach::attach(&shared, created.container.name()).await?;
+        if reach == Reach::Services {
+            shared.network.begin(&shared).await?;
+        }
+        created.container = attach::start(&shared, created.container, &what, &command).await?;
+        match attach::hear_out(&shared, created.container.name(), output, &sink).await? {
+            End::Exit(ended) => exit = ended,
+            End::NotFound => return Err(attach::not_found(&what, &command)),
+        }
+    }
+    Ok(Ended { shared, created, name, exit, has_secrets })
+}
+
+impl Finished for Ended {
+    fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    fn keep(self: Box<Self>, key: Digest, output: StepOutput) -> Call<'static, Snapshot> {
+        Box::pin(async move {
+            let Ended { shared, created, name, has_secrets, .. } = *self;
+            keep::keep(&shared, created, &name, &key, output, has_secrets).await
+        })
+    }
+
+    fn hold(self: Box<Self>) -> Call<'static, Snapshot> {
+        Box::pin(async move { Ok(snapshot::hold(&self.shared, self.created.container)) })
+    }
+}

@@ -1,0 +1,123 @@
+//! Against the engine of this machine. Without one they fail, unless `BOWLINE_SKIP_ENGINE_TESTS` is set.
+
+use std::sync::{Arc, Mutex};
+
+use super::*;
+use crate::engine::{Filesystem, Link, Process, Stream, StepOutput};
+
+/// That engine, or the end of the test.
+macro_rules! engine {
+    () => {
+        match super::open().await {
+            Some(engine) => engine,
+            None => return,
+        }
+    };
+}
+
+mod steps;
+
+/// An engine for a session of its own; `None` where there is to be none.
+async fn open() -> Option<Arc<Docker>> {
+    match connect().await {
+        Ok(connection) => Some(Docker::open(&connection, SessionId::random()).await.unwrap()),
+        Err(_) if std::env::var_os("BOWLINE_SKIP_ENGINE_TESTS").is_some() => None,
+        Err(error) => panic!("{error}\n\nset BOWLINE_SKIP_ENGINE_TESTS to do without an engine"),
+    }
+}
+
+/// A sink that remembers.
+fn recorder() -> (Sink, Arc<Mutex<StepOutput>>) {
+    let heard = Arc::new(Mutex::new(StepOutput::default()));
+    let into = Arc::clone(&heard);
+    let sink: Sink = Arc::new(move |stream, bytes| {
+        let mut heard = lock(&into);
+        match stream {
+            Stream::Stdout => heard.stdout.extend_from_slice(bytes),
+            Stream::Stderr => heard.stderr.extend_from_slice(bytes),
+        }
+    });
+    (sink, heard)
+}
+
+fn nothing() -> Sink {
+    Arc::new(|_, _| {})
+}
+
+impl Docker {
+    async fn image(&self, reference: &str) -> Image {
+        self.resolve(reference, &|_| {}).await.unwrap()
+    }
+
+    /// A step of a shell script.
+    async fn script(&self, base: &Snapshot, script: &str) -> StepSpec {
+        step(base, &["sh", "-c", script])
+    }
+
+    /// Runs a step to its end and gives what it wrote.
+    async fn run(&self, step: StepSpec) -> (Box<dyn super::super::Finished>, StepOutput) {
+        let (sink, heard) = recorder();
+        let finished = self.prepare(step).await.unwrap().run(sink).await.unwrap();
+        let output = StepOutput { exit_code: finished.exit().code, ..lock(&heard).clone() };
+        (finished, output)
+    }
+}
+
+fn process(args: &[&str]) -> Process {
+    let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    Process {
+        args: args.iter().map(|&arg| arg.to_owned()).collect(),
+        env: vec![("PATH".to_owned(), path.to_owned())],
+        ..Default::default()
+    }
+}
+
+fn filesystem(base: &Snapshot) -> Filesystem {
+    Filesystem { base: base.clone(), placements: Vec::new(), caches: Vec::new() }
+}
+
+fn step(base: &Snapshot, args: &[&str]) -> StepSpec {
+    StepSpec {
+        name: "test".to_owned(),
+        filesystem: filesystem(base),
+        process: Some(process(args)),
+        links: Vec::new(),
+    }
+}
+
+fn service(base: &Snapshot, hostname: &str, args: &[&str]) -> ServiceSpec {
+    ServiceSpec {
+        name: "test".to_owned(),
+        hostname: hostname.to_owned(),
+        filesystem: filesystem(base),
+        process: process(args),
+        links: Vec::new(),
+    }
+}
+
+fn link(hostname: &str, alias: &str) -> Link {
+    Link { hostname: hostname.to_owned(), aliases: vec![alias.to_owned()] }
+}
+
+/// A key that no other test and no earlier run has.
+fn key() -> Digest {
+    use sha2::Digest as _;
+    Digest(sha2::Sha256::digest(SessionId::random().as_str()).into())
+}
+
+/// How many containers and networks of a session there are.
+async fn left(engine: &Docker) -> usize {
+    let client = &engine.shared.client;
+    let filters = std::collections::HashMap::from([(
+        "label".to_owned(),
+        vec![format!("{}={}", labels::SESSION, engine.shared.session)],
+    )]);
+    let containers = bollard::query_parameters::ListContainersOptions {
+        all: true,
+        filters: Some(filters.clone()),
+        ..Default::default()
+    };
+    let networks = bollard::query_parameters::ListNetworksOptions { filters: Some(filters) };
+    client.list_containers(Some(containers)).await.unwrap().len()
+        + client.list_networks(Some(networks)).await.unwrap().len()
+}

@@ -1,0 +1,232 @@
+//! What the watchdog does, in its own process.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::time::{Duration, Instant};
+
+use bollard::Docker;
+use bollard::models::ContainerSummary;
+use bollard::query_parameters::{
+    ListContainersOptions, ListNetworksOptions, RemoveContainerOptions, StopContainerOptions,
+};
+use tokio::task::JoinSet;
+
+use super::super::labels;
+use super::{DONE, HAND_OVER, Post, TAKEN};
+use crate::reexec::Channel;
+
+/// How long after the pipeline's death services may take to stop; then they are killed.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
+
+/// A container whose creation was under way when the pipeline died comes late: nothing must be found for this long.
+const QUIET_FOR: Duration = Duration::from_secs(1);
+
+/// Between two looks at what is left.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// No call of the engine is waited for any longer, so that a hanging one does not hold up the others.
+const CALL_WITHIN: Duration = Duration::from_secs(3);
+
+/// When an engine that refuses, or does not answer, is given up. The next session sweeps.
+const GIVE_UP_AFTER: Duration = Duration::from_mins(2);
+
+/// The whole life of a watchdog. `channel` leads to the pipeline.
+pub(crate) fn main(channel: Channel) {
+    let mut answers = channel.try_clone();
+    let mut orders = BufReader::new(channel).lines();
+    // No post, no duty: the pipeline had made nothing yet.
+    let Some(Ok(post)) = orders.next() else { return };
+    let Ok(post) = serde_json::from_str::<Post>(&post) else { return };
+    let mut log = Log::open(&post);
+    log.say(format_args!("watching process {} for session {}", post.pipeline, post.session));
+
+    match orders.next() {
+        Some(Ok(order)) if order == DONE => return log.say("the session is closed"),
+        Some(Ok(order)) if order == HAND_OVER => {
+            if let Ok(answers) = &mut answers {
+                let _ = answers.write_all(&[TAKEN]);
+            }
+            log.say("the session hands over what is left");
+        }
+        _ => log.say("the pipeline died"),
+    }
+    // The pipeline may be waiting for the end of this socket.
+    drop((orders, answers));
+
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(Removal::new(&post, &mut log).run()),
+        Err(error) => log.say(error),
+    }
+}
+
+/// The removal of everything that bears a session's label.
+struct Removal<'a> {
+    post: &'a Post,
+    log: &'a mut Log,
+    client: Option<Docker>,
+    began: Instant,
+    /// What is being removed, by the task that does.
+    removing: HashMap<tokio::task::Id, String>,
+    tasks: JoinSet<Outcome>,
+}
+
+/// What became of the removal of one thing.
+struct Outcome {
+    what: String,
+    result: Result<(), String>,
+}
+
+impl<'a> Removal<'a> {
+    fn new(post: &'a Post, log: &'a mut Log) -> Self {
+        Self { post, log, client: None, began: Instant::now(), removing: HashMap::new(), tasks: JoinSet::new() }
+    }
+
+    /// Ends when nothing has been left for a while, or there is no hope.
+    async fn run(mut self) {
+        let mut quiet_since = None;
+        while self.began.elapsed() < GIVE_UP_AFTER {
+            match self.look().await {
+                Ok(0) => {
+                    let since = *quiet_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() >= QUIET_FOR {
+                        return self.log.say("nothing is left");
+                    }
+                }
+                Ok(_) => quiet_since = None,
+                Err(error) => {
+                    quiet_since = None;
+                    self.log.say(format_args!("cannot see what is left: {error}"));
+                }
+            }
+            self.wait().await;
+        }
+        self.log.say("giving up; the next session will sweep");
+    }
+
+    /// Looks for what is left, begins to remove it, and says how much it is.
+    async fn look(&mut self) -> Result<usize, String> {
+        let client = self.client().await?;
+        let containers = bounded(client.list_containers(Some(ListContainersOptions {
+            all: true,
+            filters: Some(self.filters()),
+            ..Default::default()
+        })))
+        .await?;
+        let networks = bounded(
+            client.list_networks(Some(ListNetworksOptions { filters: Some(self.filters()) })),
+        )
+        .await?;
+
+        let left = containers.len() + networks.len() + self.tasks.len();
+        // A network cannot go before its containers.
+        let networks = if containers.is_empty() { networks } else { Vec::new() };
+        let busy: HashSet<_> = self.removing.values().cloned().collect();
+        for container in containers {
+            let Some(id) = container.id.clone().filter(|id| !busy.contains(id)) else { continue };
+            let stop_within = STOP_WITHIN.saturating_sub(self.began.elapsed());
+            let task = self.tasks.spawn(remove_container(client.clone(), container, id.clone(), stop_within));
+            self.removing.insert(task.id(), id);
+        }
+        for network in networks {
+            let Some(id) = network.id.filter(|id| !busy.contains(id)) else { continue };
+            let client = client.clone();
+            let what = format!("network {}", network.name.as_deref().unwrap_or(&id));
+            let name = id.clone();
+            let task = self.tasks.spawn(async move {
+                Outcome { what, result: bounded(client.remove_network(&name)).await }
+            });
+            self.removing.insert(task.id(), id);
+        }
+        Ok(left)
+    }
+
+    /// The way to the engine, made when it is first needed.
+    async fn client(&mut self) -> Result<Docker, String> {
+        if let Some(client) = &self.client {
+            return Ok(client.clone());
+        }
+        let client = bounded(self.post.connection.client()).await?;
+        self.client = Some(client.clone());
+        Ok(client)
+    }
+
+    /// Waits for a removal to end, or for the time to look again.
+    async fn wait(&mut self) {
+        let look_again = tokio::time::sleep(LOOK_EVERY);
+        if self.tasks.is_empty() {
+            return look_again.await;
+        }
+        tokio::select! {
+            () = look_again => {}
+            Some(ended) = self.tasks.join_next_with_id() => match ended {
+                Ok((task, Outcome { what, result })) => {
+                    self.removing.remove(&task);
+                    match result {
+                        Ok(()) => self.log.say(format_args!("removed {what}")),
+                        Err(error) => self.log.say(format_args!("{what}: {error}")),
+                    }
+                }
+                Err(error) => {
+                    self.removing.remove(&error.id());
+                }
+            }
+        }
+    }
+
+    fn filters(&self) -> HashMap<String, Vec<String>> {
+        let label = format!("{}={}", labels::SESSION, self.post.session);
+        HashMap::from([("label".to_owned(), vec![label])])
+    }
+}
+
+/// A running service gets its stop signal and some time; everything else is killed where it stands.
+async fn remove_container(
+    client: Docker,
+    container: ContainerSummary,
+    id: String,
+    stop_within: Duration,
+) -> Outcome {
+    let labelled = container.labels.unwrap_or_default();
+    let kind = labelled.get(labels::KIND).map_or("container", String::as_str);
+    let name = container.names.unwrap_or_default().into_iter().next().unwrap_or_else(|| id.clone());
+    let what = format!("{kind} {}", name.trim_start_matches('/'));
+
+    if kind == labels::KIND_SERVICE && !stop_within.is_zero() {
+        let seconds = i32::try_from(stop_within.as_secs()).unwrap_or(0);
+        let stop = client.stop_container(&id, Some(StopContainerOptions { t: Some(seconds), signal: None }));
+        // Whatever comes of it, the container is removed next: that kills.
+        let _ = tokio::time::timeout(stop_within, stop).await;
+    }
+    let options = RemoveContainerOptions { v: true, force: true, link: false };
+    Outcome { what, result: bounded(client.remove_container(&id, Some(options))).await }
+}
+
+/// An engine's call with an end.
+async fn bounded<T, E: std::fmt::Display>(call: impl Future<Output = Result<T, E>>) -> Result<T, String> {
+    match tokio::time::timeout(CALL_WITHIN, call).await {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no answer within {} s", CALL_WITHIN.as_secs())),
+    }
+}
+
+/// The log file, for those who asked for one.
+struct Log {
+    file: Option<File>,
+    opened: Instant,
+}
+
+impl Log {
+    fn open(post: &Post) -> Self {
+        let open = |path| File::options().create(true).append(true).open(path).ok();
+        Self { file: post.log.as_ref().and_then(open), opened: Instant::now() }
+    }
+
+    /// Nobody hears of a log that cannot be written.
+    fn say(&mut self, what: impl std::fmt::Display) {
+        if let Some(file) = &mut self.file {
+            let at = self.opened.elapsed().as_millis();
+            let _ = file.write_all(format!("bowline watchdog {}: {at} ms: {what}\n", std::process::id()).as_bytes());
+        }
+    }
+}
