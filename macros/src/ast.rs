@@ -36,7 +36,7 @@ pub(crate) enum Let {
 }
 
 pub(crate) struct If<T> {
-    pub(crate) if_token: Token![if],
+    pub(crate) keyword: Token![if],
     pub(crate) condition: Value,
     pub(crate) then: Block<T>,
     pub(crate) otherwise: Option<(Token![else], Else<T>)>,
@@ -48,7 +48,7 @@ pub(crate) enum Else<T> {
 }
 
 pub(crate) struct For<T> {
-    pub(crate) for_token: Token![for],
+    pub(crate) keyword: Token![for],
     pub(crate) pattern: Pattern,
     pub(crate) in_token: Option<Token![in]>,
     pub(crate) iterator: Value,
@@ -56,7 +56,7 @@ pub(crate) struct For<T> {
 }
 
 pub(crate) struct Match<T> {
-    pub(crate) match_token: Token![match],
+    pub(crate) keyword: Token![match],
     pub(crate) scrutinee: Value,
     pub(crate) arms: Vec<Arm<T>>,
 }
@@ -81,7 +81,7 @@ pub(crate) enum Pattern {
 
 /// A Rust expression, or the tokens of something that is not one yet.
 pub(crate) enum Value {
-    Expr(Expr),
+    Expr(Box<Expr>),
     Partial(TokenStream),
 }
 
@@ -135,22 +135,40 @@ pub(crate) struct Statement {
 pub(crate) enum StatementKind {
     Image(Value),
     From(Operand),
-    Env { key: Key, value: Value },
+    Env {
+        key: Key,
+        value: Value,
+    },
     Workdir(Value),
     User(Value),
-    File { path: Operand, contents: Value },
-    Mount { source: Operand, path: Value },
-    Bind { service: Operand, alias: Option<Value> },
+    File {
+        path: Operand,
+        contents: Value,
+    },
+    Mount {
+        source: Operand,
+        path: Value,
+    },
+    Bind {
+        service: Operand,
+        alias: Option<Value>,
+    },
     Exec(Value),
     Shell(Value),
     Run(Value),
     Expose(Box<Expose>),
     Ready(Box<Ready>),
-    Stop { signal: Operand, within: Option<Operand> },
+    Stop {
+        signal: Operand,
+        within: Option<Operand>,
+    },
     Linger(Value),
     Instance(Value),
     After(Operand),
-    Export { path: Operand, name: Option<Ident> },
+    Export {
+        path: Operand,
+        name: Option<Ident>,
+    },
     /// A word that is no statement: reported by the parser, and kept for the editor.
     Unknown,
 }

@@ -22,20 +22,20 @@ struct Function {
     body: TokenTree,
 }
 
-pub(crate) fn main(options: TokenStream, function: TokenStream) -> TokenStream {
+pub(crate) fn main(options: &TokenStream, function: &TokenStream) -> TokenStream {
     expand(Entry::Main, options, function)
 }
 
-pub(crate) fn test(options: TokenStream, function: TokenStream) -> TokenStream {
+pub(crate) fn test(options: &TokenStream, function: &TokenStream) -> TokenStream {
     expand(Entry::Test, options, function)
 }
 
-fn expand(entry: Entry, options: TokenStream, item: TokenStream) -> TokenStream {
+fn expand(entry: Entry, options: &TokenStream, item: &TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     let krate = krate(options, &mut errors);
     let Ok(function) = Function::parse.parse2(item.clone()) else {
         let message = format!("`#[{}]` stands on a function", entry.name());
-        errors.on(&ENTRY_ITEM, &item, message);
+        errors.on(&ENTRY_ITEM, item, message);
         let errors = errors.to_tokens();
         return quote!(#errors #item);
     };
@@ -64,6 +64,7 @@ fn expand(entry: Entry, options: TokenStream, item: TokenStream) -> TokenStream 
             #visibility #unsafety fn #name() #output { #private::main(#future) }
         },
         Entry::Test => {
+            let attributes = attributes.iter().filter(|attribute| !is_test(attribute));
             let text = name.to_string();
             quote! {
                 #errors_tokens
@@ -76,7 +77,7 @@ fn expand(entry: Entry, options: TokenStream, item: TokenStream) -> TokenStream 
 }
 
 /// `crate = path`, or where the crate is found under its own name.
-fn krate(options: TokenStream, errors: &mut Errors) -> TokenStream {
+fn krate(options: &TokenStream, errors: &mut Errors) -> TokenStream {
     let default = quote!(::bowline);
     if options.is_empty() {
         return default;
@@ -91,7 +92,7 @@ fn krate(options: TokenStream, errors: &mut Errors) -> TokenStream {
     parse.parse2(options.clone()).map_or_else(
         |_| {
             let message = help("unknown option", "the only option is `crate = path`");
-            errors.on(&ENTRY_OPTION, &options, message);
+            errors.on(&ENTRY_OPTION, options, message);
             default
         },
         ToTokens::into_token_stream,
@@ -119,11 +120,16 @@ fn check_parameters(entry: Entry, function: &Function, errors: &mut Errors) {
 }
 
 fn check_second_test(entry: Entry, function: &Function, errors: &mut Errors) {
-    let second = function.attributes.iter().find(|attribute| attribute.path().is_ident("test"));
+    let second = function.attributes.iter().find(|attribute| is_test(attribute));
     if let (Entry::Test, Some(second)) = (entry, second) {
-        let message = help("this function would be tested twice", "remove `#[test]`: `#[bowline::test]` adds it");
+        let message =
+            help("this function would be tested twice", "remove `#[test]`: `#[bowline::test]` adds it");
         errors.on(&ENTRY_TWICE, second, message);
     }
+}
+
+fn is_test(attribute: &Attribute) -> bool {
+    attribute.path().is_ident("test")
 }
 
 impl Entry {

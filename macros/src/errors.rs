@@ -9,8 +9,6 @@ use quote::ToTokens;
 use crate::check::registry::Rule;
 
 pub(crate) struct Diagnostic {
-    /// Read by the test that holds the registry against the cases.
-    #[cfg_attr(not(test), allow(dead_code))]
     pub(crate) rule: &'static Rule,
     pub(crate) start: Span,
     pub(crate) end: Span,
@@ -47,6 +45,10 @@ impl Errors {
 
     pub(crate) fn len(&self) -> usize {
         self.list.len()
+    }
+
+    pub(crate) fn has(&self, rule: &'static Rule) -> bool {
+        self.list.iter().any(|diagnostic| std::ptr::eq(diagnostic.rule, rule))
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -4,7 +4,10 @@
 //! The way of a pipeline: [`parse`] makes a tree ([`ast`]) and goes on after mistakes, [`names`] finds out who is who,
 //! [`check`] judges everything that is a literal or a name, and [`expand`] writes the builder calls.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
 
 mod ast;
 mod check;
@@ -32,7 +35,7 @@ pub fn __pipeline(input: TokenStream) -> TokenStream {
 /// Takes `crate = path` where the runtime crate has another name.
 #[proc_macro_attribute]
 pub fn main(options: TokenStream, function: TokenStream) -> TokenStream {
-    entry::main(options.into(), function.into()).into()
+    entry::main(&options.into(), &function.into()).into()
 }
 
 /// Runs an async test with a session of its own: `#[bowline::test]`.
@@ -41,5 +44,5 @@ pub fn main(options: TokenStream, function: TokenStream) -> TokenStream {
 /// `#[ignore]`, keep their meaning.
 #[proc_macro_attribute]
 pub fn test(options: TokenStream, function: TokenStream) -> TokenStream {
-    entry::test(options.into(), function.into()).into()
+    entry::test(&options.into(), &function.into()).into()
 }

@@ -8,7 +8,9 @@ use proc_macro2::Ident;
 use syn::ext::IdentExt;
 use syn::{Expr, Pat};
 
-use crate::ast::{Block, Definition, Else, If, Item, Let, Node, NodeKind, Pattern, Pipeline, Statement, Value};
+use crate::ast::{
+    Block, Definition, Else, If, Item, Let, Node, NodeKind, Pattern, Pipeline, Statement, Value,
+};
 use crate::check::registry::{DUPLICATE_NAME, HIDDEN_BY_LET};
 use crate::errors::{Errors, help, line};
 
@@ -232,11 +234,17 @@ impl<'a> Names<'a> {
         if let Some(first) = self.declarations.iter().find(|declaration| declaration.name == name) {
             let at = line(first.ident.span());
             let advice = if first.place.excludes(place) {
-                format!("first declared on line {at}; declare it once, `if` and `match` may stand inside its body")
+                format!(
+                    "first declared on line {at}; declare it once, `if` and `match` may stand inside its body"
+                )
             } else {
                 format!("first declared on line {at}")
             };
-            errors.at(&DUPLICATE_NAME, ident.span(), help(format!("the name `{name}` is declared twice"), advice));
+            errors.at(
+                &DUPLICATE_NAME,
+                ident.span(),
+                help(format!("the name `{name}` is declared twice"), advice),
+            );
             return;
         }
         let id = self.declarations.len();
@@ -296,7 +304,8 @@ impl<'a> Names<'a> {
             while let Some(scope) = at.and_then(|id| self.scopes.get(id)) {
                 if let Some(declaration) = scope.items.get(&name).and_then(|id| self.declarations.get(*id)) {
                     let message = format!("this hides {} `{name}`", declaration.item.kind.noun());
-                    let advice = format!("declared on line {}; choose another name", line(declaration.ident.span()));
+                    let advice =
+                        format!("declared on line {}; choose another name", line(declaration.ident.span()));
                     errors.at(&HIDDEN_BY_LET, ident.span(), help(message, advice));
                     break;
                 }

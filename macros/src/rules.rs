@@ -37,7 +37,8 @@ impl std::fmt::Display for Problem {
 type Checked = Result<(), Problem>;
 
 /// Names that resolve to the client itself; `host.docker.internal` and the like belong to the engine.
-const RESERVED_ALIASES: [&str; 4] = ["localhost", "host.docker.internal", "gateway.docker.internal", "ip6-localhost"];
+const RESERVED_ALIASES: [&str; 4] =
+    ["localhost", "host.docker.internal", "gateway.docker.internal", "ip6-localhost"];
 
 /// An alias is a host name: RFC 1123, section 2.1, labels of at most 63 characters, at most 253 in all.
 pub(crate) fn alias(alias: &str) -> Checked {
@@ -80,7 +81,8 @@ pub(crate) fn host_name(name: &str) -> Checked {
             return Err(invalid("a label has more than 63 characters"));
         }
         if label.starts_with('-') || label.ends_with('-') {
-            return Err(invalid("a label may not start or end with `-`").help(format!("`{}`", name.trim_matches('-'))));
+            return Err(invalid("a label may not start or end with `-`")
+                .help(format!("`{}`", name.trim_matches('-'))));
         }
     }
     Ok(())
@@ -131,7 +133,8 @@ pub(crate) fn variable(name: &str) -> Checked {
     if starts && chars.all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.' || c == '-') {
         Ok(())
     } else {
-        Err(Problem::new(format!("invalid variable name `{name}`")).help("letters, digits and `_`, not starting with a digit"))
+        Err(Problem::new(format!("invalid variable name `{name}`"))
+            .help("letters, digits and `_`, not starting with a digit"))
     }
 }
 
@@ -188,12 +191,18 @@ pub(crate) fn signal(text: &str) -> Result<&'static str, Problem> {
     let number: Option<i32> = upper.parse().ok();
     SIGNALS
         .iter()
-        .find(|(name, value)| *name == upper || name.strip_prefix("SIG") == Some(&upper) || number == Some(*value))
+        .find(|(name, value)| {
+            *name == upper || name.strip_prefix("SIG") == Some(&upper) || number == Some(*value)
+        })
         .map(|(name, _)| *name)
         .ok_or_else(|| {
             let names: Vec<_> = SIGNALS.iter().map(|(name, _)| *name).collect();
-            let help = did_you_mean(&format!("SIG{}", upper.trim_start_matches("SIG")), names.iter().copied())
-                .map_or_else(|| "for example `SIGTERM`, `SIGINT` or `SIGQUIT`".to_owned(), |near| format!("`{near}`"));
+            let help =
+                did_you_mean(&format!("SIG{}", upper.trim_start_matches("SIG")), names.iter().copied())
+                    .map_or_else(
+                        || "for example `SIGTERM`, `SIGINT` or `SIGQUIT`".to_owned(),
+                        |near| format!("`{near}`"),
+                    );
             Problem::new(format!("unknown signal `{text}`")).help(help)
         })
 }
@@ -294,7 +303,9 @@ fn edit_distance(a: &str, b: &str) -> usize {
         let mut current = vec![i + 1];
         for (j, cb) in b.iter().enumerate() {
             let at = |row: &Vec<usize>, column: usize| row.get(column).copied().unwrap_or(usize::MAX / 2);
-            let mut best = (at(&previous, j) + usize::from(ca != cb)).min(at(&previous, j + 1) + 1).min(at(&current, j) + 1);
+            let mut best = (at(&previous, j) + usize::from(ca != cb))
+                .min(at(&previous, j + 1) + 1)
+                .min(at(&current, j) + 1);
             let swapped = i > 0 && j > 0 && a.get(i - 1) == Some(cb) && b.get(j - 1) == Some(ca);
             if swapped {
                 best = best.min(at(&before, j - 1) + 1);
@@ -372,7 +383,10 @@ mod tests {
         assert_eq!(signal("int"), Ok("SIGINT"));
         assert_eq!(signal("15"), Ok("SIGTERM"));
         assert_eq!(signal("SIGTREM").unwrap_err().help.as_deref(), Some("`SIGTERM`"));
-        assert_eq!(message(absolute_path("mount path", "data")), "mount path `data` is not absolute\n\nhelp: `/data`");
+        assert_eq!(
+            message(absolute_path("mount path", "data")),
+            "mount path `data` is not absolute\n\nhelp: `/data`"
+        );
         assert!(absolute_path("path", "/a/../b").is_err());
         assert!(absolute_path("path", "/").is_err());
         assert!(variable("A=B").is_err());

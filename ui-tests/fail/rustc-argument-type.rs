@@ -5,8 +5,7 @@ fn main() {
         container a {
             image "debian:12";
             exec ["echo", 5, ()];
-            env A = ();
-            workdir 5;
+            exec ["login", bowline::Secret::env("TOKEN")];
         }
     };
     let _ = p;

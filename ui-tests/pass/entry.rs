@@ -20,6 +20,7 @@ async fn panics() {
 #[bowline::main]
 #[allow(clippy::unnecessary_wraps)]
 pub async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
+    let _ = pipeline! { container c { image "debian:12"; } };
     let number: u16 = "5".parse()?;
     async { assert_eq!(number, 5) }.await;
     Ok(())

@@ -1,7 +1,7 @@
 //! Under another name and through another crate's re-export.
 #![deny(warnings)]
 
-extern crate bowline as containers;
+pub extern crate bowline as containers;
 
 mod facade {
     pub mod deep {

@@ -14,7 +14,9 @@ use crate::expand::default_alias;
 use crate::names::{Declaration, Placed};
 use crate::rules;
 
-fn bindings<'n>(subject: Subject<'n, '_>) -> impl Iterator<Item = (&'n Placed<'n>, &'n Operand, Option<&'n Value>)> {
+fn bindings<'n>(
+    subject: Subject<'n, '_>,
+) -> impl Iterator<Item = (&'n Placed<'n>, &'n Operand, Option<&'n Value>)> {
     subject.statements().filter_map(|placed| match &placed.statement.kind {
         StatementKind::Bind { service, alias } => Some((placed, service, alias.as_ref())),
         _ => None,
@@ -30,7 +32,8 @@ pub(super) fn check_services(cx: &mut Check, subject: Subject) {
             Named::Item(found) => check_kind(cx, subject, placed, ident.span(), found),
             Named::Unknown => {
                 let message = format!("cannot find service `{ident}` in this pipeline");
-                let advice = cx.advice(ident, placed, &[Kind::Service], &format!("service {ident} {{ ... }}"));
+                let advice =
+                    cx.advice(ident, placed, &[Kind::Service], &format!("service {ident} {{ ... }}"));
                 cx.fault(&UNKNOWN_SERVICE, placed, ident.span(), help(message, advice));
             }
             Named::Variable | Named::Reported => {}
@@ -47,11 +50,21 @@ fn check_kind(cx: &mut Check, subject: Subject, placed: &Placed, span: Span, fou
         Kind::Service => check_exposes(cx, span, found),
         Kind::Container => {
             let message = format!("`{name}` is a container; only services can be bound");
-            cx.fault(&BIND_CONTAINER, placed, span, help(message, format!("declare it as `service {name} {{ ... }}`")));
+            cx.fault(
+                &BIND_CONTAINER,
+                placed,
+                span,
+                help(message, format!("declare it as `service {name} {{ ... }}`")),
+            );
         }
         kind => {
             let message = format!("`{name}` is a {}, not a service", kind.noun());
-            cx.fault(&BIND_NOT_A_SERVICE, placed, span, help(message, format!("mount it: `mount {name} at \"/path\";`")));
+            cx.fault(
+                &BIND_NOT_A_SERVICE,
+                placed,
+                span,
+                help(message, format!("mount it: `mount {name} at \"/path\";`")),
+            );
         }
     }
 }
@@ -62,7 +75,8 @@ fn check_exposes(cx: &mut Check, span: Span, found: &Declaration) {
         return;
     };
     let is_complete = super::statement::is_complete(found, body);
-    let exposes = body.statements.iter().any(|placed| matches!(placed.statement.kind, StatementKind::Expose(_)));
+    let exposes =
+        body.statements.iter().any(|placed| matches!(placed.statement.kind, StatementKind::Expose(_)));
     if is_complete && !exposes {
         let name = &found.name;
         let message = format!("service `{name}` exposes no port");
@@ -87,7 +101,8 @@ pub(super) fn check_aliases(cx: &mut Check, subject: Subject) {
         };
         let text = literal.value();
         if let Err(problem) = rules::alias(&text) {
-            let rule = if problem.message.ends_with("is reserved") { &RESERVED_ALIAS } else { &INVALID_ALIAS };
+            let rule =
+                if problem.message.ends_with("is reserved") { &RESERVED_ALIAS } else { &INVALID_ALIAS };
             cx.errors.at(rule, literal.span(), problem);
             continue;
         }
@@ -95,7 +110,11 @@ pub(super) fn check_aliases(cx: &mut Check, subject: Subject) {
         let key = text.to_ascii_lowercase();
         if let Some((_, first, at)) = earlier(&seen, placed, |(other, ..)| *other == key) {
             let message = format!("alias `{text}` is bound twice in {}", subject.title());
-            cx.errors.at(&ALIAS_BOUND_TWICE, literal.span(), help(message, format!("`{first}` has it on line {at}")));
+            cx.errors.at(
+                &ALIAS_BOUND_TWICE,
+                literal.span(),
+                help(message, format!("`{first}` has it on line {at}")),
+            );
         }
         seen.push(((key, service.to_token_stream().to_string(), line(literal.span())), placed));
     }

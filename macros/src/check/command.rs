@@ -1,7 +1,8 @@
 //! Commands and the small literals around them.
 
 use super::registry::{
-    COMMAND_AS_STRING, EMPTY_COMMAND, INVALID_DURATION, INVALID_SIGNAL, INVALID_VARIABLE, REPEATED_STATEMENT, Rule,
+    COMMAND_AS_STRING, EMPTY_COMMAND, INVALID_DURATION, INVALID_SIGNAL, INVALID_VARIABLE, REPEATED_STATEMENT,
+    Rule,
 };
 use super::{Check, Subject, earlier};
 use crate::ast::{Key, Operand, Probe, StatementKind, Value};
@@ -30,7 +31,12 @@ fn check_command(cx: &mut Check, placed: &Placed, word: &str, command: &Value) {
     if let Some(list) = command.list()
         && list.elems.is_empty()
     {
-        cx.fault(&EMPTY_COMMAND, placed, list.bracket_token.span.join(), format!("`{word}` needs at least a program"));
+        cx.fault(
+            &EMPTY_COMMAND,
+            placed,
+            list.bracket_token.span.join(),
+            format!("`{word}` needs at least a program"),
+        );
     }
     if let Some(text) = command.text() {
         let line = text.value();
@@ -53,7 +59,11 @@ pub(super) fn check_repeated(cx: &mut Check, subject: Subject) {
         }
         if let Some((_, at)) = earlier(&seen, placed, |(other, _)| *other == word) {
             let message = format!("{} has two `{word}` statements", subject.title());
-            cx.errors.at(&REPEATED_STATEMENT, keyword.span(), help(message, format!("the first is on line {at}")));
+            cx.errors.at(
+                &REPEATED_STATEMENT,
+                keyword.span(),
+                help(message, format!("the first is on line {at}")),
+            );
         }
         seen.push(((word, line(keyword.span())), placed));
     }
@@ -92,7 +102,12 @@ fn check_duration(cx: &mut Check, literal: Option<&LitStr>) {
     check_text(cx, &INVALID_DURATION, literal, |text| rules::duration(text).map(drop));
 }
 
-fn check_text(cx: &mut Check, rule: &'static Rule, text: Option<&LitStr>, judge: fn(&str) -> Result<(), Problem>) {
+fn check_text(
+    cx: &mut Check,
+    rule: &'static Rule,
+    text: Option<&LitStr>,
+    judge: fn(&str) -> Result<(), Problem>,
+) {
     if let Some(text) = text {
         cx.problem(rule, text.span(), judge(&text.value()));
     }

@@ -35,7 +35,8 @@ struct Search<'s> {
 pub(super) fn check_cycles(cx: &mut Check) {
     let needs = needs(cx.names);
     let count = cx.names.declarations.len();
-    let mut search = Search { needs: &needs, marks: vec![Mark::New; count], way: Vec::new(), cycles: Vec::new() };
+    let mut search =
+        Search { needs: &needs, marks: vec![Mark::New; count], way: Vec::new(), cycles: Vec::new() };
     for item in 0..count {
         search.visit(item);
     }
@@ -105,14 +106,19 @@ fn report(cx: &mut Check, cycle: &[Need]) {
         return;
     };
     let name = |item: usize| {
-        cx.names.declarations.get(item).map_or_else(String::new, |declaration| format!("`{}`", declaration.name))
+        cx.names
+            .declarations
+            .get(item)
+            .map_or_else(String::new, |declaration| format!("`{}`", declaration.name))
     };
     let mut way: Vec<String> = cycle.iter().map(|need| name(need.from)).collect();
     way.push(name(first.from));
     let way = way.join(" → ");
     let steps: Vec<String> = cycle
         .iter()
-        .map(|need| format!("{} {} {} on line {}", name(need.from), need.verb, name(need.to), line(need.span)))
+        .map(|need| {
+            format!("{} {} {} on line {}", name(need.from), need.verb, name(need.to), line(need.span))
+        })
         .collect();
     let is_all = |verb: &str| cycle.iter().all(|need| need.verb == verb);
     let (rule, message) = if is_all("binds") {

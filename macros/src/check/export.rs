@@ -10,8 +10,20 @@ use crate::names::Placed;
 
 /// Methods of a container that an export's method would hide.
 pub(crate) const CONTAINER_METHODS: &[&str] = &[
-    "clone", "digest", "directory", "exit_code", "export_image", "file", "name", "output", "plan", "publish", "stderr",
-    "stdout", "sync", "terminal",
+    "clone",
+    "digest",
+    "directory",
+    "exit_code",
+    "export_image",
+    "file",
+    "name",
+    "output",
+    "plan",
+    "publish",
+    "stderr",
+    "stdout",
+    "sync",
+    "terminal",
 ];
 
 pub(super) fn check_exports(cx: &mut Check, subject: Subject) {
@@ -29,7 +41,12 @@ pub(super) fn check_exports(cx: &mut Check, subject: Subject) {
         }
         if placed.place.is_repeated() {
             let message = format!("`{name}` would be exported once a round, but it is one method");
-            cx.fault(&EXPORT_IN_FOR, placed, span, help(message, "export the directory around, or put the container in the `for`"));
+            cx.fault(
+                &EXPORT_IN_FOR,
+                placed,
+                span,
+                help(message, "export the directory around, or put the container in the `for`"),
+            );
             continue;
         }
         // Branches that exclude each other may export one name, if it is a file or a directory in both.

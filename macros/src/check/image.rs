@@ -12,7 +12,8 @@ fn is_base(statement: &Statement) -> bool {
 }
 
 pub(super) fn check_base(cx: &mut Check, subject: Subject) {
-    let bases: Vec<&Placed> = subject.body.statements.iter().filter(|placed| is_base(placed.statement)).collect();
+    let bases: Vec<&Placed> =
+        subject.body.statements.iter().filter(|placed| is_base(placed.statement)).collect();
     if bases.is_empty() && subject.is_complete {
         let message = format!("{} has no image", subject.title());
         let advice = "start its body with `image \"...\";` or `from other;`";

@@ -91,7 +91,12 @@ impl<'n, 'a> Check<'n, 'a> {
                 };
                 let at = line(declaration.ident.span());
                 let advice = format!("declared on line {at}; name it in the same block");
-                self.fault(&OUT_OF_SCOPE, placed, ident.span(), help(format!("`{name}` is declared in {place}"), advice));
+                self.fault(
+                    &OUT_OF_SCOPE,
+                    placed,
+                    ident.span(),
+                    help(format!("`{name}` is declared in {place}"), advice),
+                );
                 Named::Reported
             }
         }
@@ -117,7 +122,9 @@ impl<'n, 'a> Check<'n, 'a> {
         let near = did_you_mean(&name, candidates.map(|declaration| declaration.name.as_str()));
         let found = near.and_then(|near| visible.iter().find(|declaration| declaration.name == near));
         match found {
-            Some(found) => format!("a {} with a similar name exists: `{}`", found.item.kind.noun(), found.name),
+            Some(found) => {
+                format!("a {} with a similar name exists: `{}`", found.item.kind.noun(), found.name)
+            }
             None => format!("declare `{declare}`, or write `({name})` for a Rust value"),
         }
     }
@@ -136,9 +143,10 @@ impl<'n, 'a> Subject<'n, 'a> {
     /// The statements that the parser understood whole and that may stand here.
     fn statements(self) -> impl Iterator<Item = &'n Placed<'a>> {
         let kind = self.kind();
-        self.body.statements.iter().filter(move |placed| {
-            placed.statement.complete && statement::fits(placed.statement, kind)
-        })
+        self.body
+            .statements
+            .iter()
+            .filter(move |placed| placed.statement.complete && statement::fits(placed.statement, kind))
     }
 }
 

@@ -18,7 +18,8 @@ pub(super) fn check_sources(cx: &mut Check, subject: Subject) {
             Named::Item(found) if MOUNTABLE.contains(&found.item.kind) => {}
             Named::Item(found) => {
                 let (name, kind) = (&found.name, found.item.kind);
-                let message = format!("`{name}` is a {}; caches, directories and files can be mounted", kind.noun());
+                let message =
+                    format!("`{name}` is a {}; caches, directories and files can be mounted", kind.noun());
                 let advice = if kind == Kind::Service {
                     format!("`bind {name};`")
                 } else {

@@ -27,7 +27,8 @@ pub(super) fn check_containers(cx: &mut Check, subject: Subject) {
             }
             Named::Unknown => {
                 let message = format!("cannot find container `{ident}` in this pipeline");
-                let advice = cx.advice(ident, placed, &[Kind::Container], &format!("container {ident} {{ ... }}"));
+                let advice =
+                    cx.advice(ident, placed, &[Kind::Container], &format!("container {ident} {{ ... }}"));
                 cx.fault(&UNKNOWN_CONTAINER, placed, ident.span(), help(message, advice));
             }
             Named::Variable | Named::Reported => {}

@@ -15,8 +15,19 @@ use crate::rules::{self, did_you_mean};
 
 /// Methods of a service that a port's method would hide.
 pub(crate) const SERVICE_METHODS: &[&str] = &[
-    "clone", "digest", "endpoint", "endpoint_of", "endpoint_on", "hostname", "kill", "name", "plan", "ports", "start",
-    "stop", "up",
+    "clone",
+    "digest",
+    "endpoint",
+    "endpoint_of",
+    "endpoint_on",
+    "hostname",
+    "kill",
+    "name",
+    "plan",
+    "ports",
+    "start",
+    "stop",
+    "up",
 ];
 
 fn exposed<'n>(subject: Subject<'n, '_>) -> impl Iterator<Item = (&'n Placed<'n>, &'n Expose)> {
@@ -56,7 +67,11 @@ pub(super) fn check_ports(cx: &mut Check, subject: Subject) {
             let same = |(other, _): &((i128, bool), usize)| *other == this;
             if let Some((_, at)) = earlier(&seen, placed, same) {
                 let message = format!("port {} is exposed twice", this.0);
-                cx.errors.at(&PORT_EXPOSED_TWICE, literal.span(), help(message, format!("first on line {at}")));
+                cx.errors.at(
+                    &PORT_EXPOSED_TWICE,
+                    literal.span(),
+                    help(message, format!("first on line {at}")),
+                );
             }
             seen.push(((this, line(literal.span())), placed));
         }
@@ -88,7 +103,12 @@ pub(super) fn check_names(cx: &mut Check, subject: Subject) {
         }
         if let Some((_, at)) = earlier(&seen, placed, |(other, _)| *other == name) {
             let message = format!("{} has two ports named `{name}`", subject.title());
-            cx.fault(&PORT_NAMED_TWICE, placed, ident.span(), help(message, format!("the first is on line {at}")));
+            cx.fault(
+                &PORT_NAMED_TWICE,
+                placed,
+                ident.span(),
+                help(message, format!("the first is on line {at}")),
+            );
         }
         seen.push(((name, line(ident.span())), placed));
     }
@@ -120,7 +140,11 @@ pub(super) fn check_ready(cx: &mut Check, subject: Subject) {
 fn check_any_port(cx: &mut Check, subject: Subject, ready: proc_macro2::Span, fits: fn(&Expose) -> bool) {
     if subject.is_complete && !exposed(subject).any(|(_, expose)| fits(expose)) {
         let message = format!("{} has no exposed port to probe", subject.title());
-        cx.errors.at(&READY_WITHOUT_PORT, ready, help(message, "add `expose ...;` or use `ready exec [...]`"));
+        cx.errors.at(
+            &READY_WITHOUT_PORT,
+            ready,
+            help(message, "add `expose ...;` or use `ready exec [...]`"),
+        );
     }
 }
 
@@ -131,7 +155,8 @@ fn check_one_port(cx: &mut Check, subject: Subject, ready: proc_macro2::Span, pa
         return;
     }
     let port = tcp.iter().rev().find_map(|(_, expose)| expose.name.as_ref().map(ToString::to_string));
-    let port = port.or_else(|| tcp.iter().find_map(|(_, expose)| literal(&expose.port).map(ToString::to_string)));
+    let port =
+        port.or_else(|| tcp.iter().find_map(|(_, expose)| literal(&expose.port).map(ToString::to_string)));
     let message = format!("{} exposes {} ports", subject.title(), tcp.len());
     let path = path.text().map_or_else(|| "/".to_owned(), syn::LitStr::value);
     let advice = format!("say which: `ready http {path:?} on {};`", port.as_deref().unwrap_or("8080"));
@@ -140,8 +165,10 @@ fn check_one_port(cx: &mut Check, subject: Subject, ready: proc_macro2::Span, pa
 
 fn check_port_name(cx: &mut Check, subject: Subject, placed: &Placed, wanted: &syn::Ident) {
     let name = wanted.unraw().to_string();
-    let names: Vec<String> =
-        exposed(subject).filter_map(|(_, expose)| expose.name.as_ref()).map(|name| name.unraw().to_string()).collect();
+    let names: Vec<String> = exposed(subject)
+        .filter_map(|(_, expose)| expose.name.as_ref())
+        .map(|name| name.unraw().to_string())
+        .collect();
     if names.contains(&name) {
         return;
     }

@@ -112,11 +112,19 @@ mod rustc {
     /// Reached by emitting the right tokens at the right spans; the cases pin where rustc points.
     pub(crate) static BY_RUSTC: &[&Rule] = &[
         &Rule { name: "rustc-port-type", class: Class::Rustc, summary: "a port is a `u16`" },
-        &Rule { name: "rustc-argument-type", class: Class::Rustc, summary: "an argument is text or a number" },
+        &Rule {
+            name: "rustc-argument-type",
+            class: Class::Rustc,
+            summary: "an argument is text or a number",
+        },
         &Rule { name: "rustc-port-method", class: Class::Rustc, summary: "a named port is a method" },
         &Rule { name: "rustc-unknown-name", class: Class::Rustc, summary: "values name what is in scope" },
         &Rule { name: "rustc-import-type", class: Class::Rustc, summary: "an import is a handle" },
-        &Rule { name: "rustc-field", class: Class::Rustc, summary: "every item is a field, and nothing else is" },
+        &Rule {
+            name: "rustc-field",
+            class: Class::Rustc,
+            summary: "every item is a field, and nothing else is",
+        },
     ];
 }
 #[cfg(test)]

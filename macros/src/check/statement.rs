@@ -43,7 +43,9 @@ fn nearest(word: &str, kind: Kind) -> String {
     let fitting = STATEMENTS.iter().filter(|keyword| keyword.fits(kind)).map(|keyword| keyword.word);
     match did_you_mean(word, fitting.clone()) {
         Some(near) => format!("a statement with a similar name exists: `{near}`"),
-        None => format!("the statements of a {} are `{}`", kind.noun(), fitting.collect::<Vec<_>>().join("`, `")),
+        None => {
+            format!("the statements of a {} are `{}`", kind.noun(), fitting.collect::<Vec<_>>().join("`, `"))
+        }
     }
 }
 

@@ -64,7 +64,9 @@ fn every_case_breaks_its_rule() {
         assert!(broken.iter().any(|(name, _)| *name == rule.name), "{}: {broken:#?}", rule.name);
         if std::env::var_os("BOWLINE_SHOW").is_some() {
             println!("== {}", rule.name);
-            broken.iter().for_each(|(name, message)| println!("[{name}] {message}"));
+            for (name, message) in &broken {
+                println!("[{name}] {message}");
+            }
         }
     }
 }

@@ -63,13 +63,13 @@ impl Cx<'_> {
         let mut chain = TokenStream::new();
         for node in nodes {
             let next = match &node.kind {
-                NodeKind::Leaf(statement) => match self.path(declaration, statement) {
-                    Some(path) => path,
-                    None => {
+                NodeKind::Leaf(statement) => {
+                    let Some(path) = self.path(declaration, statement) else {
                         chain.extend(self.call(statement));
                         continue;
-                    }
-                },
+                    };
+                    path
+                }
                 other => self.statement_node(declaration, other),
             };
             if !chain.is_empty() {
@@ -90,12 +90,12 @@ impl Cx<'_> {
             NodeKind::Let(Let::Local(local)) => quote!(#local),
             NodeKind::If(node) => self.statement_if(declaration, node),
             NodeKind::For(node) => {
-                let (for_token, pattern, in_token) = (&node.for_token, &node.pattern, &node.in_token);
+                let (for_token, pattern, in_token) = (&node.keyword, &node.pattern, &node.in_token);
                 let (iterator, body) = (&node.iterator, self.statements(declaration, &node.body.nodes));
                 quote!(#for_token #pattern #in_token #iterator { #body })
             }
             NodeKind::Match(node) => {
-                let (match_token, scrutinee) = (&node.match_token, &node.scrutinee);
+                let (match_token, scrutinee) = (&node.keyword, &node.scrutinee);
                 let arms = node.arms.iter().map(|arm| {
                     let (pattern, body) = (&arm.pattern, self.statements(declaration, &arm.body.nodes));
                     let guard = arm.guard.as_ref().map(|(if_token, guard)| quote!(#if_token #guard));
@@ -107,7 +107,7 @@ impl Cx<'_> {
     }
 
     fn statement_if(&self, declaration: &Declaration, node: &If<Statement>) -> TokenStream {
-        let (if_token, condition) = (&node.if_token, &node.condition);
+        let (if_token, condition) = (&node.keyword, &node.condition);
         let then = self.statements(declaration, &node.then.nodes);
         let otherwise = node.otherwise.as_ref().map(|(else_token, otherwise)| match otherwise {
             Else::If(node) => {

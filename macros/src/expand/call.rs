@@ -75,7 +75,8 @@ impl Cx<'_> {
                 quote_spanned!(span=> .ready(#ready))
             }
             StatementKind::Stop { signal, within } => {
-                let (krate, signal, within) = (self.krate_at(span), operand_argument(signal), limit(within.as_ref(), span));
+                let (krate, signal, within) =
+                    (self.krate_at(span), operand_argument(signal), limit(within.as_ref(), span));
                 quote_spanned!(span=> .stop_with(#krate::Stop::signal(#signal)#within))
             }
             StatementKind::Export { .. } | StatementKind::Unknown => TokenStream::new(),
@@ -87,7 +88,8 @@ impl Cx<'_> {
         let Some(list) = command.list() else {
             return argument(command);
         };
-        let is_text = |element: &Expr| matches!(element, Expr::Lit(literal) if matches!(literal.lit, Lit::Str(_)));
+        let is_text =
+            |element: &Expr| matches!(element, Expr::Lit(literal) if matches!(literal.lit, Lit::Str(_)));
         if list.elems.iter().all(is_text) {
             return list.to_token_stream();
         }
@@ -125,7 +127,9 @@ impl Cx<'_> {
                 let path = operand_argument(path);
                 let on = on.as_ref().map(|on| {
                     let on = match on {
-                        Operand::Name(name) => LitStr::new(&name.unraw().to_string(), span).into_token_stream(),
+                        Operand::Name(name) => {
+                            LitStr::new(&name.unraw().to_string(), span).into_token_stream()
+                        }
                         Operand::Value(value) => argument(value),
                     };
                     quote_spanned!(span=> .on(#on))
@@ -151,14 +155,15 @@ impl Cx<'_> {
                 let span = Span::mixed_site().located_at(statement.end());
                 quote_spanned!(span=> #name.clone())
             }
-            Operand::Name(name) => quote!(&#name),
+            Operand::Name(name) => lent(name),
             Operand::Value(value) => argument(value),
         }
     }
 
     fn is_variable(&self, name: &syn::Ident, statement: &Statement) -> bool {
         let placed = self.names.bodies.iter().flat_map(|body| &body.statements);
-        let scope = placed.filter(|placed| placed.statement.id == statement.id).map(|placed| placed.scope).next();
+        let scope =
+            placed.filter(|placed| placed.statement.id == statement.id).map(|placed| placed.scope).next();
         scope.is_some_and(|scope| {
             matches!(self.names.meaning(&name.unraw().to_string(), scope), crate::names::Meaning::Local)
         })
@@ -202,7 +207,7 @@ pub(super) fn operand_argument(operand: &Operand) -> TokenStream {
 
 pub(super) fn operand_borrowed(operand: &Operand) -> TokenStream {
     match operand {
-        Operand::Name(name) => quote!(&#name),
+        Operand::Name(name) => lent(name),
         Operand::Value(value) => borrowed(value),
     }
 }
@@ -226,8 +231,16 @@ pub(super) fn borrowed(value: &Value) -> TokenStream {
             | Expr::Unary(_)
             | Expr::Reference(_)
             | Expr::Lit(_)),
-        ) => quote!(&#expr),
-        Some(expr) => quote!(&(#expr)),
+        ) => lent(expr),
+        Some(expr) => lent(quote!((#expr))),
         None => value.to_token_stream(),
     }
+}
+
+/// The `&` stands where the value starts, so that rustc underlines the value when its type is wrong.
+fn lent(value: impl ToTokens) -> TokenStream {
+    let value = value.into_token_stream();
+    let start = value.clone().into_iter().next().map_or_else(Span::mixed_site, |token| token.span());
+    let and = quote_spanned!(Span::mixed_site().located_at(start)=> &);
+    quote!(#and #value)
 }

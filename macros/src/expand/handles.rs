@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{format_ident, quote};
+use quote::{format_ident, quote, quote_spanned};
 use syn::Index;
 
 use super::Cx;
@@ -46,7 +46,8 @@ impl Cx<'_> {
         let named = self.newtypes();
         let declarations = self.names.declarations.iter().zip(named).enumerate();
         let fields = declarations.map(|(index, (declaration, newtype))| {
-            let (ident, index) = (declaration.ident, Index { index: to_u32(index), span: Span::mixed_site() });
+            let (ident, index) =
+                (declaration.ident, Index { index: to_u32(index), span: Span::mixed_site() });
             let given = quote!(#out.#index);
             let Some(newtype) = newtype else {
                 return quote!(#ident: #given);
@@ -110,11 +111,14 @@ impl Cx<'_> {
             if export.is_certain { text } else { quote!(::core::option::Option<#text>) }
         });
         let methods = self.methods(&extras);
+        // Where rustc says "not found for this struct"; the name itself stands nowhere, so that editors go to the item.
+        let at = Span::mixed_site().located_at(declaration.ident.span());
+        let definition = quote_spanned!(at=> pub struct #newtype(#target, #(#stored),*););
         quote! {
             #(#docs)*
             #[derive(::core::fmt::Debug, ::core::clone::Clone)]
             #[allow(dead_code, non_camel_case_types)]
-            pub struct #newtype(#target, #(#stored),*);
+            #definition
             impl ::core::ops::Deref for #newtype {
                 type Target = #target;
                 fn deref(&self) -> &Self::Target { &self.0 }
@@ -179,7 +183,8 @@ impl Cx<'_> {
             .collect();
         let call = |declaration: &Declaration, handle: TokenStream| {
             let name = &declaration.name;
-            let method = if declaration.item.kind == Kind::Service { quote!(service) } else { quote!(container) };
+            let method =
+                if declaration.item.kind == Kind::Service { quote!(service) } else { quote!(container) };
             quote!(.#method(#name, #handle))
         };
         let docs = " What would run, in order. Needs no engine.";
@@ -199,7 +204,9 @@ impl Cx<'_> {
             let one = call(declaration, quote!(&self.#ident));
             match declaration.place.word() {
                 None => quote!(plan = plan #one;),
-                Some(_) if declaration.place.is_repeated() => quote!(for each in &self.#ident { plan = plan #all; }),
+                Some(_) if declaration.place.is_repeated() => {
+                    quote!(for each in &self.#ident { plan = plan #all; })
+                }
                 Some(_) => quote! {
                     if let ::core::option::Option::Some(each) = &self.#ident { plan = plan #all; }
                 },

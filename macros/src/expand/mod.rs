@@ -23,7 +23,7 @@ use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{format_ident, quote};
 
 use crate::ast::Pipeline;
-use crate::check;
+use crate::check::{self, registry::HIDDEN_BY_LET};
 use crate::errors::Errors;
 use crate::names::{Declaration, Names};
 use crate::parse;
@@ -44,6 +44,8 @@ pub(crate) fn pipeline(input: TokenStream) -> TokenStream {
     // Half-typed Rust must not reach rustc: then only the handles come out, for what stands after the macro.
     let is_rust = errors.is_empty();
     let names = Names::collect(&pipeline, &mut errors);
+    // A variable in the place of a handle has another type; rustc would say so all over.
+    let is_rust = is_rust && !errors.has(&HIDDEN_BY_LET);
     check::check(&names, &mut errors);
     let cx = Cx { krate: &pipeline.krate, names: &names, errors: &errors };
     cx.expand(&pipeline, is_rust)
@@ -103,20 +105,15 @@ impl Cx<'_> {
 
     /// What comes out of the user code for an item.
     fn output(&self, declaration: &Declaration) -> TokenStream {
-        let Some(ident) = self.accumulator(declaration) else {
+        let Some(ident) = accumulator(declaration) else {
             return self.handle(declaration);
         };
         quote!(#ident)
     }
 
-    /// An item in control flow is collected: the variable for it stands outside of all of it.
-    fn accumulator(&self, declaration: &Declaration) -> Option<Ident> {
-        declaration.place.word().map(|_| local(&format!("all_{}", declaration.name)))
-    }
-
     fn accumulators(&self) -> TokenStream {
         let collected = self.names.declarations.iter().filter_map(|declaration| {
-            let ident = self.accumulator(declaration)?;
+            let ident = accumulator(declaration)?;
             Some(if declaration.place.is_repeated() {
                 quote!(let mut #ident = ::std::vec::Vec::new();)
             } else {
@@ -148,12 +145,17 @@ impl Cx<'_> {
     }
 }
 
+/// An item in control flow is collected: the variable for it stands outside of all of it.
+fn accumulator(declaration: &Declaration) -> Option<Ident> {
+    declaration.place.word().map(|_| local(&format!("all_{}", declaration.name)))
+}
+
 /// A variable that users cannot see.
 fn local(name: &str) -> Ident {
     format_ident!("__{}", name, span = Span::mixed_site())
 }
 
 #[cfg(test)]
-mod tests;
-#[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,10 @@ fn seeds() -> Vec<String> {
             if path.extension().is_some_and(|extension| extension == "rs") {
                 let source = std::fs::read_to_string(path).unwrap();
                 let bodies = source.split("pipeline! {").skip(1);
-                seeds.extend(bodies.filter_map(|rest| rest.find("\n    };").map(|end| rest.split_at(end).0.to_owned())));
+                seeds.extend(
+                    bodies
+                        .filter_map(|rest| rest.find("\n    };").map(|end| rest.split_at(end).0.to_owned())),
+                );
             }
         }
     }
@@ -33,8 +36,30 @@ enum Edit {
 }
 
 const FRAGMENTS: [&str; 24] = [
-    "service", "container", "x", "{ }", ";", "=", "as", "at", "\"text\"", "80", "if", "else", "for", "in", "match", "=>",
-    "let", "(a + b)", "[]", "/udp", "within", "r#type", "#[doc = \"x\"]", "..",
+    "service",
+    "container",
+    "x",
+    "{ }",
+    ";",
+    "=",
+    "as",
+    "at",
+    "\"text\"",
+    "80",
+    "if",
+    "else",
+    "for",
+    "in",
+    "match",
+    "=>",
+    "let",
+    "(a + b)",
+    "[]",
+    "/udp",
+    "within",
+    "r#type",
+    "#[doc = \"x\"]",
+    "..",
 ];
 
 fn edits() -> impl Strategy<Value = Vec<(Edit, usize)>> {

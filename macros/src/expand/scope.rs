@@ -6,7 +6,7 @@ use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{quote, quote_spanned};
 use syn::ext::IdentExt;
 
-use super::{Cx, local};
+use super::{Cx, accumulator, local};
 use crate::ast::{Definition, Else, If, Item, Kind, Let, Node, NodeKind, Value};
 use crate::names::Declaration;
 
@@ -17,7 +17,7 @@ impl Cx<'_> {
         let handles = declared().map(|declaration| self.declare(declaration));
         let code = in_order(nodes, |node| self.item_node(node));
         let collected = declared().filter(|_| !outermost).filter_map(|declaration| {
-            let (accumulator, handle) = (self.accumulator(declaration)?, self.handle(declaration));
+            let (accumulator, handle) = (accumulator(declaration)?, self.handle(declaration));
             Some(if declaration.place.is_repeated() {
                 quote!(#accumulator.push(#handle);)
             } else {
@@ -59,12 +59,12 @@ impl Cx<'_> {
             NodeKind::Let(Let::Partial) => TokenStream::new(),
             NodeKind::If(node) => self.item_if(node),
             NodeKind::For(node) => {
-                let (for_token, pattern, in_token) = (&node.for_token, &node.pattern, &node.in_token);
+                let (for_token, pattern, in_token) = (&node.keyword, &node.pattern, &node.in_token);
                 let (iterator, body) = (&node.iterator, self.scope(&node.body.nodes, false));
                 quote!(#for_token #pattern #in_token #iterator { #body })
             }
             NodeKind::Match(node) => {
-                let (match_token, scrutinee) = (&node.match_token, &node.scrutinee);
+                let (match_token, scrutinee) = (&node.keyword, &node.scrutinee);
                 let arms = node.arms.iter().map(|arm| {
                     let (pattern, body) = (&arm.pattern, self.scope(&arm.body.nodes, false));
                     let guard = arm.guard.as_ref().map(|(if_token, guard)| quote!(#if_token #guard));
@@ -76,7 +76,8 @@ impl Cx<'_> {
     }
 
     fn item_if(&self, node: &If<Item>) -> TokenStream {
-        let (if_token, condition, then) = (&node.if_token, &node.condition, self.scope(&node.then.nodes, false));
+        let (if_token, condition, then) =
+            (&node.keyword, &node.condition, self.scope(&node.then.nodes, false));
         let otherwise = node.otherwise.as_ref().map(|(else_token, otherwise)| match otherwise {
             Else::If(node) => {
                 let node = self.item_if(node);

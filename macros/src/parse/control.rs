@@ -2,14 +2,16 @@
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use syn::ext::IdentExt;
-use syn::parse::discouraged::Speculative;
 use syn::parse::ParseStream;
+use syn::parse::discouraged::Speculative;
 use syn::{Pat, Stmt, Token, token};
 
 use super::recover::skip_to_semicolon;
 use super::{Leaf, Parser, before, brace};
 use crate::ast::{Arm, Block, Else, For, If, Let, Match, Node, NodeKind, Pattern, Value};
-use crate::check::registry::{INVALID_RUST, JUMP, MISSING_BODY, MISSING_SEMICOLON, UNBOUNDED_LOOP, UNEXPECTED_TOKEN};
+use crate::check::registry::{
+    INVALID_RUST, JUMP, MISSING_BODY, MISSING_SEMICOLON, UNBOUNDED_LOOP, UNEXPECTED_TOKEN,
+};
 use crate::errors::help;
 
 impl Parser {
@@ -27,7 +29,7 @@ impl Parser {
             if input.cursor() == start.cursor() {
                 self.errors.at(&UNEXPECTED_TOKEN, input.span(), format!("expected {}", T::WHAT));
                 let _ = input.parse::<TokenTree>();
-                self.skip_unknown(input);
+                Self::skip_unknown(input);
             }
         }
         nodes
@@ -49,20 +51,20 @@ impl Parser {
         if input.peek(Token![while]) || input.peek(Token![loop]) {
             let word = input.call(Ident::parse_any).ok()?;
             self.errors.at(&UNBOUNDED_LOOP, word.span(), help("a pipeline must be finite", "use `for`"));
-            self.skip_unknown(input);
+            Self::skip_unknown(input);
             return None;
         }
         if input.peek(Token![break]) || input.peek(Token![continue]) {
             let word = input.call(Ident::parse_any).ok()?;
             self.errors.at(&JUMP, word.span(), format!("`{word}` is not allowed between {}s", noun::<T>()));
-            self.skip_unknown(input);
+            Self::skip_unknown(input);
             return None;
         }
         T::parse(self, input).map(NodeKind::Leaf)
     }
 
     /// After something that could not be read: on to the next `;`, or past the next braces.
-    pub(super) fn skip_unknown(&mut self, input: ParseStream) {
+    pub(super) fn skip_unknown(input: ParseStream) {
         while !input.is_empty() && !super::recover::starts_statement(input) {
             if input.peek(Token![;]) {
                 let _ = input.parse::<Token![;]>();
@@ -100,7 +102,7 @@ impl Parser {
     }
 
     fn if_<T: Leaf>(&mut self, input: ParseStream) -> Option<If<T>> {
-        let if_token: Token![if] = input.parse().ok()?;
+        let keyword = input.parse().ok()?;
         let condition = self.head(input);
         let then = self.block(input)?;
         let otherwise = match input.parse::<Token![else]>() {
@@ -110,11 +112,11 @@ impl Parser {
             Ok(else_token) => self.block(input).map(|block| (else_token, Else::Block(block))),
             Err(_) => None,
         };
-        Some(If { if_token, condition, then, otherwise })
+        Some(If { keyword, condition, then, otherwise })
     }
 
     fn for_<T: Leaf>(&mut self, input: ParseStream) -> Option<For<T>> {
-        let for_token = input.parse().ok()?;
+        let keyword = input.parse().ok()?;
         let pattern = self.pattern(input);
         let in_token: Option<Token![in]> = input.parse().ok();
         let iterator = if in_token.is_some() {
@@ -126,11 +128,11 @@ impl Parser {
             Value::Partial(skip_to_brace(input))
         };
         let body = self.block(input)?;
-        Some(For { for_token, pattern, in_token, iterator, body })
+        Some(For { keyword, pattern, in_token, iterator, body })
     }
 
     fn match_<T: Leaf>(&mut self, input: ParseStream) -> Option<Match<T>> {
-        let match_token = input.parse().ok()?;
+        let keyword = input.parse().ok()?;
         let scrutinee = self.head(input);
         let Ok((_, content)) = brace(input) else {
             self.missing_block(input);
@@ -144,7 +146,7 @@ impl Parser {
                 let _ = content.parse::<TokenTree>();
             }
         }
-        Some(Match { match_token, scrutinee, arms })
+        Some(Match { keyword, scrutinee, arms })
     }
 
     fn arm<T: Leaf>(&mut self, input: ParseStream) -> Option<Arm<T>> {
@@ -174,7 +176,11 @@ impl Parser {
             Err(error) => {
                 let start = before(input);
                 let mut partial = TokenStream::new();
-                while !input.is_empty() && !input.peek(Token![in]) && !input.peek(Token![=>]) && !input.peek(token::Brace) {
+                while !input.is_empty()
+                    && !input.peek(Token![in])
+                    && !input.peek(Token![=>])
+                    && !input.peek(token::Brace)
+                {
                     partial.extend(input.parse::<TokenTree>());
                 }
                 self.report(&error, &partial, start);
@@ -221,4 +227,3 @@ pub(super) fn between(start: ParseStream, end: ParseStream) -> TokenStream {
     }
     tokens
 }
-

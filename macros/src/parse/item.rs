@@ -26,7 +26,7 @@ impl Leaf for Item {
         }
         let _ = input.call(Ident::parse_any);
         let Some(kind) = parser.kind(&keyword) else {
-            parser.skip_unknown(input);
+            Parser::skip_unknown(input);
             return None;
         };
         let named = parser.errors.len();
@@ -78,7 +78,7 @@ impl Parser {
             let wanted = if kind.has_body() { "`{ ... }`" } else { "`= ...;`" };
             self.errors.at(&MISSING_BODY, before(input), format!("expected {wanted} after the name"));
         }
-        self.skip_unknown(input);
+        Self::skip_unknown(input);
         Definition::Missing
     }
 

@@ -2,15 +2,15 @@
 
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use syn::ext::IdentExt;
-use syn::parse::{Parse, ParseStream};
 use syn::parse::discouraged::Speculative;
+use syn::parse::{Parse, ParseStream};
 use syn::{Expr, ExprArray, ExprParen, Lit, Token, bracketed, parenthesized, token};
 
 use super::{Parser, before};
 use crate::ast::{Operand, Value};
 use crate::check::registry::{
-    INVALID_RUST, KEYWORD_NAME, MISSING_NAME, MISSING_SEMICOLON, MISSING_VALUE, MISSING_WORD, RESERVED_NAME, Rule,
-    UNEXPECTED_TOKEN,
+    INVALID_RUST, KEYWORD_NAME, MISSING_NAME, MISSING_SEMICOLON, MISSING_VALUE, MISSING_WORD, RESERVED_NAME,
+    Rule, UNEXPECTED_TOKEN,
 };
 use crate::errors::help;
 use crate::keywords;
@@ -26,7 +26,7 @@ impl Parser {
         match fork.parse::<Expr>() {
             Ok(expr) => {
                 input.advance_to(&fork);
-                Value::Expr(expr)
+                Value::Expr(Box::new(expr))
             }
             Err(error) => Value::Partial(self.not_rust(&error, input)),
         }
@@ -42,7 +42,7 @@ impl Parser {
         match fork.call(Expr::parse_without_eager_brace) {
             Ok(expr) => {
                 input.advance_to(&fork);
-                Value::Expr(expr)
+                Value::Expr(Box::new(expr))
             }
             Err(error) => {
                 let start = before(input);
@@ -62,13 +62,17 @@ impl Parser {
             self.missing_value(input);
             return Operand::Value(Value::Partial(TokenStream::new()));
         }
-        if input.peek(Lit) && let Ok(lit) = input.parse::<Lit>() {
-            return Operand::Value(Value::Expr(Expr::Lit(syn::ExprLit { attrs: Vec::new(), lit })));
+        if input.peek(Lit)
+            && let Ok(lit) = input.parse::<Lit>()
+        {
+            return Operand::Value(Value::Expr(Box::new(Expr::Lit(syn::ExprLit { attrs: Vec::new(), lit }))));
         }
         if input.peek(token::Paren) {
             return Operand::Value(self.parenthesised(input));
         }
-        if input.peek(syn::Ident) && let Ok(name) = input.parse::<Ident>() {
+        if input.peek(syn::Ident)
+            && let Ok(name) = input.parse::<Ident>()
+        {
             return Operand::Name(name);
         }
         if input.is_empty() || input.peek(Token![;]) || input.peek(Token![as]) {
@@ -113,7 +117,7 @@ impl Parser {
         match parsed {
             Ok(expr) => {
                 input.advance_to(fork);
-                Value::Expr(expr)
+                Value::Expr(Box::new(expr))
             }
             Err(error) => {
                 let start = before(input);
@@ -125,7 +129,11 @@ impl Parser {
     }
 
     /// An operand where nothing has to follow, so that any expression may stand there too: `expose base + 1;`.
-    pub(super) fn operand_or_value(&mut self, input: ParseStream, follows: fn(ParseStream) -> bool) -> Operand {
+    pub(super) fn operand_or_value(
+        &mut self,
+        input: ParseStream,
+        follows: fn(ParseStream) -> bool,
+    ) -> Operand {
         let fork = input.fork();
         let simple = Parser::default().operand(&fork);
         let is_partial = matches!(simple, Operand::Value(Value::Partial(_)));
@@ -137,7 +145,7 @@ impl Parser {
         match fork.parse::<Expr>() {
             Ok(expr) if fork.peek(Token![;]) => {
                 input.advance_to(&fork);
-                Operand::Value(Value::Expr(expr))
+                Operand::Value(Value::Expr(Box::new(expr)))
             }
             _ => self.operand(input),
         }
@@ -157,7 +165,11 @@ impl Parser {
             return true;
         }
         if input.is_empty() || input.peek(Token![;]) || starts_statement(input) {
-            self.errors.at(&MISSING_WORD, before(input), help(format!("expected `{word}` after this"), format!("`{form}`")));
+            self.errors.at(
+                &MISSING_WORD,
+                before(input),
+                help(format!("expected `{word}` after this"), format!("`{form}`")),
+            );
         } else {
             self.unexpected(input, &format!("`{word}`"));
         }
@@ -168,14 +180,22 @@ impl Parser {
         let parentheses = "a Rust expression before a joining word stands in parentheses: `(...)`";
         let next = next_token(input).unwrap_or_default();
         let message = format!("expected {wanted}, found `{next}`");
-        let is_operator = input.peek(Token![.]) || input.peek(Token![::]) || input.peek(token::Paren) || input.peek(Token![?]);
+        let is_operator = input.peek(Token![.])
+            || input.peek(Token![::])
+            || input.peek(token::Paren)
+            || input.peek(Token![?]);
         let message = if is_operator { help(message, parentheses) } else { message };
         self.errors.at(&UNEXPECTED_TOKEN, input.span(), message);
     }
 
     /// The `;` at the end of a statement. Where it is missing, the next statement starts at the next known word, or
     /// after the next `;`.
-    pub(super) fn semicolon(&mut self, input: ParseStream, reported: bool, after_operand: &[&str]) -> Option<Token![;]> {
+    pub(super) fn semicolon(
+        &mut self,
+        input: ParseStream,
+        reported: bool,
+        after_operand: &[&str],
+    ) -> Option<Token![;]> {
         if let Ok(semi) = input.parse() {
             return Some(semi);
         }
@@ -264,13 +284,15 @@ pub(super) fn starts_statement(input: ParseStream) -> bool {
         return false;
     }
     // `mount dir at …` names something called `dir`.
-    let joins = |next: &Ident| ["as", "at", "on", "times", "within", "unprobed"].iter().any(|word| next == word);
+    let joins =
+        |next: &Ident| ["as", "at", "on", "times", "within", "unprobed"].iter().any(|word| next == word);
     rest.literal().is_some() || rest.ident().is_some_and(|(next, _)| !joins(&next))
 }
 
 /// `bind as "…"`, with the name still to be typed, where a value should be: nothing is cast to a literal.
 fn is_binding(input: ParseStream) -> bool {
-    let binding = input.cursor().ident().filter(|(word, _)| word == "bind").and_then(|(_, rest)| rest.ident());
+    let binding =
+        input.cursor().ident().filter(|(word, _)| word == "bind").and_then(|(_, rest)| rest.ident());
     binding.is_some_and(|(word, rest)| word == "as" && rest.literal().is_some())
 }
 

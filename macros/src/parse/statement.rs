@@ -29,7 +29,7 @@ impl Leaf for Statement {
         let (kind, words) = parser.statement_kind(&keyword, input);
         let semi = if matches!(kind, StatementKind::Unknown) {
             // Reported by the checks, which know the body it stands in.
-            parser.skip_unknown(input);
+            Parser::skip_unknown(input);
             None
         } else {
             parser.semicolon(input, parser.errors.len() > before_kind, words)
@@ -41,7 +41,11 @@ impl Leaf for Statement {
 
 impl Parser {
     /// What the word says, and the words that could have followed what was read.
-    fn statement_kind(&mut self, keyword: &Ident, input: ParseStream) -> (StatementKind, &'static [&'static str]) {
+    fn statement_kind(
+        &mut self,
+        keyword: &Ident,
+        input: ParseStream,
+    ) -> (StatementKind, &'static [&'static str]) {
         use StatementKind as S;
         let form = keywords::form(&keyword.to_string());
         match keyword.to_string().as_str() {
@@ -96,7 +100,14 @@ impl Parser {
         }
     }
 
-    fn after_word(&mut self, input: ParseStream, operand: &Operand, found: bool, word: &str, form: &str) -> Value {
+    fn after_word(
+        &mut self,
+        input: ParseStream,
+        operand: &Operand,
+        found: bool,
+        word: &str,
+        form: &str,
+    ) -> Value {
         if is_read(operand) && self.joining(input, found, word, form) {
             self.value(input)
         } else {
@@ -220,9 +231,15 @@ impl Parser {
         match input.fork().call(Ident::parse_any) {
             Ok(word) => {
                 let text = word.to_string();
-                let advice = did_you_mean(&text, keywords::PROBES.iter().copied())
-                    .map_or_else(|| all.to_owned(), |near| format!("a probe with a similar name exists: `{near}`"));
-                self.errors.at(&UNKNOWN_PROBE, word.span(), help(format!("cannot find probe `{text}`"), advice));
+                let advice = did_you_mean(&text, keywords::PROBES.iter().copied()).map_or_else(
+                    || all.to_owned(),
+                    |near| format!("a probe with a similar name exists: `{near}`"),
+                );
+                self.errors.at(
+                    &UNKNOWN_PROBE,
+                    word.span(),
+                    help(format!("cannot find probe `{text}`"), advice),
+                );
             }
             Err(_) => self.errors.at(&UNKNOWN_PROBE, before(input), help("expected a probe after this", all)),
         }

@@ -1,7 +1,9 @@
 //! What the parser makes of good and of half-typed input.
 
 use super::*;
-use crate::ast::{Definition, Expose, Item, Kind, Node, NodeKind, Operand, Probe, Statement, StatementKind, Value};
+use crate::ast::{
+    Definition, Expose, Item, Kind, Node, NodeKind, Operand, Probe, Statement, StatementKind, Value,
+};
 
 fn parse(source: &str) -> (Pipeline, Vec<String>) {
     let (pipeline, errors) = pipeline(format!("$crate; {source}").parse().unwrap()).unwrap();
@@ -49,15 +51,18 @@ fn recovered(body: &str) -> (String, Vec<String>) {
 
 #[test]
 fn kinds_names_and_docs() {
+    use Kind::{Cache, Container, Dir, File, Service};
     let pipeline = good(
         "/// Docs.\n/// More.\nservice a { } container r#type { } cache c; cache d = key; dir e = f(); file g = h; service i = j;",
     );
     let items = items(&pipeline.nodes);
     let kinds: Vec<Kind> = items.iter().map(|item| item.kind).collect();
-    use Kind::{Cache, Container, Dir, File, Service};
     assert_eq!(kinds, [Service, Container, Cache, Cache, Dir, File, Service]);
     assert_eq!(items.first().map(|item| item.docs.len()), Some(2));
-    assert_eq!(items.get(1).and_then(|item| item.name.as_ref()).map(ToString::to_string).as_deref(), Some("r#type"));
+    assert_eq!(
+        items.get(1).and_then(|item| item.name.as_ref()).map(ToString::to_string).as_deref(),
+        Some("r#type")
+    );
 }
 
 #[test]
@@ -129,8 +134,12 @@ fn probes() {
 
 #[test]
 fn words_of_the_language_are_names_too() {
-    good("service service { bind at; mount dir at \"/x\"; mount at at \"/y\"; bind container as \"z\"; after cache; }");
-    good("container image { env env = 1; env type = 2; env \"a.b\" = 3; env (k) = 4; export \"/x\" as export; }");
+    good(
+        "service service { bind at; mount dir at \"/x\"; mount at at \"/y\"; bind container as \"z\"; after cache; }",
+    );
+    good(
+        "container image { env env = 1; env type = 2; env \"a.b\" = 3; env (k) = 4; export \"/x\" as export; }",
+    );
 }
 
 #[test]
@@ -158,11 +167,17 @@ fn a_half_typed_statement_keeps_the_next() {
         ("bind r as; expose 80;", "bind expose", vec!["expected an expression"]),
         ("bind r as expose 80;", "bind expose", vec!["expected an expression"]),
         ("bind as \"x\"; expose 80;", "bind expose", vec!["expected an expression"]),
-        ("mount x; expose 80;", "mount expose", vec!["expected `at` after this\n\nhelp: `mount data at \"/path\";`"]),
+        (
+            "mount x; expose 80;",
+            "mount expose",
+            vec!["expected `at` after this\n\nhelp: `mount data at \"/path\";`"],
+        ),
         ("mount at \"/x\"; expose 80;", "mount expose", vec!["expected an expression"]),
-        ("env; expose 80;", "env expose", vec![
-            "expected the name of a variable after this\n\nhelp: `env KEY = \"value\";`",
-        ]),
+        (
+            "env; expose 80;",
+            "env expose",
+            vec!["expected the name of a variable after this\n\nhelp: `env KEY = \"value\";`"],
+        ),
         ("env A; expose 80;", "env expose", vec!["expected `=` after this\n\nhelp: `env KEY = \"value\";`"]),
         ("env A =; expose 80;", "env expose", vec!["expected an expression"]),
         ("run [; expose 80;", "", vec![]),
@@ -207,7 +222,8 @@ fn a_half_typed_item_keeps_the_next() {
     ] {
         let (pipeline, reported) = parse(source);
         let items = items(&pipeline.nodes);
-        let found: Vec<String> = items.iter().filter_map(|item| item.name.as_ref()).map(ToString::to_string).collect();
+        let found: Vec<String> =
+            items.iter().filter_map(|item| item.name.as_ref()).map(ToString::to_string).collect();
         assert_eq!(found.join(" "), names, "{source}: {reported:?}");
         assert_eq!(reported.len(), errors, "{source}: {reported:?}");
     }

@@ -342,7 +342,10 @@ impl ProbeProgress {
 /// Finds and opens an engine for one session.
 pub(crate) async fn open(session: &SessionId) -> Result<Arc<dyn Engine>> {
     #[cfg(feature = "docker")]
-    return docker::open(session).await;
+    {
+        let connection = docker::connect().await?;
+        Ok(docker::Docker::open(&connection, session.clone()).await?)
+    }
     #[cfg(not(feature = "docker"))]
     Err(crate::Error::EngineUnreachable { tried: vec!["nothing: bowline was built without the feature `docker`".to_owned()] })
 }

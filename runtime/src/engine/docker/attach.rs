@@ -40,6 +40,7 @@ pub(super) async fn start(
     what: &str,
     command: &str,
 ) -> Result<Container> {
+    shared.guarded().await;
     let owned = Arc::clone(shared);
     let (for_task, command) = (what.to_owned(), command.to_owned());
     let start = async move {

@@ -51,6 +51,7 @@ pub(super) struct Created {
 pub(super) async fn create(shared: &Arc<Shared>, recipe: Recipe<'_>) -> Result<Created> {
     let what = format!("create a container for {}", recipe.name);
     shared.check_open(&what)?;
+    shared.guard();
     if recipe.reach == Reach::Services {
         drop(shared.network.begin(shared));
     }

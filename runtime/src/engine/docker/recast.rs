@@ -106,6 +106,7 @@ pub(super) async fn import(
 /// A container of an image that is never started: a way to the image's files.
 pub(super) async fn idle_container(shared: &Arc<Shared>, image: &str) -> Result<Container> {
     shared.check_open("look into a file system")?;
+    shared.guard();
     let container = Container::new(&shared.cleaner, shared.number('r'));
     let mut labels_of = labels::of(&shared.session, "reader");
     labels_of.insert(labels::KIND.to_owned(), labels::KIND_READER.to_owned());

@@ -43,6 +43,11 @@ async fn close_all(shared: &Arc<Shared>) -> Result<()> {
         network::remove(shared).await?;
     }
     remove_held_images(shared, |session, _| session == shared.session.as_str()).await;
+    if let Some(watchdog) = shared.watchdog.get()
+        && let Some(watchdog) = watchdog.write().await.take()
+    {
+        watchdog.done();
+    }
     Ok(())
 }
 

@@ -1,0 +1,153 @@
+//! What is compared.
+
+use crate::{Result, Run, ours, peers, raw, raw_chain, raw_second};
+
+/// One way to do what a scenario asks for.
+#[derive(Debug)]
+pub(crate) struct Method {
+    pub(crate) scenario: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) role: Role,
+    pub(crate) way: Way,
+    /// What it does not do that another way does.
+    pub(crate) leaves_out: &'static str,
+}
+
+/// What a method is in its scenario's ratios.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The engine's bare API, with containers that only reach each other: the fastest of these is the floor.
+    Raw,
+    /// What the ratios are about.
+    Ours,
+    /// Finds what its first round left, which is removed at the very end.
+    Cached,
+    Other,
+}
+
+#[derive(Debug)]
+pub(crate) enum Way {
+    /// A hidden sub-command of this program.
+    Here(fn(&Run) -> Result<()>),
+    /// Bash, with the run's name as `$1` and a file of this text as `$2`.
+    Script { script: &'static str, file: &'static str, tool: Tool },
+}
+
+/// What has to be installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tool {
+    Docker,
+    DockerCompose,
+    ComposePlugin,
+}
+
+impl Tool {
+    /// The command that says its version.
+    pub(crate) fn version_command(self) -> &'static [&'static str] {
+        match self {
+            Self::Docker => &["docker", "--version"],
+            Self::DockerCompose => &["docker-compose", "version", "--short"],
+            Self::ComposePlugin => &["docker", "compose", "version", "--short"],
+        }
+    }
+}
+
+impl Method {
+    pub(crate) fn full_name(&self) -> String {
+        format!("{}/{}", self.scenario, self.name)
+    }
+}
+
+pub(crate) fn find(full_name: &str) -> Option<&'static Method> {
+    METHODS.iter().find(|method| method.full_name() == full_name)
+}
+
+/// The scenarios, in the order of the tables.
+pub(crate) const SCENARIOS: [(&str, &str); 3] = [
+    ("redis", "start redis, wait until it is ready, `redis-cli -h redis-srv ping` in a second container, tear down"),
+    ("chain", "20 steps of one container, each writes 10 kB and its file system is kept (time from the start)"),
+    ("second", "one more client of a redis that is running (time from when the first client is done)"),
+];
+
+const NO_SAFETY_NET: &str = "kills the service instead of stopping it; removes nothing after an error or a signal";
+
+const fn here(
+    scenario: &'static str,
+    name: &'static str,
+    role: Role,
+    run: fn(&Run) -> Result<()>,
+    leaves_out: &'static str,
+) -> Method {
+    Method { scenario, name, role, way: Way::Here(run), leaves_out }
+}
+
+const fn script(name: &'static str, tool: Tool, script: &'static str, file: &'static str, leaves_out: &'static str) -> Method {
+    Method { scenario: "redis", name, role: Role::Other, way: Way::Script { script, file, tool }, leaves_out }
+}
+
+pub(crate) static METHODS: &[Method] = &[
+    here("redis", "raw-sequential", Role::Raw, raw::sequential, NO_SAFETY_NET),
+    here("redis", "raw-concurrent", Role::Raw, raw::concurrent, NO_SAFETY_NET),
+    here(
+        "redis",
+        "raw-bridge",
+        Role::Other,
+        raw::default_bridge,
+        "NOT ISOLATED: everybody's containers share the default bridge, and the link adds REDIS_SRV_* variables; \
+         kills, removes nothing after an error",
+    ),
+    here(
+        "redis",
+        "raw-all-promises",
+        Role::Other,
+        raw::all_promises,
+        "what bowline promises, by hand: init processes, a private alias, SIGTERM first, the result kept; \
+         still removes nothing after an error or a signal",
+    ),
+    script("docker-cli", Tool::Docker, peers::DOCKER_CLI, "", "kills the service; removes nothing after SIGKILL"),
+    here(
+        "redis",
+        "testcontainers-rs",
+        Role::Other,
+        peers::testcontainers,
+        "ready is a log line, not a port; kills; removes nothing after a signal or a failed start",
+    ),
+    script("docker-compose-1s", Tool::DockerCompose, peers::COMPOSE_V1, peers::COMPOSE_1S, peers::COMPOSE_LEAVES_OUT),
+    script("docker-compose-100ms", Tool::DockerCompose, peers::COMPOSE_V1, peers::COMPOSE_100MS, peers::COMPOSE_LEAVES_OUT),
+    script("compose-plugin-1s", Tool::ComposePlugin, peers::COMPOSE_V2, peers::COMPOSE_1S, peers::COMPOSE_LEAVES_OUT),
+    script("compose-plugin-100ms", Tool::ComposePlugin, peers::COMPOSE_V2, peers::COMPOSE_100MS, peers::COMPOSE_LEAVES_OUT),
+    here("redis", "bowline", Role::Ours, ours::redis, "nothing of the above; keeps the step's result for the next run"),
+    here("redis", "bowline-cached", Role::Cached, ours::redis_cached, "runs nothing: the result is found"),
+    here(
+        "chain",
+        "raw-commit",
+        Role::Raw,
+        raw_chain::commit_each,
+        "a container and a commit a step, removals in the background; removes nothing after an error",
+    ),
+    here(
+        "chain",
+        "raw-exec-commit",
+        Role::Other,
+        raw_chain::exec_and_commit_each,
+        "one live container, an exec and a commit a step: what a step leaves running goes on in the next one",
+    ),
+    here(
+        "chain",
+        "raw-exec",
+        Role::Other,
+        raw_chain::exec_each,
+        "one live container, an exec a step, one commit at the end: no step's file system is kept but the last",
+    ),
+    here("chain", "bowline", Role::Ours, ours::chain, "nothing of the above"),
+    here("chain", "bowline-cached", Role::Cached, ours::chain_cached, "runs nothing: the result is found"),
+    here("second", "raw", Role::Raw, raw_second::own_network, NO_SAFETY_NET),
+    here(
+        "second",
+        "raw-shared-netns",
+        Role::Other,
+        raw_second::shared_namespace,
+        "NOT ISOLATED: the client is in the service's network namespace, and no alias is possible",
+    ),
+    here("second", "bowline", Role::Ours, ours::second, "nothing of the above; keeps the result"),
+];
