@@ -1,8 +1,8 @@
 //! The procedural macros of the `bowline` crate. Use them through it: `bowline::pipeline!`, `#[bowline::main]` and
 //! `#[bowline::test]`, where they are documented.
 //!
-//! The way of a pipeline: [`parse`] makes a tree ([`ast`]) and goes on after mistakes, [`names`] finds out who is who,
-//! [`check`] judges everything that is a literal or a name, and [`expand`] writes the builder calls.
+//! The way of a pipeline: `parse` makes a tree (`ast`) and goes on after mistakes, `names` finds out who is who,
+//! `check` judges everything that is a literal or a name, and `expand` writes the builder calls.
 
 #![cfg_attr(
     not(test),

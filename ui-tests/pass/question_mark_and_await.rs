@@ -31,7 +31,8 @@ async fn build(port: &str, key: Option<&str>) -> Result<Option<u16>, std::num::P
     Ok(Some(p.redis.tcp().port()))
 }
 
-fn ready<T>(future: impl Future<Output = T>) -> T {
+/// A future with a pipeline in it may move between threads.
+fn ready<T>(future: impl Future<Output = T> + Send) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => value,
         Poll::Pending => panic!("not ready"),

@@ -128,7 +128,7 @@ fn survives(tokens: TokenStream) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn edited_tokens(seed in prop::sample::select(seeds()), edits in edits()) {

@@ -12,12 +12,20 @@ fn expansion(source: &str) -> String {
     prettyplease::unparse(&file)
 }
 
+/// The source without the indentation it has in this file.
+fn dedented(source: &str) -> String {
+    let lines = source.trim_matches(['\n', ' ']).lines();
+    let lines: Vec<&str> = lines.map(|line| line.strip_prefix("        ").unwrap_or(line)).collect();
+    lines.join("\n")
+}
+
 macro_rules! snapshots {
     ($($name:ident: $source:literal;)*) => { $(
         #[test]
         fn $name() {
-            insta::with_settings!({ description => $source, omit_expression => true, prepend_module_to_snapshot => false }, {
-                insta::assert_snapshot!(stringify!($name), expansion($source));
+            let shown = format!("{}\n\n// expands to\n\n{}", dedented($source), expansion($source));
+            insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
+                insta::assert_snapshot!(stringify!($name), shown);
             });
         }
     )* };
