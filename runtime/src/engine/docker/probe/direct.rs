@@ -1,0 +1,108 @@
+//! Probes from this process.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use futures_util::future;
+
+use super::{Far, Found, Target, http, tcp, udp};
+use crate::engine::ProbeProgress;
+use crate::value::{Port, Protocol};
+
+/// After so long without any answer the way is taken to lead nowhere: a firewall between us and the bridge, a pipeline
+/// that may open no sockets. A port that is closed answers at once.
+const SILENT_FOR: Duration = Duration::from_secs(2);
+
+/// Waits until all of these ports are open.
+pub(super) async fn wait_ports(target: &Target, ports: &[Port], progress: &ProbeProgress) -> Result<(), Far> {
+    let (tcp, udp): (Vec<_>, Vec<_>) = ports.iter().cloned().partition(|port| port.protocol() == Protocol::Tcp);
+    let tcp = future::try_join_all(tcp.iter().map(|port| wait_tcp(target, port, progress)));
+    future::try_join(tcp, wait_udp(target, &udp, progress)).await.map(drop)
+}
+
+async fn wait_tcp(target: &Target, port: &Port, progress: &ProbeProgress) -> Result<(), Far> {
+    let address = SocketAddr::new(target.ip, port.number());
+    poll(Pace::PORT, &port.to_string(), progress, || tcp::probe(address)).await
+}
+
+/// UDP has no way to ask that a service could not hear, or that the kernel would answer often enough (port
+/// unreachable is limited to some a second): so the service's sockets are looked at.
+async fn wait_udp(target: &Target, ports: &[Port], progress: &ProbeProgress) -> Result<(), Far> {
+    if ports.is_empty() {
+        return Ok(());
+    }
+    let mut sockets = udp::Sockets::of(target).ok_or(Far)?;
+    let mut pace = Pace::PORT;
+    loop {
+        let open = sockets.open_ports().await.ok_or(Far)?;
+        let is_open = |port: &Port| open.contains(&port.number());
+        for port in ports {
+            progress.note(&port.to_string(), (!is_open(port)).then_some(udp::NOT_OPEN));
+        }
+        if ports.iter().all(is_open) {
+            return Ok(());
+        }
+        pace.pause().await;
+    }
+}
+
+/// Waits until a page is there.
+pub(super) async fn wait_http(
+    target: &Target,
+    port: u16,
+    path: &str,
+    progress: &ProbeProgress,
+) -> Result<(), Far> {
+    let address = SocketAddr::new(target.ip, port);
+    poll(Pace::PAGE, &http::name(port, path), progress, || http::probe(address, path)).await
+}
+
+/// Tries until something is ready, or nobody has answered for long.
+async fn poll<Attempt: Future<Output = Found>>(
+    mut pace: Pace,
+    name: &str,
+    progress: &ProbeProgress,
+    mut attempt: impl FnMut() -> Attempt,
+) -> Result<(), Far> {
+    let mut silent_since = None;
+    loop {
+        let began = Instant::now();
+        match attempt().await {
+            Found::Ready => {
+                progress.note(name, None);
+                return Ok(());
+            }
+            Found::NotYet(found) => {
+                progress.note(name, Some(&found));
+                silent_since = None;
+            }
+            Found::Silence(found) => {
+                progress.note(name, Some(&found));
+                if silent_since.get_or_insert(began).elapsed() >= SILENT_FOR {
+                    return Err(Far);
+                }
+            }
+        }
+        pace.pause().await;
+    }
+}
+
+/// How fast polls follow each other: fast services are the rule, and slow ones must not be kept busy.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    next: Duration,
+    most: Duration,
+}
+
+impl Pace {
+    /// Ends at 15 ms: with a timer that is some milliseconds late on a busy machine, that is seen within 25 ms.
+    const PORT: Self = Self { next: Duration::from_millis(1), most: Duration::from_millis(15) };
+
+    /// A page costs the service work, and a line in its log.
+    const PAGE: Self = Self { next: Duration::from_millis(2), most: Duration::from_millis(50) };
+
+    async fn pause(&mut self) {
+        tokio::time::sleep(self.next).await;
+        self.next = (self.next * 5 / 4).min(self.most);
+    }
+}

@@ -1,0 +1,177 @@
+//! Probes from within the service's network, where its address cannot be reached from here.
+//!
+//! A container joins the service's network namespace and runs a program of a few kilobytes (`helper/README.md`) that
+//! polls inside: a probe costs one start of a container (about 0.1 s), and a port that opens is still seen at once.
+//! The program comes as an image of its own, put into an engine the first time it is needed there.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bollard::container::LogOutput;
+use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig};
+use bollard::query_parameters::{AttachContainerOptionsBuilder, CreateContainerOptionsBuilder};
+use futures_util::StreamExt as _;
+
+use super::super::cleaner::Container;
+use super::super::failure::{self, BRIEF, LONG, during, within};
+use super::super::{labels, names};
+use super::{Prober, Target, http};
+use crate::engine::ProbeProgress;
+use crate::value::Port;
+use crate::{Error, Result};
+
+mod image;
+
+/// A helper that ends without having found all is started again, but not for ever.
+const STARTS: usize = 3;
+
+/// What the label of a helper says it is for.
+const KIND_PROBE: &str = "probe";
+
+/// Waits until all of these ports are open.
+pub(super) async fn wait_ports(
+    prober: Prober<'_>,
+    target: &Target,
+    ports: &[Port],
+    progress: &ProbeProgress,
+) -> Result<()> {
+    let mut args = vec!["wait".to_owned(), target.ip.to_string()];
+    args.extend(ports.iter().map(ToString::to_string));
+    let mut closed: HashSet<String> = ports.iter().map(ToString::to_string).collect();
+    let hear = |port: &str, found: &str| {
+        if found == OPEN {
+            closed.remove(port);
+            progress.note(port, None);
+        } else {
+            progress.note(port, Some(found));
+        }
+        closed.is_empty()
+    };
+    run(prober, target, &args, hear).await
+}
+
+/// Waits until a page is there.
+pub(super) async fn wait_http(
+    prober: Prober<'_>,
+    target: &Target,
+    port: u16,
+    path: &str,
+    progress: &ProbeProgress,
+) -> Result<()> {
+    let args = ["http".to_owned(), target.ip.to_string(), port.to_string(), path.to_owned()];
+    let name = http::name(port, path);
+    let hear = |_: &str, found: &str| {
+        progress.note(&name, (found != OPEN).then_some(found));
+        found == OPEN
+    };
+    run(prober, target, &args, hear).await
+}
+
+/// What the helper writes of that which clients need.
+const OPEN: &str = "open";
+
+/// Runs the helper until it has found all it was asked for: `hear` gets each of its lines, split after the first word,
+/// and says when this is so.
+async fn run(
+    prober: Prober<'_>,
+    target: &Target,
+    args: &[String],
+    mut hear: impl FnMut(&str, &str) -> bool,
+) -> Result<()> {
+    let image = image::ready(prober.client, prober.platform).await?;
+    let mut last = None;
+    for _ in 0..STARTS {
+        let failed = match run_once(prober, target, &image, args, &mut hear).await {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        if !is_running(prober, target).await {
+            // Nothing can be asked of a service that has ended. Whoever waits for its end hears of it.
+            std::future::pending::<()>().await;
+        }
+        last = Some(failed);
+    }
+    Err(last.unwrap_or_else(|| Error::engine(WHAT, "it was never started")))
+}
+
+const WHAT: &str = "probe a service from a container in its network";
+
+/// One helper, from its creation until all is found. An error says why it ended before.
+async fn run_once(
+    prober: Prober<'_>,
+    target: &Target,
+    image: &str,
+    args: &[String],
+    hear: &mut impl FnMut(&str, &str) -> bool,
+) -> Result<()> {
+    // Goes, and the helper with it, when this function ends or is not polled any more.
+    let container = create(prober, target, image, args).await?;
+    let attach = AttachContainerOptionsBuilder::default().stream(true).stdout(true).stderr(true).build();
+    let attached = within(BRIEF, prober.client.attach_container(container.name(), Some(attach))).await;
+    let mut output = attached.map_err(during(WHAT))?.output;
+    within(LONG, prober.client.start_container(container.name(), None)).await.map_err(during(WHAT))?;
+
+    let mut text = Vec::new();
+    let mut last = "it ended and wrote nothing".to_owned();
+    while let Some(piece) = output.next().await {
+        let piece = match piece.map_err(during(WHAT))? {
+            LogOutput::StdOut { message } | LogOutput::StdErr { message } | LogOutput::Console { message } => message,
+            LogOutput::StdIn { .. } => continue,
+        };
+        text.extend_from_slice(&piece);
+        while let Some(end) = text.iter().position(|byte| *byte == b'\n') {
+            let line = String::from_utf8_lossy(&text[..end]).into_owned();
+            text.drain(..=end);
+            if let Some((subject, found)) = line.split_once(' ')
+                && hear(subject, found)
+            {
+                return Ok(());
+            }
+            last = format!("it ended after `{line}`");
+        }
+    }
+    Err(Error::engine(WHAT, last))
+}
+
+async fn create(prober: Prober<'_>, target: &Target, image: &str, args: &[String]) -> Result<Container> {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let name = format!("{}-p{number}", names::prefix(prober.session));
+    let mut labels = labels::of(prober.session, "probe");
+    labels.insert(labels::KIND.to_owned(), KIND_PROBE.to_owned());
+
+    let options = CreateContainerOptionsBuilder::default().name(&name).build();
+    let body = ContainerCreateBody {
+        image: Some(image.to_owned()),
+        entrypoint: Some(vec![image::PROGRAM.to_owned()]),
+        cmd: Some(args.to_vec()),
+        // It needs no right at all, whatever it was made of.
+        user: Some("65534:65534".to_owned()),
+        labels: Some(labels),
+        host_config: Some(HostConfig {
+            network_mode: Some(format!("container:{}", target.container)),
+            cap_drop: Some(vec!["ALL".to_owned()]),
+            security_opt: Some(vec!["no-new-privileges".to_owned()]),
+            readonly_rootfs: Some(true),
+            // What it writes is heard as it comes, and of no use later.
+            log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let client = prober.client.clone();
+    let container = Container::new(prober.cleaner, name);
+    let create = async move {
+        within(BRIEF, client.create_container(Some(options), body)).await.map_err(during(WHAT))?;
+        Ok(container)
+    };
+    prober.cleaner.to_its_end(WHAT, create).await
+}
+
+/// Whether the service still runs; taken as so when the engine cannot say.
+async fn is_running(prober: Prober<'_>, target: &Target) -> bool {
+    match within(BRIEF, prober.client.inspect_container(&target.container, None)).await {
+        Ok(service) => service.state.and_then(|state| state.running).unwrap_or(true),
+        Err(error) => !failure::is_absent(&error),
+    }
+}

@@ -1,0 +1,97 @@
+//! A `GET` that is only interested in how it is answered.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::{Found, TIMED_OUT, plain, tcp};
+
+/// How long a service may take over one answer. A request that it swallowed while it started must not stop us, and a
+/// page that takes a while must not be asked for again and again.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long, and how much of, the rest of an answer is listened to: a service that is hung up on fills its log.
+const REST_WITHIN: Duration = Duration::from_millis(100);
+const REST_AT_MOST: usize = 64 << 10;
+
+/// How the probe is called in errors.
+pub(super) fn name(port: u16, path: &str) -> String {
+    format!("GET :{port}{path}")
+}
+
+/// Whether a page is answered with 2xx or 3xx.
+pub(super) async fn probe(address: SocketAddr, path: &str) -> Found {
+    let mut stream = match tcp::connect(address).await {
+        Ok(stream) => stream,
+        Err(error) => return tcp::not_connected(&error),
+    };
+    match timeout(ANSWER_WITHIN, ask(&mut stream, &request(address, path))).await {
+        Ok(Ok(head)) => {
+            listen_to_rest(&mut stream).await;
+            judge(&head)
+        }
+        Ok(Err(error)) => Found::NotYet(plain(&error)),
+        Err(_) => Found::NotYet(TIMED_OUT.to_owned()),
+    }
+}
+
+/// The same as the helper's: a change here is a change in `helper/probe.c`.
+fn request(address: SocketAddr, path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: bowline\r\nAccept: */*\r\nConnection: close\r\n\r\n")
+}
+
+/// Sends the request and gives the beginning of the answer, as much as shows its status.
+async fn ask(stream: &mut TcpStream, request: &str) -> io::Result<Vec<u8>> {
+    stream.write_all(request.as_bytes()).await?;
+    let mut head = Vec::with_capacity(256);
+    while head.len() < STATUS_ENDS {
+        if stream.read_buf(&mut head).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(head)
+}
+
+/// The length of `HTTP/1.1 200`.
+const STATUS_ENDS: usize = 12;
+
+fn judge(head: &[u8]) -> Found {
+    let status = head.strip_prefix(b"HTTP/1.").and_then(|rest| match rest {
+        [_, b' ', a, b, c, ..] if [a, b, c].iter().all(|digit| digit.is_ascii_digit()) => Some([*a, *b, *c]),
+        _ => None,
+    });
+    match status {
+        Some([b'2' | b'3', ..]) => Found::Ready,
+        Some(status) => Found::NotYet(format!("status {}", String::from_utf8_lossy(&status))),
+        None => Found::NotYet("the answer is not HTTP".to_owned()),
+    }
+}
+
+async fn listen_to_rest(stream: &mut TcpStream) {
+    let mut rest = Vec::new();
+    let listen = async {
+        while rest.len() < REST_AT_MOST && stream.read_buf(&mut rest).await.is_ok_and(|read| read > 0) {}
+    };
+    let _ = timeout(REST_WITHIN, listen).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn success_and_redirection_are_ready() {
+        for head in ["HTTP/1.1 200 OK\r\n", "HTTP/1.0 204\r\n", "HTTP/1.1 302 Found\r\nLocation: /"] {
+            assert_eq!(judge(head.as_bytes()), Found::Ready, "{head}");
+        }
+        assert_eq!(judge(b"HTTP/1.1 503 Service Unavailable"), Found::NotYet("status 503".to_owned()));
+        assert_eq!(judge(b"HTTP/1.1 103 Early Hints"), Found::NotYet("status 103".to_owned()));
+        for head in [&b"SSH-2.0-OpenSSH_9.2"[..], b"HTTP/2 200 OK", b"HTTP/1.1 2x0 ", b"", b"\x15\x03\x01\0\x02\x02F\0\0\0\0\0"] {
+            assert_eq!(judge(head), Found::NotYet("the answer is not HTTP".to_owned()));
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! Probes of real services, both ways. The services are Python programs that say when they did what, by the clock that
+//! this process reads too: engine and tests share a machine here, which the direct way needs anyway.
+
+use std::future::Future;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bollard::models::{ContainerCreateBody, HostConfig, NetworkCreateRequest};
+use bollard::query_parameters::{CreateContainerOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder};
+use futures_util::TryStreamExt as _;
+use tokio::time::timeout;
+
+use super::super::connect::{self, Connection};
+use super::super::watchdog::Watchdog;
+use super::super::{labels, names};
+use super::*;
+
+/// Long enough for anything that happens at all, on a machine that does much else.
+const AT_MOST: Duration = Duration::from_secs(20);
+
+/// Long enough for a wrong answer to come.
+const A_WHILE: Duration = Duration::from_millis(600);
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Way {
+    Direct,
+    Helper,
+}
+
+const WAYS: [Way; 2] = [Way::Direct, Way::Helper];
+
+/// A session with services. Its watchdog removes them, also when a test fails.
+struct Session {
+    connection: Connection,
+    client: Docker,
+    cleaner: Cleaner,
+    id: SessionId,
+    network: String,
+    _watchdog: Watchdog,
+}
+
+impl Session {
+    async fn open() -> Self {
+        let connection = connect::connect().await.unwrap();
+        let client = connection.client().await.unwrap();
+        let id = SessionId::random();
+        let watchdog = Watchdog::spawn(&connection, &id).unwrap();
+        watchdog.armed().await.unwrap();
+        let network = client
+            .create_network(NetworkCreateRequest {
+                name: names::prefix(&id),
+                labels: Some(labels::of(&id, "network")),
+                ..Default::default()
+            })
+            .await
+            .unwrap()
+            .id;
+        Self { cleaner: Cleaner::new(client.clone()), connection, client, id, network, _watchdog: watchdog }
+    }
+
+    /// Starts a Python program; `say(…)` prints the time.
+    async fn serve(&self, program: &str) -> Target {
+        let program = format!("{PROLOGUE}\n{}\ntime.sleep(1000)", program.trim());
+        self.start("python:3.11", vec!["python3", "-c", &program]).await
+    }
+
+    async fn start(&self, image: &str, command: Vec<&str>) -> Target {
+        let body = ContainerCreateBody {
+            image: Some(image.to_owned()),
+            entrypoint: Some(command.into_iter().map(str::to_owned).collect()),
+            labels: Some(labels::of(&self.id, "served")),
+            host_config: Some(HostConfig { network_mode: Some(self.network.clone()), ..Default::default() }),
+            ..Default::default()
+        };
+        let options = CreateContainerOptionsBuilder::default().build();
+        let container = self.client.create_container(Some(options), body).await.unwrap().id;
+        self.client.start_container(&container, None).await.unwrap();
+        let known = self.client.inspect_container(&container, None).await.unwrap();
+        let networks = known.network_settings.unwrap().networks.unwrap();
+        let ip = networks.into_values().next().unwrap().ip_address.unwrap();
+        let target = Target {
+            container,
+            ip: ip.parse().unwrap(),
+            pid: known.state.unwrap().pid,
+            network_id: self.network.clone(),
+        };
+        assert!(target.is_near(), "these tests need an engine whose bridges are on this machine");
+        target
+    }
+
+    async fn wait_ports(&self, way: Way, target: &Target, ports: &[Port], progress: &ProbeProgress) -> Result<()> {
+        match way {
+            Way::Direct => direct::wait_ports(target, ports, progress).await.map_err(|far| panic!("{far}")),
+            Way::Helper => helper::wait_ports(self.prober("linux/amd64"), target, ports, progress).await,
+        }
+    }
+
+    async fn wait_http(
+        &self,
+        way: Way,
+        target: &Target,
+        port: u16,
+        path: &str,
+        progress: &ProbeProgress,
+    ) -> Result<()> {
+        match way {
+            Way::Direct => direct::wait_http(target, port, path, progress).await.map_err(|far| panic!("{far}")),
+            Way::Helper => helper::wait_http(self.prober("linux/amd64"), target, port, path, progress).await,
+        }
+    }
+
+    fn prober<'a>(&'a self, platform: &'a str) -> Prober<'a> {
+        Prober { client: &self.client, cleaner: &self.cleaner, session: &self.id, platform }
+    }
+
+    /// The times that the service said so far, in seconds since 1970.
+    async fn said(&self, target: &Target) -> Vec<f64> {
+        let options = LogsOptionsBuilder::default().stdout(true).stderr(true).build();
+        let log = self.client.logs(&target.container, Some(options)).try_collect::<Vec<_>>().await.unwrap();
+        let text: String = log.iter().map(ToString::to_string).collect();
+        text.lines().map(|line| line.parse().unwrap_or_else(|_| panic!("the service failed:\n{text}"))).collect()
+    }
+
+    /// The helpers that are there, running or not.
+    async fn helpers(&self) -> usize {
+        let filters = [("label", vec![format!("{}={}", labels::SESSION, self.id), "bowline.kind=probe".to_owned()])];
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters.into()).build();
+        self.client.list_containers(Some(options)).await.unwrap().len()
+    }
+}
+
+const PROLOGUE: &str = "
+import socket, time
+def say(): print(time.time(), flush=True)
+def tcp(port, address='0.0.0.0'):
+    s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind((address, port)); s.listen(); say(); return s
+def udp(port, address='0.0.0.0', family=socket.AF_INET):
+    s = socket.socket(family, socket.SOCK_DGRAM); s.bind((address, port)); say(); return s
+def http(port, *answers):
+    s = tcp(port)
+    for answer in answers:
+        c, _ = s.accept(); c.recv(9999); c.sendall(answer.encode()); c.close(); say()
+kept = []
+";
+
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
+}
+
+/// Both ways side by side, in a session each.
+async fn both_ways<F: Future<Output = ()>>(test: impl Fn(Way) -> F) {
+    futures_util::future::join_all(WAYS.map(test)).await;
+}
+
+#[tokio::test]
+async fn a_port_that_opens_is_seen_at_once() {
+    for way in WAYS {
+        let session = Session::open().await;
+        let target = session
+            .serve("for port in range(7001, 7010): time.sleep(0.4); kept.append((tcp if port % 3 else udp)(port))")
+            .await;
+        let progress = ProbeProgress::default();
+        let mut delays = Vec::new();
+        // One wait sees the ports open one by one; another begins only after most of them have.
+        let all: Vec<_> =
+            (7001..7010).map(|port| if port % 3 == 0 { Port::udp(port) } else { Port::tcp(port) }).collect();
+        let each = all.iter().map(|port| {
+            let (session, target, progress) = (&session, &target, &progress);
+            async move {
+                timeout(AT_MOST, session.wait_ports(way, target, std::slice::from_ref(port), progress)).await.unwrap().unwrap();
+                now()
+            }
+        });
+        let seen = match way {
+            Way::Direct => futures_util::future::join_all(each).await,
+            Way::Helper => {
+                // One helper for all, and so one moment: that at which the last was seen.
+                timeout(AT_MOST, session.wait_ports(way, &target, &all, &progress)).await.unwrap().unwrap();
+                vec![now(); 9]
+            }
+        };
+        let opened = session.said(&target).await;
+        for (opened, seen) in opened.iter().zip(&seen).skip(if way == Way::Helper { 8 } else { 0 }) {
+            delays.push((seen - opened) * 1000.0);
+        }
+        eprintln!("{way:?}: seen after {delays:.1?} ms");
+        delays.sort_by(f64::total_cmp);
+        assert!(delays[0] >= 0.0, "{way:?}: seen before it opened: {delays:?}");
+        // The median, as the machine does other things too.
+        assert!(delays[delays.len() / 2] < 25.0, "{way:?}: {delays:?}");
+        assert_eq!(progress.failing(), [], "{way:?}");
+    }
+}
+
+#[tokio::test]
+async fn ports_are_open_when_all_are() {
+    both_ways(|way| async move {
+        let session = Session::open().await;
+        let target = session.serve("a = tcp(7001); b = udp(7002)").await;
+        let progress = ProbeProgress::default();
+        let ports = [Port::tcp(7001), Port::udp(7002), Port::tcp(7003), Port::udp(7004)];
+        let early = timeout(A_WHILE, session.wait_ports(way, &target, &ports, &progress)).await;
+        assert!(early.is_err(), "{way:?}: {early:?}");
+        let failing = [("7003/tcp", "connection refused"), ("7004/udp", "no socket is bound to it")];
+        assert_eq!(sorted(&progress), failing.map(|(port, found)| (port.to_owned(), found.to_owned())), "{way:?}");
+        timeout(AT_MOST, session.wait_ports(way, &target, &ports[..2], &progress)).await.unwrap().unwrap();
+    })
+    .await;
+}
+
+fn sorted(progress: &ProbeProgress) -> Vec<(String, String)> {
+    let mut failing = progress.failing();
+    failing.sort();
+    failing
+}
+
+#[tokio::test]
+async fn a_port_that_clients_cannot_reach_is_closed() {
+    both_ways(|way| async move {
+        let session = Session::open().await;
+        let target = session
+            .serve("a = tcp(7001, '127.0.0.1'); b = udp(7002, '127.0.0.1'); c = udp(7003); c.connect(('127.0.0.1', 9))")
+            .await;
+        let progress = ProbeProgress::default();
+        let ports = [Port::tcp(7001), Port::udp(7002), Port::udp(7003)];
+        let early = timeout(A_WHILE, session.wait_ports(way, &target, &ports, &progress)).await;
+        assert!(early.is_err(), "{way:?}: {early:?}");
+        assert_eq!(session.said(&target).await.len(), 3);
+        assert_eq!(sorted(&progress).len(), 3, "{way:?}: {progress:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn udp_of_six_serves_four() {
+    both_ways(|way| async move {
+        let session = Session::open().await;
+        let target = session.serve("a = udp(7001, '::', socket.AF_INET6)").await;
+        let progress = ProbeProgress::default();
+        timeout(AT_MOST, session.wait_ports(way, &target, &[Port::udp(7001)], &progress)).await.unwrap().unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_page_is_there_when_it_is_answered_well() {
+    both_ways(|way| async move {
+        let session = Session::open().await;
+        let target = session
+            .serve(
+                "time.sleep(0.3)
+unavailable = 'HTTP/1.1 503 Service Unavailable\\r\\nContent-Length: 4\\r\\n\\r\\nbusy'
+http(8080, unavailable, 'nonsense nonsense', '', unavailable, unavailable, 'HTTP/1.1 302 Found\\r\\nLocation: /\\r\\n\\r\\n')",
+            )
+            .await;
+        let progress = ProbeProgress::default();
+        timeout(AT_MOST, session.wait_http(way, &target, 8080, "/health", &progress)).await.unwrap().unwrap();
+        assert_eq!(progress.failing(), [], "{way:?}");
+        let said = session.said(&target).await;
+        assert_eq!(said.len(), 7, "{way:?}: asked until the answer was good, and not once more");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_page_that_is_not_there_says_why() {
+    both_ways(|way| async move {
+        let session = Session::open().await;
+        let target = session.serve("http(8080, *['HTTP/1.1 503 Busy\\r\\n\\r\\n'] * 1000)").await;
+        let progress = ProbeProgress::default();
+        // The helper is asked in the time that it takes to start.
+        let early = timeout(2 * A_WHILE, session.wait_http(way, &target, 8080, "/x?y=z", &progress)).await;
+        assert!(early.is_err(), "{way:?}: {early:?}");
+        assert_eq!(progress.failing(), [("GET :8080/x?y=z".to_owned(), "status 503".to_owned())], "{way:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_service_that_ended_is_for_others_to_report() {
+    let session = Session::open().await;
+    let target = session.start("busybox:1.35", vec!["true"]).await;
+    session.client.wait_container(&target.container, None).try_collect::<Vec<_>>().await.unwrap();
+    let progress = ProbeProgress::default();
+    for way in WAYS {
+        let early = timeout(2 * A_WHILE, session.wait_ports(way, &target, &[Port::tcp(1)], &progress)).await;
+        assert!(early.is_err(), "{way:?}: {early:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_helper_goes_with_its_probe() {
+    let session = Session::open().await;
+    let target = session.serve("a = tcp(7001)").await;
+    let progress = ProbeProgress::default();
+    // Dropped at any moment of its life.
+    for after in [0, 5, 20, 60, 150, 400] {
+        let closed = [Port::tcp(7002)];
+        let wait = session.wait_ports(Way::Helper, &target, &closed, &progress);
+        assert!(timeout(Duration::from_millis(after), wait).await.is_err());
+    }
+    let open = [Port::tcp(7001)];
+    timeout(AT_MOST, session.wait_ports(Way::Helper, &target, &open, &progress)).await.unwrap().unwrap();
+    session.cleaner.settle(0).await;
+    assert_eq!(session.helpers().await, 0);
+}
+
+#[tokio::test]
+async fn the_way_is_found_out() {
+    let session = Session::open().await;
+    let platform = session.connection.describe().platform;
+    let prober = session.prober(&platform);
+    let near = session.serve("a = tcp(7001); b = udp(7002)").await;
+    let ports = [Port::tcp(7001), Port::udp(7002)];
+    let progress = ProbeProgress::default();
+    let time = async |target: &Target| {
+        let began = Instant::now();
+        timeout(AT_MOST, prober.wait_ports(target, &ports, &progress)).await.unwrap().unwrap();
+        began.elapsed()
+    };
+    let direct = time(&near).await;
+    // A network that is not one of ours, and a process whose number means another one here.
+    let far = Target { network_id: "0".repeat(64), ..near.clone() };
+    assert!(!far.is_near());
+    let helper = time(&far).await;
+    let unknown = Target { pid: Some(i64::from(std::process::id())), ..near.clone() };
+    let unknown = time(&unknown).await;
+    let again = time(&near).await;
+    eprintln!("direct {direct:?}, by helper {helper:?}, UDP by helper {unknown:?}, direct {again:?}");
+    assert!(again < helper);
+}
+
+/// A way that leads nowhere is left for the other one: the address is of nobody on this network.
+#[tokio::test]
+async fn silence_is_no_answer() {
+    let session = Session::open().await;
+    let near = session.serve("a = tcp(7001)").await;
+    let IpAddr::V4(own) = near.ip else { panic!("{near:?}") };
+    let [a, b, ..] = own.octets();
+    let nobody = Target { ip: std::net::Ipv4Addr::new(a, b, 0, 99).into(), ..near };
+    let progress = ProbeProgress::default();
+    let began = Instant::now();
+    let far = timeout(AT_MOST, direct::wait_ports(&nobody, &[Port::tcp(7001)], &progress)).await.unwrap();
+    assert!(far.is_err());
+    assert!(began.elapsed() > Duration::from_secs(1), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn redis_is_seen_at_once() {
+    for _ in 0..3 {
+        let session = Session::open().await;
+        let target = session.start("redis:7", vec!["redis-server"]).await;
+        let began = Instant::now();
+        let progress = ProbeProgress::default();
+        timeout(AT_MOST, session.wait_ports(Way::Direct, &target, &[Port::tcp(6379)], &progress)).await.unwrap().unwrap();
+        eprintln!("redis answered {:?} after its start", began.elapsed());
+    }
+}
