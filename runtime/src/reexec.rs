@@ -202,7 +202,11 @@ mod unix {
             libc::setsid();
             libc::chdir(c"/".as_ptr());
             // The standard library's own start-up code has not run: writing to a closed socket must not kill us.
-            libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+            // The others are sent to whole groups of processes, which is how a pipeline is told to end: by a service
+            // manager, a CI runner, a shell that hangs up. Then a role's work begins.
+            for signal in [libc::SIGPIPE, libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT] {
+                libc::signal(signal, libc::SIG_IGN);
+            }
             #[cfg(target_os = "linux")]
             libc::prctl(libc::PR_SET_NAME, NAME.as_ptr());
         }
@@ -270,5 +274,36 @@ mod elsewhere {
     pub(crate) fn spawn(role: Role) -> io::Result<Channel> {
         let _ = (HELLO, HELLO_WITHIN, VARIABLE, Role::from_order(role.order()), lost);
         Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use std::os::fd::OwnedFd;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    /// Runs this test program with an order of our own making, and gives what its `main` wrote.
+    fn run_with(order: &str, stdin: Stdio) -> String {
+        let listing = ["--list", "--exact", "reexec::tests::an_order_alone_is_not_obeyed"];
+        let program = std::env::current_exe().unwrap();
+        let output = Command::new(program).args(listing).env(VARIABLE, order).stdin(stdin).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    #[test]
+    fn an_order_alone_is_not_obeyed() {
+        let order = Role::Watchdog.order();
+        assert!(run_with(order, Stdio::null()).contains("an_order_alone_is_not_obeyed"));
+        assert!(run_with(order, Stdio::piped()).contains("an_order_alone_is_not_obeyed"));
+        assert!(run_with("watchdog-0.0.0", socket()).contains("an_order_alone_is_not_obeyed"));
+        assert_eq!(run_with(order, socket()), "");
+    }
+
+    /// One end of a connection whose other end is closed.
+    fn socket() -> Stdio {
+        OwnedFd::from(Channel::pair().unwrap().0).into()
     }
 }

@@ -47,7 +47,8 @@ impl Target {
     /// engine gives the same addresses.
     fn is_near(&self) -> bool {
         let Some(id) = self.network_id.get(..12) else { return false };
-        id.bytes().all(|byte| byte.is_ascii_hexdigit()) && Path::new("/sys/class/net").join(format!("br-{id}")).exists()
+        id.bytes().all(|byte| byte.is_ascii_hexdigit())
+            && Path::new("/sys/class/net").join(format!("br-{id}")).exists()
     }
 }
 
@@ -64,7 +65,12 @@ pub(super) struct Prober<'a> {
 impl Prober<'_> {
     /// Waits until every one of these ports is open; one that opens is seen within 25 ms. Ports that are not to be
     /// probed are for the caller to leave out.
-    pub(super) async fn wait_ports(self, target: &Target, ports: &[Port], progress: &ProbeProgress) -> Result<()> {
+    pub(super) async fn wait_ports(
+        self,
+        target: &Target,
+        ports: &[Port],
+        progress: &ProbeProgress,
+    ) -> Result<()> {
         for port in ports {
             progress.note(&port.to_string(), Some(NO_ANSWER));
         }

@@ -68,6 +68,8 @@ enum Link {
     /// The program is being started again.
     Starting,
     Up(Channel),
+    /// It was let go before it was there, and has to remove what there is.
+    Abandoned,
     /// It was released, or could not be started.
     Down,
 }
@@ -145,9 +147,12 @@ impl Watchdog {
 }
 
 impl Drop for Watchdog {
-    /// The thread that starts the watchdog may hold the link for longer than this value lives.
     fn drop(&mut self) {
-        drop(self.take());
+        let mut link = lock(&self.link);
+        *link = match *link {
+            Link::Starting => Link::Abandoned,
+            _ => Link::Down,
+        };
     }
 }
 
@@ -155,9 +160,13 @@ impl Drop for Watchdog {
 fn start(post: &[u8], link: &Mutex<Link>) -> std::io::Result<()> {
     let mut channel = reexec::spawn(Role::Watchdog)?;
     let mut link = lock(link);
-    if matches!(*link, Link::Starting) {
-        channel.write_all(post)?;
-        *link = Link::Up(channel);
+    match *link {
+        Link::Starting => {
+            channel.write_all(post)?;
+            *link = Link::Up(channel);
+        }
+        Link::Abandoned => channel.write_all(post)?,
+        Link::Up(_) | Link::Down => {}
     }
     Ok(())
 }

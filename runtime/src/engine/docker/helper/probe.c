@@ -9,6 +9,11 @@
 
 enum { MILLISECOND = 1000, MOST_PORTS = 256, ATTEMPT = 400 * MILLISECOND };
 
+/* Between two looks, at most: what is found has a long way to go through the engine, and 25 ms for all of it. */
+enum { PAUSE = 8 * MILLISECOND, PAUSE_HTTP = 50 * MILLISECOND };
+
+static i64 longer(i64 pause, i64 most) { return pause * 5 / 4 < most ? pause * 5 / 4 : most; }
+
 /* Found instead of an error number. */
 enum { OPEN = 0, UNKNOWN = -1, UNBOUND = -2, NOT_HTTP = -3, CLOSED = -4, STATUS = 100000 };
 
@@ -257,9 +262,9 @@ static void follow(struct port *ports, int count, i64 until) {
 
 static _Noreturn void wait_ports(const struct address *address, struct port *ports, int count) {
   i64 pause = MILLISECOND;
-  for (;; pause = pause * 5 / 4 > 15 * MILLISECOND ? 15 * MILLISECOND : pause * 5 / 4) {
+  for (;; pause = longer(pause, PAUSE)) {
     int udp = 0, closed = 0;
-    i64 until = now() + pause;
+    i64 began = now();
     for (int i = 0; i < count; i++) {
       struct port *port = &ports[i];
       if (port->found == OPEN) continue;
@@ -273,6 +278,9 @@ static _Noreturn void wait_ports(const struct address *address, struct port *por
       look_at_sockets("/proc/net/udp", address, ports, count);
       look_at_sockets("/proc/net/udp6", address, ports, count);
     }
+    /* Some kernels take milliseconds over a table: no more than a fifth of a processor is for us. */
+    i64 cost = now() - began;
+    i64 until = began + cost + (pause > 4 * cost ? pause : 4 * cost);
     follow(ports, count, until);
     for (int i = 0; i < count; i++) {
       if (ports[i].found == OPEN) continue;
@@ -343,7 +351,7 @@ static _Noreturn void wait_http(const struct address *address, u16 port, const c
 
   int last = UNKNOWN;
   i64 pause = 2 * MILLISECOND;
-  for (;; pause = pause * 5 / 4 > 50 * MILLISECOND ? 50 * MILLISECOND : pause * 5 / 4) {
+  for (;; pause = longer(pause, PAUSE_HTTP)) {
     int fd = begin_connect(address, port);
     int what = fd < 0 ? -fd : ask(fd, &request);
     if (fd >= 0) call(CLOSE, fd, 0, 0, 0, 0, 0);

@@ -39,11 +39,11 @@ pub(super) async fn wait_ports(
     args.extend(ports.iter().map(ToString::to_string));
     let mut closed: HashSet<String> = ports.iter().map(ToString::to_string).collect();
     let hear = |port: &str, found: &str| {
+        if closed.contains(port) {
+            progress.note(port, (found != OPEN).then_some(found));
+        }
         if found == OPEN {
             closed.remove(port);
-            progress.note(port, None);
-        } else {
-            progress.note(port, Some(found));
         }
         closed.is_empty()
     };
@@ -60,8 +60,10 @@ pub(super) async fn wait_http(
 ) -> Result<()> {
     let args = ["http".to_owned(), target.ip.to_string(), port.to_string(), path.to_owned()];
     let name = http::name(port, path);
-    let hear = |_: &str, found: &str| {
-        progress.note(&name, (found != OPEN).then_some(found));
+    let hear = |subject: &str, found: &str| {
+        if subject == "http" {
+            progress.note(&name, (found != OPEN).then_some(found));
+        }
         found == OPEN
     };
     run(prober, target, &args, hear).await
@@ -115,7 +117,9 @@ async fn run_once(
     let mut last = "it ended and wrote nothing".to_owned();
     while let Some(piece) = output.next().await {
         let piece = match piece.map_err(during(WHAT))? {
-            LogOutput::StdOut { message } | LogOutput::StdErr { message } | LogOutput::Console { message } => message,
+            LogOutput::StdOut { message }
+            | LogOutput::StdErr { message }
+            | LogOutput::Console { message } => message,
             LogOutput::StdIn { .. } => continue,
         };
         text.extend_from_slice(&piece);

@@ -41,7 +41,9 @@ pub(super) async fn probe(address: SocketAddr, path: &str) -> Found {
 
 /// The same as the helper's: a change here is a change in `helper/probe.c`.
 fn request(address: SocketAddr, path: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: bowline\r\nAccept: */*\r\nConnection: close\r\n\r\n")
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: bowline\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+    )
 }
 
 /// Sends the request and gives the beginning of the answer, as much as shows its status.
@@ -90,7 +92,13 @@ mod tests {
         }
         assert_eq!(judge(b"HTTP/1.1 503 Service Unavailable"), Found::NotYet("status 503".to_owned()));
         assert_eq!(judge(b"HTTP/1.1 103 Early Hints"), Found::NotYet("status 103".to_owned()));
-        for head in [&b"SSH-2.0-OpenSSH_9.2"[..], b"HTTP/2 200 OK", b"HTTP/1.1 2x0 ", b"", b"\x15\x03\x01\0\x02\x02F\0\0\0\0\0"] {
+        for head in [
+            &b"SSH-2.0-OpenSSH_9.2"[..],
+            b"HTTP/2 200 OK",
+            b"HTTP/1.1 2x0 ",
+            b"",
+            b"\x15\x03\x01\0\x02\x02F\0\0\0\0\0",
+        ] {
             assert_eq!(judge(head), Found::NotYet("the answer is not HTTP".to_owned()));
         }
     }

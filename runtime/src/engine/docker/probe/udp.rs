@@ -137,17 +137,29 @@ mod tests {
         let parse = |line| Socket::parse(line).unwrap();
         let any = parse("1: 00000000000000000000000000000000:0035 00000000000000000000000000000000:0000 07");
         assert_eq!(any, Socket { ip: Ipv6Addr::UNSPECIFIED.into(), port: 53, connected: false });
-        let mapped = parse("1: 0000000000000000FFFF0000020012AC:0035 00000000000000000000000000000000:0000 07");
+        let mapped =
+            parse("1: 0000000000000000FFFF0000020012AC:0035 00000000000000000000000000000000:0000 07");
         assert_eq!(mapped.ip, v4(2));
-        let loopback = parse("1: 00000000000000000000000001000000:0035 00000000000000000000000000000000:0000 07");
+        let loopback =
+            parse("1: 00000000000000000000000001000000:0035 00000000000000000000000000000000:0000 07");
         assert_eq!(loopback.ip, IpAddr::from(Ipv6Addr::LOCALHOST));
-        let unique = parse("1: 000000FD000000000000000002000000:0035 00000000000000000000000000000000:0000 07");
+        let unique =
+            parse("1: 000000FD000000000000000002000000:0035 00000000000000000000000000000000:0000 07");
         assert_eq!(unique.ip, "fd00::2".parse::<IpAddr>().unwrap());
     }
 
     #[test]
     fn anything_else_is_passed_over() {
-        for line in ["", HEADING, "1:", "1: 0:0", "1: zz:0035 0:0 07", "1: 00000000:zzzz 0:0 07", "1: 0000000000000000:0035 0:0 07", "1: é:é é é"] {
+        for line in [
+            "",
+            HEADING,
+            "1:",
+            "1: 0:0",
+            "1: zz:0035 0:0 07",
+            "1: 00000000:zzzz 0:0 07",
+            "1: 0000000000000000:0035 0:0 07",
+            "1: é:é é é",
+        ] {
             assert_eq!(Socket::parse(line), None, "{line}");
         }
     }

@@ -1,6 +1,6 @@
 //! What the watchdog does, in its own process.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::time::{Duration, Instant};
@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use bollard::Docker;
 use bollard::models::ContainerSummary;
 use bollard::query_parameters::{
-    ListContainersOptions, ListNetworksOptions, RemoveContainerOptions, StopContainerOptions,
+    ListContainersOptions, ListImagesOptions, ListNetworksOptions, RemoveContainerOptions,
+    RemoveImageOptions, StopContainerOptions,
 };
 use tokio::task::JoinSet;
 
@@ -79,7 +80,14 @@ struct Outcome {
 
 impl<'a> Removal<'a> {
     fn new(post: &'a Post, log: &'a mut Log) -> Self {
-        Self { post, log, client: None, began: Instant::now(), removing: HashMap::new(), tasks: JoinSet::new() }
+        Self {
+            post,
+            log,
+            client: None,
+            began: Instant::now(),
+            removing: HashMap::new(),
+            tasks: JoinSet::new(),
+        }
     }
 
     /// Ends when nothing has been left for a while, or there is no hope.
@@ -107,38 +115,68 @@ impl<'a> Removal<'a> {
     /// Looks for what is left, begins to remove it, and says how much it is.
     async fn look(&mut self) -> Result<usize, String> {
         let client = self.client().await?;
-        let containers = bounded(client.list_containers(Some(ListContainersOptions {
-            all: true,
-            filters: Some(self.filters()),
-            ..Default::default()
-        })))
-        .await?;
-        let networks = bounded(
-            client.list_networks(Some(ListNetworksOptions { filters: Some(self.filters()) })),
-        )
-        .await?;
-
-        let left = containers.len() + networks.len() + self.tasks.len();
-        // A network cannot go before its containers.
-        let networks = if containers.is_empty() { networks } else { Vec::new() };
-        let busy: HashSet<_> = self.removing.values().cloned().collect();
+        let containers = self.containers(&client).await?;
+        let (networks, images) = (self.networks(&client).await?, self.images(&client).await?);
+        let left = containers.len() + networks.len() + images.len() + self.tasks.len();
+        // Networks and images cannot go before the containers that use them.
+        let last = containers.is_empty();
         for container in containers {
-            let Some(id) = container.id.clone().filter(|id| !busy.contains(id)) else { continue };
+            let Some(id) = container.id.clone() else { continue };
             let stop_within = STOP_WITHIN.saturating_sub(self.began.elapsed());
-            let task = self.tasks.spawn(remove_container(client.clone(), container, id.clone(), stop_within));
-            self.removing.insert(task.id(), id);
+            self.begin(id.clone(), remove_container(client.clone(), container, id, stop_within));
         }
-        for network in networks {
-            let Some(id) = network.id.filter(|id| !busy.contains(id)) else { continue };
+        for (id, name) in networks.into_iter().filter(|_| last) {
             let client = client.clone();
-            let what = format!("network {}", network.name.as_deref().unwrap_or(&id));
-            let name = id.clone();
-            let task = self.tasks.spawn(async move {
-                Outcome { what, result: bounded(client.remove_network(&name)).await }
+            self.begin(id.clone(), async move {
+                Outcome { what: format!("network {name}"), result: bounded(client.remove_network(&id)).await }
             });
-            self.removing.insert(task.id(), id);
+        }
+        for name in images.into_iter().filter(|_| last) {
+            let client = client.clone();
+            self.begin(name.clone(), async move {
+                let result =
+                    bounded(client.remove_image(&name, None::<RemoveImageOptions>, None)).await.map(drop);
+                Outcome { what: format!("image {name}"), result }
+            });
         }
         Ok(left)
+    }
+
+    async fn containers(&self, client: &Docker) -> Result<Vec<ContainerSummary>, String> {
+        let filters = Some(self.filters(labels::SESSION));
+        bounded(client.list_containers(Some(ListContainersOptions {
+            all: true,
+            filters,
+            ..Default::default()
+        })))
+        .await
+    }
+
+    /// Ids and names.
+    async fn networks(&self, client: &Docker) -> Result<Vec<(String, String)>, String> {
+        let filters = Some(self.filters(labels::SESSION));
+        let networks = bounded(client.list_networks(Some(ListNetworksOptions { filters }))).await?;
+        Ok(networks.into_iter().filter_map(|network| Some((network.id?, network.name?))).collect())
+    }
+
+    /// The images that were kept for the session's own time.
+    async fn images(&self, client: &Docker) -> Result<Vec<String>, String> {
+        let filters = Some(self.filters(labels::HELD));
+        let images =
+            bounded(client.list_images(Some(ListImagesOptions { filters, ..Default::default() }))).await?;
+        Ok(images.into_iter().map(|image| image.repo_tags.into_iter().next().unwrap_or(image.id)).collect())
+    }
+
+    fn filters(&self, label: &str) -> HashMap<String, Vec<String>> {
+        HashMap::from([("label".to_owned(), vec![format!("{label}={}", self.post.session)])])
+    }
+
+    /// Begins to remove one thing, unless that is under way.
+    fn begin(&mut self, id: String, work: impl Future<Output = Outcome> + Send + 'static) {
+        if !self.removing.values().any(|other| *other == id) {
+            let task = self.tasks.spawn(work);
+            self.removing.insert(task.id(), id);
+        }
     }
 
     /// The way to the engine, made when it is first needed.
@@ -172,11 +210,6 @@ impl<'a> Removal<'a> {
                 }
             }
         }
-    }
-
-    fn filters(&self) -> HashMap<String, Vec<String>> {
-        let label = format!("{}={}", labels::SESSION, self.post.session);
-        HashMap::from([("label".to_owned(), vec![label])])
     }
 }
 
@@ -226,7 +259,8 @@ impl Log {
     fn say(&mut self, what: impl std::fmt::Display) {
         if let Some(file) = &mut self.file {
             let at = self.opened.elapsed().as_millis();
-            let _ = file.write_all(format!("bowline watchdog {}: {at} ms: {what}\n", std::process::id()).as_bytes());
+            let _ = file
+                .write_all(format!("bowline watchdog {}: {at} ms: {what}\n", std::process::id()).as_bytes());
         }
     }
 }

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use bollard::models::{ContainerCreateBody, HostConfig, NetworkCreateRequest};
+use bollard::models::{ContainerConfig, ContainerCreateBody, HostConfig, NetworkCreateRequest};
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, EventsOptionsBuilder, ListContainersOptionsBuilder, ListNetworksOptionsBuilder,
-    RemoveContainerOptionsBuilder,
+    CommitContainerOptionsBuilder, CreateContainerOptionsBuilder, EventsOptionsBuilder,
+    ListContainersOptionsBuilder, ListImagesOptionsBuilder, ListNetworksOptionsBuilder,
+    RemoveContainerOptionsBuilder, RemoveImageOptions,
 };
 use futures_util::TryStreamExt as _;
 
@@ -62,7 +63,7 @@ fn pipeline() {
     });
 }
 
-/// A network, a service that stops when told so, one that does not, a step, and a container that never ran.
+/// A network, a service that stops when told so, one that does not, a step, a container that never ran, and an image.
 async fn make(client: &bollard::Docker, session: &str) {
     let network = NetworkCreateRequest {
         name: format!("bowline-{session}"),
@@ -78,8 +79,18 @@ async fn make(client: &bollard::Docker, session: &str) {
         let name = create(client, session, &format!("bowline-{session}"), name, kind, script).await;
         client.start_container(&name, None).await.unwrap();
     }
-    create(client, session, "none", "idle", labels::KIND_READER, "true").await;
+    let idle = create(client, session, "none", "idle", labels::KIND_READER, "true").await;
+    let options = CommitContainerOptionsBuilder::default().container(&idle).repo(HELD).tag(session).build();
+    let labels = [(labels::HELD.to_owned(), session.to_owned())].into();
+    let config = ContainerConfig { labels: Some(labels), ..Default::default() };
+    client.commit_container(options, config).await.unwrap();
 }
+
+/// How many things that is.
+const MADE: usize = 6;
+
+/// Where [`make`] keeps an image for the session's own time.
+const HELD: &str = "bowline/test-held";
 
 async fn create(
     client: &bollard::Docker,
@@ -92,7 +103,9 @@ async fn create(
     let body = ContainerCreateBody {
         image: Some(IMAGE.to_owned()),
         cmd: Some(["sh", "-c", script].map(str::to_owned).to_vec()),
-        labels: Some([(labels::SESSION, session), (labels::KIND, kind)].map(|(k, v)| (k.into(), v.into())).into()),
+        labels: Some(
+            [(labels::SESSION, session), (labels::KIND, kind)].map(|(k, v)| (k.into(), v.into())).into(),
+        ),
         host_config: Some(HostConfig { network_mode: Some(network.to_owned()), ..Default::default() }),
         ..Default::default()
     };
@@ -153,7 +166,11 @@ impl Pipeline {
         self.process.wait().unwrap();
         self.output.read_to_end(&mut Vec::new()).unwrap();
         // Whoever reads the output of a pipeline must not wait for its watchdog.
-        assert!(killed.elapsed() < Duration::from_millis(500), "the output ended after {:?}", killed.elapsed());
+        assert!(
+            killed.elapsed() < Duration::from_millis(500),
+            "the output ended after {:?}",
+            killed.elapsed()
+        );
         killed
     }
 
@@ -166,7 +183,9 @@ impl Pipeline {
         let began = Instant::now();
         loop {
             let log = self.log();
-            if let Some((process, _)) = log.strip_prefix("bowline watchdog ").and_then(|rest| rest.split_once(':')) {
+            if let Some((process, _)) =
+                log.strip_prefix("bowline watchdog ").and_then(|rest| rest.split_once(':'))
+            {
                 return process.parse().unwrap();
             }
             assert!(began.elapsed() < Duration::from_secs(2), "no log: {log:?}");
@@ -196,8 +215,12 @@ impl Pipeline {
         let containers = client.list_containers(Some(options)).await.unwrap();
         let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
         let networks = client.list_networks(Some(options)).await.unwrap();
+        let filters = [("label", vec![format!("{}={}", labels::HELD, self.session)])].into();
+        let options = ListImagesOptionsBuilder::default().filters(&filters).build();
+        let images = client.list_images(Some(options)).await.unwrap();
         let containers = containers.into_iter().flat_map(|container| container.names.unwrap_or_default());
-        containers.chain(networks.into_iter().filter_map(|network| network.name)).collect()
+        let networks = networks.into_iter().filter_map(|network| network.name);
+        containers.chain(networks).chain(images.into_iter().map(|image| image.id)).collect()
     }
 
     async fn wait_until_nothing_is_left(&self, client: &bollard::Docker, since: Instant) {
@@ -256,7 +279,7 @@ fn a_killed_pipeline_leaves_nothing() {
         let client = client().await;
         let began = unix_time() - 2;
         let mut pipeline = Pipeline::start("make");
-        assert_eq!(pipeline.left(&client).await.len(), 5);
+        assert_eq!(pipeline.left(&client).await.len(), MADE);
         let killed = pipeline.kill();
         pipeline.wait_until_nothing_is_left(&client, killed).await;
         pipeline.wait_for_watchdog_to_end(Duration::from_secs(3));
@@ -295,7 +318,7 @@ fn a_closed_session_ends_its_watchdog() {
         pipeline.line("ended ");
         pipeline.wait_for_watchdog_to_end(Duration::from_millis(500));
         // It took the word for it.
-        assert_eq!(pipeline.left(&client).await.len(), 5);
+        assert_eq!(pipeline.left(&client).await.len(), MADE);
         let _ = pipeline.kill();
         tidy(&client, &pipeline).await;
     });
@@ -308,6 +331,8 @@ async fn tidy(client: &bollard::Docker, pipeline: &Pipeline) {
         client.remove_container(&name, Some(options.clone())).await.unwrap();
     }
     client.remove_network(&format!("bowline-{}", pipeline.session)).await.unwrap();
+    let image = format!("{HELD}:{}", pipeline.session);
+    client.remove_image(&image, None::<RemoveImageOptions>, None).await.unwrap();
 }
 
 #[test]
@@ -348,7 +373,8 @@ fn the_watchdog_stands_apart() {
     assert_eq!(["fd/0", "fd/1", "fd/2"].map(link), ["/dev/null"; 3]);
     let descriptors = std::fs::read_dir(format!("{own}/fd")).unwrap();
     let others = descriptors.map(|fd| link(&format!("fd/{}", fd.unwrap().file_name().display())));
-    let others: Vec<_> = others.filter(|target| !target.starts_with("socket:") && target != "/dev/null").collect();
+    let others: Vec<_> =
+        others.filter(|target| !target.starts_with("socket:") && target != "/dev/null").collect();
     assert!(others.iter().all(|target| target.ends_with("watchdog.log")), "{others:?}");
 
     // pid (name) state parent group session terminal …
