@@ -13,15 +13,15 @@ use crate::{Error, Result};
 /// The node of a container, or the first mistake in its definition.
 pub(crate) fn lower_container(container: &Container) -> Result<Arc<ContainerNode>> {
     let mut lowering = Lowering::default();
-    let node = lowering.container(container, "container")?;
-    lowering.first_error().map_or(Ok(node), Err)
+    let node = lowering.container(container, "container");
+    lowering.first_error(node)
 }
 
 /// The node of a service, or the first mistake in its definition.
 pub(crate) fn lower_service(service: &Service) -> Result<Arc<ServiceNode>> {
     let mut lowering = Lowering::default();
-    let node = lowering.service(service, "service")?;
-    lowering.first_error().map_or(Ok(node), Err)
+    let node = lowering.service(service, "service");
+    lowering.first_error(node)
 }
 
 /// The container that a path is in.
@@ -70,8 +70,9 @@ struct Fold {
 }
 
 impl Lowering {
-    fn first_error(self) -> Option<Error> {
-        self.errors.into_iter().next()
+    /// What was lowered, when nothing is wrong with it.
+    fn first_error<T>(self, lowered: Result<T>) -> Result<T> {
+        self.errors.into_iter().next().map_or(lowered, Err)
     }
 
     fn invalid(&mut self, item: &str, message: impl Into<String>) {

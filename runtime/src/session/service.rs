@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, select_all, try_join};
+use futures_util::future::{BoxFuture, try_join};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep_until};
@@ -173,7 +173,7 @@ pub(super) struct Running {
     log: ServiceLog,
     since: Instant,
     /// What it uses itself, for as long as it runs.
-    dependencies: Vec<Lease>,
+    dependencies: Leases,
     /// The steps that have run against it.
     seen: Mutex<HashSet<crate::Digest>>,
     measures: Mutex<Vec<Measure>>,
@@ -182,8 +182,8 @@ pub(super) struct Running {
 }
 
 impl Running {
-    pub(super) fn dependencies(&self) -> impl Iterator<Item = &Lease> {
-        self.dependencies.iter()
+    pub(super) fn dependencies(&self) -> &Leases {
+        &self.dependencies
     }
 
     pub(super) fn has_seen(&self, step: crate::Digest) -> bool {
@@ -203,11 +203,6 @@ impl Running {
         }
     }
 
-    /// The first of the services this one uses to end.
-    async fn dependency_broken(&self) -> Error {
-        first_broken(&self.dependencies).await
-    }
-
     async fn wait_ready(&self, service: &ServiceNode) -> Result<()> {
         let watched = Watched { service, image: self.image.as_ref(), instance: &self.instance, log: &self.log };
         health::wait(&watched).await.map_err(|failure| match failure {
@@ -219,13 +214,6 @@ impl Running {
     fn error(&self, cause: ServiceCause) -> Error {
         failure(&self.service, cause, self.since, self.log.last_lines(), Phase::Starting)
     }
-}
-
-async fn first_broken(leases: &[Lease]) -> Error {
-    if leases.is_empty() {
-        return std::future::pending().await;
-    }
-    select_all(leases.iter().map(|lease| Box::pin(lease.running.broken()))).await.0
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -266,6 +254,13 @@ impl Waiters {
     fn fail(self, error: &Error) {
         self.acquire.into_iter().for_each(|waiter| drop(waiter.send(Err(error.clone()))));
         self.hold.into_iter().for_each(|waiter| drop(waiter.send(Err(error.clone()))));
+    }
+}
+
+/// Tells who waited for the end. Whoever has given up does not hear it.
+fn answer(waiting: impl IntoIterator<Item = oneshot::Sender<()>>) {
+    for waiter in waiting {
+        let _ = waiter.send(());
     }
 }
 
@@ -321,7 +316,7 @@ impl Task {
                 Message::Unpin => self.pins = self.pins.saturating_sub(1),
                 // Of a process that ended by itself; nothing is left to count.
                 Message::Release(_) => {}
-                Message::Stop(done) | Message::Kill(done) => drop(done.send(())),
+                Message::Stop(done) | Message::Kill(done) => answer([done]),
                 Message::Close(done) => self.closing = Some(done),
             }
             if !waiters.is_empty() {
@@ -366,7 +361,7 @@ impl Task {
             Ok(running) => Some((Arc::new(running), waiters)),
             Err(error) => {
                 waiters.fail(&error);
-                stopped.into_iter().for_each(|done| drop(done.send(())));
+                answer(stopped);
                 None
             }
         }
@@ -401,7 +396,7 @@ impl Task {
                     };
                     return self.ended(&running, error).await;
                 }
-                dependency = running.dependency_broken() => {
+                dependency = running.dependencies.broken() => {
                     let cause = ServiceCause::Dependency(dependency);
                     let error = failure(&self.service, cause, running.since, running.log.last_lines(), Phase::InUse);
                     return self.ended(&running, error).await;
@@ -504,7 +499,7 @@ impl Task {
         }
         // What it used may go now, and not before.
         drop(running);
-        done.into_iter().for_each(|waiter| drop(waiter.send(())));
+        answer(done);
         if waiters.is_empty() { After::Rest } else { After::StartAgain(waiters) }
     }
 
@@ -533,7 +528,6 @@ async fn start(session: Arc<Inner>, service: Arc<ServiceNode>) -> Result<Running
     )
     .await
     .map_err(|error| failed(ServiceCause::Dependency(error), Vec::new()))?;
-    let dependencies = Leases::into_leases(dependencies);
     let log = ServiceLog::new(&session.report, &service.name);
     let spec = ServiceSpec {
         name: service.name.to_string(),
@@ -561,7 +555,7 @@ async fn start(session: Arc<Inner>, service: Arc<ServiceNode>) -> Result<Running
             Ok(exit) => failed(ServiceCause::Exited(exit), running.log.last_lines()),
             Err(error) => error,
         }),
-        error = running.dependency_broken() => Err(failed(ServiceCause::Dependency(error), running.log.last_lines())),
+        error = running.dependencies.broken() => Err(failed(ServiceCause::Dependency(error), running.log.last_lines())),
         ready = running.wait_ready(&service) => ready,
     };
     match result {

@@ -17,7 +17,7 @@ use crate::graph::{Binding, Digest, Reach, Step, closure};
 /// How long the engine may take to say that a service ended, once a client failed.
 const EXIT_NOTICE: Duration = Duration::from_millis(150);
 
-/// The services of one running step, each ready and kept from stopping.
+/// The services that one step or service uses, each ready and kept from stopping.
 pub(super) struct Leases {
     direct: Vec<(Binding, Lease)>,
 }
@@ -25,11 +25,6 @@ pub(super) struct Leases {
 impl Leases {
     pub(super) fn new(direct: Vec<(Binding, Lease)>) -> Self {
         Self { direct }
-    }
-
-    /// The leases alone: what a service holds while it runs.
-    pub(super) fn into_leases(self) -> Vec<Lease> {
-        self.direct.into_iter().map(|(_, lease)| lease).collect()
     }
 
     /// Waits until one of the services ends, and says so; never, when there is none.
@@ -65,12 +60,16 @@ impl Leases {
     /// All instances in use, those that services use among themselves included.
     fn instances(&self) -> BTreeMap<Digest, Arc<Running>> {
         let mut found = BTreeMap::new();
-        let mut open: Vec<Arc<Running>> = self.direct.iter().map(|(_, lease)| lease.running().clone()).collect();
+        let mut open: Vec<Arc<Running>> = self.running().collect();
         while let Some(running) = open.pop() {
-            open.extend(running.dependencies().map(|lease| lease.running().clone()));
+            open.extend(running.dependencies().running());
             found.insert(running.service.digest, running);
         }
         found
+    }
+
+    fn running(&self) -> impl Iterator<Item = Arc<Running>> {
+        self.direct.iter().map(|(_, lease)| lease.running().clone())
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use bowline::{Container, Error, Exit, Ready, Service, ServiceCause};
-use bowline_tests::{client, fetch, nonce, python_service, server};
+use bowline::{Container, Error, Exit, Ready, Service, ServiceCause, Session};
+use bowline_tests::{client, containers, eventually, fetch, nonce, python_service, server};
 
 #[bowline::test]
 async fn exit_42_before_ready_ends_the_start_at_once() {
@@ -62,12 +62,22 @@ async fn a_client_that_fails_because_its_service_ended_blames_the_service() {
 
 #[bowline::test]
 async fn exit_in_a_dependency_is_told_through_the_chain() {
-    let db = python_service("import http.server, os, threading, time\nthreading.Timer(4, os._exit, (42,)).start()\nhttp.server.HTTPServer(('0.0.0.0', 8080), http.server.SimpleHTTPRequestHandler).serve_forever()")
+    let db = python_service("import http.server, os, threading, time\nprint('db up', flush=True)\ndef watch():\n  while not os.path.exists('/die'): time.sleep(0.05)\n  os._exit(42)\nthreading.Thread(target=watch).start()\nhttp.server.HTTPServer(('0.0.0.0', 8080), http.server.SimpleHTTPRequestHandler).serve_forever()")
         .env("NONCE", nonce())
         .expose(8080u16)
         .named("db");
     let app = server("app").bind("db", &db);
-    let error = client("app", &app, "import time; time.sleep(60)").sync().await.unwrap_err();
+    let (session, hostname) = (Session::current(), db.hostname());
+    let client = tokio::spawn(client("app", &app, "import time; time.sleep(60)").sync());
+    tokio::task::spawn_blocking(move || {
+        let client = || containers(&session).len() == 3;
+        eventually("both services and the client run", Duration::from_secs(60), client);
+        let db = containers(&session).into_iter().find(|name| name.ends_with(&hostname)).unwrap();
+        let _ = bowline_tests::docker(&["exec", &db, "touch", "/die"]);
+    })
+    .await
+    .unwrap();
+    let error = client.await.unwrap().unwrap_err();
     let Error::ServiceExited(details) = &error else { panic!("{error}") };
     let ServiceCause::Dependency(Error::ServiceExited(dependency)) = &details.cause else { panic!("{error}") };
     assert!(matches!(dependency.cause, ServiceCause::Exited(Exit { code: 42, .. })), "{error}");
@@ -84,9 +94,14 @@ async fn exit_in_a_dependency_is_told_through_the_chain() {
 
 #[bowline::test]
 async fn no_command_to_run_is_an_error() {
+    // An image of a bare file system has no configuration.
     let made = bowline_tests::docker(&["create", "busybox:1.35", "true"]);
-    let _ = bowline_tests::docker(&["commit", "--change", "CMD []", "--change", "ENTRYPOINT []", made.trim(), "bowline-test/no-command:1"]);
+    let archive = std::env::temp_dir().join(format!("bowline-{}.tar", nonce()));
+    let archive = archive.to_str().unwrap();
+    let _ = bowline_tests::docker(&["export", "-o", archive, made.trim()]);
+    let _ = bowline_tests::docker(&["import", archive, "bowline-test/no-command:1"]);
     let _ = bowline_tests::docker(&["rm", made.trim()]);
+    std::fs::remove_file(archive).unwrap();
     let service = Service::from_image("bowline-test/no-command:1").expose(80u16).named("idle");
     let error = fetch("www", &service, "/").sync().await.unwrap_err().to_string();
     assert!(error.contains("service `idle` has no command") && error.contains("help: add `run [...]`"), "{error}");

