@@ -31,6 +31,13 @@ pub fn containers(session: &Session) -> Vec<String> {
     labelled("ps", &session.id())
 }
 
+/// How many of a session's containers have a running process.
+#[must_use]
+pub fn running(session: &Session) -> usize {
+    let filter = format!("label=bowline.session={}", session.id());
+    docker(&["ps", "--filter", &filter, "--format", "{{.Names}}"]).lines().count()
+}
+
 /// All that is left of a session in the engine: containers and networks.
 #[must_use]
 pub fn remains(session: &str) -> Vec<String> {

@@ -68,6 +68,7 @@ pub(super) struct Inner {
     keeping: Mutex<JoinSet<()>>,
     report: Reporter,
     closing: watch::Sender<bool>,
+    closed: OnceCell<Result<()>>,
 }
 
 impl std::fmt::Debug for Inner {
@@ -96,6 +97,7 @@ impl Session {
             keeping: Mutex::default(),
             report: Reporter::from_environment(),
             closing: watch::channel(false).0,
+            closed: OnceCell::new(),
         };
         let session = Self { inner: Arc::new(inner) };
         ambient::register(&session);
@@ -166,7 +168,12 @@ impl Inner {
         }
     }
 
+    /// Ends the session, once: whoever else asks waits for the same end.
     async fn close(self: Arc<Self>) -> Result<()> {
+        self.closed.get_or_init(|| self.end()).await.clone()
+    }
+
+    async fn end(&self) -> Result<()> {
         self.closing.send_replace(true);
         // Steps see `closing` and let go of their services; services then end, users first, because each holds what it
         // uses until it is gone itself.

@@ -105,7 +105,8 @@ impl Engine {
         for _ in 0..50 {
             let mut left = Vec::new();
             for image in images {
-                let name = image.repo_tags.first().unwrap_or(&image.id);
+                // Older engines say `<none>:<none>`.
+                let name = image.repo_tags.iter().find(|name| !name.starts_with('<')).unwrap_or(&image.id);
                 let options = RemoveImageOptionsBuilder::default().noprune(true).build();
                 let removed = self.docker.remove_image(name, Some(options), None).await;
                 let is_gone = matches!(

@@ -2,7 +2,7 @@
 
 use bowline::prelude::*;
 use bowline::Session;
-use bowline_tests::{fetch, nonce, server};
+use bowline_tests::{client, fetch, nonce, python_service, server};
 
 /// Starts a service and a step that runs for long, says so, and waits for the end.
 async fn run_for_long() -> Result<()> {
@@ -13,7 +13,7 @@ async fn run_for_long() -> Result<()> {
     println!("session {}", session.id());
     let running = session.clone();
     tokio::task::spawn_blocking(move || {
-        let up = || bowline_tests::containers(&running).len() >= 2;
+        let up = || bowline_tests::running(&running) >= 2;
         bowline_tests::eventually("the step runs", std::time::Duration::from_secs(60), up);
         println!("running");
     });
@@ -45,6 +45,29 @@ async fn plain_for_long() -> Result<()> {
     run_for_long().await
 }
 
+/// Services that are ready in different ways, and one that never is.
+#[bowline::main]
+async fn ways_to_be_ready() -> Result<()> {
+    let late = "import http.server, socket, time\ntime.sleep(1)\n";
+    let web = "http.server.ThreadingHTTPServer(('0.0.0.0', 8080), http.server.SimpleHTTPRequestHandler).serve_forever()";
+    let udp = "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('0.0.0.0', 5353))\nwhile True: s.sendto(b'udp', s.recvfrom(99)[1])";
+    let tcp = python_service(&format!("{late}{web}")).env("NONCE", nonce()).expose(8080u16);
+    client("www", &tcp, "get('http://www:8080/')").sync().await?;
+    println!("late tcp");
+    let udp = python_service(&format!("{late}{udp}")).env("NONCE", nonce()).expose(Port::udp(5353));
+    let ask = "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5); s.sendto(b'', ('dns', 5353)); print(s.recv(9).decode())";
+    print!("{}", client("dns", &udp, ask).stdout().await?);
+    let http = python_service(&format!("{late}{web}")).env("NONCE", nonce()).expose(8080u16).ready(Ready::http("/"));
+    client("www", &http, "get('http://www:8080/')").sync().await?;
+    println!("http");
+    let never = server("never").expose(9999u16).ready(Ready::port().within("2s"));
+    match fetch("www", &never, "/id").sync().await {
+        Err(Error::ServiceNotReady(error)) if error.to_string().contains("9999/tcp") => println!("9999/tcp never opened"),
+        other => println!("{other:?}"),
+    }
+    Ok(())
+}
+
 #[bowline::main]
 async fn ping() -> Result<()> {
     let redis = Service::from_image("redis:7").env("NONCE", nonce()).expose(6379u16).named("redis");
@@ -67,6 +90,7 @@ fn main() -> Result<()> {
         Some("plain") => plain(),
         Some("plain-for-long") => plain_for_long(),
         Some("ping") => ping(),
+        Some("ways-to-be-ready") => ways_to_be_ready(),
         other => panic!("no such pipeline: {other:?}"),
     }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bowline::{Container, Error, Exit, Ready, Service, ServiceCause, Session};
-use bowline_tests::{client, containers, eventually, fetch, nonce, python_service, server};
+use bowline_tests::{client, containers, eventually, fetch, nonce, python_service, running, server};
 
 #[bowline::test]
 async fn exit_42_before_ready_ends_the_start_at_once() {
@@ -70,8 +70,7 @@ async fn exit_in_a_dependency_is_told_through_the_chain() {
     let (session, hostname) = (Session::current(), db.hostname());
     let client = tokio::spawn(client("app", &app, "import time; time.sleep(60)").sync());
     tokio::task::spawn_blocking(move || {
-        let client = || containers(&session).len() == 3;
-        eventually("both services and the client run", Duration::from_secs(60), client);
+        eventually("both services and the client run", Duration::from_secs(60), || running(&session) == 3);
         let db = containers(&session).into_iter().find(|name| name.ends_with(&hostname)).unwrap();
         let _ = bowline_tests::docker(&["exec", &db, "touch", "/die"]);
     })

@@ -139,7 +139,7 @@ async fn secrets_reach_the_process_and_nothing_else() {
     assert_eq!(step.file("/result").contents().await.unwrap(), "same\n");
     let key = step.exec(["true"]);
     key.sync().await.unwrap();
-    let images = bowline_tests::docker(&["images", "-q", "--filter", "label=bowline.step"]);
+    let images = bowline_tests::docker(&["images", "-q", "--filter", "label=bowline.exit"]);
     let ids: Vec<_> = images.lines().take(10).collect();
     assert!(!ids.is_empty());
     let all = bowline_tests::docker(&[&["inspect"], ids.as_slice()].concat());

@@ -1,0 +1,74 @@
+//! Engines that are elsewhere: reached over TCP, with containers whose addresses this machine cannot reach.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use bowline_tests::nonce;
+
+/// A Docker engine in a network namespace of its own, with two images copied into it.
+struct SecondEngine {
+    directory: PathBuf,
+    host: String,
+}
+
+impl SecondEngine {
+    fn start(arguments: &[&str]) -> Self {
+        let directory = std::env::temp_dir().join(format!("bowline-engine-{}", nonce()));
+        let mut command = script("start");
+        command.arg(&directory).args(arguments).args(["--image", "redis:7", "--image", "python:3.11", "--image", "busybox:1.35"]);
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let mut engine = Self { directory, host: String::new() };
+        assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        let host = said.lines().find_map(|line| line.strip_prefix("DOCKER_HOST="));
+        engine.host = host.expect("it says where it is").to_owned();
+        engine
+    }
+
+    fn run(&self, mode: &str, env: &[(&str, &str)]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pipeline"));
+        command.arg(mode).env("DOCKER_HOST", &self.host).envs(env.iter().copied());
+        command.output().unwrap()
+    }
+}
+
+impl Drop for SecondEngine {
+    fn drop(&mut self) {
+        let stopped = script("stop").arg(&self.directory).status();
+        assert!(stopped.is_ok_and(|status| status.success()), "the second engine could not be stopped");
+    }
+}
+
+fn script(action: &str) -> Command {
+    let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/setup/second-engine"));
+    command.arg(action);
+    command
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn an_engine_whose_containers_cannot_be_reached_is_probed_from_inside() {
+    let engine = SecondEngine::start(&[]);
+    let output = engine.run("ping", &[]);
+    assert_eq!(text(&output.stdout), "PONG\n", "{}", text(&output.stderr));
+    let output = engine.run("ways-to-be-ready", &[]);
+    assert_eq!(text(&output.stdout), "late tcp\nudp\nhttp\n9999/tcp never opened\n", "{}", text(&output.stderr));
+    let session = engine.run("plain", &[]);
+    assert!(text(&session.stdout).ends_with("\nweb"), "{}", text(&session.stderr));
+}
+
+#[test]
+fn an_engine_behind_tls_asks_for_a_certificate() {
+    let certificates = std::env::temp_dir().join(format!("bowline-certificates-{}", nonce()));
+    let directory = certificates.to_str().unwrap();
+    let engine = SecondEngine::start(&["--tls", directory]);
+    let output = engine.run("ping", &[("DOCKER_TLS_VERIFY", "1"), ("DOCKER_CERT_PATH", directory)]);
+    assert_eq!(text(&output.stdout), "PONG\n", "{}", text(&output.stderr));
+    let output = engine.run("ping", &[]);
+    assert_eq!(output.status.code(), Some(1), "without a certificate");
+    assert!(text(&output.stderr).contains("no container engine answers"), "{}", text(&output.stderr));
+    std::fs::remove_dir_all(certificates).unwrap();
+}
