@@ -247,6 +247,7 @@ fn parse_version(text: &str) -> Option<(usize, usize)> {
     Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn explain(failure: bollard::errors::Error) -> String {
     failure::message(&failure)
 }

@@ -28,7 +28,7 @@ pub(super) fn candidates() -> Vec<Candidate> {
     let chosen = chosen.or_else(|| current_context().map(|name| (format!("Docker context `{name}`"), name)));
     match chosen {
         Some((origin, name)) if name != "default" => vec![Candidate { origin, connection: context(&name) }],
-        _ => sockets().into_iter().map(socket).collect(),
+        _ => sockets().iter().map(|path| socket(path)).collect(),
     }
 }
 
@@ -100,7 +100,7 @@ fn context(name: &str) -> Result<Connection, String> {
     Ok(Connection::new(meta.endpoints.docker.host, tls.is_dir().then_some(tls)))
 }
 
-fn socket(path: PathBuf) -> Candidate {
+fn socket(path: &Path) -> Candidate {
     let address = format!("unix://{}", path.display());
     Candidate { origin: String::new(), connection: Ok(Connection::new(address, None)) }
 }

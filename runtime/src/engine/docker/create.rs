@@ -7,11 +7,10 @@ use bollard::models::{
     ContainerCreateBody, EndpointSettings, HealthConfig, HostConfig, Mount, MountType, NetworkingConfig,
     VolumeCreateRequest,
 };
-use bollard::query_parameters::CreateContainerOptionsBuilder;
 use tokio::sync::OnceCell;
 
 use super::cleaner::Container;
-use super::failure::{self, BRIEF, LONG, within};
+use super::failure::{self, BRIEF, within};
 use super::snapshot::{self, Facts};
 use super::{Shared, labels, lock, names, place};
 use crate::engine::{Filesystem, Link, Process};
@@ -51,11 +50,13 @@ pub(super) struct Created {
 pub(super) async fn create(shared: &Arc<Shared>, recipe: Recipe<'_>) -> Result<Created> {
     let what = format!("create a container for {}", recipe.name);
     shared.check_open(&what)?;
+    shared.guard();
     if recipe.reach == Reach::Services {
         drop(shared.network.begin(shared));
     }
     let (base, init, mounts) = tokio::try_join!(
-        snapshot::base_image(shared, &recipe.filesystem.base),
+        // Boxed, as what bollard makes of a call takes kilobytes.
+        Box::pin(snapshot::base_image(shared, &recipe.filesystem.base)),
         has_init(shared),
         caches(shared, &recipe.filesystem.caches),
     )?;
@@ -63,36 +64,11 @@ pub(super) async fn create(shared: &Arc<Shared>, recipe: Recipe<'_>) -> Result<C
     let variables = body.env.iter().flatten().map(|text| variable_name(text).to_owned()).collect();
 
     let container = Container::new(&shared.cleaner, recipe.container);
-    let owned = Arc::clone(shared);
     let for_task = what.clone();
-    let container = shared
-        .cleaner
-        .to_its_end(&what, async move {
-            create_anew(&owned, container.name(), body).await.map_err(failure::during(for_task))?;
-            Ok(container)
-        })
-        .await?;
-    place::place(shared, &container, recipe.name, &recipe.filesystem.placements).await?;
+    let create = async move { container.create(body).await.map_err(failure::during(for_task)) };
+    let container = shared.cleaner.to_its_end(&what, create).await?;
+    Box::pin(place::place(shared, &container, recipe.name, &recipe.filesystem.placements)).await?;
     Ok(Created { container, variables })
-}
-
-/// Creates a container; where its name is still taken by one that is being removed, waits for that.
-async fn create_anew(
-    shared: &Shared,
-    name: &str,
-    body: ContainerCreateBody,
-) -> Result<(), bollard::errors::Error> {
-    let options = CreateContainerOptionsBuilder::default().name(name).build();
-    match within(LONG, shared.client.create_container(Some(options.clone()), body.clone())).await {
-        Err(error) if failure::is_conflict(&error) => {
-            // Names are the session's own and used for one container at a time, so the old one is to go.
-            if shared.cleaner.remove_container(name).await.is_err() {
-                return Err(error);
-            }
-            within(LONG, shared.client.create_container(Some(options), body)).await.map(drop)
-        }
-        other => other.map(drop),
-    }
 }
 
 fn body(

@@ -47,16 +47,14 @@ impl Drop for Pull {
 /// Finds an image, pulling it when it is absent.
 pub(super) async fn resolve(shared: &Arc<Shared>, reference: &str, progress: &Progress) -> Result<Image> {
     let canonical = canonical_image(reference);
-    let found = match inspect(shared, &canonical).await? {
-        Some(found) => found,
-        None => {
-            pull(shared, &canonical, progress).await?;
-            inspect(shared, &canonical).await?.ok_or_else(|| Error::ImageNotFound {
-                reference: reference.to_owned(),
-                message: "it was pulled, but the engine does not have it".to_owned(),
-            })?
-        }
-    };
+    if let Some(found) = inspect(shared, &canonical).await? {
+        return image(shared, &found).await;
+    }
+    pull(shared, &canonical, progress).await?;
+    let found = inspect(shared, &canonical).await?.ok_or_else(|| Error::ImageNotFound {
+        reference: reference.to_owned(),
+        message: "it was pulled, but the engine does not have it".to_owned(),
+    })?;
     image(shared, &found).await
 }
 

@@ -27,6 +27,7 @@ mod labels;
 mod names;
 mod network;
 mod place;
+mod probe;
 mod read;
 mod recast;
 mod service;
@@ -35,15 +36,17 @@ mod step;
 mod sweep;
 #[cfg(test)]
 mod tests;
+pub(crate) mod watchdog;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use tokio::sync::{OnceCell, mpsc};
+use tokio::sync::{OnceCell, RwLock, mpsc};
 
 use self::cleaner::Cleaner;
+use self::watchdog::Watchdog;
 pub(crate) use self::connect::{Connection, connect};
 use super::{
     Call, Description, Engine, Image, Instance, Kept, Prepared, Progress, ServiceSpec, SessionId, Sink, Snapshot, StepSpec,
@@ -72,6 +75,9 @@ struct Shared {
     volumes: Mutex<HashMap<String, Arc<OnceCell<()>>>>,
     numbers: AtomicU64,
     closed: AtomicBool,
+    connection: Connection,
+    /// What removes everything should this process die; none before the first container, and none where it cannot be.
+    watchdog: OnceLock<RwLock<Option<Watchdog>>>,
 }
 
 impl Docker {
@@ -96,6 +102,8 @@ impl Docker {
             volumes: Mutex::default(),
             numbers: AtomicU64::new(0),
             closed: AtomicBool::new(false),
+            connection: connection.clone(),
+            watchdog: OnceLock::new(),
             description: connection.describe(),
             client,
             session,
@@ -111,6 +119,19 @@ impl Shared {
     fn number(&self, letter: char) -> String {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         format!("{}-{letter}{number}", names::prefix(&self.session))
+    }
+
+    /// Begins to have the session watched, unless it is.
+    fn guard(&self) -> &RwLock<Option<Watchdog>> {
+        self.watchdog.get_or_init(|| RwLock::new(Watchdog::spawn(&self.connection, &self.session).ok()))
+    }
+
+    /// Waits until the session is watched, so that what is started now is ended should this process die. A session
+    /// without a watchdog goes on all the same: the next one sweeps.
+    async fn guarded(&self) {
+        if let Some(watchdog) = self.guard().read().await.as_ref() {
+            let _ = watchdog.armed().await;
+        }
     }
 
     /// Nothing may be made once the session closes: nobody would remove it.

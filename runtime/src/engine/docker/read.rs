@@ -18,7 +18,7 @@ use crate::engine::Snapshot;
 use crate::value::{EntryKind, Stat};
 use crate::{Error, Result};
 
-/// As many links are followed before they are taken for a circle (Linux's own limit, path_resolution(7)).
+/// As many links are followed before they are taken for a circle (Linux's own limit, `path_resolution(7)`).
 const LINKS_AT_MOST: usize = 40;
 
 /// Containers to read images through, one per image: making one takes 11 ms, asking it 1 ms.
@@ -68,10 +68,20 @@ async fn locate(shared: &Shared, container: &str, path: &str) -> Result<Option<(
             }
             Ok(found) => return Ok(Some((path, found))),
             Err(error) if failure::is_absent(&error) => return Ok(None),
+            // To the engine, a file taken for a directory and links that lead in a circle are its own errors.
+            Err(error) if failure::status(&error) == Some(500) => {
+                if let Some((parent, _)) = path.rsplit_once('/').filter(|(parent, _)| !parent.is_empty()) {
+                    let parent = Box::pin(locate(shared, container, parent)).await?;
+                    if parent.is_none_or(|(_, found)| kind(found.file_mode) != EntryKind::Directory) {
+                        return Ok(None);
+                    }
+                }
+                return Err(Error::engine(format!("look at `{path}`"), "the engine cannot follow its links; do they lead in a circle?"));
+            }
             Err(error) => return Err(failure::during(format!("look at `{path}`"))(error)),
         }
     }
-    Ok(None)
+    Err(Error::engine(format!("look at `{path}`"), "there are too many links on the way"))
 }
 
 /// Go's `os.FileMode`, which is what the engine sends: kinds and special bits have numbers of their own.

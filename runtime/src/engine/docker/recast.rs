@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use bollard::models::ContainerCreateBody;
-use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, CreateImageOptions, ImportImageOptionsBuilder,
-};
+use bollard::query_parameters::{CreateImageOptions, ImportImageOptionsBuilder};
 use futures_util::{Stream, TryStreamExt as _};
 use serde_json::json;
 
@@ -106,6 +104,7 @@ pub(super) async fn import(
 /// A container of an image that is never started: a way to the image's files.
 pub(super) async fn idle_container(shared: &Arc<Shared>, image: &str) -> Result<Container> {
     shared.check_open("look into a file system")?;
+    shared.guard();
     let container = Container::new(&shared.cleaner, shared.number('r'));
     let mut labels_of = labels::of(&shared.session, "reader");
     labels_of.insert(labels::KIND.to_owned(), labels::KIND_READER.to_owned());
@@ -117,15 +116,8 @@ pub(super) async fn idle_container(shared: &Arc<Shared>, image: &str) -> Result<
         network_disabled: Some(true),
         ..Default::default()
     };
-    let shared = Arc::clone(shared);
-    shared.cleaner.clone().to_its_end("look into a file system", async move {
-        let options = CreateContainerOptionsBuilder::default().name(container.name()).build();
-        within(LONG, shared.client.create_container(Some(options), body))
-            .await
-            .map_err(failure::during("look into a file system"))?;
-        Ok(container)
-    })
-    .await
+    let create = async move { container.create(body).await.map_err(failure::during("look into a file system")) };
+    shared.cleaner.to_its_end("look into a file system", create).await
 }
 
 /// A small archive of files in memory.

@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use bollard::container::LogOutput;
 use bollard::exec::StartExecResults;
 use bollard::models::ExecConfig;
 use bollard::query_parameters::KillContainerOptionsBuilder;
@@ -13,12 +15,16 @@ use super::attach::{self, End};
 use super::cleaner::Container;
 use super::create::{self, Created, Reach, Recipe};
 use super::failure::{self, BRIEF, within};
+use super::probe::{Prober, Target};
 use super::{Shared, labels, lock, names};
 use crate::engine::{
     Call, Exit, Instance, ProbeProgress, ServiceSpec, Sink, StepOutput,
 };
 use crate::value::Port;
 use crate::{Error, Result};
+
+/// How often the engine is asked whether a command inside a service has ended; usually its output tells first.
+const ASK_EVERY: Duration = Duration::from_millis(100);
 
 /// A service's container.
 struct Running {
@@ -29,7 +35,10 @@ struct Running {
     container: Mutex<Option<Container>>,
     end: watch::Receiver<Option<Result<Exit>>>,
     task: tokio::task::AbortHandle,
-    target: Target,
+    /// The container's name: stays known when it is gone.
+    container_name: String,
+    /// Where it is found; none when it had ended before it could be asked.
+    target: Option<Target>,
 }
 
 /// What commands inside get.
@@ -37,11 +46,6 @@ struct Exec {
     env: Vec<String>,
     user: String,
     workdir: String,
-}
-
-#[derive(Debug, Clone)]
-struct Target {
-    container: String,
 }
 
 /// Starts a service; ready or not.
@@ -59,11 +63,11 @@ pub(super) async fn start(shared: &Arc<Shared>, service: ServiceSpec, log: Sink)
         links: &links,
         reach: Reach::Services,
     };
-    let Created { container, .. } = create::create(shared, recipe).await?;
+    let Created { container, .. } = Box::pin(create::create(shared, recipe)).await?;
     let output = attach::attach(shared, container.name()).await?;
     shared.network.begin(shared).await?;
     let container = attach::start(shared, container, &what, &command).await?;
-    let target = Target { container: container.name().to_owned() };
+    let container_name = container.name().to_owned();
 
     let (tell, end) = watch::channel(None);
     let hearing = hear(Arc::clone(shared), container.name().to_owned(), output, log, what, command);
@@ -71,6 +75,14 @@ pub(super) async fn start(shared: &Arc<Shared>, service: ServiceSpec, log: Sink)
         let end = hearing.await;
         tell.send_replace(Some(end));
     });
+    let target = target(shared, &container_name).await?;
+    if target.is_none() {
+        // It has ended, perhaps because there was nothing to run: then this is the place to say so.
+        let found = end.clone().wait_for(Option::is_some).await.ok().and_then(|end| (*end).clone());
+        if let Some(Err(error)) = found {
+            return Err(error);
+        }
+    }
     let set = process.env.iter().chain(&process.secret_env);
     let running = Running {
         shared: Arc::clone(shared),
@@ -83,9 +95,31 @@ pub(super) async fn start(shared: &Arc<Shared>, service: ServiceSpec, log: Sink)
         container: Mutex::new(Some(container)),
         end,
         task: task.abort_handle(),
+        container_name,
         target,
     };
     Ok(Arc::new(running))
+}
+
+/// Where a container that has just been started is found; `None` when it has ended.
+async fn target(shared: &Shared, container: &str) -> Result<Option<Target>> {
+    let inspected = within(BRIEF, shared.client.inspect_container(container, None))
+        .await
+        .map_err(failure::during("find a service's address"))?;
+    let state = inspected.state.unwrap_or_default();
+    let network = inspected.network_settings.and_then(|settings| settings.networks).and_then(|mut networks| {
+        networks.remove(&names::prefix(&shared.session))
+    });
+    let Some(network) = network.filter(|_| state.running == Some(true)) else { return Ok(None) };
+    // IPv6 where the engine's networks have nothing else.
+    let addresses = [network.ip_address, network.global_ipv6_address];
+    let ip = addresses.into_iter().flatten().find_map(|address| address.parse().ok());
+    Ok(ip.map(|ip| Target {
+        container: inspected.id.unwrap_or_else(|| container.to_owned()),
+        ip,
+        pid: state.pid.filter(|&pid| pid > 0),
+        network_id: network.network_id.unwrap_or_default(),
+    }))
 }
 
 async fn hear(
@@ -98,13 +132,13 @@ async fn hear(
 ) -> Result<Exit> {
     match attach::hear_out(&shared, &container, output, &log).await? {
         End::Exit(exit) => Ok(exit),
-        End::NotFound => Err(attach::not_found(&what, &command)),
+        End::CannotRun(reason) => Err(attach::cannot_run(&what, &command, &reason)),
     }
 }
 
 impl fmt::Debug for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Running").field("name", &self.name).field("target", &self.target).finish_non_exhaustive()
+        f.debug_struct("Running").field("name", &self.name).field("container", &self.container_name).finish_non_exhaustive()
     }
 }
 
@@ -125,12 +159,12 @@ impl Instance for Running {
         })
     }
 
-    fn wait_ports<'a>(&'a self, _ports: &'a [Port], _progress: &'a ProbeProgress) -> Call<'a, ()> {
-        Box::pin(async move { Err(Error::engine("probe", "not there yet")) })
+    fn wait_ports<'a>(&'a self, ports: &'a [Port], progress: &'a ProbeProgress) -> Call<'a, ()> {
+        Box::pin(async move { self.prober().wait_ports(self.target().await?, ports, progress).await })
     }
 
-    fn wait_http<'a>(&'a self, _port: u16, _path: &'a str, _progress: &'a ProbeProgress) -> Call<'a, ()> {
-        Box::pin(async move { Err(Error::engine("probe", "not there yet")) })
+    fn wait_http<'a>(&'a self, port: u16, path: &'a str, progress: &'a ProbeProgress) -> Call<'a, ()> {
+        Box::pin(async move { self.prober().wait_http(self.target().await?, port, path, progress).await })
     }
 
     fn exec<'a>(&'a self, args: &'a [String]) -> Call<'a, StepOutput> {
@@ -140,7 +174,7 @@ impl Instance for Running {
     fn signal<'a>(&'a self, signal: &'a str) -> Call<'a, ()> {
         Box::pin(async move {
             let options = KillContainerOptionsBuilder::default().signal(signal).build();
-            match within(BRIEF, self.shared.client.kill_container(&self.target.container, Some(options))).await {
+            match within(BRIEF, self.shared.client.kill_container(&self.container_name, Some(options))).await {
                 Ok(()) => Ok(()),
                 // It is gone, or not running.
                 Err(error) if failure::is_absent(&error) || failure::is_conflict(&error) => Ok(()),
@@ -155,13 +189,30 @@ impl Instance for Running {
             match container {
                 Some(container) => container.remove().await,
                 // Somebody else removes it: come back when it is gone.
-                None => self.shared.cleaner.remove_container(&self.target.container).await,
+                None => self.shared.cleaner.remove_container(&self.container_name).await,
             }
         })
     }
 }
 
 impl Running {
+    fn prober(&self) -> Prober<'_> {
+        Prober {
+            client: &self.shared.client,
+            cleaner: &self.shared.cleaner,
+            session: &self.shared.session,
+            platform: &self.shared.description.platform,
+        }
+    }
+
+    async fn target(&self) -> Result<&Target> {
+        if self.target.is_none() {
+            self.wait().await?;
+        }
+        let gone = || Error::engine(format!("probe service {}", self.name), "it has ended");
+        self.target.as_ref().ok_or_else(gone)
+    }
+
     /// Runs a command inside, to its end.
     async fn run_inside(&self, args: &[String]) -> Result<StepOutput> {
         let what = || format!("run `{}` in service {}", args.first().map_or("", String::as_str), self.name);
@@ -175,22 +226,44 @@ impl Running {
             ..Default::default()
         };
         let client = &self.shared.client;
-        let exec = within(BRIEF, client.create_exec(&self.target.container, config))
+        let exec = within(BRIEF, client.create_exec(&self.container_name, config))
             .await
             .map_err(failure::during(what()))?;
         let started = within(BRIEF, client.start_exec(&exec.id, None)).await.map_err(failure::during(what()))?;
         let mut output = StepOutput::default();
-        if let StartExecResults::Attached { output: mut pieces, .. } = started {
-            while let Some(Ok(piece)) = pieces.next().await {
-                match piece {
-                    bollard::container::LogOutput::StdOut { message } => output.stdout.extend_from_slice(&message),
-                    bollard::container::LogOutput::StdErr { message } => output.stderr.extend_from_slice(&message),
-                    _ => {}
+        let StartExecResults::Attached { output: mut pieces, .. } = started else {
+            return Err(Error::engine(what(), "the engine did not attach to it"));
+        };
+        // The output ends with the last process that holds it, which may be one that the command left running: so the
+        // engine is asked too, which has no other way to tell that a command has ended.
+        let mut has_ended = false;
+        loop {
+            match tokio::time::timeout(ASK_EVERY, pieces.next()).await {
+                Ok(Some(Ok(LogOutput::StdOut { message }))) => output.stdout.extend_from_slice(&message),
+                Ok(Some(Ok(LogOutput::StdErr { message }))) => output.stderr.extend_from_slice(&message),
+                Ok(Some(Ok(_))) => {}
+                Ok(Some(Err(_)) | None) => break,
+                // A pause after the end: what was written before it has been heard.
+                Err(_) if has_ended => break,
+                Err(_) => {
+                    let now = within(BRIEF, client.inspect_exec(&exec.id)).await.map_err(failure::during(what()))?;
+                    has_ended = now.running == Some(false);
                 }
             }
         }
-        let ended = within(BRIEF, client.inspect_exec(&exec.id)).await.map_err(failure::during(what()))?;
-        output.exit_code = ended.exit_code.and_then(|code| i32::try_from(code).ok()).unwrap_or(255);
+        output.exit_code = self.exec_exit_code(&exec.id, &what()).await?;
         Ok(output)
+    }
+
+    /// How a command ended whose output has: the engine may learn of its end a moment later than of its output's.
+    async fn exec_exit_code(&self, exec: &str, what: &str) -> Result<i32> {
+        loop {
+            let ended =
+                within(BRIEF, self.shared.client.inspect_exec(exec)).await.map_err(failure::during(what))?;
+            match ended.exit_code {
+                Some(code) if ended.running != Some(true) => return Ok(i32::try_from(code).unwrap_or(255)),
+                _ => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
     }
 }

@@ -14,7 +14,7 @@ use crate::Result;
 
 /// What belongs to another machine, or to this one before it was booted, may be removed at this age: its owner cannot
 /// be seen from here, and no session lasts so long.
-const FOREIGN_AGE: Duration = Duration::from_secs(24 * 3600);
+const FOREIGN_AGE: Duration = Duration::from_hours(24);
 
 /// Removes all that the session made and has not kept.
 pub(super) async fn close(shared: &Arc<Shared>) -> Result<()> {
@@ -43,6 +43,11 @@ async fn close_all(shared: &Arc<Shared>) -> Result<()> {
         network::remove(shared).await?;
     }
     remove_held_images(shared, |session, _| session == shared.session.as_str()).await;
+    if let Some(watchdog) = shared.watchdog.get()
+        && let Some(watchdog) = watchdog.write().await.take()
+    {
+        watchdog.done();
+    }
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::engine::{Filesystem, Link, Process, Stream, StepOutput};
+use crate::engine::{Filesystem, Finished, Link, Placement, Process, Stream, StepOutput};
 
 /// That engine, or the end of the test.
 macro_rules! engine {
@@ -15,6 +15,10 @@ macro_rules! engine {
     };
 }
 
+mod connecting;
+mod ends;
+mod files;
+mod services;
 mod steps;
 
 /// An engine for a session of its own; `None` where there is to be none.
@@ -49,13 +53,8 @@ impl Docker {
         self.resolve(reference, &|_| {}).await.unwrap()
     }
 
-    /// A step of a shell script.
-    async fn script(&self, base: &Snapshot, script: &str) -> StepSpec {
-        step(base, &["sh", "-c", script])
-    }
-
     /// Runs a step to its end and gives what it wrote.
-    async fn run(&self, step: StepSpec) -> (Box<dyn super::super::Finished>, StepOutput) {
+    async fn run(&self, step: StepSpec) -> (Box<dyn Finished>, StepOutput) {
         let (sink, heard) = recorder();
         let finished = self.prepare(step).await.unwrap().run(sink).await.unwrap();
         let output = StepOutput { exit_code: finished.exit().code, ..lock(&heard).clone() };
@@ -85,6 +84,15 @@ fn step(base: &Snapshot, args: &[&str]) -> StepSpec {
     }
 }
 
+/// A step of a shell script.
+fn script(base: &Snapshot, script: &str) -> StepSpec {
+    step(base, &["sh", "-c", script])
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
 fn service(base: &Snapshot, hostname: &str, args: &[&str]) -> ServiceSpec {
     ServiceSpec {
         name: "test".to_owned(),
@@ -104,6 +112,11 @@ fn key() -> Digest {
     use sha2::Digest as _;
     Digest(sha2::Sha256::digest(SessionId::random().as_str()).into())
 }
+
+const BUSYBOX: &str = "busybox:1.35";
+
+/// The hostname of a service; good for one test each, since each has a session of its own.
+const HOST: &str = "0123456789abcdefghijklmnop";
 
 /// How many containers and networks of a session there are.
 async fn left(engine: &Docker) -> usize {
