@@ -44,6 +44,7 @@ pub(super) async fn start(
     let owned = Arc::clone(shared);
     let (for_task, command) = (what.to_owned(), command.to_owned());
     let start = async move {
+        let _slot = owned.starts.acquire().await;
         match within(LONG, owned.client.start_container(container.name(), None)).await {
             Ok(()) => Ok(container),
             Err(error) => Err(explain_start(&for_task, &command, &failure::message(&error))),

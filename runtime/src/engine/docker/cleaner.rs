@@ -29,8 +29,13 @@ pub(super) struct Cleaner {
     /// Drop may run on any thread, also on one that is no worker of the runtime.
     runtime: tokio::runtime::Handle,
     jobs: Arc<watch::Sender<usize>>,
-    /// Removals keep all cores of the engine's machine busy at about twice their number (measured); more only queue.
     slots: Arc<Semaphore>,
+}
+
+/// How many calls that keep the engine busy go on at once: twice the cores, which is where more stop helping
+/// (measured). The engine's machine is taken to be like this one.
+pub(super) fn slots() -> usize {
+    2 * std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
 }
 
 /// Counts one job as long as it lives.
@@ -44,12 +49,11 @@ impl Drop for Job {
 
 impl Cleaner {
     pub(super) fn new(client: bollard::Docker) -> Self {
-        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         Self {
             client,
             runtime: tokio::runtime::Handle::current(),
             jobs: Arc::new(watch::Sender::new(0)),
-            slots: Arc::new(Semaphore::new(2 * cores)),
+            slots: Arc::new(Semaphore::new(slots())),
         }
     }
 

@@ -74,10 +74,10 @@ impl Snapshots {
         Ok(facts)
     }
 
-    /// Lets go of all that was held; the containers are removed in the background.
-    pub(super) fn release(&self) {
+    /// Lets go of all that was held: the containers are removed in the background. Gives the images made of them.
+    pub(super) fn release(&self) -> Vec<String> {
         let held = std::mem::take(&mut *lock(&self.held));
-        drop(held);
+        held.values().filter_map(|held| held.image.get().cloned()).collect()
     }
 }
 

@@ -24,7 +24,12 @@ mod steps;
 /// An engine for a session of its own; `None` where there is to be none.
 async fn open() -> Option<Arc<Docker>> {
     match connect().await {
-        Ok(connection) => Some(Docker::open(&connection, SessionId::random()).await.unwrap()),
+        Ok(connection) => {
+            static FORGOTTEN: OnceCell<()> = OnceCell::const_new();
+            let engine = Docker::open(&connection, SessionId::random()).await.unwrap();
+            FORGOTTEN.get_or_init(|| forget_earlier_runs(&engine)).await;
+            Some(engine)
+        }
         Err(_) if std::env::var_os("BOWLINE_SKIP_ENGINE_TESTS").is_some() => None,
         Err(error) => panic!("{error}\n\nset BOWLINE_SKIP_ENGINE_TESTS to do without an engine"),
     }
@@ -107,10 +112,29 @@ fn link(hostname: &str, alias: &str) -> Link {
     Link { hostname: hostname.to_owned(), aliases: vec![alias.to_owned()] }
 }
 
-/// A key that no other test and no earlier run has.
+/// A key that no other test and no earlier run has. It says whose it is, so that what a run kept is removed by the next.
 fn key() -> Digest {
     use sha2::Digest as _;
-    Digest(sha2::Sha256::digest(SessionId::random().as_str()).into())
+    let mut key: [u8; 32] = sha2::Sha256::digest(SessionId::random().as_str()).into();
+    key[..4].copy_from_slice(&MARK);
+    key[4..8].copy_from_slice(&std::process::id().to_be_bytes());
+    Digest(key)
+}
+
+/// How keys of tests begin.
+const MARK: [u8; 4] = *b"test";
+
+/// Removes what earlier runs of the tests kept.
+async fn forget_earlier_runs(engine: &Docker) {
+    let images = engine.shared.client.list_images(None::<bollard::query_parameters::ListImagesOptions>).await.unwrap();
+    for name in images.iter().flat_map(|image| &image.repo_tags) {
+        let key = name.split_once(':').and_then(|(_, tag)| tag.parse::<Digest>().ok());
+        let Some(Digest([b't', b'e', b's', b't', a, b, c, d, ..])) = key else { continue };
+        let pid = u32::from_be_bytes([a, b, c, d]);
+        if !std::path::Path::new(&format!("/proc/{pid}")).exists() {
+            engine.shared.cleaner.remove_image(name).await;
+        }
+    }
 }
 
 const BUSYBOX: &str = "busybox:1.35";

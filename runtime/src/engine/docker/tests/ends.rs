@@ -80,6 +80,7 @@ async fn the_dead_are_swept_and_the_living_left() {
     client.create_network(network).await.unwrap();
 
     let next = engine!();
+    let sweeping = next.prepare(script(&base, "true")).await.unwrap();
     let swept = async {
         while client.inspect_network(&names::prefix(&dead), None).await.is_ok() {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -88,7 +89,28 @@ async fn the_dead_are_swept_and_the_living_left() {
     tokio::time::timeout(Duration::from_secs(20), swept).await.unwrap();
     assert!(client.inspect_container(&name, None).await.is_err());
     assert_eq!(left(&living).await, 1);
-    drop(kept_alive);
+    drop((kept_alive, sweeping));
     next.close().await.unwrap();
     living.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leaving_ends_what_runs_and_the_rest_follows() {
+    let engine = engine!();
+    let base = engine.image(BUSYBOX).await.snapshot;
+    let running = engine.start(service(&base, HOST, &["sleep", "100"]), nothing()).await.unwrap();
+    let (finished, _) = engine.run(script(&base, "exit 1")).await;
+    let held = finished.hold().await.unwrap();
+    let (_, output) = engine.run(script(&held, "true")).await;
+    assert_eq!(output.exit_code, 0);
+    let began = std::time::Instant::now();
+    engine.leave().await.unwrap();
+    println!("left in {:?}", began.elapsed());
+    assert_eq!(running.wait().await.unwrap().code, 137);
+    let gone = async {
+        while left(&engine).await > 0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), gone).await.unwrap();
 }
