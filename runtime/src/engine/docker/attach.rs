@@ -8,15 +8,16 @@ use bollard::container::LogOutput;
 use bollard::query_parameters::{AttachContainerOptionsBuilder, WaitContainerOptionsBuilder};
 use futures_util::{Stream, StreamExt as _};
 
+use super::Shared;
 use super::cleaner::Container;
 use super::failure::{self, BRIEF, LONG, within};
-use super::Shared;
 use crate::engine::{Exit, Sink, Stream as Name};
 use crate::{Error, Result};
 
 /// After the end, output is waited for as long as pieces come this close to each other. Attach streams have been seen
-/// never to end, although the container did (Docker Desktop).
-const LULL: Duration = Duration::from_secs(2);
+/// never to end, although the container did (Docker Desktop); but a step's output is kept for good, and a busy engine
+/// must not cut it short.
+const LULL: Duration = Duration::from_secs(10);
 
 /// What the engine's init says when there is no such command (tini, `src/tini.c`, `spawn_process`).
 const INIT_FAILED: &[u8] = b"[FATAL tini (";
@@ -82,7 +83,12 @@ pub(super) enum End {
 }
 
 /// Hears a running container out: gives every piece to the sink and says how it ended.
-pub(super) async fn hear_out(shared: &Shared, container: &str, mut output: Output, sink: &Sink) -> Result<End> {
+pub(super) async fn hear_out(
+    shared: &Shared,
+    container: &str,
+    mut output: Output,
+    sink: &Sink,
+) -> Result<End> {
     let mut ear = Ear { sink, init_failed: None };
     let ended = wait(shared, container);
     tokio::pin!(ended);
@@ -92,13 +98,14 @@ pub(super) async fn hear_out(shared: &Shared, container: &str, mut output: Outpu
             biased;
             piece = output.next() => match piece {
                 Some(Ok(piece)) => ear.hear(piece),
-                // The end of the stream, or of the connection: how it ended is known to `wait` alone.
-                Some(Err(_)) | None => break ended.await?,
+                // All that held the output have closed it; how the process ended is known to `wait` alone.
+                None => break ended.await?,
+                Some(Err(error)) => return Err(failure::during("listen to a process")(error)),
             },
             code = &mut ended => {
                 let code = code?;
-                while let Ok(Some(Ok(piece))) = tokio::time::timeout(LULL, output.next()).await {
-                    ear.hear(piece);
+                while let Ok(Some(piece)) = tokio::time::timeout(LULL, output.next()).await {
+                    ear.hear(piece.map_err(failure::during("listen to a process"))?);
                 }
                 break code;
             }
@@ -150,7 +157,10 @@ async fn wait(shared: &Shared, container: &str) -> Result<i32> {
         // bollard makes an error of every code but 0.
         Some(Err(bollard::errors::Error::DockerContainerWaitError { code, .. })) => code,
         Some(Err(error)) if failure::is_absent(&error) => {
-            return Err(Error::Cancelled { what: "the process".to_owned(), reason: "its container was removed".to_owned() });
+            return Err(Error::Cancelled {
+                what: "the process".to_owned(),
+                reason: "its container was removed".to_owned(),
+            });
         }
         Some(Err(error)) => return Err(failure::during("wait for a process")(error)),
         None => return Err(Error::engine("wait for a process", "the engine closed the connection")),

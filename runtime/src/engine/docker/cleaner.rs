@@ -80,7 +80,9 @@ impl Cleaner {
         match self.spawn(work).await {
             Ok(result) => result,
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => Err(Error::Cancelled { what: what.to_owned(), reason: "the runtime shut down".to_owned() }),
+            Err(_) => {
+                Err(Error::Cancelled { what: what.to_owned(), reason: "the runtime shut down".to_owned() })
+            }
         }
     }
 
@@ -107,7 +109,7 @@ impl Cleaner {
                 Err(error) if failure::is_absent(&error) => return Ok(()),
                 // "removal of container … is already in progress": over when it is absent.
                 Err(error) if failure::is_conflict(&error) => {}
-                // A busy mount, a slow shim: the engine has been seen to succeed a moment later.
+                // A mount that is busy, a shim that is slow to go: worth another try.
                 Err(error) if failure::status(&error) == Some(500) => {}
                 Err(error) => return Err(failure::during(format!("remove container {name}"))(error)),
             }
@@ -153,7 +155,8 @@ impl Container {
         let began = Instant::now();
         loop {
             let options = CreateContainerOptionsBuilder::default().name(&self.name).build();
-            let created = within(LONG, self.cleaner.client.create_container(Some(options), body.clone())).await;
+            let created =
+                within(LONG, self.cleaner.client.create_container(Some(options), body.clone())).await;
             match created {
                 Ok(created) => {
                     self.id = Some(created.id);
@@ -176,7 +179,10 @@ impl Container {
         self.is_armed = false;
         let cleaner = self.cleaner.clone();
         let key = self.key();
-        cleaner.clone().to_its_end("remove a container", async move { cleaner.remove_container(&key).await }).await
+        cleaner
+            .clone()
+            .to_its_end("remove a container", async move { cleaner.remove_container(&key).await })
+            .await
     }
 
     fn key(&mut self) -> String {

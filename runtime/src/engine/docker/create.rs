@@ -89,7 +89,11 @@ fn body(
         hostname: Some(recipe.hostname.to_owned()),
         // As the entry point, not as the command: that leaves no room for the image's own of either (moby,
         // `daemon/commit.go`, `merge`).
-        entrypoint: Some(if process.args.is_empty() { vec!["bowline".to_owned()] } else { process.args.clone() }),
+        entrypoint: Some(if process.args.is_empty() {
+            vec!["bowline".to_owned()]
+        } else {
+            process.args.clone()
+        }),
         cmd: Some(Vec::new()),
         env: Some(environment(process, base)),
         user: Some(if process.user.is_empty() { "0".to_owned() } else { process.user.clone() }),
@@ -147,9 +151,13 @@ fn links(shared: &Shared, links: &[Link]) -> NetworkingConfig {
 /// work that a process 1 would not get. Docker says so among its components; Podman has an own one or refuses.
 async fn has_init(shared: &Shared) -> Result<bool> {
     let ask = || async {
-        let version = within(BRIEF, shared.client.version()).await.map_err(failure::during("ask the engine's version"))?;
+        let version = within(BRIEF, shared.client.version())
+            .await
+            .map_err(failure::during("ask the engine's version"))?;
         let components = version.components.unwrap_or_default();
-        Ok::<_, Error>(components.iter().any(|component| component.name == "docker-init" && component.version != "N/A"))
+        Ok::<_, Error>(
+            components.iter().any(|component| component.name == "docker-init" && component.version != "N/A"),
+        )
     };
     shared.init.get_or_try_init(ask).await.copied()
 }
@@ -159,7 +167,9 @@ async fn caches(shared: &Shared, caches: &[(String, String)]) -> Result<Vec<Moun
     let mut mounts = Vec::with_capacity(caches.len());
     for (path, key) in caches {
         let name = names::cache_volume(key);
-        let cell = Arc::clone(lock(&shared.volumes).entry(name.clone()).or_insert_with(|| Arc::new(OnceCell::new())));
+        let cell = Arc::clone(
+            lock(&shared.volumes).entry(name.clone()).or_insert_with(|| Arc::new(OnceCell::new())),
+        );
         let make = || async {
             let request = VolumeCreateRequest {
                 name: Some(name.clone()),

@@ -46,10 +46,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::{OnceCell, RwLock, Semaphore, mpsc};
 
 use self::cleaner::Cleaner;
-use self::watchdog::Watchdog;
 pub(crate) use self::connect::{Connection, connect};
+use self::watchdog::Watchdog;
 use super::{
-    Call, Description, Engine, Image, Instance, Kept, Prepared, Progress, ServiceSpec, SessionId, Sink, Snapshot, StepSpec,
+    Call, Description, Engine, Image, Instance, Kept, Prepared, Progress, ServiceSpec, SessionId, Sink,
+    Snapshot, StepSpec,
 };
 use crate::value::Stat;
 use crate::{Digest, Error, Result};

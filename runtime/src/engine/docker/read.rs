@@ -76,7 +76,10 @@ async fn locate(shared: &Shared, container: &str, path: &str) -> Result<Option<(
                         return Ok(None);
                     }
                 }
-                return Err(Error::engine(format!("look at `{path}`"), "the engine cannot follow its links; do they lead in a circle?"));
+                return Err(Error::engine(
+                    format!("look at `{path}`"),
+                    "the engine cannot follow its links; do they lead in a circle?",
+                ));
             }
             Err(error) => return Err(failure::during(format!("look at `{path}`"))(error)),
         }
@@ -101,7 +104,9 @@ fn kind(mode: u32) -> EntryKind {
     match mode {
         mode if mode & go_mode::DIRECTORY != 0 => EntryKind::Directory,
         mode if mode & go_mode::SYMLINK != 0 => EntryKind::Symlink,
-        mode if mode & (go_mode::DEVICE | go_mode::NAMED_PIPE | go_mode::SOCKET | go_mode::IRREGULAR) != 0 => {
+        mode if mode & (go_mode::DEVICE | go_mode::NAMED_PIPE | go_mode::SOCKET | go_mode::IRREGULAR)
+            != 0 =>
+        {
             EntryKind::Other
         }
         _ => EntryKind::File,
@@ -135,7 +140,8 @@ pub(super) async fn open(
         let options = DownloadFromContainerOptionsBuilder::default().path(&found_at).build();
         let mut stream = Box::pin(shared.client.download_from_container(&container, Some(options)));
         while let Some(piece) = stream.next().await {
-            let piece = piece.map(|bytes| bytes.to_vec()).map_err(|error| io::Error::other(failure::message(&error)));
+            let piece =
+                piece.map(|bytes| bytes.to_vec()).map_err(|error| io::Error::other(failure::message(&error)));
             if send.send(piece).await.is_err() {
                 return;
             }
@@ -203,7 +209,10 @@ pub(super) struct Entry<'a> {
 }
 
 /// Goes through an archive, taking the first part off every name.
-pub(super) fn entries(archive: impl Read, mut each: impl FnMut(Entry<'_>) -> io::Result<()>) -> io::Result<()> {
+pub(super) fn entries(
+    archive: impl Read,
+    mut each: impl FnMut(Entry<'_>) -> io::Result<()>,
+) -> io::Result<()> {
     let mut archive = tar::Archive::new(archive);
     for entry in archive.entries()? {
         let mut entry = entry?;

@@ -116,7 +116,8 @@ pub(super) async fn idle_container(shared: &Arc<Shared>, image: &str) -> Result<
         network_disabled: Some(true),
         ..Default::default()
     };
-    let create = async move { container.create(body).await.map_err(failure::during("look into a file system")) };
+    let create =
+        async move { container.create(body).await.map_err(failure::during("look into a file system")) };
     shared.cleaner.to_its_end("look into a file system", create).await
 }
 

@@ -17,9 +17,7 @@ use super::create::{self, Created, Reach, Recipe};
 use super::failure::{self, BRIEF, within};
 use super::probe::{Prober, Target};
 use super::{Shared, labels, lock, names};
-use crate::engine::{
-    Call, Exit, Instance, ProbeProgress, ServiceSpec, Sink, StepOutput,
-};
+use crate::engine::{Call, Exit, Instance, ProbeProgress, ServiceSpec, Sink, StepOutput};
 use crate::value::Port;
 use crate::{Error, Result};
 
@@ -49,7 +47,11 @@ struct Exec {
 }
 
 /// Starts a service; ready or not.
-pub(super) async fn start(shared: &Arc<Shared>, service: ServiceSpec, log: Sink) -> Result<Arc<dyn Instance>> {
+pub(super) async fn start(
+    shared: &Arc<Shared>,
+    service: ServiceSpec,
+    log: Sink,
+) -> Result<Arc<dyn Instance>> {
     let ServiceSpec { name, hostname, filesystem, process, links } = service;
     let what = format!("start service {name}");
     let command = process.args.first().cloned().unwrap_or_default();
@@ -107,9 +109,10 @@ async fn target(shared: &Shared, container: &str) -> Result<Option<Target>> {
         .await
         .map_err(failure::during("find a service's address"))?;
     let state = inspected.state.unwrap_or_default();
-    let network = inspected.network_settings.and_then(|settings| settings.networks).and_then(|mut networks| {
-        networks.remove(&names::prefix(&shared.session))
-    });
+    let network = inspected
+        .network_settings
+        .and_then(|settings| settings.networks)
+        .and_then(|mut networks| networks.remove(&names::prefix(&shared.session)));
     let Some(network) = network.filter(|_| state.running == Some(true)) else { return Ok(None) };
     // IPv6 where the engine's networks have nothing else.
     let addresses = [network.ip_address, network.global_ipv6_address];
@@ -138,7 +141,10 @@ async fn hear(
 
 impl fmt::Debug for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Running").field("name", &self.name).field("container", &self.container_name).finish_non_exhaustive()
+        f.debug_struct("Running")
+            .field("name", &self.name)
+            .field("container", &self.container_name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -154,7 +160,10 @@ impl Instance for Running {
             let mut end = self.end.clone();
             let found = end.wait_for(Option::is_some).await.map(|end| (*end).clone());
             found.ok().flatten().unwrap_or_else(|| {
-                Err(Error::Cancelled { what: format!("service {}", self.name), reason: "it was removed".to_owned() })
+                Err(Error::Cancelled {
+                    what: format!("service {}", self.name),
+                    reason: "it was removed".to_owned(),
+                })
             })
         })
     }
@@ -174,7 +183,8 @@ impl Instance for Running {
     fn signal<'a>(&'a self, signal: &'a str) -> Call<'a, ()> {
         Box::pin(async move {
             let options = KillContainerOptionsBuilder::default().signal(signal).build();
-            match within(BRIEF, self.shared.client.kill_container(&self.container_name, Some(options))).await {
+            match within(BRIEF, self.shared.client.kill_container(&self.container_name, Some(options))).await
+            {
                 Ok(()) => Ok(()),
                 // It is gone, or not running.
                 Err(error) if failure::is_absent(&error) || failure::is_conflict(&error) => Ok(()),
@@ -229,7 +239,8 @@ impl Running {
         let exec = within(BRIEF, client.create_exec(&self.container_name, config))
             .await
             .map_err(failure::during(what()))?;
-        let started = within(BRIEF, client.start_exec(&exec.id, None)).await.map_err(failure::during(what()))?;
+        let started =
+            within(BRIEF, client.start_exec(&exec.id, None)).await.map_err(failure::during(what()))?;
         let mut output = StepOutput::default();
         let StartExecResults::Attached { output: mut pieces, .. } = started else {
             return Err(Error::engine(what(), "the engine did not attach to it"));
@@ -246,7 +257,9 @@ impl Running {
                 // A pause after the end: what was written before it has been heard.
                 Err(_) if has_ended => break,
                 Err(_) => {
-                    let now = within(BRIEF, client.inspect_exec(&exec.id)).await.map_err(failure::during(what()))?;
+                    let now = within(BRIEF, client.inspect_exec(&exec.id))
+                        .await
+                        .map_err(failure::during(what()))?;
                     has_ended = now.running == Some(false);
                 }
             }

@@ -49,12 +49,16 @@ struct Held {
 
 impl Facts {
     pub(super) fn of(image: &ImageInspect) -> Result<Self> {
-        let id = image.id.clone().ok_or_else(|| Error::engine("inspect an image", "the engine gave no id"))?;
+        let id =
+            image.id.clone().ok_or_else(|| Error::engine("inspect an image", "the engine gave no id"))?;
         let config = image.config.as_ref();
         let env = config.and_then(|config| config.env.as_ref()).into_iter().flatten();
         Ok(Self {
             id,
-            env: env.filter_map(|variable| variable.split_once('=')).map(|(name, _)| name.to_owned()).collect(),
+            env: env
+                .filter_map(|variable| variable.split_once('='))
+                .map(|(name, _)| name.to_owned())
+                .collect(),
             layers: image.root_fs.as_ref().and_then(|fs| fs.layers.clone()).unwrap_or_default(),
             architecture: image.architecture.clone().unwrap_or_default(),
             os: image.os.clone().unwrap_or_default(),

@@ -58,7 +58,9 @@ async fn kill_all(shared: &Arc<Shared>) -> Result<()> {
         let (client, name) = (shared.client.clone(), name.to_owned());
         async move { within(BRIEF, client.kill_container(&name, None)).await }
     };
-    let kills = join_all(containers.iter().filter(|container| container.runs).map(|container| kill(&container.id))).await;
+    let kills =
+        join_all(containers.iter().filter(|container| container.runs).map(|container| kill(&container.id)))
+            .await;
     for killed in kills {
         match killed {
             Err(error) if !failure::is_absent(&error) && !failure::is_conflict(&error) => {
@@ -76,7 +78,8 @@ async fn remove_all(shared: &Arc<Shared>) -> Result<()> {
     // Creations that were under way end in a container that is let go at once; so until nothing is found.
     for round in 0.. {
         let containers = containers(shared, &session_filter(shared)).await?;
-        let results = join_all(containers.iter().map(|found| shared.cleaner.remove_container(&found.id))).await;
+        let results =
+            join_all(containers.iter().map(|found| shared.cleaner.remove_container(&found.id))).await;
         results.into_iter().collect::<Result<Vec<()>>>()?;
         // This very work is one job.
         shared.cleaner.settle(1).await;
@@ -153,8 +156,9 @@ async fn sweep(shared: &Arc<Shared>) -> Result<()> {
         }
     }
     let options = ListImagesOptions { filters: Some(filter(labels::HELD)), ..Default::default() };
-    let images =
-        within(BRIEF, shared.client.list_images(Some(options))).await.map_err(failure::during("list what sessions left"))?;
+    let images = within(BRIEF, shared.client.list_images(Some(options)))
+        .await
+        .map_err(failure::during("list what sessions left"))?;
     for image in images {
         if is_dead(shared, &image.labels, now) {
             shared.cleaner.remove_image(image.repo_tags.first().unwrap_or(&image.id)).await;
@@ -172,7 +176,8 @@ fn is_dead(shared: &Shared, found: &HashMap<String, String>, now: SystemTime) ->
         // Labelled by hand, or by a version of another mind.
         return false;
     };
-    let session = found.get(labels::SESSION).filter(|session| !session.is_empty()).or_else(|| found.get(labels::HELD));
+    let session =
+        found.get(labels::SESSION).filter(|session| !session.is_empty()).or_else(|| found.get(labels::HELD));
     if session.is_some_and(|session| session == shared.session.as_str()) {
         return false;
     }

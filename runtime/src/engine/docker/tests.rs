@@ -16,6 +16,7 @@ macro_rules! engine {
 }
 
 mod connecting;
+mod costs;
 mod ends;
 mod files;
 mod services;

@@ -20,7 +20,12 @@ async fn connects() {
 
 fn connect_with(environment: &[(&str, &str)]) -> String {
     let mut program = Command::new(std::env::current_exe().unwrap());
-    program.args(["--exact", "engine::docker::tests::connecting::connects", "--include-ignored", "--nocapture"]);
+    program.args([
+        "--exact",
+        "engine::docker::tests::connecting::connects",
+        "--include-ignored",
+        "--nocapture",
+    ]);
     for name in ["DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "DOCKER_CONFIG"] {
         program.env_remove(name);
     }
@@ -35,7 +40,10 @@ fn what_was_chosen_and_fails_is_told() {
     let directory = tempfile::tempdir().unwrap();
     let gone = format!("unix://{}/none.sock", directory.path().display());
     let said = connect_with(&[("DOCKER_HOST", &gone)]);
-    assert!(said.contains("tried unix://") && said.contains("(DOCKER_HOST): there is no such socket"), "{said}");
+    assert!(
+        said.contains("tried unix://") && said.contains("(DOCKER_HOST): there is no such socket"),
+        "{said}"
+    );
 
     let refused = directory.path().join("refused.sock");
     drop(std::os::unix::net::UnixListener::bind(&refused).unwrap());
@@ -90,7 +98,8 @@ async fn old_and_odd_engines_are_told_apart() {
             let _ = stream.read(&mut [0; 1024]).await;
             let _ = stream.write_all(answer.as_bytes()).await;
         });
-        let said = tokio::task::spawn_blocking(move || connect_with(&[("DOCKER_HOST", &host)])).await.unwrap();
+        let said =
+            tokio::task::spawn_blocking(move || connect_with(&[("DOCKER_HOST", &host)])).await.unwrap();
         assert!(said.contains(expected), "{said}");
     }
 }

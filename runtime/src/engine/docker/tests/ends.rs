@@ -76,7 +76,8 @@ async fn the_dead_are_swept_and_the_living_left() {
     };
     let options = CreateContainerOptionsBuilder::default().name(&name).build();
     client.create_container(Some(options), body).await.unwrap();
-    let network = NetworkCreateRequest { name: names::prefix(&dead), labels: Some(labelled), ..Default::default() };
+    let network =
+        NetworkCreateRequest { name: names::prefix(&dead), labels: Some(labelled), ..Default::default() };
     client.create_network(network).await.unwrap();
 
     let next = engine!();

@@ -6,7 +6,11 @@ use tar::EntryType::{Directory, Fifo, Regular, Symlink};
 
 impl Docker {
     /// All entries of an archive of a path, by name, with their contents.
-    async fn entries(&self, snapshot: &Snapshot, path: &str) -> Result<Vec<(String, tar::EntryType, Vec<u8>)>> {
+    async fn entries(
+        &self,
+        snapshot: &Snapshot,
+        path: &str,
+    ) -> Result<Vec<(String, tar::EntryType, Vec<u8>)>> {
         let (send, mut pieces) = mpsc::channel(4);
         let collect = async {
             let mut archive = Vec::new();
@@ -148,7 +152,15 @@ async fn paths_are_looked_at_and_read() {
     assert_eq!(engine.contents(&kept, "/d/link").await, b"file\n");
     let entries = engine.entries(&kept, "/d").await.unwrap();
     let names: Vec<_> = entries.iter().map(|(name, kind, _)| (name.trim_end_matches('/'), *kind)).collect();
-    let expected = [(".", Directory), ("dangling", Symlink), ("e", Directory), ("e/f", Regular), ("fifo", Fifo), ("file", Regular), ("link", Symlink)];
+    let expected = [
+        (".", Directory),
+        ("dangling", Symlink),
+        ("e", Directory),
+        ("e/f", Regular),
+        ("fifo", Fifo),
+        ("file", Regular),
+        ("link", Symlink),
+    ];
     assert_eq!(names, expected);
     assert!(matches!(engine.entries(&kept, "/d/gone").await, Err(Error::NoSuchPath { .. })));
     let through = engine.entries(&kept, "/l").await.unwrap();

@@ -73,7 +73,10 @@ async fn an_alias_follows_a_service_that_is_started_anew() {
     let base = engine.image("redis:7").await.snapshot;
     let first = engine.start(service(&base, HOST, &["redis-server"]), nothing()).await.unwrap();
     first.wait_ports(&[Port::tcp(6379)], &ProbeProgress::default()).await.unwrap();
-    let mut client = script(&base, "redis-cli -h db ping; echo go; i=0; while [ $i -lt 1000 ]; do redis-cli -h db get name 2>/dev/null | grep second && exit; sleep 0.05; i=$((i+1)); done");
+    let mut client = script(
+        &base,
+        "redis-cli -h db ping; echo go; i=0; while [ $i -lt 1000 ]; do redis-cli -h db get name 2>/dev/null | grep second && exit; sleep 0.05; i=$((i+1)); done",
+    );
     client.links = vec![link(HOST, "db")];
     let prepared = engine.prepare(client).await.unwrap();
     let (sink, heard) = recorder();
@@ -137,7 +140,8 @@ async fn how_long_a_ping_takes() {
     let mut client = step(&image.snapshot, &["redis-cli", "-h", "redis", "ping"]);
     client.links = vec![link(HOST, "redis")];
     let serve = async {
-        let running = engine.start(service(&image.snapshot, HOST, &["redis-server"]), nothing()).await.unwrap();
+        let running =
+            engine.start(service(&image.snapshot, HOST, &["redis-server"]), nothing()).await.unwrap();
         let started = began.elapsed();
         running.wait_ports(&[Port::tcp(6379)], &ProbeProgress::default()).await.unwrap();
         (running, started, began.elapsed())

@@ -75,7 +75,11 @@ async fn nothing_is_taken_from_the_image() {
     let uid = lines.pop().unwrap();
     let workdir = lines.pop().unwrap();
     assert_eq!((workdir.as_str(), uid.as_str()), ("/new/place", "999"));
-    lines.retain(|line| !["HOME=", "PATH=", "HOSTNAME=", "PWD=", "SHLVL=", "OLDPWD=", "_="].iter().any(|own| line.starts_with(own)));
+    lines.retain(|line| {
+        !["HOME=", "PATH=", "HOSTNAME=", "PWD=", "SHLVL=", "OLDPWD=", "_="]
+            .iter()
+            .any(|own| line.starts_with(own))
+    });
     lines.sort();
     assert_eq!(lines, ["EMPTY=", "SECRET=hush"]);
     engine.close().await.unwrap();
@@ -93,7 +97,8 @@ async fn what_is_kept_has_no_trace_of_the_process() {
         let is_secret = trace == "hush-hush";
         let (finished, output) = engine.run(step).await;
         let snapshot = finished.keep(key(), output).await.unwrap();
-        let shown = std::process::Command::new("docker").args(["image", "inspect", &snapshot.0]).output().unwrap();
+        let shown =
+            std::process::Command::new("docker").args(["image", "inspect", &snapshot.0]).output().unwrap();
         let mut shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
         if !is_secret {
             // What the container was is beside the configuration, and matters to nobody.
@@ -195,5 +200,27 @@ async fn cache_volumes_outlive_their_session() {
         engine.close().await.unwrap();
     }
     let engine = engine!();
-    engine.shared.client.remove_volume(&names::cache_volume(&cache), None::<bollard::query_parameters::RemoveVolumeOptions>).await.unwrap();
+    engine
+        .shared
+        .client
+        .remove_volume(&names::cache_volume(&cache), None::<bollard::query_parameters::RemoveVolumeOptions>)
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes a minute: a chain past the depth that the engine's layer store has room for"]
+async fn chains_of_150_steps_work() {
+    let engine = engine!();
+    let mut base = engine.image(BUSYBOX).await.snapshot;
+    for number in 0..150 {
+        let placement = Placement::File { path: format!("/list/{number}"), contents: Arc::from(&b"x"[..]) };
+        let filesystem = Filesystem { placements: vec![placement], ..filesystem(&base) };
+        let placing = StepSpec { name: "chain".to_owned(), filesystem, process: None, links: Vec::new() };
+        let (finished, output) = engine.run(placing).await;
+        base = finished.keep(key(), output).await.unwrap();
+    }
+    let (_, output) = engine.run(script(&base, "ls /list | wc -l")).await;
+    assert_eq!(text(&output.stdout), "150\n");
+    engine.close().await.unwrap();
 }
