@@ -51,6 +51,12 @@ pub(crate) trait Engine: Send + Sync + fmt::Debug {
 
     /// Removes all that the session made and has not kept, running or not. The engine value is of no use afterwards.
     fn close(&self) -> Call<'_, ()>;
+
+    /// As [`close`](Self::close), for a program that is about to end: nothing runs any more when this returns, but the
+    /// removal of what is dead may go on without this process, where the engine has somebody to see to it.
+    fn leave(&self) -> Call<'_, ()> {
+        self.close()
+    }
 }
 
 /// The name of a session: random, and good for a part of a DNS label or of a container's name.

@@ -8,15 +8,16 @@ use bollard::container::LogOutput;
 use bollard::query_parameters::{AttachContainerOptionsBuilder, WaitContainerOptionsBuilder};
 use futures_util::{Stream, StreamExt as _};
 
+use super::Shared;
 use super::cleaner::Container;
 use super::failure::{self, BRIEF, LONG, within};
-use super::Shared;
 use crate::engine::{Exit, Sink, Stream as Name};
 use crate::{Error, Result};
 
 /// After the end, output is waited for as long as pieces come this close to each other. Attach streams have been seen
-/// never to end, although the container did (Docker Desktop).
-const LULL: Duration = Duration::from_secs(2);
+/// never to end, although the container did (Docker Desktop); but a step's output is kept for good, and a busy engine
+/// must not cut it short.
+const LULL: Duration = Duration::from_secs(10);
 
 /// What the engine's init says when there is no such command (tini, `src/tini.c`, `spawn_process`).
 const INIT_FAILED: &[u8] = b"[FATAL tini (";
@@ -44,6 +45,7 @@ pub(super) async fn start(
     let owned = Arc::clone(shared);
     let (for_task, command) = (what.to_owned(), command.to_owned());
     let start = async move {
+        let _slot = owned.starts.acquire().await;
         match within(LONG, owned.client.start_container(container.name(), None)).await {
             Ok(()) => Ok(container),
             Err(error) => Err(explain_start(&for_task, &command, &failure::message(&error))),
@@ -53,29 +55,41 @@ pub(super) async fn start(
 }
 
 fn explain_start(what: &str, command: &str, message: &str) -> Error {
-    let missing = ["executable file not found", "no such file or directory"].iter().any(|text| message.contains(text));
-    if missing && message.contains("exec") && message.contains(command) {
-        return not_found(what, command);
+    // runc: `exec: "nope": executable file not found in $PATH`, `exec: "/etc": permission denied`
+    match message.split_once(&format!("exec: \"{command}\": ")) {
+        Some((_, reason)) => cannot_run(what, command, reason),
+        None => Error::engine(what, message),
     }
-    Error::engine(what, message)
 }
 
-/// The error for a command that is not in the container.
-pub(super) fn not_found(what: &str, command: &str) -> Error {
-    Error::engine(what, format!("there is no command `{command}` in it\n\nhelp: check its spelling and PATH, or give its full path"))
+/// The error for a command that could not even begin; the reason is the system's or runc's.
+pub(super) fn cannot_run(what: &str, command: &str, reason: &str) -> Error {
+    let missing = ["executable file not found", "no such file or directory"];
+    if missing.iter().any(|text| reason.to_ascii_lowercase().contains(text)) {
+        let message = format!(
+            "there is no command `{command}` in it\n\nhelp: check its spelling and PATH, or give its full path; a script also needs its interpreter to be there"
+        );
+        return Error::engine(what, message);
+    }
+    Error::engine(what, format!("`{command}` cannot be run: {}", reason.trim().trim_end_matches(": unknown")))
 }
 
 /// How a process ended, as far as the engine and its init know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum End {
     Exit(Exit),
-    /// The process was never there: its command is not in the container.
-    NotFound,
+    /// The process never began, for this reason; see [`cannot_run`].
+    CannotRun(String),
 }
 
 /// Hears a running container out: gives every piece to the sink and says how it ended.
-pub(super) async fn hear_out(shared: &Shared, container: &str, mut output: Output, sink: &Sink) -> Result<End> {
-    let mut ear = Ear { sink, init_failed: false };
+pub(super) async fn hear_out(
+    shared: &Shared,
+    container: &str,
+    mut output: Output,
+    sink: &Sink,
+) -> Result<End> {
+    let mut ear = Ear { sink, init_failed: None };
     let ended = wait(shared, container);
     tokio::pin!(ended);
     let code = loop {
@@ -84,28 +98,30 @@ pub(super) async fn hear_out(shared: &Shared, container: &str, mut output: Outpu
             biased;
             piece = output.next() => match piece {
                 Some(Ok(piece)) => ear.hear(piece),
-                // The end of the stream, or of the connection: how it ended is known to `wait` alone.
-                Some(Err(_)) | None => break ended.await?,
+                // All that held the output have closed it; how the process ended is known to `wait` alone.
+                None => break ended.await?,
+                Some(Err(error)) => return Err(failure::during("listen to a process")(error)),
             },
             code = &mut ended => {
                 let code = code?;
-                while let Ok(Some(Ok(piece))) = tokio::time::timeout(LULL, output.next()).await {
-                    ear.hear(piece);
+                while let Ok(Some(piece)) = tokio::time::timeout(LULL, output.next()).await {
+                    ear.hear(piece.map_err(failure::during("listen to a process"))?);
                 }
                 break code;
             }
         }
     };
-    // tini(1): 127 is a command that is not there, and also what a shell answers; tini's own words tell.
-    if code == 127 && ear.init_failed {
-        return Ok(End::NotFound);
+    // tini's codes for a command that is not there or cannot be run are also what a shell gives; its own words tell.
+    if let (126 | 127, Some(reason)) = (code, ear.init_failed) {
+        return Ok(End::CannotRun(reason));
     }
     Ok(End::Exit(Exit { code, out_of_memory: code == 137 && ran_out_of_memory(shared, container).await }))
 }
 
 struct Ear<'a> {
     sink: &'a Sink,
-    init_failed: bool,
+    /// Why the init process could not run the command.
+    init_failed: Option<String>,
 }
 
 impl Ear<'_> {
@@ -113,7 +129,9 @@ impl Ear<'_> {
         match piece {
             LogOutput::StdOut { message } => (self.sink)(Name::Stdout, &message),
             LogOutput::StdErr { message } => {
-                self.init_failed |= message.starts_with(INIT_FAILED) && contains(&message, b"exec ");
+                if self.init_failed.is_none() {
+                    self.init_failed = why_init_failed(&message);
+                }
                 (self.sink)(Name::Stderr, &message);
             }
             // There is no terminal and no standard input.
@@ -122,8 +140,12 @@ impl Ear<'_> {
     }
 }
 
-fn contains(text: &[u8], part: &[u8]) -> bool {
-    text.windows(part.len()).any(|window| window == part)
+/// What stands after the command in `[FATAL tini (7)] exec nope failed: No such file or directory`.
+fn why_init_failed(line: &[u8]) -> Option<String> {
+    let line = line.strip_prefix(INIT_FAILED)?;
+    let line = String::from_utf8_lossy(line);
+    let (_, rest) = line.split_once(")] exec ")?;
+    Some(rest.rsplit_once(" failed: ")?.1.trim().to_owned())
 }
 
 /// Waits for a started container's end and gives its exit code.
@@ -135,7 +157,10 @@ async fn wait(shared: &Shared, container: &str) -> Result<i32> {
         // bollard makes an error of every code but 0.
         Some(Err(bollard::errors::Error::DockerContainerWaitError { code, .. })) => code,
         Some(Err(error)) if failure::is_absent(&error) => {
-            return Err(Error::Cancelled { what: "the process".to_owned(), reason: "its container was removed".to_owned() });
+            return Err(Error::Cancelled {
+                what: "the process".to_owned(),
+                reason: "its container was removed".to_owned(),
+            });
         }
         Some(Err(error)) => return Err(failure::during("wait for a process")(error)),
         None => return Err(Error::engine("wait for a process", "the engine closed the connection")),

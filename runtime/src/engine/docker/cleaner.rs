@@ -8,11 +8,19 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bollard::query_parameters::{RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder};
+use bollard::errors::Error as Failure;
+use bollard::models::ContainerCreateBody;
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder,
+};
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 
-use super::failure::{self, BRIEF, within};
+use super::failure::{self, BRIEF, LONG, within};
 use crate::{Error, Result};
+
+/// How long a name may be taken by a container that is being removed.
+const NAME_FREE_WITHIN: Duration = Duration::from_secs(30);
 
 /// Removes what is let go, and knows when nothing is left to do.
 #[derive(Clone)]
@@ -21,8 +29,13 @@ pub(super) struct Cleaner {
     /// Drop may run on any thread, also on one that is no worker of the runtime.
     runtime: tokio::runtime::Handle,
     jobs: Arc<watch::Sender<usize>>,
-    /// Removals keep all cores of the engine's machine busy at about twice their number (measured); more only queue.
     slots: Arc<Semaphore>,
+}
+
+/// How many calls that keep the engine busy go on at once: twice the cores, which is where more stop helping
+/// (measured). The engine's machine is taken to be like this one.
+pub(super) fn slots() -> usize {
+    2 * std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
 }
 
 /// Counts one job as long as it lives.
@@ -36,12 +49,11 @@ impl Drop for Job {
 
 impl Cleaner {
     pub(super) fn new(client: bollard::Docker) -> Self {
-        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         Self {
             client,
             runtime: tokio::runtime::Handle::current(),
             jobs: Arc::new(watch::Sender::new(0)),
-            slots: Arc::new(Semaphore::new(2 * cores)),
+            slots: Arc::new(Semaphore::new(slots())),
         }
     }
 
@@ -68,7 +80,9 @@ impl Cleaner {
         match self.spawn(work).await {
             Ok(result) => result,
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => Err(Error::Cancelled { what: what.to_owned(), reason: "the runtime shut down".to_owned() }),
+            Err(_) => {
+                Err(Error::Cancelled { what: what.to_owned(), reason: "the runtime shut down".to_owned() })
+            }
         }
     }
 
@@ -95,7 +109,7 @@ impl Cleaner {
                 Err(error) if failure::is_absent(&error) => return Ok(()),
                 // "removal of container … is already in progress": over when it is absent.
                 Err(error) if failure::is_conflict(&error) => {}
-                // A busy mount, a slow shim: the engine has been seen to succeed a moment later.
+                // A mount that is busy, a shim that is slow to go: worth another try.
                 Err(error) if failure::status(&error) == Some(500) => {}
                 Err(error) => return Err(failure::during(format!("remove container {name}"))(error)),
             }
@@ -117,34 +131,70 @@ impl Cleaner {
 pub(super) struct Container {
     cleaner: Cleaner,
     name: String,
+    /// What it is removed by, once known: its name may be another container's by then.
+    id: Option<String>,
+    is_armed: bool,
 }
 
 impl Container {
     /// To be made *before* the call that creates the container.
     pub(super) fn new(cleaner: &Cleaner, name: String) -> Self {
-        Self { cleaner: cleaner.clone(), name }
+        Self { cleaner: cleaner.clone(), name, id: None, is_armed: true }
     }
 
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Removes the container now and says whether that worked.
-    pub(super) async fn remove(self) -> Result<()> {
-        let cleaner = self.cleaner.clone();
-        let name = self.disarm();
-        cleaner.clone().to_its_end("remove a container", async move { cleaner.remove_container(&name).await }).await
+    /// Creates the container. Must be run [to its end](Cleaner::to_its_end).
+    ///
+    /// Where the name is still taken, its container is being removed, or created for somebody who has gone: names are
+    /// the session's own and used for one container at a time. So this waits until it is free.
+    pub(super) async fn create(mut self, body: ContainerCreateBody) -> Result<Self, Failure> {
+        let mut pause = Duration::from_millis(10);
+        let began = Instant::now();
+        loop {
+            let options = CreateContainerOptionsBuilder::default().name(&self.name).build();
+            let created =
+                within(LONG, self.cleaner.client.create_container(Some(options), body.clone())).await;
+            match created {
+                Ok(created) => {
+                    self.id = Some(created.id);
+                    return Ok(self);
+                }
+                Err(error) if failure::is_conflict(&error) && began.elapsed() < NAME_FREE_WITHIN => {}
+                Err(error) => {
+                    // An engine that refused has made nothing; one that did not answer may have.
+                    self.is_armed = failure::status(&error).is_none();
+                    return Err(error);
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 3 / 2).min(Duration::from_millis(100));
+        }
     }
 
-    fn disarm(mut self) -> String {
-        std::mem::take(&mut self.name)
+    /// Removes the container now and says whether that worked.
+    pub(super) async fn remove(mut self) -> Result<()> {
+        self.is_armed = false;
+        let cleaner = self.cleaner.clone();
+        let key = self.key();
+        cleaner
+            .clone()
+            .to_its_end("remove a container", async move { cleaner.remove_container(&key).await })
+            .await
+    }
+
+    fn key(&mut self) -> String {
+        self.id.take().unwrap_or_else(|| std::mem::take(&mut self.name))
     }
 }
 
 impl Drop for Container {
     fn drop(&mut self) {
-        if !self.name.is_empty() {
-            self.cleaner.forget_container(std::mem::take(&mut self.name));
+        if self.is_armed {
+            let key = self.key();
+            self.cleaner.forget_container(key);
         }
     }
 }

@@ -77,7 +77,13 @@ async fn ask(candidate: Candidate) -> (String, Result<Connection, String>) {
 }
 
 impl Connection {
-    pub(super) fn new(address: String, certificates: Option<PathBuf>) -> Self {
+    pub(super) fn new(mut address: String, certificates: Option<PathBuf>) -> Self {
+        if let Some(host) = address.strip_prefix("tcp://").map(|location| location.trim_end_matches('/')) {
+            // As the command line has it (docker/cli, `opts/hosts.go`).
+            let default_port = if certificates.is_some() { 2376 } else { 2375 };
+            let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+            address = if has_port { format!("tcp://{host}") } else { format!("tcp://{host}:{default_port}") };
+        }
         Self { address, certificates, version: OLDEST, engine: Engine::default() }
     }
 
@@ -85,7 +91,9 @@ impl Connection {
     pub(super) async fn client(&self) -> Result<bollard::Docker, String> {
         let version = ClientVersion { major_version: self.version.0, minor_version: self.version.1 };
         let client = match self.scheme() {
-            "unix" => bollard::Docker::connect_with_unix(&self.address, CLIENT_LIMIT, &version).map_err(explain)?,
+            "unix" => {
+                bollard::Docker::connect_with_unix(&self.address, CLIENT_LIMIT, &version).map_err(explain)?
+            }
             "tcp" | "http" if self.certificates.is_none() => {
                 bollard::Docker::connect_with_http(&self.address, CLIENT_LIMIT, &version).map_err(explain)?
             }
@@ -106,7 +114,11 @@ impl Connection {
     }
 
     pub(super) fn describe(&self) -> Description {
-        Description { name: "docker", version: self.engine.version.clone(), platform: self.engine.platform.clone() }
+        Description {
+            name: "docker",
+            version: self.engine.version.clone(),
+            platform: self.engine.platform.clone(),
+        }
     }
 
     fn scheme(&self) -> &str {
@@ -153,19 +165,25 @@ impl Connection {
             #[cfg(unix)]
             "unix" => {
                 let path = Path::new(self.location());
-                let stream = tokio::net::UnixStream::connect(path).await.map_err(|error| socket_reason(&error, path))?;
+                let stream = tokio::net::UnixStream::connect(path)
+                    .await
+                    .map_err(|error| socket_reason(&error, path))?;
                 let platform = platform_of_peer(&stream);
                 Greeting { platform, ..greet(stream).await? }
             }
             "tcp" | "http" if self.certificates.is_none() => {
-                let stream = tokio::net::TcpStream::connect(self.location()).await.map_err(|error| error.to_string())?;
+                let stream = tokio::net::TcpStream::connect(self.location())
+                    .await
+                    .map_err(|error| error.to_string())?;
                 greet(stream).await?
             }
             _ => self.greet_by_client().await?,
         };
         if greeting.api < OLDEST {
             let (major, minor) = greeting.api;
-            return Err(format!("it speaks version {major}.{minor} of the API; 1.41 (Docker 20.10) or newer is needed"));
+            return Err(format!(
+                "it speaks version {major}.{minor} of the API; 1.41 (Docker 20.10) or newer is needed"
+            ));
         }
         let newest = (API_DEFAULT_VERSION.major_version, API_DEFAULT_VERSION.minor_version);
         self.version = greeting.api.min(newest);
@@ -182,7 +200,11 @@ impl Connection {
     async fn greet_by_client(&self) -> Result<Greeting, String> {
         let version = self.client().await?.version().await.map_err(explain)?;
         Ok(Greeting {
-            api: version.api_version.as_deref().and_then(parse_version).ok_or("it names no version of its API")?,
+            api: version
+                .api_version
+                .as_deref()
+                .and_then(parse_version)
+                .ok_or("it names no version of its API")?,
             version: version.version.unwrap_or_default(),
             platform: format!("{}/{}", version.os.unwrap_or_default(), version.arch.unwrap_or_default()),
         })
@@ -220,7 +242,8 @@ async fn greet(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<Greeti
     };
     // `Docker/28.2.2 (linux)`, `Libpod/5.4.0 (linux)`
     let server = header("Server").unwrap_or_default();
-    let version = server.split_once('/').map_or(server, |(_, rest)| rest).split(' ').next().unwrap_or_default();
+    let version =
+        server.split_once('/').map_or(server, |(_, rest)| rest).split(' ').next().unwrap_or_default();
     Ok(Greeting { api, version: version.to_owned(), platform: String::new() })
 }
 
@@ -247,6 +270,7 @@ fn parse_version(text: &str) -> Option<(usize, usize)> {
     Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn explain(failure: bollard::errors::Error) -> String {
     failure::message(&failure)
 }
@@ -261,5 +285,19 @@ fn socket_reason(error: &io::Error, path: &Path) -> String {
             path.display()
         ),
         _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_completed_as_the_command_line_does() {
+        let address = |host: &str, tls: Option<&str>| Connection::new(host.to_owned(), tls.map(PathBuf::from)).address;
+        assert_eq!(address("tcp://host", None), "tcp://host:2375");
+        assert_eq!(address("tcp://host/", Some("/certs")), "tcp://host:2376");
+        assert_eq!(address("tcp://[::1]:1234", None), "tcp://[::1]:1234");
+        assert_eq!(address("unix:///run/x.sock", None), "unix:///run/x.sock");
     }
 }

@@ -22,13 +22,16 @@ pub(super) struct Candidate {
 pub(super) fn candidates() -> Vec<Candidate> {
     if let Some(host) = variable("DOCKER_HOST") {
         let tls = tls_from_environment(&host);
-        return vec![Candidate { origin: "DOCKER_HOST".to_owned(), connection: Ok(Connection::new(host, tls)) }];
+        return vec![Candidate {
+            origin: "DOCKER_HOST".to_owned(),
+            connection: Ok(Connection::new(host, tls)),
+        }];
     }
     let chosen = variable("DOCKER_CONTEXT").map(|name| (format!("DOCKER_CONTEXT={name}"), name));
     let chosen = chosen.or_else(|| current_context().map(|name| (format!("Docker context `{name}`"), name)));
     match chosen {
         Some((origin, name)) if name != "default" => vec![Candidate { origin, connection: context(&name) }],
-        _ => sockets().into_iter().map(socket).collect(),
+        _ => sockets().iter().map(|path| socket(path)).collect(),
     }
 }
 
@@ -89,7 +92,9 @@ fn context(name: &str) -> Result<Connection, String> {
     let id = data_encoding::HEXLOWER.encode(&Sha256::digest(name.as_bytes()));
     let path = contexts.join("meta").join(&id).join("meta.json");
     let text = std::fs::read(&path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => "there is no context of this name; `docker context ls` lists them".to_owned(),
+        std::io::ErrorKind::NotFound => {
+            "there is no context of this name; `docker context ls` lists them".to_owned()
+        }
         _ => format!("{}: {error}", path.display()),
     })?;
     let meta: Meta = serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -100,7 +105,7 @@ fn context(name: &str) -> Result<Connection, String> {
     Ok(Connection::new(meta.endpoints.docker.host, tls.is_dir().then_some(tls)))
 }
 
-fn socket(path: PathBuf) -> Candidate {
+fn socket(path: &Path) -> Candidate {
     let address = format!("unix://{}", path.display());
     Candidate { origin: String::new(), connection: Ok(Connection::new(address, None)) }
 }
@@ -112,8 +117,13 @@ fn sockets() -> Vec<PathBuf> {
     sockets.extend(runtime.as_deref().map(|runtime| runtime.join("docker.sock")));
     if let Some(home) = home() {
         // Docker Desktop (macOS, Linux), Colima, OrbStack, Rancher Desktop.
-        let below_home =
-            [".docker/run/docker.sock", ".docker/desktop/docker.sock", ".colima/default/docker.sock", ".orbstack/run/docker.sock", ".rd/docker.sock"];
+        let below_home = [
+            ".docker/run/docker.sock",
+            ".docker/desktop/docker.sock",
+            ".colima/default/docker.sock",
+            ".orbstack/run/docker.sock",
+            ".rd/docker.sock",
+        ];
         sockets.extend(below_home.iter().map(|path| home.join(path)));
     }
     sockets.extend(runtime.as_deref().map(|runtime| runtime.join("podman/podman.sock")));

@@ -7,11 +7,10 @@ use bollard::models::{
     ContainerCreateBody, EndpointSettings, HealthConfig, HostConfig, Mount, MountType, NetworkingConfig,
     VolumeCreateRequest,
 };
-use bollard::query_parameters::CreateContainerOptionsBuilder;
 use tokio::sync::OnceCell;
 
 use super::cleaner::Container;
-use super::failure::{self, BRIEF, LONG, within};
+use super::failure::{self, BRIEF, within};
 use super::snapshot::{self, Facts};
 use super::{Shared, labels, lock, names, place};
 use crate::engine::{Filesystem, Link, Process};
@@ -56,7 +55,8 @@ pub(super) async fn create(shared: &Arc<Shared>, recipe: Recipe<'_>) -> Result<C
         drop(shared.network.begin(shared));
     }
     let (base, init, mounts) = tokio::try_join!(
-        snapshot::base_image(shared, &recipe.filesystem.base),
+        // Boxed, as what bollard makes of a call takes kilobytes.
+        Box::pin(snapshot::base_image(shared, &recipe.filesystem.base)),
         has_init(shared),
         caches(shared, &recipe.filesystem.caches),
     )?;
@@ -64,36 +64,11 @@ pub(super) async fn create(shared: &Arc<Shared>, recipe: Recipe<'_>) -> Result<C
     let variables = body.env.iter().flatten().map(|text| variable_name(text).to_owned()).collect();
 
     let container = Container::new(&shared.cleaner, recipe.container);
-    let owned = Arc::clone(shared);
     let for_task = what.clone();
-    let container = shared
-        .cleaner
-        .to_its_end(&what, async move {
-            create_anew(&owned, container.name(), body).await.map_err(failure::during(for_task))?;
-            Ok(container)
-        })
-        .await?;
-    place::place(shared, &container, recipe.name, &recipe.filesystem.placements).await?;
+    let create = async move { container.create(body).await.map_err(failure::during(for_task)) };
+    let container = shared.cleaner.to_its_end(&what, create).await?;
+    Box::pin(place::place(shared, &container, recipe.name, &recipe.filesystem.placements)).await?;
     Ok(Created { container, variables })
-}
-
-/// Creates a container; where its name is still taken by one that is being removed, waits for that.
-async fn create_anew(
-    shared: &Shared,
-    name: &str,
-    body: ContainerCreateBody,
-) -> Result<(), bollard::errors::Error> {
-    let options = CreateContainerOptionsBuilder::default().name(name).build();
-    match within(LONG, shared.client.create_container(Some(options.clone()), body.clone())).await {
-        Err(error) if failure::is_conflict(&error) => {
-            // Names are the session's own and used for one container at a time, so the old one is to go.
-            if shared.cleaner.remove_container(name).await.is_err() {
-                return Err(error);
-            }
-            within(LONG, shared.client.create_container(Some(options), body)).await.map(drop)
-        }
-        other => other.map(drop),
-    }
 }
 
 fn body(
@@ -114,7 +89,11 @@ fn body(
         hostname: Some(recipe.hostname.to_owned()),
         // As the entry point, not as the command: that leaves no room for the image's own of either (moby,
         // `daemon/commit.go`, `merge`).
-        entrypoint: Some(if process.args.is_empty() { vec!["bowline".to_owned()] } else { process.args.clone() }),
+        entrypoint: Some(if process.args.is_empty() {
+            vec!["bowline".to_owned()]
+        } else {
+            process.args.clone()
+        }),
         cmd: Some(Vec::new()),
         env: Some(environment(process, base)),
         user: Some(if process.user.is_empty() { "0".to_owned() } else { process.user.clone() }),
@@ -172,9 +151,13 @@ fn links(shared: &Shared, links: &[Link]) -> NetworkingConfig {
 /// work that a process 1 would not get. Docker says so among its components; Podman has an own one or refuses.
 async fn has_init(shared: &Shared) -> Result<bool> {
     let ask = || async {
-        let version = within(BRIEF, shared.client.version()).await.map_err(failure::during("ask the engine's version"))?;
+        let version = within(BRIEF, shared.client.version())
+            .await
+            .map_err(failure::during("ask the engine's version"))?;
         let components = version.components.unwrap_or_default();
-        Ok::<_, Error>(components.iter().any(|component| component.name == "docker-init" && component.version != "N/A"))
+        Ok::<_, Error>(
+            components.iter().any(|component| component.name == "docker-init" && component.version != "N/A"),
+        )
     };
     shared.init.get_or_try_init(ask).await.copied()
 }
@@ -184,7 +167,9 @@ async fn caches(shared: &Shared, caches: &[(String, String)]) -> Result<Vec<Moun
     let mut mounts = Vec::with_capacity(caches.len());
     for (path, key) in caches {
         let name = names::cache_volume(key);
-        let cell = Arc::clone(lock(&shared.volumes).entry(name.clone()).or_insert_with(|| Arc::new(OnceCell::new())));
+        let cell = Arc::clone(
+            lock(&shared.volumes).entry(name.clone()).or_insert_with(|| Arc::new(OnceCell::new())),
+        );
         let make = || async {
             let request = VolumeCreateRequest {
                 name: Some(name.clone()),

@@ -27,7 +27,8 @@ fn look_up(registry: &str) -> Found {
 
     // As in GitLab's runners: the whole configuration file in a variable.
     let given = std::env::var("DOCKER_AUTH_CONFIG").ok().filter(|config| !config.trim().is_empty());
-    let from_variable = given.map(|config| docker_credential::get_credential_from_reader(config.as_bytes(), registry));
+    let from_variable =
+        given.map(|config| docker_credential::get_credential_from_reader(config.as_bytes(), registry));
     let found = match from_variable {
         Some(Ok(credential)) => Ok(credential),
         Some(Err(trouble)) if trouble != Trouble::NoCredentialConfigured => Err(trouble),
@@ -39,7 +40,9 @@ fn look_up(registry: &str) -> Found {
         // This also stands for a file that is not there.
         Err(Trouble::ConfigReadError) if !has_config() => Found::default(),
         // Helpers say this of a registry nobody has logged in to.
-        Err(Trouble::HelperFailure { stdout, .. }) if stdout.contains("credentials not found") => Found::default(),
+        Err(Trouble::HelperFailure { stdout, .. }) if stdout.contains("credentials not found") => {
+            Found::default()
+        }
         Err(trouble) => Found { credentials: None, trouble: Some(trouble.to_string().trim().to_owned()) },
     }
 }

@@ -11,7 +11,7 @@ use crate::Error;
 /// For calls that are answered from memory: a few milliseconds, even from far away.
 pub(super) const BRIEF: Duration = Duration::from_secs(30);
 /// For calls that move data or start processes: commits and pulls of gigabytes, starts on a crowded machine.
-pub(super) const LONG: Duration = Duration::from_secs(30 * 60);
+pub(super) const LONG: Duration = Duration::from_mins(30);
 
 /// A call with a limit of its own. The client has none: bollard's covers every call alike, and a `wait` must not end.
 pub(super) async fn within<T>(
@@ -42,6 +42,10 @@ pub(super) fn is_conflict(failure: &Failure) -> bool {
 /// What the engine said; for a failure on the way to it, every cause in turn.
 pub(super) fn message(failure: &Failure) -> String {
     match failure {
+        // An answer to HEAD has no text.
+        Failure::DockerResponseServerError { status_code, message } if message.trim().is_empty() => {
+            format!("the engine answered with status {status_code} and no reason")
+        }
         Failure::DockerResponseServerError { message, .. } => message.trim().to_owned(),
         Failure::DockerStreamError { error } => error.trim().to_owned(),
         Failure::RequestTimeoutError => "no answer in time".to_owned(),

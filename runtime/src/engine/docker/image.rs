@@ -47,16 +47,14 @@ impl Drop for Pull {
 /// Finds an image, pulling it when it is absent.
 pub(super) async fn resolve(shared: &Arc<Shared>, reference: &str, progress: &Progress) -> Result<Image> {
     let canonical = canonical_image(reference);
-    let found = match inspect(shared, &canonical).await? {
-        Some(found) => found,
-        None => {
-            pull(shared, &canonical, progress).await?;
-            inspect(shared, &canonical).await?.ok_or_else(|| Error::ImageNotFound {
-                reference: reference.to_owned(),
-                message: "it was pulled, but the engine does not have it".to_owned(),
-            })?
-        }
-    };
+    if let Some(found) = inspect(shared, &canonical).await? {
+        return image(shared, &found).await;
+    }
+    pull(shared, &canonical, progress).await?;
+    let found = inspect(shared, &canonical).await?.ok_or_else(|| Error::ImageNotFound {
+        reference: reference.to_owned(),
+        message: "it was pulled, but the engine does not have it".to_owned(),
+    })?;
     image(shared, &found).await
 }
 
@@ -79,7 +77,8 @@ async fn image(shared: &Arc<Shared>, inspected: &ImageInspect) -> Result<Image> 
 }
 
 fn image_config(config: Found) -> ImageConfig {
-    let variable = |text: &String| text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let variable =
+        |text: &String| text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
     ImageConfig {
         env: config.env.iter().flatten().filter_map(variable).collect(),
         workdir: config.working_dir.unwrap_or_default(),
@@ -94,7 +93,8 @@ fn image_config(config: Found) -> ImageConfig {
 
 fn healthcheck(check: HealthConfig) -> Option<Healthcheck> {
     let test = check.test.filter(|test| !test.is_empty())?;
-    let duration = |nanoseconds: Option<i64>| Duration::from_nanos(u64::try_from(nanoseconds.unwrap_or(0)).unwrap_or(0));
+    let duration =
+        |nanoseconds: Option<i64>| Duration::from_nanos(u64::try_from(nanoseconds.unwrap_or(0)).unwrap_or(0));
     Some(Healthcheck {
         test,
         interval: duration(check.interval),
@@ -168,7 +168,9 @@ impl Layers {
     fn note(&mut self, event: CreateImageInfo) {
         let (Some(id), Some(detail)) = (event.id, event.progress_detail) else { return };
         // "Extracting" counts the same bytes again.
-        if let (Some("Downloading"), Some(current), Some(total)) = (event.status.as_deref(), detail.current, detail.total) {
+        if let (Some("Downloading"), Some(current), Some(total)) =
+            (event.status.as_deref(), detail.current, detail.total)
+        {
             self.0.insert(id, (current, total));
         }
     }
@@ -188,7 +190,8 @@ impl std::fmt::Display for Layers {
 fn refusal(reference: &str, error: &bollard::errors::Error, trouble: Option<&str>) -> Error {
     let mut message = failure::message(error);
     let lower = message.to_ascii_lowercase();
-    let refused = ["denied", "unauthorized", "authentication required", "no basic auth credentials", "forbidden"];
+    let refused =
+        ["denied", "unauthorized", "authentication required", "no basic auth credentials", "forbidden"];
     let reference = reference.to_owned();
     if matches!(failure::status(error), Some(401 | 403)) || refused.iter().any(|text| lower.contains(text)) {
         if let Some(trouble) = trouble {
@@ -209,11 +212,16 @@ mod tests {
 
     #[test]
     fn refusals_are_told_apart() {
-        let denied = server(404, "pull access denied for a/b, repository does not exist or may require 'docker login'");
+        let denied = server(
+            404,
+            "pull access denied for a/b, repository does not exist or may require 'docker login'",
+        );
         assert!(matches!(refusal("a/b", &denied, None), Error::Unauthorized { .. }));
         let absent = server(404, "manifest for redis:none not found: manifest unknown");
         assert!(matches!(refusal("redis:none", &absent, None), Error::ImageNotFound { .. }));
-        let Error::Unauthorized { message, .. } = refusal("a", &server(500, "unauthorized: x"), Some("helper broke")) else {
+        let Error::Unauthorized { message, .. } =
+            refusal("a", &server(500, "unauthorized: x"), Some("helper broke"))
+        else {
             panic!("not told apart")
         };
         assert!(message.contains("helper broke"));

@@ -31,7 +31,9 @@ pub(super) async fn lookup(shared: &Arc<Shared>, key: &Digest) -> Result<Option<
     };
     let facts = shared.snapshots.learn(&inspected)?;
     let labels = inspected.config.and_then(|config| config.labels).unwrap_or_default();
-    Ok(read_output(shared, &labels).await?.map(|output| Kept { snapshot: Snapshot(facts.id.clone()), output }))
+    Ok(read_output(shared, &labels)
+        .await?
+        .map(|output| Kept { snapshot: Snapshot(facts.id.clone()), output }))
 }
 
 /// What the labels say of a step's end; `None` where they are not ours, or what they point to is gone.

@@ -43,13 +43,14 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use tokio::sync::{OnceCell, RwLock, mpsc};
+use tokio::sync::{OnceCell, RwLock, Semaphore, mpsc};
 
 use self::cleaner::Cleaner;
-use self::watchdog::Watchdog;
 pub(crate) use self::connect::{Connection, connect};
+use self::watchdog::Watchdog;
 use super::{
-    Call, Description, Engine, Image, Instance, Kept, Prepared, Progress, ServiceSpec, SessionId, Sink, Snapshot, StepSpec,
+    Call, Description, Engine, Image, Instance, Kept, Prepared, Progress, ServiceSpec, SessionId, Sink,
+    Snapshot, StepSpec,
 };
 use crate::value::Stat;
 use crate::{Digest, Error, Result};
@@ -73,6 +74,8 @@ struct Shared {
     init: OnceCell<bool>,
     /// Cache volumes that are known to exist, by name.
     volumes: Mutex<HashMap<String, Arc<OnceCell<()>>>>,
+    /// Starting is bound by the engine's processor time: more at once than this only wait for each other (measured).
+    starts: Semaphore,
     numbers: AtomicU64,
     closed: AtomicBool,
     connection: Connection,
@@ -81,7 +84,7 @@ struct Shared {
 }
 
 impl Docker {
-    /// A session's engine. Does no I/O of its own; sweeping what dead sessions left begins in the background.
+    /// A session's engine. Does no I/O.
     ///
     /// # Errors
     /// [`Error::EngineUnreachable`] when the certificates of a TLS connection cannot be read any more.
@@ -100,6 +103,7 @@ impl Docker {
             readers: read::Readers::default(),
             init: OnceCell::new(),
             volumes: Mutex::default(),
+            starts: Semaphore::new(cleaner::slots()),
             numbers: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             connection: connection.clone(),
@@ -109,7 +113,6 @@ impl Docker {
             session,
             cleaner,
         });
-        sweep::begin(&shared);
         Ok(Arc::new(Self { shared }))
     }
 }
@@ -121,14 +124,18 @@ impl Shared {
         format!("{}-{letter}{number}", names::prefix(&self.session))
     }
 
-    /// Begins to have the session watched, unless it is.
-    fn guard(&self) -> &RwLock<Option<Watchdog>> {
-        self.watchdog.get_or_init(|| RwLock::new(Watchdog::spawn(&self.connection, &self.session).ok()))
+    /// Begins to have the session watched, unless it is; and to remove what others left that were not. Not before
+    /// something is made: a run that finds everything kept takes a few milliseconds, and needs neither.
+    fn guard(self: &Arc<Self>) -> &RwLock<Option<Watchdog>> {
+        self.watchdog.get_or_init(|| {
+            sweep::begin(self);
+            RwLock::new(Watchdog::spawn(&self.connection, &self.session).ok())
+        })
     }
 
     /// Waits until the session is watched, so that what is started now is ended should this process die. A session
     /// without a watchdog goes on all the same: the next one sweeps.
-    async fn guarded(&self) {
+    async fn guarded(self: &Arc<Self>) {
         if let Some(watchdog) = self.guard().read().await.as_ref() {
             let _ = watchdog.armed().await;
         }
@@ -183,6 +190,10 @@ impl Engine for Docker {
     }
 
     fn close(&self) -> Call<'_, ()> {
-        Box::pin(sweep::close(&self.shared))
+        Box::pin(sweep::close(&self.shared, sweep::Removal::Here))
+    }
+
+    fn leave(&self) -> Call<'_, ()> {
+        Box::pin(sweep::close(&self.shared, sweep::Removal::HandedOver))
     }
 }

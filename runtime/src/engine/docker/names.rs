@@ -22,8 +22,11 @@ pub(super) fn step_image(key: &Digest) -> String {
 
 /// The volume of a cache key. Keys are free text, names are not: the hash tells keys apart that look alike.
 pub(super) fn cache_volume(key: &str) -> String {
-    let readable: String =
-        key.chars().map(|c| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '-' }).take(40).collect();
+    let readable: String = key
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '-' })
+        .take(40)
+        .collect();
     let hash = data_encoding::HEXLOWER.encode(&Sha256::digest(key.as_bytes())[..4]);
     format!("bowline-cache-{readable}-{hash}")
 }

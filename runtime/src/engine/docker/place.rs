@@ -4,8 +4,8 @@
 //! links), so there is exactly one.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::io::{self, Read};
+use std::path::Path;
 use std::sync::Arc;
 
 use bollard::query_parameters::{ContainerArchiveInfoOptionsBuilder, UploadToContainerOptionsBuilder};
@@ -38,9 +38,9 @@ pub(super) async fn place(
     let (send, mut pieces) = mpsc::channel::<Vec<u8>>(16);
     let writer = tokio::task::spawn_blocking(move || write(ChannelWriter(send), &parents, sources));
     let body = stream::poll_fn(move |context| pieces.poll_recv(context)).map(|piece| Ok(piece.into()));
-    let options =
-        UploadToContainerOptionsBuilder::default().path("/").no_overwrite_dir_non_dir("1").build();
-    let upload = shared.client.upload_to_container(container.name(), Some(options), bollard::body_try_stream(body));
+    let options = UploadToContainerOptionsBuilder::default().path("/").no_overwrite_dir_non_dir("1").build();
+    let upload =
+        shared.client.upload_to_container(container.name(), Some(options), bollard::body_try_stream(body));
     let uploaded = within(LONG, upload).await;
     // What the writer met explains a transfer that ended early better than the transfer does.
     let written = writer.await.unwrap_or_else(|error| Err(io::Error::other(error)));
@@ -115,7 +115,8 @@ async fn missing_parents(
 }
 
 async fn exists(shared: &Shared, container: &str, path: &str) -> Result<bool> {
-    let options = ContainerArchiveInfoOptionsBuilder::default().path(&format!("/{}", path.trim_matches('/'))).build();
+    let options =
+        ContainerArchiveInfoOptionsBuilder::default().path(&format!("/{}", path.trim_matches('/'))).build();
     match within(BRIEF, shared.client.get_container_archive_info(container, Some(options))).await {
         Ok(_) => Ok(true),
         Err(error) if failure::is_absent(&error) => Ok(false),
@@ -156,12 +157,7 @@ fn header(kind: tar::EntryType, mode: u32, size: u64) -> tar::Header {
 
 /// Copies an archive of the engine's into another one, below a new name. Entries keep owners, modes, times, links and
 /// extended attributes.
-fn copy(
-    into: &mut tar::Builder<impl io::Write>,
-    from: impl Read,
-    to: &str,
-    root: Root,
-) -> io::Result<()> {
+fn copy(into: &mut tar::Builder<impl io::Write>, from: impl Read, to: &str, root: Root) -> io::Result<()> {
     read::entries(from, |mut entry| {
         let is_root = entry.path.as_os_str().is_empty();
         if is_root && (root == Root::Keep || to.is_empty()) {

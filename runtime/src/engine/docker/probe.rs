@@ -77,7 +77,8 @@ impl Prober<'_> {
         if ports.is_empty() || target.is_near() && direct::wait_ports(target, ports, progress).await.is_ok() {
             return Ok(());
         }
-        helper::wait_ports(self, target, ports, progress).await
+        // Large, and rarely needed.
+        Box::pin(helper::wait_ports(self, target, ports, progress)).await
     }
 
     /// Waits until a `GET` of `path` is answered with 2xx or 3xx.
@@ -92,7 +93,7 @@ impl Prober<'_> {
         if target.is_near() && direct::wait_http(target, port, path, progress).await.is_ok() {
             return Ok(());
         }
-        helper::wait_http(self, target, port, path, progress).await
+        Box::pin(helper::wait_http(self, target, port, path, progress)).await
     }
 }
 

@@ -18,7 +18,7 @@ use crate::engine::Snapshot;
 use crate::value::{EntryKind, Stat};
 use crate::{Error, Result};
 
-/// As many links are followed before they are taken for a circle (Linux's own limit, path_resolution(7)).
+/// As many links are followed before they are taken for a circle (Linux's own limit, `path_resolution(7)`).
 const LINKS_AT_MOST: usize = 40;
 
 /// Containers to read images through, one per image: making one takes 11 ms, asking it 1 ms.
@@ -68,10 +68,23 @@ async fn locate(shared: &Shared, container: &str, path: &str) -> Result<Option<(
             }
             Ok(found) => return Ok(Some((path, found))),
             Err(error) if failure::is_absent(&error) => return Ok(None),
+            // To the engine, a file taken for a directory and links that lead in a circle are its own errors.
+            Err(error) if failure::status(&error) == Some(500) => {
+                if let Some((parent, _)) = path.rsplit_once('/').filter(|(parent, _)| !parent.is_empty()) {
+                    let parent = Box::pin(locate(shared, container, parent)).await?;
+                    if parent.is_none_or(|(_, found)| kind(found.file_mode) != EntryKind::Directory) {
+                        return Ok(None);
+                    }
+                }
+                return Err(Error::engine(
+                    format!("look at `{path}`"),
+                    "the engine cannot follow its links; do they lead in a circle?",
+                ));
+            }
             Err(error) => return Err(failure::during(format!("look at `{path}`"))(error)),
         }
     }
-    Ok(None)
+    Err(Error::engine(format!("look at `{path}`"), "there are too many links on the way"))
 }
 
 /// Go's `os.FileMode`, which is what the engine sends: kinds and special bits have numbers of their own.
@@ -91,7 +104,9 @@ fn kind(mode: u32) -> EntryKind {
     match mode {
         mode if mode & go_mode::DIRECTORY != 0 => EntryKind::Directory,
         mode if mode & go_mode::SYMLINK != 0 => EntryKind::Symlink,
-        mode if mode & (go_mode::DEVICE | go_mode::NAMED_PIPE | go_mode::SOCKET | go_mode::IRREGULAR) != 0 => {
+        mode if mode & (go_mode::DEVICE | go_mode::NAMED_PIPE | go_mode::SOCKET | go_mode::IRREGULAR)
+            != 0 =>
+        {
             EntryKind::Other
         }
         _ => EntryKind::File,
@@ -125,7 +140,8 @@ pub(super) async fn open(
         let options = DownloadFromContainerOptionsBuilder::default().path(&found_at).build();
         let mut stream = Box::pin(shared.client.download_from_container(&container, Some(options)));
         while let Some(piece) = stream.next().await {
-            let piece = piece.map(|bytes| bytes.to_vec()).map_err(|error| io::Error::other(failure::message(&error)));
+            let piece =
+                piece.map(|bytes| bytes.to_vec()).map_err(|error| io::Error::other(failure::message(&error)));
             if send.send(piece).await.is_err() {
                 return;
             }
@@ -193,7 +209,10 @@ pub(super) struct Entry<'a> {
 }
 
 /// Goes through an archive, taking the first part off every name.
-pub(super) fn entries(archive: impl Read, mut each: impl FnMut(Entry<'_>) -> io::Result<()>) -> io::Result<()> {
+pub(super) fn entries(
+    archive: impl Read,
+    mut each: impl FnMut(Entry<'_>) -> io::Result<()>,
+) -> io::Result<()> {
     let mut archive = tar::Archive::new(archive);
     for entry in archive.entries()? {
         let mut entry = entry?;

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use bollard::models::ContainerCreateBody;
-use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, CreateImageOptions, ImportImageOptionsBuilder,
-};
+use bollard::query_parameters::{CreateImageOptions, ImportImageOptionsBuilder};
 use futures_util::{Stream, TryStreamExt as _};
 use serde_json::json;
 
@@ -118,15 +116,9 @@ pub(super) async fn idle_container(shared: &Arc<Shared>, image: &str) -> Result<
         network_disabled: Some(true),
         ..Default::default()
     };
-    let shared = Arc::clone(shared);
-    shared.cleaner.clone().to_its_end("look into a file system", async move {
-        let options = CreateContainerOptionsBuilder::default().name(container.name()).build();
-        within(LONG, shared.client.create_container(Some(options), body))
-            .await
-            .map_err(failure::during("look into a file system"))?;
-        Ok(container)
-    })
-    .await
+    let create =
+        async move { container.create(body).await.map_err(failure::during("look into a file system")) };
+    shared.cleaner.to_its_end("look into a file system", create).await
 }
 
 /// A small archive of files in memory.

@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use bollard::container::LogOutput;
 use bollard::exec::StartExecResults;
 use bollard::models::ExecConfig;
 use bollard::query_parameters::KillContainerOptionsBuilder;
@@ -15,11 +17,12 @@ use super::create::{self, Created, Reach, Recipe};
 use super::failure::{self, BRIEF, within};
 use super::probe::{Prober, Target};
 use super::{Shared, labels, lock, names};
-use crate::engine::{
-    Call, Exit, Instance, ProbeProgress, ServiceSpec, Sink, StepOutput,
-};
+use crate::engine::{Call, Exit, Instance, ProbeProgress, ServiceSpec, Sink, StepOutput};
 use crate::value::Port;
 use crate::{Error, Result};
+
+/// How often the engine is asked whether a command inside a service has ended; usually its output tells first.
+const ASK_EVERY: Duration = Duration::from_millis(100);
 
 /// A service's container.
 struct Running {
@@ -44,7 +47,11 @@ struct Exec {
 }
 
 /// Starts a service; ready or not.
-pub(super) async fn start(shared: &Arc<Shared>, service: ServiceSpec, log: Sink) -> Result<Arc<dyn Instance>> {
+pub(super) async fn start(
+    shared: &Arc<Shared>,
+    service: ServiceSpec,
+    log: Sink,
+) -> Result<Arc<dyn Instance>> {
     let ServiceSpec { name, hostname, filesystem, process, links } = service;
     let what = format!("start service {name}");
     let command = process.args.first().cloned().unwrap_or_default();
@@ -58,7 +65,7 @@ pub(super) async fn start(shared: &Arc<Shared>, service: ServiceSpec, log: Sink)
         links: &links,
         reach: Reach::Services,
     };
-    let Created { container, .. } = create::create(shared, recipe).await?;
+    let Created { container, .. } = Box::pin(create::create(shared, recipe)).await?;
     let output = attach::attach(shared, container.name()).await?;
     shared.network.begin(shared).await?;
     let container = attach::start(shared, container, &what, &command).await?;
@@ -102,9 +109,10 @@ async fn target(shared: &Shared, container: &str) -> Result<Option<Target>> {
         .await
         .map_err(failure::during("find a service's address"))?;
     let state = inspected.state.unwrap_or_default();
-    let network = inspected.network_settings.and_then(|settings| settings.networks).and_then(|mut networks| {
-        networks.remove(&names::prefix(&shared.session))
-    });
+    let network = inspected
+        .network_settings
+        .and_then(|settings| settings.networks)
+        .and_then(|mut networks| networks.remove(&names::prefix(&shared.session)));
     let Some(network) = network.filter(|_| state.running == Some(true)) else { return Ok(None) };
     // IPv6 where the engine's networks have nothing else.
     let addresses = [network.ip_address, network.global_ipv6_address];
@@ -127,13 +135,16 @@ async fn hear(
 ) -> Result<Exit> {
     match attach::hear_out(&shared, &container, output, &log).await? {
         End::Exit(exit) => Ok(exit),
-        End::NotFound => Err(attach::not_found(&what, &command)),
+        End::CannotRun(reason) => Err(attach::cannot_run(&what, &command, &reason)),
     }
 }
 
 impl fmt::Debug for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Running").field("name", &self.name).field("container", &self.container_name).finish_non_exhaustive()
+        f.debug_struct("Running")
+            .field("name", &self.name)
+            .field("container", &self.container_name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -149,7 +160,10 @@ impl Instance for Running {
             let mut end = self.end.clone();
             let found = end.wait_for(Option::is_some).await.map(|end| (*end).clone());
             found.ok().flatten().unwrap_or_else(|| {
-                Err(Error::Cancelled { what: format!("service {}", self.name), reason: "it was removed".to_owned() })
+                Err(Error::Cancelled {
+                    what: format!("service {}", self.name),
+                    reason: "it was removed".to_owned(),
+                })
             })
         })
     }
@@ -169,7 +183,8 @@ impl Instance for Running {
     fn signal<'a>(&'a self, signal: &'a str) -> Call<'a, ()> {
         Box::pin(async move {
             let options = KillContainerOptionsBuilder::default().signal(signal).build();
-            match within(BRIEF, self.shared.client.kill_container(&self.container_name, Some(options))).await {
+            match within(BRIEF, self.shared.client.kill_container(&self.container_name, Some(options))).await
+            {
                 Ok(()) => Ok(()),
                 // It is gone, or not running.
                 Err(error) if failure::is_absent(&error) || failure::is_conflict(&error) => Ok(()),
@@ -224,19 +239,44 @@ impl Running {
         let exec = within(BRIEF, client.create_exec(&self.container_name, config))
             .await
             .map_err(failure::during(what()))?;
-        let started = within(BRIEF, client.start_exec(&exec.id, None)).await.map_err(failure::during(what()))?;
+        let started =
+            within(BRIEF, client.start_exec(&exec.id, None)).await.map_err(failure::during(what()))?;
         let mut output = StepOutput::default();
-        if let StartExecResults::Attached { output: mut pieces, .. } = started {
-            while let Some(Ok(piece)) = pieces.next().await {
-                match piece {
-                    bollard::container::LogOutput::StdOut { message } => output.stdout.extend_from_slice(&message),
-                    bollard::container::LogOutput::StdErr { message } => output.stderr.extend_from_slice(&message),
-                    _ => {}
+        let StartExecResults::Attached { output: mut pieces, .. } = started else {
+            return Err(Error::engine(what(), "the engine did not attach to it"));
+        };
+        // The output ends with the last process that holds it, which may be one that the command left running: so the
+        // engine is asked too, which has no other way to tell that a command has ended.
+        let mut has_ended = false;
+        loop {
+            match tokio::time::timeout(ASK_EVERY, pieces.next()).await {
+                Ok(Some(Ok(LogOutput::StdOut { message }))) => output.stdout.extend_from_slice(&message),
+                Ok(Some(Ok(LogOutput::StdErr { message }))) => output.stderr.extend_from_slice(&message),
+                Ok(Some(Ok(_))) => {}
+                Ok(Some(Err(_)) | None) => break,
+                // A pause after the end: what was written before it has been heard.
+                Err(_) if has_ended => break,
+                Err(_) => {
+                    let now = within(BRIEF, client.inspect_exec(&exec.id))
+                        .await
+                        .map_err(failure::during(what()))?;
+                    has_ended = now.running == Some(false);
                 }
             }
         }
-        let ended = within(BRIEF, client.inspect_exec(&exec.id)).await.map_err(failure::during(what()))?;
-        output.exit_code = ended.exit_code.and_then(|code| i32::try_from(code).ok()).unwrap_or(255);
+        output.exit_code = self.exec_exit_code(&exec.id, &what()).await?;
         Ok(output)
+    }
+
+    /// How a command ended whose output has: the engine may learn of its end a moment later than of its output's.
+    async fn exec_exit_code(&self, exec: &str, what: &str) -> Result<i32> {
+        loop {
+            let ended =
+                within(BRIEF, self.shared.client.inspect_exec(exec)).await.map_err(failure::during(what))?;
+            match ended.exit_code {
+                Some(code) if ended.running != Some(true) => return Ok(i32::try_from(code).unwrap_or(255)),
+                _ => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
     }
 }

@@ -49,12 +49,16 @@ struct Held {
 
 impl Facts {
     pub(super) fn of(image: &ImageInspect) -> Result<Self> {
-        let id = image.id.clone().ok_or_else(|| Error::engine("inspect an image", "the engine gave no id"))?;
+        let id =
+            image.id.clone().ok_or_else(|| Error::engine("inspect an image", "the engine gave no id"))?;
         let config = image.config.as_ref();
         let env = config.and_then(|config| config.env.as_ref()).into_iter().flatten();
         Ok(Self {
             id,
-            env: env.filter_map(|variable| variable.split_once('=')).map(|(name, _)| name.to_owned()).collect(),
+            env: env
+                .filter_map(|variable| variable.split_once('='))
+                .map(|(name, _)| name.to_owned())
+                .collect(),
             layers: image.root_fs.as_ref().and_then(|fs| fs.layers.clone()).unwrap_or_default(),
             architecture: image.architecture.clone().unwrap_or_default(),
             os: image.os.clone().unwrap_or_default(),
@@ -74,10 +78,10 @@ impl Snapshots {
         Ok(facts)
     }
 
-    /// Lets go of all that was held; the containers are removed in the background.
-    pub(super) fn release(&self) {
+    /// Lets go of all that was held: the containers are removed in the background. Gives the images made of them.
+    pub(super) fn release(&self) -> Vec<String> {
         let held = std::mem::take(&mut *lock(&self.held));
-        drop(held);
+        held.values().filter_map(|held| held.image.get().cloned()).collect()
     }
 }
 

@@ -33,20 +33,17 @@ struct Ended {
 /// Makes ready a step.
 pub(super) async fn prepare(shared: &Arc<Shared>, step: StepSpec) -> Result<Box<dyn Prepared>> {
     let reach = if step.links.is_empty() { Reach::World } else { Reach::Services };
-    let created = create::create(
-        shared,
-        Recipe {
-            container: shared.number('s'),
-            name: &step.name,
-            kind: labels::KIND_STEP,
-            hostname: HOSTNAME,
-            filesystem: &step.filesystem,
-            process: step.process.as_ref(),
-            links: &step.links,
-            reach,
-        },
-    )
-    .await?;
+    let recipe = Recipe {
+        container: shared.number('s'),
+        name: &step.name,
+        kind: labels::KIND_STEP,
+        hostname: HOSTNAME,
+        filesystem: &step.filesystem,
+        process: step.process.as_ref(),
+        links: &step.links,
+        reach,
+    };
+    let created = Box::pin(create::create(shared, recipe)).await?;
     let process = step.process.as_ref();
     Ok(Box::new(Ready {
         shared: Arc::clone(shared),
@@ -75,7 +72,7 @@ async fn run(step: Ready, sink: Sink) -> Result<Ended> {
         created.container = attach::start(&shared, created.container, &what, &command).await?;
         match attach::hear_out(&shared, created.container.name(), output, &sink).await? {
             End::Exit(ended) => exit = ended,
-            End::NotFound => return Err(attach::not_found(&what, &command)),
+            End::CannotRun(reason) => return Err(attach::cannot_run(&what, &command, &reason)),
         }
     }
     Ok(Ended { shared, created, name, exit, has_secrets })

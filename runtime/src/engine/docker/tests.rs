@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::engine::{Filesystem, Link, Process, Stream, StepOutput};
+use crate::engine::{Filesystem, Finished, Link, Placement, Process, Stream, StepOutput};
 
 /// That engine, or the end of the test.
 macro_rules! engine {
@@ -15,12 +15,22 @@ macro_rules! engine {
     };
 }
 
+mod connecting;
+mod costs;
+mod ends;
+mod files;
+mod services;
 mod steps;
 
 /// An engine for a session of its own; `None` where there is to be none.
 async fn open() -> Option<Arc<Docker>> {
     match connect().await {
-        Ok(connection) => Some(Docker::open(&connection, SessionId::random()).await.unwrap()),
+        Ok(connection) => {
+            static FORGOTTEN: OnceCell<()> = OnceCell::const_new();
+            let engine = Docker::open(&connection, SessionId::random()).await.unwrap();
+            FORGOTTEN.get_or_init(|| forget_earlier_runs(&engine)).await;
+            Some(engine)
+        }
         Err(_) if std::env::var_os("BOWLINE_SKIP_ENGINE_TESTS").is_some() => None,
         Err(error) => panic!("{error}\n\nset BOWLINE_SKIP_ENGINE_TESTS to do without an engine"),
     }
@@ -49,13 +59,8 @@ impl Docker {
         self.resolve(reference, &|_| {}).await.unwrap()
     }
 
-    /// A step of a shell script.
-    async fn script(&self, base: &Snapshot, script: &str) -> StepSpec {
-        step(base, &["sh", "-c", script])
-    }
-
     /// Runs a step to its end and gives what it wrote.
-    async fn run(&self, step: StepSpec) -> (Box<dyn super::super::Finished>, StepOutput) {
+    async fn run(&self, step: StepSpec) -> (Box<dyn Finished>, StepOutput) {
         let (sink, heard) = recorder();
         let finished = self.prepare(step).await.unwrap().run(sink).await.unwrap();
         let output = StepOutput { exit_code: finished.exit().code, ..lock(&heard).clone() };
@@ -85,6 +90,15 @@ fn step(base: &Snapshot, args: &[&str]) -> StepSpec {
     }
 }
 
+/// A step of a shell script.
+fn script(base: &Snapshot, script: &str) -> StepSpec {
+    step(base, &["sh", "-c", script])
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
 fn service(base: &Snapshot, hostname: &str, args: &[&str]) -> ServiceSpec {
     ServiceSpec {
         name: "test".to_owned(),
@@ -99,11 +113,35 @@ fn link(hostname: &str, alias: &str) -> Link {
     Link { hostname: hostname.to_owned(), aliases: vec![alias.to_owned()] }
 }
 
-/// A key that no other test and no earlier run has.
+/// A key that no other test and no earlier run has. It says whose it is, so that what a run kept is removed by the next.
 fn key() -> Digest {
     use sha2::Digest as _;
-    Digest(sha2::Sha256::digest(SessionId::random().as_str()).into())
+    let mut key: [u8; 32] = sha2::Sha256::digest(SessionId::random().as_str()).into();
+    key[..4].copy_from_slice(&MARK);
+    key[4..8].copy_from_slice(&std::process::id().to_be_bytes());
+    Digest(key)
 }
+
+/// How keys of tests begin.
+const MARK: [u8; 4] = *b"test";
+
+/// Removes what earlier runs of the tests kept.
+async fn forget_earlier_runs(engine: &Docker) {
+    let images = engine.shared.client.list_images(None::<bollard::query_parameters::ListImagesOptions>).await.unwrap();
+    for name in images.iter().flat_map(|image| &image.repo_tags) {
+        let key = name.split_once(':').and_then(|(_, tag)| tag.parse::<Digest>().ok());
+        let Some(Digest([b't', b'e', b's', b't', a, b, c, d, ..])) = key else { continue };
+        let pid = u32::from_be_bytes([a, b, c, d]);
+        if !std::path::Path::new(&format!("/proc/{pid}")).exists() {
+            engine.shared.cleaner.remove_image(name).await;
+        }
+    }
+}
+
+const BUSYBOX: &str = "busybox:1.35";
+
+/// The hostname of a service; good for one test each, since each has a session of its own.
+const HOST: &str = "0123456789abcdefghijklmnop";
 
 /// How many containers and networks of a session there are.
 async fn left(engine: &Docker) -> usize {

@@ -80,9 +80,10 @@ async fn run(
     args: &[String],
     mut hear: impl FnMut(&str, &str) -> bool,
 ) -> Result<()> {
-    let image = image::ready(prober.client, prober.platform).await?;
     let mut last = None;
     for _ in 0..STARTS {
+        // Each time, as somebody may tidy up the engine's images in between.
+        let image = image::ready(prober.client, prober.platform).await?;
         let failed = match run_once(prober, target, &image, args, &mut hear).await {
             Ok(()) => return Ok(()),
             Err(error) => error,

@@ -1,0 +1,175 @@
+//! Files: placed, copied, looked at, read.
+
+use super::*;
+use crate::value::EntryKind;
+use tar::EntryType::{Directory, Fifo, Regular, Symlink};
+
+impl Docker {
+    /// All entries of an archive of a path, by name, with their contents.
+    async fn entries(
+        &self,
+        snapshot: &Snapshot,
+        path: &str,
+    ) -> Result<Vec<(String, tar::EntryType, Vec<u8>)>> {
+        let (send, mut pieces) = mpsc::channel(4);
+        let collect = async {
+            let mut archive = Vec::new();
+            while let Some(piece) = pieces.recv().await {
+                archive.extend(piece);
+            }
+            archive
+        };
+        let (read, archive) = tokio::join!(Engine::read(self, snapshot, path, send), collect);
+        read?;
+        let mut found = Vec::new();
+        for entry in tar::Archive::new(archive.as_slice()).entries().unwrap() {
+            let mut entry = entry.unwrap();
+            let mut contents = Vec::new();
+            std::io::Read::read_to_end(&mut entry, &mut contents).unwrap();
+            let name = entry.path().unwrap().to_string_lossy().into_owned();
+            found.push((name, entry.header().entry_type(), contents));
+        }
+        found.sort_by(|one, other| one.0.cmp(&other.0));
+        Ok(found)
+    }
+
+    pub(super) async fn contents(&self, snapshot: &Snapshot, path: &str) -> Vec<u8> {
+        self.entries(snapshot, path).await.unwrap().remove(0).2
+    }
+}
+
+fn file(path: &str, contents: &str) -> Placement {
+    Placement::File { path: path.to_owned(), contents: contents.as_bytes().into() }
+}
+
+fn copy(snapshot: &Snapshot, from: &str, to: &str) -> Placement {
+    Placement::Copy { snapshot: snapshot.clone(), from: from.to_owned(), to: to.to_owned() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_placed_and_copied_between_snapshots() {
+    let engine = engine!();
+    let base = engine.image(BUSYBOX).await.snapshot;
+    let long = format!("/made/{}/file", "long-name-".repeat(18));
+    let make = format!(
+        "umask 0; mkdir -p /out/sub /made/{}; echo one > /out/one; echo two > /out/sub/two; chmod 640 /out/one; \
+         chown 5:6 /out/one; ln -s one /out/link; ln /out/one /out/hard; chmod 2770 /out/sub; echo long > {long}; ln -s out /alias",
+        "long-name-".repeat(18)
+    );
+    let (finished, output) = engine.run(script(&base, &make)).await;
+    assert_eq!(output.exit_code, 0, "{output:?}");
+    let kept = finished.keep(key(), output).await.unwrap();
+
+    let mut placing = script(
+        &base,
+        "cd /app && cat one sub/two hard link /etc/deep/er/conf /etc/own /x/renamed; stat -c '%a %u:%g %n' one sub /etc/deep /etc /app /x; \
+         [ one -ef hard ] && echo same; readlink link; cat /long/*/file; ls -ld /var/run | cut -c1",
+    );
+    placing.filesystem.placements = vec![
+        copy(&kept, "/out/", "/app"),
+        copy(&kept, "/alias/one", "/x/renamed"),
+        copy(&kept, "/made/", "/long/"),
+        file("/etc/deep/er/conf", "conf\n"),
+        file("/etc/own", "own\n"),
+    ];
+    let (_, output) = engine.run(placing).await;
+    let expected = "one\ntwo\none\none\nconf\nown\none\n640 5:6 one\n2770 0:0 sub\n755 0:0 /etc/deep\n755 0:0 /etc\n777 0:0 /app\n755 0:0 /x\nsame\none\nlong\n";
+    assert!(text(&output.stdout).starts_with(expected), "{}{}", text(&output.stdout), text(&output.stderr));
+    engine.close().await.unwrap();
+    assert_eq!(left(&engine).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_may_place_files_alone() {
+    let engine = engine!();
+    let base = engine.image(BUSYBOX).await.snapshot;
+    let placing = StepSpec {
+        name: "files".to_owned(),
+        filesystem: Filesystem { placements: vec![file("/a/b", "c")], ..filesystem(&base) },
+        process: None,
+        links: Vec::new(),
+    };
+    let (finished, output) = engine.run(placing).await;
+    assert_eq!(output, StepOutput::default());
+    let snapshot = finished.keep(key(), output).await.unwrap();
+    assert_eq!(engine.contents(&snapshot, "/a/b").await, b"c");
+    engine.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_copies_are_told() {
+    let engine = engine!();
+    let base = engine.image(BUSYBOX).await.snapshot;
+    for (from, to, message) in [
+        ("/nowhere", "/x", "there is no `/nowhere`"),
+        ("/etc", "/x", "`/etc` is a directory, not a file"),
+        ("/etc/passwd/", "/x", "`/etc/passwd/` is not a directory"),
+    ] {
+        let mut placing = script(&base, "true");
+        placing.filesystem.placements = vec![copy(&base, from, to)];
+        let error = engine.prepare(placing).await.err().unwrap();
+        assert!(matches!(error, Error::NoSuchPath { .. }), "{error}");
+        assert!(error.to_string().contains(message), "{error}");
+    }
+    let mut over = script(&base, "true");
+    over.filesystem.placements = vec![file("/etc", "gone")];
+    let error = engine.prepare(over).await.err().unwrap().to_string();
+    assert!(error.contains("directory"), "{error}");
+    engine.close().await.unwrap();
+    assert_eq!(left(&engine).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_on_the_way_stays_a_link() {
+    let engine = engine!();
+    let base = engine.image("debian:12").await.snapshot;
+    let mut placing = script(&base, "cat /run/app/pid; readlink /var/run /lib");
+    placing.filesystem.placements = vec![file("/var/run/app/pid", "7\n"), file("/lib/app/x", "y")];
+    let (_, output) = engine.run(placing).await;
+    assert_eq!(text(&output.stdout), "7\n/run\nusr/lib\n");
+    engine.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn paths_are_looked_at_and_read() {
+    let engine = engine!();
+    let base = engine.image(BUSYBOX).await.snapshot;
+    let make = "mkdir -p /d/e; echo file > /d/file; chmod 4755 /d/file; ln -s file /d/link; ln -s /d/e/ /l; ln -s /d/gone /d/dangling; ln -s /c2 /c1; ln -s /c1 /c2; mkfifo /d/fifo; echo in > /d/e/f";
+    let (finished, output) = engine.run(script(&base, make)).await;
+    let kept = finished.keep(key(), output).await.unwrap();
+
+    let stat = engine.stat(&kept, "/d/link").await.unwrap().unwrap();
+    assert_eq!((stat.kind, stat.size, stat.mode), (EntryKind::File, 5, 0o4755));
+    assert_eq!(engine.stat(&kept, "/l/").await.unwrap().unwrap().kind, EntryKind::Directory);
+    assert_eq!(engine.stat(&kept, "/").await.unwrap().unwrap().kind, EntryKind::Directory);
+    assert_eq!(engine.stat(&kept, "/d/fifo").await.unwrap().unwrap().kind, EntryKind::Other);
+    for gone in ["/d/gone", "/d/dangling", "/d/file/below"] {
+        assert_eq!(engine.stat(&kept, gone).await.unwrap(), None, "{gone}");
+    }
+
+    assert!(engine.stat(&kept, "/c1").await.unwrap_err().to_string().contains("circle"));
+
+    assert_eq!(engine.contents(&kept, "/d/link").await, b"file\n");
+    let entries = engine.entries(&kept, "/d").await.unwrap();
+    let names: Vec<_> = entries.iter().map(|(name, kind, _)| (name.trim_end_matches('/'), *kind)).collect();
+    let expected = [
+        (".", Directory),
+        ("dangling", Symlink),
+        ("e", Directory),
+        ("e/f", Regular),
+        ("fifo", Fifo),
+        ("file", Regular),
+        ("link", Symlink),
+    ];
+    assert_eq!(names, expected);
+    assert!(matches!(engine.entries(&kept, "/d/gone").await, Err(Error::NoSuchPath { .. })));
+    let through = engine.entries(&kept, "/l").await.unwrap();
+    assert_eq!(through.last().unwrap().0, "f");
+
+    // A reader that goes away ends the transfer with an error, not with a hang.
+    let (send, receive) = mpsc::channel(1);
+    drop(receive);
+    assert!(Engine::read(&*engine, &kept, "/", send).await.is_err());
+    engine.close().await.unwrap();
+    assert_eq!(left(&engine).await, 0);
+}
