@@ -278,11 +278,6 @@ pub(crate) fn image(reference: &str) -> Checked {
     Ok(())
 }
 
-/// Whether a reference names neither a tag nor a digest, so that `latest` is meant.
-pub(crate) fn image_is_untagged(reference: &str) -> bool {
-    !reference.contains('@') && !reference.rsplit('/').next().unwrap_or(reference).contains(':')
-}
-
 /// The candidate nearest to `word` by edit distance, if it is near enough to be meant: a third of the length.
 pub(crate) fn did_you_mean<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (word.chars().count() / 3).max(1);
@@ -349,8 +344,6 @@ mod tests {
         assert!(image("-x").is_err());
         assert!(image(":7").is_err());
         assert!(image("a//b").is_err());
-        assert!(image_is_untagged("localhost:5000/redis"));
-        assert!(!image_is_untagged("localhost:5000/redis:7"));
     }
 
     #[test]

@@ -47,7 +47,9 @@ pub enum Error {
         message: String,
     },
     /// No image of this reference, neither in the engine nor in its registry.
-    #[error("image `{reference}` was not found: {message}\n\nhelp: check the name and the tag, or whether the registry can be reached")]
+    #[error(
+        "image `{reference}` was not found: {message}\n\nhelp: check the name and the tag, or whether the registry can be reached"
+    )]
     ImageNotFound {
         /// The reference.
         reference: String,
@@ -55,7 +57,9 @@ pub enum Error {
         message: String,
     },
     /// A registry refused.
-    #[error("not allowed to pull `{reference}`: {message}\n\nhelp: log in with `docker login`; credentials are read from its configuration file and helpers")]
+    #[error(
+        "not allowed to pull `{reference}`: {message}\n\nhelp: log in with `docker login`; credentials are read from its configuration file and helpers"
+    )]
     Unauthorized {
         /// The reference.
         reference: String,
@@ -121,7 +125,8 @@ impl Error {
 
     /// The same error about a service, with what its client calls it.
     pub(crate) fn aliased(mut self, service: &crate::graph::ServiceNode, aliases: &[String]) -> Self {
-        if let Self::ServiceStart(error) | Self::ServiceNotReady(error) | Self::ServiceExited(error) = &mut self
+        if let Self::ServiceStart(error) | Self::ServiceNotReady(error) | Self::ServiceExited(error) =
+            &mut self
             && error.hostname == service.hostname
         {
             error.aliases = aliases.to_vec();
@@ -275,7 +280,8 @@ pub(crate) fn command_line(args: &[String]) -> String {
     let plain = |arg: &str| {
         !arg.is_empty() && arg.chars().all(|c| c.is_ascii_alphanumeric() || "-_=./:,@%+".contains(c))
     };
-    let quoted = |arg: &String| if plain(arg) { arg.clone() } else { format!("'{}'", arg.replace('\'', r"'\''")) };
+    let quoted =
+        |arg: &String| if plain(arg) { arg.clone() } else { format!("'{}'", arg.replace('\'', r"'\''")) };
     args.iter().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
@@ -284,6 +290,10 @@ pub(crate) fn show_duration(duration: Duration) -> String {
         format!("{} ms", duration.as_millis())
     } else {
         let seconds = duration.as_secs_f64();
-        if (seconds - seconds.round()).abs() < 0.05 { format!("{seconds:.0} s") } else { format!("{seconds:.1} s") }
+        if (seconds - seconds.round()).abs() < 0.05 {
+            format!("{seconds:.0} s")
+        } else {
+            format!("{seconds:.1} s")
+        }
     }
 }

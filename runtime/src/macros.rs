@@ -19,11 +19,13 @@ pub mod __private {
 
     /// The endpoint of a port that the pipeline names. The name is always there; a definition whose port is wrong
     /// never runs, and reports so.
+    #[must_use]
     pub fn endpoint(service: &Service, name: &str) -> Endpoint {
         service.endpoint_of(name).unwrap_or_else(|_| service.endpoint_on(0))
     }
 
     /// The endpoint of a port that the pipeline names under a condition.
+    #[must_use]
     pub fn endpoint_if(service: &Service, name: &str) -> Option<Endpoint> {
         service.endpoint_of(name).ok()
     }

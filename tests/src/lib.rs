@@ -69,7 +69,8 @@ pub fn is_running(session: &Session, service: &Service) -> bool {
 /// When it is not running.
 #[must_use]
 pub fn address(session: &Session, service: &Service) -> String {
-    let name = containers(session).into_iter().find(|name| name.ends_with(&service.hostname())).expect("it runs");
+    let name =
+        containers(session).into_iter().find(|name| name.ends_with(&service.hostname())).expect("it runs");
     let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
     docker(&["inspect", "--format", format, &name]).trim().to_owned()
 }
@@ -84,8 +85,17 @@ pub fn created_since(session: &Session, since: SystemTime) -> usize {
     let (since, until) = (seconds(since), seconds(SystemTime::now()));
     let session = format!("label=bowline.session={}", session.id());
     let events = docker(&[
-        "events", "--since", &since, "--until", &until, "--filter", "type=container", "--filter", "event=create",
-        "--filter", &session,
+        "events",
+        "--since",
+        &since,
+        "--until",
+        &until,
+        "--filter",
+        "type=container",
+        "--filter",
+        "event=create",
+        "--filter",
+        &session,
     ]);
     events.lines().count()
 }
@@ -127,12 +137,20 @@ http.server.ThreadingHTTPServer(("0.0.0.0", 8080), Handler).serve_forever()
 
 /// A service of this Python program.
 pub fn python_service(program: &str) -> Service {
-    Service::from_image("python:3.11").with_file("/srv/main.py", program).run(["python3", "-u", "/srv/main.py"])
+    Service::from_image("python:3.11").with_file("/srv/main.py", program).run([
+        "python3",
+        "-u",
+        "/srv/main.py",
+    ])
 }
 
 /// The server above, as a service that no other test shares.
 pub fn server(name: &str) -> Service {
-    python_service(SERVER).env("NAME", name).env("NONCE", nonce()).expose(Port::tcp(8080).named("http")).named(name)
+    python_service(SERVER)
+        .env("NAME", name)
+        .env("NONCE", nonce())
+        .expose(Port::tcp(8080).named("http"))
+        .named(name)
 }
 
 /// A container that fetches a URL, once more than any cache knows.

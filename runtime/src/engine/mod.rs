@@ -47,7 +47,12 @@ pub(crate) trait Engine: Send + Sync + fmt::Debug {
     /// The file or directory at a path as one tar archive; entries are relative, below the path's last part. Pieces
     /// of the archive go to `sink`, in order; the call ends with the archive. `sink` gives the piece back-pressure by
     /// answering late and ends the transfer with an error.
-    fn read<'a>(&'a self, snapshot: &'a Snapshot, path: &'a str, sink: tokio::sync::mpsc::Sender<Vec<u8>>) -> Call<'a, ()>;
+    fn read<'a>(
+        &'a self,
+        snapshot: &'a Snapshot,
+        path: &'a str,
+        sink: tokio::sync::mpsc::Sender<Vec<u8>>,
+    ) -> Call<'a, ()>;
 
     /// Removes all that the session made and has not kept, running or not. The engine value is of no use afterwards.
     fn close(&self) -> Call<'_, ()>;
@@ -157,7 +162,6 @@ pub(crate) struct Healthcheck {
     pub(crate) interval: Duration,
     pub(crate) timeout: Duration,
     pub(crate) start_period: Duration,
-    pub(crate) start_interval: Duration,
     pub(crate) retries: u32,
 }
 
@@ -353,5 +357,7 @@ pub(crate) async fn open(session: &SessionId) -> Result<Arc<dyn Engine>> {
         Ok(docker::Docker::open(&connection, session.clone()).await?)
     }
     #[cfg(not(feature = "docker"))]
-    Err(crate::Error::EngineUnreachable { tried: vec!["nothing: bowline was built without the feature `docker`".to_owned()] })
+    Err(crate::Error::EngineUnreachable {
+        tried: vec!["nothing: bowline was built without the feature `docker`".to_owned()],
+    })
 }

@@ -51,9 +51,9 @@ impl Encoder {
 
     pub(crate) fn texts<'a>(&mut self, texts: impl ExactSizeIterator<Item = &'a str>) -> &mut Self {
         self.list(texts.len());
-        texts.for_each(|text| {
+        for text in texts {
             self.text(text);
-        });
+        }
         self
     }
 

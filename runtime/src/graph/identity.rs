@@ -7,9 +7,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::Digest;
 use super::encode::Encoder;
 use super::node::{Binding, Config, Fs, Place, ServiceNode, Step, Var};
-use super::Digest;
 
 /// Computes identities, with images by what they resolved to where that is known.
 ///
@@ -80,9 +80,9 @@ impl Identities {
         after.sort_unstable();
         after.dedup();
         encoder.list(after.len());
-        after.into_iter().for_each(|digest| {
+        for digest in after {
             encoder.digest(digest);
-        });
+        }
         encoder.finish()
     }
 

@@ -13,9 +13,9 @@ pub(crate) fn canonical(reference: &str) -> String {
         _ => (name, None),
     };
     let repository = match repository.split_once('/') {
-        Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => {
-            repository.strip_prefix("index.docker.io/").map_or_else(|| repository.to_owned(), |rest| format!("docker.io/{rest}"))
-        }
+        Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => repository
+            .strip_prefix("index.docker.io/")
+            .map_or_else(|| repository.to_owned(), |rest| format!("docker.io/{rest}")),
         Some(_) => format!("docker.io/{repository}"),
         None => format!("docker.io/library/{repository}"),
     };

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::node::{Binding, Config, ContainerNode, Fs, Place, ServiceNode, Step, Var};
 use super::{Digest, Identities, canonical_image};
 use crate::value::{
-    Base, Body, Check, Container, EnvValueKind, Invalid, MountKind, Op, PathIn, Port, PortRef, Protocol, Service, Stop,
+    Base, Body, Check, Container, EnvValueKind, Invalid, MountKind, Op, PathIn, Port, PortRef, Protocol,
+    Service, Stop,
 };
 use crate::{Error, Result};
 
@@ -79,7 +80,11 @@ impl Lowering {
         self.errors.push(Error::invalid(Some(item), message));
     }
 
-    pub(super) fn container(&mut self, container: &Container, default_name: &str) -> Result<Arc<ContainerNode>> {
+    pub(super) fn container(
+        &mut self,
+        container: &Container,
+        default_name: &str,
+    ) -> Result<Arc<ContainerNode>> {
         let address = container.address();
         if let Some(known) = self.containers.get(&address) {
             return Ok(known.clone());
@@ -209,7 +214,9 @@ impl Lowering {
             Op::Workdir(path) => {
                 let config = Arc::make_mut(&mut fold.config);
                 config.workdir = Some(match &config.workdir {
-                    Some(before) if !path.starts_with('/') => format!("{}/{path}", before.trim_end_matches('/')),
+                    Some(before) if !path.starts_with('/') => {
+                        format!("{}/{path}", before.trim_end_matches('/'))
+                    }
                     _ => path.clone(),
                 });
             }
@@ -228,7 +235,10 @@ impl Lowering {
             }
             Op::Exec(exec) => {
                 if fold.fs.is_none() {
-                    self.invalid(&name, "`exec` before `image` has nothing to act on\n\nhelp: move `image` to the top");
+                    self.invalid(
+                        &name,
+                        "`exec` before `image` has nothing to act on\n\nhelp: move `image` to the top",
+                    );
                 } else {
                     self.step(fold, Some(exec.args.clone()));
                     fold.last = match &fold.fs {
@@ -255,10 +265,8 @@ impl Lowering {
             MountKind::Directory(directory) => self.place(fold, target, &directory.at, true)?,
             MountKind::File(file) => self.place(fold, target, &file.at, false)?,
             MountKind::Secret(secret) => {
-                let message = format!(
-                    "secret `{}` cannot be mounted yet\n\nhelp: pass it with `env`",
-                    secret.name()
-                );
+                let message =
+                    format!("secret `{}` cannot be mounted yet\n\nhelp: pass it with `env`", secret.name());
                 self.invalid(&name, message);
             }
         }
@@ -280,7 +288,8 @@ impl Lowering {
         let node = self.service(service, alias)?;
         let name = fold.name.clone();
         if node.ports.is_empty() {
-            let message = format!("service `{0}` exposes no port\n\nhelp: add `expose ...;` to `{0}`", node.name);
+            let message =
+                format!("service `{0}` exposes no port\n\nhelp: add `expose ...;` to `{0}`", node.name);
             self.invalid(&name, message);
         }
         let taken = fold.bindings.iter().find(|binding| binding.aliases.iter().any(|other| other == alias));
@@ -323,7 +332,10 @@ impl Lowering {
     fn check_ready(&mut self, name: &str, check: &Check, ports: &[Port]) {
         let Check::Http { path, port } = check else { return };
         if !path.starts_with('/') {
-            self.invalid(name, format!("`ready http` needs an absolute path, found `{path}`\n\nhelp: `/{path}`"));
+            self.invalid(
+                name,
+                format!("`ready http` needs an absolute path, found `{path}`\n\nhelp: `/{path}`"),
+            );
         }
         let tcp: Vec<_> = ports.iter().filter(|port| port.protocol == Protocol::Tcp).collect();
         match port {

@@ -78,7 +78,10 @@ pub struct PlanBuilder {
 
 impl fmt::Debug for PlanBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PlanBuilder").field("services", &self.services).field("steps", &self.steps).finish_non_exhaustive()
+        f.debug_struct("PlanBuilder")
+            .field("services", &self.services)
+            .field("steps", &self.steps)
+            .finish_non_exhaustive()
     }
 }
 
@@ -167,7 +170,12 @@ impl PlanBuilder {
         details.extend(step.bindings.iter().map(binding));
         details.extend(step.after.iter().map(|after| format!("after {} {:.12}", after.name, after.digest)));
         details.extend(step.args.as_ref().map(|args| format!("exec {}", command_line(args))));
-        self.steps.push(PlannedStep { name: step.name.to_string(), digest: step.digest, base: base(&step.base), details });
+        self.steps.push(PlannedStep {
+            name: step.name.to_string(),
+            digest: step.digest,
+            base: base(&step.base),
+            details,
+        });
     }
 
     fn add_service(&mut self, node: &Arc<ServiceNode>) {
@@ -253,7 +261,8 @@ fn binding(binding: &Binding) -> String {
 }
 
 fn ready(node: &ServiceNode) -> Option<String> {
-    let within = (node.within != Ready::DEFAULT_WITHIN).then(|| format!(" within {}", show_duration(node.within)));
+    let within =
+        (node.within != Ready::DEFAULT_WITHIN).then(|| format!(" within {}", show_duration(node.within)));
     let check = match &node.ready {
         Check::Ports if within.is_none() => return None,
         Check::Ports => "port".to_owned(),
@@ -278,7 +287,11 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut blocks: Vec<(String, &str, &[String])> = Vec::new();
         for service in &self.services {
-            blocks.push((format!("service {} {}", service.name, service.hostname), &service.base, &service.details));
+            blocks.push((
+                format!("service {} {}", service.name, service.hostname),
+                &service.base,
+                &service.details,
+            ));
         }
         for step in &self.steps {
             blocks.push((format!("step {} {:.12}", step.name, step.digest), &step.base, &step.details));
@@ -321,7 +334,10 @@ mod tests {
             .linger("0s")
             .instance(2)
             .named("api");
-        let migrate = Container::from_image("postgres:15").bind("db", &db).exec(["psql", "-f", "/it's.sql"]).named("migrate");
+        let migrate = Container::from_image("postgres:15")
+            .bind("db", &db)
+            .exec(["psql", "-f", "/it's.sql"])
+            .named("migrate");
         let tests = Container::from_image("python:3.11")
             .after(&migrate)
             .bind("db", &db)
@@ -350,20 +366,28 @@ mod tests {
     #[test]
     fn mistakes_are_part_of_it() {
         let db = Service::from_image("Postgres:15").named("db");
-        let client = Container::from_image("busybox:1.35").bind("my_db", &db).exec(["true"]).mount("data", CacheVolume::new("x"));
+        let client = Container::from_image("busybox:1.35")
+            .bind("my_db", &db)
+            .exec(["true"])
+            .mount("data", CacheVolume::new("x"));
         insta::assert_snapshot!(client.named("client").plan());
     }
 
     #[test]
     fn order_and_sharing_do_not_matter_to_identities() {
         let a = Container::from_image("busybox").env("A", "1").env("B", "2").exec(["true"]);
-        let b = Container::from_image("docker.io/library/busybox:latest").env("B", "2").env("A", "1").exec(["true"]);
+        let b = Container::from_image("docker.io/library/busybox:latest")
+            .env("B", "2")
+            .env("A", "1")
+            .exec(["true"]);
         assert_eq!(a.digest().unwrap(), b.digest().unwrap());
         assert_eq!(Plan::builder().container("a", &a).container("b", &b).build().steps.len(), 1);
         let other = Container::from_image("busybox").env("A", "1").env("B", "3").exec(["true"]);
         assert_ne!(a.digest().unwrap(), other.digest().unwrap());
         assert_ne!(a.clone().exec(["true"]).digest().unwrap(), a.digest().unwrap());
-        let secret = |contents: &str| Container::from_image("busybox").env("T", &Secret::value("t", contents)).exec(["true"]);
+        let secret = |contents: &str| {
+            Container::from_image("busybox").env("T", &Secret::value("t", contents)).exec(["true"])
+        };
         assert_eq!(secret("one").digest().unwrap(), secret("two").digest().unwrap());
     }
 

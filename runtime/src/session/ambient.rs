@@ -83,7 +83,9 @@ pub(super) fn handle() -> Result<&'static Handle> {
 }
 
 /// Runs a future on the sessions' runtime, wherever the caller is; dropping the result cancels it.
-pub(super) async fn run<T: Send + 'static>(future: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+pub(super) async fn run<T: Send + 'static>(
+    future: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<T> {
     Task(handle()?.spawn(future)).join().await
 }
 

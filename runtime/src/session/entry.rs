@@ -22,7 +22,7 @@ fn in_session<R>(mut builder: Builder, future: impl Future<Output = R>) -> R {
     let _bound = ambient::bind(runtime.handle(), &session);
     signals::watch();
     let result = catch_unwind(AssertUnwindSafe(|| runtime.block_on(future)));
-    if let Err(error) = runtime.block_on(session.close()) {
+    if let Err(error) = runtime.block_on(session.leave()) {
         // The program's own result matters more; the watchdog and the next session clear up what is left.
         eprintln!("bowline: the session did not close cleanly: {error}");
     }

@@ -42,16 +42,14 @@ impl From<Error> for Failure {
 /// Waits until the service is ready, for as long as its definition allows.
 pub(super) async fn wait(watched: &Watched<'_>) -> Result<(), Failure> {
     let progress = ProbeProgress::default();
-    match timeout(watched.service.within, watched.check(&progress)).await {
-        Ok(result) => result,
-        Err(_) => {
-            let mut failing = progress.failing();
-            if failing.is_empty() {
-                failing.push((watched.what(), "nothing was found in time".to_owned()));
-            }
-            Err(Failure::Service(ServiceCause::NotReady { within: watched.service.within, failing }))
-        }
+    if let Ok(result) = timeout(watched.service.within, watched.check(&progress)).await {
+        return result;
     }
+    let mut failing = progress.failing();
+    if failing.is_empty() {
+        failing.push((watched.what(), "nothing was found in time".to_owned()));
+    }
+    Err(Failure::Service(ServiceCause::NotReady { within: watched.service.within, failing }))
 }
 
 impl Watched<'_> {
@@ -67,13 +65,15 @@ impl Watched<'_> {
                 progress.note(&self.what(), Some("not written yet"));
                 self.log.wait_for(text, *times).await;
             }
-            Check::Image => match self.image.and_then(|image| image.config.healthcheck.as_ref().map(|h| (h, image))) {
-                Some((check, image)) => match command(check, image) {
-                    Some(args) => return self.image_check(check, &args, progress).await,
+            Check::Image => {
+                match self.image.and_then(|image| image.config.healthcheck.as_ref().map(|h| (h, image))) {
+                    Some((check, image)) => match command(check, image) {
+                        Some(args) => return self.image_check(check, &args, progress).await,
+                        None => self.ports(progress).await?,
+                    },
                     None => self.ports(progress).await?,
-                },
-                None => self.ports(progress).await?,
-            },
+                }
+            }
         }
         Ok(())
     }
@@ -102,7 +102,9 @@ impl Watched<'_> {
         let ports = &self.service.ports;
         let found = match wanted {
             Some(PortRef::Number(number)) => Some(*number),
-            Some(PortRef::Name(name)) => ports.iter().find(|port| port.name() == Some(name)).map(Port::number),
+            Some(PortRef::Name(name)) => {
+                ports.iter().find(|port| port.name() == Some(name)).map(Port::number)
+            }
             None => ports.iter().find(|port| port.protocol == Protocol::Tcp).map(Port::number),
         };
         found.ok_or_else(|| Error::invalid(Some(&self.service.name), "`ready http` has no port to ask"))
@@ -123,9 +125,16 @@ impl Watched<'_> {
 
     /// The image's own check, by its own measure of failure: it may fail during the start period, and `retries` times
     /// afterwards, once an interval. It is tried more often than that, so that a service that is ready is seen at once.
-    async fn image_check(&self, check: &Healthcheck, args: &[String], progress: &ProbeProgress) -> Result<(), Failure> {
+    async fn image_check(
+        &self,
+        check: &Healthcheck,
+        args: &[String],
+        progress: &ProbeProgress,
+    ) -> Result<(), Failure> {
         // The defaults of Dockerfile's HEALTHCHECK.
-        let or = |value: Duration, default: u64| if value.is_zero() { Duration::from_secs(default) } else { value };
+        let or = |value: Duration, default: u64| {
+            if value.is_zero() { Duration::from_secs(default) } else { value }
+        };
         let (interval, limit) = (or(check.interval, 30), or(check.timeout, 30));
         let retries = if check.retries == 0 { 3 } else { check.retries };
         let began = Instant::now();
@@ -148,7 +157,10 @@ impl Watched<'_> {
                 next_counted += interval;
             }
             if failures >= retries {
-                let message = format!("the image's health check `{}` failed {failures} times: {found}", command_line(args));
+                let message = format!(
+                    "the image's health check `{}` failed {failures} times: {found}",
+                    command_line(args)
+                );
                 return Err(Failure::Service(ServiceCause::Check(message)));
             }
             sleep(pause).await;

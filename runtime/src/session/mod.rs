@@ -1,7 +1,7 @@
 //! Runs values: one session is one connection to an engine, with everything it started.
 //!
 //! Every promise about running lives here, whatever the engine: run-once and caching of steps (`steps`), the life of
-//! services (`service`, with `health` and `log`), pinning and replay of steps that share a service (`unit`), reading
+//! services (`service`, with `running`, `health` and `log`), pinning and replay of steps that share a service (`unit`), reading
 //! results (`results`), and the end (`close` below). The session's work happens on a runtime of its own (`ambient`), so
 //! that it neither depends on the user's runtime nor is stopped by it: user futures only wait, and dropping them
 //! cancels what nobody else waits for. No clean-up depends on `Drop` doing asynchronous work.
@@ -14,6 +14,7 @@ mod once;
 mod process;
 mod report;
 mod results;
+mod running;
 mod service;
 mod signals;
 mod steps;
@@ -30,7 +31,7 @@ use self::once::Once;
 use self::report::Reporter;
 use self::service::Supervisor;
 use self::steps::Done;
-use crate::engine::{Engine, Image, SessionId};
+use crate::engine::{Description, Engine, Image, SessionId};
 use crate::graph::{self, Digest};
 use crate::value::{Container, Entry, Output, PathIn, Service, Stat};
 use crate::{Error, Result};
@@ -125,14 +126,37 @@ impl Session {
     /// removes everything but cached results and cache volumes. Closing twice is closing once; a value awaited
     /// afterwards is an error.
     pub async fn close(&self) -> Result<()> {
-        let inner = self.inner.clone();
-        ambient::run(async move { inner.close().await }).await
+        self.finish(Removal::Awaited).await
     }
+
+    /// Ends the session of a program that is about to end: as [`close`](Self::close), but the removal of what no longer
+    /// runs may go on without this process.
+    pub(crate) async fn leave(&self) -> Result<()> {
+        self.finish(Removal::HandedOver).await
+    }
+
+    async fn finish(&self, removal: Removal) -> Result<()> {
+        let inner = self.inner.clone();
+        ambient::run(async move { inner.close(removal).await }).await
+    }
+}
+
+/// Whether the end of a session waits until everything is removed, or only until nothing runs.
+#[derive(Clone, Copy)]
+enum Removal {
+    Awaited,
+    HandedOver,
 }
 
 impl Inner {
     async fn engine(&self) -> Result<Arc<dyn Engine>> {
-        self.engine.get_or_try_init(|| crate::engine::open(&self.id)).await.cloned()
+        let open = || async {
+            let engine = crate::engine::open(&self.id).await?;
+            let Description { name, version, platform } = engine.describe();
+            self.report.event(name, &format!("{version} on {platform}"));
+            Ok(engine)
+        };
+        self.engine.get_or_try_init(open).await.cloned()
     }
 
     /// An image, found once a session: a tag that moves in the meantime does not matter.
@@ -169,11 +193,11 @@ impl Inner {
     }
 
     /// Ends the session, once: whoever else asks waits for the same end.
-    async fn close(self: Arc<Self>) -> Result<()> {
-        self.closed.get_or_init(|| self.end()).await.clone()
+    async fn close(self: Arc<Self>, removal: Removal) -> Result<()> {
+        self.closed.get_or_init(|| self.end(removal)).await.clone()
     }
 
-    async fn end(&self) -> Result<()> {
+    async fn end(&self, removal: Removal) -> Result<()> {
         self.closing.send_replace(true);
         // Steps see `closing` and let go of their services; services then end, users first, because each holds what it
         // uses until it is gone itself.
@@ -181,9 +205,10 @@ impl Inner {
         futures_util::future::join_all(supervisors.iter().map(Supervisor::close)).await;
         let mut keeping = std::mem::take(&mut *self.keeping());
         while keeping.join_next().await.is_some() {}
-        match self.engine.get() {
-            Some(engine) => engine.close().await,
-            None => Ok(()),
+        match (self.engine.get(), removal) {
+            (Some(engine), Removal::Awaited) => engine.close().await,
+            (Some(engine), Removal::HandedOver) => engine.leave().await,
+            (None, _) => Ok(()),
         }
     }
 }
@@ -193,7 +218,10 @@ fn closed(what: &str) -> Error {
 }
 
 /// Runs work in the caller's session, on the session's runtime.
-async fn in_session<T: Send + 'static, F>(what: String, work: impl FnOnce(Arc<Inner>) -> F + Send + 'static) -> Result<T>
+async fn in_session<T: Send + 'static, F>(
+    what: String,
+    work: impl FnOnce(Arc<Inner>) -> F + Send + 'static,
+) -> Result<T>
 where
     F: Future<Output = Result<T>> + Send,
 {
@@ -230,18 +258,26 @@ pub(crate) async fn output(container: Container) -> Result<Output> {
 
 pub(crate) async fn start(service: Service) -> Result<()> {
     let node = graph::lower_service(&service)?;
-    in_session(format!("service `{}`", node.name), |session| async move { session.supervisor(&node)?.start(&node).await })
-        .await
+    in_session(format!("service `{}`", node.name), |session| async move {
+        session.supervisor(&node)?.start(&node).await
+    })
+    .await
 }
 
 pub(crate) async fn stop(service: Service) -> Result<()> {
     let node = graph::lower_service(&service)?;
-    in_session(format!("service `{}`", node.name), |session| async move { session.supervisor(&node)?.stop().await }).await
+    in_session(format!("service `{}`", node.name), |session| async move {
+        session.supervisor(&node)?.stop().await
+    })
+    .await
 }
 
 pub(crate) async fn kill(service: Service) -> Result<()> {
     let node = graph::lower_service(&service)?;
-    in_session(format!("service `{}`", node.name), |session| async move { session.supervisor(&node)?.kill().await }).await
+    in_session(format!("service `{}`", node.name), |session| async move {
+        session.supervisor(&node)?.kill().await
+    })
+    .await
 }
 
 pub(crate) async fn entries(at: PathIn) -> Result<Vec<Entry>> {

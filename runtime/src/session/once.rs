@@ -40,7 +40,11 @@ where
     V: Clone + Send + Sync + 'static,
 {
     /// The result of this key's work, doing it unless it is done or being done. `work` is dropped unused then.
-    pub(super) async fn get_or_run(&self, key: K, work: impl Future<Output = Result<V>> + Send + 'static) -> Result<V> {
+    pub(super) async fn get_or_run(
+        &self,
+        key: K,
+        work: impl Future<Output = Result<V>> + Send + 'static,
+    ) -> Result<V> {
         // The work is a task of its own, so that it goes on while those who wait for it do something else, and so that
         // long chains of work waiting for work do not become deep stacks.
         let joined = self.join(key, work);

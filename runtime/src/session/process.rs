@@ -8,7 +8,12 @@ use crate::value::{Secret, SecretSource};
 use crate::{Error, Result};
 
 /// The process of a step: its command, in the image's environment. The image's entry point is not used.
-pub(super) fn of_step(name: &str, args: &[String], config: &Config, image: Option<&Image>) -> Result<Process> {
+pub(super) fn of_step(
+    name: &str,
+    args: &[String],
+    config: &Config,
+    image: Option<&Image>,
+) -> Result<Process> {
     complete(name, args.to_vec(), config, image)
 }
 
@@ -16,7 +21,8 @@ pub(super) fn of_step(name: &str, args: &[String], config: &Config, image: Optio
 pub(super) fn of_service(service: &ServiceNode, image: Option<&Image>) -> Result<Process> {
     let (entrypoint, command) =
         image.map_or((&[][..], &[][..]), |image| (&image.config.entrypoint[..], &image.config.command[..]));
-    let args: Vec<String> = entrypoint.iter().chain(service.run.as_deref().unwrap_or(command)).cloned().collect();
+    let args: Vec<String> =
+        entrypoint.iter().chain(service.run.as_deref().unwrap_or(command)).cloned().collect();
     if args.is_empty() {
         let message = format!(
             "service `{}` has no command: its image sets neither an entry point nor a command\n\nhelp: add `run [...]`",
@@ -61,15 +67,17 @@ fn reveal(item: &str, secret: &Secret) -> Result<String> {
     let missing = |why: String| Error::invalid(Some(item), format!("secret `{}`: {why}", secret.name()));
     let bytes: Arc<[u8]> = match secret.source() {
         SecretSource::Env(variable) => {
-            let value = std::env::var(&**variable).map_err(|error| missing(format!("variable `{variable}`: {error}")))?;
+            let value = std::env::var(&**variable)
+                .map_err(|error| missing(format!("variable `{variable}`: {error}")))?;
             value.into_bytes().into()
         }
-        SecretSource::File(path) => {
-            std::fs::read(path).map_err(|error| missing(format!("file `{}`: {error}", path.display())))?.into()
-        }
+        SecretSource::File(path) => std::fs::read(path)
+            .map_err(|error| missing(format!("file `{}`: {error}", path.display())))?
+            .into(),
         SecretSource::Value(contents) => contents.clone(),
     };
-    let text = String::from_utf8(bytes.to_vec()).map_err(|_| missing("not UTF-8, so no variable can hold it".to_owned()))?;
+    let text = String::from_utf8(bytes.to_vec())
+        .map_err(|_| missing("not UTF-8, so no variable can hold it".to_owned()))?;
     if text.contains('\0') {
         return Err(missing("it contains a NUL byte, so no variable can hold it".to_owned()));
     }

@@ -49,14 +49,21 @@ impl Reporter {
 
     /// A printer for the output of one process.
     pub(super) fn lines(&self, name: &str) -> LinePrinter {
-        LinePrinter { report: self.clone(), name: name.into(), stdout: Lines::default(), stderr: Lines::default() }
+        LinePrinter {
+            report: self.clone(),
+            name: name.into(),
+            stdout: Lines::default(),
+            stderr: Lines::default(),
+        }
     }
 
     fn line(&self, name: &str, text: &str) {
         let line = match self.style {
             None => return,
             Some(Style::Plain) => format!("{name:<12} | {text}\n"),
-            Some(Style::Colour) => format!("\x1b[{}m{name:<12}\x1b[0m \x1b[2m|\x1b[0m {text}\n", colour(name)),
+            Some(Style::Colour) => {
+                format!("\x1b[{}m{name:<12}\x1b[0m \x1b[2m|\x1b[0m {text}\n", colour(name))
+            }
         };
         // One write a line, so that lines of several processes never mix; a closed terminal is no reason to fail.
         let _ = std::io::stderr().lock().write_all(line.as_bytes());

@@ -42,7 +42,10 @@ where
 
 impl Reader {
     pub(super) async fn stat(&self) -> Result<Stat> {
-        self.engine.stat(&self.snapshot, self.path.trim_end_matches('/')).await?.ok_or_else(|| self.missing("no such file or directory"))
+        self.engine
+            .stat(&self.snapshot, self.path.trim_end_matches('/'))
+            .await?
+            .ok_or_else(|| self.missing("no such file or directory"))
     }
 
     pub(super) async fn entries(self) -> Result<Vec<Entry>> {
@@ -52,7 +55,8 @@ impl Reader {
             for entry in archive.entries()? {
                 let entry = entry?;
                 let path = entry.path()?.into_owned();
-                let mut parts = path.components().filter(|part| matches!(part, std::path::Component::Normal(_)));
+                let mut parts =
+                    path.components().filter(|part| matches!(part, std::path::Component::Normal(_)));
                 if let (Some(name), None) = (parts.next(), parts.next()) {
                     let name = name.as_os_str().to_string_lossy().into_owned();
                     entries.push(Entry { name, kind: kind(entry.header().entry_type()) });
@@ -121,9 +125,9 @@ impl Reader {
         let stat = self.stat().await?;
         match (wanted, stat.kind) {
             (EntryKind::Directory, EntryKind::File) => Err(self.missing("is a file, not a directory")),
-            (EntryKind::File, EntryKind::Directory) => {
-                Err(self.missing("is a directory, not a file\n\nhelp: use `directory`, or export it with a `/` at the end"))
-            }
+            (EntryKind::File, EntryKind::Directory) => Err(self.missing(
+                "is a directory, not a file\n\nhelp: use `directory`, or export it with a `/` at the end",
+            )),
             _ => Ok(stat),
         }
     }

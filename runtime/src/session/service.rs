@@ -4,25 +4,18 @@
 //! else sends it messages and holds leases (the service is in use) and pins (it will be). Letting go is a message sent
 //! from `Drop`, so nothing has to be awaited for a service to end.
 
-use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, try_join};
+use futures_util::future::BoxFuture;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
-use super::health::{self, Failure, Watched};
-use super::log::ServiceLog;
-use super::unit::Leases;
-use super::{Inner, process, steps};
-use crate::engine::{Image, Instance, ServiceSpec};
-use crate::error::ServiceCause;
-use crate::graph::{Reach, ServiceNode};
-use crate::value::{Check, Port, Stop};
-use crate::{Error, Result, ServiceError};
+use super::Inner;
+use super::running::{Running, start};
+use crate::graph::ServiceNode;
+use crate::{Error, Result};
 
 /// What a supervisor is told.
 enum Message {
@@ -86,7 +79,7 @@ impl Supervisor {
     pub(super) async fn start(&self, service: &Arc<ServiceNode>) -> Result<()> {
         self.ask(Message::Hold).await??;
         // Known to run: this only checks this definition's own ports and checks.
-        self.acquire().await?.ensure_ready(service).await
+        self.acquire().await?.running.ensure_ready(service).await
     }
 
     pub(super) async fn stop(&self) -> Result<()> {
@@ -128,114 +121,11 @@ impl Lease {
     pub(super) fn running(&self) -> &Arc<Running> {
         &self.running
     }
-
-    /// Waits until the service is ready by another definition's ports and checks, where they differ.
-    pub(super) async fn ensure_ready(&self, service: &Arc<ServiceNode>) -> Result<()> {
-        let measure = Measure::of(service);
-        if self.running.measures.lock().unwrap_or_else(PoisonError::into_inner).contains(&measure) {
-            return Ok(());
-        }
-        tokio::select! {
-            ready = self.running.wait_ready(service) => ready?,
-            error = self.running.broken() => return Err(error),
-        }
-        self.running.measures.lock().unwrap_or_else(PoisonError::into_inner).push(measure);
-        Ok(())
-    }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
         let _ = self.messages.send(Message::Release(self.running.generation));
-    }
-}
-
-/// What a service was found ready by.
-#[derive(PartialEq, Eq)]
-struct Measure {
-    check: Check,
-    ports: Vec<Port>,
-}
-
-impl Measure {
-    fn of(service: &ServiceNode) -> Self {
-        Self { check: service.ready.clone(), ports: service.ports.iter().filter(|port| port.probed).cloned().collect() }
-    }
-}
-
-/// One run of a service's process.
-pub(super) struct Running {
-    pub(super) service: Arc<ServiceNode>,
-    /// Tells the runs of one service apart.
-    pub(super) generation: u64,
-    instance: Arc<dyn Instance>,
-    image: Option<Image>,
-    log: ServiceLog,
-    since: Instant,
-    /// What it uses itself, for as long as it runs.
-    dependencies: Leases,
-    /// The steps that have run against it.
-    seen: Mutex<HashSet<crate::Digest>>,
-    measures: Mutex<Vec<Measure>>,
-    /// Why it ended, once it has.
-    ended: watch::Sender<Option<Error>>,
-}
-
-impl Running {
-    pub(super) fn dependencies(&self) -> &Leases {
-        &self.dependencies
-    }
-
-    pub(super) fn has_seen(&self, step: crate::Digest) -> bool {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).contains(&step)
-    }
-
-    pub(super) fn saw(&self, step: crate::Digest) {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(step);
-    }
-
-    /// Waits until the service ends and says why.
-    pub(super) async fn broken(&self) -> Error {
-        let mut ended = self.ended.subscribe();
-        match ended.wait_for(Option::is_some).await.as_deref() {
-            Ok(Some(error)) => error.clone(),
-            _ => super::closed(&format!("service `{}`", self.service.name)),
-        }
-    }
-
-    async fn wait_ready(&self, service: &ServiceNode) -> Result<()> {
-        let watched = Watched { service, image: self.image.as_ref(), instance: &self.instance, log: &self.log };
-        health::wait(&watched).await.map_err(|failure| match failure {
-            Failure::Engine(error) => error,
-            Failure::Service(cause) => self.error(cause),
-        })
-    }
-
-    fn error(&self, cause: ServiceCause) -> Error {
-        failure(&self.service, cause, self.since, self.log.last_lines(), Phase::Starting)
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Starting,
-    InUse,
-}
-
-fn failure(service: &ServiceNode, cause: ServiceCause, since: Instant, log: Vec<String>, phase: Phase) -> Error {
-    let not_ready = matches!(cause, ServiceCause::NotReady { .. });
-    let error = Box::new(ServiceError {
-        name: service.name.to_string(),
-        hostname: service.hostname.clone(),
-        aliases: Vec::new(),
-        cause,
-        elapsed: since.elapsed(),
-        log,
-    });
-    match phase {
-        Phase::InUse => Error::ServiceExited(error),
-        Phase::Starting if not_ready => Error::ServiceNotReady(error),
-        Phase::Starting => Error::ServiceStart(error),
     }
 }
 
@@ -380,7 +270,6 @@ impl Task {
             self.hand_out(&running, waiter, &mut uses);
         }
         let mut unused_since = Instant::now();
-        let instance = running.instance.clone();
         loop {
             let idle = uses == 0 && self.pins == 0 && !held;
             if self.closing.is_some() && uses == 0 {
@@ -389,18 +278,7 @@ impl Task {
             tokio::select! {
                 // An end that has happened comes before a newcomer, who is to get a fresh instance.
                 biased;
-                exit = instance.wait() => {
-                    let error = match exit {
-                        Ok(exit) => failure(&self.service, ServiceCause::Exited(exit), running.since, running.log.last_lines(), Phase::InUse),
-                        Err(error) => error,
-                    };
-                    return self.ended(&running, error).await;
-                }
-                dependency = running.dependencies.broken() => {
-                    let cause = ServiceCause::Dependency(dependency);
-                    let error = failure(&self.service, cause, running.since, running.log.last_lines(), Phase::InUse);
-                    return self.ended(&running, error).await;
-                }
+                error = running.failed_in_use() => return self.ended(&running, error).await,
                 () = sleep_until(unused_since + self.service.linger), if idle => {
                     return self.stopping(running, Vec::new(), false).await;
                 }
@@ -443,21 +321,22 @@ impl Task {
         if let Some(session) = self.session.upgrade() {
             session.report.event(&self.service.name, &first_line(&error));
         }
-        running.ended.send_replace(Some(error));
+        running.end(error);
         let _ = running.instance.remove().await;
         After::Rest
     }
 
     /// Sends the stop signal, and SIGKILL when that takes too long; newcomers wait for a fresh instance.
-    async fn stopping(&mut self, running: Arc<Running>, mut done: Vec<oneshot::Sender<()>>, kill: bool) -> After {
-        running.ended.send_replace(Some(self.cancelled("the service was stopped")));
+    async fn stopping(
+        &mut self,
+        running: Arc<Running>,
+        mut done: Vec<oneshot::Sender<()>>,
+        kill: bool,
+    ) -> After {
+        running.end(self.cancelled("the service was stopped"));
         let instance = running.instance.clone();
-        let image_signal = running.image.as_ref().and_then(|image| image.config.stop_signal.clone());
-        let (signal, within) = match self.service.stop {
-            Some((signal, within)) => (signal.to_owned(), within),
-            None => (image_signal.unwrap_or_else(|| "SIGTERM".to_owned()), Stop::DEFAULT_WITHIN),
-        };
-        let (signal, within) = if kill { ("SIGKILL".to_owned(), Duration::ZERO) } else { (signal, within) };
+        let (signal, within) =
+            if kill { ("SIGKILL".to_owned(), Duration::ZERO) } else { running.stop_manner() };
         let mut deadline = Instant::now() + within;
         let mut killed = kill;
         let mut waiters = Waiters::default();
@@ -512,60 +391,4 @@ impl Task {
 
 fn first_line(error: &Error) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
-}
-
-/// Starts a service: what it uses first, then its process, then waits until it is ready. Dropping it undoes it.
-async fn start(session: Arc<Inner>, service: Arc<ServiceNode>) -> Result<Running> {
-    static GENERATIONS: AtomicU64 = AtomicU64::new(0);
-    let since = Instant::now();
-    let failed = |cause, log| failure(&service, cause, since, log, Phase::Starting);
-    let request = session.request(Reach::of_service(&service)).await?;
-    let image = request.image(service.config.image.as_ref()).cloned();
-    let process = process::of_service(&service, image.as_ref())?;
-    let (filesystem, dependencies) = try_join(
-        request.lay_out(&service.base, &service.places, &service.caches),
-        async { request.lease(&service.bindings).await },
-    )
-    .await
-    .map_err(|error| failed(ServiceCause::Dependency(error), Vec::new()))?;
-    let log = ServiceLog::new(&session.report, &service.name);
-    let spec = ServiceSpec {
-        name: service.name.to_string(),
-        hostname: service.hostname.clone(),
-        filesystem,
-        process,
-        links: steps::links(&service.bindings),
-    };
-    let instance = request.engine.start(spec, log.sink()).await?;
-    let running = Running {
-        service: service.clone(),
-        generation: GENERATIONS.fetch_add(1, Ordering::Relaxed),
-        instance,
-        image,
-        log,
-        since,
-        dependencies,
-        seen: Mutex::default(),
-        measures: Mutex::new(vec![Measure::of(&service)]),
-        ended: watch::channel(None).0,
-    };
-    let result = tokio::select! {
-        biased;
-        exit = running.instance.wait() => Err(match exit {
-            Ok(exit) => failed(ServiceCause::Exited(exit), running.log.last_lines()),
-            Err(error) => error,
-        }),
-        error = running.dependencies.broken() => Err(failed(ServiceCause::Dependency(error), running.log.last_lines())),
-        ready = running.wait_ready(&service) => ready,
-    };
-    match result {
-        Ok(()) => {
-            session.report.event(&service.name, &format!("ready after {}", crate::error::show_duration(since.elapsed())));
-            Ok(running)
-        }
-        Err(error) => {
-            let _ = running.instance.remove().await;
-            Err(error)
-        }
-    }
 }

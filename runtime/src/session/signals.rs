@@ -10,7 +10,8 @@ use tokio::sync::watch;
 use super::ambient;
 
 static WATCHING: Once = Once::new();
-static RECEIVED: std::sync::LazyLock<watch::Sender<bool>> = std::sync::LazyLock::new(|| watch::channel(false).0);
+static RECEIVED: std::sync::LazyLock<watch::Sender<bool>> =
+    std::sync::LazyLock::new(|| watch::channel(false).0);
 
 /// Starts to watch for signals, once a process.
 #[cfg(unix)]
@@ -28,7 +29,7 @@ pub(super) fn watch() {
                     RECEIVED.send_replace(true);
                     let closing = async {
                         let sessions = ambient::all();
-                        futures_util::future::join_all(sessions.iter().map(super::Session::close)).await;
+                        futures_util::future::join_all(sessions.iter().map(super::Session::leave)).await;
                     };
                     tokio::select! {
                         () = closing => {}

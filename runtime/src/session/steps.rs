@@ -159,7 +159,8 @@ impl Request {
             Some(args) => Some(process::of_step(&step.name, args, &step.config, image)?),
             None => None,
         };
-        let spec = StepSpec { name: step.name.to_string(), filesystem, process, links: links(&step.bindings) };
+        let spec =
+            StepSpec { name: step.name.to_string(), filesystem, process, links: links(&step.bindings) };
         self.engine.prepare(spec).await
     }
 
@@ -172,10 +173,14 @@ impl Request {
     ) -> Result<Filesystem> {
         let placements = places.iter().map(|place| async move {
             Ok(match place {
-                Place::File { path, contents } => Placement::File { path: path.clone(), contents: contents.clone() },
-                Place::Copy { fs, from, to } => {
-                    Placement::Copy { snapshot: self.filesystem(fs).await?, from: from.clone(), to: to.clone() }
+                Place::File { path, contents } => {
+                    Placement::File { path: path.clone(), contents: contents.clone() }
                 }
+                Place::Copy { fs, from, to } => Placement::Copy {
+                    snapshot: self.filesystem(fs).await?,
+                    from: from.clone(),
+                    to: to.clone(),
+                },
             })
         });
         let (base, placements) = try_join(self.filesystem(base), try_join_all(placements)).await?;
@@ -205,7 +210,9 @@ impl Request {
     pub(super) async fn lease(self: &Arc<Self>, bindings: &[Binding]) -> Result<Leases> {
         let acquire = bindings.iter().map(|binding| async move {
             let lease = self.session.lease(&binding.service).await;
-            lease.map_err(|error| error.aliased(&binding.service, &binding.aliases)).map(|lease| (binding.clone(), lease))
+            lease
+                .map_err(|error| error.aliased(&binding.service, &binding.aliases))
+                .map(|lease| (binding.clone(), lease))
         });
         Ok(Leases::new(try_join_all(acquire).await?))
     }
@@ -234,8 +241,10 @@ impl Request {
 
 /// The names under which a process reaches its services.
 pub(super) fn links(bindings: &[Binding]) -> Vec<Link> {
-    let link =
-        |binding: &Binding| Link { hostname: binding.service.hostname.clone(), aliases: binding.aliases.clone() };
+    let link = |binding: &Binding| Link {
+        hostname: binding.service.hostname.clone(),
+        aliases: binding.aliases.clone(),
+    };
     bindings.iter().map(link).collect()
 }
 
@@ -244,7 +253,7 @@ impl Inner {
     /// service's identity, so an equal one may have been started by another measure.
     pub(super) async fn lease(self: &Arc<Self>, service: &Arc<ServiceNode>) -> Result<Lease> {
         let lease = self.supervisor(service)?.acquire().await?;
-        lease.ensure_ready(service).await?;
+        lease.running().ensure_ready(service).await?;
         Ok(lease)
     }
 }

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use futures_util::future::select_all;
 
-use super::service::{Lease, Running};
+use super::running::Running;
+use super::service::Lease;
 use crate::Error;
 use crate::graph::{Binding, Digest, Reach, Step, closure};
 
@@ -33,7 +34,9 @@ impl Leases {
             return std::future::pending().await;
         }
         let broken = self.direct.iter().map(|(binding, lease)| {
-            Box::pin(async move { lease.running().broken().await.aliased(&binding.service, &binding.aliases) })
+            Box::pin(
+                async move { lease.running().broken().await.aliased(&binding.service, &binding.aliases) },
+            )
         });
         select_all(broken).await.0
     }
@@ -54,7 +57,11 @@ impl Leases {
     /// The instances that a step uses too.
     pub(super) fn shared_with(&self, step: &Step) -> Vec<Arc<Running>> {
         let theirs = closure(&step.bindings);
-        self.instances().into_iter().filter(|(digest, _)| theirs.contains_key(digest)).map(|(_, running)| running).collect()
+        self.instances()
+            .into_iter()
+            .filter(|(digest, _)| theirs.contains_key(digest))
+            .map(|(_, running)| running)
+            .collect()
     }
 
     /// All instances in use, those that services use among themselves included.
@@ -62,7 +69,7 @@ impl Leases {
         let mut found = BTreeMap::new();
         let mut open: Vec<Arc<Running>> = self.running().collect();
         while let Some(running) = open.pop() {
-            open.extend(running.dependencies().running());
+            open.extend(running.dependencies.running());
             found.insert(running.service.digest, running);
         }
         found

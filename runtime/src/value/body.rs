@@ -141,7 +141,11 @@ impl<B: Clone> Slot<B> {
     }
 
     /// The body to change: this one when nobody else holds the value, else a copy.
-    pub(crate) fn edit(self: Arc<Self>, missing: impl FnOnce(Option<&str>) -> B, change: impl FnOnce(&mut B)) -> Arc<Self> {
+    pub(crate) fn edit(
+        self: Arc<Self>,
+        missing: impl FnOnce(Option<&str>) -> B,
+        change: impl FnOnce(&mut B),
+    ) -> Arc<Self> {
         let (name, mut body) = match Arc::try_unwrap(self) {
             Ok(slot) => {
                 let name = slot.name;
@@ -256,7 +260,9 @@ macro_rules! shared_operations {
             let args: Vec<String> = args.into_iter().map(crate::arg).collect();
             self.edit(|body| {
                 body.ops.push(if args.is_empty() {
-                    crate::value::Op::Invalid(crate::value::Invalid("`exec` needs at least a program".to_owned()))
+                    crate::value::Op::Invalid(crate::value::Invalid(
+                        "`exec` needs at least a program".to_owned(),
+                    ))
                 } else {
                     crate::value::Op::Exec(crate::value::Exec { args })
                 });

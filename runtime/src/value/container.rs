@@ -203,7 +203,9 @@ impl Body {
     pub(crate) fn set_base(&mut self, base: Base) {
         let second = match (&self.base, &base) {
             (Base::Unset, _) => None,
-            (Base::Image(first), Base::Image(second)) => Some(format!("two images: `{first}` and `{second}`")),
+            (Base::Image(first), Base::Image(second)) => {
+                Some(format!("two images: `{first}` and `{second}`"))
+            }
             _ => Some("`from` and `image` exclude each other".to_owned()),
         };
         match second {

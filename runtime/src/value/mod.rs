@@ -16,12 +16,12 @@ mod service;
 mod stop;
 
 pub use self::argument::{Argument, IntoDuration, arg};
-pub use self::body::{Definition, EnvValue, Mount};
 pub(crate) use self::body::{Base, Body, EnvValueKind, Exec, Invalid, MountKind, Op};
+pub use self::body::{Definition, EnvValue, Mount};
 pub use self::cache::CacheVolume;
 pub use self::container::{Container, Output};
-pub use self::directory::{Directory, Entry, EntryKind, File, Stat};
 pub(crate) use self::directory::PathIn;
+pub use self::directory::{Directory, Entry, EntryKind, File, Stat};
 pub use self::port::{Endpoint, Port, Protocol};
 pub(crate) use self::ready::{Check, PortRef};
 pub use self::ready::{PortSelector, Ready};

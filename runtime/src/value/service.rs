@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::body::{Slot, shared_operations};
 use super::container::undefined;
-use super::{Argument, Base, Body, Container, Definition, Endpoint, IntoDuration, Invalid, Op, Port, Ready, Stop, arg};
+use super::{
+    Argument, Base, Body, Container, Definition, Endpoint, IntoDuration, Invalid, Op, Port, Ready, Stop, arg,
+};
 use crate::graph::Plan;
 use crate::{Digest, Error, Result, graph, rules, session};
 
@@ -246,7 +248,10 @@ let api = Service::from_image(\"acme/api:2\").bind(\"db\", &db).expose(8080u16);
             None => format!("its ports are named `{}`", names.join("`, `")),
         };
         let service = self.name().unwrap_or("?");
-        Err(Error::invalid(self.name(), format!("service `{service}` has no port named `{name}`\n\nhelp: {help}")))
+        Err(Error::invalid(
+            self.name(),
+            format!("service `{service}` has no port named `{name}`\n\nhelp: {help}"),
+        ))
     }
 
     /// What would run for this service, in order. Needs no engine.

@@ -92,35 +92,25 @@ impl Engine {
         self.gone(words).await?.map(drop).ok_or_else(|| "something cannot be removed from the engine".into())
     }
 
-    /// Removes the images that somebody made, those that others stand on last.
+    /// Removes the images that somebody made. Each pass takes names, and the images that no other one stands on.
     pub(crate) async fn remove_images(&self, words: &[String]) -> Result<()> {
         let is_owned = |image: &ImageSummary| {
             image.labels.values().any(|value| words.iter().any(|word| value.contains(word.as_str())))
         };
-        let options = ListImagesOptionsBuilder::default().all(true).build();
-        let mut images = self.docker.list_images(Some(options)).await?;
-        images.retain(is_owned);
-        // The engine counts in seconds, so many are of one age, and it takes some passes.
-        images.sort_by_key(|image| std::cmp::Reverse(image.created));
-        for _ in 0..50 {
-            let mut left = Vec::new();
+        for _ in 0..100 {
+            let all = ListImagesOptionsBuilder::default().all(true).build();
+            let mut images = self.docker.list_images(Some(all)).await?;
+            images.retain(is_owned);
+            if images.is_empty() {
+                return Ok(());
+            }
+            images.sort_by_key(|image| std::cmp::Reverse(image.created));
             for image in images {
                 // Older engines say `<none>:<none>`.
                 let name = image.repo_tags.iter().find(|name| !name.starts_with('<')).unwrap_or(&image.id);
-                let options = RemoveImageOptionsBuilder::default().noprune(true).build();
-                let removed = self.docker.remove_image(name, Some(options), None).await;
-                let is_gone = matches!(
-                    removed,
-                    Ok(_) | Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. })
-                );
-                if !is_gone {
-                    left.push(image);
-                }
+                let options = RemoveImageOptionsBuilder::default().build();
+                let _ = self.docker.remove_image(name, Some(options), None).await;
             }
-            if left.is_empty() {
-                return Ok(());
-            }
-            images = left;
         }
         Err("images of the benchmark cannot be removed from the engine".into())
     }

@@ -1,7 +1,7 @@
 //! A pipeline as a process of its own, for tests that end, cut off or switch off whole pipelines.
 
-use bowline::prelude::*;
 use bowline::Session;
+use bowline::prelude::*;
 use bowline_tests::{client, fetch, nonce, python_service, server};
 
 /// Starts a service and a step that runs for long, says so, and waits for the end.
@@ -57,12 +57,15 @@ async fn ways_to_be_ready() -> Result<()> {
     let udp = python_service(&format!("{late}{udp}")).env("NONCE", nonce()).expose(Port::udp(5353));
     let ask = "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5); s.sendto(b'', ('dns', 5353)); print(s.recv(9).decode())";
     print!("{}", client("dns", &udp, ask).stdout().await?);
-    let http = python_service(&format!("{late}{web}")).env("NONCE", nonce()).expose(8080u16).ready(Ready::http("/"));
+    let http =
+        python_service(&format!("{late}{web}")).env("NONCE", nonce()).expose(8080u16).ready(Ready::http("/"));
     client("www", &http, "get('http://www:8080/')").sync().await?;
     println!("http");
     let never = server("never").expose(9999u16).ready(Ready::port().within("2s"));
     match fetch("www", &never, "/id").sync().await {
-        Err(Error::ServiceNotReady(error)) if error.to_string().contains("9999/tcp") => println!("9999/tcp never opened"),
+        Err(Error::ServiceNotReady(error)) if error.to_string().contains("9999/tcp") => {
+            println!("9999/tcp never opened")
+        }
         other => println!("{other:?}"),
     }
     Ok(())

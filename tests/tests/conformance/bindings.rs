@@ -7,15 +7,20 @@ use futures_util::future::{join_all, try_join_all};
 #[bowline::test]
 async fn a_client_pings_redis() {
     let redis = Service::from_image("redis:7").env("NONCE", nonce()).expose(6379u16);
-    let ping =
-        Container::from_image("redis:7").bind("redis-srv", &redis).exec(["redis-cli", "-h", "redis-srv", "ping"]);
+    let ping = Container::from_image("redis:7").bind("redis-srv", &redis).exec([
+        "redis-cli",
+        "-h",
+        "redis-srv",
+        "ping",
+    ]);
     assert_eq!(ping.stdout().await.unwrap(), "PONG\n");
 }
 
 #[bowline::test]
 async fn alias_and_hostname_both_resolve_in_the_client() {
     let web = server("web");
-    let program = format!("print(get('http://www:8080/host'), get('http://{}/host'))", web.endpoint().unwrap());
+    let program =
+        format!("print(get('http://www:8080/host'), get('http://{}/host'))", web.endpoint().unwrap());
     let output = client("www", &web, &program).stdout().await.unwrap();
     assert_eq!(output, format!("www:8080 {}:8080\n", web.hostname()));
 }
@@ -167,22 +172,31 @@ http.server.ThreadingHTTPServer(("0.0.0.0", 8080), Handler).serve_forever()
 
 #[bowline::test]
 async fn bindings_start_in_parallel() {
+    // Each needs five seconds to get ready and serves when it began: nobody waited for another to be ready.
     let slow = |name: &str| {
-        let program = "import time, http.server\ntime.sleep(5)\nhttp.server.HTTPServer(('0.0.0.0', 8080), http.server.SimpleHTTPRequestHandler).serve_forever()";
-        bowline_tests::python_service(program).env("NONCE", nonce()).expose(8080u16).named(name)
+        let program = "import time, http.server\nopen('began', 'w').write(str(time.time()))\ntime.sleep(5)\nhttp.server.HTTPServer(('0.0.0.0', 8080), http.server.SimpleHTTPRequestHandler).serve_forever()";
+        bowline_tests::python_service(program)
+            .env("NONCE", nonce())
+            .workdir("/srv")
+            .expose(8080u16)
+            .named(name)
     };
     let (a, b, c) = (slow("a"), slow("b"), slow("c"));
-    let began = std::time::Instant::now();
-    let all = Container::from_image("busybox:1.35").bind("a", &a).bind("b", &b).bind("c", &c).exec(["true"]);
-    all.sync().await.unwrap();
-    // One after the other they would sleep for 15 s alone.
-    assert!(began.elapsed().as_secs_f64() < 13.0, "{:?}", began.elapsed());
+    let program = "import urllib.request as u; began = [float(u.urlopen(f'http://{h}:8080/began').read()) for h in 'abc']; print(max(began) - min(began))";
+    let all = Container::from_image("python:3.11")
+        .bind("a", &a)
+        .bind("b", &b)
+        .bind("c", &c)
+        .exec(["python3", "-c", program]);
+    let spread: f64 = all.stdout().await.unwrap().trim().parse().unwrap();
+    assert!(spread < 5.0, "{spread} s between the first and the last");
 }
 
 #[bowline::test]
 async fn hostnames_are_the_same_in_ten_reads_and_five_processes() {
     let example = |_| {
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_pipeline")).arg("hostname").output().unwrap();
+        let output =
+            std::process::Command::new(env!("CARGO_BIN_EXE_pipeline")).arg("hostname").output().unwrap();
         String::from_utf8(output.stdout).unwrap()
     };
     let processes: Vec<_> = (0..5).map(example).collect();
@@ -215,9 +229,14 @@ async fn changing_a_port_keeps_the_clients_cache() {
     // Another session, so that nothing is remembered but what the engine keeps.
     let second = Session::new();
     let since = std::time::SystemTime::now();
-    let output = second.scope(ask(&web.clone().expose(bowline::Port::tcp(9).unprobed())).stdout()).await.unwrap();
+    let output =
+        second.scope(ask(&web.clone().expose(bowline::Port::tcp(9).unprobed())).stdout()).await.unwrap();
     assert_eq!(output, first);
-    assert_eq!(bowline_tests::created_since(&second, since), 0, "a cached run starts no container and no service");
+    assert_eq!(
+        bowline_tests::created_since(&second, since),
+        0,
+        "a cached run starts no container and no service"
+    );
     second.close().await.unwrap();
     let edited = ask(&web.env("NAME", "edited")).stdout().await.unwrap();
     assert_ne!(edited, first);
@@ -226,11 +245,21 @@ async fn changing_a_port_keeps_the_clients_cache() {
 #[bowline::test]
 async fn outputs_start_the_services_of_the_steps_they_need() {
     let web = server("web");
-    let client = client("www", &web, "import os; os.makedirs('/out/sub'); open('/out/sub/name','w').write(get('http://www:8080/env'))");
+    let client = client(
+        "www",
+        &web,
+        "import os; os.makedirs('/out/sub'); open('/out/sub/name','w').write(get('http://www:8080/env'))",
+    );
     assert_eq!(client.file("/out/sub/name").contents().await.unwrap(), "web");
     let other = server("other");
-    let client = bowline_tests::client("www", &other, "import os; os.makedirs('/out/sub'); open('/out/sub/name','w').write(get('http://www:8080/env'))");
-    let copied = Container::from_image("busybox:1.35").mount("/in", client.directory("/out")).exec(["cat", "/in/sub/name"]);
+    let client = bowline_tests::client(
+        "www",
+        &other,
+        "import os; os.makedirs('/out/sub'); open('/out/sub/name','w').write(get('http://www:8080/env'))",
+    );
+    let copied = Container::from_image("busybox:1.35")
+        .mount("/in", client.directory("/out"))
+        .exec(["cat", "/in/sub/name"]);
     let (entries, output) = tokio::join!(async { client.directory("/out").entries().await }, copied.stdout());
     assert_eq!(entries.unwrap().len(), 1);
     assert_eq!(output.unwrap(), "other");

@@ -15,7 +15,14 @@ impl SecondEngine {
     fn start(arguments: &[&str]) -> Self {
         let directory = std::env::temp_dir().join(format!("bowline-engine-{}", nonce()));
         let mut command = script("start");
-        command.arg(&directory).args(arguments).args(["--image", "redis:7", "--image", "python:3.11", "--image", "busybox:1.35"]);
+        command.arg(&directory).args(arguments).args([
+            "--image",
+            "redis:7",
+            "--image",
+            "python:3.11",
+            "--image",
+            "busybox:1.35",
+        ]);
         let output = command.output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let mut engine = Self { directory, host: String::new() };
@@ -55,7 +62,12 @@ fn an_engine_whose_containers_cannot_be_reached_is_probed_from_inside() {
     let output = engine.run("ping", &[]);
     assert_eq!(text(&output.stdout), "PONG\n", "{}", text(&output.stderr));
     let output = engine.run("ways-to-be-ready", &[]);
-    assert_eq!(text(&output.stdout), "late tcp\nudp\nhttp\n9999/tcp never opened\n", "{}", text(&output.stderr));
+    assert_eq!(
+        text(&output.stdout),
+        "late tcp\nudp\nhttp\n9999/tcp never opened\n",
+        "{}",
+        text(&output.stderr)
+    );
     let session = engine.run("plain", &[]);
     assert!(text(&session.stdout).ends_with("\nweb"), "{}", text(&session.stderr));
 }

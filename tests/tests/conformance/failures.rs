@@ -7,11 +7,13 @@ use bowline_tests::{client, containers, eventually, fetch, nonce, python_service
 
 #[bowline::test]
 async fn exit_42_before_ready_ends_the_start_at_once() {
-    let service = python_service("import sys\nprint('nope', flush=True); print('bad config', file=sys.stderr); sys.exit(42)")
-        .env("NONCE", nonce())
-        .expose(8080u16)
-        .ready(Ready::port().within("1h"))
-        .named("broken");
+    let service = python_service(
+        "import sys\nprint('nope', flush=True); print('bad config', file=sys.stderr); sys.exit(42)",
+    )
+    .env("NONCE", nonce())
+    .expose(8080u16)
+    .ready(Ready::port().within("1h"))
+    .named("broken");
     let began = Instant::now();
     let error = fetch("www", &service, "/").sync().await.unwrap_err();
     assert!(began.elapsed() < Duration::from_secs(10));
@@ -28,13 +30,17 @@ async fn exit_42_before_ready_ends_the_start_at_once() {
 #[bowline::test]
 async fn a_failed_start_is_run_once_for_all_who_wait() {
     let cache = bowline::CacheVolume::new(format!("test-{}", nonce()));
-    let service = python_service("open('/count/starts', 'a').write('x'); import time; time.sleep(1); exit(3)")
-        .mount("/count", &cache)
-        .expose(8080u16);
+    let service =
+        python_service("open('/count/starts', 'a').write('x'); import time; time.sleep(1); exit(3)")
+            .mount("/count", &cache)
+            .expose(8080u16);
     let clients: Vec<_> = (0..5).map(|_| fetch("www", &service, "/")).collect();
     let errors = futures_util::future::join_all(clients.iter().map(Container::sync)).await;
     assert!(errors.iter().all(|error| matches!(error, Err(Error::ServiceStart(_)))), "{errors:?}");
-    let count = Container::from_image("busybox:1.35").env("NONCE", nonce()).mount("/count", &cache).exec(["cat", "/count/starts"]);
+    let count = Container::from_image("busybox:1.35")
+        .env("NONCE", nonce())
+        .mount("/count", &cache)
+        .exec(["cat", "/count/starts"]);
     assert_eq!(count.stdout().await.unwrap(), "x");
 }
 
@@ -78,7 +84,9 @@ async fn exit_in_a_dependency_is_told_through_the_chain() {
     .unwrap();
     let error = client.await.unwrap().unwrap_err();
     let Error::ServiceExited(details) = &error else { panic!("{error}") };
-    let ServiceCause::Dependency(Error::ServiceExited(dependency)) = &details.cause else { panic!("{error}") };
+    let ServiceCause::Dependency(Error::ServiceExited(dependency)) = &details.cause else {
+        panic!("{error}")
+    };
     assert!(matches!(dependency.cause, ServiceCause::Exited(Exit { code: 42, .. })), "{error}");
     let text = error.to_string();
     assert!(text.contains("`app` (aliased as app)") && text.contains("`db` (aliased as db)"), "{text}");
@@ -88,7 +96,12 @@ async fn exit_in_a_dependency_is_told_through_the_chain() {
     let error = fetch("app", &app, "/id").sync().await.unwrap_err();
     let text = error.to_string();
     assert!(matches!(&error, Error::ServiceStart(_)), "{text}");
-    assert!(text.contains("`app` (aliased as app)") && text.contains("`db` (aliased as db)") && text.contains("42"), "{text}");
+    assert!(
+        text.contains("`app` (aliased as app)")
+            && text.contains("`db` (aliased as db)")
+            && text.contains("42"),
+        "{text}"
+    );
 }
 
 #[bowline::test]
@@ -103,7 +116,10 @@ async fn no_command_to_run_is_an_error() {
     std::fs::remove_file(archive).unwrap();
     let service = Service::from_image("bowline-test/no-command:1").expose(80u16).named("idle");
     let error = fetch("www", &service, "/").sync().await.unwrap_err().to_string();
-    assert!(error.contains("service `idle` has no command") && error.contains("help: add `run [...]`"), "{error}");
+    assert!(
+        error.contains("service `idle` has no command") && error.contains("help: add `run [...]`"),
+        "{error}"
+    );
 }
 
 #[bowline::test]
@@ -128,7 +144,10 @@ async fn a_failed_step_says_all_and_can_be_looked_into() {
     let container = error.container().expect("a failed step leaves its file system");
     assert_eq!(container.file("/reports/junit.xml").contents().await.unwrap(), "<xml/>\n");
     let text = error.to_string();
-    assert!(text.contains("`tests`") && text.contains("exit code 3") && text.contains("stdout:\nout"), "{text}");
+    assert!(
+        text.contains("`tests`") && text.contains("exit code 3") && text.contains("stdout:\nout"),
+        "{text}"
+    );
 }
 
 #[bowline::test]
@@ -143,15 +162,20 @@ async fn long_streams_are_cut_in_errors_with_a_mark() {
 
 #[bowline::test]
 async fn an_image_that_does_not_exist_is_named() {
-    let error = Container::from_image("bowline-test/no-such-image:1").exec(["true"]).sync().await.unwrap_err();
+    let error =
+        Container::from_image("bowline-test/no-such-image:1").exec(["true"]).sync().await.unwrap_err();
     let text = error.to_string();
     assert!(text.contains("bowline-test/no-such-image:1"), "{text}");
-    assert!(matches!(error, Error::ImageNotFound { .. } | Error::Engine { .. } | Error::Unauthorized { .. }), "{text}");
+    assert!(
+        matches!(error, Error::ImageNotFound { .. } | Error::Engine { .. } | Error::Unauthorized { .. }),
+        "{text}"
+    );
 }
 
 #[bowline::test]
 async fn paths_that_are_not_there_are_named() {
-    let step = Container::from_image("busybox:1.35").env("NONCE", nonce()).exec(["touch", "/file"]).named("made");
+    let step =
+        Container::from_image("busybox:1.35").env("NONCE", nonce()).exec(["touch", "/file"]).named("made");
     for error in [
         step.file("/none").contents().await.unwrap_err(),
         step.file("/etc").contents().await.unwrap_err(),
@@ -169,8 +193,14 @@ async fn mistakes_seen_only_at_run_time_use_the_same_words() {
     let mistakes = [
         (Container::from_image("Redis:7").exec(["true"]), "the repository must be lowercase"),
         (Container::empty().exec(["true"]), "`exec` before `image`"),
-        (Container::from_image("busybox:1.35").bind("my_db", &web).exec(["true"]), "`my_db` is not a valid host name"),
-        (Container::from_image("busybox:1.35").bind("a", &web).bind("a", &server("b")).exec(["true"]), "alias `a` is bound twice"),
+        (
+            Container::from_image("busybox:1.35").bind("my_db", &web).exec(["true"]),
+            "`my_db` is not a valid host name",
+        ),
+        (
+            Container::from_image("busybox:1.35").bind("a", &web).bind("a", &server("b")).exec(["true"]),
+            "alias `a` is bound twice",
+        ),
         (Container::from_image("busybox:1.35").exec(Vec::<String>::new()), "`exec` needs at least a program"),
         (Container::from_image("busybox:1.35").env("A=B", "1").exec(["true"]), "invalid variable name `A=B`"),
         (Container::from_image("busybox:1.35"), "no command has been run"),

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use bowline::{CacheVolume, Container, Error, Service, Session, Stop};
-use bowline_tests::{client, containers, eventually, fetch, is_running, nonce, python_service, remains, server};
+use bowline_tests::{
+    client, containers, eventually, fetch, is_running, nonce, python_service, remains, server,
+};
 
 #[bowline::test]
 async fn a_service_lingers_and_then_goes() {
@@ -64,10 +66,15 @@ async fn kill_overtakes_a_blocked_stop_and_both_return() {
     let service = stubborn().stop_with(Stop::signal("SIGTERM").within("1h"));
     service.start().await.unwrap();
     let stop = tokio::spawn(service.stop());
-    let name = containers(&Session::current()).into_iter().find(|name| name.ends_with(&service.hostname())).unwrap();
+    let name =
+        containers(&Session::current()).into_iter().find(|name| name.ends_with(&service.hostname())).unwrap();
     tokio::task::spawn_blocking(move || {
         eventually("the stop signal has arrived and is ignored", Duration::from_secs(10), || {
-            std::process::Command::new("docker").args(["exec", &name, "test", "-e", "/ignored"]).status().unwrap().success()
+            std::process::Command::new("docker")
+                .args(["exec", &name, "test", "-e", "/ignored"])
+                .status()
+                .unwrap()
+                .success()
         })
     })
     .await
@@ -102,7 +109,10 @@ async fn the_stop_signal_is_what_the_service_asks_for() {
     ] {
         service.start().await.unwrap();
         service.stop().await.unwrap();
-        let read = Container::from_image("busybox:1.35").env("NONCE", nonce()).mount("/out", &out).exec(["cat", "/out/signal"]);
+        let read = Container::from_image("busybox:1.35")
+            .env("NONCE", nonce())
+            .mount("/out", &out)
+            .exec(["cat", "/out/signal"]);
         assert_eq!(read.stdout().await.unwrap(), expected);
     }
 }
@@ -114,14 +124,18 @@ async fn closing_a_session_stops_users_before_what_they_use_and_leaves_nothing()
     let base = server("base");
     // Once told to stop, it asks what it is bound to whether it still answers.
     let program = "import http.server, signal, sys, urllib.request as u\ndef stop(*_):\n  try: answer = u.urlopen('http://base:8080/env', timeout=5).read().decode()\n  except Exception as error: answer = str(error)\n  open('/out/answer', 'w').write(answer); sys.exit(0)\nsignal.signal(signal.SIGTERM, stop)\nhttp.server.ThreadingHTTPServer(('0.0.0.0', 8080), http.server.SimpleHTTPRequestHandler).serve_forever()";
-    let top = python_service(program).env("NONCE", nonce()).mount("/out", &out).bind("base", &base).expose(8080u16);
+    let top =
+        python_service(program).env("NONCE", nonce()).mount("/out", &out).bind("base", &base).expose(8080u16);
     session.scope(fetch("www", &top, "/").sync()).await.unwrap();
     assert!(is_running(&session, &top) && is_running(&session, &base), "both linger");
     let began = Instant::now();
     session.close().await.unwrap();
     assert!(began.elapsed() < Duration::from_secs(8), "nothing lingers: {:?}", began.elapsed());
     eventually("nothing is left", Duration::from_secs(10), || remains(&session.id()).is_empty());
-    let read = Container::from_image("busybox:1.35").env("NONCE", nonce()).mount("/out", &out).exec(["cat", "/out/answer"]);
+    let read = Container::from_image("busybox:1.35")
+        .env("NONCE", nonce())
+        .mount("/out", &out)
+        .exec(["cat", "/out/answer"]);
     assert_eq!(read.stdout().await.unwrap(), "base");
     let error = session.scope(fetch("www", &top, "/").sync()).await.unwrap_err();
     assert!(matches!(error, Error::Cancelled { .. }), "{error}");
@@ -164,7 +178,9 @@ async fn state_on_a_cache_volume_outlives_the_session() {
     assert_eq!(second.scope(cli(&["get", "k"]).stdout()).await.unwrap(), "kept\n");
     second.close().await.unwrap();
     // Another key is another volume.
-    let other = Service::from_image("redis:7").mount("/data", CacheVolume::new(format!("test-{}", nonce()))).expose(6379u16);
+    let other = Service::from_image("redis:7")
+        .mount("/data", CacheVolume::new(format!("test-{}", nonce())))
+        .expose(6379u16);
     let get = Container::from_image("redis:7").bind("db", &other).exec(["redis-cli", "-h", "db", "get", "k"]);
     assert_eq!(get.stdout().await.unwrap(), "\n");
 }

@@ -69,7 +69,8 @@ fn a_panic_cleans_up_and_goes_on() {
     let output = pipeline("panics").output().unwrap();
     assert_eq!(output.status.code(), Some(101));
     assert!(String::from_utf8_lossy(&output.stderr).contains("as the test wants it"));
-    let session = String::from_utf8(output.stdout).unwrap().trim().strip_prefix("session ").unwrap().to_owned();
+    let session =
+        String::from_utf8(output.stdout).unwrap().trim().strip_prefix("session ").unwrap().to_owned();
     nothing_left(&session);
 }
 
@@ -90,7 +91,9 @@ fn only_the_programs_own_output_is_on_stdout_and_a_pipe_is_quiet() {
     let output = pipeline("ping").env("BOWLINE_PROGRESS", "plain").output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "PONG\n");
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    for line in ["redis        | • ready after", "container    | • redis-cli -h db ping", "container    | PONG"] {
+    for line in
+        ["redis        | • ready after", "container    | • redis-cli -h db ping", "container    | PONG"]
+    {
         assert!(stderr.contains(line), "{line:?} is not in:\n{stderr}");
     }
 }
@@ -100,7 +103,10 @@ fn services_can_be_switched_off() {
     let output = pipeline("ping").env("BOWLINE_SERVICES", "off").output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(stderr.contains("service `redis` is needed, but services are switched off by BOWLINE_SERVICES=off"), "{stderr}");
+    assert!(
+        stderr.contains("service `redis` is needed, but services are switched off by BOWLINE_SERVICES=off"),
+        "{stderr}"
+    );
 }
 
 #[test]

@@ -66,7 +66,8 @@ async fn success_is_cached_for_good_and_starts_nothing() {
 #[bowline::test]
 async fn failure_is_never_cached() {
     let count = CacheVolume::new(format!("test-{}", nonce()));
-    let step = busybox().mount("/count", &count).shell("echo x >> /count/runs; test $(wc -l < /count/runs) = 2");
+    let step =
+        busybox().mount("/count", &count).shell("echo x >> /count/runs; test $(wc -l < /count/runs) = 2");
     assert!(matches!(step.sync().await, Err(Error::StepFailed(_))));
     step.sync().await.unwrap();
     let runs = busybox().mount("/count", &count).exec(["cat", "/count/runs"]);
@@ -83,9 +84,11 @@ async fn one_caller_giving_up_changes_nothing_and_the_last_one_stops_the_process
     };
     let (first, second) = (spawn(), spawn());
     let running = session.clone();
-    tokio::task::spawn_blocking(move || eventually("the step runs", Duration::from_secs(30), || !containers(&running).is_empty()))
-        .await
-        .unwrap();
+    tokio::task::spawn_blocking(move || {
+        eventually("the step runs", Duration::from_secs(30), || !containers(&running).is_empty())
+    })
+    .await
+    .unwrap();
     first.abort();
     assert_eq!(second.await.unwrap().unwrap(), "done\n");
 
@@ -96,7 +99,16 @@ async fn one_caller_giving_up_changes_nothing_and_the_last_one_stops_the_process
     });
     let running = session.clone();
     tokio::task::spawn_blocking(move || {
-        let longer = || bowline_tests::docker(&["ps", "--filter", "label=bowline.name=longer", "--filter", &format!("label=bowline.session={}", running.id()), "-q"]);
+        let longer = || {
+            bowline_tests::docker(&[
+                "ps",
+                "--filter",
+                "label=bowline.name=longer",
+                "--filter",
+                &format!("label=bowline.session={}", running.id()),
+                "-q",
+            ])
+        };
         eventually("the step runs", Duration::from_secs(30), || !longer().is_empty());
         only.abort();
         eventually("its process is gone", Duration::from_secs(10), || longer().is_empty());
@@ -152,8 +164,10 @@ async fn files_and_directories_are_read_and_saved() {
         "mkdir -p /out/sub && cp /in/hello /out/sub/ && ln -s sub/hello /out/link && chmod 640 /out/sub/hello && ln -s /etc/passwd /out/outside",
     );
     let out = step.directory("/out");
-    let entries: Vec<_> = out.entries().await.unwrap().into_iter().map(|entry| (entry.name, entry.kind)).collect();
-    let expected = [("link", EntryKind::Symlink), ("outside", EntryKind::Symlink), ("sub", EntryKind::Directory)];
+    let entries: Vec<_> =
+        out.entries().await.unwrap().into_iter().map(|entry| (entry.name, entry.kind)).collect();
+    let expected =
+        [("link", EntryKind::Symlink), ("outside", EntryKind::Symlink), ("sub", EntryKind::Directory)];
     assert_eq!(entries, expected.map(|(name, kind)| (name.to_owned(), kind)));
     let hello = out.directory("sub").file("hello");
     assert_eq!(hello.contents().await.unwrap(), "Hello!");
@@ -190,7 +204,8 @@ async fn a_mounted_directory_is_a_private_copy() {
 async fn after_runs_only_once_the_other_has_succeeded() {
     let order = CacheVolume::new(format!("test-{}", nonce()));
     let first = busybox().mount("/order", &order).shell("sleep 1; echo first >> /order/log");
-    let second = busybox().mount("/order", &order).after(&first).shell("echo second >> /order/log; cat /order/log");
+    let second =
+        busybox().mount("/order", &order).after(&first).shell("echo second >> /order/log; cat /order/log");
     assert_eq!(second.stdout().await.unwrap(), "first\nsecond\n");
     let fails = busybox().exec(["false"]).named("fails");
     let never = busybox().mount("/order", &order).after(&fails).shell("echo never >> /order/log");

@@ -17,7 +17,10 @@ async fn a_chain_meets_one_instance_whatever_lies_between() {
     let redis = redis().linger("0s");
     let set = cli(&redis).exec(["redis-cli", "-h", "db", "incr", "n"]).named("set");
     let pause = Container::from_container(&set).exec(["sleep", "1"]).named("pause");
-    let get = Container::from_container(&pause).bind("db", &redis).exec(["redis-cli", "-h", "db", "get", "n"]).named("get");
+    let get = Container::from_container(&pause)
+        .bind("db", &redis)
+        .exec(["redis-cli", "-h", "db", "get", "n"])
+        .named("get");
     assert_eq!(get.stdout().await.unwrap(), "1\n");
 }
 
@@ -27,7 +30,8 @@ async fn after_copy_and_mount_join_steps_into_units() {
     let migrate = cli(&redis).shell("redis-cli -h db set a 1 && echo done > /marker").named("migrate");
     let after = cli(&redis).after(&migrate).exec(["redis-cli", "-h", "db", "get", "a"]);
     assert_eq!(after.stdout().await.unwrap(), "1\n");
-    let mounted = cli(&redis).mount("/marker", migrate.file("/marker")).exec(["redis-cli", "-h", "db", "get", "a"]);
+    let mounted =
+        cli(&redis).mount("/marker", migrate.file("/marker")).exec(["redis-cli", "-h", "db", "get", "a"]);
     let mounted = mounted.env("NONCE", nonce()).exec(["redis-cli", "-h", "db", "get", "a"]);
     assert_eq!(mounted.stdout().await.unwrap(), "1\n");
 }
@@ -52,7 +56,10 @@ async fn an_edited_step_replays_the_cached_ones_before_it() {
     // The service and its state are gone; `set` is cached, the edited `get` is not.
     let second = Session::new();
     let after = second.scope(get("two").stdout()).await.unwrap();
-    assert_eq!(after, before, "never a test against an empty database; what lies between comes from the cache");
+    assert_eq!(
+        after, before,
+        "never a test against an empty database; what lies between comes from the cache"
+    );
     // Once replayed, it is not replayed again against the same instance.
     assert_eq!(second.scope(get("three").stdout()).await.unwrap(), before);
     second.close().await.unwrap();
@@ -65,7 +72,13 @@ async fn a_unit_through_another_service_is_replayed_too() {
     let app = server("app").bind("db", &db);
     let migrate = cli(&db).exec(["redis-cli", "-h", "db", "incr", "n"]).named("migrate");
     let ask = |edit: &str| {
-        cli(&db).bind("app", &app).after(&migrate).env("EDIT", edit).exec(["redis-cli", "-h", "db", "get", "n"])
+        cli(&db).bind("app", &app).after(&migrate).env("EDIT", edit).exec([
+            "redis-cli",
+            "-h",
+            "db",
+            "get",
+            "n",
+        ])
     };
     for edit in ["one", "two"] {
         let session = Session::new();
@@ -81,8 +94,9 @@ async fn concurrent_steps_share_one_replay() {
     let first = Session::new();
     first.scope(set.sync()).await.unwrap();
     first.close().await.unwrap();
-    let gets: Vec<_> =
-        (0..3).map(|n| cli(&redis).after(&set).env("N", n).exec(["redis-cli", "-h", "db", "get", "n"])).collect();
+    let gets: Vec<_> = (0..3)
+        .map(|n| cli(&redis).after(&set).env("N", n).exec(["redis-cli", "-h", "db", "get", "n"]))
+        .collect();
     let all = futures_util::future::try_join_all(gets.iter().map(Container::stdout)).await.unwrap();
     assert_eq!(all, ["1\n", "1\n", "1\n"]);
 }

@@ -294,7 +294,8 @@ mod tests {
 
     #[test]
     fn ports_are_completed_as_the_command_line_does() {
-        let address = |host: &str, tls: Option<&str>| Connection::new(host.to_owned(), tls.map(PathBuf::from)).address;
+        let address =
+            |host: &str, tls: Option<&str>| Connection::new(host.to_owned(), tls.map(PathBuf::from)).address;
         assert_eq!(address("tcp://host", None), "tcp://host:2375");
         assert_eq!(address("tcp://host/", Some("/certs")), "tcp://host:2376");
         assert_eq!(address("tcp://[::1]:1234", None), "tcp://[::1]:1234");

@@ -100,7 +100,6 @@ fn healthcheck(check: HealthConfig) -> Option<Healthcheck> {
         interval: duration(check.interval),
         timeout: duration(check.timeout),
         start_period: duration(check.start_period),
-        start_interval: duration(check.start_interval),
         retries: u32::try_from(check.retries.unwrap_or(0)).unwrap_or(0),
     })
 }

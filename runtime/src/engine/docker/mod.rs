@@ -144,7 +144,10 @@ impl Shared {
     /// Nothing may be made once the session closes: nobody would remove it.
     fn check_open(&self, what: &str) -> Result<()> {
         if self.closed.load(Ordering::SeqCst) {
-            return Err(Error::Cancelled { what: what.to_owned(), reason: "the session has closed".to_owned() });
+            return Err(Error::Cancelled {
+                what: what.to_owned(),
+                reason: "the session has closed".to_owned(),
+            });
         }
         Ok(())
     }
@@ -185,7 +188,12 @@ impl Engine for Docker {
         Box::pin(read::stat(&self.shared, snapshot, path))
     }
 
-    fn read<'a>(&'a self, snapshot: &'a Snapshot, path: &'a str, sink: mpsc::Sender<Vec<u8>>) -> Call<'a, ()> {
+    fn read<'a>(
+        &'a self,
+        snapshot: &'a Snapshot,
+        path: &'a str,
+        sink: mpsc::Sender<Vec<u8>>,
+    ) -> Call<'a, ()> {
         Box::pin(read::read(&self.shared, snapshot, path, sink))
     }
 

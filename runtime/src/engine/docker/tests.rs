@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::engine::{Filesystem, Finished, Link, Placement, Process, Stream, StepOutput};
+use crate::engine::{Filesystem, Finished, Link, Placement, Process, StepOutput, Stream};
 
 /// That engine, or the end of the test.
 macro_rules! engine {
@@ -127,7 +127,8 @@ const MARK: [u8; 4] = *b"test";
 
 /// Removes what earlier runs of the tests kept.
 async fn forget_earlier_runs(engine: &Docker) {
-    let images = engine.shared.client.list_images(None::<bollard::query_parameters::ListImagesOptions>).await.unwrap();
+    let images =
+        engine.shared.client.list_images(None::<bollard::query_parameters::ListImagesOptions>).await.unwrap();
     for name in images.iter().flat_map(|image| &image.repo_tags) {
         let key = name.split_once(':').and_then(|(_, tag)| tag.parse::<Digest>().ok());
         let Some(Digest([b't', b'e', b's', b't', a, b, c, d, ..])) = key else { continue };

@@ -1,0 +1,221 @@
+//! One run of a service's process: how it comes to be ready, what it uses, and why it ended.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::try_join;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::health::{self, Failure, Watched};
+use super::log::ServiceLog;
+use super::unit::Leases;
+use super::{Inner, process, steps};
+use crate::engine::{Image, Instance, ServiceSpec};
+use crate::error::ServiceCause;
+use crate::graph::{Reach, ServiceNode};
+use crate::value::{Check, Port, Stop};
+use crate::{Error, Result, ServiceError};
+
+/// One run of a service's process.
+pub(super) struct Running {
+    pub(super) service: Arc<ServiceNode>,
+    /// Tells the runs of one service apart.
+    pub(super) generation: u64,
+    pub(super) instance: Arc<dyn Instance>,
+    image: Option<Image>,
+    log: ServiceLog,
+    since: Instant,
+    /// What it uses itself, for as long as it runs.
+    pub(super) dependencies: Leases,
+    /// The steps that have run against it.
+    seen: Mutex<HashSet<crate::Digest>>,
+    measures: Mutex<Vec<Measure>>,
+    /// Why it ended, once it has.
+    ended: watch::Sender<Option<Error>>,
+}
+
+impl Running {
+    pub(super) fn has_seen(&self, step: crate::Digest) -> bool {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).contains(&step)
+    }
+
+    pub(super) fn saw(&self, step: crate::Digest) {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(step);
+    }
+
+    /// Waits until the service ends and says why.
+    pub(super) async fn broken(&self) -> Error {
+        let mut ended = self.ended.subscribe();
+        match ended.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(error)) => error.clone(),
+            _ => super::closed(&format!("service `{}`", self.service.name)),
+        }
+    }
+
+    /// Says why it ended, to everyone who uses it.
+    pub(super) fn end(&self, why: Error) {
+        self.ended.send_replace(Some(why));
+    }
+
+    /// Waits until the process ends, or something that it uses does.
+    pub(super) async fn failed_in_use(&self) -> Error {
+        match self.failed().await {
+            Ok(cause) => self.error(cause, Phase::InUse),
+            Err(error) => error,
+        }
+    }
+
+    /// The signal that ends it and how long it may take: as the service says, else as its image does.
+    pub(super) fn stop_manner(&self) -> (String, Duration) {
+        match self.service.stop {
+            Some((signal, within)) => (signal.to_owned(), within),
+            None => {
+                let signal = self.image.as_ref().and_then(|image| image.config.stop_signal.clone());
+                (signal.unwrap_or_else(|| "SIGTERM".to_owned()), Stop::DEFAULT_WITHIN)
+            }
+        }
+    }
+
+    /// Waits until the service is ready by another definition's ports and checks, where they differ.
+    pub(super) async fn ensure_ready(&self, service: &ServiceNode) -> Result<()> {
+        let measure = Measure::of(service);
+        if self.measures().contains(&measure) {
+            return Ok(());
+        }
+        tokio::select! {
+            ready = self.wait_ready(service) => ready?,
+            error = self.broken() => return Err(error),
+        }
+        self.measures().push(measure);
+        Ok(())
+    }
+
+    fn measures(&self) -> MutexGuard<'_, Vec<Measure>> {
+        self.measures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn wait_ready(&self, service: &ServiceNode) -> Result<()> {
+        let watched =
+            Watched { service, image: self.image.as_ref(), instance: &self.instance, log: &self.log };
+        health::wait(&watched).await.map_err(|failure| match failure {
+            Failure::Engine(error) => error,
+            Failure::Service(cause) => self.error(cause, Phase::Starting),
+        })
+    }
+
+    async fn failed(&self) -> Result<ServiceCause> {
+        tokio::select! {
+            biased;
+            exit = self.instance.wait() => exit.map(ServiceCause::Exited),
+            error = self.dependencies.broken() => Ok(ServiceCause::Dependency(error)),
+        }
+    }
+
+    fn error(&self, cause: ServiceCause, phase: Phase) -> Error {
+        failure(&self.service, cause, self.since, self.log.last_lines(), phase)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Starting,
+    InUse,
+}
+
+fn failure(
+    service: &ServiceNode,
+    cause: ServiceCause,
+    since: Instant,
+    log: Vec<String>,
+    phase: Phase,
+) -> Error {
+    let not_ready = matches!(cause, ServiceCause::NotReady { .. });
+    let error = Box::new(ServiceError {
+        name: service.name.to_string(),
+        hostname: service.hostname.clone(),
+        aliases: Vec::new(),
+        cause,
+        elapsed: since.elapsed(),
+        log,
+    });
+    match phase {
+        Phase::InUse => Error::ServiceExited(error),
+        Phase::Starting if not_ready => Error::ServiceNotReady(error),
+        Phase::Starting => Error::ServiceStart(error),
+    }
+}
+
+/// What a service was found ready by.
+#[derive(PartialEq, Eq)]
+struct Measure {
+    check: Check,
+    ports: Vec<Port>,
+}
+
+impl Measure {
+    fn of(service: &ServiceNode) -> Self {
+        Self {
+            check: service.ready.clone(),
+            ports: service.ports.iter().filter(|port| port.probed).cloned().collect(),
+        }
+    }
+}
+
+/// Starts a service: what it uses first, then its process, then waits until it is ready. Dropping it undoes it.
+pub(super) async fn start(session: Arc<Inner>, service: Arc<ServiceNode>) -> Result<Running> {
+    static GENERATIONS: AtomicU64 = AtomicU64::new(0);
+    let since = Instant::now();
+    let request = session.request(Reach::of_service(&service)).await?;
+    let image = request.image(service.config.image.as_ref()).cloned();
+    let process = process::of_service(&service, image.as_ref())?;
+    let (filesystem, dependencies) =
+        try_join(request.lay_out(&service.base, &service.places, &service.caches), async {
+            request.lease(&service.bindings).await
+        })
+        .await
+        .map_err(|error| {
+            failure(&service, ServiceCause::Dependency(error), since, Vec::new(), Phase::Starting)
+        })?;
+    let log = ServiceLog::new(&session.report, &service.name);
+    let spec = ServiceSpec {
+        name: service.name.to_string(),
+        hostname: service.hostname.clone(),
+        filesystem,
+        process,
+        links: steps::links(&service.bindings),
+    };
+    let instance = request.engine.start(spec, log.sink()).await?;
+    let running = Running {
+        service: service.clone(),
+        generation: GENERATIONS.fetch_add(1, Ordering::Relaxed),
+        instance,
+        image,
+        log,
+        since,
+        dependencies,
+        seen: Mutex::default(),
+        measures: Mutex::new(vec![Measure::of(&service)]),
+        ended: watch::channel(None).0,
+    };
+    let result = tokio::select! {
+        biased;
+        cause = running.failed() => cause.and_then(|cause| Err(running.error(cause, Phase::Starting))),
+        ready = running.wait_ready(&service) => ready,
+    };
+    match result {
+        Ok(()) => {
+            session.report.event(
+                &service.name,
+                &format!("ready after {}", crate::error::show_duration(since.elapsed())),
+            );
+            Ok(running)
+        }
+        Err(error) => {
+            let _ = running.instance.remove().await;
+            Err(error)
+        }
+    }
+}
