@@ -70,13 +70,11 @@ impl Running {
 
     /// The signal that ends it and how long it may take: as the service says, else as its image does.
     pub(super) fn stop_manner(&self) -> (String, Duration) {
-        match self.service.stop {
-            Some((signal, within)) => (signal.to_owned(), within),
-            None => {
-                let signal = self.image.as_ref().and_then(|image| image.config.stop_signal.clone());
-                (signal.unwrap_or_else(|| "SIGTERM".to_owned()), Stop::DEFAULT_WITHIN)
-            }
+        if let Some((signal, within)) = self.service.stop {
+            return (signal.to_owned(), within);
         }
+        let signal = self.image.as_ref().and_then(|image| image.config.stop_signal.clone());
+        (signal.unwrap_or_else(|| "SIGTERM".to_owned()), Stop::DEFAULT_WITHIN)
     }
 
     /// Waits until the service is ready by another definition's ports and checks, where they differ.
