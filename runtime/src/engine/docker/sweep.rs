@@ -19,7 +19,7 @@ const FOREIGN_AGE: Duration = Duration::from_hours(24);
 
 /// How long closing waits for what is under way, such as the keeping of a large file system. What takes longer still is
 /// no container that runs, and is removed by the next session.
-const UNDER_WAY_FOR: Duration = Duration::from_secs(60);
+const UNDER_WAY_FOR: Duration = Duration::from_mins(1);
 
 /// Who removes what is dead.
 #[derive(Clone, Copy, PartialEq, Eq)]
