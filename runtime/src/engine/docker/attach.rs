@@ -22,6 +22,9 @@ const LULL: Duration = Duration::from_secs(10);
 /// What the engine's init says when there is no such command (tini, `src/tini.c`, `spawn_process`).
 const INIT_FAILED: &[u8] = b"[FATAL tini (";
 
+/// More than init's message with the longest path in it.
+const FIRST_WORDS: usize = 8 << 10;
+
 /// A container's output, as the engine sends it.
 pub(super) type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, bollard::errors::Error>> + Send>>;
 
@@ -89,7 +92,7 @@ pub(super) async fn hear_out(
     mut output: Output,
     sink: &Sink,
 ) -> Result<End> {
-    let mut ear = Ear { sink, init_failed: None };
+    let mut ear = Ear { sink, first_words: Vec::new() };
     let ended = wait(shared, container);
     tokio::pin!(ended);
     let code = loop {
@@ -112,7 +115,7 @@ pub(super) async fn hear_out(
         }
     };
     // tini's codes for a command that is not there or cannot be run are also what a shell gives; its own words tell.
-    if let (126 | 127, Some(reason)) = (code, ear.init_failed) {
+    if let (126 | 127, Some(reason)) = (code, why_init_failed(&ear.first_words)) {
         return Ok(End::CannotRun(reason));
     }
     Ok(End::Exit(Exit { code, out_of_memory: code == 137 && ran_out_of_memory(shared, container).await }))
@@ -120,8 +123,8 @@ pub(super) async fn hear_out(
 
 struct Ear<'a> {
     sink: &'a Sink,
-    /// Why the init process could not run the command.
-    init_failed: Option<String>,
+    /// How standard error began: the init process says in several pieces that it could not run the command.
+    first_words: Vec<u8>,
 }
 
 impl Ear<'_> {
@@ -129,9 +132,8 @@ impl Ear<'_> {
         match piece {
             LogOutput::StdOut { message } => (self.sink)(Name::Stdout, &message),
             LogOutput::StdErr { message } => {
-                if self.init_failed.is_none() {
-                    self.init_failed = why_init_failed(&message);
-                }
+                let room = FIRST_WORDS - self.first_words.len();
+                self.first_words.extend_from_slice(&message[..message.len().min(room)]);
                 (self.sink)(Name::Stderr, &message);
             }
             // There is no terminal and no standard input.
@@ -141,11 +143,11 @@ impl Ear<'_> {
 }
 
 /// What stands after the command in `[FATAL tini (7)] exec nope failed: No such file or directory`.
-fn why_init_failed(line: &[u8]) -> Option<String> {
-    let line = line.strip_prefix(INIT_FAILED)?;
-    let line = String::from_utf8_lossy(line);
-    let (_, rest) = line.split_once(")] exec ")?;
-    Some(rest.rsplit_once(" failed: ")?.1.trim().to_owned())
+fn why_init_failed(words: &[u8]) -> Option<String> {
+    let words = String::from_utf8_lossy(words.strip_prefix(INIT_FAILED)?);
+    let (_, rest) = words.split_once(")] exec ")?;
+    let (_, reason) = rest.trim_end().rsplit_once(" failed: ")?;
+    Some(reason.to_owned())
 }
 
 /// Waits for a started container's end and gives its exit code.

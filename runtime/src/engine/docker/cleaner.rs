@@ -13,7 +13,7 @@ use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder,
 };
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::Instant;
 
 use super::failure::{self, BRIEF, LONG, within};
@@ -77,13 +77,15 @@ impl Cleaner {
         what: &str,
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        match self.spawn(work).await {
-            Ok(result) => result,
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => {
-                Err(Error::Cancelled { what: what.to_owned(), reason: "the runtime shut down".to_owned() })
-            }
-        }
+        let (give, take) = oneshot::channel();
+        drop(self.spawn(async move {
+            // What nobody takes is dropped here, within the job: a guard's own job then begins before this one ends,
+            // and whoever waits for both sees no gap.
+            drop(give.send(work.await));
+        }));
+        take.await.unwrap_or_else(|_| {
+            Err(Error::Cancelled { what: what.to_owned(), reason: "the runtime shut down".to_owned() })
+        })
     }
 
     /// Waits until no more than so many jobs are left.

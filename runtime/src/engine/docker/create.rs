@@ -65,7 +65,12 @@ pub(super) async fn create(shared: &Arc<Shared>, recipe: Recipe<'_>) -> Result<C
 
     let container = Container::new(&shared.cleaner, recipe.container);
     let for_task = what.clone();
-    let create = async move { container.create(body).await.map_err(failure::during(for_task)) };
+    let owned = Arc::clone(shared);
+    let create = async move {
+        // Once more, now that closing waits for this: from here on it is either seen or not done.
+        owned.check_open(&for_task)?;
+        container.create(body).await.map_err(failure::during(for_task))
+    };
     let container = shared.cleaner.to_its_end(&what, create).await?;
     Box::pin(place::place(shared, &container, recipe.name, &recipe.filesystem.placements)).await?;
     Ok(Created { container, variables })

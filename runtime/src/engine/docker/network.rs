@@ -30,16 +30,17 @@ impl Network {
         let begin = || {
             let for_task = Arc::clone(shared);
             let task = shared.cleaner.spawn(async move { create(&for_task).await });
-            let outcome = async move {
-                task.await.unwrap_or_else(|error| Err(Error::engine("create the session's network", error)))
-            };
+            let outcome = async move { task.await.unwrap_or_else(|error| Err(Error::engine(WHAT, error))) };
             outcome.boxed().shared()
         };
         self.made.get_or_init(begin).clone()
     }
 }
 
+const WHAT: &str = "create the session's network";
+
 async fn create(shared: &Shared) -> Result<Arc<str>> {
+    shared.check_open(WHAT)?;
     let request = NetworkCreateRequest {
         name: names::prefix(&shared.session),
         driver: Some("bridge".to_owned()),
@@ -52,7 +53,7 @@ async fn create(shared: &Shared) -> Result<Arc<str>> {
         if message.contains("non-overlapping") {
             message += "\n\nhelp: the engine has no addresses left for another network; `docker network prune` frees those of unused ones";
         }
-        Error::engine("create the session's network", message)
+        Error::engine(WHAT, message)
     })?;
     Ok(made.id.into())
 }

@@ -101,9 +101,11 @@ pub(super) async fn import(
     Ok(shared.snapshots.learn(&made)?.id.clone())
 }
 
+const LOOK: &str = "look into a file system";
+
 /// A container of an image that is never started: a way to the image's files.
 pub(super) async fn idle_container(shared: &Arc<Shared>, image: &str) -> Result<Container> {
-    shared.check_open("look into a file system")?;
+    shared.check_open(LOOK)?;
     shared.guard();
     let container = Container::new(&shared.cleaner, shared.number('r'));
     let mut labels_of = labels::of(&shared.session, "reader");

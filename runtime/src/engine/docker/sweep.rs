@@ -17,6 +17,10 @@ use crate::{Error, Result};
 /// be seen from here, and no session lasts so long.
 const FOREIGN_AGE: Duration = Duration::from_hours(24);
 
+/// How long closing waits for what is under way, such as the keeping of a large file system. What takes longer still is
+/// no container that runs, and is removed by the next session.
+const UNDER_WAY_FOR: Duration = Duration::from_mins(1);
+
 /// Who removes what is dead.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Removal {
@@ -75,18 +79,11 @@ async fn kill_all(shared: &Arc<Shared>) -> Result<()> {
 async fn remove_all(shared: &Arc<Shared>) -> Result<()> {
     shared.readers.release();
     let images = shared.snapshots.release();
-    // Creations that were under way end in a container that is let go at once; so until nothing is found.
-    for round in 0.. {
-        let containers = containers(shared, &session_filter(shared)).await?;
-        let results =
-            join_all(containers.iter().map(|found| shared.cleaner.remove_container(&found.id))).await;
-        results.into_iter().collect::<Result<Vec<()>>>()?;
-        // This very work is one job.
-        shared.cleaner.settle(1).await;
-        if containers.is_empty() || round >= 10 {
-            break;
-        }
-    }
+    // What runs goes first, which ends whatever waits for it.
+    remove_containers(shared).await?;
+    // Then what was under way has to end; this very work is one job. It may have made one more container.
+    let _ = tokio::time::timeout(UNDER_WAY_FOR, shared.cleaner.settle(1)).await;
+    remove_containers(shared).await?;
     if shared.network.is_begun() {
         let _ = shared.network.begin(shared).await;
         network::remove(shared).await?;
@@ -98,6 +95,12 @@ async fn remove_all(shared: &Arc<Shared>) -> Result<()> {
         watchdog.done();
     }
     Ok(())
+}
+
+async fn remove_containers(shared: &Shared) -> Result<()> {
+    let containers = containers(shared, &session_filter(shared)).await?;
+    let removals = containers.iter().map(|found| shared.cleaner.remove_container(&found.id));
+    join_all(removals).await.into_iter().collect()
 }
 
 fn session_filter(shared: &Shared) -> String {

@@ -69,9 +69,9 @@ async fn what_calls_cost() {
             let _running = engine.start(service(&base, HOST, &["sleep", "100"]), nothing()).await.unwrap();
             let began = Instant::now();
             if leave {
-                engine.leave().await.unwrap()
+                engine.leave().await.unwrap();
             } else {
-                engine.close().await.unwrap()
+                engine.close().await.unwrap();
             }
             ends.push(began.elapsed());
         }
