@@ -14,7 +14,7 @@ async fn run_for_long() -> Result<()> {
     let running = session.clone();
     tokio::task::spawn_blocking(move || {
         let up = || bowline_tests::running(&running) >= 2;
-        bowline_tests::eventually("the step runs", std::time::Duration::from_secs(60), up);
+        bowline_tests::eventually("the step runs", std::time::Duration::from_mins(1), up);
         println!("running");
     });
     long.sync().await
@@ -64,7 +64,7 @@ async fn ways_to_be_ready() -> Result<()> {
     let never = server("never").expose(9999u16).ready(Ready::port().within("2s"));
     match fetch("www", &never, "/id").sync().await {
         Err(Error::ServiceNotReady(error)) if error.to_string().contains("9999/tcp") => {
-            println!("9999/tcp never opened")
+            println!("9999/tcp never opened");
         }
         other => println!("{other:?}"),
     }

@@ -28,7 +28,7 @@ impl SecondEngine {
         let mut engine = Self { directory, host: String::new() };
         assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
         let host = said.lines().find_map(|line| line.strip_prefix("DOCKER_HOST="));
-        engine.host = host.expect("it says where it is").to_owned();
+        host.expect("it says where it is").clone_into(&mut engine.host);
         engine
     }
 
