@@ -131,9 +131,13 @@ impl Cx<'_> {
     }
 }
 
-/// The nodes in the user's order, except that one which names a value declared further down waits for it.
+/// The nodes in the user's order, except that one which needs what is further down waits for it: a value that it names,
+/// or a service or container that its Rust asks something of, such as `web.hostname()`.
 fn in_order(nodes: &[Node<Item>], mut expand: impl FnMut(&Node<Item>) -> TokenStream) -> TokenStream {
-    let values: BTreeSet<String> = nodes.iter().filter_map(value_name).collect();
+    let names = Names {
+        values: nodes.iter().filter_map(value_name).collect(),
+        bodies: nodes.iter().filter_map(body_name).collect(),
+    };
     let mut known: BTreeSet<String> = BTreeSet::new();
     let mut waiting: Vec<(&Node<Item>, BTreeSet<String>)> = Vec::new();
     let mut code = TokenStream::new();
@@ -143,18 +147,18 @@ fn in_order(nodes: &[Node<Item>], mut expand: impl FnMut(&Node<Item>) -> TokenSt
             code.extend(expand(node));
             continue;
         }
-        let own = value_name(node);
+        let own = value_name(node).or_else(|| body_name(node));
         let mut needs = BTreeSet::new();
-        mentioned(&node.tokens, &values, &mut needs);
+        names.needed(&node.tokens, &mut needs);
         needs.retain(|name| Some(name) != own.as_ref());
         waiting.push((node, needs));
         while let Some(ready) = waiting.iter().position(|(_, needs)| needs.is_subset(&known)) {
             let (node, _) = waiting.remove(ready);
             code.extend(expand(node));
-            known.extend(value_name(node));
+            known.extend(value_name(node).or_else(|| body_name(node)));
         }
     }
-    // Values that need each other: rustc says so at the user's tokens.
+    // What needs each other: of values rustc says so at the user's tokens, of services and containers the runtime.
     code.extend(waiting.into_iter().map(|(node, _)| expand(node)));
     code
 }
@@ -169,21 +173,45 @@ fn value_name(node: &Node<Item>) -> Option<String> {
     }
 }
 
-/// Which of the names stand anywhere in the tokens. Too many do no harm: something waits a little longer.
-fn mentioned(tokens: &TokenStream, names: &BTreeSet<String>, found: &mut BTreeSet<String>) {
-    if names.is_empty() {
-        return;
+/// The name of an item with a body: its handle exists from the start, and can be bound, but not yet asked.
+fn body_name(node: &Node<Item>) -> Option<String> {
+    match &node.kind {
+        NodeKind::Leaf(Item { name: Some(name), definition: Definition::Body(_), .. }) => {
+            Some(name.unraw().to_string())
+        }
+        _ => None,
     }
-    for token in tokens.clone() {
-        match token {
-            TokenTree::Ident(ident) => {
-                let name = ident.unraw().to_string();
-                if names.contains(&name) {
-                    found.insert(name);
+}
+
+/// The names of a scope that something may have to wait for.
+struct Names {
+    values: BTreeSet<String>,
+    bodies: BTreeSet<String>,
+}
+
+impl Names {
+    /// Which of the names the tokens need. Too many do no harm: something waits a little longer.
+    fn needed(&self, tokens: &TokenStream, found: &mut BTreeSet<String>) {
+        let mut after_reference = false;
+        let mut tokens = tokens.clone().into_iter().peekable();
+        while let Some(token) = tokens.next() {
+            match &token {
+                TokenTree::Ident(ident) => {
+                    let name = ident.unraw().to_string();
+                    // `bind web` needs the handle only; `web.hostname()` and `&web` are Rust that looks inside.
+                    let is_asked = after_reference || tokens.peek().is_some_and(|next| is_punct(next, '.'));
+                    if self.values.contains(&name) || is_asked && self.bodies.contains(&name) {
+                        found.insert(name);
+                    }
                 }
+                TokenTree::Group(group) => self.needed(&group.stream(), found),
+                TokenTree::Punct(_) | TokenTree::Literal(_) => {}
             }
-            TokenTree::Group(group) => mentioned(&group.stream(), names, found),
-            TokenTree::Punct(_) | TokenTree::Literal(_) => {}
+            after_reference = is_punct(&token, '&');
         }
     }
+}
+
+fn is_punct(token: &TokenTree, wanted: char) -> bool {
+    matches!(token, TokenTree::Punct(punct) if punct.as_char() == wanted)
 }

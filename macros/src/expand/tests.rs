@@ -45,6 +45,18 @@ snapshots! {
         }
     "#;
 
+    asked_before_it_is_defined: r#"
+        container client {
+            image "redis:7";
+            bind api;
+            env URL = api.endpoint_on(80).to_string();
+            env DB = url(&db);
+            exec ["true"];
+        }
+        service db { image "postgres:15"; expose 5432; }
+        service api { image "acme/api:2"; bind db; expose 80; }
+    "#;
+
     statements_of_both: r#"
         cache data;
         container base { image "debian:12"; }

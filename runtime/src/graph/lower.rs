@@ -36,13 +36,23 @@ pub(crate) fn lower_path(at: &PathIn) -> Result<Arc<ContainerNode>> {
     }
 }
 
-/// The host name of a service, mistakes or not.
+/// What the host name of a service ends in that has none yet. `.invalid` is nobody's (RFC 2606, section 2).
+const UNDEFINED: &str = ".undefined.invalid";
+
+/// The host name of a service. One that is not defined yet, or cannot be, has a name that marks it: whatever is made of
+/// it is a mistake that lowering finds.
 pub(crate) fn hostname(service: &Service) -> String {
     match Lowering::default().service(service, "service") {
         Ok(node) => node.hostname.clone(),
-        // Undefined or cyclic: it will never run. Its name only has to be a name.
-        Err(_) => super::encode::Encoder::new("undefined").finish().hostname(),
+        Err(_) => format!("{}{UNDEFINED}", service.name().unwrap_or("service")),
     }
+}
+
+/// The service whose host name a text was made of before it had one.
+fn undefined_in(text: &str) -> Option<&str> {
+    let end = text.find(UNDEFINED)?;
+    let before = text.get(..end)?;
+    before.rsplit(|c: char| !(c.is_alphanumeric() || c == '_' || c == '-')).next()
 }
 
 /// One pass over values that may share parts; every value is lowered once.
@@ -121,6 +131,7 @@ impl Lowering {
         if !fold.after.is_empty() {
             self.invalid(&name, "`after` is for containers; services start when they are bound");
         }
+        body.run.iter().flatten().for_each(|arg| self.check_defined(&name, arg));
         let Some(base) = fold.fs else {
             let message = "has no image\n\nhelp: start its body with `image \"...\";` or `from other;`";
             return Err(Error::invalid(Some(&name), format!("service `{name}` {message}")));
@@ -206,7 +217,10 @@ impl Lowering {
             Op::Invalid(Invalid(message)) => self.invalid(&name, message.clone()),
             Op::Env { key, value } => {
                 let value = match &value.0 {
-                    EnvValueKind::Plain(value) => Var::Plain(value.clone()),
+                    EnvValueKind::Plain(value) => {
+                        self.check_defined(&name, value);
+                        Var::Plain(value.clone())
+                    }
                     EnvValueKind::Secret(secret) => Var::Secret(secret.clone()),
                 };
                 Arc::make_mut(&mut fold.config).env.insert(key.clone(), value);
@@ -222,6 +236,7 @@ impl Lowering {
             }
             Op::User(user) => Arc::make_mut(&mut fold.config).user = Some(user.clone()),
             Op::WriteFile { path, contents } => {
+                self.check_defined(&name, &String::from_utf8_lossy(contents));
                 fold.places.push(Place::File { path: path.clone(), contents: contents.clone() });
             }
             Op::Mount { path, source } => self.mount(fold, path, &source.0)?,
@@ -234,6 +249,7 @@ impl Lowering {
                 });
             }
             Op::Exec(exec) => {
+                exec.args.iter().for_each(|arg| self.check_defined(&name, arg));
                 if fold.fs.is_none() {
                     self.invalid(
                         &name,
@@ -327,6 +343,15 @@ impl Lowering {
         step.digest = self.identities.encode_step(&step);
         let step = self.steps.entry(step.digest).or_insert_with(|| Arc::new(step)).clone();
         fold.fs = Some(Fs::Step(step));
+    }
+
+    fn check_defined(&mut self, name: &str, text: &str) {
+        if let Some(service) = undefined_in(text) {
+            let message = format!(
+                "the host name of service `{service}` was asked for before it was defined\n\nhelp: define `{service}` first, or bind it and use the alias"
+            );
+            self.invalid(name, message);
+        }
     }
 
     fn check_ready(&mut self, name: &str, check: &Check, ports: &[Port]) {

@@ -408,6 +408,19 @@ mod tests {
     }
 
     #[test]
+    fn a_host_name_that_was_asked_for_too_early_is_a_mistake() {
+        let (web, define) = Service::declare("web");
+        let early = Container::from_image("busybox:1.35")
+            .env("URL", web.endpoint_on(80).with_scheme("http").to_string());
+        define.set(Service::from_image("nginx:1.22").expose(80u16));
+        let error = early.bind("web", &web).exec(["true"]).plan().check().unwrap_err().to_string();
+        assert!(
+            error.contains("the host name of service `web` was asked for before it was defined"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn long_chains_need_no_deep_stack() {
         let mut chain = Container::from_image("busybox:1.35");
         for step in 0..5000 {

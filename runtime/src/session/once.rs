@@ -20,12 +20,16 @@ pub(super) struct Once<K, V> {
 
 struct State<K, V> {
     done: HashMap<K, V>,
-    running: HashMap<K, WeakShared<Running<V>>>,
+    /// With a number each, so that work which ends late does not forget its successor.
+    running: HashMap<K, (u64, WeakShared<Running<V>>)>,
+    started: u64,
 }
 
 impl<K, V> Default for Once<K, V> {
     fn default() -> Self {
-        Self { state: Arc::new(Mutex::new(State { done: HashMap::new(), running: HashMap::new() })) }
+        Self {
+            state: Arc::new(Mutex::new(State { done: HashMap::new(), running: HashMap::new(), started: 0 })),
+        }
     }
 }
 
@@ -59,15 +63,19 @@ where
         if let Some(value) = state.done.get(&key) {
             return Joined::Done(value.clone());
         }
-        if let Some(running) = state.running.get(&key).and_then(WeakShared::upgrade) {
+        if let Some(running) = state.running.get(&key).and_then(|(_, running)| running.upgrade()) {
             return Joined::Running(running);
         }
+        state.started += 1;
+        let number = state.started;
         let (shared_state, done_key) = (self.state.clone(), key.clone());
         let running = async move {
             Task::spawn(async move {
                 let result = work.await;
                 let mut state = lock(&shared_state);
-                state.running.remove(&done_key);
+                if state.running.get(&done_key).is_some_and(|(running, _)| *running == number) {
+                    state.running.remove(&done_key);
+                }
                 if let Ok(value) = &result {
                     state.done.insert(done_key, value.clone());
                 }
@@ -79,7 +87,7 @@ where
         .boxed()
         .shared();
         if let Some(weak) = running.downgrade() {
-            state.running.insert(key, weak);
+            state.running.insert(key, (number, weak));
         }
         Joined::Running(running)
     }

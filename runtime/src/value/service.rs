@@ -202,8 +202,8 @@ let api = Service::from_image(\"acme/api:2\").bind(\"db\", &db).expose(8080u16);
     /// case) of its digest. The same in every run and on every machine; ports, limits and health settings do not
     /// change it.
     ///
-    /// A service with a mistake in its definition has a name too, but never runs: the mistake is reported when the
-    /// plan is built or a client runs.
+    /// A declared service that is not defined yet has no name to give: what it gives instead marks everything made of
+    /// it as a mistake, which is reported when the plan is built or something is run.
     #[must_use]
     pub fn hostname(&self) -> String {
         graph::hostname(self)
