@@ -16,7 +16,6 @@ macro_rules! engine {
 }
 
 mod connecting;
-mod costs;
 mod ends;
 mod files;
 mod services;

@@ -207,20 +207,3 @@ async fn cache_volumes_outlive_their_session() {
         .await
         .unwrap();
 }
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes a minute: a chain past the depth that the engine's layer store has room for"]
-async fn chains_of_150_steps_work() {
-    let engine = engine!();
-    let mut base = engine.image(BUSYBOX).await.snapshot;
-    for number in 0..150 {
-        let placement = Placement::File { path: format!("/list/{number}"), contents: Arc::from(&b"x"[..]) };
-        let filesystem = Filesystem { placements: vec![placement], ..filesystem(&base) };
-        let placing = StepSpec { name: "chain".to_owned(), filesystem, process: None, links: Vec::new() };
-        let (finished, output) = engine.run(placing).await;
-        base = finished.keep(key(), output).await.unwrap();
-    }
-    let (_, output) = engine.run(script(&base, "ls /list | wc -l")).await;
-    assert_eq!(text(&output.stdout), "150\n");
-    engine.close().await.unwrap();
-}
