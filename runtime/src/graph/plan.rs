@@ -18,7 +18,7 @@ use crate::{Error, Result};
 ///
 /// ```
 /// use bowline::{Container, Service};
-/// let redis = Service::from_image("redis:7").expose(6379u16).named("redis");
+/// let redis = Service::from_image("redis:7").expose(6379).named("redis");
 /// let ping = Container::from_image("redis:7").bind("db", &redis).exec(["redis-cli", "-h", "db", "ping"]);
 /// let plan = ping.plan().check().unwrap();
 /// assert!(plan.to_string().contains("exec redis-cli -h db ping"));
@@ -329,7 +329,7 @@ mod tests {
             .named("db");
         let api = Service::from_image("acme/api:2")
             .bind("db", &db)
-            .expose(8080u16)
+            .expose(8080)
             .expose(Port::udp(53).unprobed())
             .linger("0s")
             .instance(2)
@@ -393,7 +393,7 @@ mod tests {
 
     #[test]
     fn what_cannot_change_the_result_is_no_part_of_an_identity() {
-        let plain = Service::from_image("redis:7").expose(6379u16);
+        let plain = Service::from_image("redis:7").expose(6379);
         let tuned = plain
             .clone()
             .expose(Port::tcp(1).named("x").unprobed())
@@ -412,7 +412,7 @@ mod tests {
         let (web, define) = Service::declare("web");
         let early = Container::from_image("busybox:1.35")
             .env("URL", web.endpoint_on(80).with_scheme("http").to_string());
-        define.set(Service::from_image("nginx:1.22").expose(80u16));
+        define.set(Service::from_image("nginx:1.22").expose(80));
         let error = early.bind("web", &web).exec(["true"]).plan().check().unwrap_err().to_string();
         assert!(
             error.contains("the host name of service `web` was asked for before it was defined"),

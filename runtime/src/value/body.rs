@@ -169,7 +169,7 @@ impl<B: Clone> Slot<B> {
 /// ```
 /// use bowline::Service;
 /// let (redis, definition) = Service::declare("redis");
-/// definition.set(Service::from_image("redis:7").expose(6379u16));
+/// definition.set(Service::from_image("redis:7").expose(6379));
 /// assert_eq!(redis.hostname().len(), 26);
 /// ```
 #[must_use = "a declared value has to be defined with `set`"]

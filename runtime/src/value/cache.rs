@@ -7,7 +7,7 @@
 /// ```
 /// use bowline::{CacheVolume, Service};
 /// let data = CacheVolume::new("redis-data");
-/// let redis = Service::from_image("redis:7").mount("/data", &data).expose(6379u16);
+/// let redis = Service::from_image("redis:7").mount("/data", &data).expose(6379);
 /// # let _ = redis;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

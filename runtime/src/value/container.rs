@@ -16,7 +16,7 @@ use crate::{Digest, Error, Result, session};
 /// ```no_run
 /// # async fn example() -> bowline::Result<()> {
 /// use bowline::{Container, Service};
-/// let redis = Service::from_image("redis:7").expose(6379u16);
+/// let redis = Service::from_image("redis:7").expose(6379);
 /// let ping = Container::from_image("redis:7")
 ///     .bind("redis-srv", &redis)
 ///     .exec(["redis-cli", "-h", "redis-srv", "ping"]);
@@ -92,7 +92,7 @@ impl Container {
 
     shared_operations!(
         "use bowline::{Container, Service};
-let redis = Service::from_image(\"redis:7\").expose(6379u16);
+let redis = Service::from_image(\"redis:7\").expose(6379);
 let client = Container::from_image(\"redis:7\").bind(\"db\", &redis).exec([\"redis-cli\", \"-h\", \"db\", \"ping\"]);
 # let _ = client;"
     );

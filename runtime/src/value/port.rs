@@ -113,7 +113,7 @@ impl fmt::Display for Port {
 ///
 /// ```
 /// use bowline::Service;
-/// let web = Service::from_image("nginx:1.22").expose(80u16);
+/// let web = Service::from_image("nginx:1.22").expose(80);
 /// let endpoint = web.endpoint().unwrap().with_scheme("http");
 /// assert_eq!(endpoint.to_string(), format!("http://{}:80", web.hostname()));
 /// ```

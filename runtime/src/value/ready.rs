@@ -9,7 +9,7 @@ use super::{Argument, IntoDuration, arg};
 /// ```
 /// use bowline::{Ready, Service};
 /// let api = Service::from_image("acme/api:2")
-///     .expose(8080u16)
+///     .expose(8080)
 ///     .ready(Ready::http("/healthz").within("2m"));
 /// # let _ = api;
 /// ```

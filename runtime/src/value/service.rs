@@ -19,7 +19,7 @@ use crate::{Digest, Error, Result, graph, rules, session};
 /// use bowline::{Ready, Service};
 /// let db = Service::from_image("postgres:15")
 ///     .env("POSTGRES_HOST_AUTH_METHOD", "trust")
-///     .expose(5432u16)
+///     .expose(5432)
 ///     .ready(Ready::exec(["pg_isready", "-U", "postgres"]));
 /// assert_eq!(db.hostname(), db.clone().hostname());
 /// ```
@@ -105,8 +105,8 @@ impl Service {
 
     shared_operations!(
         "use bowline::Service;
-let db = Service::from_image(\"postgres:15\").expose(5432u16);
-let api = Service::from_image(\"acme/api:2\").bind(\"db\", &db).expose(8080u16);
+let db = Service::from_image(\"postgres:15\").expose(5432);
+let api = Service::from_image(\"acme/api:2\").bind(\"db\", &db).expose(8080);
 # let _ = api;"
     );
 

@@ -6,7 +6,7 @@ use futures_util::future::{join_all, try_join_all};
 
 #[bowline::test]
 async fn a_client_pings_redis() {
-    let redis = Service::from_image("redis:7").env("NONCE", nonce()).expose(6379u16);
+    let redis = Service::from_image("redis:7").env("NONCE", nonce()).expose(6379);
     let ping = Container::from_image("redis:7").bind("redis-srv", &redis).exec([
         "redis-cli",
         "-h",
@@ -157,7 +157,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 if len(sys.argv) > 1: u.urlopen("http://next:8080/")  # ready before this one starts, or it dies here
 http.server.ThreadingHTTPServer(("0.0.0.0", 8080), Handler).serve_forever()
 "#;
-        let service = Service::from_image("python:3.11").with_file("/srv/main.py", program).expose(8080u16);
+        let service = Service::from_image("python:3.11").with_file("/srv/main.py", program).expose(8080);
         match next {
             None => service.env("NONCE", nonce()).run(["python3", "/srv/main.py"]).named(name),
             Some(next) => service.bind("next", next).run(["python3", "/srv/main.py", "relay"]).named(name),
@@ -175,11 +175,7 @@ async fn bindings_start_in_parallel() {
     // Each needs five seconds to get ready and serves when it began: nobody waited for another to be ready.
     let slow = |name: &str| {
         let program = "import time, http.server\nopen('began', 'w').write(str(time.time()))\ntime.sleep(5)\nhttp.server.HTTPServer(('0.0.0.0', 8080), http.server.SimpleHTTPRequestHandler).serve_forever()";
-        bowline_tests::python_service(program)
-            .env("NONCE", nonce())
-            .workdir("/srv")
-            .expose(8080u16)
-            .named(name)
+        bowline_tests::python_service(program).env("NONCE", nonce()).workdir("/srv").expose(8080).named(name)
     };
     let (a, b, c) = (slow("a"), slow("b"), slow("c"));
     let program = "import urllib.request as u; began = [float(u.urlopen(f'http://{h}:8080/began').read()) for h in 'abc']; print(max(began) - min(began))";
@@ -200,11 +196,11 @@ async fn hostnames_are_the_same_in_ten_reads_and_five_processes() {
         String::from_utf8(output.stdout).unwrap()
     };
     let processes: Vec<_> = (0..5).map(example).collect();
-    let here = Service::from_image("redis:7").env("A", "1").expose(6379u16);
+    let here = Service::from_image("redis:7").env("A", "1").expose(6379);
     assert!(processes.iter().all(|name| name.trim() == here.hostname()), "{processes:?}");
     assert!((0..10).all(|_| here.hostname() == processes[0].trim()));
     let changed = [
-        here.clone().expose(1u16).hostname() == here.hostname(),
+        here.clone().expose(1).hostname() == here.hostname(),
         here.clone().ready(bowline::Ready::log("x")).hostname() == here.hostname(),
         here.clone().run(["redis-server", "--save", ""]).hostname() != here.hostname(),
         here.clone().env("A", "2").hostname() != here.hostname(),

@@ -11,7 +11,7 @@ async fn exit_42_before_ready_ends_the_start_at_once() {
         "import sys\nprint('nope', flush=True); print('bad config', file=sys.stderr); sys.exit(42)",
     )
     .env("NONCE", nonce())
-    .expose(8080u16)
+    .expose(8080)
     .ready(Ready::port().within("1h"))
     .named("broken");
     let began = Instant::now();
@@ -33,7 +33,7 @@ async fn a_failed_start_is_run_once_for_all_who_wait() {
     let service =
         python_service("open('/count/starts', 'a').write('x'); import time; time.sleep(1); exit(3)")
             .mount("/count", &cache)
-            .expose(8080u16);
+            .expose(8080);
     let clients: Vec<_> = (0..5).map(|_| fetch("www", &service, "/")).collect();
     let errors = futures_util::future::join_all(clients.iter().map(Container::sync)).await;
     assert!(errors.iter().all(|error| matches!(error, Err(Error::ServiceStart(_)))), "{errors:?}");
@@ -70,7 +70,7 @@ async fn a_client_that_fails_because_its_service_ended_blames_the_service() {
 async fn exit_in_a_dependency_is_told_through_the_chain() {
     let db = python_service("import http.server, os, threading, time\nprint('db up', flush=True)\ndef watch():\n  while not os.path.exists('/die'): time.sleep(0.05)\n  os._exit(42)\nthreading.Thread(target=watch).start()\nhttp.server.HTTPServer(('0.0.0.0', 8080), http.server.SimpleHTTPRequestHandler).serve_forever()")
         .env("NONCE", nonce())
-        .expose(8080u16)
+        .expose(8080)
         .named("db");
     let app = server("app").bind("db", &db);
     let (session, hostname) = (Session::current(), db.hostname());
@@ -91,7 +91,7 @@ async fn exit_in_a_dependency_is_told_through_the_chain() {
     let text = error.to_string();
     assert!(text.contains("`app` (aliased as app)") && text.contains("`db` (aliased as db)"), "{text}");
 
-    let db = python_service("exit(42)").env("NONCE", nonce()).expose(8080u16).named("db");
+    let db = python_service("exit(42)").env("NONCE", nonce()).expose(8080).named("db");
     let app = server("app").bind("db", &db);
     let error = fetch("app", &app, "/id").sync().await.unwrap_err();
     let text = error.to_string();
@@ -114,7 +114,7 @@ async fn no_command_to_run_is_an_error() {
     let _ = bowline_tests::docker(&["import", archive, "bowline-test/no-command:1"]);
     let _ = bowline_tests::docker(&["rm", made.trim()]);
     std::fs::remove_file(archive).unwrap();
-    let service = Service::from_image("bowline-test/no-command:1").expose(80u16).named("idle");
+    let service = Service::from_image("bowline-test/no-command:1").expose(80).named("idle");
     let error = fetch("www", &service, "/").sync().await.unwrap_err().to_string();
     assert!(
         error.contains("service `idle` has no command") && error.contains("help: add `run [...]`"),
@@ -127,7 +127,7 @@ async fn a_program_that_is_not_there_is_named() {
     let step = Container::from_image("busybox:1.35").exec(["no-such-program"]).named("typo");
     let error = step.sync().await.unwrap_err().to_string();
     assert!(error.contains("no-such-program"), "{error}");
-    let service = Service::from_image("busybox:1.35").run(["no-such-server"]).expose(80u16);
+    let service = Service::from_image("busybox:1.35").run(["no-such-server"]).expose(80);
     let error = fetch("www", &service, "/").sync().await.unwrap_err().to_string();
     assert!(error.contains("no-such-server"), "{error}");
 }

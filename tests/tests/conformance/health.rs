@@ -15,7 +15,7 @@ fn late(before: &str) -> Service {
 
 #[bowline::test]
 async fn a_port_that_opens_after_five_seconds() {
-    let service = late("time.sleep(5)").expose(8080u16);
+    let service = late("time.sleep(5)").expose(8080);
     let began = Instant::now();
     fetch("www", &service, "/").sync().await.unwrap();
     assert!(began.elapsed() >= Duration::from_secs(5));
@@ -24,7 +24,7 @@ async fn a_port_that_opens_after_five_seconds() {
 #[bowline::test]
 async fn two_ports_of_which_one_opens_late() {
     let second = "def later():\n  time.sleep(2)\n  s = socket.create_server(('0.0.0.0', 8081))\n  while True: s.accept()\nthreading.Thread(target=later).start()";
-    let service = late(second).expose(8080u16).expose(8081u16);
+    let service = late(second).expose(8080).expose(8081);
     let program = "import socket; socket.create_connection(('www', 8081), timeout=5); print('both')";
     assert_eq!(client("www", &service, program).stdout().await.unwrap(), "both\n");
 }
@@ -43,8 +43,8 @@ async fn a_port_that_never_opens_is_named_with_all_that_is_known() {
     let service = late(
         "print('waiting for nothing', flush=True)\nthreading.Thread(target=time.sleep, args=(60,)).start()",
     )
-    .expose(8080u16)
-    .expose(9999u16)
+    .expose(8080)
+    .expose(9999)
     .ready(Ready::port().within("6s"));
     let error = fetch("www", &service, "/").sync().await.unwrap_err();
     let Error::ServiceNotReady(details) = &error else { panic!("{error}") };
@@ -65,7 +65,7 @@ async fn a_port_that_never_opens_is_named_with_all_that_is_known() {
 async fn a_listener_on_localhost_is_not_ready() {
     let program = "import http.server\nhttp.server.HTTPServer(('127.0.0.1', 8080), http.server.SimpleHTTPRequestHandler).serve_forever()";
     let service =
-        python_service(program).env("NONCE", nonce()).expose(8080u16).ready(Ready::port().within("1500ms"));
+        python_service(program).env("NONCE", nonce()).expose(8080).ready(Ready::port().within("1500ms"));
     let error = fetch("www", &service, "/").sync().await.unwrap_err();
     assert!(matches!(error, Error::ServiceNotReady(_)), "{error}");
 }
@@ -97,7 +97,7 @@ async fn ready_http_names_the_last_status() {
 
 #[bowline::test]
 async fn ready_exec_waits_for_exit_code_zero() {
-    let service = late("time.sleep(1); open('/tmp/ready', 'w')").expose(8080u16).ready(Ready::exec([
+    let service = late("time.sleep(1); open('/tmp/ready', 'w')").expose(8080).ready(Ready::exec([
         "test",
         "-e",
         "/tmp/ready",
@@ -112,13 +112,13 @@ async fn ready_exec_waits_for_exit_code_zero() {
 #[bowline::test]
 async fn ready_log_counts_texts_on_both_streams() {
     let said = "print('server rea', end='', flush=True); time.sleep(0.3); print('dy'); time.sleep(0.7); print('server ready', file=sys.stderr, flush=True)";
-    let service = late(said).expose(8080u16).ready(Ready::log("server ready").times(2));
+    let service = late(said).expose(8080).ready(Ready::log("server ready").times(2));
     let program = "import socket, time\nfor _ in range(100):\n  try: socket.create_connection(('www', 8080), timeout=1); print('up'); break\n  except OSError: time.sleep(0.05)";
     let began = Instant::now();
     assert_eq!(client("www", &service, program).stdout().await.unwrap(), "up\n");
     assert!(began.elapsed() >= Duration::from_secs(1));
     let never =
-        late("print('other', flush=True)").expose(8080u16).ready(Ready::log("server ready").within("5s"));
+        late("print('other', flush=True)").expose(8080).ready(Ready::log("server ready").within("5s"));
     let error = client("www", &never, program).sync().await.unwrap_err().to_string();
     assert!(error.contains("\"server ready\"") && error.contains("other"), "{error}");
 }
@@ -140,10 +140,8 @@ async fn ready_image_uses_the_images_own_health_check_and_falls_back_to_ports() 
     let sick = build("sick:1", "HEALTHCHECK --interval=200ms --retries=2 CMD echo I am sick; exit 42");
     let none = build("none:1", "HEALTHCHECK NONE");
     let ask = |image: &str| {
-        let service = Service::from_image(image)
-            .env("NONCE", nonce())
-            .expose(8080u16)
-            .ready(Ready::image().within("20s"));
+        let service =
+            Service::from_image(image).env("NONCE", nonce()).expose(8080).ready(Ready::image().within("20s"));
         Container::from_image("busybox:1.35")
             .env("NONCE", nonce())
             .bind("www", &service)
@@ -165,7 +163,7 @@ async fn ready_image_uses_the_images_own_health_check_and_falls_back_to_ports() 
 #[bowline::test]
 async fn equal_services_with_other_ports_are_each_checked() {
     let web = server("web");
-    let demanding = web.clone().expose(9999u16).ready(Ready::port().within("1s"));
+    let demanding = web.clone().expose(9999).ready(Ready::port().within("1s"));
     assert_eq!(web.hostname(), demanding.hostname());
     assert_eq!(fetch("www", &web, "/env").stdout().await.unwrap(), "web");
     let error = fetch("www", &demanding, "/env").sync().await.unwrap_err();

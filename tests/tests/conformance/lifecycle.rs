@@ -45,7 +45,7 @@ async fn start_and_stop_are_idempotent() {
 fn stubborn() -> Service {
     python_service("import http.server, signal\nsignal.signal(signal.SIGTERM, lambda *_: open('/ignored', 'w').close())\nhttp.server.ThreadingHTTPServer(('0.0.0.0', 8080), http.server.SimpleHTTPRequestHandler).serve_forever()")
         .env("NONCE", nonce())
-        .expose(8080u16)
+        .expose(8080)
         .named("stubborn")
 }
 
@@ -88,7 +88,7 @@ async fn kill_overtakes_a_blocked_stop_and_both_return() {
 #[bowline::test]
 async fn a_newcomer_to_a_stopping_service_waits_for_a_fresh_one() {
     let slow = "import http.server, os, signal, sys, threading, time, uuid\nme = str(uuid.uuid4())\ndef stop(*_):\n  threading.Timer(2, os._exit, (0,)).start()\nsignal.signal(signal.SIGTERM, stop)\nclass H(http.server.BaseHTTPRequestHandler):\n  def do_GET(self):\n    self.send_response(200); self.end_headers(); self.wfile.write(me.encode())\nhttp.server.ThreadingHTTPServer(('0.0.0.0', 8080), H).serve_forever()";
-    let service = python_service(slow).env("NONCE", nonce()).expose(8080u16);
+    let service = python_service(slow).env("NONCE", nonce()).expose(8080);
     service.start().await.unwrap();
     let first = fetch("www", &service, "/id").stdout().await.unwrap();
     let stop = tokio::spawn(service.stop());
@@ -102,7 +102,7 @@ async fn a_newcomer_to_a_stopping_service_waits_for_a_fresh_one() {
 async fn the_stop_signal_is_what_the_service_asks_for() {
     let out = CacheVolume::new(format!("test-{}", nonce()));
     let program = "import http.server, signal, sys\ndef stop(number, _):\n  open('/out/signal', 'w').write(signal.Signals(number).name)\n  sys.exit(0)\nfor s in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1): signal.signal(s, stop)\nhttp.server.ThreadingHTTPServer(('0.0.0.0', 8080), http.server.SimpleHTTPRequestHandler).serve_forever()";
-    let base = python_service(program).mount("/out", &out).expose(8080u16);
+    let base = python_service(program).mount("/out", &out).expose(8080);
     for (service, expected) in [
         (base.clone().env("CASE", nonce()), "SIGTERM"),
         (base.clone().env("CASE", nonce()).stop_with(Stop::signal("SIGUSR1")), "SIGUSR1"),
@@ -125,7 +125,7 @@ async fn closing_a_session_stops_users_before_what_they_use_and_leaves_nothing()
     // Once told to stop, it asks what it is bound to whether it still answers.
     let program = "import http.server, signal, sys, urllib.request as u\ndef stop(*_):\n  try: answer = u.urlopen('http://base:8080/env', timeout=5).read().decode()\n  except Exception as error: answer = str(error)\n  open('/out/answer', 'w').write(answer); sys.exit(0)\nsignal.signal(signal.SIGTERM, stop)\nhttp.server.ThreadingHTTPServer(('0.0.0.0', 8080), http.server.SimpleHTTPRequestHandler).serve_forever()";
     let top =
-        python_service(program).env("NONCE", nonce()).mount("/out", &out).bind("base", &base).expose(8080u16);
+        python_service(program).env("NONCE", nonce()).mount("/out", &out).bind("base", &base).expose(8080);
     session.scope(fetch("www", &top, "/").sync()).await.unwrap();
     assert!(is_running(&session, &top) && is_running(&session, &base), "both linger");
     let began = Instant::now();
@@ -164,7 +164,7 @@ async fn closing_a_session_cancels_what_runs() {
 #[bowline::test]
 async fn state_on_a_cache_volume_outlives_the_session() {
     let data = CacheVolume::new(format!("test-{}", nonce()));
-    let redis = Service::from_image("redis:7").mount("/data", &data).expose(6379u16);
+    let redis = Service::from_image("redis:7").mount("/data", &data).expose(6379);
     let cli = |args: &[&str]| {
         let args = ["redis-cli", "-h", "db"].iter().chain(args).copied();
         Container::from_image("redis:7").env("NONCE", nonce()).bind("db", &redis).exec(args)
@@ -180,7 +180,7 @@ async fn state_on_a_cache_volume_outlives_the_session() {
     // Another key is another volume.
     let other = Service::from_image("redis:7")
         .mount("/data", CacheVolume::new(format!("test-{}", nonce())))
-        .expose(6379u16);
+        .expose(6379);
     let get = Container::from_image("redis:7").bind("db", &other).exec(["redis-cli", "-h", "db", "get", "k"]);
     assert_eq!(get.stdout().await.unwrap(), "\n");
 }

@@ -4,7 +4,7 @@ use bowline::{Container, Service, Session};
 use bowline_tests::{nonce, server};
 
 fn redis() -> Service {
-    Service::from_image("redis:7").env("NONCE", nonce()).expose(6379u16).named("redis")
+    Service::from_image("redis:7").env("NONCE", nonce()).expose(6379).named("redis")
 }
 
 fn cli(redis: &Service) -> Container {
