@@ -51,17 +51,17 @@ async fn ways_to_be_ready() -> Result<()> {
     let late = "import http.server, socket, time\ntime.sleep(1)\n";
     let web = "http.server.ThreadingHTTPServer(('0.0.0.0', 8080), http.server.SimpleHTTPRequestHandler).serve_forever()";
     let udp = "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('0.0.0.0', 5353))\nwhile True: s.sendto(b'udp', s.recvfrom(99)[1])";
-    let tcp = python_service(&format!("{late}{web}")).env("NONCE", nonce()).expose(8080u16);
+    let tcp = python_service(&format!("{late}{web}")).env("NONCE", nonce()).expose(8080);
     client("www", &tcp, "get('http://www:8080/')").sync().await?;
     println!("late tcp");
     let udp = python_service(&format!("{late}{udp}")).env("NONCE", nonce()).expose(Port::udp(5353));
     let ask = "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5); s.sendto(b'', ('dns', 5353)); print(s.recv(9).decode())";
     print!("{}", client("dns", &udp, ask).stdout().await?);
     let http =
-        python_service(&format!("{late}{web}")).env("NONCE", nonce()).expose(8080u16).ready(Ready::http("/"));
+        python_service(&format!("{late}{web}")).env("NONCE", nonce()).expose(8080).ready(Ready::http("/"));
     client("www", &http, "get('http://www:8080/')").sync().await?;
     println!("http");
-    let never = server("never").expose(9999u16).ready(Ready::port().within("2s"));
+    let never = server("never").expose(9999).ready(Ready::port().within("2s"));
     match fetch("www", &never, "/id").sync().await {
         Err(Error::ServiceNotReady(error)) if error.to_string().contains("9999/tcp") => {
             println!("9999/tcp never opened");
@@ -73,16 +73,30 @@ async fn ways_to_be_ready() -> Result<()> {
 
 #[bowline::main]
 async fn ping() -> Result<()> {
-    let redis = Service::from_image("redis:7").env("NONCE", nonce()).expose(6379u16).named("redis");
+    let redis = Service::from_image("redis:7").env("NONCE", nonce()).expose(6379).named("redis");
     let ping = Container::from_image("redis:7").bind("db", &redis).exec(["redis-cli", "-h", "db", "ping"]);
     print!("{}", ping.stdout().await?);
+    Ok(())
+}
+
+/// Two containers at once of the image that a variable names; prints what each of them says.
+#[bowline::main]
+async fn run_image() -> Result<()> {
+    let image = std::env::var("IMAGE").expect("IMAGE names an image");
+    let container = |name: &str| {
+        let nonce = nonce();
+        Container::from_image(&image).env("NONCE", nonce).exec(["echo", "ran", name]).named(name)
+    };
+    let (first, second) = (container("first"), container("second"));
+    let (first, second) = tokio::try_join!(first.stdout(), second.stdout())?;
+    print!("{first}{second}");
     Ok(())
 }
 
 fn main() -> Result<()> {
     match std::env::args().nth(1).as_deref() {
         Some("hostname") => {
-            println!("{}", Service::from_image("redis:7").env("A", "1").expose(6379u16).hostname());
+            println!("{}", Service::from_image("redis:7").env("A", "1").expose(6379).hostname());
             Ok(())
         }
         Some("owned") => owned(),
@@ -93,6 +107,7 @@ fn main() -> Result<()> {
         Some("plain") => plain(),
         Some("plain-for-long") => plain_for_long(),
         Some("ping") => ping(),
+        Some("run-image") => run_image(),
         Some("ways-to-be-ready") => ways_to_be_ready(),
         other => panic!("no such pipeline: {other:?}"),
     }

@@ -6,5 +6,6 @@ mod failures;
 mod health;
 mod lifecycle;
 mod processes;
+mod registry;
 mod steps;
 mod units;

@@ -1,67 +1,242 @@
 //! Registry credentials, from where the Docker command line keeps them.
+//!
+//! As docker/cli has it (`cli/config/configfile`): a credential helper where one is configured for the registry or for
+//! all of them, else what is in the file. Unlike there, the file is also asked where the helper has or gives nothing.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 
 use bollard::auth::DockerCredentials;
-use docker_credential::{CredentialRetrievalError, DockerCredential};
+use data_encoding::BASE64_NOPAD;
+use serde::Deserialize;
 
 use super::context;
 
-/// The credentials for a registry, and what went wrong on the way to them: told only when the registry refuses, since
-/// most images need none.
-#[derive(Debug, Default)]
+const DOCKER_HUB: &str = "https://index.docker.io/v1/";
+
+/// The credentials for a registry, and a sentence about them: told only when the registry refuses, since most images
+/// need none.
+#[derive(Default)]
 pub(super) struct Found {
     pub(super) credentials: Option<DockerCredentials>,
-    pub(super) trouble: Option<String>,
+    pub(super) note: String,
 }
 
 /// Looks up the credentials for a canonical reference. Runs a credential helper where one is configured.
 pub(super) async fn find(reference: &str) -> Found {
     let registry = match reference.split('/').next() {
-        Some("docker.io") | None => "https://index.docker.io/v1/".to_owned(),
+        Some("docker.io") | None => DOCKER_HUB.to_owned(),
         Some(host) => host.to_owned(),
     };
     tokio::task::spawn_blocking(move || look_up(&registry)).await.unwrap_or_default()
 }
 
 fn look_up(registry: &str) -> Found {
-    use CredentialRetrievalError as Trouble;
-
-    // As in GitLab's runners: the whole configuration file in a variable.
-    let given = std::env::var("DOCKER_AUTH_CONFIG").ok().filter(|config| !config.trim().is_empty());
-    let from_variable =
-        given.map(|config| docker_credential::get_credential_from_reader(config.as_bytes(), registry));
-    let found = match from_variable {
-        Some(Ok(credential)) => Ok(credential),
-        Some(Err(trouble)) if trouble != Trouble::NoCredentialConfigured => Err(trouble),
-        _ => docker_credential::get_credential(registry),
-    };
-    match found {
-        Ok(credential) => Found { credentials: Some(credentials(credential, registry)), trouble: None },
-        Err(Trouble::NoCredentialConfigured | Trouble::ConfigNotFound) => Found::default(),
-        // This also stands for a file that is not there.
-        Err(Trouble::ConfigReadError) if !has_config() => Found::default(),
-        // Helpers say this of a registry nobody has logged in to.
-        Err(Trouble::HelperFailure { stdout, .. }) if stdout.contains("credentials not found") => {
-            Found::default()
+    let mut looked_in = Vec::new();
+    let mut troubles = Vec::new();
+    for (place, config) in configs() {
+        let found = config.and_then(|text| Config::parse(&text)?.credentials(registry));
+        match found {
+            Ok(Some(credentials)) => {
+                let user =
+                    credentials.username.as_deref().map_or("a token".to_owned(), |name| format!("`{name}`"));
+                let note = format!("it was shown the credentials of {user} for {registry}, from {place}");
+                return Found { credentials: Some(credentials), note };
+            }
+            Ok(None) => looked_in.push(place),
+            Err(trouble) => troubles.push(format!("{place}: {trouble}")),
         }
-        Err(trouble) => Found { credentials: None, trouble: Some(trouble.to_string().trim().to_owned()) },
+    }
+    let note = match (troubles.as_slice(), looked_in.as_slice()) {
+        ([], []) => "no credentials were sent: there is no Docker configuration file".to_owned(),
+        ([], places) => format!("no credentials were sent: none for {registry} in {}", places.join(" or ")),
+        (troubles, _) => format!("no credentials were sent, because of {}", troubles.join("\n")),
+    };
+    Found { credentials: None, note }
+}
+
+/// The configurations there are, by where they are: a variable as in GitLab's runners, which holds the whole file, and
+/// the command line's own file.
+fn configs() -> Vec<(String, Result<Vec<u8>, String>)> {
+    let mut configs = Vec::new();
+    if let Some(text) = std::env::var("DOCKER_AUTH_CONFIG").ok().filter(|text| !text.trim().is_empty()) {
+        configs.push(("DOCKER_AUTH_CONFIG".to_owned(), Ok(text.into_bytes())));
+    }
+    if let Some(path) = context::config_dir().map(|directory| directory.join("config.json")) {
+        match std::fs::read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            text => configs.push((path.display().to_string(), text.map_err(|error| error.to_string()))),
+        }
+    }
+    configs
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Config {
+    auths: Option<BTreeMap<String, Login>>,
+    creds_store: Option<String>,
+    cred_helpers: Option<HashMap<String, String>>,
+}
+
+/// What the file itself has on a registry: with a helper in use an empty entry, else the user's name and password.
+#[derive(Deserialize)]
+struct Login {
+    auth: Option<String>,
+    username: Option<String>,
+    password: Option<String>,
+    identitytoken: Option<String>,
+    registrytoken: Option<String>,
+}
+
+impl Config {
+    fn parse(text: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(text).map_err(|error| error.to_string())
+    }
+
+    fn credentials(&self, registry: &str) -> Result<Option<DockerCredentials>, String> {
+        let helper = self.cred_helpers.as_ref().and_then(|helpers| helpers.get(registry));
+        let helper = helper.or(self.creds_store.as_ref()).filter(|name| !name.is_empty());
+        let from_helper = helper.map_or(Ok(None), |name| ask_helper(name, registry));
+        if let Ok(Some(_)) = from_helper {
+            return from_helper;
+        }
+        let login = self.auths.as_ref().and_then(|auths| {
+            let same_host =
+                || auths.iter().find(|(key, _)| host(key) == host(registry)).map(|(_, login)| login);
+            auths.get(registry).or_else(same_host)
+        });
+        match login.map_or(Ok(None), |login| login.credentials(registry)) {
+            Ok(None) => from_helper,
+            found => found,
+        }
     }
 }
 
-fn has_config() -> bool {
-    context::config_dir().is_some_and(|directory| directory.join("config.json").exists())
+impl Login {
+    fn credentials(&self, registry: &str) -> Result<Option<DockerCredentials>, String> {
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let (username, password) = match given(&self.auth) {
+            Some(auth) => {
+                let bytes = BASE64_NOPAD.decode(auth.trim_end_matches('=').as_bytes()).ok();
+                let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+                let (username, password) = text
+                    .as_deref()
+                    .and_then(|text| text.split_once(':'))
+                    .ok_or_else(|| format!("`auth` of {registry} is not `user:password` in base64"))?;
+                (Some(username.to_owned()), Some(password.trim_end_matches('\0').to_owned()))
+            }
+            None => (given(&self.username), given(&self.password)),
+        };
+        let credentials = DockerCredentials {
+            username,
+            password,
+            identitytoken: given(&self.identitytoken),
+            registrytoken: given(&self.registrytoken),
+            serveraddress: Some(registry.to_owned()),
+            ..Default::default()
+        };
+        let any = [&credentials.username, &credentials.identitytoken, &credentials.registrytoken];
+        Ok(any.iter().any(|text| text.is_some()).then_some(credentials))
+    }
 }
 
-fn credentials(credential: DockerCredential, registry: &str) -> DockerCredentials {
-    let serveraddress = Some(registry.to_owned());
-    match credential {
-        DockerCredential::IdentityToken(token) => {
-            DockerCredentials { identitytoken: Some(token), serveraddress, ..Default::default() }
+/// The host of a registry or of a key for one, which may be a URL; Docker Hub has several.
+fn host(registry: &str) -> &str {
+    let registry =
+        registry.strip_prefix("https://").or_else(|| registry.strip_prefix("http://")).unwrap_or(registry);
+    match registry.split('/').next().unwrap_or_default() {
+        "docker.io" | "registry-1.docker.io" => "index.docker.io",
+        host => host,
+    }
+}
+
+/// Asks a credential helper (docker/docker-credential-helpers): the registry on its standard input, the answer or the
+/// reason why there is none on its standard output.
+fn ask_helper(name: &str, registry: &str) -> Result<Option<DockerCredentials>, String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Answer {
+        username: String,
+        secret: String,
+    }
+
+    let program = format!("docker-credential-{name}");
+    let unusable = |reason: &dyn std::fmt::Display| format!("the credential helper `{program}`: {reason}");
+    let mut command = Command::new(&program);
+    command.arg("get").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut helper = command.spawn().map_err(|error| unusable(&error))?;
+    if let Some(mut input) = helper.stdin.take() {
+        // One that has ended without reading has its reasons, and says them below.
+        let _ = input.write_all(registry.as_bytes());
+    }
+    let output = helper.wait_with_output().map_err(|error| unusable(&error))?;
+    if !output.status.success() {
+        let said =
+            [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).trim().to_owned());
+        // Helpers say this of a registry nobody has logged in to.
+        if said[0].contains("credentials not found") {
+            return Ok(None);
         }
-        DockerCredential::UsernamePassword(username, password) => DockerCredentials {
-            username: Some(username),
-            password: Some(password),
-            serveraddress,
-            ..Default::default()
-        },
+        let said: Vec<&str> = said.iter().map(String::as_str).filter(|text| !text.is_empty()).collect();
+        return Err(match said.as_slice() {
+            [] => unusable(&output.status),
+            said => unusable(&said.join("\n")),
+        });
+    }
+    let answer: Answer = serde_json::from_slice(&output.stdout).map_err(|error| unusable(&error))?;
+    let mut credentials =
+        DockerCredentials { serveraddress: Some(registry.to_owned()), ..Default::default() };
+    if answer.username == "<token>" {
+        credentials.identitytoken = Some(answer.secret);
+    } else {
+        (credentials.username, credentials.password) = (Some(answer.username), Some(answer.secret));
+    }
+    Ok(Some(credentials))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// User and password, or the token, of what a configuration has for a registry.
+    fn found(config: &str, registry: &str) -> Result<Option<String>, String> {
+        let found = Config::parse(config.as_bytes())?.credentials(registry)?;
+        Ok(found.map(|found| match found.identitytoken {
+            Some(token) => token,
+            None => [found.username, found.password].map(Option::unwrap_or_default).join(" "),
+        }))
+    }
+
+    #[test]
+    fn the_file_is_read_as_the_command_line_reads_it() {
+        let config = r#"{"auths": {
+            "r.test:5000": {"auth": "YTpiOmM="},
+            "https://other.test/v2/": {"auth": "YTpiAA"},
+            "plain.test": {"username": "a", "password": "b"},
+            "token.test": {"auth": "YTo=", "identitytoken": "t"},
+            "https://index.docker.io/v1/": {"auth": "aHViOng="},
+            "elsewhere.test": {"auth": "", "username": null},
+            "broken.test": {"auth": "?"}
+        }, "credHelpers": {"r.test:5000": ""}, "HttpHeaders": {"A": "b"}}"#;
+        let has = |registry| found(config, registry).unwrap();
+        assert_eq!(has("r.test:5000").as_deref(), Some("a b:c"));
+        assert_eq!(has("other.test").as_deref(), Some("a b"));
+        assert_eq!(has("plain.test").as_deref(), Some("a b"));
+        assert_eq!(has("token.test").as_deref(), Some("t"));
+        assert_eq!(has(DOCKER_HUB).as_deref(), Some("hub x"));
+        assert_eq!(has("r.test"), None);
+        assert_eq!(has("elsewhere.test"), None);
+        assert!(found(config, "broken.test").unwrap_err().contains("broken.test"));
+        assert!(found("{", "r.test").is_err());
+    }
+
+    #[test]
+    fn a_helper_that_is_not_there_is_named_unless_the_file_knows() {
+        let config =
+            r#"{"auths": {"a.test": {"auth": "YTpi"}, "b.test": {}}, "credsStore": "bowline-absent"}"#;
+        assert_eq!(found(config, "a.test").unwrap().as_deref(), Some("a b"));
+        assert!(found(config, "b.test").unwrap_err().contains("`docker-credential-bowline-absent`"));
     }
 }

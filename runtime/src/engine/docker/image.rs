@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
+use bollard::errors::Error as Failure;
 use bollard::models::{CreateImageInfo, HealthConfig, ImageConfig as Found, ImageInspect};
 use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures_util::StreamExt as _;
@@ -148,8 +149,10 @@ async fn run_pull(client: &bollard::Docker, reference: &str, tell: &watch::Sende
     let mut events = client.create_image(Some(options), None, found.credentials);
     let mut layers = Layers::default();
     let mut told = Instant::now();
-    while let Some(event) = within(LONG, async { Ok(events.next().await) }).await.unwrap_or(None) {
-        let event = event.map_err(|error| refusal(reference, &error, found.trouble.as_deref()))?;
+    while let Some(event) = within(LONG, async { events.next().await.transpose() })
+        .await
+        .map_err(|error| refusal(reference, &error, &found.note))?
+    {
         layers.note(event);
         if told.elapsed() >= TELL_EVERY {
             told = Instant::now();
@@ -185,45 +188,60 @@ impl std::fmt::Display for Layers {
     }
 }
 
-/// Tells a registry's refusals apart, which reach us as texts in a stream that began with 200 OK.
-fn refusal(reference: &str, error: &bollard::errors::Error, trouble: Option<&str>) -> Error {
-    let mut message = failure::message(error);
-    let lower = message.to_ascii_lowercase();
-    let refused =
-        ["denied", "unauthorized", "authentication required", "no basic auth credentials", "forbidden"];
+/// Tells a registry's refusals apart, which reach us as texts, often in a stream that began with 200 OK. `note` says
+/// which credentials it was shown.
+fn refusal(reference: &str, error: &Failure, note: &str) -> Error {
+    if !matches!(error, Failure::DockerResponseServerError { .. } | Failure::DockerStreamError { .. }) {
+        return Error::engine(format!("pull `{reference}`"), failure::message(error));
+    }
+    let message = failure::message(error);
     let reference = reference.to_owned();
-    if matches!(failure::status(error), Some(401 | 403)) || refused.iter().any(|text| lower.contains(text)) {
-        if let Some(trouble) = trouble {
-            message = format!("{message}\nno credentials were sent, because: {trouble}");
-        }
-        return Error::Unauthorized { reference, message };
+    if matches!(failure::status(error), Some(401 | 403)) || speaks_of_refusal(&message) {
+        return Error::Unauthorized { reference, message: format!("{message}\n{note}") };
     }
     Error::ImageNotFound { reference, message }
+}
+
+/// Whether a message has one of the words for it, other than in the name of an image.
+fn speaks_of_refusal(message: &str) -> bool {
+    let lower = message.to_ascii_lowercase();
+    let of_a_name = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    let mut words = lower.split(|c| !of_a_name(c)).map(|word| word.trim_end_matches('.'));
+    words.any(|word| ["denied", "unauthorized", "forbidden"].contains(&word))
+        || ["authentication required", "no basic auth credentials"].iter().any(|text| lower.contains(text))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn server(status_code: u16, message: &str) -> bollard::errors::Error {
-        bollard::errors::Error::DockerResponseServerError { status_code, message: message.to_owned() }
+    fn server(status_code: u16, message: &str) -> Failure {
+        Failure::DockerResponseServerError { status_code, message: message.to_owned() }
     }
 
     #[test]
     fn refusals_are_told_apart() {
-        let denied = server(
-            404,
-            "pull access denied for a/b, repository does not exist or may require 'docker login'",
-        );
-        assert!(matches!(refusal("a/b", &denied, None), Error::Unauthorized { .. }));
-        let absent = server(404, "manifest for redis:none not found: manifest unknown");
-        assert!(matches!(refusal("redis:none", &absent, None), Error::ImageNotFound { .. }));
-        let Error::Unauthorized { message, .. } =
-            refusal("a", &server(500, "unauthorized: x"), Some("helper broke"))
-        else {
-            panic!("not told apart")
-        };
-        assert!(message.contains("helper broke"));
+        let denied = "pull access denied for a/b, repository does not exist or may require 'docker login'";
+        let refused = [
+            server(404, denied),
+            server(500, "Get \"http://r:1/v2/\": unauthorized: x"),
+            server(403, ""),
+            Failure::DockerStreamError { error: "denied: access is forbidden.".to_owned() },
+        ];
+        for error in refused {
+            let Error::Unauthorized { message, .. } = refusal("a/b", &error, "helper broke") else {
+                panic!("not told apart: {error}")
+            };
+            assert!(message.contains("helper broke"));
+        }
+        for absent in
+            ["manifest for redis:none not found: manifest unknown", "no r:1/denied:1, a/unauthorized:2"]
+        {
+            let error = refusal("redis:none", &server(404, absent), "");
+            assert!(matches!(error, Error::ImageNotFound { .. }), "{error}");
+        }
+        let silent = refusal("a", &Failure::RequestTimeoutError, "");
+        assert!(matches!(silent, Error::Engine { .. }), "{silent}");
     }
 
     #[test]

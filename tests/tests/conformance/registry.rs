@@ -1,0 +1,238 @@
+//! Images pulled from a real registry, with and without credentials, found where the docker command keeps them.
+
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant, SystemTime};
+
+use bowline_tests::{docker, nonce};
+
+const USER: &str = "bowline";
+/// Three of one kind in a row, so that base64 has a `+` and a `/` wherever they stand: engines want neither.
+const PASSWORD: &str = "secret:>>>???";
+
+/// A registry with one image that the engine does not have, and a configuration directory of the docker command.
+struct Registry {
+    directory: PathBuf,
+    address: String,
+    image: String,
+}
+
+impl Registry {
+    fn open() -> Self {
+        Self::start("busybox:1.35", &[])
+    }
+
+    fn locked() -> Self {
+        Self::start("busybox:1.35", &["--auth", &format!("{USER}:{PASSWORD}")])
+    }
+
+    fn start(local: &str, arguments: &[&str]) -> Self {
+        let name = format!("bowline-test/{}:1", nonce());
+        let directory = std::env::temp_dir().join(format!("bowline-registry-{}", nonce()));
+        let mut command = script("start");
+        command.arg(directory.join("registry")).args(["--image", &format!("{local}={name}")]).args(arguments);
+        let output = command.output().unwrap();
+        let said = text(&output.stdout);
+        assert!(output.status.success(), "{said}{}", text(&output.stderr));
+        let address = said.lines().find_map(|line| line.strip_prefix("REGISTRY="));
+        let address = address.expect("it says where it is").to_owned();
+        Self { directory, image: format!("{address}/{name}"), address }
+    }
+
+    fn write_config(&self, config: &str) {
+        std::fs::write(self.directory.join("config.json"), config).unwrap();
+    }
+
+    /// Installed rather than written: a file is not run while somebody, or what they started meanwhile, writes it.
+    fn write_helper(&self, program: &str) {
+        self.write_config(&format!(r#"{{"credHelpers": {{"{}": "bowlinetest"}}}}"#, self.address));
+        let mut install = Command::new("install");
+        install.args(["-m", "755", "/dev/stdin"]).arg(self.directory.join("docker-credential-bowlinetest"));
+        feed(&mut install, program);
+    }
+
+    fn log_in(&self) {
+        let mut login = Command::new("docker");
+        login.args(["login", &self.address, "--username", USER, "--password-stdin"]);
+        feed(login.env("DOCKER_HOST", host()).env("DOCKER_CONFIG", &self.directory), PASSWORD);
+    }
+
+    fn run(&self, image: &str) -> Output {
+        let path = std::env::var("PATH").unwrap_or_default();
+        Command::new(env!("CARGO_BIN_EXE_pipeline"))
+            .arg("run-image")
+            .env("IMAGE", image)
+            .env("DOCKER_HOST", host())
+            .env("DOCKER_CONFIG", &self.directory)
+            .env("PATH", format!("{}:{path}", self.directory.display()))
+            .env("BOWLINE_PROGRESS", "plain")
+            .env_remove("DOCKER_AUTH_CONFIG")
+            .output()
+            .unwrap()
+    }
+
+    #[track_caller]
+    fn runs(&self, image: &str) -> String {
+        let output = self.run(image);
+        assert_eq!(text(&output.stdout), "ran first\nran second\n", "{}", text(&output.stderr));
+        text(&output.stderr)
+    }
+
+    #[track_caller]
+    fn fails(&self, image: &str, says: &[&str]) {
+        let output = self.run(image);
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        let error = &stderr[stderr.find("Error: ").expect("it says why")..];
+        for part in says {
+            assert!(error.contains(part), "{part:?} is not in:\n{error}");
+        }
+    }
+
+    /// Everything the engine has of this registry.
+    fn pulled(&self) -> Vec<String> {
+        let format = "{{.Repository}}:{{.Tag}} {{.Repository}}@{{.Digest}}";
+        let list = docker(&["images", "--digests", "--format", format]);
+        let names = list.split_whitespace().filter(|name| name.starts_with(&format!("{}/", self.address)));
+        names.filter(|name| !name.ends_with("<none>")).map(str::to_owned).collect()
+    }
+
+    fn pulls(&self, since: SystemTime) -> usize {
+        let seconds =
+            |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs().to_string();
+        let (since, until) = (seconds(since), seconds(SystemTime::now() + Duration::from_secs(1)));
+        let arguments = ["events", "--since", &since, "--until", &until, "--filter", "event=pull"];
+        docker(&arguments).lines().filter(|line| line.contains(&self.address)).count()
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        for name in self.pulled() {
+            let _ = Command::new("docker").args(["rmi", "--force", &name]).output();
+        }
+        let stopped = script("stop").arg(self.directory.join("registry")).status();
+        let _ = std::fs::remove_dir_all(&self.directory);
+        if !std::thread::panicking() {
+            assert!(stopped.is_ok_and(|status| status.success()), "the registry could not be stopped");
+            assert_eq!(self.pulled(), [""; 0], "left in the engine");
+        }
+    }
+}
+
+fn script(action: &str) -> Command {
+    let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/setup/registry"));
+    command.arg(action);
+    command
+}
+
+/// The engine's address, which a context may hold that another configuration directory does not have.
+fn host() -> String {
+    docker(&["context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]).trim().to_owned()
+}
+
+#[track_caller]
+fn feed(command: &mut Command, input: &str) {
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// An image that nobody else has: unlike a new name for a known one, it has to come over the wire.
+#[test]
+fn an_absent_image_is_pulled_once_for_all_who_wait_for_it() {
+    let name = format!("bowline-test-{}", nonce());
+    let _ = docker(&["run", "--name", &name, "busybox:1.35", "sh", "-c", "echo $HOSTNAME >/mine"]);
+    let _ = docker(&["commit", &name, &format!("{name}:1")]);
+    let _ = docker(&["rm", &name]);
+    let registry = Registry::start(&format!("{name}:1"), &[]);
+    let _ = docker(&["rmi", &format!("{name}:1")]);
+    assert_eq!(registry.pulled(), [""; 0], "absent at first");
+    let began = SystemTime::now();
+    let progress = registry.runs(&registry.image);
+    assert!(progress.contains(&format!("• pulling {}", registry.image)), "{progress}");
+    assert_eq!(registry.pulls(began), 1);
+    let progress = registry.runs(&registry.image);
+    assert!(!progress.contains("pulling"), "it is there now: {progress}");
+}
+
+#[test]
+fn an_image_is_pulled_by_its_digest() {
+    let registry = Registry::open();
+    let _ = docker(&["pull", "--quiet", &registry.image]);
+    let names = registry.pulled();
+    let digest = names.iter().find(|name| name.contains('@')).expect("it has a digest");
+    let _ = docker(&["rmi", &registry.image]);
+    assert_eq!(registry.pulled(), [""; 0], "absent at first");
+    registry.runs(digest);
+    assert!(registry.pulled().contains(digest));
+}
+
+#[test]
+fn what_a_registry_does_not_have_is_not_found() {
+    let registry = Registry::open();
+    for image in
+        [registry.image.replace(":1", ":none"), format!("{}/unauthorized/denied:1", registry.address)]
+    {
+        registry.fails(&image, &[&format!("image `{image}` was not found"), "manifest unknown"]);
+    }
+}
+
+#[test]
+fn a_registry_that_is_not_there_is_named_at_once() {
+    let registry = Registry::open();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let began = Instant::now();
+    registry.fails(&format!("{free}/a:1"), &[&format!("`{free}/a:1`"), "connection refused"]);
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_registry_refuses_without_credentials_and_with_wrong_ones() {
+    let registry = Registry::locked();
+    let refused = format!("not allowed to pull `{}`", registry.image);
+    let none = "no credentials were sent: there is no Docker configuration file";
+    registry.fails(&registry.image, &[&refused, none, "docker login"]);
+    registry.write_config(r#"{"auths": {"elsewhere.test": {"auth": "YTpi"}}}"#);
+    let none = format!("no credentials were sent: none for {} in ", registry.address);
+    registry.fails(&registry.image, &[&refused, &none, "config.json", "docker login"]);
+    registry.write_config(&format!(r#"{{"auths": {{"{}": {{"auth": "YTpi"}}}}}}"#, registry.address));
+    registry.fails(&registry.image, &[&refused, "the credentials of `a`", "config.json", "docker login"]);
+}
+
+#[test]
+fn whoever_has_logged_in_may_pull() {
+    let registry = Registry::locked();
+    registry.log_in();
+    registry.runs(&registry.image);
+}
+
+#[test]
+fn a_credential_helper_is_asked() {
+    let registry = Registry::locked();
+    registry.write_helper(&format!(
+        r#"#!/bin/sh
+[ "$1 $(cat)" = "get {}" ] && echo '{{"ServerURL": "", "Username": "{USER}", "Secret": "{PASSWORD}"}}'
+"#,
+        registry.address
+    ));
+    registry.runs(&registry.image);
+}
+
+#[test]
+fn a_broken_credential_helper_is_heard() {
+    let registry = Registry::locked();
+    let refused = format!("not allowed to pull `{}`", registry.image);
+    registry.write_helper("#!/bin/sh\necho the keyring is locked; exit 1\n");
+    registry.fails(&registry.image, &[&refused, "`docker-credential-bowlinetest`: the keyring is locked"]);
+    registry.write_config(r#"{"credsStore": "bowline-absent"}"#);
+    registry.fails(&registry.image, &[&refused, "`docker-credential-bowline-absent`: No such file"]);
+}
