@@ -18,10 +18,11 @@ use super::{DONE, HAND_OVER, Post, TAKEN};
 use crate::reexec::Channel;
 
 /// How long after the pipeline's death services may take to stop; then they are killed.
-const STOP_WITHIN: Duration = Duration::from_secs(5);
+const STOP_WITHIN: Duration = Duration::from_secs(3);
 
-/// A container whose creation was under way when the pipeline died comes late: nothing must be found for this long.
-const QUIET_FOR: Duration = Duration::from_secs(1);
+/// A container whose creation was under way when the pipeline died comes late, on a busy machine by seconds: nothing
+/// must be found for this long.
+const QUIET_FOR: Duration = Duration::from_secs(4);
 
 /// Between two looks at what is left.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
