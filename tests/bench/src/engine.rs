@@ -1,15 +1,17 @@
 //! The engine as the benchmark itself sees it: connected to, looked into, cleared up, described.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bollard::models::ImageSummary;
 use bollard::query_parameters::{
-    ListContainersOptionsBuilder, ListImagesOptionsBuilder, ListNetworksOptions, RemoveContainerOptionsBuilder,
-    RemoveImageOptionsBuilder,
+    EventsOptionsBuilder, ListContainersOptionsBuilder, ListImagesOptionsBuilder, ListNetworksOptions,
+    RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder,
 };
 use bollard::{ClientVersion, Docker};
+use futures_util::StreamExt as _;
 use tokio::time::{Instant, sleep};
 
 use crate::Result;
@@ -46,7 +48,7 @@ impl Engine {
     /// What is there of somebody: everything that carries one of these words in its name or as a label.
     async fn owned(&self, words: &[String]) -> Result<Vec<Object>> {
         let is_owned = |text: &str| words.iter().any(|word| text.contains(word.as_str()));
-        let any = |labels: &Option<std::collections::HashMap<String, String>>| {
+        let any = |labels: &Option<HashMap<String, String>>| {
             labels.iter().flatten().any(|(_, value)| is_owned(value))
         };
         let all = ListContainersOptionsBuilder::default().all(true).build();
@@ -66,15 +68,43 @@ impl Engine {
     }
 
     /// When nothing was left of somebody, at the soonest now; none after half a minute.
-    pub(crate) async fn gone(&self, words: &[String]) -> Result<Option<Instant>> {
+    pub(crate) async fn gone(&self, words: &[String], since: SystemTime) -> Result<Option<Instant>> {
         let give_up = Instant::now() + Duration::from_secs(30);
         while Instant::now() < give_up {
-            if self.owned(words).await?.is_empty() {
+            if self.owned(words).await?.is_empty() && self.networks_are_gone(words, since).await? {
                 return Ok(Some(Instant::now()));
             }
             sleep(Duration::from_millis(2)).await;
         }
         Ok(None)
+    }
+
+    /// Whether every network that somebody made has been removed to its end. One that is being removed is not listed
+    /// any more, for the 0.2 s in which its bridge and its firewall rules go; only the events tell.
+    async fn networks_are_gone(&self, words: &[String], since: SystemTime) -> Result<bool> {
+        let seconds = |time: SystemTime| {
+            let time = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            format!("{}.{:09}", time.as_secs(), time.subsec_nanos())
+        };
+        let networks = HashMap::from([("type", vec!["network"])]);
+        let (since, until) = (seconds(since), seconds(SystemTime::now()));
+        let options = EventsOptionsBuilder::default().since(&since).until(&until).filters(&networks).build();
+        let mut events = self.docker.events(Some(options));
+        let mut there = HashSet::new();
+        while let Some(event) = events.next().await {
+            let event = event?;
+            let Some(actor) = event.actor else { continue };
+            let name =
+                actor.attributes.and_then(|attributes| attributes.get("name").cloned()).unwrap_or_default();
+            match event.action.as_deref() {
+                Some("create") if words.iter().any(|word| name.contains(word.as_str())) => {
+                    there.insert(actor.id)
+                }
+                Some("destroy") => there.remove(&actor.id),
+                _ => false,
+            };
+        }
+        Ok(there.is_empty())
     }
 
     /// Removes whatever is left of somebody, containers first.
@@ -89,7 +119,10 @@ impl Engine {
                 Object::Network(id) => self.docker.remove_network(&id).await,
             };
         }
-        self.gone(words).await?.map(drop).ok_or_else(|| "something cannot be removed from the engine".into())
+        self.gone(words, SystemTime::now())
+            .await?
+            .map(drop)
+            .ok_or_else(|| "something cannot be removed from the engine".into())
     }
 
     /// Removes the images that somebody made. Each pass takes names, and the images that no other one stands on.
@@ -167,7 +200,8 @@ impl fmt::Display for Facts {
 /// A tool's version; none when it is not installed.
 pub(crate) fn tool_version(tool: Tool) -> Option<String> {
     let (program, arguments) = tool.version_command().split_first()?;
-    let output = Command::new(program).args(arguments).output().ok().filter(|output| output.status.success())?;
+    let output =
+        Command::new(program).args(arguments).output().ok().filter(|output| output.status.success())?;
     let text = String::from_utf8(output.stdout).ok()?;
     let line = text.lines().next()?.trim();
     Some(line.trim_start_matches("Docker version ").split(',').next()?.to_owned())

@@ -104,7 +104,9 @@ fn understand(mut arguments: impl Iterator<Item = String>) -> Result<Wish> {
                 let _ = RUN.set(Run { id, batch });
                 return Ok(Wish::Child(methods::find(&name).ok_or(format!("no method `{name}`"))?));
             }
-            _ if argument.starts_with('-') => return Err(format!("unknown argument: {argument} (see --help)").into()),
+            _ if argument.starts_with('-') => {
+                return Err(format!("unknown argument: {argument} (see --help)").into());
+            }
             _ => filters.push(argument),
         }
     }

@@ -64,12 +64,19 @@ pub(crate) fn find(full_name: &str) -> Option<&'static Method> {
 
 /// The scenarios, in the order of the tables.
 pub(crate) const SCENARIOS: [(&str, &str); 3] = [
-    ("redis", "start redis, wait until it is ready, `redis-cli -h redis-srv ping` in a second container, tear down"),
-    ("chain", "20 steps of one container, each writes 10 kB and its file system is kept (time from the start)"),
+    (
+        "redis",
+        "start redis, wait until it is ready, `redis-cli -h redis-srv ping` in a second container, tear down",
+    ),
+    (
+        "chain",
+        "20 steps of one container, each writes 10 kB and its file system is kept (time from the start)",
+    ),
     ("second", "one more client of a redis that is running (time from when the first client is done)"),
 ];
 
-const NO_SAFETY_NET: &str = "kills the service instead of stopping it; removes nothing after an error or a signal";
+const NO_SAFETY_NET: &str =
+    "kills the service instead of stopping it; removes nothing after an error or a signal";
 
 const fn here(
     scenario: &'static str,
@@ -81,13 +88,20 @@ const fn here(
     Method { scenario, name, role, way: Way::Here(run), leaves_out }
 }
 
-const fn script(name: &'static str, tool: Tool, script: &'static str, file: &'static str, leaves_out: &'static str) -> Method {
+const fn script(
+    name: &'static str,
+    tool: Tool,
+    script: &'static str,
+    file: &'static str,
+    leaves_out: &'static str,
+) -> Method {
     Method { scenario: "redis", name, role: Role::Other, way: Way::Script { script, file, tool }, leaves_out }
 }
 
 pub(crate) static METHODS: &[Method] = &[
     here("redis", "raw-sequential", Role::Raw, raw::sequential, NO_SAFETY_NET),
     here("redis", "raw-concurrent", Role::Raw, raw::concurrent, NO_SAFETY_NET),
+    here("redis", "raw-by-events", Role::Raw, raw::by_events, NO_SAFETY_NET),
     here(
         "redis",
         "raw-bridge",
@@ -104,7 +118,13 @@ pub(crate) static METHODS: &[Method] = &[
         "what bowline promises, by hand: init processes, a private alias, SIGTERM first, the result kept; \
          still removes nothing after an error or a signal",
     ),
-    script("docker-cli", Tool::Docker, peers::DOCKER_CLI, "", "kills the service; removes nothing after SIGKILL"),
+    script(
+        "docker-cli",
+        Tool::Docker,
+        peers::DOCKER_CLI,
+        "",
+        "kills the service; removes nothing after SIGKILL",
+    ),
     here(
         "redis",
         "testcontainers-rs",
@@ -112,11 +132,41 @@ pub(crate) static METHODS: &[Method] = &[
         peers::testcontainers,
         "ready is a log line, not a port; kills; removes nothing after a signal or a failed start",
     ),
-    script("docker-compose-1s", Tool::DockerCompose, peers::COMPOSE_V1, peers::COMPOSE_1S, peers::COMPOSE_LEAVES_OUT),
-    script("docker-compose-100ms", Tool::DockerCompose, peers::COMPOSE_V1, peers::COMPOSE_100MS, peers::COMPOSE_LEAVES_OUT),
-    script("compose-plugin-1s", Tool::ComposePlugin, peers::COMPOSE_V2, peers::COMPOSE_1S, peers::COMPOSE_LEAVES_OUT),
-    script("compose-plugin-100ms", Tool::ComposePlugin, peers::COMPOSE_V2, peers::COMPOSE_100MS, peers::COMPOSE_LEAVES_OUT),
-    here("redis", "bowline", Role::Ours, ours::redis, "nothing of the above; keeps the step's result for the next run"),
+    script(
+        "docker-compose-1s",
+        Tool::DockerCompose,
+        peers::COMPOSE_V1,
+        peers::COMPOSE_1S,
+        peers::COMPOSE_LEAVES_OUT,
+    ),
+    script(
+        "docker-compose-100ms",
+        Tool::DockerCompose,
+        peers::COMPOSE_V1,
+        peers::COMPOSE_100MS,
+        peers::COMPOSE_LEAVES_OUT,
+    ),
+    script(
+        "compose-plugin-1s",
+        Tool::ComposePlugin,
+        peers::COMPOSE_V2,
+        peers::COMPOSE_1S,
+        peers::COMPOSE_LEAVES_OUT,
+    ),
+    script(
+        "compose-plugin-100ms",
+        Tool::ComposePlugin,
+        peers::COMPOSE_V2,
+        peers::COMPOSE_100MS,
+        peers::COMPOSE_LEAVES_OUT,
+    ),
+    here(
+        "redis",
+        "bowline",
+        Role::Ours,
+        ours::redis,
+        "nothing of the above; keeps the step's result for the next run",
+    ),
     here("redis", "bowline-cached", Role::Cached, ours::redis_cached, "runs nothing: the result is found"),
     here(
         "chain",

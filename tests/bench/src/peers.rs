@@ -71,8 +71,7 @@ macro_rules! compose_file {
 
 pub(crate) const COMPOSE_1S: &str = compose_file!("1s");
 pub(crate) const COMPOSE_100MS: &str = compose_file!("100ms");
-pub(crate) const COMPOSE_LEAVES_OUT: &str =
-    "ready is a command in the image, asked every interval for as long as the service lives; removes nothing after SIGKILL";
+pub(crate) const COMPOSE_LEAVES_OUT: &str = "ready is a command in the image, asked every interval for as long as the service lives; removes nothing after SIGKILL";
 
 /// testcontainers-rs: waits for a line in the log, as its own modules do.
 pub(crate) fn testcontainers(run: &Run) -> Result<()> {
@@ -91,7 +90,7 @@ pub(crate) fn testcontainers(run: &Run) -> Result<()> {
             .with_wait_for(WaitFor::exit(ExitWaitStrategy::new().with_exit_code(0)))
             .with_label(LABEL, &run.id)
             .with_network(&run.id)
-            .with_startup_timeout(Duration::from_secs(60))
+            .with_startup_timeout(Duration::from_mins(1))
             .with_cmd(command)
             .start()
             .await?;

@@ -7,11 +7,13 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::container::LogOutput;
 use bollard::models::{
-    ContainerConfig, ContainerCreateBody, EndpointSettings, HostConfig, NetworkCreateRequest, NetworkingConfig,
+    ContainerConfig, ContainerCreateBody, EndpointSettings, HostConfig, NetworkCreateRequest,
+    NetworkingConfig,
 };
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CommitContainerOptionsBuilder, CreateContainerOptionsBuilder,
-    KillContainerOptionsBuilder, RemoveContainerOptionsBuilder, WaitContainerOptionsBuilder,
+    EventsOptionsBuilder, KillContainerOptionsBuilder, RemoveContainerOptionsBuilder,
+    WaitContainerOptionsBuilder,
 };
 use futures_util::StreamExt as _;
 use tokio::net::TcpStream;
@@ -62,18 +64,45 @@ pub(crate) fn concurrent(run: &Run) -> Result<()> {
     })
 }
 
+/// As [`concurrent`], and the client's end is heard from the engine's events: the engine tells them before it takes
+/// the container's network apart, and those who wait only afterwards.
+pub(crate) fn by_events(run: &Run) -> Result<()> {
+    on_runtime(async {
+        let raw = Raw::connect(run)?;
+        let ((), service, client) = tokio::try_join!(
+            raw.create_network(),
+            raw.create("service", raw.service()),
+            raw.create("client", raw.client()),
+        )?;
+        raw.start(&service).await?;
+        raw.wait_until_ready(&service).await?;
+        let filters = HashMap::from([("container", vec![client.as_str()]), ("event", vec!["die"])]);
+        let mut events = raw.docker.events(Some(EventsOptionsBuilder::default().filters(&filters).build()));
+        let ended = tokio::spawn(async move { events.next().await });
+        let output = raw.output(&client).await?;
+        let attributes = ended.await?.ok_or("no event came")??.actor.and_then(|actor| actor.attributes);
+        if attributes.and_then(|attributes| attributes.get("exitCode").cloned()).as_deref() != Some("0") {
+            return Err(format!("the client failed: {output}").into());
+        }
+        say_result(&output)?;
+        tokio::try_join!(raw.remove(&client), raw.remove(&service))?;
+        raw.remove_network().await
+    })
+}
+
 /// No network of its own: the engine's default bridge, and its old links for the alias.
 pub(crate) fn default_bridge(run: &Run) -> Result<()> {
     on_runtime(async {
         let raw = Raw::connect(run)?;
-        let service = raw.create("service", ContainerCreateBody { image: image(), ..Default::default() }).await?;
+        let service = raw
+            .create("service", ContainerCreateBody { image: Some(IMAGE.to_owned()), ..Default::default() })
+            .await?;
         let link = HostConfig { links: Some(vec![format!("{service}:redis-srv")]), ..Default::default() };
         let client = raw.ping(Some(link), None);
-        let (client, ready) =
-            tokio::join!(raw.create("client", client), async {
-                raw.start(&service).await?;
-                raw.wait_until_ready(&service).await
-            });
+        let (client, ready) = tokio::join!(raw.create("client", client), async {
+            raw.start(&service).await?;
+            raw.wait_until_ready(&service).await
+        });
         ready?;
         let client = client?;
         say_result(&raw.run_to_end(&client).await?)?;
@@ -92,7 +121,10 @@ pub(crate) fn all_promises(run: &Run) -> Result<()> {
             }
             body
         };
-        let alias = EndpointSettings { links: Some(vec![format!("{}-service:redis-srv", run.id)]), ..Default::default() };
+        let alias = EndpointSettings {
+            links: Some(vec![format!("{}-service:redis-srv", run.id)]),
+            ..Default::default()
+        };
         let client = with_init(raw.ping(Some(raw.in_network()), Some(alias)));
         let ((), service, client) = tokio::try_join!(
             raw.create_network(),
@@ -123,9 +155,8 @@ pub(crate) struct Raw {
     run: Run,
 }
 
-fn image() -> Option<String> {
-    Some("redis:7".to_owned())
-}
+/// The image of service and client.
+pub(crate) const IMAGE: &str = "redis:7";
 
 impl Raw {
     pub(crate) fn connect(run: &Run) -> Result<Self> {
@@ -134,7 +165,8 @@ impl Raw {
 
     pub(crate) async fn create_network(&self) -> Result<()> {
         let labels = HashMap::from([(LABEL.to_owned(), self.run.id.clone())]);
-        let network = NetworkCreateRequest { name: self.run.id.clone(), labels: Some(labels), ..Default::default() };
+        let network =
+            NetworkCreateRequest { name: self.run.id.clone(), labels: Some(labels), ..Default::default() };
         self.docker.create_network(network).await?;
         Ok(())
     }
@@ -151,7 +183,7 @@ impl Raw {
     pub(crate) fn service(&self) -> ContainerCreateBody {
         let endpoint = EndpointSettings { aliases: Some(vec!["redis-srv".to_owned()]), ..Default::default() };
         ContainerCreateBody {
-            image: image(),
+            image: Some(IMAGE.to_owned()),
             host_config: Some(self.in_network()),
             networking_config: Some(self.endpoint(endpoint)),
             ..Default::default()
@@ -163,9 +195,13 @@ impl Raw {
         self.ping(Some(self.in_network()), None)
     }
 
-    fn ping(&self, host_config: Option<HostConfig>, endpoint: Option<EndpointSettings>) -> ContainerCreateBody {
+    fn ping(
+        &self,
+        host_config: Option<HostConfig>,
+        endpoint: Option<EndpointSettings>,
+    ) -> ContainerCreateBody {
         ContainerCreateBody {
-            image: image(),
+            image: Some(IMAGE.to_owned()),
             entrypoint: Some(PING.map(str::to_owned).to_vec()),
             attach_stdout: Some(true),
             host_config,
@@ -210,6 +246,13 @@ impl Raw {
 
     /// Starts a container and gives what it wrote, once it has ended well.
     pub(crate) async fn run_to_end(&self, container: &str) -> Result<String> {
+        let output = self.output(container).await?;
+        let code = self.wait(container).await?;
+        if code == 0 { Ok(output) } else { Err(format!("exit code {code}: {output}").into()) }
+    }
+
+    /// Starts a container and gives all that it wrote.
+    async fn output(&self, container: &str) -> Result<String> {
         let options = AttachContainerOptionsBuilder::default().stream(true).stdout(true).stderr(true).build();
         let mut attached = self.docker.attach_container(container, Some(options)).await?;
         self.start(container).await?;
@@ -219,9 +262,7 @@ impl Raw {
                 output.extend_from_slice(&message);
             }
         }
-        let code = self.wait(container).await?;
-        let output = String::from_utf8_lossy(&output).into_owned();
-        if code == 0 { Ok(output) } else { Err(format!("exit code {code}: {output}").into()) }
+        Ok(String::from_utf8_lossy(&output).into_owned())
     }
 
     /// The exit code of a container that has ended or will.

@@ -77,8 +77,12 @@ fn exec_steps(run: &Run, commit_each: bool) -> Result<()> {
 }
 
 async fn exec(raw: &Raw, container: &str, arguments: Vec<String>) -> Result<()> {
-    let config =
-        ExecConfig { attach_stdout: Some(true), attach_stderr: Some(true), cmd: Some(arguments), ..Default::default() };
+    let config = ExecConfig {
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        cmd: Some(arguments),
+        ..Default::default()
+    };
     let exec = raw.docker.create_exec(container, config).await?;
     if let StartExecResults::Attached { mut output, .. } = raw.docker.start_exec(&exec.id, None).await? {
         while let Some(piece) = output.next().await {

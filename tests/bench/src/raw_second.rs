@@ -2,7 +2,7 @@
 
 use bollard::models::{ContainerCreateBody, HostConfig};
 
-use crate::raw::{Raw, on_runtime};
+use crate::raw::{IMAGE, Raw, on_runtime};
 use crate::{Result, Run, say, say_result};
 
 /// The client is on the service's network.
@@ -13,10 +13,13 @@ pub(crate) fn own_network(run: &Run) -> Result<()> {
 /// The client is in the service's network namespace.
 pub(crate) fn shared_namespace(run: &Run) -> Result<()> {
     with_service(run, |_, service| ContainerCreateBody {
-        image: Some("redis:7".to_owned()),
+        image: Some(IMAGE.to_owned()),
         entrypoint: Some(["redis-cli", "-h", "127.0.0.1", "ping"].map(str::to_owned).to_vec()),
         attach_stdout: Some(true),
-        host_config: Some(HostConfig { network_mode: Some(format!("container:{service}")), ..Default::default() }),
+        host_config: Some(HostConfig {
+            network_mode: Some(format!("container:{service}")),
+            ..Default::default()
+        }),
         ..Default::default()
     })
 }

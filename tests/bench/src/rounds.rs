@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
-use std::io::{Read as _, Seek as _};
+use std::io::{IsTerminal as _, Read as _, Seek as _};
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{ChildStdout, Command};
@@ -16,7 +16,7 @@ use crate::methods::{Method, Role, SCENARIOS, Way};
 use crate::{Result, Run};
 
 /// The longest that any method may take: compose's slowest is half a minute.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 /// Between two runs, for what the engine does after it has answered.
 const PAUSE: Duration = Duration::from_millis(200);
 /// A method that failed so often is not tried again.
@@ -52,7 +52,8 @@ pub(crate) async fn run(engine: &Engine, methods: &[&'static Method], rounds: us
     let mut outcomes: Vec<Outcome> = methods
         .iter()
         .map(|method| {
-            let missing = matches!(&method.way, Way::Script { tool, .. } if engine::tool_version(*tool).is_none());
+            let missing =
+                matches!(&method.way, Way::Script { tool, .. } if engine::tool_version(*tool).is_none());
             Outcome { method, times: Vec::new(), failures: Vec::new(), missing }
         })
         .collect();
@@ -75,7 +76,9 @@ async fn run_rounds(engine: &Engine, outcomes: &mut [Outcome], rounds: usize, ba
             continue;
         }
         for round in 0..=rounds {
-            eprint!("\r{scenario}: round {round} of {rounds} ");
+            if std::io::stderr().is_terminal() {
+                eprint!("\r{scenario}: round {round} of {rounds} ");
+            }
             for index in shuffled(&indices) {
                 let outcome = &mut outcomes[index];
                 if outcome.missing || outcome.failures.len() >= FAILURES_AT_MOST {
@@ -94,7 +97,7 @@ async fn run_rounds(engine: &Engine, outcomes: &mut [Outcome], rounds: usize, ba
                 sleep(PAUSE).await;
             }
         }
-        eprintln!();
+        eprintln!("\r{scenario}: {rounds} rounds done   ");
     }
     Ok(())
 }
@@ -118,7 +121,7 @@ async fn time_process(engine: &Engine, method: &Method, run: &Run, owned: &mut V
     let mut command = command(method, run, &file)?;
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors.try_clone()?).kill_on_drop(true);
 
-    let mut began = Instant::now();
+    let (mut began, started) = (Instant::now(), SystemTime::now());
     let mut child = command.spawn()?;
     let mut lines = BufReader::new(child.stdout.take().ok_or("no standard output")?).lines();
     let mut heard = Heard { began: None, result: None };
@@ -135,20 +138,21 @@ async fn time_process(engine: &Engine, method: &Method, run: &Run, owned: &mut V
         }
     })
     .await;
-    let (status, whole): (ExitStatus, Instant) = match ended {
-        Ok(ended) => ended?,
-        Err(_) => {
-            child.kill().await?;
-            return Err(with_errors(&format!("not done within {PATIENCE:?}"), &mut errors));
-        }
+    let Ok(ended) = ended else {
+        child.kill().await?;
+        return Err(with_errors(&format!("not done within {PATIENCE:?}"), &mut errors));
     };
+    let (status, whole): (ExitStatus, Instant) = ended?;
     heard.hear_rest(&mut lines, owned).await;
     if !status.success() {
         return Err(with_errors(&format!("{status}"), &mut errors));
     }
     let result = heard.result.ok_or_else(|| with_errors("it gave no result", &mut errors))?;
     began = heard.began.unwrap_or(began);
-    let gone = engine.gone(owned).await?.ok_or_else(|| with_errors("it left something behind", &mut errors))?;
+    let gone = engine
+        .gone(owned, started)
+        .await?
+        .ok_or_else(|| with_errors("it left something behind", &mut errors))?;
     Ok(Times { result: result - began, whole: whole - began, gone: gone - began })
 }
 

@@ -9,21 +9,31 @@ use crate::rounds::{Outcome, Times};
 pub(crate) fn render(outcomes: &[Outcome]) -> String {
     let mut text = String::new();
     for (scenario, what) in SCENARIOS {
-        let of_it: Vec<&Outcome> = outcomes.iter().filter(|outcome| outcome.method.scenario == scenario).collect();
-        if !of_it.is_empty() {
-            text += &format!("\n{scenario}: {what}\n\n");
-            text += &table(&of_it);
-            text.push('\n');
-            for outcome in &of_it {
-                text += &format!("{:<22} {}\n", outcome.method.name, outcome.method.leaves_out);
-            }
+        let of_it: Vec<&Outcome> =
+            outcomes.iter().filter(|outcome| outcome.method.scenario == scenario).collect();
+        if of_it.is_empty() {
+            continue;
+        }
+        text += &["\n", scenario, ": ", what, "\n\n", &table(&of_it), "\nwhat it leaves out:\n"].concat();
+        let names = of_it.iter().map(|outcome| outcome.method.name.len()).max().unwrap_or_default();
+        for Outcome { method, .. } in of_it.iter().filter(|outcome| !outcome.missing) {
+            let padding = " ".repeat(names - method.name.len());
+            text += &[method.name, &padding, "  ", method.leaves_out, "\n"].concat();
         }
     }
     text
 }
 
 const HEAD: [&str; 10] = [
-    "method", "n", "result min", "result", "whole", "nothing left", "result/raw", "whole/raw", "result/bowline",
+    "method",
+    "n",
+    "result min",
+    "result",
+    "whole",
+    "nothing left",
+    "result/raw",
+    "whole/raw",
+    "result/bowline",
     "whole/bowline",
 ];
 
@@ -44,7 +54,9 @@ fn table(outcomes: &[&Outcome]) -> String {
         match times {
             Some(times) => {
                 let minimum = outcome.times.iter().map(result).min().unwrap_or_default();
-                row.extend([minimum, times.result, times.whole, times.gone].map(|time| time.as_millis().to_string()));
+                row.extend(
+                    [minimum, times.result, times.whole, times.gone].map(|time| time.as_millis().to_string()),
+                );
                 row.extend([
                     ratio(times.result, fastest(Role::Raw, result)),
                     ratio(times.whole, fastest(Role::Raw, whole)),
@@ -72,7 +84,11 @@ fn medians(times: &[Times]) -> Option<Times> {
         let lower = sorted.get((sorted.len() - 1) / 2)?;
         Some((*upper + *lower) / 2)
     };
-    Some(Times { result: of(|times| times.result)?, whole: of(|times| times.whole)?, gone: of(|times| times.gone)? })
+    Some(Times {
+        result: of(|times| times.result)?,
+        whole: of(|times| times.whole)?,
+        gone: of(|times| times.gone)?,
+    })
 }
 
 /// The first column to the left, numbers to the right.
