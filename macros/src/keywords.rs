@@ -43,6 +43,12 @@ pub(crate) const STATEMENTS: &[Keyword] = &[
     service("instance", "instance \"name\";"),
 ];
 
+/// What may stand in braces behind a command.
+pub(crate) const OPTIONS: [&str; 6] = ["stdin", "expect", "timeout", "stdout", "stderr", "uncached"];
+
+/// How a command may be expected to end.
+pub(crate) const EXPECTATIONS: [&str; 3] = ["success", "failure", "any"];
+
 pub(crate) const PROBES: [&str; 5] = ["port", "http", "exec", "log", "image"];
 
 /// Rust's own control flow, around items and around statements.

@@ -10,6 +10,7 @@ fn main() {
             file "./etc/motd" = "text";
             file "/etc/../motd" = "text";
             export "out/app" as app;
+            exec ["ls"] { stdout to "listing"; }
         }
     };
     let _ = p;

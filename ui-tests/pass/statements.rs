@@ -8,6 +8,7 @@ const ADMIN: u16 = 8081;
 
 fn main() {
     let (key, limit, text) = ("DYNAMIC".to_owned(), Duration::from_secs(5), String::from("text"));
+    let arguments = ["a", "b"];
     let p = pipeline! {
         cache data;
         service web {
@@ -44,6 +45,11 @@ fn main() {
             exec ["echo", "x"];
             exec ["echo", 5, &text, 'c', text.clone()];
             exec std::env::args();
+            exec ["cat"] { stdin "x"; }
+            exec ["cat", 5] { stdin [1, 2]; expect success; timeout "1m30s"; stdout to "/o"; stderr to &text; uncached; };
+            exec arguments { expect failure; timeout limit; }
+            exec (arguments.clone()) { expect any; }
+            shell "cat | cat" { stdin &text; }
             shell "echo a | cat";
             after base;
             export "/etc/passwd" as passwd;

@@ -15,7 +15,7 @@ use syn::ext::IdentExt;
 pub(super) fn check_commands(cx: &mut Check, subject: Subject) {
     for placed in subject.statements() {
         let (word, command) = match &placed.statement.kind {
-            StatementKind::Exec(command) => ("exec", command),
+            StatementKind::Exec(command, _) => ("exec", command),
             StatementKind::Run(command) => ("run", command),
             StatementKind::Ready(ready) => match &ready.probe {
                 Probe::Exec(Operand::Value(command)) => ("ready exec", command),

@@ -31,6 +31,9 @@ impl Leaf for Statement {
             // Reported by the checks, which know the body it stands in.
             Parser::skip_unknown(input);
             None
+        } else if matches!(kind, StatementKind::Exec(_, Some(_)) | StatementKind::Shell(_, Some(_))) {
+            // Braces end a statement as they do in Rust.
+            input.parse().ok()
         } else {
             parser.semicolon(input, parser.errors.len() > before_kind, words)
         };
@@ -71,8 +74,14 @@ impl Parser {
                 let words: &[_] = if alias.is_none() { &["as"] } else { &[] };
                 (S::Bind { service, alias }, words)
             }
-            "exec" => (S::Exec(self.value(input)), &[]),
-            "shell" => (S::Shell(self.value(input)), &[]),
+            "exec" => {
+                let (command, options) = self.command(input);
+                (S::Exec(command, options), &[])
+            }
+            "shell" => {
+                let (command, options) = self.command(input);
+                (S::Shell(command, options), &[])
+            }
             "run" => (S::Run(self.value(input)), &[]),
             "expose" => self.expose(input),
             "ready" => self.ready(input),

@@ -8,7 +8,7 @@ use super::Digest;
 use super::lower::Lowering;
 use super::node::{Binding, ContainerNode, Fs, Place, ServiceNode, Step, Var};
 use crate::error::{command_line, show_duration};
-use crate::value::{Check, Container, Port, PortRef, Ready, Service};
+use crate::value::{Check, Container, ExecOptions, Expect, Port, PortRef, Ready, Service};
 use crate::{Error, Result};
 
 /// What would run: every service and step once, each after what it needs, with all identities.
@@ -170,6 +170,7 @@ impl PlanBuilder {
         details.extend(step.bindings.iter().map(binding));
         details.extend(step.after.iter().map(|after| format!("after {} {:.12}", after.name, after.digest)));
         details.extend(step.args.as_ref().map(|args| format!("exec {}", command_line(args))));
+        details.extend(options(&step.options));
         self.steps.push(PlannedStep {
             name: step.name.to_string(),
             digest: step.digest,
@@ -243,6 +244,23 @@ fn details(
     let workdir = workdir.map(|path| format!("workdir {path}"));
     let user = user.map(|user| format!("user {user}"));
     env.chain(workdir).chain(user).collect()
+}
+
+fn options(options: &ExecOptions) -> impl Iterator<Item = String> {
+    let expect = match options.expect {
+        Expect::Success => None,
+        Expect::Failure => Some("expect failure".to_owned()),
+        Expect::Any => Some("expect any".to_owned()),
+    };
+    let details = [
+        options.stdin.as_ref().map(|stdin| format!("stdin ({} bytes)", stdin.len())),
+        expect,
+        options.timeout.map(|limit| format!("timeout {}", show_duration(limit))),
+        options.stdout.as_ref().map(|path| format!("stdout to {path}")),
+        options.stderr.as_ref().map(|path| format!("stderr to {path}")),
+        options.uncached.then(|| "uncached".to_owned()),
+    ];
+    details.into_iter().flatten()
 }
 
 fn place(place: &Place) -> String {

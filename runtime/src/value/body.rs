@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use super::{Argument, CacheVolume, Container, Directory, File, Secret, Service};
+use super::{Argument, CacheVolume, Container, Directory, Exec, File, Secret, Service};
 use crate::rules::Problem;
 
 /// What an environment variable is set to: text, a number or a [`Secret`].
@@ -84,12 +84,6 @@ pub(crate) enum Base {
     Container(Container),
     /// A file system that an engine holds: what a failed step left behind.
     Snapshot(crate::engine::Snapshot),
-}
-
-/// One command.
-#[derive(Debug, Clone)]
-pub(crate) struct Exec {
-    pub(crate) args: Vec<String>,
 }
 
 /// One operation on a container or service, as the user wrote it.
@@ -255,17 +249,14 @@ macro_rules! shared_operations {
             })
         }
 
-        /// Adds a step that runs a command, without a shell. The image's entry point is not used.
-        pub fn exec<A: crate::Argument>(self, args: impl IntoIterator<Item = A>) -> Self {
-            let args: Vec<String> = args.into_iter().map(crate::arg).collect();
+        /// Adds a step that runs a command, without a shell: a list of arguments, or an [`Exec`](crate::Exec) with more
+        /// to say. The image's entry point is not used.
+        pub fn exec(self, command: impl crate::IntoExec) -> Self {
+            let mut exec = command.into_exec();
             self.edit(|body| {
-                body.ops.push(if args.is_empty() {
-                    crate::value::Op::Invalid(crate::value::Invalid(
-                        "`exec` needs at least a program".to_owned(),
-                    ))
-                } else {
-                    crate::value::Op::Exec(crate::value::Exec { args })
-                });
+                let invalid = std::mem::take(&mut exec.invalid);
+                body.ops.extend(invalid.into_iter().map(crate::value::Op::Invalid));
+                body.ops.push(crate::value::Op::Exec(exec));
             })
         }
 

@@ -6,5 +6,6 @@ mod failures;
 mod health;
 mod lifecycle;
 mod processes;
+mod statements;
 mod steps;
 mod units;

@@ -28,6 +28,8 @@ pub(super) struct Recipe<'a> {
     pub(super) process: Option<&'a Process>,
     pub(super) links: &'a [Link],
     pub(super) reach: Reach,
+    /// Whether standard input will be written; it is empty otherwise.
+    pub(super) has_stdin: bool,
 }
 
 /// Where a container is.
@@ -103,7 +105,9 @@ fn body(
         env: Some(environment(process, base)),
         user: Some(if process.user.is_empty() { "0".to_owned() } else { process.user.clone() }),
         working_dir: Some(if process.workdir.is_empty() { "/".to_owned() } else { process.workdir.clone() }),
-        attach_stdin: Some(false),
+        attach_stdin: Some(recipe.has_stdin),
+        open_stdin: Some(recipe.has_stdin),
+        stdin_once: Some(recipe.has_stdin),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
         tty: Some(false),

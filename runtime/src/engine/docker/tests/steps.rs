@@ -216,7 +216,7 @@ async fn chains_of_150_steps_work() {
     for number in 0..150 {
         let placement = Placement::File { path: format!("/list/{number}"), contents: Arc::from(&b"x"[..]) };
         let filesystem = Filesystem { placements: vec![placement], ..filesystem(&base) };
-        let placing = StepSpec { name: "chain".to_owned(), filesystem, process: None, links: Vec::new() };
+        let placing = StepSpec { filesystem, process: None, ..step(&base, &[]) };
         let (finished, output) = engine.run(placing).await;
         base = finished.keep(key(), output).await.unwrap();
     }
