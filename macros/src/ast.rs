@@ -141,6 +141,14 @@ pub(crate) enum StatementKind {
     },
     Workdir(Value),
     User(Value),
+    Entrypoint(Value),
+    Hostname(Value),
+    Privileged,
+    Tmpfs(Value),
+    Socket {
+        host: Operand,
+        path: Value,
+    },
     File {
         path: Operand,
         contents: Value,

@@ -15,6 +15,11 @@ fn main() {
             image "nginx:1.22";
             workdir "/srv";
             user 1000.to_string();
+            entrypoint ["/init", "--"];
+            hostname "web-1";
+            tmpfs "/tmp";
+            socket "/run/docker.sock" at "/run/docker.sock";
+            privileged;
             file "/srv/index.html" = "Hello";
             file "/srv/bytes" = [1, 2, 3];
             run ["nginx", "-g", format!("daemon off; # {text}")];

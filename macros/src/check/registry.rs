@@ -98,6 +98,7 @@ rules! {
     UNKNOWN_EXPECTATION = Macro "unknown-expectation": "a command is expected to end in `success`, `failure` or `any`";
     REPEATED_OPTION = Macro "repeated-option": "an option stands once";
     INVALID_VARIABLE = Shared "invalid-variable": "environment variables have names that shells can hold";
+    INVALID_HOSTNAME = Shared "invalid-hostname": "host names are RFC 1123 host names";
     INVALID_DURATION = Shared "invalid-duration": "durations are a number and a unit";
     INVALID_SIGNAL = Shared "invalid-signal": "signals have POSIX names";
     // The attributes

@@ -30,6 +30,17 @@ impl Cx<'_> {
             StatementKind::Workdir(path) => plain("workdir", path),
             StatementKind::User(user) => plain("user", user),
             StatementKind::Shell(command, None) => plain("shell", command),
+            StatementKind::Hostname(name) => plain("with_hostname", name),
+            StatementKind::Tmpfs(path) => plain("tmpfs", path),
+            StatementKind::Privileged => quote_spanned!(span=> .privileged()),
+            StatementKind::Entrypoint(command) => {
+                let command = self.command(command, span);
+                quote_spanned!(span=> .entrypoint(#command))
+            }
+            StatementKind::Socket { host, path } => {
+                let (host, path) = (operand_argument(host), argument(path));
+                quote_spanned!(span=> .socket(#path, #host))
+            }
             StatementKind::Linger(time) => plain("linger", time),
             StatementKind::Instance(name) => plain("instance", name),
             StatementKind::From(other) => {

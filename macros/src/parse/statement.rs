@@ -57,6 +57,16 @@ impl Parser {
             "env" => (self.env(input, form), &[]),
             "workdir" => (S::Workdir(self.value(input)), &[]),
             "user" => (S::User(self.value(input)), &[]),
+            "entrypoint" => (S::Entrypoint(self.value(input)), &[]),
+            "hostname" => (S::Hostname(self.value(input)), &[]),
+            "privileged" => (S::Privileged, &[]),
+            "tmpfs" => (S::Tmpfs(self.value(input)), &[]),
+            "socket" => {
+                let host = self.operand(input);
+                let found = is_read(&host) && Self::word(input, "at").is_some();
+                let path = self.after_word(input, &host, found, "at", form);
+                (S::Socket { host, path }, &[])
+            }
             "file" => {
                 let path = self.operand(input);
                 let contents = self.after_equals(input, form);

@@ -190,6 +190,14 @@ pub(crate) struct Process {
     pub(crate) workdir: String,
     /// `name`, `uid`, `name:group`, `uid:gid`; empty for root.
     pub(crate) user: String,
+    /// What it sees as its host's name; the engine's choice for steps and the service's own name where it is `None`.
+    pub(crate) hostname: Option<String>,
+    /// Whether it has all the rights that the engine can give.
+    pub(crate) privileged: bool,
+    /// Paths that are empty and in memory.
+    pub(crate) tmpfs: Vec<String>,
+    /// Unix sockets of the engine's machine: the path they are put at, and the path they are found at.
+    pub(crate) sockets: Vec<(String, String)>,
 }
 
 /// Something put into a file system before the process runs.

@@ -1,6 +1,6 @@
 //! What counts as the same: the one place that says what goes into an identity and what stays out.
 //!
-//! In: base, placed contents, arguments, environment, working directory, user, cache keys, names of secrets, what it
+//! In: base, placed contents, arguments, environment, working directory, user, host name, rights, tmpfs, sockets, cache keys, names of secrets, what it
 //! comes after, standard input, expected end and redirections, and for each binding the alias with the service's identity. Out: exposed ports and their names, health,
 //! timeouts, stop and linger settings, item names, contents of secrets and caches: they cannot change the result.
 
@@ -65,6 +65,7 @@ impl Identities {
         let mut encoder = Encoder::new("container");
         self.fs(&mut encoder, fs);
         Self::config(&mut encoder, config);
+        Self::entrypoint(&mut encoder, config);
         encoder.finish()
     }
 
@@ -122,6 +123,7 @@ impl Identities {
         Self::caches(&mut encoder, &service.caches);
         self.bindings(&mut encoder, &service.bindings);
         encoder.optional(service.instance.as_deref());
+        Self::entrypoint(&mut encoder, &service.config);
         encoder.finish()
     }
 
@@ -167,6 +169,25 @@ impl Identities {
             };
         }
         encoder.optional(config.workdir.as_deref()).optional(config.user.as_deref());
+        if let Some(hostname) = &config.hostname {
+            encoder.text("hostname").text(hostname);
+        }
+        if config.privileged {
+            encoder.text("privileged");
+        }
+        for path in &config.tmpfs {
+            encoder.text("tmpfs").text(path);
+        }
+        for (path, host) in &config.sockets {
+            encoder.text("socket").text(path).text(host);
+        }
+    }
+
+    /// What commands do not use, but a service does.
+    fn entrypoint(encoder: &mut Encoder, config: &Config) {
+        if let Some(args) = &config.entrypoint {
+            encoder.text("entrypoint").texts(args.iter().map(String::as_str));
+        }
     }
 
     fn caches(encoder: &mut Encoder, caches: &[(String, String)]) {

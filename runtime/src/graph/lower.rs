@@ -49,6 +49,11 @@ pub(crate) fn hostname(service: &Service) -> String {
     }
 }
 
+/// A path without the slash at its end.
+fn trimmed(path: &str) -> String {
+    path.trim_end_matches('/').to_owned()
+}
+
 /// The service whose host name a text was made of before it had one.
 fn undefined_in(text: &str) -> Option<&str> {
     let end = text.find(UNDEFINED)?;
@@ -236,6 +241,13 @@ impl Lowering {
                 });
             }
             Op::User(user) => Arc::make_mut(&mut fold.config).user = Some(user.clone()),
+            Op::Entrypoint(args) => Arc::make_mut(&mut fold.config).entrypoint = Some(args.clone()),
+            Op::Hostname(host) => Arc::make_mut(&mut fold.config).hostname = Some(host.clone()),
+            Op::Privileged => Arc::make_mut(&mut fold.config).privileged = true,
+            Op::Tmpfs(path) => drop(Arc::make_mut(&mut fold.config).tmpfs.insert(trimmed(path))),
+            Op::Socket { path, host } => {
+                drop(Arc::make_mut(&mut fold.config).sockets.insert(trimmed(path), host.clone()));
+            }
             Op::WriteFile { path, contents } => {
                 self.check_defined(&name, &String::from_utf8_lossy(contents));
                 fold.places.push(Place::File { path: path.clone(), contents: contents.clone() });

@@ -1,6 +1,6 @@
 //! The nodes: what is left of values once they are checked and folded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,6 +79,14 @@ pub(crate) struct Config {
     /// Relative to the image's working directory unless it starts with `/`.
     pub(crate) workdir: Option<String>,
     pub(crate) user: Option<String>,
+    /// In place of the image's entry point and command.
+    pub(crate) entrypoint: Option<Vec<String>>,
+    pub(crate) hostname: Option<String>,
+    pub(crate) privileged: bool,
+    /// Paths in memory.
+    pub(crate) tmpfs: BTreeSet<String>,
+    /// Sockets of the engine's machine, by the path they are put at.
+    pub(crate) sockets: BTreeMap<String, String>,
 }
 
 /// What a variable is set to.

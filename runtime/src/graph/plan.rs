@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Digest;
 use super::lower::Lowering;
-use super::node::{Binding, ContainerNode, Fs, Place, ServiceNode, Step, Var};
+use super::node::{Binding, Config, ContainerNode, Fs, Place, ServiceNode, Step, Var};
 use crate::error::{command_line, show_duration};
 use crate::value::{Check, Container, ExecOptions, Expect, Port, PortRef, Ready, Service};
 use crate::{Error, Result};
@@ -164,7 +164,7 @@ impl PlanBuilder {
         }
         self.add_needs(&step.places, &step.bindings);
         step.after.iter().for_each(|after| self.add_fs(&Fs::Step(after.clone())));
-        let mut details = details(&step.config.env, step.config.workdir.as_ref(), step.config.user.as_ref());
+        let mut details = details(&step.config);
         details.extend(step.places.iter().map(place));
         details.extend(step.caches.iter().map(cache));
         details.extend(step.bindings.iter().map(binding));
@@ -185,11 +185,13 @@ impl PlanBuilder {
         }
         self.add_fs(&node.base);
         self.add_needs(&node.places, &node.bindings);
-        let mut details = details(&node.config.env, node.config.workdir.as_ref(), node.config.user.as_ref());
+        let mut details = details(&node.config);
         details.extend(node.places.iter().map(place));
         details.extend(node.caches.iter().map(cache));
         details.extend(node.bindings.iter().map(binding));
         details.extend(node.instance.as_ref().map(|instance| format!("instance {instance}")));
+        let entrypoint = node.config.entrypoint.as_ref();
+        details.extend(entrypoint.map(|args| format!("entrypoint {}", command_line(args))));
         details.extend(node.run.as_ref().map(|args| format!("run {}", command_line(args))));
         details.extend(node.ports.iter().map(|port| {
             let name = port.name().map(|name| format!(" as {name}")).unwrap_or_default();
@@ -232,18 +234,19 @@ fn base(fs: &Fs) -> String {
     }
 }
 
-fn details(
-    env: &std::collections::BTreeMap<String, Var>,
-    workdir: Option<&String>,
-    user: Option<&String>,
-) -> Vec<String> {
-    let env = env.iter().map(|(key, value)| match value {
+fn details(config: &Config) -> Vec<String> {
+    let mut details: Vec<String> = Vec::new();
+    details.extend(config.env.iter().map(|(key, value)| match value {
         Var::Plain(value) => format!("env {key}={value}"),
         Var::Secret(secret) => format!("env {key}=secret {}", secret.name()),
-    });
-    let workdir = workdir.map(|path| format!("workdir {path}"));
-    let user = user.map(|user| format!("user {user}"));
-    env.chain(workdir).chain(user).collect()
+    }));
+    details.extend(config.workdir.as_ref().map(|path| format!("workdir {path}")));
+    details.extend(config.user.as_ref().map(|user| format!("user {user}")));
+    details.extend(config.hostname.as_ref().map(|name| format!("hostname {name}")));
+    details.extend(config.privileged.then(|| "privileged".to_owned()));
+    details.extend(config.tmpfs.iter().map(|path| format!("tmpfs {path}")));
+    details.extend(config.sockets.iter().map(|(path, host)| format!("socket {host} at {path}")));
+    details
 }
 
 fn options(options: &ExecOptions) -> impl Iterator<Item = String> {

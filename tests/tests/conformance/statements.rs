@@ -139,3 +139,100 @@ async fn an_uncached_step_runs_once_a_session_with_all_that_follows() {
     assert_eq!(second.scope(p.runs.stdout()).await.unwrap(), "2\n1\n");
     second.close().await.unwrap();
 }
+
+#[bowline::test]
+async fn the_host_name_and_memory_are_a_process_own() {
+    let nonce = nonce();
+    let p = pipeline! {
+        container a {
+            image "busybox:1.35";
+            env NONCE = nonce;
+            hostname "my-host";
+            tmpfs "/fast/";
+            shell "hostname; grep -c ' /fast tmpfs' /proc/mounts; echo x > /fast/x; echo x > /kept";
+            shell "ls /fast | wc -l; cat /kept";
+            export "/fast/" as fast;
+        }
+    };
+    let first = Container::from_container(&p.a).exec(["hostname"]);
+    assert_eq!(first.stdout().await.unwrap(), "my-host\n");
+    assert_eq!(p.a.stdout().await.unwrap(), "0\nx\n");
+    assert!(p.a.fast().entries().await.unwrap().is_empty());
+    let mounts = busybox().tmpfs("/fast").shell("grep -c ' /fast tmpfs' /proc/mounts; hostname");
+    assert_eq!(mounts.stdout().await.unwrap(), "1\nbowline\n");
+}
+
+#[bowline::test]
+async fn only_the_privileged_have_all_rights() {
+    let nonce = nonce();
+    let mount = "mount -t tmpfs none /mnt && echo mounted || echo refused";
+    let p = pipeline! {
+        container privileged_ {
+            image "busybox:1.35";
+            env NONCE = &nonce;
+            privileged;
+            shell mount;
+        }
+        container plain {
+            image "busybox:1.35";
+            env NONCE = &nonce;
+            shell mount;
+        }
+    };
+    assert_eq!(p.plain.stdout().await.unwrap(), "refused\n");
+    match p.privileged_.stdout().await {
+        Ok(said) => assert_eq!(said, "mounted\n"),
+        // An engine that is itself in a container cannot give what it has not got, and says what it was asked for.
+        Err(error) => assert!(error.to_string().contains("unable to apply caps"), "{error}"),
+    }
+}
+
+#[bowline::test]
+async fn an_entry_point_takes_the_place_of_the_images() {
+    let nonce = nonce();
+    let p = pipeline! {
+        service web {
+            image "python:3.11";
+            env NONCE = nonce;
+            file "/wrapper" = "#!/bin/sh\necho \"$@\" > /srv/words; cd /srv; exec python3 -m http.server 8080";
+            workdir "/srv";
+            entrypoint ["/bin/sh", "/wrapper"];
+            run ["one", "two"];
+            expose 8080;
+        }
+        container words {
+            image "busybox:1.35";
+            bind web;
+            exec ["wget", "-qO-", "http://web:8080/words"];
+        }
+    };
+    assert_eq!(p.words.stdout().await.unwrap(), "one two\n");
+    let other = p.web.clone().entrypoint(["/bin/true"]);
+    assert_ne!(other.hostname(), p.web.hostname());
+}
+
+#[bowline::test]
+async fn a_socket_of_the_host_is_reached() {
+    use std::io::{Read as _, Write as _};
+    let path = std::env::temp_dir().join(format!("bowline-{}.sock", nonce()));
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let answering = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut heard = [0; 4];
+        stream.read_exact(&mut heard).unwrap();
+        stream.write_all(b"pong").unwrap();
+        heard
+    });
+    let program = "import socket; s = socket.socket(socket.AF_UNIX); s.connect('/run/host.sock'); s.sendall(b'ping'); print(s.recv(4).decode())";
+    let host = path.to_str().unwrap();
+    let p = pipeline! {
+        container a {
+            image "python:3.11";
+            socket host at "/run/host.sock";
+            exec ["python3", "-c", program];
+        }
+    };
+    assert_eq!(p.a.stdout().await.unwrap(), "pong\n");
+    assert_eq!(&answering.join().unwrap(), b"ping");
+    std::fs::remove_file(&path).unwrap();
+}
