@@ -98,6 +98,7 @@ pub(crate) enum Kind {
     Cache,
     Dir,
     File,
+    Secret,
 }
 
 pub(crate) struct Item {
@@ -239,12 +240,13 @@ pub(crate) enum Probe {
 }
 
 impl Kind {
-    pub(crate) const ALL: [(&'static str, Kind); 5] = [
+    pub(crate) const ALL: [(&'static str, Kind); 6] = [
         ("service", Kind::Service),
         ("container", Kind::Container),
         ("cache", Kind::Cache),
         ("dir", Kind::Dir),
         ("file", Kind::File),
+        ("secret", Kind::Secret),
     ];
 
     pub(crate) fn of(word: &str) -> Option<Self> {
@@ -259,6 +261,7 @@ impl Kind {
             Self::Cache => "cache",
             Self::Dir => "directory",
             Self::File => "file",
+            Self::Secret => "secret",
         }
     }
 

@@ -43,14 +43,14 @@ pub use self::session::Session;
 pub use self::value::{
     Argument, CacheVolume, Container, Definition, Directory, Endpoint, Entry, EntryKind, EnvValue, Exec,
     Expect, File, IntoDuration, IntoExec, Mount, Output, Port, PortSelector, Protocol, Ready, Secret,
-    SecretSource, Service, Stat, Stop, arg,
+    SecretSource, Service, Stat, Stop, arg, secret_sources as secret,
 };
 
 /// What a program with pipelines needs: `use bowline::prelude::*;`.
 pub mod prelude {
     pub use crate::{
         CacheVolume, Container, Directory, Error, Exec, Expect, File, Plan, Port, Ready, Result, Secret,
-        Service, Stop, pipeline,
+        Service, Stop, pipeline, secret,
     };
 }
 

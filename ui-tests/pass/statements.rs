@@ -11,6 +11,7 @@ fn main() {
     let arguments = ["a", "b"];
     let p = pipeline! {
         cache data;
+        secret token = bowline::secret::value("token", &text);
         service web {
             image "nginx:1.22";
             workdir "/srv";
@@ -42,6 +43,7 @@ fn main() {
         container client {
             image "debian:12";
             env PLAIN = "x";
+            env TOKEN = &token;
             env "WITH.DOT" = 5;
             env (key.as_str()) = &text;
             mount data at "/data";

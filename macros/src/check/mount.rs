@@ -22,6 +22,8 @@ pub(super) fn check_sources(cx: &mut Check, subject: Subject) {
                     format!("`{name}` is a {}; caches, directories and files can be mounted", kind.noun());
                 let advice = if kind == Kind::Service {
                     format!("`bind {name};`")
+                } else if kind == Kind::Secret {
+                    format!("pass it in a variable: `env NAME = &{name};`")
                 } else {
                     format!("mount a directory of it: `mount ({name}.directory(\"/path\")) at \"/path\";`")
                 };

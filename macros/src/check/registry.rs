@@ -32,7 +32,7 @@ macro_rules! rules {
 
 rules! {
     // Grammar
-    UNKNOWN_ITEM = Macro "unknown-item": "an item starts with `service`, `container`, `cache`, `dir` or `file`";
+    UNKNOWN_ITEM = Macro "unknown-item": "an item starts with `service`, `container`, `cache`, `dir`, `file` or `secret`";
     UNKNOWN_STATEMENT = Macro "unknown-statement": "a statement starts with one of the known words";
     MISPLACED_STATEMENT = Macro "misplaced-statement": "a service has no steps, a container no ports";
     MISPLACED_ATTRIBUTE = Macro "misplaced-attribute": "items take doc comments, and nothing else takes attributes";

@@ -15,6 +15,7 @@ mod process;
 mod report;
 mod results;
 mod running;
+mod scrub;
 mod service;
 mod signals;
 mod steps;

@@ -2,10 +2,17 @@
 
 use std::sync::Arc;
 
+use super::scrub::Secrets;
 use crate::engine::{Image, ImageConfig, Process};
 use crate::graph::{Config, ServiceNode, Var};
 use crate::value::{Secret, SecretSource};
 use crate::{Error, Result};
+
+/// What a process's streams must not show.
+pub(super) fn secrets(process: Option<&Process>) -> Secrets {
+    let variables = process.map(|process| process.secret_env.as_slice()).unwrap_or_default();
+    Secrets::new(variables.iter().map(|(_, contents)| contents.as_bytes()))
+}
 
 /// The process of a step: its command, in the image's environment. The image's entry point is not used.
 pub(super) fn of_step(

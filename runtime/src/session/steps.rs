@@ -7,6 +7,7 @@ use futures_util::future::{BoxFuture, try_join, try_join_all};
 use tokio::sync::watch;
 
 use super::log::Capture;
+use super::scrub::Secrets;
 use super::service::{Lease, Pin};
 use super::unit::{Leases, ancestors};
 use super::{Inner, process};
@@ -123,11 +124,11 @@ impl Request {
 
     async fn run_once(self: &Arc<Self>, step: &Arc<Step>) -> Result<(Box<dyn Finished>, StepOutput)> {
         // The container can be made ready while the services start.
-        let (prepared, leases) = try_join(self.prepare(step), self.lease(&step.bindings)).await?;
+        let ((prepared, secrets), leases) = try_join(self.prepare(step), self.lease(&step.bindings)).await?;
         self.replay_missing(step, &leases).await?;
-        let capture = Capture::new(&self.session.report, &step.name);
+        let capture = Capture::new(&self.session.report, &step.name, &secrets);
         if let Some(args) = &step.args {
-            self.session.report.event(&step.name, &crate::error::command_line(args));
+            self.session.report.event(&step.name, &secrets.scrub_text(&crate::error::command_line(args)));
         }
         let mut finished = tokio::select! {
             finished = prepared.run(capture.sink()) => finished?,
@@ -157,7 +158,7 @@ impl Request {
         let container = finished.hold().await.ok().map(Container::from_snapshot);
         Err(Error::StepFailed(Box::new(StepError {
             name: step.name.to_string(),
-            args: step.args.clone().unwrap_or_default(),
+            args: step.args.iter().flatten().map(|arg| secrets.scrub_text(arg)).collect(),
             exit,
             cause,
             stdout: super::log::last_part(&output.stdout),
@@ -166,13 +167,15 @@ impl Request {
         })))
     }
 
-    async fn prepare(self: &Arc<Self>, step: &Arc<Step>) -> Result<Box<dyn Prepared>> {
+    /// A step's container, and what its process's streams must not show.
+    async fn prepare(self: &Arc<Self>, step: &Arc<Step>) -> Result<(Box<dyn Prepared>, Secrets)> {
         let filesystem = self.lay_out(&step.base, &step.places, &step.caches).await?;
         let image = self.image(step.config.image.as_ref());
         let process = match &step.args {
             Some(args) => Some(process::of_step(&step.name, args, &step.config, image)?),
             None => None,
         };
+        let secrets = process::secrets(process.as_ref());
         let spec = StepSpec {
             name: step.name.to_string(),
             filesystem,
@@ -181,7 +184,7 @@ impl Request {
             limit: step.options.timeout,
             links: links(&step.bindings),
         };
-        self.engine.prepare(spec).await
+        Ok((self.engine.prepare(spec).await?, secrets))
     }
 
     /// The file system a process starts in.

@@ -28,7 +28,7 @@ pub use self::exec::{Exec, Expect, IntoExec};
 pub use self::port::{Endpoint, Port, Protocol};
 pub(crate) use self::ready::{Check, PortRef};
 pub use self::ready::{PortSelector, Ready};
-pub use self::secret::{Secret, SecretSource};
+pub use self::secret::{Secret, SecretSource, sources as secret_sources};
 pub use self::service::Service;
 
 pub use self::stop::Stop;

@@ -6,6 +6,7 @@ mod failures;
 mod health;
 mod lifecycle;
 mod processes;
+mod secrets;
 mod statements;
 mod steps;
 mod units;
