@@ -11,7 +11,7 @@ use crate::rules;
 ///
 /// ```
 /// use bowline::{Service, Stop};
-/// let db = Service::from_image("postgres:15").expose(5432u16).stop(Stop::signal("SIGINT").within("30s"));
+/// let db = Service::from_image("postgres:15").expose(5432u16).stop_with(Stop::signal("SIGINT").within("30s"));
 /// # let _ = db;
 /// ```
 #[derive(Debug, Clone)]
