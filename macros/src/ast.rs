@@ -98,6 +98,7 @@ pub(crate) enum Kind {
     Cache,
     Dir,
     File,
+    Secret,
 }
 
 pub(crate) struct Item {
@@ -141,6 +142,14 @@ pub(crate) enum StatementKind {
     },
     Workdir(Value),
     User(Value),
+    Entrypoint(Value),
+    Hostname(Value),
+    Privileged,
+    Tmpfs(Value),
+    Socket {
+        host: Operand,
+        path: Value,
+    },
     File {
         path: Operand,
         contents: Value,
@@ -153,8 +162,8 @@ pub(crate) enum StatementKind {
         service: Operand,
         alias: Option<Value>,
     },
-    Exec(Value),
-    Shell(Value),
+    Exec(Value, Option<ExecOptions>),
+    Shell(Value, Option<ExecOptions>),
     Run(Value),
     Expose(Box<Expose>),
     Ready(Box<Ready>),
@@ -171,6 +180,35 @@ pub(crate) enum StatementKind {
     },
     /// A word that is no statement: reported by the parser, and kept for the editor.
     Unknown,
+}
+
+/// What stands in braces behind a command.
+pub(crate) struct ExecOptions {
+    pub(crate) brace: token::Brace,
+    pub(crate) list: Vec<ExecOption>,
+}
+
+pub(crate) struct ExecOption {
+    pub(crate) keyword: Ident,
+    pub(crate) kind: OptionKind,
+}
+
+pub(crate) enum OptionKind {
+    Stdin(Value),
+    Expect(Expectation),
+    Timeout(Value),
+    Stdout(Value),
+    Stderr(Value),
+    Uncached,
+    /// Reported by the parser.
+    Unknown,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Expectation {
+    Success,
+    Failure,
+    Any,
 }
 
 /// The name of an environment variable.
@@ -202,12 +240,13 @@ pub(crate) enum Probe {
 }
 
 impl Kind {
-    pub(crate) const ALL: [(&'static str, Kind); 5] = [
+    pub(crate) const ALL: [(&'static str, Kind); 6] = [
         ("service", Kind::Service),
         ("container", Kind::Container),
         ("cache", Kind::Cache),
         ("dir", Kind::Dir),
         ("file", Kind::File),
+        ("secret", Kind::Secret),
     ];
 
     pub(crate) fn of(word: &str) -> Option<Self> {
@@ -222,6 +261,7 @@ impl Kind {
             Self::Cache => "cache",
             Self::Dir => "directory",
             Self::File => "file",
+            Self::Secret => "secret",
         }
     }
 
@@ -241,7 +281,15 @@ impl Statement {
     /// Where rustc should point when a builder call does not fit: the `;`, so that the value and the end of the
     /// statement are underlined and go-to-definition on the keyword is not drowned in targets.
     pub(crate) fn end(&self) -> Span {
-        self.semi.map_or_else(|| self.keyword.span(), |semi| semi.span)
+        let brace = self.options().map(|options| options.brace.span.close());
+        self.semi.map(|semi| semi.span).or(brace).unwrap_or_else(|| self.keyword.span())
+    }
+
+    pub(crate) fn options(&self) -> Option<&ExecOptions> {
+        match &self.kind {
+            StatementKind::Exec(_, options) | StatementKind::Shell(_, options) => options.as_ref(),
+            _ => None,
+        }
     }
 }
 

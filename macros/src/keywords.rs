@@ -28,6 +28,11 @@ pub(crate) const STATEMENTS: &[Keyword] = &[
     both("env", "env KEY = \"value\";"),
     both("workdir", "workdir \"/path\";"),
     both("user", "user \"name\";"),
+    both("entrypoint", "entrypoint [\"program\", \"argument\"];"),
+    both("hostname", "hostname \"name\";"),
+    both("privileged", "privileged;"),
+    both("tmpfs", "tmpfs \"/path\";"),
+    both("socket", "socket \"/host.sock\" at \"/path\";"),
     both("file", "file \"/path\" = \"contents\";"),
     both("mount", "mount data at \"/path\";"),
     both("bind", "bind db as \"alias\";"),
@@ -42,6 +47,12 @@ pub(crate) const STATEMENTS: &[Keyword] = &[
     service("linger", "linger \"30s\";"),
     service("instance", "instance \"name\";"),
 ];
+
+/// What may stand in braces behind a command.
+pub(crate) const OPTIONS: [&str; 6] = ["stdin", "expect", "timeout", "stdout", "stderr", "uncached"];
+
+/// How a command may be expected to end.
+pub(crate) const EXPECTATIONS: [&str; 3] = ["success", "failure", "any"];
 
 pub(crate) const PROBES: [&str; 5] = ["port", "http", "exec", "log", "image"];
 

@@ -174,11 +174,25 @@ pub struct StepError {
     pub args: Vec<String>,
     /// How it ended.
     pub exit: Exit,
+    /// Why that is a failure.
+    pub cause: StepCause,
     /// The last 100 KiB of standard output; a first line says how much was cut.
     pub stdout: String,
     /// The last 100 KiB of standard error; a first line says how much was cut.
     pub stderr: String,
     pub(crate) container: Option<Container>,
+}
+
+/// Why the end of a command is a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StepCause {
+    /// Its exit code is not 0.
+    Failed,
+    /// Its exit code is 0, although [`Expect::Failure`](crate::Expect::Failure) was asked for.
+    Succeeded,
+    /// It was killed, as it ran for longer than this.
+    TimedOut(Duration),
 }
 
 impl fmt::Debug for StepError {
@@ -187,6 +201,7 @@ impl fmt::Debug for StepError {
             .field("name", &self.name)
             .field("args", &self.args)
             .field("exit", &self.exit)
+            .field("cause", &self.cause)
             .field("stdout", &self.stdout)
             .field("stderr", &self.stderr)
             .finish_non_exhaustive()
@@ -195,7 +210,14 @@ impl fmt::Debug for StepError {
 
 impl fmt::Display for StepError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "step `{}` of `{}` failed: {}", command_line(&self.args), self.name, self.exit)?;
+        write!(f, "step `{}` of `{}` ", command_line(&self.args), self.name)?;
+        match self.cause {
+            StepCause::Failed => write!(f, "failed: {}", self.exit)?,
+            StepCause::Succeeded => f.write_str("succeeded, although it was expected to fail")?,
+            StepCause::TimedOut(limit) => {
+                write!(f, "was killed: it did not end within {}", show_duration(limit))?;
+            }
+        }
         for (name, text) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
             if !text.is_empty() {
                 write!(f, "\n{name}:\n{}", text.trim_end_matches('\n'))?;

@@ -37,20 +37,20 @@ mod value;
 pub use bowline_macros::{main, test};
 
 pub use self::engine::Exit;
-pub use self::error::{Error, Result, ServiceCause, ServiceError, StepError};
+pub use self::error::{Error, Result, ServiceCause, ServiceError, StepCause, StepError};
 pub use self::graph::{Digest, Plan, PlanBuilder, PlannedService, PlannedStep};
 pub use self::session::Session;
 pub use self::value::{
-    Argument, CacheVolume, Container, Definition, Directory, Endpoint, Entry, EntryKind, EnvValue, File,
-    IntoDuration, Mount, Output, Port, PortSelector, Protocol, Ready, Secret, SecretSource, Service, Stat,
-    Stop, arg,
+    Argument, CacheVolume, Container, Definition, Directory, Endpoint, Entry, EntryKind, EnvValue, Exec,
+    Expect, File, IntoDuration, IntoExec, Mount, Output, Port, PortSelector, Protocol, Ready, Secret,
+    SecretSource, Service, Stat, Stop, arg, secret_sources as secret,
 };
 
 /// What a program with pipelines needs: `use bowline::prelude::*;`.
 pub mod prelude {
     pub use crate::{
-        CacheVolume, Container, Directory, Error, File, Plan, Port, Ready, Result, Secret, Service, Stop,
-        pipeline,
+        CacheVolume, Container, Directory, Error, Exec, Expect, File, Plan, Port, Ready, Result, Secret,
+        Service, Stop, pipeline, secret,
     };
 }
 

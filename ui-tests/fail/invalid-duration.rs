@@ -9,6 +9,10 @@ fn main() {
             stop "SIGINT" within "5";
             linger "";
         }
+        container a {
+            image "debian:12";
+            exec ["sleep", "1"] { timeout "soon"; }
+        }
     };
     let _ = p;
 }

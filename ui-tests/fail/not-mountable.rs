@@ -10,5 +10,12 @@ fn main() {
             mount build at "/build";
         }
     };
-    let _ = p;
+    let q = pipeline! {
+        secret token = bowline::secret::env("TOKEN");
+        container a {
+            image "debian:12";
+            mount token at "/token";
+        }
+    };
+    let _ = (p, q);
 }

@@ -10,6 +10,9 @@ fn main() {
             file "./etc/motd" = "text";
             file "/etc/../motd" = "text";
             export "out/app" as app;
+            exec ["ls"] { stdout to "listing"; }
+            tmpfs "tmp";
+            socket "run/docker.sock" at "docker.sock";
         }
     };
     let _ = p;

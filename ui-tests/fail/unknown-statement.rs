@@ -9,7 +9,7 @@ fn main() {
         container ping {
             image "redis:7";
             execute ["redis-cli"];
-            privileged;
+            rootless;
             unprobed { a; b; }
             exec ["true"];
         }

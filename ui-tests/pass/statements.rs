@@ -8,12 +8,19 @@ const ADMIN: u16 = 8081;
 
 fn main() {
     let (key, limit, text) = ("DYNAMIC".to_owned(), Duration::from_secs(5), String::from("text"));
+    let arguments = ["a", "b"];
     let p = pipeline! {
         cache data;
+        secret token = bowline::secret::value("token", &text);
         service web {
             image "nginx:1.22";
             workdir "/srv";
             user 1000.to_string();
+            entrypoint ["/init", "--"];
+            hostname "web-1";
+            tmpfs "/tmp";
+            socket "/run/docker.sock" at "/run/docker.sock";
+            privileged;
             file "/srv/index.html" = "Hello";
             file "/srv/bytes" = [1, 2, 3];
             run ["nginx", "-g", format!("daemon off; # {text}")];
@@ -36,6 +43,7 @@ fn main() {
         container client {
             image "debian:12";
             env PLAIN = "x";
+            env TOKEN = &token;
             env "WITH.DOT" = 5;
             env (key.as_str()) = &text;
             mount data at "/data";
@@ -44,6 +52,11 @@ fn main() {
             exec ["echo", "x"];
             exec ["echo", 5, &text, 'c', text.clone()];
             exec std::env::args();
+            exec ["cat"] { stdin "x"; }
+            exec ["cat", 5] { stdin [1, 2]; expect success; timeout "1m30s"; stdout to "/o"; stderr to &text; uncached; };
+            exec arguments { expect failure; timeout limit; }
+            exec (arguments.clone()) { expect any; }
+            shell "cat | cat" { stdin &text; }
             shell "echo a | cat";
             after base;
             export "/etc/passwd" as passwd;

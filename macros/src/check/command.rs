@@ -1,8 +1,8 @@
 //! Commands and the small literals around them.
 
 use super::registry::{
-    COMMAND_AS_STRING, EMPTY_COMMAND, INVALID_DURATION, INVALID_SIGNAL, INVALID_VARIABLE, REPEATED_STATEMENT,
-    Rule,
+    COMMAND_AS_STRING, EMPTY_COMMAND, INVALID_DURATION, INVALID_HOSTNAME, INVALID_SIGNAL, INVALID_VARIABLE,
+    REPEATED_STATEMENT, Rule,
 };
 use super::{Check, Subject, earlier};
 use crate::ast::{Key, Operand, Probe, StatementKind, Value};
@@ -15,8 +15,9 @@ use syn::ext::IdentExt;
 pub(super) fn check_commands(cx: &mut Check, subject: Subject) {
     for placed in subject.statements() {
         let (word, command) = match &placed.statement.kind {
-            StatementKind::Exec(command) => ("exec", command),
+            StatementKind::Exec(command, _) => ("exec", command),
             StatementKind::Run(command) => ("run", command),
+            StatementKind::Entrypoint(command) => ("entrypoint", command),
             StatementKind::Ready(ready) => match &ready.probe {
                 Probe::Exec(Operand::Value(command)) => ("ready exec", command),
                 _ => continue,
@@ -30,6 +31,8 @@ pub(super) fn check_commands(cx: &mut Check, subject: Subject) {
 fn check_command(cx: &mut Check, placed: &Placed, word: &str, command: &Value) {
     if let Some(list) = command.list()
         && list.elems.is_empty()
+        // That takes the image's entry point away.
+        && word != "entrypoint"
     {
         cx.fault(
             &EMPTY_COMMAND,
@@ -88,6 +91,7 @@ pub(super) fn check_times_and_signals(cx: &mut Check, subject: Subject) {
     for placed in subject.statements() {
         match &placed.statement.kind {
             StatementKind::Linger(time) => check_duration(cx, time.text()),
+            StatementKind::Hostname(name) => check_text(cx, &INVALID_HOSTNAME, name.text(), rules::host_name),
             StatementKind::Ready(ready) => check_duration(cx, ready.within.as_ref().and_then(Operand::text)),
             StatementKind::Stop { signal, within } => {
                 check_duration(cx, within.as_ref().and_then(Operand::text));

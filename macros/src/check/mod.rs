@@ -9,6 +9,7 @@ mod cycle;
 mod export;
 mod image;
 mod mount;
+mod option;
 mod order;
 mod port;
 pub(crate) mod registry;
@@ -61,6 +62,7 @@ pub(crate) fn check(names: &Names, errors: &mut Errors) {
         mount::check_paths(&mut cx, subject);
         export::check_exports(&mut cx, subject);
         command::check_commands(&mut cx, subject);
+        option::check_options(&mut cx, subject);
         command::check_repeated(&mut cx, subject);
         command::check_variables(&mut cx, subject);
         command::check_times_and_signals(&mut cx, subject);

@@ -22,6 +22,8 @@ pub(super) fn check_sources(cx: &mut Check, subject: Subject) {
                     format!("`{name}` is a {}; caches, directories and files can be mounted", kind.noun());
                 let advice = if kind == Kind::Service {
                     format!("`bind {name};`")
+                } else if kind == Kind::Secret {
+                    format!("pass it in a variable: `env NAME = &{name};`")
                 } else {
                     format!("mount a directory of it: `mount ({name}.directory(\"/path\")) at \"/path\";`")
                 };
@@ -40,7 +42,14 @@ pub(super) fn check_sources(cx: &mut Check, subject: Subject) {
 pub(super) fn check_paths(cx: &mut Check, subject: Subject) {
     let mut seen: Vec<((String, usize), &Placed)> = Vec::new();
     for placed in subject.statements() {
+        if let StatementKind::Socket { host: Operand::Value(host), .. } = &placed.statement.kind
+            && let Some(host) = host.text()
+        {
+            cx.problem(&RELATIVE_PATH, host.span(), rules::absolute_path("socket path", &host.value()));
+        }
         let (what, literal) = match &placed.statement.kind {
+            StatementKind::Tmpfs(path) => ("tmpfs path", path.text()),
+            StatementKind::Socket { path, .. } => ("socket path", path.text()),
             StatementKind::Mount { path, .. } => ("mount path", path.text()),
             StatementKind::File { path, .. } => ("file path", path.text()),
             StatementKind::Export { path, .. } => ("export path", path.text()),
@@ -51,7 +60,7 @@ pub(super) fn check_paths(cx: &mut Check, subject: Subject) {
         };
         let (path, span) = (literal.value(), literal.span());
         cx.problem(&RELATIVE_PATH, span, rules::absolute_path(what, &path));
-        if what == "mount path" {
+        if ["mount path", "tmpfs path", "socket path"].contains(&what) {
             let target = path.trim_end_matches('/').to_owned();
             if let Some((_, at)) = earlier(&seen, placed, |(other, _)| *other == target) {
                 let message = format!("two mounts at `{target}` in {}", subject.title());

@@ -32,7 +32,7 @@ macro_rules! rules {
 
 rules! {
     // Grammar
-    UNKNOWN_ITEM = Macro "unknown-item": "an item starts with `service`, `container`, `cache`, `dir` or `file`";
+    UNKNOWN_ITEM = Macro "unknown-item": "an item starts with `service`, `container`, `cache`, `dir`, `file` or `secret`";
     UNKNOWN_STATEMENT = Macro "unknown-statement": "a statement starts with one of the known words";
     MISPLACED_STATEMENT = Macro "misplaced-statement": "a service has no steps, a container no ports";
     MISPLACED_ATTRIBUTE = Macro "misplaced-attribute": "items take doc comments, and nothing else takes attributes";
@@ -40,7 +40,7 @@ rules! {
     MISSING_BODY = Macro "missing-body": "an item is followed by its body or value";
     MISSING_SEMICOLON = Macro "missing-semicolon": "a statement ends in `;`";
     MISSING_VALUE = Macro "missing-value": "a statement says what it is about";
-    MISSING_WORD = Macro "missing-word": "joining words (`at`, `as`, `=`) stand where they belong";
+    MISSING_WORD = Macro "missing-word": "joining words (`at`, `as`, `to`, `=`) stand where they belong";
     UNEXPECTED_TOKEN = Macro "unexpected-token": "a Rust expression before a joining word stands in parentheses";
     INVALID_RUST = Macro "invalid-rust": "values are Rust expressions";
     UNBOUNDED_LOOP = Macro "unbounded-loop": "a pipeline is finite: no `while`, no `loop`";
@@ -94,7 +94,11 @@ rules! {
     EMPTY_COMMAND = Shared "empty-command": "a command has at least a program";
     COMMAND_AS_STRING = Macro "command-as-string": "commands are lists";
     REPEATED_STATEMENT = Macro "repeated-statement": "`run`, `ready`, `stop`, `linger`, `instance` stand once";
+    UNKNOWN_OPTION = Macro "unknown-option": "a command's options are `stdin`, `expect`, `timeout`, `stdout`, `stderr`, `uncached`";
+    UNKNOWN_EXPECTATION = Macro "unknown-expectation": "a command is expected to end in `success`, `failure` or `any`";
+    REPEATED_OPTION = Macro "repeated-option": "an option stands once";
     INVALID_VARIABLE = Shared "invalid-variable": "environment variables have names that shells can hold";
+    INVALID_HOSTNAME = Shared "invalid-hostname": "host names are RFC 1123 host names";
     INVALID_DURATION = Shared "invalid-duration": "durations are a number and a unit";
     INVALID_SIGNAL = Shared "invalid-signal": "signals have POSIX names";
     // The attributes

@@ -9,7 +9,10 @@ use syn::ext::IdentExt;
 use syn::{Expr, Lit, LitStr};
 
 use super::Cx;
-use crate::ast::{Expose, Key, Operand, Probe, Ready, Statement, StatementKind, Value};
+use crate::ast::{
+    ExecOption, ExecOptions, Expectation, Expose, Key, Operand, OptionKind, Probe, Ready, Statement,
+    StatementKind, Value,
+};
 
 impl Cx<'_> {
     /// `.method(…)`, or nothing for what was reported and for statements that are no calls.
@@ -26,7 +29,18 @@ impl Cx<'_> {
             StatementKind::Image(image) => plain("image", image),
             StatementKind::Workdir(path) => plain("workdir", path),
             StatementKind::User(user) => plain("user", user),
-            StatementKind::Shell(command) => plain("shell", command),
+            StatementKind::Shell(command, None) => plain("shell", command),
+            StatementKind::Hostname(name) => plain("with_hostname", name),
+            StatementKind::Tmpfs(path) => plain("tmpfs", path),
+            StatementKind::Privileged => quote_spanned!(span=> .privileged()),
+            StatementKind::Entrypoint(command) => {
+                let command = self.command(command, span);
+                quote_spanned!(span=> .entrypoint(#command))
+            }
+            StatementKind::Socket { host, path } => {
+                let (host, path) = (operand_argument(host), argument(path));
+                quote_spanned!(span=> .socket(#path, #host))
+            }
             StatementKind::Linger(time) => plain("linger", time),
             StatementKind::Instance(name) => plain("instance", name),
             StatementKind::From(other) => {
@@ -58,9 +72,19 @@ impl Cx<'_> {
                 let service = operand_borrowed(service);
                 quote_spanned!(span=> .bind(#alias, #service))
             }
-            StatementKind::Exec(command) => {
+            StatementKind::Exec(command, None) => {
                 let command = self.command(command, span);
                 quote_spanned!(span=> .exec(#command))
+            }
+            StatementKind::Exec(command, Some(options)) => {
+                let (krate, command) = (self.krate_at(span), self.command(command, span));
+                let options = self.options(options, span);
+                quote_spanned!(span=> .exec(#krate::Exec::new(#command)#options))
+            }
+            StatementKind::Shell(command, Some(options)) => {
+                let (krate, command) = (self.krate_at(span), argument(command));
+                let options = self.options(options, span);
+                quote_spanned!(span=> .exec(#krate::Exec::shell(#command)#options))
             }
             StatementKind::Run(command) => {
                 let command = self.command(command, span);
@@ -96,6 +120,26 @@ impl Cx<'_> {
         let krate = self.krate_at(span);
         let elements = list.elems.iter().map(|element| quote_spanned!(span=> #krate::arg(#element)));
         quote_spanned!(span=> [#(#elements),*])
+    }
+
+    fn options(&self, options: &ExecOptions, span: Span) -> TokenStream {
+        let krate = self.krate_at(span);
+        let call = |option: &ExecOption| {
+            let (method, value) = match &option.kind {
+                OptionKind::Stdin(contents) => ("stdin", argument(contents)),
+                OptionKind::Timeout(limit) => ("timeout", argument(limit)),
+                OptionKind::Stdout(path) => ("stdout_to", argument(path)),
+                OptionKind::Stderr(path) => ("stderr_to", argument(path)),
+                OptionKind::Uncached => ("uncached", TokenStream::new()),
+                OptionKind::Expect(Expectation::Success) => ("expect", quote!(#krate::Expect::Success)),
+                OptionKind::Expect(Expectation::Failure) => ("expect", quote!(#krate::Expect::Failure)),
+                OptionKind::Expect(Expectation::Any) => ("expect", quote!(#krate::Expect::Any)),
+                OptionKind::Unknown => return TokenStream::new(),
+            };
+            let method = syn::Ident::new(method, span);
+            quote_spanned!(span=> .#method(#value))
+        };
+        options.list.iter().map(call).collect()
     }
 
     fn port(&self, expose: &Expose, span: Span) -> TokenStream {

@@ -110,7 +110,7 @@ impl Cx<'_> {
         let ty = self.base_type(kind, span);
         match kind {
             Kind::Cache => quote_spanned!(span=> let #ident = #ty::new(#value);),
-            Kind::Dir | Kind::File => quote_spanned!(span=> let #ident: #ty = #value;),
+            Kind::Dir | Kind::File | Kind::Secret => quote_spanned!(span=> let #ident: #ty = #value;),
             // By reference: that takes a `Service`, a `&Service` and the handles of another pipeline alike.
             Kind::Service | Kind::Container => {
                 let borrowed = super::call::borrowed(value);
@@ -127,6 +127,7 @@ impl Cx<'_> {
             Kind::Cache => quote_spanned!(span=> #krate::CacheVolume),
             Kind::Dir => quote_spanned!(span=> #krate::Directory),
             Kind::File => quote_spanned!(span=> #krate::File),
+            Kind::Secret => quote_spanned!(span=> #krate::Secret),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Items: `service`, `container`, `cache`, `dir`, `file`.
+//! Items: `service`, `container`, `cache`, `dir`, `file`, `secret`.
 
 use proc_macro2::{Ident, TokenTree};
 use syn::ext::IdentExt;
@@ -54,7 +54,7 @@ impl Parser {
             None if crate::keywords::statement(&word).is_some() => {
                 format!("`{word}` is a statement: it stands in the body of a `service` or `container`")
             }
-            None => "the items are `service`, `container`, `cache`, `dir` and `file`".to_owned(),
+            None => "the items are `service`, `container`, `cache`, `dir`, `file` and `secret`".to_owned(),
         };
         self.errors.at(&UNKNOWN_ITEM, keyword.span(), help(message, advice));
         near.and_then(Kind::of)

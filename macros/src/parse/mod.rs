@@ -3,6 +3,7 @@
 
 mod control;
 mod item;
+mod options;
 mod recover;
 mod statement;
 

@@ -31,6 +31,9 @@ impl Leaf for Statement {
             // Reported by the checks, which know the body it stands in.
             Parser::skip_unknown(input);
             None
+        } else if matches!(kind, StatementKind::Exec(_, Some(_)) | StatementKind::Shell(_, Some(_))) {
+            // Braces end a statement as they do in Rust.
+            input.parse().ok()
         } else {
             parser.semicolon(input, parser.errors.len() > before_kind, words)
         };
@@ -54,6 +57,16 @@ impl Parser {
             "env" => (self.env(input, form), &[]),
             "workdir" => (S::Workdir(self.value(input)), &[]),
             "user" => (S::User(self.value(input)), &[]),
+            "entrypoint" => (S::Entrypoint(self.value(input)), &[]),
+            "hostname" => (S::Hostname(self.value(input)), &[]),
+            "privileged" => (S::Privileged, &[]),
+            "tmpfs" => (S::Tmpfs(self.value(input)), &[]),
+            "socket" => {
+                let host = self.operand(input);
+                let found = is_read(&host) && Self::word(input, "at").is_some();
+                let path = self.after_word(input, &host, found, "at", form);
+                (S::Socket { host, path }, &[])
+            }
             "file" => {
                 let path = self.operand(input);
                 let contents = self.after_equals(input, form);
@@ -71,8 +84,14 @@ impl Parser {
                 let words: &[_] = if alias.is_none() { &["as"] } else { &[] };
                 (S::Bind { service, alias }, words)
             }
-            "exec" => (S::Exec(self.value(input)), &[]),
-            "shell" => (S::Shell(self.value(input)), &[]),
+            "exec" => {
+                let (command, options) = self.command(input);
+                (S::Exec(command, options), &[])
+            }
+            "shell" => {
+                let (command, options) = self.command(input);
+                (S::Shell(command, options), &[])
+            }
             "run" => (S::Run(self.value(input)), &[]),
             "expose" => self.expose(input),
             "ready" => self.ready(input),

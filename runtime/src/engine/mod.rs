@@ -190,6 +190,14 @@ pub(crate) struct Process {
     pub(crate) workdir: String,
     /// `name`, `uid`, `name:group`, `uid:gid`; empty for root.
     pub(crate) user: String,
+    /// What it sees as its host's name; the engine's choice for steps and the service's own name where it is `None`.
+    pub(crate) hostname: Option<String>,
+    /// Whether it has all the rights that the engine can give.
+    pub(crate) privileged: bool,
+    /// Paths that are empty and in memory.
+    pub(crate) tmpfs: Vec<String>,
+    /// Unix sockets of the engine's machine: the path they are put at, and the path they are found at.
+    pub(crate) sockets: Vec<(String, String)>,
 }
 
 /// Something put into a file system before the process runs.
@@ -228,6 +236,10 @@ pub(crate) struct StepSpec {
     pub(crate) filesystem: Filesystem,
     /// None for a step that only places files.
     pub(crate) process: Option<Process>,
+    /// What the process reads from standard input, which is empty otherwise.
+    pub(crate) stdin: Option<Arc<[u8]>>,
+    /// How long the process may run before it is killed.
+    pub(crate) limit: Option<Duration>,
     pub(crate) links: Vec<Link>,
 }
 
@@ -252,6 +264,12 @@ pub(crate) trait Prepared: Send {
 /// A step whose process has ended. Dropping it removes it.
 pub(crate) trait Finished: Send {
     fn exit(&self) -> Exit;
+
+    /// Whether the process was killed because its time was over.
+    fn timed_out(&self) -> bool;
+
+    /// Puts files into its file system, for [`keep`](Self::keep) and [`hold`](Self::hold) to find.
+    fn place(&mut self, placements: Vec<Placement>) -> Call<'_, ()>;
 
     /// Keeps the file system and the output under a key, for good.
     fn keep(self: Box<Self>, key: Digest, output: StepOutput) -> Call<'static, Snapshot>;

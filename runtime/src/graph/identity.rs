@@ -1,8 +1,8 @@
 //! What counts as the same: the one place that says what goes into an identity and what stays out.
 //!
-//! In: base, placed contents, arguments, environment, working directory, user, cache keys, names of secrets, what it
-//! comes after, and for each binding the alias with the service's identity. Out: exposed ports and their names, health,
-//! stop and linger settings, item names, contents of secrets and caches: they cannot change the result.
+//! In: base, placed contents, arguments, environment, working directory, user, host name, rights, tmpfs, sockets, cache keys, names of secrets, what it
+//! comes after, standard input, expected end and redirections, and for each binding the alias with the service's identity. Out: exposed ports and their names, health,
+//! timeouts, stop and linger settings, item names, contents of secrets and caches: they cannot change the result.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::Digest;
 use super::encode::Encoder;
 use super::node::{Binding, Config, Fs, Place, ServiceNode, Step, Var};
+use crate::value::{ExecOptions, Expect};
 
 /// Computes identities, with images by what they resolved to where that is known.
 ///
@@ -18,14 +19,16 @@ use super::node::{Binding, Config, Fs, Place, ServiceNode, Step, Var};
 #[derive(Debug, Default)]
 pub(crate) struct Identities {
     images: HashMap<Arc<str>, String>,
+    /// Tells uncached steps of this session from those of others.
+    session: Option<String>,
     steps: HashMap<usize, Digest>,
     services: HashMap<usize, Digest>,
 }
 
 impl Identities {
-    /// Identities with these images, by canonical reference, taken for the ids they resolved to.
-    pub(crate) fn resolved(images: HashMap<Arc<str>, String>) -> Self {
-        Self { images, ..Self::default() }
+    /// Identities with these images, by canonical reference, taken for the ids they resolved to, in a session.
+    pub(crate) fn resolved(images: HashMap<Arc<str>, String>, session: String) -> Self {
+        Self { images, session: Some(session), ..Self::default() }
     }
 
     pub(crate) fn step(&mut self, step: &Arc<Step>) -> Digest {
@@ -62,6 +65,7 @@ impl Identities {
         let mut encoder = Encoder::new("container");
         self.fs(&mut encoder, fs);
         Self::config(&mut encoder, config);
+        Self::entrypoint(&mut encoder, config);
         encoder.finish()
     }
 
@@ -83,7 +87,28 @@ impl Identities {
         for digest in after {
             encoder.digest(digest);
         }
+        self.options(&mut encoder, &step.options);
         encoder.finish()
+    }
+
+    /// Only what was asked for, each under its name. A timeout cannot change a result, only prevent it.
+    fn options(&self, encoder: &mut Encoder, options: &ExecOptions) {
+        if let Some(stdin) = &options.stdin {
+            encoder.text("stdin").bytes(stdin);
+        }
+        match options.expect {
+            Expect::Success => {}
+            Expect::Failure => drop(encoder.text("expect").text("failure")),
+            Expect::Any => drop(encoder.text("expect").text("any")),
+        }
+        for (name, path) in [("stdout", &options.stdout), ("stderr", &options.stderr)] {
+            if let Some(path) = path {
+                encoder.text(name).text(path);
+            }
+        }
+        if options.uncached {
+            encoder.text("uncached").optional(self.session.as_deref());
+        }
     }
 
     pub(super) fn encode_service(&mut self, service: &ServiceNode) -> Digest {
@@ -98,6 +123,7 @@ impl Identities {
         Self::caches(&mut encoder, &service.caches);
         self.bindings(&mut encoder, &service.bindings);
         encoder.optional(service.instance.as_deref());
+        Self::entrypoint(&mut encoder, &service.config);
         encoder.finish()
     }
 
@@ -143,6 +169,25 @@ impl Identities {
             };
         }
         encoder.optional(config.workdir.as_deref()).optional(config.user.as_deref());
+        if let Some(hostname) = &config.hostname {
+            encoder.text("hostname").text(hostname);
+        }
+        if config.privileged {
+            encoder.text("privileged");
+        }
+        for path in &config.tmpfs {
+            encoder.text("tmpfs").text(path);
+        }
+        for (path, host) in &config.sockets {
+            encoder.text("socket").text(path).text(host);
+        }
+    }
+
+    /// What commands do not use, but a service does.
+    fn entrypoint(encoder: &mut Encoder, config: &Config) {
+        if let Some(args) = &config.entrypoint {
+            encoder.text("entrypoint").texts(args.iter().map(String::as_str));
+        }
     }
 
     fn caches(encoder: &mut Encoder, caches: &[(String, String)]) {

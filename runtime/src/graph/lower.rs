@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::node::{Binding, Config, ContainerNode, Fs, Place, ServiceNode, Step, Var};
 use super::{Digest, Identities, canonical_image};
 use crate::value::{
-    Base, Body, Check, Container, EnvValueKind, Invalid, MountKind, Op, PathIn, Port, PortRef, Protocol,
-    Service, Stop,
+    Base, Body, Check, Container, EnvValueKind, Exec, ExecOptions, Invalid, MountKind, Op, PathIn, Port,
+    PortRef, Protocol, Service, Stop,
 };
 use crate::{Error, Result};
 
@@ -48,6 +49,11 @@ pub(crate) fn hostname(service: &Service) -> String {
     }
 }
 
+/// A path without the slash at its end.
+fn trimmed(path: &str) -> String {
+    path.trim_end_matches('/').to_owned()
+}
+
 /// The service whose host name a text was made of before it had one.
 fn undefined_in(text: &str) -> Option<&str> {
     let end = text.find(UNDEFINED)?;
@@ -60,8 +66,8 @@ fn undefined_in(text: &str) -> Option<&str> {
 pub(super) struct Lowering {
     containers: HashMap<usize, Arc<ContainerNode>>,
     services: HashMap<usize, Arc<ServiceNode>>,
-    /// Equal definitions become one node.
-    steps: HashMap<Digest, Arc<Step>>,
+    /// Equal definitions become one node, unless they may run for different times.
+    steps: HashMap<(Digest, Option<Duration>), Arc<Step>>,
     identities: Identities,
     /// The values being lowered, outermost first: meeting one of them again is a cycle.
     stack: Vec<(usize, Arc<str>)>,
@@ -235,6 +241,13 @@ impl Lowering {
                 });
             }
             Op::User(user) => Arc::make_mut(&mut fold.config).user = Some(user.clone()),
+            Op::Entrypoint(args) => Arc::make_mut(&mut fold.config).entrypoint = Some(args.clone()),
+            Op::Hostname(host) => Arc::make_mut(&mut fold.config).hostname = Some(host.clone()),
+            Op::Privileged => Arc::make_mut(&mut fold.config).privileged = true,
+            Op::Tmpfs(path) => drop(Arc::make_mut(&mut fold.config).tmpfs.insert(trimmed(path))),
+            Op::Socket { path, host } => {
+                drop(Arc::make_mut(&mut fold.config).sockets.insert(trimmed(path), host.clone()));
+            }
             Op::WriteFile { path, contents } => {
                 self.check_defined(&name, &String::from_utf8_lossy(contents));
                 fold.places.push(Place::File { path: path.clone(), contents: contents.clone() });
@@ -250,13 +263,15 @@ impl Lowering {
             }
             Op::Exec(exec) => {
                 exec.args.iter().for_each(|arg| self.check_defined(&name, arg));
+                let stdin = exec.options.stdin.as_deref().unwrap_or_default();
+                self.check_defined(&name, &String::from_utf8_lossy(stdin));
                 if fold.fs.is_none() {
                     self.invalid(
                         &name,
                         "`exec` before `image` has nothing to act on\n\nhelp: move `image` to the top",
                     );
                 } else {
-                    self.step(fold, Some(exec.args.clone()));
+                    self.step(fold, Some(exec));
                     fold.last = match &fold.fs {
                         Some(Fs::Step(step)) => Some(step.clone()),
                         _ => None,
@@ -326,7 +341,7 @@ impl Lowering {
     }
 
     /// Closes a step: what was placed since the last one, and the command.
-    fn step(&mut self, fold: &mut Fold, args: Option<Vec<String>>) {
+    fn step(&mut self, fold: &mut Fold, exec: Option<&Exec>) {
         let Some(base) = fold.fs.clone() else { return };
         let mut step = Step {
             digest: Digest([0; 32]),
@@ -334,14 +349,18 @@ impl Lowering {
             base,
             places: std::mem::take(&mut fold.places),
             // A step that runs nothing reaches nothing and caches nothing.
-            caches: if args.is_some() { fold.caches.clone() } else { Vec::new() },
-            bindings: if args.is_some() { fold.bindings.clone() } else { Vec::new() },
-            config: if args.is_some() { fold.config.clone() } else { Arc::default() },
-            args,
+            caches: if exec.is_some() { fold.caches.clone() } else { Vec::new() },
+            bindings: if exec.is_some() { fold.bindings.clone() } else { Vec::new() },
+            config: if exec.is_some() { fold.config.clone() } else { Arc::default() },
+            args: exec.map(|exec| exec.args.clone()),
+            options: exec.map_or_else(ExecOptions::default, |exec| exec.options.clone()),
+            is_volatile: false,
             after: std::mem::take(&mut fold.after),
         };
+        step.is_volatile = step.would_be_volatile();
         step.digest = self.identities.encode_step(&step);
-        let step = self.steps.entry(step.digest).or_insert_with(|| Arc::new(step)).clone();
+        let step =
+            self.steps.entry((step.digest, step.options.timeout)).or_insert_with(|| Arc::new(step)).clone();
         fold.fs = Some(Fs::Step(step));
     }
 

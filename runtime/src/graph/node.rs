@@ -1,12 +1,12 @@
 //! The nodes: what is left of values once they are checked and folded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Digest;
 use crate::engine::Snapshot;
-use crate::value::{Check, Port, Secret};
+use crate::value::{Check, ExecOptions, Port, Secret};
 
 /// A file system, by what makes it.
 #[derive(Debug, Clone)]
@@ -30,6 +30,9 @@ pub(crate) struct Step {
     pub(crate) places: Vec<Place>,
     /// None for a step that only places files or only comes after others.
     pub(crate) args: Option<Vec<String>>,
+    pub(crate) options: ExecOptions,
+    /// Whether the result is for this session alone: this step or one it is made of is `uncached`.
+    pub(crate) is_volatile: bool,
     pub(crate) config: Arc<Config>,
     pub(crate) caches: Vec<(String, String)>,
     pub(crate) bindings: Vec<Binding>,
@@ -51,6 +54,13 @@ impl Step {
         });
         step(&self.base).into_iter().chain(copied).chain(&self.after)
     }
+
+    /// What [`is_volatile`](Self::is_volatile) is for a step of these parts.
+    pub(crate) fn would_be_volatile(&self) -> bool {
+        self.options.uncached
+            || self.inputs().any(|input| input.is_volatile)
+            || self.bindings.iter().any(|binding| binding.service.is_volatile())
+    }
 }
 
 /// Something put into a file system before a step or service runs.
@@ -69,6 +79,14 @@ pub(crate) struct Config {
     /// Relative to the image's working directory unless it starts with `/`.
     pub(crate) workdir: Option<String>,
     pub(crate) user: Option<String>,
+    /// In place of the image's entry point and command.
+    pub(crate) entrypoint: Option<Vec<String>>,
+    pub(crate) hostname: Option<String>,
+    pub(crate) privileged: bool,
+    /// Paths in memory.
+    pub(crate) tmpfs: BTreeSet<String>,
+    /// Sockets of the engine's machine, by the path they are put at.
+    pub(crate) sockets: BTreeMap<String, String>,
 }
 
 /// What a variable is set to.
@@ -104,6 +122,16 @@ pub(crate) struct ServiceNode {
     pub(crate) within: Duration,
     pub(crate) stop: Option<(&'static str, Duration)>,
     pub(crate) linger: Duration,
+}
+
+impl ServiceNode {
+    fn is_volatile(&self) -> bool {
+        let step = |fs: &Fs| matches!(fs, Fs::Step(step) if step.is_volatile);
+        let copied = |place: &Place| matches!(place, Place::Copy { fs, .. } if step(fs));
+        step(&self.base)
+            || self.places.iter().any(copied)
+            || self.bindings.iter().any(|binding| binding.service.is_volatile())
+    }
 }
 
 /// A container, checked and complete.

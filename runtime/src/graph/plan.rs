@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use super::Digest;
 use super::lower::Lowering;
-use super::node::{Binding, ContainerNode, Fs, Place, ServiceNode, Step, Var};
+use super::node::{Binding, Config, ContainerNode, Fs, Place, ServiceNode, Step, Var};
 use crate::error::{command_line, show_duration};
-use crate::value::{Check, Container, Port, PortRef, Ready, Service};
+use crate::value::{Check, Container, ExecOptions, Expect, Port, PortRef, Ready, Service};
 use crate::{Error, Result};
 
 /// What would run: every service and step once, each after what it needs, with all identities.
@@ -164,12 +164,13 @@ impl PlanBuilder {
         }
         self.add_needs(&step.places, &step.bindings);
         step.after.iter().for_each(|after| self.add_fs(&Fs::Step(after.clone())));
-        let mut details = details(&step.config.env, step.config.workdir.as_ref(), step.config.user.as_ref());
+        let mut details = details(&step.config);
         details.extend(step.places.iter().map(place));
         details.extend(step.caches.iter().map(cache));
         details.extend(step.bindings.iter().map(binding));
         details.extend(step.after.iter().map(|after| format!("after {} {:.12}", after.name, after.digest)));
         details.extend(step.args.as_ref().map(|args| format!("exec {}", command_line(args))));
+        details.extend(options(&step.options));
         self.steps.push(PlannedStep {
             name: step.name.to_string(),
             digest: step.digest,
@@ -184,11 +185,13 @@ impl PlanBuilder {
         }
         self.add_fs(&node.base);
         self.add_needs(&node.places, &node.bindings);
-        let mut details = details(&node.config.env, node.config.workdir.as_ref(), node.config.user.as_ref());
+        let mut details = details(&node.config);
         details.extend(node.places.iter().map(place));
         details.extend(node.caches.iter().map(cache));
         details.extend(node.bindings.iter().map(binding));
         details.extend(node.instance.as_ref().map(|instance| format!("instance {instance}")));
+        let entrypoint = node.config.entrypoint.as_ref();
+        details.extend(entrypoint.map(|args| format!("entrypoint {}", command_line(args))));
         details.extend(node.run.as_ref().map(|args| format!("run {}", command_line(args))));
         details.extend(node.ports.iter().map(|port| {
             let name = port.name().map(|name| format!(" as {name}")).unwrap_or_default();
@@ -231,18 +234,36 @@ fn base(fs: &Fs) -> String {
     }
 }
 
-fn details(
-    env: &std::collections::BTreeMap<String, Var>,
-    workdir: Option<&String>,
-    user: Option<&String>,
-) -> Vec<String> {
-    let env = env.iter().map(|(key, value)| match value {
+fn details(config: &Config) -> Vec<String> {
+    let mut details: Vec<String> = Vec::new();
+    details.extend(config.env.iter().map(|(key, value)| match value {
         Var::Plain(value) => format!("env {key}={value}"),
         Var::Secret(secret) => format!("env {key}=secret {}", secret.name()),
-    });
-    let workdir = workdir.map(|path| format!("workdir {path}"));
-    let user = user.map(|user| format!("user {user}"));
-    env.chain(workdir).chain(user).collect()
+    }));
+    details.extend(config.workdir.as_ref().map(|path| format!("workdir {path}")));
+    details.extend(config.user.as_ref().map(|user| format!("user {user}")));
+    details.extend(config.hostname.as_ref().map(|name| format!("hostname {name}")));
+    details.extend(config.privileged.then(|| "privileged".to_owned()));
+    details.extend(config.tmpfs.iter().map(|path| format!("tmpfs {path}")));
+    details.extend(config.sockets.iter().map(|(path, host)| format!("socket {host} at {path}")));
+    details
+}
+
+fn options(options: &ExecOptions) -> impl Iterator<Item = String> {
+    let expect = match options.expect {
+        Expect::Success => None,
+        Expect::Failure => Some("expect failure".to_owned()),
+        Expect::Any => Some("expect any".to_owned()),
+    };
+    let details = [
+        options.stdin.as_ref().map(|stdin| format!("stdin ({} bytes)", stdin.len())),
+        expect,
+        options.timeout.map(|limit| format!("timeout {}", show_duration(limit))),
+        options.stdout.as_ref().map(|path| format!("stdout to {path}")),
+        options.stderr.as_ref().map(|path| format!("stderr to {path}")),
+        options.uncached.then(|| "uncached".to_owned()),
+    ];
+    details.into_iter().flatten()
 }
 
 fn place(place: &Place) -> String {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::log::ServiceLog;
+use super::scrub::Secrets;
 use crate::engine::{Healthcheck, Image, Instance, ProbeProgress};
 use crate::error::{ServiceCause, command_line};
 use crate::graph::ServiceNode;
@@ -23,6 +24,7 @@ pub(super) struct Watched<'a> {
     pub(super) image: Option<&'a Image>,
     pub(super) instance: &'a Arc<dyn Instance>,
     pub(super) log: &'a ServiceLog,
+    pub(super) secrets: &'a Secrets,
 }
 
 /// Why a service is not ready.
@@ -78,6 +80,16 @@ impl Watched<'_> {
         Ok(())
     }
 
+    /// How a command inside ended, and the last it said, without secrets.
+    fn outcome(&self, result: &crate::engine::StepOutput) -> String {
+        let text = if result.stderr.is_empty() { &result.stdout } else { &result.stderr };
+        let text = self.secrets.scrub_text(&String::from_utf8_lossy(text));
+        match text.trim().lines().last() {
+            None => format!("exit code {}", result.exit_code),
+            Some(line) => format!("exit code {}: {line}", result.exit_code),
+        }
+    }
+
     /// What the service is asked, in words.
     fn what(&self) -> String {
         match &self.service.ready {
@@ -117,7 +129,7 @@ impl Watched<'_> {
             if result.exit_code == 0 {
                 return Ok(());
             }
-            progress.note(&self.what(), Some(&outcome(&result)));
+            progress.note(&self.what(), Some(&self.outcome(&result)));
             sleep(pause).await;
             pause = (pause * 3 / 2).min(LONGEST_PAUSE);
         }
@@ -147,7 +159,7 @@ impl Watched<'_> {
                     if result.exit_code == 0 {
                         return Ok(());
                     }
-                    outcome(&result)
+                    self.outcome(&result)
                 }
                 Err(_) => format!("took longer than {}", crate::error::show_duration(limit)),
             };
@@ -182,14 +194,5 @@ fn command(check: &Healthcheck, image: &Image) -> Option<Vec<String>> {
             Some(shell.into_iter().chain([line.clone()]).collect())
         }
         _ => None,
-    }
-}
-
-fn outcome(result: &crate::engine::StepOutput) -> String {
-    let text = if result.stderr.is_empty() { &result.stdout } else { &result.stderr };
-    let text = String::from_utf8_lossy(text);
-    match text.trim().lines().last() {
-        None => format!("exit code {}", result.exit_code),
-        Some(line) => format!("exit code {}: {line}", result.exit_code),
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use super::report::{LinePrinter, Reporter};
+use super::scrub::{Scrubber, Secrets};
 use crate::engine::{Sink, StepOutput, Stream};
 
 /// How much of each stream an error shows: 100 KiB.
@@ -28,32 +29,58 @@ pub(super) fn last_part(bytes: &[u8]) -> String {
     if cut == 0 { kept.into_owned() } else { format!("[the first {cut} bytes are cut]\n{kept}") }
 }
 
-/// Collects a step's output, and shows it as it comes.
+/// Collects a step's output without its secrets, and shows it as it comes.
 pub(super) struct Capture {
-    collected: Arc<Mutex<(StepOutput, LinePrinter)>>,
+    collected: Arc<Mutex<Collected>>,
+}
+
+struct Collected {
+    output: StepOutput,
+    printer: LinePrinter,
+    stdout: Scrubber,
+    stderr: Scrubber,
+}
+
+impl Collected {
+    fn take(&mut self, stream: Stream, clean: &[u8]) {
+        match stream {
+            Stream::Stdout => self.output.stdout.extend_from_slice(clean),
+            Stream::Stderr => self.output.stderr.extend_from_slice(clean),
+        }
+        self.printer.write(stream, clean);
+    }
 }
 
 impl Capture {
-    pub(super) fn new(report: &Reporter, name: &str) -> Self {
-        Self { collected: Arc::new(Mutex::new((StepOutput::default(), report.lines(name)))) }
+    pub(super) fn new(report: &Reporter, name: &str, secrets: &Secrets) -> Self {
+        let collected = Collected {
+            output: StepOutput::default(),
+            printer: report.lines(name),
+            stdout: Scrubber::new(secrets),
+            stderr: Scrubber::new(secrets),
+        };
+        Self { collected: Arc::new(Mutex::new(collected)) }
     }
 
     pub(super) fn sink(&self) -> Sink {
         let collected = self.collected.clone();
         Arc::new(move |stream, bytes| {
-            let (output, printer) = &mut *lock(&collected);
-            match stream {
-                Stream::Stdout => output.stdout.extend_from_slice(bytes),
-                Stream::Stderr => output.stderr.extend_from_slice(bytes),
-            }
-            printer.write(stream, bytes);
+            let collected = &mut *lock(&collected);
+            let clean = match stream {
+                Stream::Stdout => collected.stdout.push(bytes),
+                Stream::Stderr => collected.stderr.push(bytes),
+            };
+            collected.take(stream, &clean);
         })
     }
 
     pub(super) fn finish(&self, exit_code: i32) -> StepOutput {
-        let (output, printer) = &mut *lock(&self.collected);
-        printer.finish();
-        StepOutput { exit_code, ..std::mem::take(output) }
+        let collected = &mut *lock(&self.collected);
+        let (stdout, stderr) = (collected.stdout.finish(), collected.stderr.finish());
+        collected.take(Stream::Stdout, &stdout);
+        collected.take(Stream::Stderr, &stderr);
+        collected.printer.finish();
+        StepOutput { exit_code, ..std::mem::take(&mut collected.output) }
     }
 }
 
@@ -95,6 +122,7 @@ struct LogState {
     /// Texts waited for and how often each was seen in what is no longer remembered and what is.
     watched: Vec<Watched>,
     printer: LinePrinter,
+    scrubbers: [Scrubber; 2],
 }
 
 struct Watched {
@@ -131,13 +159,14 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
 }
 
 impl ServiceLog {
-    pub(super) fn new(report: &Reporter, name: &str) -> Self {
+    pub(super) fn new(report: &Reporter, name: &str, secrets: &Secrets) -> Self {
         let state = LogState {
             lines: VecDeque::new(),
             stdout: Default::default(),
             stderr: Default::default(),
             watched: Vec::new(),
             printer: report.lines(name),
+            scrubbers: [Scrubber::new(secrets), Scrubber::new(secrets)],
         };
         Self { state: Arc::new(Mutex::new(state)), changed: watch::channel(0).0 }
     }
@@ -150,7 +179,7 @@ impl ServiceLog {
         })
     }
 
-    /// The last 20 lines, an unfinished one included.
+    /// The last 20 lines, an unfinished one included, without what may be the beginning of a secret.
     pub(super) fn last_lines(&self) -> Vec<String> {
         let state = &mut *lock(&self.state);
         let LogState { lines, stdout, stderr, .. } = state;
@@ -182,22 +211,41 @@ fn remember(lines: &mut VecDeque<String>, line: &str) {
 
 impl LogState {
     fn push(&mut self, stream: Stream, bytes: &[u8]) {
+        // What is waited for is looked for in what was written: a text that begins like a secret is not held back.
         for watched in &mut self.watched {
             watched.feed(stream, bytes);
         }
-        let (lines, remembered) = match stream {
-            Stream::Stdout => &mut self.stdout,
-            Stream::Stderr => &mut self.stderr,
+        let remembered = match stream {
+            Stream::Stdout => &mut self.stdout.1,
+            Stream::Stderr => &mut self.stderr.1,
         };
-        let last = &mut self.lines;
-        lines.push(bytes, |line| remember(last, line));
         remembered.extend_from_slice(bytes);
         // Twice the limit before cutting, so that not every piece moves the whole.
         if remembered.len() > 2 * REMEMBERED {
             let cut = remembered.len() - REMEMBERED;
             remembered.drain(..cut);
         }
-        self.printer.write(stream, bytes);
+        let clean = self.scrubber(stream).push(bytes);
+        self.take(stream, &clean);
+    }
+
+    fn scrubber(&mut self, stream: Stream) -> &mut Scrubber {
+        let [stdout, stderr] = &mut self.scrubbers;
+        match stream {
+            Stream::Stdout => stdout,
+            Stream::Stderr => stderr,
+        }
+    }
+
+    /// Shows what holds no secret any more.
+    fn take(&mut self, stream: Stream, clean: &[u8]) {
+        let lines = match stream {
+            Stream::Stdout => &mut self.stdout.0,
+            Stream::Stderr => &mut self.stderr.0,
+        };
+        let last = &mut self.lines;
+        lines.push(clean, |line| remember(last, line));
+        self.printer.write(stream, clean);
     }
 
     fn watch(&mut self, text: &str) -> usize {
@@ -219,7 +267,7 @@ mod tests {
     use super::*;
 
     fn log() -> ServiceLog {
-        ServiceLog::new(&Reporter::silent(), "test")
+        ServiceLog::new(&Reporter::silent(), "test", &Secrets::default())
     }
 
     proptest! {

@@ -15,6 +15,7 @@ mod process;
 mod report;
 mod results;
 mod running;
+mod scrub;
 mod service;
 mod signals;
 mod steps;
@@ -23,6 +24,7 @@ mod unit;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinSet;
@@ -62,7 +64,7 @@ pub(super) struct Inner {
     id: SessionId,
     engine: OnceCell<Arc<dyn Engine>>,
     images: Once<Arc<str>, Arc<Image>>,
-    steps: Once<Digest, Arc<Done>>,
+    steps: Once<(Digest, Option<Duration>), Arc<Done>>,
     replays: Once<(Digest, Vec<u64>), ()>,
     services: Mutex<HashMap<Digest, Supervisor>>,
     /// Results on their way into the engine's store; awaited before the session ends.

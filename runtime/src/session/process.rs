@@ -2,10 +2,17 @@
 
 use std::sync::Arc;
 
+use super::scrub::Secrets;
 use crate::engine::{Image, ImageConfig, Process};
 use crate::graph::{Config, ServiceNode, Var};
 use crate::value::{Secret, SecretSource};
 use crate::{Error, Result};
+
+/// What a process's streams must not show.
+pub(super) fn secrets(process: Option<&Process>) -> Secrets {
+    let variables = process.map(|process| process.secret_env.as_slice()).unwrap_or_default();
+    Secrets::new(variables.iter().map(|(_, contents)| contents.as_bytes()))
+}
 
 /// The process of a step: its command, in the image's environment. The image's entry point is not used.
 pub(super) fn of_step(
@@ -21,6 +28,11 @@ pub(super) fn of_step(
 pub(super) fn of_service(service: &ServiceNode, image: Option<&Image>) -> Result<Process> {
     let (entrypoint, command) =
         image.map_or((&[][..], &[][..]), |image| (&image.config.entrypoint[..], &image.config.command[..]));
+    // An entry point of one's own takes the image's command away, as its arguments were for the other one.
+    let (entrypoint, command) = match &service.config.entrypoint {
+        Some(entrypoint) => (entrypoint.as_slice(), &[][..]),
+        None => (entrypoint, command),
+    };
     let args: Vec<String> =
         entrypoint.iter().chain(service.run.as_deref().unwrap_or(command)).cloned().collect();
     if args.is_empty() {
@@ -42,6 +54,10 @@ fn complete(name: &str, args: Vec<String>, config: &Config, image: Option<&Image
         secret_env: Vec::new(),
         workdir: workdir(&ground.workdir, config.workdir.as_deref()),
         user: config.user.clone().unwrap_or_else(|| ground.user.clone()),
+        hostname: config.hostname.clone(),
+        privileged: config.privileged,
+        tmpfs: config.tmpfs.iter().cloned().collect(),
+        sockets: config.sockets.iter().map(|(path, host)| (path.clone(), host.clone())).collect(),
     };
     for (key, value) in &config.env {
         process.env.retain(|(other, _)| other != key);

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::health::{self, Failure, Watched};
 use super::log::ServiceLog;
+use super::scrub::Secrets;
 use super::unit::Leases;
 use super::{Inner, process, steps};
 use crate::engine::{Image, Instance, ServiceSpec};
@@ -27,6 +28,8 @@ pub(super) struct Running {
     pub(super) instance: Arc<dyn Instance>,
     image: Option<Image>,
     log: ServiceLog,
+    /// What commands inside it may not show.
+    secrets: Secrets,
     since: Instant,
     /// What it uses itself, for as long as it runs.
     pub(super) dependencies: Leases,
@@ -96,8 +99,13 @@ impl Running {
     }
 
     async fn wait_ready(&self, service: &ServiceNode) -> Result<()> {
-        let watched =
-            Watched { service, image: self.image.as_ref(), instance: &self.instance, log: &self.log };
+        let watched = Watched {
+            service,
+            image: self.image.as_ref(),
+            instance: &self.instance,
+            log: &self.log,
+            secrets: &self.secrets,
+        };
         health::wait(&watched).await.map_err(|failure| match failure {
             Failure::Engine(error) => error,
             Failure::Service(cause) => self.error(cause, Phase::Starting),
@@ -177,7 +185,8 @@ pub(super) async fn start(session: Arc<Inner>, service: Arc<ServiceNode>) -> Res
         .map_err(|error| {
             failure(&service, ServiceCause::Dependency(error), since, Vec::new(), Phase::Starting)
         })?;
-    let log = ServiceLog::new(&session.report, &service.name);
+    let secrets = process::secrets(Some(&process));
+    let log = ServiceLog::new(&session.report, &service.name, &secrets);
     let spec = ServiceSpec {
         name: service.name.to_string(),
         hostname: service.hostname.clone(),
@@ -192,6 +201,7 @@ pub(super) async fn start(session: Arc<Inner>, service: Arc<ServiceNode>) -> Res
         instance,
         image,
         log,
+        secrets,
         since,
         dependencies,
         seen: Mutex::default(),

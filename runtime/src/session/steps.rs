@@ -7,6 +7,7 @@ use futures_util::future::{BoxFuture, try_join, try_join_all};
 use tokio::sync::watch;
 
 use super::log::Capture;
+use super::scrub::Secrets;
 use super::service::{Lease, Pin};
 use super::unit::{Leases, ancestors};
 use super::{Inner, process};
@@ -14,8 +15,8 @@ use crate::engine::{
     Engine, Filesystem, Finished, Image, Link, Placement, Prepared, Snapshot, StepOutput, StepSpec,
 };
 use crate::graph::{Binding, Digest, Fs, Identities, Place, Reach, ServiceNode, Step, closure};
-use crate::value::Container;
-use crate::{Error, Result, StepError};
+use crate::value::{Container, Expect};
+use crate::{Error, Result, StepCause, StepError};
 
 /// A step that has succeeded, now or earlier.
 #[derive(Debug)]
@@ -66,7 +67,7 @@ impl Inner {
         let (engine, images) = try_join(self.engine(), try_join_all(find)).await?;
         let images: HashMap<_, _> = images.into_iter().collect();
         let ids = images.iter().map(|(reference, image)| (reference.clone(), image.id.clone())).collect();
-        let identities = Mutex::new(Identities::resolved(ids));
+        let identities = Mutex::new(Identities::resolved(ids, self.id.to_string()));
         Ok(Arc::new(Request { session: self.clone(), engine, images, identities }))
     }
 }
@@ -85,7 +86,8 @@ impl Request {
     pub(super) fn step<'a>(self: &'a Arc<Self>, step: &Arc<Step>) -> BoxFuture<'a, Result<Arc<Done>>> {
         let key = self.key(step);
         let work = self.clone().find_or_run(step.clone(), key);
-        Box::pin(self.session.steps.get_or_run(key, work))
+        // Who may wait for longer does not join a run that will be killed.
+        Box::pin(self.session.steps.get_or_run((key, step.options.timeout), work))
     }
 
     pub(super) async fn filesystem(self: &Arc<Self>, fs: &Fs) -> Result<Snapshot> {
@@ -101,7 +103,8 @@ impl Request {
 
     async fn find_or_run(self: Arc<Self>, step: Arc<Step>, key: Digest) -> Result<Arc<Done>> {
         let changes_nothing = step.args.is_none() && step.places.is_empty();
-        if !changes_nothing && let Some(kept) = self.engine.lookup(&key).await? {
+        let may_be_kept = !changes_nothing && !step.is_volatile;
+        if may_be_kept && let Some(kept) = self.engine.lookup(&key).await? {
             return Ok(Arc::new(Done::kept(kept.snapshot, kept.output)));
         }
         // Held until this step is done: what runs before it, against the same services, meets the same instances.
@@ -121,47 +124,67 @@ impl Request {
 
     async fn run_once(self: &Arc<Self>, step: &Arc<Step>) -> Result<(Box<dyn Finished>, StepOutput)> {
         // The container can be made ready while the services start.
-        let (prepared, leases) = try_join(self.prepare(step), self.lease(&step.bindings)).await?;
+        let ((prepared, secrets), leases) = try_join(self.prepare(step), self.lease(&step.bindings)).await?;
         self.replay_missing(step, &leases).await?;
-        let capture = Capture::new(&self.session.report, &step.name);
+        let capture = Capture::new(&self.session.report, &step.name, &secrets);
         if let Some(args) = &step.args {
-            self.session.report.event(&step.name, &crate::error::command_line(args));
+            self.session.report.event(&step.name, &secrets.scrub_text(&crate::error::command_line(args)));
         }
-        let finished = tokio::select! {
+        let mut finished = tokio::select! {
             finished = prepared.run(capture.sink()) => finished?,
             error = leases.broken() => return Err(error),
         };
         let exit = finished.exit();
         let output = capture.finish(exit.code);
-        if exit.success() {
-            leases.mark(self.key(step));
-            return Ok((finished, output));
-        }
         // A client often fails just because its service went away a moment before the engine says so.
-        if let Some(error) = leases.broken_just_now().await {
+        if !exit.success()
+            && let Some(error) = leases.broken_just_now().await
+        {
             return Err(error);
         }
+        let redirected = redirected(step, &output);
+        if !redirected.is_empty() {
+            finished.place(redirected).await?;
+        }
+        let cause = match (step.options.timeout, step.options.expect) {
+            (Some(limit), _) if finished.timed_out() => StepCause::TimedOut(limit),
+            (_, Expect::Failure) if exit.success() => StepCause::Succeeded,
+            (_, Expect::Success) if !exit.success() => StepCause::Failed,
+            _ => {
+                leases.mark(self.key(step));
+                return Ok((finished, output));
+            }
+        };
         let container = finished.hold().await.ok().map(Container::from_snapshot);
         Err(Error::StepFailed(Box::new(StepError {
             name: step.name.to_string(),
-            args: step.args.clone().unwrap_or_default(),
+            args: step.args.iter().flatten().map(|arg| secrets.scrub_text(arg)).collect(),
             exit,
+            cause,
             stdout: super::log::last_part(&output.stdout),
             stderr: super::log::last_part(&output.stderr),
             container,
         })))
     }
 
-    async fn prepare(self: &Arc<Self>, step: &Arc<Step>) -> Result<Box<dyn Prepared>> {
+    /// A step's container, and what its process's streams must not show.
+    async fn prepare(self: &Arc<Self>, step: &Arc<Step>) -> Result<(Box<dyn Prepared>, Secrets)> {
         let filesystem = self.lay_out(&step.base, &step.places, &step.caches).await?;
         let image = self.image(step.config.image.as_ref());
         let process = match &step.args {
             Some(args) => Some(process::of_step(&step.name, args, &step.config, image)?),
             None => None,
         };
-        let spec =
-            StepSpec { name: step.name.to_string(), filesystem, process, links: links(&step.bindings) };
-        self.engine.prepare(spec).await
+        let secrets = process::secrets(process.as_ref());
+        let spec = StepSpec {
+            name: step.name.to_string(),
+            filesystem,
+            process,
+            stdin: step.options.stdin.clone(),
+            limit: step.options.timeout,
+            links: links(&step.bindings),
+        };
+        Ok((self.engine.prepare(spec).await?, secrets))
     }
 
     /// The file system a process starts in.
@@ -191,8 +214,9 @@ impl Request {
     fn keep(&self, step: &Step, key: Digest, finished: Box<dyn Finished>, output: StepOutput) -> Done {
         let (stored, snapshot) = watch::channel(None);
         let (report, name, kept) = (self.session.report.clone(), step.name.clone(), output.clone());
+        let is_volatile = step.is_volatile;
         self.session.keeping().spawn(async move {
-            let result = finished.keep(key, kept).await;
+            let result = if is_volatile { finished.hold().await } else { finished.keep(key, kept).await };
             if let Err(error) = &result {
                 report.event(&name, &format!("the result could not be kept: {error}"));
             }
@@ -237,6 +261,15 @@ impl Request {
         }
         Ok(())
     }
+}
+
+/// The files that a step's output is written to.
+fn redirected(step: &Step, output: &StepOutput) -> Vec<Placement> {
+    let streams = [(&step.options.stdout, &output.stdout), (&step.options.stderr, &output.stderr)];
+    let file = |(path, contents): (&Option<String>, &Vec<u8>)| {
+        Some(Placement::File { path: path.clone()?, contents: contents.as_slice().into() })
+    };
+    streams.into_iter().filter_map(file).collect()
 }
 
 /// The names under which a process reaches its services.

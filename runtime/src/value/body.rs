@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use super::{Argument, CacheVolume, Container, Directory, File, Secret, Service};
+use super::{Argument, CacheVolume, Container, Directory, Exec, File, Secret, Service};
 use crate::rules::Problem;
 
 /// What an environment variable is set to: text, a number or a [`Secret`].
@@ -86,18 +86,17 @@ pub(crate) enum Base {
     Snapshot(crate::engine::Snapshot),
 }
 
-/// One command.
-#[derive(Debug, Clone)]
-pub(crate) struct Exec {
-    pub(crate) args: Vec<String>,
-}
-
 /// One operation on a container or service, as the user wrote it.
 #[derive(Debug, Clone)]
 pub(crate) enum Op {
     Env { key: String, value: EnvValue },
     Workdir(String),
     User(String),
+    Entrypoint(Vec<String>),
+    Hostname(String),
+    Privileged,
+    Tmpfs(String),
+    Socket { path: String, host: String },
     WriteFile { path: String, contents: Arc<[u8]> },
     Mount { path: String, source: Mount },
     Bind { alias: String, service: Service },
@@ -218,6 +217,50 @@ macro_rules! shared_operations {
             self.edit(|body| body.ops.push(crate::value::Op::User(user)))
         }
 
+        /// Sets the entry point: what a service's `run` stands behind, in place of the image's entry point and command.
+        /// Commands of `exec` do not use it. An empty one takes the image's away.
+        pub fn entrypoint<A: crate::Argument>(self, args: impl IntoIterator<Item = A>) -> Self {
+            let args = args.into_iter().map(crate::arg).collect();
+            self.edit(|body| body.ops.push(crate::value::Op::Entrypoint(args)))
+        }
+
+        /// Sets what processes see as the name of their own host, from here on. By default that is `bowline` for a
+        /// container and the content-addressed name for a service. Nobody reaches it by this name: clients `bind`.
+        pub fn with_hostname(self, name: impl Into<String>) -> Self {
+            let name = name.into();
+            self.edit(|body| {
+                body.check(crate::rules::host_name(&name));
+                body.ops.push(crate::value::Op::Hostname(name));
+            })
+        }
+
+        /// Gives processes all of the engine's rights from here on: for what needs a kernel's, such as mounting. They
+        /// can then do to the engine's machine whatever they like.
+        pub fn privileged(self) -> Self {
+            self.edit(|body| body.ops.push(crate::value::Op::Privileged))
+        }
+
+        /// Puts an empty file system in memory at a path, for every process from here on. Each process has its own, and
+        /// what is in it ends with the process.
+        pub fn tmpfs(self, path: impl Into<String>) -> Self {
+            let path = path.into();
+            self.edit(|body| {
+                body.check(crate::rules::absolute_path("tmpfs path", &path));
+                body.ops.push(crate::value::Op::Tmpfs(path));
+            })
+        }
+
+        /// Puts a Unix socket of the engine's machine at a path, for every process from here on. What is behind it is no
+        /// part of an identity; both paths are.
+        pub fn socket(self, path: impl Into<String>, host_path: impl Into<String>) -> Self {
+            let (path, host) = (path.into(), host_path.into());
+            self.edit(|body| {
+                body.check(crate::rules::absolute_path("socket path", &path));
+                body.check(crate::rules::absolute_path("socket path", &host));
+                body.ops.push(crate::value::Op::Socket { path, host });
+            })
+        }
+
         /// Writes a file (mode 0644, owner root); missing parents are made (mode 0755).
         pub fn with_file(self, path: impl Into<String>, contents: impl AsRef<[u8]>) -> Self {
             let path = path.into();
@@ -255,17 +298,14 @@ macro_rules! shared_operations {
             })
         }
 
-        /// Adds a step that runs a command, without a shell. The image's entry point is not used.
-        pub fn exec<A: crate::Argument>(self, args: impl IntoIterator<Item = A>) -> Self {
-            let args: Vec<String> = args.into_iter().map(crate::arg).collect();
+        /// Adds a step that runs a command, without a shell: a list of arguments, or an [`Exec`](crate::Exec) with more
+        /// to say. The image's entry point is not used.
+        pub fn exec(self, command: impl crate::IntoExec) -> Self {
+            let mut exec = command.into_exec();
             self.edit(|body| {
-                body.ops.push(if args.is_empty() {
-                    crate::value::Op::Invalid(crate::value::Invalid(
-                        "`exec` needs at least a program".to_owned(),
-                    ))
-                } else {
-                    crate::value::Op::Exec(crate::value::Exec { args })
-                });
+                let invalid = std::mem::take(&mut exec.invalid);
+                body.ops.extend(invalid.into_iter().map(crate::value::Op::Invalid));
+                body.ops.push(crate::value::Op::Exec(exec));
             })
         }
 

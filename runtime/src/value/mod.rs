@@ -9,6 +9,7 @@ mod body;
 mod cache;
 mod container;
 mod directory;
+mod exec;
 mod port;
 mod ready;
 mod secret;
@@ -16,16 +17,18 @@ mod service;
 mod stop;
 
 pub use self::argument::{Argument, IntoDuration, arg};
-pub(crate) use self::body::{Base, Body, EnvValueKind, Exec, Invalid, MountKind, Op};
+pub(crate) use self::body::{Base, Body, EnvValueKind, Invalid, MountKind, Op};
 pub use self::body::{Definition, EnvValue, Mount};
 pub use self::cache::CacheVolume;
 pub use self::container::{Container, Output};
 pub(crate) use self::directory::PathIn;
 pub use self::directory::{Directory, Entry, EntryKind, File, Stat};
+pub(crate) use self::exec::ExecOptions;
+pub use self::exec::{Exec, Expect, IntoExec};
 pub use self::port::{Endpoint, Port, Protocol};
 pub(crate) use self::ready::{Check, PortRef};
 pub use self::ready::{PortSelector, Ready};
-pub use self::secret::{Secret, SecretSource};
+pub use self::secret::{Secret, SecretSource, sources as secret_sources};
 pub use self::service::Service;
 
 pub use self::stop::Stop;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 /// Something that processes need and nobody should see: a token, a password.
 ///
 /// Only its name is part of an identity, a plan or a log; its contents are read when a process runs that uses it.
-/// It has no `Display` on purpose. `Debug` shows the name.
+/// It has no `Display` on purpose. `Debug` shows the name. What processes print of it is replaced by `***`, in base64
+/// too.
 ///
 /// ```
 /// use bowline::{Container, Secret};
@@ -75,5 +76,43 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Secret({})", self.name)
+    }
+}
+
+/// Where secrets come from, by the words that pipelines use: `secret token = secret::env("API_TOKEN");`.
+///
+/// ```
+/// use bowline::prelude::*;
+/// let p = pipeline! {
+///     secret token = secret::env("API_TOKEN");
+///     container fetch {
+///         image "debian:12";
+///         env TOKEN = &token;
+///         shell "fetch --token-from-env TOKEN";
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub mod sources {
+    use std::path::Path;
+
+    use super::Secret;
+
+    /// As [`Secret::env`].
+    #[must_use]
+    pub fn env(variable: impl Into<String>) -> Secret {
+        Secret::env(variable)
+    }
+
+    /// As [`Secret::file`].
+    #[must_use]
+    pub fn file(path: impl AsRef<Path>) -> Secret {
+        Secret::file(path)
+    }
+
+    /// As [`Secret::value`].
+    #[must_use]
+    pub fn value(name: impl Into<String>, contents: impl AsRef<[u8]>) -> Secret {
+        Secret::value(name, contents)
     }
 }

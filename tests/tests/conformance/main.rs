@@ -7,5 +7,7 @@ mod health;
 mod lifecycle;
 mod processes;
 mod registry;
+mod secrets;
+mod statements;
 mod steps;
 mod units;

@@ -5,8 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::container::LogOutput;
-use bollard::query_parameters::{AttachContainerOptionsBuilder, WaitContainerOptionsBuilder};
+use bollard::query_parameters::{
+    AttachContainerOptionsBuilder, KillContainerOptionsBuilder, WaitContainerOptionsBuilder,
+};
 use futures_util::{Stream, StreamExt as _};
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
 use super::Shared;
 use super::cleaner::Container;
@@ -28,13 +31,61 @@ const FIRST_WORDS: usize = 8 << 10;
 /// A container's output, as the engine sends it.
 pub(super) type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, bollard::errors::Error>> + Send>>;
 
+/// A container's standard input.
+pub(super) type Input = Pin<Box<dyn AsyncWrite + Send>>;
+
 /// Attaches to a container that has not been started, so that nothing is missed.
-pub(super) async fn attach(shared: &Shared, container: &str) -> Result<Output> {
-    let options = AttachContainerOptionsBuilder::default().stream(true).stdout(true).stderr(true).build();
+pub(super) async fn attach(shared: &Shared, container: &str, stdin: bool) -> Result<(Output, Input)> {
+    let options =
+        AttachContainerOptionsBuilder::default().stream(true).stdin(stdin).stdout(true).stderr(true);
+    let options = options.build();
     let attached = within(BRIEF, shared.client.attach_container(container, Some(options)))
         .await
         .map_err(failure::during("listen to a container"))?;
-    Ok(attached.output)
+    Ok((attached.output, attached.input))
+}
+
+/// Does something while a container's standard input is written. The engine closes it when its end has been read.
+pub(super) async fn while_feeding<T>(
+    mut input: Input,
+    contents: Option<Arc<[u8]>>,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let Some(contents) = contents else { return work.await };
+    let feed = async {
+        // A process that ends without having read all of it may do so.
+        if input.write_all(&contents).await.is_ok() {
+            let _ = input.shutdown().await;
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        result = work => result,
+        never = feed => never,
+    }
+}
+
+/// Hears a container out, and kills it when it runs for longer than this.
+pub(super) async fn kill_after(
+    shared: &Shared,
+    container: &str,
+    limit: Option<Duration>,
+    timed_out: &mut bool,
+    hearing: impl Future<Output = Result<End>>,
+) -> Result<End> {
+    let Some(limit) = limit else { return hearing.await };
+    tokio::pin!(hearing);
+    if let Ok(end) = tokio::time::timeout(limit, &mut hearing).await {
+        return end;
+    }
+    let options = KillContainerOptionsBuilder::default().signal("SIGKILL").build();
+    match within(BRIEF, shared.client.kill_container(container, Some(options))).await {
+        Ok(()) => *timed_out = true,
+        // It ended by itself just now.
+        Err(error) if failure::is_absent(&error) || failure::is_conflict(&error) => {}
+        Err(error) => return Err(failure::during("kill a process")(error)),
+    }
+    hearing.await
 }
 
 /// Starts a container's process.
@@ -136,7 +187,7 @@ impl Ear<'_> {
                 self.first_words.extend_from_slice(&message[..message.len().min(room)]);
                 (self.sink)(Name::Stderr, &message);
             }
-            // There is no terminal and no standard input.
+            // There is no terminal, and what is written to standard input is not heard.
             LogOutput::StdIn { .. } | LogOutput::Console { .. } => {}
         }
     }

@@ -28,6 +28,8 @@ pub(super) struct Recipe<'a> {
     pub(super) process: Option<&'a Process>,
     pub(super) links: &'a [Link],
     pub(super) reach: Reach,
+    /// Whether standard input will be written; it is empty otherwise.
+    pub(super) has_stdin: bool,
 }
 
 /// Where a container is.
@@ -81,17 +83,18 @@ fn body(
     recipe: &Recipe<'_>,
     base: &Facts,
     init: bool,
-    mounts: Vec<Mount>,
+    mut mounts: Vec<Mount>,
 ) -> ContainerCreateBody {
     let none = Process::default();
     let process = recipe.process.unwrap_or(&none);
+    mounts.extend(mounts_of(process));
     let mut labels_of = labels::of(&shared.session, recipe.name);
     labels_of.insert(labels::KIND.to_owned(), recipe.kind.to_owned());
     // A step's image hands its labels down; these are long and say nothing of this container.
     labels_of.extend([labels::STDOUT, labels::STDERR].map(|label| (label.to_owned(), String::new())));
     ContainerCreateBody {
         image: Some(base.id.clone()),
-        hostname: Some(recipe.hostname.to_owned()),
+        hostname: Some(process.hostname.as_deref().unwrap_or(recipe.hostname).to_owned()),
         // As the entry point, not as the command: that leaves no room for the image's own of either (moby,
         // `daemon/commit.go`, `merge`).
         entrypoint: Some(if process.args.is_empty() {
@@ -103,7 +106,9 @@ fn body(
         env: Some(environment(process, base)),
         user: Some(if process.user.is_empty() { "0".to_owned() } else { process.user.clone() }),
         working_dir: Some(if process.workdir.is_empty() { "/".to_owned() } else { process.workdir.clone() }),
-        attach_stdin: Some(false),
+        attach_stdin: Some(recipe.has_stdin),
+        open_stdin: Some(recipe.has_stdin),
+        stdin_once: Some(recipe.has_stdin),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
         tty: Some(false),
@@ -113,6 +118,7 @@ fn body(
         host_config: Some(HostConfig {
             init: Some(init),
             mounts: Some(mounts),
+            privileged: Some(process.privileged),
             network_mode: (recipe.reach == Reach::Services).then(|| names::prefix(&shared.session)),
             ..Default::default()
         }),
@@ -165,6 +171,19 @@ async fn has_init(shared: &Shared) -> Result<bool> {
         )
     };
     shared.init.get_or_try_init(ask).await.copied()
+}
+
+/// Mounts that a process has of its own.
+fn mounts_of(process: &Process) -> impl Iterator<Item = Mount> {
+    let mount = |typ, source: Option<&String>, target: &String| Mount {
+        typ: Some(typ),
+        source: source.cloned(),
+        target: Some(target.clone()),
+        ..Default::default()
+    };
+    let tmpfs = process.tmpfs.iter().map(move |path| mount(MountType::TMPFS, None, path));
+    let sockets = process.sockets.iter().map(move |(path, host)| mount(MountType::BIND, Some(host), path));
+    tmpfs.chain(sockets)
 }
 
 /// Mounts of cache volumes, which are made where they are missing.

@@ -64,9 +64,10 @@ pub(super) async fn start(
         process: Some(&process),
         links: &links,
         reach: Reach::Services,
+        has_stdin: false,
     };
     let Created { container, .. } = Box::pin(create::create(shared, recipe)).await?;
-    let output = attach::attach(shared, container.name()).await?;
+    let (output, _) = attach::attach(shared, container.name(), false).await?;
     shared.network.begin(shared).await?;
     let container = attach::start(shared, container, &what, &command).await?;
     let container_name = container.name().to_owned();

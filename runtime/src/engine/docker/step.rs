@@ -1,11 +1,12 @@
 //! Steps: prepared, run to their end, and kept or held.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::attach::{self, End};
 use super::create::{self, Created, Reach, Recipe};
-use super::{Shared, keep, labels, snapshot};
-use crate::engine::{Call, Exit, Finished, Prepared, Sink, Snapshot, StepOutput, StepSpec};
+use super::{Shared, keep, labels, place, snapshot};
+use crate::engine::{Call, Exit, Finished, Placement, Prepared, Sink, Snapshot, StepOutput, StepSpec};
 use crate::{Digest, Result};
 
 /// What a step sees as its own name: the same on every machine, so that nothing depends on it.
@@ -18,6 +19,8 @@ struct Ready {
     name: String,
     /// The command, and whether services are to be reached; none for a step that only places files.
     run: Option<(String, Reach)>,
+    stdin: Option<Arc<[u8]>>,
+    limit: Option<Duration>,
     has_secrets: bool,
 }
 
@@ -27,6 +30,7 @@ struct Ended {
     created: Created,
     name: String,
     exit: Exit,
+    timed_out: bool,
     has_secrets: bool,
 }
 
@@ -42,6 +46,7 @@ pub(super) async fn prepare(shared: &Arc<Shared>, step: StepSpec) -> Result<Box<
         process: step.process.as_ref(),
         links: &step.links,
         reach,
+        has_stdin: step.stdin.is_some(),
     };
     let created = Box::pin(create::create(shared, recipe)).await?;
     let process = step.process.as_ref();
@@ -50,37 +55,53 @@ pub(super) async fn prepare(shared: &Arc<Shared>, step: StepSpec) -> Result<Box<
         created,
         has_secrets: process.is_some_and(|process| !process.secret_env.is_empty()),
         run: process.map(|process| (process.args.first().cloned().unwrap_or_default(), reach)),
+        stdin: step.stdin,
+        limit: step.limit,
         name: step.name,
     }))
 }
 
 impl Prepared for Ready {
     fn run(self: Box<Self>, sink: Sink) -> Call<'static, Box<dyn Finished>> {
-        Box::pin(async move { Ok(Box::new(run(*self, sink).await?) as Box<dyn Finished>) })
+        Box::pin(async move { Ok(Box::new(Box::pin(run(*self, sink)).await?) as Box<dyn Finished>) })
     }
 }
 
 async fn run(step: Ready, sink: Sink) -> Result<Ended> {
-    let Ready { shared, mut created, name, run, has_secrets } = step;
+    let Ready { shared, mut created, name, run, stdin, limit, has_secrets } = step;
     let mut exit = Exit { code: 0, out_of_memory: false };
+    let mut timed_out = false;
     if let Some((command, reach)) = run {
         let what = format!("run `{command}` in {name}");
-        let output = attach::attach(&shared, created.container.name()).await?;
+        let (output, input) = attach::attach(&shared, created.container.name(), stdin.is_some()).await?;
         if reach == Reach::Services {
             shared.network.begin(&shared).await?;
         }
         created.container = attach::start(&shared, created.container, &what, &command).await?;
-        match attach::hear_out(&shared, created.container.name(), output, &sink).await? {
+        let container = created.container.name();
+        let hearing = attach::hear_out(&shared, container, output, &sink);
+        let limited = attach::kill_after(&shared, container, limit, &mut timed_out, Box::pin(hearing));
+        match attach::while_feeding(input, stdin, Box::pin(limited)).await? {
             End::Exit(ended) => exit = ended,
             End::CannotRun(reason) => return Err(attach::cannot_run(&what, &command, &reason)),
         }
     }
-    Ok(Ended { shared, created, name, exit, has_secrets })
+    Ok(Ended { shared, created, name, exit, timed_out, has_secrets })
 }
 
 impl Finished for Ended {
     fn exit(&self) -> Exit {
         self.exit
+    }
+
+    fn timed_out(&self) -> bool {
+        self.timed_out
+    }
+
+    fn place(&mut self, placements: Vec<Placement>) -> Call<'_, ()> {
+        Box::pin(
+            async move { place::place(&self.shared, &self.created.container, &self.name, &placements).await },
+        )
     }
 
     fn keep(self: Box<Self>, key: Digest, output: StepOutput) -> Call<'static, Snapshot> {

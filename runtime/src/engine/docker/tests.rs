@@ -85,6 +85,8 @@ fn step(base: &Snapshot, args: &[&str]) -> StepSpec {
         name: "test".to_owned(),
         filesystem: filesystem(base),
         process: Some(process(args)),
+        stdin: None,
+        limit: None,
         links: Vec::new(),
     }
 }

@@ -87,7 +87,7 @@ async fn a_step_may_place_files_alone() {
         name: "files".to_owned(),
         filesystem: Filesystem { placements: vec![file("/a/b", "c")], ..filesystem(&base) },
         process: None,
-        links: Vec::new(),
+        ..step(&base, &[])
     };
     let (finished, output) = engine.run(placing).await;
     assert_eq!(output, StepOutput::default());

@@ -1,0 +1,40 @@
+//! The options of commands.
+
+use super::registry::{INVALID_DURATION, RELATIVE_PATH, REPEATED_OPTION};
+use super::{Check, Subject};
+use crate::ast::{OptionKind, Value};
+use crate::errors::{help, line};
+use crate::rules;
+
+pub(super) fn check_options(cx: &mut Check, subject: Subject) {
+    for placed in subject.statements() {
+        let Some(options) = placed.statement.options() else {
+            continue;
+        };
+        for (index, option) in options.list.iter().enumerate() {
+            let earlier = options.list.iter().take(index).find(|other| other.keyword == option.keyword);
+            if let Some(earlier) = earlier {
+                let message = format!("a command has two `{}` options", option.keyword);
+                let advice = format!("the first is on line {}", line(earlier.keyword.span()));
+                cx.fault(&REPEATED_OPTION, placed, option.keyword.span(), help(message, advice));
+            }
+            match &option.kind {
+                OptionKind::Timeout(limit) => {
+                    if let Some(text) = limit.text() {
+                        let checked = rules::duration(&text.value()).map(drop);
+                        cx.problem(&INVALID_DURATION, text.span(), checked);
+                    }
+                }
+                OptionKind::Stdout(path) => check_path(cx, "stdout path", path),
+                OptionKind::Stderr(path) => check_path(cx, "stderr path", path),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn check_path(cx: &mut Check, what: &str, path: &Value) {
+    if let Some(text) = path.text() {
+        cx.problem(&RELATIVE_PATH, text.span(), rules::absolute_path(what, &text.value()));
+    }
+}
