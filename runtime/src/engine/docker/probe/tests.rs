@@ -171,7 +171,7 @@ async fn both_ways<F: Future<Output = ()>>(test: impl Fn(Way) -> F) {
 #[tokio::test]
 async fn a_port_that_opens_is_seen_at_once() {
     for way in WAYS {
-        // The machine does much else at times: the promise is for when it does not, so for the best of three.
+        // The machine does much else at times: the promise is for when it does not, so for the best of some rounds.
         let mut medians = Vec::new();
         for _ in 0..10 {
             medians.push(delays(way).await);
