@@ -173,7 +173,7 @@ impl<'a> Names<'a> {
             match &node.kind {
                 NodeKind::Leaf(found) => leaf(self, found, place, scope),
                 NodeKind::Let(Let::Local(local)) => self.variables_of(&local.pat, scope),
-                NodeKind::Let(Let::Partial) => {}
+                NodeKind::Let(Let::Partial) | NodeKind::Unknown(_) => {}
                 NodeKind::If(node) => {
                     let id = self.node();
                     self.walk_if(node, (id, 0), place, scope, leaf);
