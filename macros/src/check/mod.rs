@@ -13,6 +13,7 @@ mod order;
 mod port;
 pub(crate) mod registry;
 mod statement;
+mod warn;
 
 #[cfg(test)]
 mod tests;
@@ -64,6 +65,7 @@ pub(crate) fn check(names: &Names, errors: &mut Errors) {
         command::check_repeated(&mut cx, subject);
         command::check_variables(&mut cx, subject);
         command::check_times_and_signals(&mut cx, subject);
+        warn::check_warnings(&mut cx, subject);
     }
     cycle::check_cycles(&mut cx);
 }

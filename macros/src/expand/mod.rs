@@ -64,6 +64,17 @@ pub(crate) fn pipeline(input: TokenStream, reader: Reader) -> TokenStream {
     }
 }
 
+/// The warnings about an input, for the tests.
+#[cfg(test)]
+pub(crate) fn warned(input: TokenStream) -> Vec<&'static str> {
+    let Ok((pipeline, mut errors)) = parse::pipeline(input) else {
+        return Vec::new();
+    };
+    let names = Names::collect(&pipeline, &mut errors);
+    check::check(&names, &mut errors);
+    errors.warned()
+}
+
 /// The rules that an input breaks, for the tests.
 #[cfg(test)]
 pub(crate) fn broken_rules(input: TokenStream) -> Vec<(&'static str, String)> {
@@ -100,7 +111,9 @@ impl Cx<'_> {
         let accumulators = self.accumulators();
         let outputs = self.names.declarations.iter().map(|declaration| self.output(declaration));
         let value = self.value(&out);
+        let warnings = self.errors.warnings();
         let expanded = quote! {
+            #warnings
             let #out = { #accumulators #code (#(#outputs,)*) };
             { #types #value }
         };
