@@ -41,7 +41,11 @@ impl Errors {
     }
 
     /// One use of a deprecated constant a warning, all of it at the user's token, where rustc then points.
+    /// First the mistakes: while there are any, rustc shows those alone.
     pub(crate) fn warnings(&self) -> TokenStream {
+        if !self.is_empty() {
+            return TokenStream::new();
+        }
         let warning = |diagnostic: &Diagnostic| {
             let name = Ident::new(&diagnostic.rule.name.replace('-', "_"), diagnostic.start);
             let message = &diagnostic.message;

@@ -7,6 +7,7 @@ mod bind;
 mod command;
 mod cycle;
 mod export;
+mod host;
 mod image;
 mod mount;
 mod order;
@@ -66,6 +67,7 @@ pub(crate) fn check(names: &Names, errors: &mut Errors) {
         command::check_variables(&mut cx, subject);
         command::check_times_and_signals(&mut cx, subject);
         warn::check_warnings(&mut cx, subject);
+        host::check_hosts(&mut cx, subject);
     }
     cycle::check_cycles(&mut cx);
 }

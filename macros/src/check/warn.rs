@@ -16,7 +16,7 @@ use crate::rules;
 /// `ui-tests/warn/<name>.rs` is its case; the constant's name is what rustc prints.
 macro_rules! warnings {
     ($($id:ident = $name:literal: $summary:literal;)*) => {
-        $(static $id: Rule = Rule { name: $name, class: Class::Macro, summary: $summary };)*
+        $(pub(super) static $id: Rule = Rule { name: $name, class: Class::Macro, summary: $summary };)*
         #[cfg(test)]
         pub(super) static WARNINGS: &[&Rule] = &[$(&$id),*];
     };
@@ -26,6 +26,8 @@ warnings! {
     UNTAGGED_IMAGE = "untagged-image": "an image reference has a tag or a digest";
     VARIABLE_SET_TWICE = "variable-set-twice": "a variable is set once in a body";
     BOUND_TWICE = "bound-twice": "a service is bound once in a body";
+    UNBOUND_HOST = "unbound-host": "a URL with the name of a service is used where the service is bound";
+    PORT_NOT_EXPOSED = "port-not-exposed": "a URL with an alias has a port that the service exposes";
 }
 
 pub(super) fn check_warnings(cx: &mut Check, subject: Subject) {

@@ -182,6 +182,8 @@ fn local(name: &str) -> Ident {
 }
 
 #[cfg(test)]
+mod cost;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod tests;
