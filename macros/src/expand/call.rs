@@ -161,9 +161,7 @@ impl Cx<'_> {
     }
 
     fn is_variable(&self, name: &syn::Ident, statement: &Statement) -> bool {
-        let placed = self.names.bodies.iter().flat_map(|body| &body.statements);
-        let scope =
-            placed.filter(|placed| placed.statement.id == statement.id).map(|placed| placed.scope).next();
+        let scope = self.names.scope_of(statement);
         scope.is_some_and(|scope| {
             matches!(self.names.meaning(&name.unraw().to_string(), scope), crate::names::Meaning::Local)
         })

@@ -30,10 +30,7 @@ pub(crate) fn shadow(krate: &TokenStream, pipeline: &Pipeline, names: &Names) ->
     let Writer { mut paths, ports, mut uses, .. } = writer;
     paths.extend(modules(names));
     paths.extend(ports);
-    uses.retain(|ident| {
-        let name = ident.unraw().to_string();
-        names.declarations.iter().any(|declaration| declaration.name == name)
-    });
+    uses.retain(|ident| names.declared(&ident.unraw().to_string()).is_some());
     Shadow { paths, uses }
 }
 
