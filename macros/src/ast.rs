@@ -5,7 +5,7 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::ToTokens;
-use syn::{Attribute, Expr, Lit, LitStr, Local, Pat, Token, token};
+use syn::{Attribute, Expr, Lit, LitStr, Local, Pat, Token};
 
 /// One macro call.
 pub(crate) struct Pipeline {
@@ -23,6 +23,8 @@ pub(crate) struct Node<T> {
 
 pub(crate) enum NodeKind<T> {
     Leaf(T),
+    /// A word that starts nothing: reported by the parser, and kept for the editor, which completes it.
+    Unknown(Ident),
     Let(Let),
     If(Box<If<T>>),
     For(Box<For<T>>),
@@ -68,9 +70,6 @@ pub(crate) struct Arm<T> {
 }
 
 pub(crate) struct Block<T> {
-    /// For the editor: where a block ends, completion goes on.
-    #[allow(dead_code)]
-    pub(crate) brace: token::Brace,
     pub(crate) nodes: Vec<Node<T>>,
 }
 
@@ -104,8 +103,6 @@ pub(crate) enum Kind {
 pub(crate) struct Item {
     pub(crate) id: usize,
     pub(crate) docs: Vec<Attribute>,
-    /// For the editor: documented and completed at this span.
-    #[allow(dead_code)]
     pub(crate) keyword: Ident,
     pub(crate) kind: Kind,
     pub(crate) name: Option<Ident>,
@@ -184,7 +181,7 @@ pub(crate) enum StatementKind {
 
 /// What stands in braces behind a command.
 pub(crate) struct ExecOptions {
-    pub(crate) brace: token::Brace,
+    pub(crate) brace: syn::token::Brace,
     pub(crate) list: Vec<ExecOption>,
 }
 
@@ -226,6 +223,8 @@ pub(crate) struct Expose {
 }
 
 pub(crate) struct Ready {
+    /// The word of the probe, also when there is none of that name: for the editor.
+    pub(crate) word: Option<Ident>,
     pub(crate) probe: Probe,
     pub(crate) within: Option<Operand>,
 }
@@ -299,6 +298,11 @@ impl Value {
             Self::Expr(expr) => Some(expr),
             Self::Partial(_) => None,
         }
+    }
+
+    /// Nothing was typed yet.
+    pub(crate) fn is_missing(&self) -> bool {
+        matches!(self, Self::Partial(tokens) if tokens.is_empty())
     }
 
     /// The text, when it is a string literal.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::ToTokens;
+use quote::{ToTokens, quote_spanned};
 
 use crate::check::registry::Rule;
 
@@ -18,6 +18,7 @@ pub(crate) struct Diagnostic {
 #[derive(Default)]
 pub(crate) struct Errors {
     list: Vec<Diagnostic>,
+    warnings: Vec<Diagnostic>,
     /// Statements that must stay out of the expansion, because rustc would report the same mistake again.
     left_out: BTreeSet<usize>,
 }
@@ -33,6 +34,36 @@ impl Errors {
         let start = tokens.next().map_or_else(Span::call_site, |token| token.span());
         let end = tokens.last().map_or(start, |token| token.span());
         self.list.push(Diagnostic { rule, start, end, message: message.to_string() });
+    }
+
+    pub(crate) fn warn(&mut self, rule: &'static Rule, span: Span, message: impl Display) {
+        self.warnings.push(Diagnostic { rule, start: span, end: span, message: message.to_string() });
+    }
+
+    /// One use of a deprecated constant a warning, all of it at the user's token, where rustc then points.
+    /// First the mistakes: while there are any, rustc shows those alone.
+    pub(crate) fn warnings(&self) -> TokenStream {
+        if !self.is_empty() {
+            return TokenStream::new();
+        }
+        let warning = |diagnostic: &Diagnostic| {
+            let name = Ident::new(&diagnostic.rule.name.replace('-', "_"), diagnostic.start);
+            let message = &diagnostic.message;
+            quote_spanned! {diagnostic.start=>
+                const _: () = {
+                    #[deprecated(note = #message)]
+                    #[allow(non_upper_case_globals)]
+                    const #name: () = ();
+                    #name
+                };
+            }
+        };
+        self.warnings.iter().map(warning).collect()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn warned(&self) -> Vec<&'static str> {
+        self.warnings.iter().map(|diagnostic| diagnostic.rule.name).collect()
     }
 
     pub(crate) fn leave_out(&mut self, statement: usize) {

@@ -20,14 +20,24 @@ mod parse;
 // Shared with the runtime, which uses the rest of it.
 #[allow(dead_code)]
 mod rules;
+mod shadow;
 
 use proc_macro::TokenStream;
+
+use expand::Reader;
 
 /// What `bowline::pipeline!` expands to: the path of the runtime crate, `;`, and the pipeline.
 #[doc(hidden)]
 #[proc_macro]
 pub fn __pipeline(input: TokenStream) -> TokenStream {
-    expand::pipeline(input.into()).into()
+    expand::pipeline(input.into(), Reader::Rustc).into()
+}
+
+/// The same, as rust-analyzer reads it: the runtime crate takes this one in its place where `cfg(rust_analyzer)` is set.
+#[doc(hidden)]
+#[proc_macro]
+pub fn __pipeline_ide(input: TokenStream) -> TokenStream {
+    expand::pipeline(input.into(), Reader::Editor).into()
 }
 
 /// Runs an async `main` with a session: `#[bowline::main]`.

@@ -102,6 +102,11 @@ pub(crate) struct Names<'a> {
     pub(crate) declarations: Vec<Declaration<'a>>,
     pub(crate) bodies: Vec<Body<'a>>,
     scopes: Vec<Scope>,
+    /// By item, by name, and by statement: a pipeline may be long.
+    declaration_of: BTreeMap<usize, usize>,
+    body_of: BTreeMap<usize, usize>,
+    named: BTreeMap<String, usize>,
+    scope_of: BTreeMap<usize, ScopeId>,
     next_node: usize,
     variables: Vec<(Ident, ScopeId)>,
 }
@@ -112,6 +117,10 @@ impl<'a> Names<'a> {
             declarations: Vec::new(),
             bodies: Vec::new(),
             scopes: vec![Scope::default()],
+            declaration_of: BTreeMap::new(),
+            body_of: BTreeMap::new(),
+            named: BTreeMap::new(),
+            scope_of: BTreeMap::new(),
             next_node: 0,
             variables: Vec::new(),
         };
@@ -131,7 +140,7 @@ impl<'a> Names<'a> {
             }
             at = scope.parent;
         }
-        match self.declarations.iter().find(|declaration| declaration.name == name) {
+        match self.declared(name) {
             Some(declaration) => Meaning::Elsewhere(declaration),
             None => Meaning::Unknown,
         }
@@ -147,13 +156,19 @@ impl<'a> Names<'a> {
 
     /// The declaration of an item, unless its name was already taken.
     pub(crate) fn of_item(&self, item: &Item) -> Option<&Declaration<'a>> {
-        self.declarations.iter().find(|declaration| declaration.item.id == item.id)
+        self.declarations.get(*self.declaration_of.get(&item.id)?)
     }
 
     pub(crate) fn body_of(&self, item: &Item) -> Option<&Body<'a>> {
-        self.bodies.iter().find(|body| {
-            self.declarations.get(body.declaration).is_some_and(|declaration| declaration.item.id == item.id)
-        })
+        self.bodies.get(*self.body_of.get(&item.id)?)
+    }
+
+    pub(crate) fn declared(&self, name: &str) -> Option<&Declaration<'a>> {
+        self.declarations.get(*self.named.get(name)?)
+    }
+
+    pub(crate) fn scope_of(&self, statement: &Statement) -> Option<ScopeId> {
+        self.scope_of.get(&statement.id).copied()
     }
 
     fn scope(&mut self, parent: ScopeId) -> ScopeId {
@@ -173,7 +188,7 @@ impl<'a> Names<'a> {
             match &node.kind {
                 NodeKind::Leaf(found) => leaf(self, found, place, scope),
                 NodeKind::Let(Let::Local(local)) => self.variables_of(&local.pat, scope),
-                NodeKind::Let(Let::Partial) => {}
+                NodeKind::Let(Let::Partial) | NodeKind::Unknown(_) => {}
                 NodeKind::If(node) => {
                     let id = self.node();
                     self.walk_if(node, (id, 0), place, scope, leaf);
@@ -231,7 +246,7 @@ impl<'a> Names<'a> {
             return;
         };
         let name = ident.unraw().to_string();
-        if let Some(first) = self.declarations.iter().find(|declaration| declaration.name == name) {
+        if let Some(first) = self.declared(&name) {
             let at = line(first.ident.span());
             let advice = if first.place.excludes(place) {
                 format!(
@@ -248,12 +263,15 @@ impl<'a> Names<'a> {
             return;
         }
         let id = self.declarations.len();
+        self.declaration_of.insert(item.id, id);
+        self.named.insert(name.clone(), id);
         self.declarations.push(Declaration { item, ident, name: name.clone(), place: place.clone() });
         if let Some(scope) = self.scopes.get_mut(scope) {
             scope.items.insert(name, id);
         }
         if let Definition::Body(block) = &item.definition {
             let statements = self.statements(block, scope);
+            self.body_of.insert(item.id, self.bodies.len());
             self.bodies.push(Body { declaration: id, statements });
         }
     }
@@ -261,7 +279,8 @@ impl<'a> Names<'a> {
     fn statements(&mut self, block: &'a Block<Statement>, scope: ScopeId) -> Vec<Placed<'a>> {
         let mut statements = Vec::new();
         let inner = self.scope(scope);
-        self.walk(&block.nodes, &Place::default(), inner, &mut |_, statement, place, scope| {
+        self.walk(&block.nodes, &Place::default(), inner, &mut |names, statement, place, scope| {
+            names.scope_of.insert(statement.id, scope);
             statements.push(Placed { statement, place: place.clone(), scope });
         });
         statements

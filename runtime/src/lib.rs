@@ -22,12 +22,13 @@
 //! }
 //! ```
 //!
-//! [`pipeline!`] documents the language, [`Container`] and [`Service`] the values it makes, [`Session`] what happens
+//! [`language`] documents the words of [`pipeline!`], [`Container`] and [`Service`] the values it makes, [`Session`] what happens
 //! when one of them is awaited, and [`Error`] what can go wrong.
 
 mod engine;
 mod error;
 mod graph;
+pub mod language;
 mod macros;
 mod reexec;
 mod rules;

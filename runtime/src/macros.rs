@@ -13,9 +13,19 @@ macro_rules! pipeline {
 /// What expansions call besides the public API. Not for use by hand; may change at any time.
 #[doc(hidden)]
 pub mod __private {
+    #[cfg(not(rust_analyzer))]
     pub use bowline_macros::__pipeline;
+    // rust-analyzer sets this for every crate that it loads: it alone gets what it completes from.
+    #[cfg(rust_analyzer)]
+    pub use bowline_macros::__pipeline_ide as __pipeline;
 
     use crate::{Endpoint, Service};
+
+    /// A value that only an editor asks for the type of.
+    #[must_use]
+    pub fn absent<T>() -> T {
+        unreachable!("only an editor sees this")
+    }
 
     /// The endpoint of a port that the pipeline names. The name is always there; a definition whose port is wrong
     /// never runs, and reports so.

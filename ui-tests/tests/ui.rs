@@ -7,4 +7,6 @@ fn ui() {
     let cases = trybuild::TestCases::new();
     cases.pass("pass/*.rs");
     cases.compile_fail("fail/*.rs");
+    // Warnings, made errors of.
+    cases.compile_fail("warn/*.rs");
 }

@@ -7,6 +7,7 @@ mod bind;
 mod command;
 mod cycle;
 mod export;
+mod host;
 mod image;
 mod mount;
 mod option;
@@ -14,6 +15,7 @@ mod order;
 mod port;
 pub(crate) mod registry;
 mod statement;
+mod warn;
 
 #[cfg(test)]
 mod tests;
@@ -66,6 +68,8 @@ pub(crate) fn check(names: &Names, errors: &mut Errors) {
         command::check_repeated(&mut cx, subject);
         command::check_variables(&mut cx, subject);
         command::check_times_and_signals(&mut cx, subject);
+        warn::check_warnings(&mut cx, subject);
+        host::check_hosts(&mut cx, subject);
     }
     cycle::check_cycles(&mut cx);
 }

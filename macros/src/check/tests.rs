@@ -65,6 +65,30 @@ fn every_case_breaks_its_rule() {
     }
 }
 
+/// A warning has one case, which draws it and nothing else.
+#[test]
+fn every_warning_has_a_case() {
+    let dir = cases().join("../warn");
+    let count = std::fs::read_dir(&dir).unwrap().filter(|entry| {
+        entry.as_ref().unwrap().path().extension().is_some_and(|extension| extension == "rs")
+    });
+    assert_eq!(count.count(), super::warn::WARNINGS.len());
+    for rule in super::warn::WARNINGS {
+        let source = std::fs::read_to_string(dir.join(rule.name).with_extension("rs")).unwrap();
+        let mut found = Vec::new();
+        pipelines(source.parse().unwrap(), &mut found);
+        let warned: BTreeSet<_> = found
+            .iter()
+            .flat_map(|pipeline| {
+                let mut input: TokenStream = "::bowline;".parse().unwrap();
+                input.extend(pipeline.clone());
+                crate::expand::warned(input)
+            })
+            .collect();
+        assert_eq!(warned, BTreeSet::from([rule.name]));
+    }
+}
+
 /// What rustc has to find, the macro must not object to.
 #[test]
 fn cases_for_rustc_break_no_rule() {

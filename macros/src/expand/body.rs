@@ -86,7 +86,7 @@ impl Cx<'_> {
 
     fn statement_node(&self, declaration: &Declaration, node: &NodeKind<Statement>) -> TokenStream {
         match node {
-            NodeKind::Leaf(_) | NodeKind::Let(Let::Partial) => TokenStream::new(),
+            NodeKind::Leaf(_) | NodeKind::Unknown(_) | NodeKind::Let(Let::Partial) => TokenStream::new(),
             NodeKind::Let(Let::Local(local)) => quote!(#local),
             NodeKind::If(node) => self.statement_if(declaration, node),
             NodeKind::For(node) => {

@@ -3,7 +3,7 @@
 //! Every generated token of a call stands at the statement's `;`: what does not fit is then underlined at the user's
 //! value and at the end of the statement, not over the whole macro.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Delimiter, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::{Expr, Lit, LitStr};
@@ -205,9 +205,7 @@ impl Cx<'_> {
     }
 
     fn is_variable(&self, name: &syn::Ident, statement: &Statement) -> bool {
-        let placed = self.names.bodies.iter().flat_map(|body| &body.statements);
-        let scope =
-            placed.filter(|placed| placed.statement.id == statement.id).map(|placed| placed.scope).next();
+        let scope = self.names.scope_of(statement);
         scope.is_some_and(|scope| {
             matches!(self.names.meaning(&name.unraw().to_string(), scope), crate::names::Meaning::Local)
         })
@@ -238,6 +236,9 @@ fn limit(within: Option<&Operand>, span: Span) -> TokenStream {
 pub(super) fn argument(value: &Value) -> TokenStream {
     match value.expr() {
         Some(Expr::Paren(paren)) if paren.attrs.is_empty() => paren.expr.to_token_stream(),
+        // Only editors see it: of any type, so that they do not complain once more.
+        None if value.is_missing() => quote!(loop {}),
+        None => without_parentheses(value),
         _ => value.to_token_stream(),
     }
 }
@@ -277,7 +278,18 @@ pub(super) fn borrowed(value: &Value) -> TokenStream {
             | Expr::Lit(_)),
         ) => lent(expr),
         Some(expr) => lent(quote!((#expr))),
-        None => value.to_token_stream(),
+        None => lent(argument(value)),
+    }
+}
+
+/// As for what is complete, because an editor compares the two.
+fn without_parentheses(partial: &Value) -> TokenStream {
+    let mut tokens = partial.to_token_stream().into_iter();
+    match (tokens.next(), tokens.next()) {
+        (Some(TokenTree::Group(group)), None) if group.delimiter() == Delimiter::Parenthesis => {
+            group.stream()
+        }
+        _ => partial.to_token_stream(),
     }
 }
 

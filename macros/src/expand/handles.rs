@@ -6,8 +6,8 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::Index;
 
-use super::Cx;
 use super::extras::Extras;
+use super::{Cx, Reader};
 use crate::ast::{Definition, Kind};
 use crate::names::Declaration;
 
@@ -112,7 +112,10 @@ impl Cx<'_> {
         });
         let methods = self.methods(&extras);
         // Where rustc says "not found for this struct"; the name itself stands nowhere, so that editors go to the item.
-        let at = Span::mixed_site().located_at(declaration.ident.span());
+        let at = match self.reader {
+            Reader::Rustc => Span::mixed_site().located_at(declaration.ident.span()),
+            Reader::Editor => Span::mixed_site(),
+        };
         let definition = quote_spanned!(at=> pub struct #newtype(#target, #(#stored),*););
         quote! {
             #(#docs)*

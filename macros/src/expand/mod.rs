@@ -13,6 +13,7 @@
 
 mod body;
 mod call;
+mod editor;
 mod extras;
 mod handles;
 mod scope;
@@ -28,14 +29,23 @@ use crate::errors::Errors;
 use crate::names::{Declaration, Names};
 use crate::parse;
 
+/// Who reads the expansion.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Reader {
+    Rustc,
+    /// rust-analyzer, which also reads what is half typed.
+    Editor,
+}
+
 /// What all of the expansion reads.
 pub(crate) struct Cx<'a> {
     krate: &'a TokenStream,
     names: &'a Names<'a>,
     errors: &'a Errors,
+    reader: Reader,
 }
 
-pub(crate) fn pipeline(input: TokenStream) -> TokenStream {
+pub(crate) fn pipeline(input: TokenStream, reader: Reader) -> TokenStream {
     let (pipeline, mut errors) = match parse::pipeline(input) {
         Ok(parsed) => parsed,
         // Only without the façade of the runtime crate.
@@ -47,8 +57,22 @@ pub(crate) fn pipeline(input: TokenStream) -> TokenStream {
     // A variable in the place of a handle has another type; rustc would say so all over.
     let is_rust = is_rust && !errors.has(&HIDDEN_BY_LET);
     check::check(&names, &mut errors);
-    let cx = Cx { krate: &pipeline.krate, names: &names, errors: &errors };
-    cx.expand(&pipeline, is_rust)
+    let cx = Cx { krate: &pipeline.krate, names: &names, errors: &errors, reader };
+    match reader {
+        Reader::Rustc => cx.expand(&pipeline, is_rust),
+        Reader::Editor => cx.editor(&pipeline),
+    }
+}
+
+/// The warnings about an input, for the tests.
+#[cfg(test)]
+pub(crate) fn warned(input: TokenStream) -> Vec<&'static str> {
+    let Ok((pipeline, mut errors)) = parse::pipeline(input) else {
+        return Vec::new();
+    };
+    let names = Names::collect(&pipeline, &mut errors);
+    check::check(&names, &mut errors);
+    errors.warned()
 }
 
 /// The rules that an input breaks, for the tests.
@@ -87,7 +111,9 @@ impl Cx<'_> {
         let accumulators = self.accumulators();
         let outputs = self.names.declarations.iter().map(|declaration| self.output(declaration));
         let value = self.value(&out);
+        let warnings = self.errors.warnings();
         let expanded = quote! {
+            #warnings
             let #out = { #accumulators #code (#(#outputs,)*) };
             { #types #value }
         };
@@ -155,6 +181,8 @@ fn local(name: &str) -> Ident {
     format_ident!("__{}", name, span = Span::mixed_site())
 }
 
+#[cfg(test)]
+mod cost;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

@@ -121,7 +121,8 @@ fn survives(tokens: TokenStream) -> Result<(), TestCaseError> {
     let shown = tokens.to_string();
     let mut input: TokenStream = "::bowline;".parse().unwrap();
     input.extend(tokens);
-    let expanded = super::pipeline(input);
+    let _ = super::pipeline(input.clone(), super::Reader::Editor);
+    let expanded = super::pipeline(input, super::Reader::Rustc);
     let parsed = syn::parse2::<syn::Block>(expanded.clone());
     prop_assert!(parsed.is_ok(), "{shown}\n\n{expanded}");
     Ok(())

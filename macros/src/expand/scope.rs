@@ -6,7 +6,7 @@ use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{quote, quote_spanned};
 use syn::ext::IdentExt;
 
-use super::{Cx, accumulator, local};
+use super::{Cx, Reader, accumulator, local};
 use crate::ast::{Definition, Else, If, Item, Kind, Let, Node, NodeKind, Value};
 use crate::names::Declaration;
 
@@ -15,7 +15,10 @@ impl Cx<'_> {
     pub(super) fn scope(&self, nodes: &[Node<Item>], outermost: bool) -> TokenStream {
         let declared = || nodes.iter().filter_map(|node| self.declared(node));
         let handles = declared().map(|declaration| self.declare(declaration));
-        let code = in_order(nodes, |node| self.item_node(node));
+        let code = match self.reader {
+            Reader::Rustc => in_order(nodes, |node| self.item_node(node)),
+            Reader::Editor => nodes.iter().map(|node| self.item_node(node)).collect(),
+        };
         let collected = declared().filter(|_| !outermost).filter_map(|declaration| {
             let (accumulator, handle) = (accumulator(declaration)?, self.handle(declaration));
             Some(if declaration.place.is_repeated() {
@@ -48,6 +51,11 @@ impl Cx<'_> {
                 let ty = self.base_type(item.kind, Span::mixed_site());
                 quote!(let #ident = #ty::new(#name);)
             }
+            // Half-typed Rust says nothing certain about what needs what, so nothing waits in an editor: see `scope`.
+            Definition::Value(..) if self.reader == Reader::Editor => {
+                let (krate, ty) = (self.krate, self.base_type(item.kind, Span::mixed_site()));
+                quote!(let #ident: #ty = #krate::__private::absent();)
+            }
             Definition::Value(..) | Definition::Missing => TokenStream::new(),
         }
     }
@@ -56,7 +64,7 @@ impl Cx<'_> {
         match &node.kind {
             NodeKind::Leaf(item) => self.define(item),
             NodeKind::Let(Let::Local(local)) => quote!(#local),
-            NodeKind::Let(Let::Partial) => TokenStream::new(),
+            NodeKind::Unknown(_) | NodeKind::Let(Let::Partial) => TokenStream::new(),
             NodeKind::If(node) => self.item_if(node),
             NodeKind::For(node) => {
                 let (for_token, pattern, in_token) = (&node.keyword, &node.pattern, &node.in_token);
@@ -107,10 +115,15 @@ impl Cx<'_> {
 
     fn value_item(&self, declaration: &Declaration, value: &Value, span: Span) -> TokenStream {
         let (ident, kind) = (declaration.ident, declaration.item.kind);
+        let ident = match self.reader {
+            Reader::Rustc => quote!(#ident),
+            Reader::Editor => quote!(_),
+        };
         let ty = self.base_type(kind, span);
+        let given = if value.is_missing() { super::call::argument(value) } else { quote!(#value) };
         match kind {
-            Kind::Cache => quote_spanned!(span=> let #ident = #ty::new(#value);),
-            Kind::Dir | Kind::File | Kind::Secret => quote_spanned!(span=> let #ident: #ty = #value;),
+            Kind::Cache => quote_spanned!(span=> let #ident = #ty::new(#given);),
+            Kind::Dir | Kind::File | Kind::Secret => quote_spanned!(span=> let #ident: #ty = #given;),
             // By reference: that takes a `Service`, a `&Service` and the handles of another pipeline alike.
             Kind::Service | Kind::Container => {
                 let borrowed = super::call::borrowed(value);

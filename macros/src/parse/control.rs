@@ -60,7 +60,10 @@ impl Parser {
             Self::skip_unknown(input);
             return None;
         }
-        T::parse(self, input).map(NodeKind::Leaf)
+        match T::parse(self, input) {
+            Some(leaf) => Some(NodeKind::Leaf(leaf)),
+            None => self.unknown.take().map(NodeKind::Unknown),
+        }
     }
 
     /// After something that could not be read: on to the next `;`, or past the next braces.
@@ -104,12 +107,12 @@ impl Parser {
     fn if_<T: Leaf>(&mut self, input: ParseStream) -> Option<If<T>> {
         let keyword = input.parse().ok()?;
         let condition = self.head(input);
-        let then = self.block(input)?;
+        let then = self.block(input);
         let otherwise = match input.parse::<Token![else]>() {
             Ok(else_token) if input.peek(Token![if]) => {
                 self.if_(input).map(|node| (else_token, Else::If(Box::new(node))))
             }
-            Ok(else_token) => self.block(input).map(|block| (else_token, Else::Block(block))),
+            Ok(else_token) => Some((else_token, Else::Block(self.block(input)))),
             Err(_) => None,
         };
         Some(If { keyword, condition, then, otherwise })
@@ -127,7 +130,7 @@ impl Parser {
             }
             Value::Partial(skip_to_brace(input))
         };
-        let body = self.block(input)?;
+        let body = self.block(input);
         Some(For { keyword, pattern, in_token, iterator, body })
     }
 
@@ -141,7 +144,7 @@ impl Parser {
         let mut arms = Vec::new();
         while !content.is_empty() {
             let start = content.cursor();
-            arms.extend(self.arm(&content));
+            arms.push(self.arm(&content));
             if content.cursor() == start {
                 let _ = content.parse::<TokenTree>();
             }
@@ -149,7 +152,7 @@ impl Parser {
         Some(Match { keyword, scrutinee, arms })
     }
 
-    fn arm<T: Leaf>(&mut self, input: ParseStream) -> Option<Arm<T>> {
+    fn arm<T: Leaf>(&mut self, input: ParseStream) -> Arm<T> {
         let pattern = self.pattern(input);
         let guard = match input.parse::<Token![if]>() {
             Ok(if_token) => Some((if_token, self.head(input))),
@@ -163,7 +166,7 @@ impl Parser {
         }
         let body = self.block(input);
         let _ = input.parse::<Token![,]>();
-        Some(Arm { pattern, guard, body: body? })
+        Arm { pattern, guard, body }
     }
 
     fn pattern(&mut self, input: ParseStream) -> Pattern {
@@ -189,12 +192,13 @@ impl Parser {
         }
     }
 
-    pub(super) fn block<T: Leaf>(&mut self, input: ParseStream) -> Option<Block<T>> {
-        let Ok((brace, content)) = brace(input) else {
+    /// Where there are no braces yet, an empty block, so that what stands before it is not lost to the editor.
+    pub(super) fn block<T: Leaf>(&mut self, input: ParseStream) -> Block<T> {
+        let Ok((_, content)) = brace(input) else {
             self.missing_block(input);
-            return None;
+            return Block { nodes: Vec::new() };
         };
-        Some(Block { brace, nodes: self.nodes(&content) })
+        Block { nodes: self.nodes(&content) }
     }
 
     fn missing_block(&mut self, input: ParseStream) {

@@ -27,6 +27,7 @@ impl Leaf for Item {
         let _ = input.call(Ident::parse_any);
         let Some(kind) = parser.kind(&keyword) else {
             Parser::skip_unknown(input);
+            parser.unknown = Some(keyword);
             return None;
         };
         let named = parser.errors.len();
@@ -62,7 +63,7 @@ impl Parser {
 
     fn definition(&mut self, input: ParseStream, kind: Kind, has_name: bool) -> Definition {
         if kind.has_body() && input.peek(token::Brace) {
-            return self.block(input).map_or(Definition::Missing, Definition::Body);
+            return Definition::Body(self.block(input));
         }
         if input.parse::<Token![=]>().is_ok() {
             let reported = self.errors.len();

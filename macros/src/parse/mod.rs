@@ -7,7 +7,7 @@ mod options;
 mod recover;
 mod statement;
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream};
 use syn::parse::{ParseBuffer, ParseStream, Parser as _};
 use syn::{Result, Token, braced, token};
 
@@ -19,6 +19,8 @@ use crate::errors::Errors;
 pub(crate) struct Parser {
     pub(crate) errors: Errors,
     next_id: usize,
+    /// The word that was read last and starts nothing.
+    unknown: Option<Ident>,
 }
 
 /// What stands in a list between control flow: an item or a statement.

@@ -1,6 +1,7 @@
 //! How the parser finds its feet: values that are no Rust, missing `;`, missing words.
 
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
+use syn::buffer::Cursor;
 use syn::ext::IdentExt;
 use syn::parse::discouraged::Speculative;
 use syn::parse::{Parse, ParseStream};
@@ -22,6 +23,9 @@ impl Parser {
             self.missing_value(input);
             return Value::Partial(TokenStream::new());
         }
+        if let Some(partial) = self.dangling(input) {
+            return Value::Partial(partial);
+        }
         let fork = input.fork();
         match fork.parse::<Expr>() {
             Ok(expr) => {
@@ -30,6 +34,32 @@ impl Parser {
             }
             Err(error) => Value::Partial(self.not_rust(&error, input)),
         }
+    }
+
+    /// `version.`, and the next statement: the dot wants a name that is not typed yet, and must not take the word.
+    fn dangling(&mut self, input: ParseStream) -> Option<TokenStream> {
+        let mut cursor = input.cursor();
+        let mut tokens = TokenStream::new();
+        loop {
+            let (token, next) = cursor.token_tree()?;
+            let TokenTree::Punct(punct) = &token else {
+                tokens.extend([token]);
+                cursor = next;
+                continue;
+            };
+            let character = punct.as_char();
+            tokens.extend([token]);
+            cursor = next;
+            if character == ';' {
+                return None;
+            }
+            if character == '.' && is_statement(cursor) {
+                break;
+            }
+        }
+        while input.cursor() != cursor && input.parse::<TokenTree>().is_ok() {}
+        self.errors.at(&INVALID_RUST, before(input), "expected a name after this");
+        Some(tokens)
     }
 
     /// The head of `if`, `for` or `match`: it ends where the braces start.
@@ -58,7 +88,7 @@ impl Parser {
 
     /// A name, a literal or a parenthesised expression: what stands before a joining word.
     pub(super) fn operand(&mut self, input: ParseStream) -> Operand {
-        if starts_statement(input) {
+        if starts_statement(input) || input.peek(Token![if]) || input.peek(Token![match]) {
             self.missing_value(input);
             return Operand::Value(Value::Partial(TokenStream::new()));
         }
@@ -77,10 +107,10 @@ impl Parser {
         }
         if input.is_empty() || input.peek(Token![;]) || input.peek(Token![as]) {
             self.missing_value(input);
-        } else {
-            let message = "expected a name, a literal or a Rust expression in parentheses";
-            self.errors.at(&UNEXPECTED_TOKEN, input.span(), message);
+            return Operand::Value(Value::Partial(TokenStream::new()));
         }
+        let message = "expected a name, a literal or a Rust expression in parentheses";
+        self.errors.at(&UNEXPECTED_TOKEN, input.span(), message);
         Operand::Value(Value::Partial(skip_to_semicolon(input)))
     }
 
@@ -273,7 +303,11 @@ impl Parser {
 /// Whether the next tokens can only be the start of a statement or an item, so that the one before has ended. Two words
 /// in a row, or a word and a literal, are no Rust; the words are ours.
 pub(super) fn starts_statement(input: ParseStream) -> bool {
-    let Some((word, rest)) = input.cursor().ident() else {
+    is_statement(input.cursor())
+}
+
+fn is_statement(cursor: Cursor) -> bool {
+    let Some((word, rest)) = cursor.ident() else {
         return false;
     };
     let word = word.to_string();

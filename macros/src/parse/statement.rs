@@ -169,7 +169,8 @@ impl Parser {
         let fork = input.fork();
         if Self::word(&fork, "at").is_some() && Self::word(&fork, "at").is_none() {
             self.missing_value(input);
-            return Operand::Value(Value::Partial(skip_to_semicolon(input)));
+            skip_to_semicolon(input);
+            return Operand::Value(Value::Partial(TokenStream::new()));
         }
         self.operand(input)
     }
@@ -211,10 +212,11 @@ impl Parser {
     }
 
     fn ready(&mut self, input: ParseStream) -> (StatementKind, &'static [&'static str]) {
+        let word = probe_word(input);
         let (probe, more): (_, &'static [_]) = self.probe(input);
         let within = if matches!(probe, Probe::Missing) { None } else { self.within(input) };
         let words = if within.is_some() { &[] } else { more };
-        (StatementKind::Ready(Box::new(Ready { probe, within })), words)
+        (StatementKind::Ready(Box::new(Ready { word, probe, within })), words)
     }
 
     fn probe(&mut self, input: ParseStream) -> (Probe, &'static [&'static str]) {
@@ -267,6 +269,13 @@ impl Parser {
     fn within(&mut self, input: ParseStream) -> Option<Operand> {
         Self::word(input, "within").map(|_| self.operand(input))
     }
+}
+
+/// The word that names the probe, unless it already starts the next statement.
+fn probe_word(input: ParseStream) -> Option<Ident> {
+    let word = input.fork().call(Ident::parse_any).ok()?;
+    let is_probe = keywords::PROBES.iter().any(|probe| word == probe);
+    (is_probe || !super::recover::starts_statement(input)).then_some(word)
 }
 
 /// Nothing more is said about a statement whose operand was already reported.

@@ -253,7 +253,7 @@ fn a_word_typed_anywhere_is_survived() {
     for place in 0..=places {
         let mut input: TokenStream = "::bowline;".parse().unwrap();
         input.extend(with_marker(tokens.clone(), &mut place.clone()));
-        let expanded = crate::expand::pipeline(input);
+        let expanded = crate::expand::pipeline(input, crate::expand::Reader::Rustc);
         assert!(syn::parse2::<syn::Block>(expanded.clone()).is_ok(), "{place}: {expanded}");
     }
 }

@@ -166,11 +166,7 @@ impl Pipeline {
         self.process.wait().unwrap();
         self.output.read_to_end(&mut Vec::new()).unwrap();
         // Whoever reads the output of a pipeline must not wait for its watchdog.
-        assert!(
-            killed.elapsed() < Duration::from_secs(2),
-            "the output ended after {:?}",
-            killed.elapsed()
-        );
+        assert!(killed.elapsed() < Duration::from_secs(2), "the output ended after {:?}", killed.elapsed());
         killed
     }
 

@@ -1,0 +1,161 @@
+//! Literals that use an alias: `"http://www:8080/"` in a command or a variable.
+
+use proc_macro2::{Literal, Span, TokenStream, TokenTree};
+use quote::ToTokens;
+use syn::ext::IdentExt;
+use syn::{Expr, Lit, LitStr};
+
+use super::warn::{PORT_NOT_EXPOSED, UNBOUND_HOST};
+use super::{Check, Subject};
+use crate::ast::{Kind, Operand, StatementKind};
+use crate::errors::help;
+use crate::expand::default_alias;
+use crate::names::{Declaration, Meaning};
+
+pub(super) fn check_hosts(cx: &mut Check, subject: Subject) {
+    let (bound, is_known) = aliases(cx, subject);
+    let is_derived =
+        subject.statements().any(|placed| matches!(placed.statement.kind, StatementKind::From(_)));
+    for placed in subject.statements() {
+        let mut texts = Vec::new();
+        match &placed.statement.kind {
+            StatementKind::Exec(value, _) | StatementKind::Shell(value, _) | StatementKind::Run(value) => {
+                literals(value.to_token_stream(), &mut texts);
+            }
+            StatementKind::Env { value, .. } => literals(value.to_token_stream(), &mut texts),
+            _ => {}
+        }
+        for (text, span) in texts {
+            for (host, port) in addresses(&text) {
+                let service = bound.iter().find(|(alias, _)| alias.eq_ignore_ascii_case(host));
+                match service {
+                    Some((alias, Some(service))) => check_port(cx, span, alias, service, port),
+                    // What `from` brings along may know the name.
+                    None if is_known && !is_derived => check_bound(cx, subject, span, host),
+                    Some(_) | None => {}
+                }
+            }
+        }
+    }
+}
+
+/// What is bound in the body under which literal alias, and whether those are all.
+fn aliases<'n, 'a>(
+    cx: &Check<'n, 'a>,
+    subject: Subject<'n, 'a>,
+) -> (Vec<(String, Option<&'n Declaration<'a>>)>, bool) {
+    let (mut found, mut is_known) = (Vec::new(), true);
+    for placed in &subject.body.statements {
+        let StatementKind::Bind { service, alias } = &placed.statement.kind else {
+            continue;
+        };
+        let name = match service {
+            Operand::Name(name) => Some(name),
+            Operand::Value(_) => None,
+        };
+        let alias = match alias {
+            Some(alias) => alias.text().map(LitStr::value),
+            None => name.map(|name| default_alias(name).value()),
+        };
+        let service = name.and_then(|name| match cx.names.meaning(&name.unraw().to_string(), placed.scope) {
+            Meaning::Item(declaration) => Some(declaration),
+            _ => None,
+        });
+        match alias {
+            Some(alias) => found.push((alias, service)),
+            None => is_known = false,
+        }
+    }
+    (found, is_known)
+}
+
+fn check_port(cx: &mut Check, span: Span, alias: &str, service: &Declaration, port: Option<u16>) {
+    let (Some(port), Some(exposed)) = (port, exposed(cx, service)) else {
+        return;
+    };
+    if exposed.is_empty() || exposed.contains(&port) {
+        return;
+    }
+    let name = &service.name;
+    let ports = exposed.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+    let message = format!("`{alias}` is service `{name}`, which exposes {ports}, not {port}");
+    cx.errors.warn(&PORT_NOT_EXPOSED, span, help(message, format!("add `expose {port};` to `{name}`")));
+}
+
+/// The ports of a service, if all of them are literals.
+fn exposed(cx: &Check, service: &Declaration) -> Option<Vec<u16>> {
+    let body = cx.names.body_of(service.item)?;
+    let ports = body.statements.iter().filter_map(|placed| match &placed.statement.kind {
+        StatementKind::Expose(expose) => Some(&expose.port),
+        _ => None,
+    });
+    ports
+        .map(|port| match port.value()?.expr()? {
+            Expr::Lit(literal) => match &literal.lit {
+                Lit::Int(number) => number.base10_parse().ok(),
+                _ => None,
+            },
+            _ => None,
+        })
+        .collect()
+}
+
+fn check_bound(cx: &mut Check, subject: Subject, span: Span, host: &str) {
+    let is_service = |declaration: &&Declaration| {
+        declaration.item.kind == Kind::Service
+            && declaration.item.id != subject.declaration.item.id
+            && default_alias(declaration.ident).value() == host
+    };
+    let Some(service) = cx.names.declarations.iter().find(is_service) else {
+        return;
+    };
+    let message = format!("`{host}` is not bound in {}", subject.title());
+    let advice = format!("`bind {} as \"{host}\";`", service.name);
+    cx.errors.warn(&UNBOUND_HOST, span, help(message, advice));
+}
+
+fn literals(tokens: TokenStream, found: &mut Vec<(String, Span)>) {
+    for token in tokens {
+        match token {
+            TokenTree::Group(group) => literals(group.stream(), found),
+            TokenTree::Literal(literal) => found.extend(text(&literal)),
+            _ => {}
+        }
+    }
+}
+
+fn text(literal: &Literal) -> Option<(String, Span)> {
+    match Lit::new(literal.clone()) {
+        Lit::Str(text) => Some((text.value(), text.span())),
+        _ => None,
+    }
+}
+
+/// The hosts of the URLs in a text, with their ports: `scheme://user@host:port/`.
+fn addresses(text: &str) -> Vec<(&str, Option<u16>)> {
+    text.match_indices("://")
+        .filter_map(|(at, mark)| {
+            let rest = text.get(at + mark.len()..)?;
+            let end = rest.find(|c: char| "/?#\"',;)<>|&".contains(c) || c.is_whitespace());
+            let authority = rest.get(..end.unwrap_or(rest.len()))?;
+            let host = authority.rsplit('@').next()?;
+            Some(match host.split_once(':') {
+                Some((host, port)) => (host, port.parse().ok()),
+                None => (host, None),
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::addresses;
+
+    #[test]
+    fn urls() {
+        assert_eq!(addresses("http://www:9090/x"), [("www", Some(9090))]);
+        assert_eq!(addresses("a://u:p@db/x b://c:1|d"), [("db", None), ("c", Some(1))]);
+        assert_eq!(addresses("http://{host}:{port}/ and ://"), [("{host}", None), ("", None)]);
+        assert_eq!(addresses("www:80"), []);
+    }
+}

@@ -1,0 +1,112 @@
+//! What is allowed and hardly meant. Stable Rust has no warnings of macros: the expansion uses a deprecated constant at
+//! the user's token, so `#[allow(deprecated)]` silences them and `#![deny(deprecated)]` makes errors of them.
+
+use std::collections::BTreeMap;
+
+use quote::ToTokens;
+use syn::ext::IdentExt;
+
+use super::registry::{Class, Rule};
+use super::{Check, Subject, earlier};
+use crate::ast::{Key, Operand, StatementKind};
+use crate::errors::{help, line};
+use crate::names::{Meaning, Placed};
+use crate::rules;
+
+/// `ui-tests/warn/<name>.rs` is its case; the constant's name is what rustc prints.
+macro_rules! warnings {
+    ($($id:ident = $name:literal: $summary:literal;)*) => {
+        $(pub(super) static $id: Rule = Rule { name: $name, class: Class::Macro, summary: $summary };)*
+        #[cfg(test)]
+        pub(super) static WARNINGS: &[&Rule] = &[$(&$id),*];
+    };
+}
+
+warnings! {
+    UNTAGGED_IMAGE = "untagged-image": "an image reference has a tag or a digest";
+    VARIABLE_SET_TWICE = "variable-set-twice": "a variable is set once in a body";
+    BOUND_TWICE = "bound-twice": "a service is bound once in a body";
+    UNBOUND_HOST = "unbound-host": "a URL with the name of a service is used where the service is bound";
+    PORT_NOT_EXPOSED = "port-not-exposed": "a URL with an alias has a port that the service exposes";
+}
+
+pub(super) fn check_warnings(cx: &mut Check, subject: Subject) {
+    check_tags(cx, subject);
+    check_variables(cx, subject);
+    check_bindings(cx, subject);
+}
+
+fn check_tags(cx: &mut Check, subject: Subject) {
+    for placed in subject.statements() {
+        let StatementKind::Image(value) = &placed.statement.kind else {
+            continue;
+        };
+        let Some(text) = value.text() else {
+            continue;
+        };
+        let reference = text.value();
+        let name = reference.rsplit('/').next().unwrap_or(&reference);
+        if rules::image(&reference).is_ok() && !name.contains([':', '@']) {
+            let message = format!("image `{reference}` has no tag");
+            let advice = format!("what it means changes with every release; pin one: `{reference}:...`");
+            cx.errors.warn(&UNTAGGED_IMAGE, text.span(), help(message, advice));
+        }
+    }
+}
+
+/// `env PATH = …` between two steps is meant, so only what nothing could have read is.
+fn check_variables(cx: &mut Check, subject: Subject) {
+    let mut seen: Vec<((String, usize), &Placed)> = Vec::new();
+    for placed in subject.statements() {
+        let (name, span) = match &placed.statement.kind {
+            StatementKind::Env { key: Key::Name(name), .. } => (name.unraw().to_string(), name.span()),
+            StatementKind::Env { key: Key::Text(text), .. } => (text.value(), text.span()),
+            StatementKind::Exec(..) | StatementKind::Shell(..) => {
+                seen.clear();
+                continue;
+            }
+            _ => continue,
+        };
+        // A default, and another value in an `if` after it, is meant too.
+        let is_equal = |other: &&Placed| other.place == placed.place;
+        if let Some((_, at)) = earlier(&seen, placed, |(other, _)| *other == name)
+            && seen.iter().any(|((other, _), place)| *other == name && is_equal(place))
+        {
+            let message = format!("`{name}` is set twice in {}", subject.title());
+            let advice = format!("first on line {at}; the last one counts");
+            cx.errors.warn(&VARIABLE_SET_TWICE, span, help(message, advice));
+        }
+        seen.push(((name, line(span)), placed));
+    }
+}
+
+fn check_bindings(cx: &mut Check, subject: Subject) {
+    let mut seen: BTreeMap<String, (&Placed, String)> = BTreeMap::new();
+    for placed in subject.statements() {
+        let StatementKind::Bind { service: Operand::Name(ident), alias } = &placed.statement.kind else {
+            continue;
+        };
+        let name = ident.unraw().to_string();
+        if !matches!(cx.names.meaning(&name, placed.scope), Meaning::Item(_)) {
+            continue;
+        }
+        let alias = alias.as_ref().map_or_else(
+            || format!("`{name}`"),
+            |alias| {
+                alias
+                    .text()
+                    .map_or_else(|| alias.to_token_stream().to_string(), |text| format!("`{}`", text.value()))
+            },
+        );
+        match seen.get(&name) {
+            Some((first, other)) if first.place.meets(&placed.place) => {
+                let message = format!("service `{name}` is bound twice in {}", subject.title());
+                let advice = format!("as {other} and as {alias}; one alias is enough");
+                cx.errors.warn(&BOUND_TWICE, ident.span(), help(message, advice));
+            }
+            _ => {
+                seen.insert(name, (placed, alias));
+            }
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! The shadow: what an editor completes, explains and follows, one path a word that the user typed.
+//!
+//! rust-analyzer maps the token under the cursor to every token of the expansion with its span. To complete, it puts a
+//! marker at the cursor, expands once more, and reads what could stand there from the first token with the marker in
+//! it, at the same offset of the expansion without. So the shadow stands first in the expansion, in the order of the
+//! source, with the same shape whether a statement is good or half typed; and what grows with every name (the modules
+//! of names) stands last in it. Only `__pipeline_ide` writes it: rustc never sees a token of it.
+
+use proc_macro2::{Ident, TokenStream, TokenTree};
+use quote::{format_ident, quote};
+use syn::ext::IdentExt;
+
+use crate::ast::{Block, Definition, Else, If, Item, Kind, Node, NodeKind, Operand, Pipeline, Probe};
+use crate::ast::{Statement, StatementKind};
+use crate::names::Names;
+
+/// What an editor reads besides the code itself.
+pub(crate) struct Shadow {
+    /// Words and names, then the modules that they are found in.
+    pub(crate) paths: TokenStream,
+    /// Names that lead to a field of the handles struct.
+    pub(crate) uses: Vec<Ident>,
+}
+
+pub(crate) fn shadow(krate: &TokenStream, pipeline: &Pipeline, names: &Names) -> Shadow {
+    let mut writer =
+        Writer { krate, paths: TokenStream::new(), ports: TokenStream::new(), services: 0, uses: Vec::new() };
+    writer.items(&pipeline.nodes);
+    pipeline.nodes.iter().for_each(|node| asked(&node.tokens, &mut writer.uses));
+    let Writer { mut paths, ports, mut uses, .. } = writer;
+    paths.extend(modules(names));
+    paths.extend(ports);
+    uses.retain(|ident| names.declared(&ident.unraw().to_string()).is_some());
+    Shadow { paths, uses }
+}
+
+/// Where a name is looked for: a module of the shadow, with what fits and nothing else.
+fn module_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Service => "__services",
+        Kind::Container => "__containers",
+        _ => "__values",
+    }
+}
+
+fn modules(names: &Names) -> TokenStream {
+    let module = |wanted: Kind| {
+        let name = format_ident!("{}", module_of(wanted));
+        let found = names.declarations.iter().filter(|found| module_of(found.item.kind) == module_of(wanted));
+        let names = found.map(|found| {
+            let (docs, ident) = (&found.item.docs, found.ident);
+            quote!(#(#docs)* pub struct #ident;)
+        });
+        quote!(#[allow(non_camel_case_types)] mod #name { #(#names)* })
+    };
+    [Kind::Service, Kind::Container, Kind::Cache].into_iter().map(module).collect()
+}
+
+struct Writer<'a> {
+    krate: &'a TokenStream,
+    paths: TokenStream,
+    /// The ports of each service, as a module.
+    ports: TokenStream,
+    services: usize,
+    uses: Vec<Ident>,
+}
+
+/// A list of items, or of the statements of a kind of body. `ports` is the module of the service's ports.
+#[derive(Clone)]
+struct Context {
+    words: &'static str,
+    ports: Ident,
+}
+
+trait Written: Sized {
+    fn write(&self, writer: &mut Writer, context: &Context);
+}
+
+impl Written for Item {
+    fn write(&self, writer: &mut Writer, context: &Context) {
+        writer.word(context.words, &self.keyword);
+        if let Definition::Body(body) = &self.definition {
+            writer.body(self.kind, body);
+        }
+    }
+}
+
+impl Written for Statement {
+    fn write(&self, writer: &mut Writer, context: &Context) {
+        writer.word(context.words, &self.keyword);
+        match &self.kind {
+            StatementKind::Bind { service, .. } => writer.name(module_of(Kind::Service), service),
+            StatementKind::From(other) | StatementKind::After(other) => {
+                writer.name(module_of(Kind::Container), other);
+            }
+            StatementKind::Mount { source, .. } => writer.name(module_of(Kind::Cache), source),
+            StatementKind::Ready(ready) => {
+                match &ready.word {
+                    Some(word) => writer.word("ready", word),
+                    None => writer.end("ready"),
+                }
+                let ports = &context.ports;
+                match &ready.probe {
+                    Probe::Http { on: Some(Operand::Name(port)), .. } => {
+                        writer.paths.extend(quote!(#ports::#port;));
+                    }
+                    Probe::Http { on: Some(Operand::Value(port)), .. } if port.is_missing() => {
+                        writer.paths.extend(quote!(#ports::__end;));
+                    }
+                    _ => {}
+                }
+            }
+            StatementKind::Expose(expose) => {
+                if let Some(port) = &expose.name {
+                    writer.ports.extend(quote!(pub struct #port;));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Writer<'_> {
+    fn items(&mut self, nodes: &[Node<Item>]) {
+        let context = Context { words: "item", ports: format_ident!("__ports") };
+        self.list(nodes, &context);
+    }
+
+    fn body(&mut self, kind: Kind, body: &Block<Statement>) {
+        let words = if kind == Kind::Service { "service" } else { "container" };
+        self.services += 1;
+        let ports = format_ident!("__ports_{}", self.services);
+        let others = std::mem::take(&mut self.ports);
+        self.list(&body.nodes, &Context { words, ports: ports.clone() });
+        let own = std::mem::replace(&mut self.ports, others);
+        if !own.is_empty() {
+            self.ports.extend(quote!(#[allow(non_camel_case_types)] mod #ports { #own }));
+        }
+    }
+
+    /// The words of a list, and an end, so that something can be completed where there is nothing yet.
+    fn list<T: Written>(&mut self, nodes: &[Node<T>], context: &Context) {
+        for node in nodes {
+            match &node.kind {
+                NodeKind::Leaf(leaf) => leaf.write(self, context),
+                NodeKind::Unknown(word) => self.word(context.words, word),
+                NodeKind::Let(_) => {}
+                NodeKind::If(node) => self.branches(node, context),
+                NodeKind::For(node) => self.list(&node.body.nodes, context),
+                NodeKind::Match(node) => {
+                    for arm in &node.arms {
+                        self.list(&arm.body.nodes, context);
+                    }
+                }
+            }
+        }
+        self.end(context.words);
+    }
+
+    fn branches<T: Written>(&mut self, node: &If<T>, context: &Context) {
+        self.list(&node.then.nodes, context);
+        match &node.otherwise {
+            Some((_, Else::If(node))) => self.branches(node, context),
+            Some((_, Else::Block(block))) => self.list(&block.nodes, context),
+            None => {}
+        }
+    }
+
+    /// `use … as _`, because there an editor inserts the bare word; as a path to a function it would add `(…)`.
+    fn word(&mut self, context: &str, word: &Ident) {
+        // Rust's own words cannot stand in a path.
+        if syn::parse_str::<Ident>(&word.to_string()).is_err() {
+            return;
+        }
+        let (krate, context) = (self.krate, format_ident!("{}", context));
+        self.paths.extend(quote!(use #krate::language::#context::#word as _;));
+    }
+
+    fn end(&mut self, context: &str) {
+        self.word(context, &format_ident!("__end"));
+    }
+
+    fn name(&mut self, module: &str, operand: &Operand) {
+        let module = format_ident!("{}", module);
+        match operand {
+            Operand::Name(name) => {
+                self.paths.extend(quote!(#module::#name;));
+                self.uses.push(name.clone());
+            }
+            Operand::Value(value) if value.is_missing() => self.paths.extend(quote!(#module::__end;)),
+            Operand::Value(_) => {}
+        }
+    }
+}
+
+/// Names inside of Rust expressions: `web.hostname()` and `&web`. Other tokens may be words that happen to be the same.
+fn asked(tokens: &TokenStream, found: &mut Vec<Ident>) {
+    let is = |token: Option<&TokenTree>, wanted| matches!(token, Some(TokenTree::Punct(punct)) if punct.as_char() == wanted);
+    let tokens: Vec<TokenTree> = tokens.clone().into_iter().collect();
+    for (index, token) in tokens.iter().enumerate() {
+        let before = index.checked_sub(1).and_then(|index| tokens.get(index));
+        match token {
+            TokenTree::Group(group) => asked(&group.stream(), found),
+            TokenTree::Ident(name)
+                if is(tokens.get(index + 1), '.') && !is(before, '.') || is(before, '&') =>
+            {
+                found.push(name.clone());
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod contract;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,209 @@
+//! The statements that services and containers share.
+
+use crate::{Argument, Container, EnvValue, Mount, Service};
+
+/// `image "redis:7";`: the image that it starts from. It is the first statement of a body.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     container c {
+///         image "debian:12";
+///         exec ["true"];
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn image(reference: impl Into<String>) {}
+
+/// `from NAME;`: starts from what another container left, instead of an image.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     container base {
+///         image "debian:12";
+///         shell "date > /date";
+///     }
+///     container c {
+///         from base;
+///         exec ["cat", "/date"];
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn from(other: &Container) {}
+
+/// `env KEY = VALUE;`: sets an environment variable, from here on. A [`Secret`](crate::Secret) is given by reference
+/// and appears in no plan.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     container c {
+///         image "debian:12";
+///         env GREETING = "hello";
+///         env COUNT = 5;
+///         shell "echo $GREETING";
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn env(key: impl Into<String>, value: impl Into<EnvValue>) {}
+
+/// `workdir "/path";`: the directory that commands start in, from here on.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     container c {
+///         image "debian:12";
+///         workdir "/srv";
+///         exec ["pwd"];
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn workdir(path: impl Into<String>) {}
+
+/// `user "name";` · `user "uid:gid";`: who runs the commands, from here on.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     container c {
+///         image "debian:12";
+///         user "nobody";
+///         exec ["id"];
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn user(user: impl Into<String>) {}
+
+/// `file "/path" = CONTENTS;`: writes a file. Its directories are made.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     container c {
+///         image "debian:12";
+///         file "/etc/motd" = "hello";
+///         exec ["cat", "/etc/motd"];
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn file(path: impl Into<String>, contents: impl AsRef<[u8]>) {}
+
+/// `mount X at "/path";`: a cache, or a private copy of a dir or file.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     cache data;
+///     container c {
+///         image "debian:12";
+///         mount data at "/data";
+///         shell "date >> /data/log";
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn mount(source: impl Into<Mount>, path: impl Into<String>) {}
+
+/// `bind svc as "alias";` · `bind svc;`: makes a service reachable under an alias; its own name, with `_` written `-`,
+/// by default. It runs and is ready before the first step after this.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     service redis {
+///         image "redis:7";
+///         expose 6379;
+///     }
+///     container ping {
+///         image "redis:7";
+///         bind redis as "db";
+///         exec ["redis-cli", "-h", "db", "ping"];
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn bind(service: &Service, alias: impl Into<String>) {}
+
+/// `entrypoint ["program", …];`: replaces the image's entry point, which a service's command runs behind.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     service web {
+///         image "nginx:1.22";
+///         entrypoint ["nginx", "-g", "daemon off;"];
+///         run ["-q"];
+///         expose 80;
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn entrypoint<A: Argument>(args: impl IntoIterator<Item = A>) {}
+
+/// `hostname "name";`: the name that processes see as their own machine's.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     container c {
+///         image "debian:12";
+///         hostname "builder";
+///         exec ["uname", "-n"];
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn hostname(name: impl Into<String>) {}
+
+/// `privileged;`: gives the processes all capabilities and devices of the engine's machine.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     container c {
+///         image "debian:12";
+///         privileged;
+///         exec ["mount", "-t", "tmpfs", "none", "/mnt"];
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn privileged() {}
+
+/// `tmpfs "/path";`: a file system in memory, empty for every command.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     container c {
+///         image "debian:12";
+///         tmpfs "/scratch";
+///         shell "date > /scratch/now";
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn tmpfs(path: impl Into<String>) {}
+
+/// `socket "/host.sock" at "/path";`: a unix socket of the engine's machine, for the commands to connect to.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     container c {
+///         image "debian:12";
+///         socket "/run/agent.sock" at "/run/agent.sock";
+///         exec ["test", "-S", "/run/agent.sock"];
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn socket(host: impl Into<String>, at: impl Into<String>) {}

@@ -1,0 +1,114 @@
+//! What a pipeline is made of. Rust's `let`, `if`, `for` and `match` may stand around items.
+
+use crate::{Directory, File, Secret};
+
+/// `service NAME { … }`: a server that clients need. It runs only while one of them does.
+///
+/// `service NAME = EXPR;` takes a [`Service`](crate::Service) from plain Rust: a parameter, a function's result.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     service redis {
+///         image "redis:7";
+///         expose 6379;
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn service(name: &str) {}
+
+/// `container NAME { … }`: commands, one after another. Nothing runs before one of its results is awaited.
+///
+/// `container NAME = EXPR;` takes a [`Container`](crate::Container) from plain Rust.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     container hello {
+///         image "debian:12";
+///         exec ["echo", "hello"];
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn container(name: &str) {}
+
+/// `cache NAME;` · `cache NAME = "key";`: a volume that outlives the run. The key defaults to the name.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     cache registry = "cargo-registry";
+///     container build {
+///         image "rust:1.95";
+///         mount registry at "/usr/local/cargo/registry";
+///         exec ["cargo", "build"];
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn cache(name: &str, key: impl Into<String>) {}
+
+/// `dir NAME = EXPR;`: a directory, such as what another container left: `other.directory("/out")`.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     container build {
+///         image "debian:12";
+///         shell "mkdir /out && date > /out/date";
+///     }
+///     dir out = build.directory("/out");
+///     container check {
+///         image "debian:12";
+///         mount out at "/in";
+///         exec ["cat", "/in/date"];
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn dir(name: &str, directory: Directory) {}
+
+/// `file NAME = EXPR;`: a file, such as what another container left: `other.file("/out/app")`.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     container build {
+///         image "debian:12";
+///         shell "date > /date";
+///     }
+///     file date = build.file("/date");
+///     container check {
+///         image "debian:12";
+///         mount date at "/in/date";
+///         exec ["cat", "/in/date"];
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn file(name: &str, file: File) {}
+
+/// Where a body ends, for the shadow of the macro.
+#[doc(hidden)]
+#[allow(non_camel_case_types)]
+#[derive(Debug)]
+pub struct __end;
+
+/// `secret NAME = EXPR;`: something that processes need and nobody may see, from `secret::env("TOKEN")`,
+/// `secret::file("path")` or `secret::value("name", contents)`.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     secret token = secret::env("API_TOKEN");
+///     container fetch {
+///         image "debian:12";
+///         env TOKEN = &token;
+///         shell "test -n \"$TOKEN\"";
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn secret(name: &str, value: Secret) {}

@@ -1,0 +1,269 @@
+//! What an editor shows in a pipeline, asked of rust-analyzer itself. Runs where `RUST_ANALYZER` names its program.
+
+mod project;
+mod server;
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use project::Project;
+use server::Server;
+
+const SERVICE: &str = "bind env expose file from image instance linger mount ready run stop user workdir";
+const CONTAINER: &str = "after bind env exec export file from image mount shell user workdir";
+const ITEMS: &str = "cache container dir file service";
+
+const PIPELINE: &str = r#"        /// The store.
+        service redis { image format!("redis:{version}"); expose 6379 as tcp; }
+        service web { image "nginx:1"; }
+        cache data;
+        container ping {
+            image "redis:7";
+            bind redis as "db";
+            mount data at "/data";
+            if fast { env FAST = 1; }
+            for arg in ["x", "y"] { exec ["echo", arg]; }
+            exec ["redis-cli", "-h", "db", "ping"];
+            env URL = redis.hostname();
+            env A = version.len();
+        }"#;
+
+/// The program, with one place of the pipeline edited.
+fn edited(from: &str, to: &str) -> String {
+    assert_eq!(PIPELINE.matches(from).count(), 1, "{from}");
+    program(&PIPELINE.replace(from, to), "p.redis;")
+}
+
+fn program(pipeline: &str, after: &str) -> String {
+    format!(
+        "fn main() {{\n    let version = String::from(\"7\");\n    let fast = true;\n    let p = bowline::pipeline! {{\n{pipeline}\n    }};\n    {after}\n}}\n"
+    )
+}
+
+struct Editor {
+    server: Server,
+    failures: Vec<String>,
+    asked: usize,
+}
+
+impl Editor {
+    fn expect<T: PartialEq + Debug>(&mut self, what: &str, found: &T, wanted: &T) {
+        self.asked += 1;
+        if found != wanted {
+            self.failures.push(format!("{what}:\n    found  {found:?}\n    wanted {wanted:?}"));
+        }
+    }
+
+    fn completions(&mut self, text: &str) -> BTreeSet<String> {
+        let answer = self.server.ask_at(text, "textDocument/completion", &json!({}));
+        let items = answer.get("items").unwrap_or(&answer).as_array().cloned().unwrap_or_default();
+        items.iter().filter_map(|item| item["label"].as_str()).map(str::to_owned).collect()
+    }
+
+    /// Exactly these, and nothing of Rust's.
+    fn completes(&mut self, text: &str, wanted: &str) {
+        let found = self.completions(text).into_iter().collect::<Vec<_>>().join(" ");
+        self.expect(&around(text), &found, &wanted.to_owned());
+    }
+
+    fn completes_also(&mut self, text: &str, wanted: &str) {
+        let found = self.completions(text);
+        let has = found.iter().any(|label| label.split(['(', '…']).next() == Some(wanted));
+        self.expect(&format!("{} completes {wanted} ({} others)", around(text), found.len()), &has, &true);
+    }
+
+    fn hover(&mut self, text: &str, wanted: &[&str]) {
+        let answer = self.server.ask_at(text, "textDocument/hover", &json!({}));
+        let shown = answer["contents"]["value"].as_str().unwrap_or_default().to_owned();
+        let missing: Vec<_> = wanted.iter().filter(|part| !shown.contains(**part)).collect();
+        self.expect(&format!("hover {} shows {shown}", around(text)), &missing, &Vec::new());
+    }
+
+    /// Where it leads to: the file's name and the text there.
+    fn definition(&mut self, text: &str, wanted: &[(&str, &str)]) {
+        let answer = self.server.ask_at(text, "textDocument/definition", &json!({}));
+        let places = answer.as_array().cloned().unwrap_or_default();
+        let found: Vec<(String, String)> = places
+            .iter()
+            .map(|place| {
+                let path = place["uri"].as_str().unwrap_or_default().trim_start_matches("file://").to_owned();
+                let is_main = path.ends_with("editor/main.rs");
+                let source =
+                    if is_main { text.replace('│', "") } else { std::fs::read_to_string(&path).unwrap() };
+                let name = Path::new(&path).file_name().unwrap().to_string_lossy().into_owned();
+                (name, in_range(&source, &place["range"]))
+            })
+            .collect();
+        let wanted = wanted.iter().map(|(file, text)| ((*file).to_owned(), (*text).to_owned())).collect();
+        self.expect(&format!("definition of {}", around(text)), &found, &wanted);
+    }
+
+    fn references(&mut self, text: &str, wanted: usize) {
+        let context = json!({ "context": { "includeDeclaration": true } });
+        let answer = self.server.ask_at(text, "textDocument/references", &context);
+        let found = answer.as_array().map_or(0, Vec::len);
+        self.expect(&format!("references of {}", around(text)), &found, &wanted);
+    }
+
+    /// Renamed everywhere: the old name is gone from the text.
+    fn renames(&mut self, text: &str, old: &str, times: usize) {
+        let answer = self.server.ask_at(text, "textDocument/rename", &json!({ "newName": "renamed" }));
+        let mut edits = Vec::new();
+        let changes = answer["changes"].as_object().into_iter().flat_map(|changes| changes.values());
+        let documents = answer["documentChanges"].as_array().into_iter().flatten();
+        for list in changes.chain(documents.map(|change| &change["edits"])) {
+            edits.extend(list.as_array().cloned().unwrap_or_default());
+        }
+        let plain = text.replace('│', "");
+        let good = edits.iter().filter(|edit| in_range(&plain, &edit["range"]) == old).count();
+        self.expect(&format!("rename {}", around(text)), &(edits.len(), good), &(times, times));
+    }
+
+    /// The tokens that are underlined and how the messages start.
+    fn errors(&mut self, text: &str, wanted: &[(&str, &str)]) {
+        let answer = self.server.ask_at(text, "textDocument/diagnostic", &json!({}));
+        let found: Vec<(String, String)> = answer["items"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|item| {
+                let message = item["message"].as_str().unwrap_or_default();
+                (in_range(text, &item["range"]), message.lines().next().unwrap_or_default().to_owned())
+            })
+            .collect();
+        let fits = found.len() == wanted.len()
+            && wanted.iter().all(|(at, start)| {
+                found.iter().any(|(text, message)| text == at && message.starts_with(start))
+            });
+        self.expect(&format!("errors {found:?}, wanted {wanted:?}"), &fits, &true);
+    }
+}
+
+/// The line with the cursor, to name a check by.
+fn around(text: &str) -> String {
+    text.lines().find(|line| line.contains('│')).unwrap_or("no cursor").trim().to_owned()
+}
+
+fn in_range(text: &str, range: &Value) -> String {
+    let number = |value: &Value| usize::try_from(value.as_u64().unwrap_or(0)).unwrap();
+    let offset = |place: &Value| {
+        let start: usize = text.split_inclusive('\n').take(number(&place["line"])).map(str::len).sum();
+        start + number(&place["character"])
+    };
+    text.get(offset(&range["start"])..offset(&range["end"])).unwrap_or_default().to_owned()
+}
+
+#[test]
+fn editor() {
+    let Some(program) = std::env::var("RUST_ANALYZER").ok().filter(|program| !program.is_empty()) else {
+        println!("skipped: RUST_ANALYZER names no rust-analyzer");
+        return;
+    };
+    let project = Project::create();
+    let server = Server::start(&program, &project.dir, &project.path);
+    let mut editor = Editor { server, failures: Vec::new(), asked: 0 };
+    words(&mut editor);
+    names(&mut editor);
+    values(&mut editor);
+    hovers_and_definitions(&mut editor);
+    references(&mut editor);
+    errors(&mut editor);
+    assert_eq!(project.rustup_calls(), "", "rust-analyzer called rustup");
+    println!("{} answers of rust-analyzer", editor.asked);
+    assert!(editor.failures.is_empty(), "{}", editor.failures.join("\n\n"));
+}
+
+fn words(editor: &mut Editor) {
+    let last = "env A = version.len();";
+    editor.completes(&edited(last, "│"), CONTAINER);
+    editor.completes(&edited(last, "ex│"), CONTAINER);
+    editor.completes(&edited("mount data at", "│\nmount data at"), CONTAINER);
+    editor.completes(&edited("env FAST = 1;", "│"), CONTAINER);
+    editor.completes(&edited("exec [\"echo\", arg];", "e│"), CONTAINER);
+    editor.completes(&edited("image \"nginx:1\";", " │ "), SERVICE);
+    editor.completes(&edited("image \"nginx:1\";", "image \"nginx:1\"; junk; e│"), SERVICE);
+    editor.completes(&program(&format!("{PIPELINE}\n        │"), ""), ITEMS);
+    editor.completes(&program(&format!("{PIPELINE}\n        ser│"), ""), ITEMS);
+    editor.completes(&program(&format!("        co│\n{PIPELINE}"), ""), ITEMS);
+    editor.completes(&program("│", ""), ITEMS);
+    editor.completes(
+        &edited("image \"nginx:1\";", "image \"x:1\"; expose 80; ready │;"),
+        "exec http image log port",
+    );
+}
+
+fn names(editor: &mut Editor) {
+    let bind = "bind redis as \"db\";";
+    editor.completes(&edited(bind, "bind │;"), "redis web");
+    editor.completes(&edited(bind, "bind re│ as \"db\";"), "redis web");
+    editor.completes(&edited(bind, "bind │ as \"db\";"), "redis web");
+    editor.completes(&edited(bind, "bind │"), "redis web");
+    editor.completes(&edited("mount data at", "mount │ at"), "data");
+    editor.completes(&edited("env A = version.len();", "after │;"), "ping");
+    let ports = "expose 80 as http; expose 81 as admin; ready http \"/\" on │;";
+    editor.completes(&edited("image \"nginx:1\";", &format!("image \"x:1\"; {ports}")), "admin http");
+}
+
+fn values(editor: &mut Editor) {
+    let value = "version.len();";
+    editor.completes_also(&edited(value, "version.│;"), "len");
+    editor.completes_also(&edited(value, "version.│\n            env B = 1;"), "len");
+    editor.completes_also(&edited(value, "ver│;"), "version");
+    editor.completes_also(&edited(value, "│;"), "version");
+    editor.completes_also(&edited(value, "redis.│;"), "hostname");
+    editor.completes_also(&edited("if fast {", "if fa│ {"), "fast");
+    editor.completes_also(&edited("[\"echo\", arg]", "[\"echo\", ar│]"), "arg");
+    let half = edited("image \"nginx:1\";", "image ");
+    editor.completes_also(&half.replace("p.redis;", "p.│"), "redis");
+    editor.completes_also(
+        &edited("expose 6379 as tcp;", "expose 6379 as tcp; ex").replace("p.redis;", "p.redis.│"),
+        "tcp",
+    );
+}
+
+fn hovers_and_definitions(editor: &mut Editor) {
+    editor.hover(&edited("image \"redis:7\"", "im│age \"redis:7\""), &["pub fn image", "starts from"]);
+    editor.hover(&edited("expose 6379", "exp│ose 6379"), &["pub fn expose", "a port that clients reach"]);
+    editor.hover(&edited("service web", "ser│vice web"), &["pub fn service", "a server that clients need"]);
+    editor.hover(&edited("bind redis", "bind re│dis"), &["The store."]);
+    editor.hover(&edited("if fast", "if fa│st"), &["let fast: bool"]);
+    editor.definition(&edited("bind redis", "bind re│dis"), &[("main.rs", "redis")]);
+    editor.definition(&edited("mount data", "mount da│ta"), &[("main.rs", "data")]);
+    editor.definition(&edited("redis.hostname()", "re│dis.hostname()"), &[("main.rs", "redis")]);
+    editor.definition(&edited("[\"echo\", arg]", "[\"echo\", ar│g]"), &[("main.rs", "arg")]);
+    editor.definition(&edited("exec [\"redis-cli\"", "ex│ec [\"redis-cli\""), &[("container.rs", "exec")]);
+    editor.definition(&edited("cache data", "ca│che data"), &[("item.rs", "cache")]);
+    let outside = edited("redis.hostname()", "1").replace("p.redis;", "p.re│dis;");
+    editor.definition(&outside, &[("main.rs", "redis")]);
+    let method = edited("redis.hostname()", "1").replace("p.redis;", "p.redis.tc│p();");
+    editor.definition(&method, &[("main.rs", "tcp")]);
+}
+
+/// The declaration, `bind redis`, `redis.hostname()` and `p.redis`.
+fn references(editor: &mut Editor) {
+    editor.references(&edited("service redis", "service re│dis"), 4);
+    editor.references(&edited("bind redis", "bind re│dis"), 4);
+    editor.renames(&edited("service redis", "service re│dis"), "redis", 4);
+    editor.renames(&edited("bind redis", "bind re│dis"), "redis", 4);
+    editor.renames(&edited("redis.hostname()", "re│dis.hostname()"), "redis", 4);
+    editor.renames(&edited("mount data", "mount da│ta"), "data", 2);
+}
+
+fn errors(editor: &mut Editor) {
+    editor.errors(&program(PIPELINE, ""), &[]);
+    editor.errors(&edited("bind redis", "bind rediz"), &[("rediz", "cannot find service `rediz`")]);
+    editor.errors(&edited("expose 6379", "expoze 6379"), &[("expoze", "cannot find statement `expoze`")]);
+    editor.errors(&edited("service web", "servce web"), &[("servce", "cannot find item `servce`")]);
+    editor.errors(&edited("expose 6379 as", "expose \"x\" as"), &[("\"x\"", "expected u16")]);
+    editor.errors(&edited("as \"db\";", "as \"db\""), &[("\"db\"", "expected `;`")]);
+    editor.errors(&edited("expose 6379 as tcp;", "expose ;"), &[(";", "expected an expression")]);
+    editor.errors(&edited("version.len();", "version.;"), &[(";", "expected identifier or integer")]);
+    editor.errors(&edited("as \"db\"", "as \"my_db\""), &[("\"my_db\"", "`my_db` is not a valid host name")]);
+    editor.errors(
+        &edited("bind redis as \"db\";", "bind rediz as \"db\"; exek [\"x\"];"),
+        &[("rediz", "cannot find service"), ("exek", "cannot find statement")],
+    );
+}

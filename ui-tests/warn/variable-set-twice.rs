@@ -1,0 +1,35 @@
+#![deny(deprecated)]
+
+use bowline::pipeline;
+
+fn main() {
+    let p = pipeline! {
+        container c {
+            image "debian:12";
+            env FAST = 1;
+            env "FAST" = 2;
+            exec ["true"];
+            env FAST = 3;
+            if true {
+                env FAST = 4;
+            }
+            exec ["true"];
+        }
+    };
+    let _ = p.plan();
+    #[allow(deprecated)]
+    let q = pipeline! {
+        container c {
+            image "debian:12";
+            env FAST = 1;
+            env "FAST" = 2;
+            exec ["true"];
+            env FAST = 3;
+            if true {
+                env FAST = 4;
+            }
+            exec ["true"];
+        }
+    };
+    let _ = q.plan();
+}
