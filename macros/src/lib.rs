@@ -20,6 +20,7 @@ mod parse;
 // Shared with the runtime, which uses the rest of it.
 #[allow(dead_code)]
 mod rules;
+mod sizes;
 
 use proc_macro::TokenStream;
 
