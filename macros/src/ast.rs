@@ -142,6 +142,10 @@ pub(crate) enum StatementKind {
     Entrypoint(Value),
     Hostname(Value),
     Privileged,
+    LimitCpu(Value),
+    LimitMemory(Value),
+    /// A `limit` of something else: reported by the parser.
+    LimitUnknown,
     Tmpfs(Value),
     Socket {
         host: Operand,

@@ -31,6 +31,7 @@ pub(crate) const STATEMENTS: &[Keyword] = &[
     both("entrypoint", "entrypoint [\"program\", \"argument\"];"),
     both("hostname", "hostname \"name\";"),
     both("privileged", "privileged;"),
+    both("limit", "limit memory \"512MiB\";"),
     both("tmpfs", "tmpfs \"/path\";"),
     both("socket", "socket \"/host.sock\" at \"/path\";"),
     both("file", "file \"/path\" = \"contents\";"),

@@ -21,6 +21,7 @@ mod parse;
 #[allow(dead_code)]
 mod rules;
 mod shadow;
+mod sizes;
 
 use proc_macro::TokenStream;
 

@@ -33,6 +33,7 @@ mod macros;
 mod reexec;
 mod rules;
 mod session;
+mod sizes;
 mod value;
 
 pub use bowline_macros::{main, test};
@@ -43,8 +44,8 @@ pub use self::graph::{Digest, Plan, PlanBuilder, PlannedService, PlannedStep};
 pub use self::session::Session;
 pub use self::value::{
     Argument, CacheVolume, Container, Definition, Directory, Endpoint, Entry, EntryKind, EnvValue, Exec,
-    Expect, File, IntoDuration, IntoExec, Mount, Output, Port, PortSelector, Protocol, Ready, Secret,
-    SecretSource, Service, Stat, Stop, arg, secret_sources as secret,
+    Expect, File, IntoDuration, IntoExec, IntoSize, Mount, Output, Port, PortSelector, Protocol, Ready,
+    Secret, SecretSource, Service, Stat, Stop, arg, secret_sources as secret,
 };
 
 /// What a program with pipelines needs: `use bowline::prelude::*;`.

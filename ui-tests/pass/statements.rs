@@ -21,6 +21,9 @@ fn main() {
             tmpfs "/tmp";
             socket "/run/docker.sock" at "/run/docker.sock";
             privileged;
+            limit cpu 0.5;
+            limit memory "512MiB";
+            limit memory 1 << 29;
             file "/srv/index.html" = "Hello";
             file "/srv/bytes" = [1, 2, 3];
             run ["nginx", "-g", format!("daemon off; # {text}")];

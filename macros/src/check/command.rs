@@ -1,8 +1,8 @@
 //! Commands and the small literals around them.
 
 use super::registry::{
-    COMMAND_AS_STRING, EMPTY_COMMAND, INVALID_DURATION, INVALID_HOSTNAME, INVALID_SIGNAL, INVALID_VARIABLE,
-    REPEATED_STATEMENT, Rule,
+    COMMAND_AS_STRING, EMPTY_COMMAND, INVALID_DURATION, INVALID_HOSTNAME, INVALID_SIGNAL, INVALID_SIZE,
+    INVALID_VARIABLE, REPEATED_STATEMENT, Rule,
 };
 use super::{Check, Subject, earlier};
 use crate::ast::{Key, Operand, Probe, StatementKind, Value};
@@ -91,6 +91,9 @@ pub(super) fn check_times_and_signals(cx: &mut Check, subject: Subject) {
     for placed in subject.statements() {
         match &placed.statement.kind {
             StatementKind::Linger(time) => check_duration(cx, time.text()),
+            StatementKind::LimitMemory(size) => {
+                check_text(cx, &INVALID_SIZE, size.text(), |text| crate::sizes::size(text).map(drop));
+            }
             StatementKind::Hostname(name) => check_text(cx, &INVALID_HOSTNAME, name.text(), rules::host_name),
             StatementKind::Ready(ready) => check_duration(cx, ready.within.as_ref().and_then(Operand::text)),
             StatementKind::Stop { signal, within } => {

@@ -99,6 +99,8 @@ rules! {
     REPEATED_OPTION = Macro "repeated-option": "an option stands once";
     INVALID_VARIABLE = Shared "invalid-variable": "environment variables have names that shells can hold";
     INVALID_HOSTNAME = Shared "invalid-hostname": "host names are RFC 1123 host names";
+    UNKNOWN_LIMIT = Macro "unknown-limit": "`cpu` and `memory` can be limited";
+    INVALID_SIZE = Shared "invalid-size": "sizes are a number and a unit";
     INVALID_DURATION = Shared "invalid-duration": "durations are a number and a unit";
     INVALID_SIGNAL = Shared "invalid-signal": "signals have POSIX names";
     // The attributes

@@ -32,6 +32,8 @@ impl Cx<'_> {
             StatementKind::Shell(command, None) => plain("shell", command),
             StatementKind::Hostname(name) => plain("with_hostname", name),
             StatementKind::Tmpfs(path) => plain("tmpfs", path),
+            StatementKind::LimitCpu(processors) => plain("limit_cpu", processors),
+            StatementKind::LimitMemory(size) => plain("limit_memory", size),
             StatementKind::Privileged => quote_spanned!(span=> .privileged()),
             StatementKind::Entrypoint(command) => {
                 let command = self.command(command, span);
@@ -103,7 +105,9 @@ impl Cx<'_> {
                     (self.krate_at(span), operand_argument(signal), limit(within.as_ref(), span));
                 quote_spanned!(span=> .stop_with(#krate::Stop::signal(#signal)#within))
             }
-            StatementKind::Export { .. } | StatementKind::Unknown => TokenStream::new(),
+            StatementKind::Export { .. } | StatementKind::LimitUnknown | StatementKind::Unknown => {
+                TokenStream::new()
+            }
         }
     }
 

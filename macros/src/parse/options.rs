@@ -1,4 +1,4 @@
-//! What stands in braces behind a command: `exec [ … ] { stdin "x"; expect any; }`.
+//! What stands in braces behind a command: `exec [ … ] { stdin "x"; expect any; }`; and what is limited.
 
 use proc_macro2::Ident;
 use syn::ext::IdentExt;
@@ -7,8 +7,8 @@ use syn::{Expr, ExprPath, Token, token};
 
 use super::recover::skip_to_semicolon;
 use super::{Parser, before, brace};
-use crate::ast::{ExecOption, ExecOptions, Expectation, Operand, OptionKind, Value};
-use crate::check::registry::{UNKNOWN_EXPECTATION, UNKNOWN_OPTION};
+use crate::ast::{ExecOption, ExecOptions, Expectation, Operand, OptionKind, StatementKind, Value};
+use crate::check::registry::{UNKNOWN_EXPECTATION, UNKNOWN_LIMIT, UNKNOWN_OPTION};
 use crate::errors::help;
 use crate::keywords::{EXPECTATIONS, OPTIONS};
 use crate::rules::did_you_mean;
@@ -100,6 +100,26 @@ impl Parser {
                 None
             }
         }
+    }
+}
+
+impl Parser {
+    /// `limit cpu 2.0` or `limit memory "512MiB"`.
+    pub(super) fn limit(&mut self, input: ParseStream) -> StatementKind {
+        if Self::word(input, "cpu").is_some() {
+            return StatementKind::LimitCpu(self.value(input));
+        }
+        if Self::word(input, "memory").is_some() {
+            return StatementKind::LimitMemory(self.value(input));
+        }
+        let (span, message) = match input.fork().call(Ident::parse_any) {
+            Ok(word) => (word.span(), format!("cannot limit `{word}`")),
+            Err(_) => (before(input), "expected what to limit after this".to_owned()),
+        };
+        let advice = "`limit cpu 2.0;` or `limit memory \"512MiB\";`";
+        self.errors.at(&UNKNOWN_LIMIT, span, help(message, advice));
+        skip_to_semicolon(input);
+        StatementKind::LimitUnknown
     }
 }
 

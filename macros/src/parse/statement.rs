@@ -60,6 +60,7 @@ impl Parser {
             "entrypoint" => (S::Entrypoint(self.value(input)), &[]),
             "hostname" => (S::Hostname(self.value(input)), &[]),
             "privileged" => (S::Privileged, &[]),
+            "limit" => (self.limit(input), &[]),
             "tmpfs" => (S::Tmpfs(self.value(input)), &[]),
             "socket" => {
                 let host = self.operand(input);

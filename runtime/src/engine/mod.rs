@@ -194,6 +194,10 @@ pub(crate) struct Process {
     pub(crate) hostname: Option<String>,
     /// Whether it has all the rights that the engine can give.
     pub(crate) privileged: bool,
+    /// Processors, as a number that may be a fraction; no limit otherwise.
+    pub(crate) cpu: Option<f64>,
+    /// Memory in bytes, with all that it starts; no limit otherwise.
+    pub(crate) memory: Option<u64>,
     /// Paths that are empty and in memory.
     pub(crate) tmpfs: Vec<String>,
     /// Unix sockets of the engine's machine: the path they are put at, and the path they are found at.

@@ -2,7 +2,7 @@
 //!
 //! In: base, placed contents, arguments, environment, working directory, user, host name, rights, tmpfs, sockets, cache keys, names of secrets, what it
 //! comes after, standard input, expected end and redirections, and for each binding the alias with the service's identity. Out: exposed ports and their names, health,
-//! timeouts, stop and linger settings, item names, contents of secrets and caches: they cannot change the result.
+//! timeouts, limits, stop and linger settings, item names, contents of secrets and caches: they cannot change the result.
 
 use std::collections::HashMap;
 use std::sync::Arc;

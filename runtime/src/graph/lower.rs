@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::node::{Binding, Config, ContainerNode, Fs, Place, ServiceNode, Step, Var};
+use super::node::{Binding, Config, ContainerNode, Fs, Place, ServiceNode, Step};
 use super::{Digest, Identities, canonical_image};
 use crate::value::{
-    Base, Body, Check, Container, EnvValueKind, Exec, ExecOptions, Invalid, MountKind, Op, PathIn, Port,
-    PortRef, Protocol, Service, Stop,
+    Base, Body, Check, Container, EnvValue, EnvValueKind, Exec, ExecOptions, Invalid, MountKind, Op, PathIn,
+    Port, PortRef, Protocol, Service, Stop,
 };
 use crate::{Error, Result};
 
@@ -47,11 +47,6 @@ pub(crate) fn hostname(service: &Service) -> String {
         Ok(node) => node.hostname.clone(),
         Err(_) => format!("{}{UNDEFINED}", service.name().unwrap_or("service")),
     }
-}
-
-/// A path without the slash at its end.
-fn trimmed(path: &str) -> String {
-    path.trim_end_matches('/').to_owned()
 }
 
 /// The service whose host name a text was made of before it had one.
@@ -219,35 +214,11 @@ impl Lowering {
 
     fn op(&mut self, fold: &mut Fold, op: &Op) -> Result<()> {
         let name = fold.name.clone();
+        if let Op::Env { value: EnvValue(EnvValueKind::Plain(text)), .. } = op {
+            self.check_defined(&name, text);
+        }
         match op {
             Op::Invalid(Invalid(message)) => self.invalid(&name, message.clone()),
-            Op::Env { key, value } => {
-                let value = match &value.0 {
-                    EnvValueKind::Plain(value) => {
-                        self.check_defined(&name, value);
-                        Var::Plain(value.clone())
-                    }
-                    EnvValueKind::Secret(secret) => Var::Secret(secret.clone()),
-                };
-                Arc::make_mut(&mut fold.config).env.insert(key.clone(), value);
-            }
-            Op::Workdir(path) => {
-                let config = Arc::make_mut(&mut fold.config);
-                config.workdir = Some(match &config.workdir {
-                    Some(before) if !path.starts_with('/') => {
-                        format!("{}/{path}", before.trim_end_matches('/'))
-                    }
-                    _ => path.clone(),
-                });
-            }
-            Op::User(user) => Arc::make_mut(&mut fold.config).user = Some(user.clone()),
-            Op::Entrypoint(args) => Arc::make_mut(&mut fold.config).entrypoint = Some(args.clone()),
-            Op::Hostname(host) => Arc::make_mut(&mut fold.config).hostname = Some(host.clone()),
-            Op::Privileged => Arc::make_mut(&mut fold.config).privileged = true,
-            Op::Tmpfs(path) => drop(Arc::make_mut(&mut fold.config).tmpfs.insert(trimmed(path))),
-            Op::Socket { path, host } => {
-                drop(Arc::make_mut(&mut fold.config).sockets.insert(trimmed(path), host.clone()));
-            }
             Op::WriteFile { path, contents } => {
                 self.check_defined(&name, &String::from_utf8_lossy(contents));
                 fold.places.push(Place::File { path: path.clone(), contents: contents.clone() });
@@ -278,6 +249,7 @@ impl Lowering {
                     };
                 }
             }
+            op => Arc::make_mut(&mut fold.config).apply(op),
         }
         Ok(())
     }

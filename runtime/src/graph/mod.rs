@@ -4,6 +4,7 @@
 //! the operations into steps, and gives every node its digest (`identity`, over the canonical encoding of `encode`).
 //! A plan (`plan`) is that graph made readable.
 
+mod config;
 mod digest;
 mod encode;
 mod identity;

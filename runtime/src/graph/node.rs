@@ -83,6 +83,10 @@ pub(crate) struct Config {
     pub(crate) entrypoint: Option<Vec<String>>,
     pub(crate) hostname: Option<String>,
     pub(crate) privileged: bool,
+    /// Processors, as a number that may be a fraction.
+    pub(crate) cpu: Option<f64>,
+    /// In bytes.
+    pub(crate) memory: Option<u64>,
     /// Paths in memory.
     pub(crate) tmpfs: BTreeSet<String>,
     /// Sockets of the engine's machine, by the path they are put at.

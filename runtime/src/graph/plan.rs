@@ -244,6 +244,8 @@ fn details(config: &Config) -> Vec<String> {
     details.extend(config.user.as_ref().map(|user| format!("user {user}")));
     details.extend(config.hostname.as_ref().map(|name| format!("hostname {name}")));
     details.extend(config.privileged.then(|| "privileged".to_owned()));
+    details.extend(config.cpu.map(|processors| format!("limit cpu {processors}")));
+    details.extend(config.memory.map(|bytes| format!("limit memory {bytes} bytes")));
     details.extend(config.tmpfs.iter().map(|path| format!("tmpfs {path}")));
     details.extend(config.sockets.iter().map(|(path, host)| format!("socket {host} at {path}")));
     details

@@ -207,3 +207,20 @@ pub fn tmpfs(path: impl Into<String>) {}
 /// # let _ = p;
 /// ```
 pub fn socket(host: impl Into<String>, at: impl Into<String>) {}
+
+/// `limit cpu 0.5;` · `limit memory "512MiB";`: what each process may use, with those it starts. No limit is a part of
+/// an identity.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     container c {
+///         image "debian:12";
+///         limit cpu 0.5;
+///         limit memory "512MiB";
+///         exec ["true"];
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn limit(what: f64) {}

@@ -1,7 +1,8 @@
 //! The statements of a `container`. Rust's `let`, `if`, `for` and `match` may stand around them.
 
 pub use super::common::{
-    bind, entrypoint, env, file, from, hostname, image, mount, privileged, socket, tmpfs, user, workdir,
+    bind, entrypoint, env, file, from, hostname, image, limit, mount, privileged, socket, tmpfs, user,
+    workdir,
 };
 use crate::{Argument, Container};
 

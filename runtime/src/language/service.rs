@@ -3,7 +3,8 @@
 use std::fmt;
 
 pub use super::common::{
-    bind, entrypoint, env, file, from, hostname, image, mount, privileged, socket, tmpfs, user, workdir,
+    bind, entrypoint, env, file, from, hostname, image, limit, mount, privileged, socket, tmpfs, user,
+    workdir,
 };
 use crate::{Argument, IntoDuration, Port, Ready};
 

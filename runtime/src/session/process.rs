@@ -56,6 +56,8 @@ fn complete(name: &str, args: Vec<String>, config: &Config, image: Option<&Image
         user: config.user.clone().unwrap_or_else(|| ground.user.clone()),
         hostname: config.hostname.clone(),
         privileged: config.privileged,
+        cpu: config.cpu,
+        memory: config.memory,
         tmpfs: config.tmpfs.iter().cloned().collect(),
         sockets: config.sockets.iter().map(|(path, host)| (path.clone(), host.clone())).collect(),
     };

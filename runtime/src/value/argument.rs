@@ -76,3 +76,33 @@ impl IntoDuration for &String {
         self.as_str().into_duration()
     }
 }
+
+/// An amount of memory: a number of bytes, or text such as `"512MiB"` or `"1.5GB"`.
+pub trait IntoSize {
+    #[doc(hidden)]
+    fn into_size(self) -> Result<u64, String>;
+}
+
+impl IntoSize for u64 {
+    fn into_size(self) -> Result<u64, String> {
+        Ok(self)
+    }
+}
+
+impl IntoSize for &str {
+    fn into_size(self) -> Result<u64, String> {
+        crate::sizes::size(self).map_err(|problem: Problem| problem.to_string())
+    }
+}
+
+impl IntoSize for String {
+    fn into_size(self) -> Result<u64, String> {
+        self.as_str().into_size()
+    }
+}
+
+impl IntoSize for &String {
+    fn into_size(self) -> Result<u64, String> {
+        self.as_str().into_size()
+    }
+}

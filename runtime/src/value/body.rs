@@ -95,6 +95,8 @@ pub(crate) enum Op {
     Entrypoint(Vec<String>),
     Hostname(String),
     Privileged,
+    LimitCpu(f64),
+    LimitMemory(u64),
     Tmpfs(String),
     Socket { path: String, host: String },
     WriteFile { path: String, contents: Arc<[u8]> },
@@ -238,6 +240,31 @@ macro_rules! shared_operations {
         /// can then do to the engine's machine whatever they like.
         pub fn privileged(self) -> Self {
             self.edit(|body| body.ops.push(crate::value::Op::Privileged))
+        }
+
+        /// Limits each process from here on to so many processors: `0.5` is half of one's time. It is no part of an
+        /// identity: it cannot change a result, only when it is there.
+        pub fn limit_cpu(self, processors: f64) -> Self {
+            self.edit(|body| {
+                body.ops.push(if processors.is_finite() && processors >= 0.01 {
+                    crate::value::Op::LimitCpu(processors)
+                } else {
+                    let message = format!("`limit cpu` of {processors} processors: at least 0.01 are needed");
+                    crate::value::Op::Invalid(crate::value::Invalid(message))
+                });
+            })
+        }
+
+        /// Limits the memory of each process from here on, with those that it starts: `"512MiB"`, or a number of bytes.
+        /// The kernel kills what takes more. It is no part of an identity.
+        pub fn limit_memory(self, size: impl crate::IntoSize) -> Self {
+            let size = size.into_size();
+            self.edit(|body| {
+                body.ops.push(match size {
+                    Ok(bytes) => crate::value::Op::LimitMemory(bytes),
+                    Err(message) => crate::value::Op::Invalid(crate::value::Invalid(message)),
+                });
+            })
         }
 
         /// Puts an empty file system in memory at a path, for every process from here on. Each process has its own, and

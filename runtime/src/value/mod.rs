@@ -16,7 +16,7 @@ mod secret;
 mod service;
 mod stop;
 
-pub use self::argument::{Argument, IntoDuration, arg};
+pub use self::argument::{Argument, IntoDuration, IntoSize, arg};
 pub(crate) use self::body::{Base, Body, EnvValueKind, Invalid, MountKind, Op};
 pub use self::body::{Definition, EnvValue, Mount};
 pub use self::cache::CacheVolume;

@@ -236,3 +236,30 @@ async fn a_socket_of_the_host_is_reached() {
     assert_eq!(&answering.join().unwrap(), b"ping");
     std::fs::remove_file(&path).unwrap();
 }
+
+#[bowline::test]
+async fn limits_reach_the_process_and_change_no_identity() {
+    let session = Session::current();
+    let nonce = nonce();
+    let p = pipeline! {
+        service limited {
+            image "busybox:1.35";
+            env NONCE = nonce;
+            limit cpu 0.5;
+            limit memory "64MiB";
+            run ["sleep", "600"];
+            expose 80 unprobed;
+        }
+    };
+    p.limited.start().await.unwrap();
+    let name = bowline_tests::containers(&session)
+        .into_iter()
+        .find(|name| name.ends_with(&p.limited.hostname()))
+        .unwrap();
+    let format = "{{.HostConfig.NanoCpus}} {{.HostConfig.Memory}} {{.HostConfig.MemorySwap}}";
+    let limits = bowline_tests::docker(&["inspect", "--format", format, &name]);
+    assert_eq!(limits.trim(), "500000000 67108864 67108864");
+    assert_eq!(p.limited.clone().limit_memory("1GiB").hostname(), p.limited.hostname());
+    let wrong = busybox().limit_memory("much").exec(["true"]).sync().await.unwrap_err().to_string();
+    assert!(wrong.contains("invalid size `much`"), "{wrong}");
+}

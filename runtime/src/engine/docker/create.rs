@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bollard::models::{
     ContainerCreateBody, EndpointSettings, HealthConfig, HostConfig, Mount, MountType, NetworkingConfig,
@@ -119,6 +120,10 @@ fn body(
             init: Some(init),
             mounts: Some(mounts),
             privileged: Some(process.privileged),
+            nano_cpus: process.cpu.map(nanos),
+            memory: process.memory.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
+            // No more by swapping.
+            memory_swap: process.memory.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
             network_mode: (recipe.reach == Reach::Services).then(|| names::prefix(&shared.session)),
             ..Default::default()
         }),
@@ -171,6 +176,12 @@ async fn has_init(shared: &Shared) -> Result<bool> {
         )
     };
     shared.init.get_or_try_init(ask).await.copied()
+}
+
+/// Processors in the engine's unit, billionths.
+fn nanos(processors: f64) -> i64 {
+    let time = Duration::try_from_secs_f64(processors).unwrap_or(Duration::MAX);
+    i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// Mounts that a process has of its own.

@@ -1,0 +1,53 @@
+//! Amounts of memory, judged by the macro and the runtime alike (the runtime's file of this name is a link to this one).
+
+use crate::rules::Problem;
+
+const UNITS: [(&str, u32, u64); 9] = [
+    ("B", 0, 1000),
+    ("KB", 1, 1000),
+    ("MB", 2, 1000),
+    ("GB", 3, 1000),
+    ("TB", 4, 1000),
+    ("KIB", 1, 1024),
+    ("MIB", 2, 1024),
+    ("GIB", 3, 1024),
+    ("TIB", 4, 1024),
+];
+
+/// A number of bytes from text such as `"512MiB"`, `"1.5 GB"` or `"4096B"`.
+pub(crate) fn size(text: &str) -> Result<u64, Problem> {
+    let invalid = || {
+        Problem::new(format!("invalid size `{text}`"))
+            .help("a number and a unit (`KiB`, `MiB`, `GiB`; `kB`, `MB`, `GB`), for example `512MiB`")
+    };
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(invalid)?;
+    let (number, unit) = text.split_at(digits);
+    let unit = unit.trim().to_ascii_uppercase();
+    let (_, power, base) = UNITS.iter().find(|(name, ..)| *name == unit).ok_or_else(invalid)?;
+    let factor = base.pow(*power);
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let bytes = whole.parse::<u64>().ok().and_then(|whole| whole.checked_mul(factor)).ok_or_else(invalid)?;
+    if fraction.is_empty() {
+        return if number.contains('.') { Err(invalid()) } else { Ok(bytes) };
+    }
+    let scale = u32::try_from(fraction.len()).ok().filter(|digits| *digits <= 6).ok_or_else(invalid)?;
+    let part = fraction.parse::<u64>().ok().and_then(|part| part.checked_mul(factor)).ok_or_else(invalid)?;
+    bytes.checked_add(part / 10u64.pow(scale)).ok_or_else(invalid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::size;
+
+    #[test]
+    fn sizes() {
+        let good =
+            [("512MiB", 512 << 20), ("1.5GiB", 3 << 29), ("10 kB", 10_000), ("7B", 7), ("0.25KB", 250)];
+        for (text, bytes) in good {
+            assert_eq!(size(text).ok(), Some(bytes), "{text}");
+        }
+        for text in ["", "512", "MiB", "1.MiB", "-1MiB", "1,5GB", "1.2.3GB", "99999999TiB", "5 parsecs"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,12 @@
+use bowline::pipeline;
+
+fn main() {
+    let p = pipeline! {
+        container a {
+            image "debian:12";
+            limit disk "5GB";
+            limit;
+        }
+    };
+    let _ = p;
+}
