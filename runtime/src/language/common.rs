@@ -223,4 +223,4 @@ pub fn socket(host: impl Into<String>, at: impl Into<String>) {}
 /// };
 /// # let _ = p;
 /// ```
-pub fn limit(what: f64) {}
+pub fn limit(resource: &str, amount: impl Into<String>) {}

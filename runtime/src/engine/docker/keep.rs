@@ -74,7 +74,8 @@ pub(super) async fn keep(
         let labels = output_labels(&shared, &key, output).await?;
         let image = names::step_image(&key);
         let id = if has_secrets {
-            commit_without_config(&shared, &created, &image, labels).await?
+            commit_without_config(&shared, created.container.name(), &created.variables, &image, labels)
+                .await?
         } else {
             commit(&shared, created.container.name(), &created.variables, Some(&image), labels).await?
         };
@@ -144,11 +145,12 @@ async fn commit(
 /// beside the image's, values of variables and all, so the image is made anew from its layers alone.
 async fn commit_without_config(
     shared: &Arc<Shared>,
-    created: &Created,
+    container: &str,
+    variables: &[String],
     image: &str,
     labels: HashMap<String, String>,
 ) -> Result<String> {
-    let draft = commit(shared, created.container.name(), &created.variables, None, HashMap::new()).await?;
+    let draft = commit(shared, container, variables, None, HashMap::new()).await?;
     let facts = snapshot::facts(shared, &draft).await?;
     let config = json!({ "Cmd": [NO_COMMAND], "Labels": labels });
     let made = recast::relabel(shared, &facts, image, &config).await;
@@ -171,7 +173,8 @@ pub(super) async fn commit_held(shared: &Arc<Shared>, container: &str) -> Result
         labels.remove(labels::SESSION);
         labels.insert(labels::HELD.to_owned(), shared.session.to_string());
         let image = format!("bowline/held:{container}");
-        self::commit(&shared, &container, &variables, Some(&image), labels).await
+        // Whether a held container was given secrets is not known any more: it is treated as if it was.
+        commit_without_config(&shared, &container, &variables, &image, labels).await
     };
     cleaner.to_its_end("keep a file system", commit).await
 }
