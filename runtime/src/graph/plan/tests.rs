@@ -1,0 +1,110 @@
+//! Plans as users pin them, and what identities are made of.
+
+use super::*;
+use crate::value::{CacheVolume, Secret, Stop};
+
+fn example() -> Plan {
+    let data = CacheVolume::new("data");
+    let db = Service::from_image("postgres:15")
+        .env("POSTGRES_HOST_AUTH_METHOD", "trust")
+        .mount("/var/lib/postgresql/data", &data)
+        .expose(Port::tcp(5432).named("sql"))
+        .ready(Ready::exec(["pg_isready", "-U", "postgres"]).within("2m"))
+        .stop_with(Stop::signal("INT").within("30s"))
+        .named("db");
+    let api = Service::from_image("acme/api:2")
+        .bind("db", &db)
+        .expose(8080)
+        .expose(Port::udp(53).unprobed())
+        .linger("0s")
+        .instance(2)
+        .named("api");
+    let migrate = Container::from_image("postgres:15")
+        .bind("db", &db)
+        .exec(["psql", "-f", "/it's.sql"])
+        .named("migrate");
+    let tests = Container::from_image("python:3.11")
+        .after(&migrate)
+        .bind("db", &db)
+        .bind("api", &api)
+        .env("TOKEN", &Secret::env("API_TOKEN"))
+        .with_file("/t.py", "print(1)")
+        .mount("/schema", migrate.file("/schema.sql"))
+        .workdir("/src")
+        .exec(["python", "/t.py"])
+        .user("1000")
+        .exec(["true"])
+        .named("tests");
+    Plan::builder().container("tests", &tests).container("migrate", &migrate).service("api", &api).build()
+}
+
+#[test]
+fn as_text() {
+    insta::assert_snapshot!(example());
+}
+
+#[test]
+fn as_json() {
+    insta::assert_json_snapshot!(example());
+}
+
+#[test]
+fn mistakes_are_part_of_it() {
+    let db = Service::from_image("Postgres:15").named("db");
+    let client = Container::from_image("busybox:1.35")
+        .bind("my_db", &db)
+        .exec(["true"])
+        .mount("data", CacheVolume::new("x"));
+    insta::assert_snapshot!(client.named("client").plan());
+}
+
+#[test]
+fn order_and_sharing_do_not_matter_to_identities() {
+    let a = Container::from_image("busybox").env("A", "1").env("B", "2").exec(["true"]);
+    let b =
+        Container::from_image("docker.io/library/busybox:latest").env("B", "2").env("A", "1").exec(["true"]);
+    assert_eq!(a.digest().unwrap(), b.digest().unwrap());
+    assert_eq!(Plan::builder().container("a", &a).container("b", &b).build().steps.len(), 1);
+    let other = Container::from_image("busybox").env("A", "1").env("B", "3").exec(["true"]);
+    assert_ne!(a.digest().unwrap(), other.digest().unwrap());
+    assert_ne!(a.clone().exec(["true"]).digest().unwrap(), a.digest().unwrap());
+    let secret = |contents: &str| {
+        Container::from_image("busybox").env("T", &Secret::value("t", contents)).exec(["true"])
+    };
+    assert_eq!(secret("one").digest().unwrap(), secret("two").digest().unwrap());
+}
+
+#[test]
+fn what_cannot_change_the_result_is_no_part_of_an_identity() {
+    let plain = Service::from_image("redis:7").expose(6379);
+    let tuned = plain
+        .clone()
+        .expose(Port::tcp(1).named("x").unprobed())
+        .ready(Ready::log("up").within("5s"))
+        .stop_with(Stop::signal("SIGINT"))
+        .linger("1s")
+        .named("other");
+    assert_eq!(plain.digest().unwrap(), tuned.digest().unwrap());
+    assert_eq!(plain.hostname(), tuned.hostname());
+    assert_ne!(plain.digest().unwrap(), plain.clone().instance("2").digest().unwrap());
+    assert_ne!(plain.digest().unwrap(), plain.run(["redis-server"]).digest().unwrap());
+}
+
+#[test]
+fn a_host_name_that_was_asked_for_too_early_is_a_mistake() {
+    let (web, define) = Service::declare("web");
+    let early =
+        Container::from_image("busybox:1.35").env("URL", web.endpoint_on(80).with_scheme("http").to_string());
+    define.set(Service::from_image("nginx:1.22").expose(80));
+    let error = early.bind("web", &web).exec(["true"]).plan().check().unwrap_err().to_string();
+    assert!(error.contains("the host name of service `web` was asked for before it was defined"), "{error}");
+}
+
+#[test]
+fn long_chains_need_no_deep_stack() {
+    let mut chain = Container::from_image("busybox:1.35");
+    for step in 0..5000 {
+        chain = chain.exec(["echo", &step.to_string()]);
+    }
+    assert_eq!(chain.plan().steps.len(), 5000);
+}
