@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use project::Project;
 use server::Server;
 
-const SERVICE: &str = "bind env expose file from image instance linger mount ready run stop user workdir";
-const CONTAINER: &str = "after bind env exec export file from image mount shell user workdir";
-const ITEMS: &str = "cache container dir file service";
+const SERVICE: &str = "bind entrypoint env expose file from hostname image instance limit linger mount privileged ready run socket stop tmpfs user workdir";
+const CONTAINER: &str = "after bind entrypoint env exec export file from hostname image limit mount privileged shell socket tmpfs user workdir";
+const ITEMS: &str = "cache container dir file secret service";
 
 const PIPELINE: &str = r#"        /// The store.
         service redis { image format!("redis:{version}"); expose 6379 as tcp; }
