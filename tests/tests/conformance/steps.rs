@@ -189,13 +189,13 @@ async fn files_and_directories_are_read_and_saved() {
 async fn a_mounted_directory_is_a_private_copy() {
     let source = busybox().shell("mkdir /src && echo one > /src/file").named("source");
     let user = busybox()
-        .mount("/work", source.directory("/src"))
+        .mount("/copy", source.directory("/src"))
         .mount("/single", source.file("/src/file"))
-        .shell("echo two >> /work/file; echo three > /single")
-        .shell("cat /work/file /single");
+        .shell("echo two >> /copy/file; echo three > /single")
+        .shell("cat /copy/file /single");
     assert_eq!(user.stdout().await.unwrap(), "one\ntwo\nthree\n");
     assert_eq!(source.file("/src/file").contents().await.unwrap(), "one\n");
-    let wrong = busybox().mount("/work", source.directory("/src/file")).exec(["true"]);
+    let wrong = busybox().mount("/copy", source.directory("/src/file")).exec(["true"]);
     let error = wrong.sync().await.unwrap_err();
     assert!(error.to_string().contains("/src/file"), "{error}");
 }
