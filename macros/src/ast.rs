@@ -7,6 +7,8 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::ToTokens;
 use syn::{Attribute, Expr, Lit, LitStr, Local, Pat, Token};
 
+use crate::keywords::Keyword;
+
 /// One macro call.
 pub(crate) struct Pipeline {
     /// The path of the runtime crate: what stands before the first `;`.
@@ -16,9 +18,18 @@ pub(crate) struct Pipeline {
 
 /// Something of a list: an item or a statement itself, or Rust's control flow around more of them.
 pub(crate) struct Node<T> {
-    /// All its tokens, as written.
-    pub(crate) tokens: TokenStream,
+    /// What its Rust may look into. Only items have it: statements stand in one.
+    pub(crate) mentions: Vec<Mention>,
     pub(crate) kind: NodeKind<T>,
+}
+
+/// An identifier somewhere in an item: the name of another one, or a word that happens to be the same.
+pub(crate) struct Mention {
+    pub(crate) ident: Ident,
+    /// In `web.hostname()` and `&web` it is Rust that looks inside; `bind web` needs the handle only.
+    pub(crate) is_asked: bool,
+    /// In `x.web` it is no name of the pipeline.
+    pub(crate) is_member: bool,
 }
 
 pub(crate) enum NodeKind<T> {
@@ -125,6 +136,8 @@ pub(crate) enum Definition {
 pub(crate) struct Statement {
     pub(crate) id: usize,
     pub(crate) keyword: Ident,
+    /// What the language says of the keyword, if it is one.
+    pub(crate) word: Option<&'static Keyword>,
     pub(crate) kind: StatementKind,
     pub(crate) semi: Option<Token![;]>,
     pub(crate) complete: bool,

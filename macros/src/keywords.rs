@@ -64,10 +64,6 @@ pub(crate) fn statement(word: &str) -> Option<&'static Keyword> {
     STATEMENTS.iter().find(|keyword| keyword.word == word)
 }
 
-pub(crate) fn form(word: &str) -> &'static str {
-    statement(word).map_or("", |keyword| keyword.form)
-}
-
 impl Keyword {
     pub(crate) fn fits(&self, kind: Kind) -> bool {
         match kind {

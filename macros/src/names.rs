@@ -9,7 +9,7 @@ use syn::ext::IdentExt;
 use syn::{Expr, Pat};
 
 use crate::ast::{
-    Block, Definition, Else, If, Item, Let, Node, NodeKind, Pattern, Pipeline, Statement, Value,
+    Block, Definition, Else, If, Item, Kind, Let, Node, NodeKind, Pattern, Pipeline, Statement, Value,
 };
 use crate::check::registry::{DUPLICATE_NAME, HIDDEN_BY_LET};
 use crate::errors::{Errors, help, line};
@@ -60,6 +60,8 @@ impl Place {
 }
 
 pub(crate) struct Declaration<'a> {
+    /// Its place in the list of all.
+    pub(crate) index: usize,
     pub(crate) item: &'a Item,
     pub(crate) ident: &'a Ident,
     /// Without `r#`.
@@ -79,6 +81,8 @@ pub(crate) struct Placed<'a> {
     pub(crate) statement: &'a Statement,
     pub(crate) place: Place,
     pub(crate) scope: ScopeId,
+    /// Whether the parser understood it whole and it may stand in this kind of body.
+    pub(crate) is_understood: bool,
 }
 
 /// The statements of a service or container, in the order of the source, however deep.
@@ -265,23 +269,30 @@ impl<'a> Names<'a> {
         let id = self.declarations.len();
         self.declaration_of.insert(item.id, id);
         self.named.insert(name.clone(), id);
-        self.declarations.push(Declaration { item, ident, name: name.clone(), place: place.clone() });
+        self.declarations.push(Declaration {
+            index: id,
+            item,
+            ident,
+            name: name.clone(),
+            place: place.clone(),
+        });
         if let Some(scope) = self.scopes.get_mut(scope) {
             scope.items.insert(name, id);
         }
         if let Definition::Body(block) = &item.definition {
-            let statements = self.statements(block, scope);
+            let statements = self.statements(item.kind, block, scope);
             self.body_of.insert(item.id, self.bodies.len());
             self.bodies.push(Body { declaration: id, statements });
         }
     }
 
-    fn statements(&mut self, block: &'a Block<Statement>, scope: ScopeId) -> Vec<Placed<'a>> {
+    fn statements(&mut self, kind: Kind, block: &'a Block<Statement>, scope: ScopeId) -> Vec<Placed<'a>> {
         let mut statements = Vec::new();
         let inner = self.scope(scope);
         self.walk(&block.nodes, &Place::default(), inner, &mut |names, statement, place, scope| {
             names.scope_of.insert(statement.id, scope);
-            statements.push(Placed { statement, place: place.clone(), scope });
+            let is_understood = statement.complete && statement.word.is_some_and(|word| word.fits(kind));
+            statements.push(Placed { statement, place: place.clone(), scope, is_understood });
         });
         statements
     }

@@ -1,5 +1,7 @@
 //! Items that need each other in a circle. One error a cycle, at the statement that closes it, with the whole way.
 
+use std::collections::BTreeMap;
+
 use proc_macro2::Span;
 use syn::ext::IdentExt;
 
@@ -26,14 +28,18 @@ enum Mark {
 }
 
 struct Search<'s> {
-    needs: &'s [Need],
+    /// By the item that needs.
+    needs: &'s BTreeMap<usize, Vec<Need>>,
     marks: Vec<Mark>,
     way: Vec<Need>,
     cycles: Vec<Vec<Need>>,
 }
 
 pub(super) fn check_cycles(cx: &mut Check) {
-    let needs = needs(cx.names);
+    let mut needs: BTreeMap<usize, Vec<Need>> = BTreeMap::new();
+    for need in self::needs(cx.names) {
+        needs.entry(need.from).or_default().push(need);
+    }
     let count = cx.names.declarations.len();
     let mut search =
         Search { needs: &needs, marks: vec![Mark::New; count], way: Vec::new(), cycles: Vec::new() };
@@ -63,10 +69,9 @@ fn needs(names: &Names) -> Vec<Need> {
             let Meaning::Item(found) = names.meaning(&ident.unraw().to_string(), placed.scope) else {
                 continue;
             };
-            let to = names.declarations.iter().position(|declaration| declaration.item.id == found.item.id);
             // A service that binds itself has an error of its own.
-            if let Some(to) = to.filter(|to| *to != body.declaration || verb != "binds") {
-                needs.push(Need { from: body.declaration, to, verb, span: ident.span() });
+            if found.index != body.declaration || verb != "binds" {
+                needs.push(Need { from: body.declaration, to: found.index, verb, span: ident.span() });
             }
         }
     }
@@ -79,7 +84,7 @@ impl Search<'_> {
             return;
         }
         self.mark(item, Mark::Open);
-        for need in self.needs.iter().filter(|need| need.from == item) {
+        for need in self.needs.get(&item).into_iter().flatten() {
             self.way.push(*need);
             match self.marks.get(need.to) {
                 Some(Mark::Open) => {

@@ -1,13 +1,13 @@
 //! Literals that use an alias: `"http://www:8080/"` in a command or a variable.
 
-use proc_macro2::{Literal, Span, TokenStream, TokenTree};
+use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::{Expr, Lit, LitStr};
 
 use super::warn::{PORT_NOT_EXPOSED, UNBOUND_HOST};
 use super::{Check, Subject};
-use crate::ast::{Kind, Operand, StatementKind};
+use crate::ast::{Kind, Operand, StatementKind, Value};
 use crate::errors::help;
 use crate::expand::default_alias;
 use crate::names::{Declaration, Meaning};
@@ -20,7 +20,7 @@ pub(super) fn check_hosts(cx: &mut Check, subject: Subject) {
         let mut texts = Vec::new();
         match &placed.statement.kind {
             StatementKind::Exec(value, _) | StatementKind::Shell(value, _) | StatementKind::Run(value) => {
-                literals(value.to_token_stream(), &mut texts);
+                texts_of(value, &mut texts);
             }
             StatementKind::Env { value, .. } => literals(value.to_token_stream(), &mut texts),
             _ => {}
@@ -101,12 +101,13 @@ fn exposed(cx: &Check, service: &Declaration) -> Option<Vec<u16>> {
 }
 
 fn check_bound(cx: &mut Check, subject: Subject, span: Span, host: &str) {
-    let is_service = |declaration: &&Declaration| {
+    // The one name whose default alias it can be.
+    let service = cx.names.declared(&host.replace('-', "_")).filter(|declaration| {
         declaration.item.kind == Kind::Service
-            && declaration.item.id != subject.declaration.item.id
+            && declaration.index != subject.declaration.index
             && default_alias(declaration.ident).value() == host
-    };
-    let Some(service) = cx.names.declarations.iter().find(is_service) else {
+    });
+    let Some(service) = service else {
         return;
     };
     let message = format!("`{host}` is not bound in {}", subject.title());
@@ -114,19 +115,35 @@ fn check_bound(cx: &mut Check, subject: Subject, span: Span, host: &str) {
     cx.errors.warn(&UNBOUND_HOST, span, help(message, advice));
 }
 
+/// The texts with a URL in them, wherever in the value.
+fn texts_of(value: &Value, found: &mut Vec<(String, Span)>) {
+    match value.expr() {
+        Some(Expr::Lit(literal)) => found.extend(text(&literal.lit)),
+        Some(Expr::Array(list)) => {
+            for element in &list.elems {
+                match element {
+                    Expr::Lit(literal) => found.extend(text(&literal.lit)),
+                    other => literals(other.to_token_stream(), found),
+                }
+            }
+        }
+        _ => literals(value.to_token_stream(), found),
+    }
+}
+
 fn literals(tokens: TokenStream, found: &mut Vec<(String, Span)>) {
     for token in tokens {
         match token {
             TokenTree::Group(group) => literals(group.stream(), found),
-            TokenTree::Literal(literal) => found.extend(text(&literal)),
+            TokenTree::Literal(literal) => found.extend(text(&Lit::new(literal))),
             _ => {}
         }
     }
 }
 
-fn text(literal: &Literal) -> Option<(String, Span)> {
-    match Lit::new(literal.clone()) {
-        Lit::Str(text) => Some((text.value(), text.span())),
+fn text(literal: &Lit) -> Option<(String, Span)> {
+    match literal {
+        Lit::Str(text) => Some((text.value(), text.span())).filter(|(text, _)| text.contains("://")),
         _ => None,
     }
 }

@@ -148,11 +148,7 @@ impl<'n, 'a> Subject<'n, 'a> {
 
     /// The statements that the parser understood whole and that may stand here.
     fn statements(self) -> impl Iterator<Item = &'n Placed<'a>> {
-        let kind = self.kind();
-        self.body
-            .statements
-            .iter()
-            .filter(move |placed| placed.statement.complete && statement::fits(placed.statement, kind))
+        self.body.statements.iter().filter(|placed| placed.is_understood)
     }
 }
 

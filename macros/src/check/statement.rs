@@ -4,7 +4,7 @@ use super::registry::{MISPLACED_STATEMENT, UNKNOWN_STATEMENT};
 use super::{Check, Subject};
 use crate::ast::{Kind, Statement, StatementKind};
 use crate::errors::help;
-use crate::keywords::{self, STATEMENTS};
+use crate::keywords::STATEMENTS;
 use crate::names::{Body, Declaration};
 use crate::rules::did_you_mean;
 
@@ -13,25 +13,22 @@ pub(super) fn is_complete(declaration: &Declaration, body: &Body) -> bool {
     declaration.item.complete && body.statements.iter().all(|placed| is_known(placed.statement))
 }
 
-pub(super) fn fits(statement: &Statement, kind: Kind) -> bool {
-    keywords::statement(&statement.keyword.to_string()).is_some_and(|keyword| keyword.fits(kind))
-}
-
 pub(super) fn check_statements(cx: &mut Check, subject: Subject) {
     let kind = subject.kind();
     for placed in &subject.body.statements {
         let keyword = &placed.statement.keyword;
-        let word = keyword.to_string();
-        match keywords::statement(&word) {
+        match placed.statement.word {
             None => {
+                let word = keyword.to_string();
                 let message = format!("cannot find statement `{word}` in a {}", kind.noun());
                 cx.fault(&UNKNOWN_STATEMENT, placed, keyword.span(), help(message, nearest(&word, kind)));
             }
             Some(known) if !known.fits(kind) => {
+                let word = known.word;
                 let other = if kind == Kind::Service { Kind::Container } else { Kind::Service };
                 let title = format!("`{}` is a {}", subject.declaration.name, kind.noun());
                 let message = format!("`{word}` is a {} statement; {title}", other.noun());
-                let advice = instead(&word, &subject.declaration.name, other);
+                let advice = instead(word, &subject.declaration.name, other);
                 cx.fault(&MISPLACED_STATEMENT, placed, keyword.span(), help(message, advice));
             }
             Some(_) => {}

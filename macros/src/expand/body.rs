@@ -127,8 +127,11 @@ impl Cx<'_> {
         let StatementKind::Export { path, .. } = &statement.kind else {
             return None;
         };
-        let extras = self.extras(declaration);
-        let export = extras.exports.iter().find(|export| export.statements.contains(&statement.id))?;
+        let export = self
+            .extras_of(declaration)
+            .exports
+            .iter()
+            .find(|export| export.statements.contains(&statement.id))?;
         let slot = export.slot.as_ref()?;
         let span = Span::mixed_site().located_at(statement.end());
         let path = super::call::operand_argument(path);

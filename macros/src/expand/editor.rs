@@ -10,7 +10,7 @@ use crate::shadow::{self, Shadow};
 
 impl Cx<'_> {
     pub(super) fn editor(&self, pipeline: &Pipeline) -> TokenStream {
-        let Shadow { paths, uses } = shadow::shadow(self.krate, pipeline, self.names);
+        let Shadow { paths, uses } = shadow::shadow(&pipeline.krate, pipeline, self.names);
         let (out, result) = (local("out"), local("value"));
         let code = self.scope(&pipeline.nodes, true);
         let accumulators = self.accumulators();

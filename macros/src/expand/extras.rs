@@ -7,9 +7,9 @@ use syn::ext::IdentExt;
 
 use super::{Cx, local};
 use crate::ast::{Operand, StatementKind};
-use crate::names::Declaration;
+use crate::errors::Errors;
+use crate::names::{Declaration, Names};
 
-#[derive(Default)]
 pub(super) struct Extras<'a> {
     pub(super) ports: Vec<NamedPort<'a>>,
     pub(super) exports: Vec<Export<'a>>,
@@ -35,6 +35,8 @@ pub(super) struct Export<'a> {
 }
 
 impl Extras<'_> {
+    const NONE: Self = Self { ports: Vec::new(), exports: Vec::new() };
+
     pub(super) fn is_empty(&self) -> bool {
         self.ports.is_empty() && self.exports.is_empty()
     }
@@ -58,49 +60,52 @@ impl Extras<'_> {
 }
 
 impl<'a> Cx<'a> {
-    pub(super) fn extras(&self, declaration: &Declaration) -> Extras<'a> {
-        let mut extras = Extras::default();
-        let names = self.names;
-        let Some(body) = names.body_of(declaration.item) else {
-            return extras;
-        };
-        for placed in &body.statements {
-            let statement = placed.statement;
-            if self.errors.is_left_out(statement.id) {
-                continue;
-            }
-            let is_certain = placed.place.is_certain();
-            match &statement.kind {
-                StatementKind::Expose(expose) => {
-                    let Some(ident) = &expose.name else {
-                        continue;
-                    };
-                    let name = ident.unraw().to_string();
-                    match extras.ports.iter_mut().find(|port| port.name == name) {
-                        Some(port) => port.is_certain |= is_certain,
-                        None => extras.ports.push(NamedPort { ident, name, is_certain }),
-                    }
-                }
-                StatementKind::Export { path, name: Some(ident) } => {
-                    if let Some(export) = extras.exports.iter_mut().find(|export| export.ident == ident) {
-                        export.statements.push(statement.id);
-                        continue;
-                    }
-                    let text = path.text().map(LitStr::value);
-                    let stored = !is_certain || text.is_none();
-                    let slot = format!("path_{}_{}", ident.unraw(), declaration.item.id);
-                    extras.exports.push(Export {
-                        ident,
-                        is_directory: text.is_some_and(|text| text.ends_with('/')),
-                        is_certain,
-                        path,
-                        slot: stored.then(|| local(&slot)),
-                        statements: vec![statement.id],
-                    });
-                }
-                _ => {}
-            }
-        }
-        extras
+    pub(super) fn extras_of(&self, declaration: &Declaration) -> &Extras<'a> {
+        self.extras.get(declaration.index).unwrap_or(const { &Extras::NONE })
     }
+}
+
+pub(super) fn extras<'a>(names: &'a Names<'a>, errors: &Errors, declaration: &Declaration) -> Extras<'a> {
+    let mut extras = Extras::NONE;
+    let Some(body) = names.body_of(declaration.item) else {
+        return extras;
+    };
+    for placed in &body.statements {
+        let statement = placed.statement;
+        if errors.is_left_out(statement.id) {
+            continue;
+        }
+        let is_certain = placed.place.is_certain();
+        match &statement.kind {
+            StatementKind::Expose(expose) => {
+                let Some(ident) = &expose.name else {
+                    continue;
+                };
+                let name = ident.unraw().to_string();
+                match extras.ports.iter_mut().find(|port| port.name == name) {
+                    Some(port) => port.is_certain |= is_certain,
+                    None => extras.ports.push(NamedPort { ident, name, is_certain }),
+                }
+            }
+            StatementKind::Export { path, name: Some(ident) } => {
+                if let Some(export) = extras.exports.iter_mut().find(|export| export.ident == ident) {
+                    export.statements.push(statement.id);
+                    continue;
+                }
+                let text = path.text().map(LitStr::value);
+                let stored = !is_certain || text.is_none();
+                let slot = format!("path_{}_{}", ident.unraw(), declaration.item.id);
+                extras.exports.push(Export {
+                    ident,
+                    is_directory: text.is_some_and(|text| text.ends_with('/')),
+                    is_certain,
+                    path,
+                    slot: stored.then(|| local(&slot)),
+                    statements: vec![statement.id],
+                });
+            }
+            _ => {}
+        }
+    }
+    extras
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::Index;
 
@@ -11,13 +11,23 @@ use super::{Cx, Reader};
 use crate::ast::{Definition, Kind};
 use crate::names::Declaration;
 
+/// What newtypes have in common: made once, as a pipeline may have many.
+struct Alike {
+    derives: Group,
+    lints: Group,
+    /// What an implementation of `Deref` says.
+    service: Group,
+    container: Group,
+}
+
 impl Cx<'_> {
     /// The struct, its newtypes and `plan()`.
     pub(super) fn types(&self) -> TokenStream {
         let named = self.newtypes();
+        let alike = self.alike();
         let newtypes = self.names.declarations.iter().zip(&named).filter_map(|(declaration, newtype)| {
             let newtype = newtype.as_ref()?;
-            Some(self.newtype(declaration, newtype))
+            Some(self.newtype(declaration, newtype, &alike))
         });
         let fields = self.names.declarations.iter().zip(&named).map(|(declaration, newtype)| {
             let (docs, ident) = (&declaration.item.docs, declaration.ident);
@@ -52,7 +62,7 @@ impl Cx<'_> {
             let Some(newtype) = newtype else {
                 return quote!(#ident: #given);
             };
-            let stored = self.extras(declaration).stored().len();
+            let stored = self.extras_of(declaration).stored().len();
             let parts = |given: &TokenStream| {
                 let parts = (0..=stored).map(|part| {
                     let part = Index { index: to_u32(part), span: Span::mixed_site() };
@@ -90,7 +100,7 @@ impl Cx<'_> {
     fn newtypes(&self) -> Vec<Option<Ident>> {
         let mut taken = BTreeSet::from(["Pipeline".to_owned()]);
         let newtype = |declaration: &Declaration| {
-            if self.extras(declaration).is_empty() {
+            if self.extras_of(declaration).is_empty() {
                 return None;
             }
             let mut name = camel_case(&declaration.name);
@@ -102,15 +112,33 @@ impl Cx<'_> {
         self.names.declarations.iter().map(newtype).collect()
     }
 
-    fn newtype(&self, declaration: &Declaration, newtype: &Ident) -> TokenStream {
+    fn alike(&self) -> Alike {
+        let deref = |kind| {
+            let target = self.base_type(kind, Span::mixed_site());
+            braces(quote! {
+                type Target = #target;
+                fn deref(&self) -> &Self::Target { &self.0 }
+            })
+        };
+        Alike {
+            derives: brackets(quote!(derive(::core::fmt::Debug, ::core::clone::Clone))),
+            lints: brackets(quote!(allow(dead_code, non_camel_case_types))),
+            service: deref(Kind::Service),
+            container: deref(Kind::Container),
+        }
+    }
+
+    fn newtype(&self, declaration: &Declaration, newtype: &Ident, alike: &Alike) -> TokenStream {
+        let Alike { derives, lints, service, container } = alike;
+        let deref = if declaration.item.kind == Kind::Service { service } else { container };
         let target = self.base_type(declaration.item.kind, Span::mixed_site());
-        let extras = self.extras(declaration);
+        let extras = self.extras_of(declaration);
         let docs = &declaration.item.docs;
         let stored = extras.exports.iter().filter(|export| export.slot.is_some()).map(|export| {
             let text = quote!(::std::string::String);
             if export.is_certain { text } else { quote!(::core::option::Option<#text>) }
         });
-        let methods = self.methods(&extras);
+        let methods = self.methods(extras);
         // Where rustc says "not found for this struct"; the name itself stands nowhere, so that editors go to the item.
         let at = match self.reader {
             Reader::Rustc => Span::mixed_site().located_at(declaration.ident.span()),
@@ -119,13 +147,10 @@ impl Cx<'_> {
         let definition = quote_spanned!(at=> pub struct #newtype(#target, #(#stored),*););
         quote! {
             #(#docs)*
-            #[derive(::core::fmt::Debug, ::core::clone::Clone)]
-            #[allow(dead_code, non_camel_case_types)]
+            # #derives
+            # #lints
             #definition
-            impl ::core::ops::Deref for #newtype {
-                type Target = #target;
-                fn deref(&self) -> &Self::Target { &self.0 }
-            }
+            impl ::core::ops::Deref for #newtype #deref
             #[allow(dead_code)]
             impl #newtype { #methods }
         }
@@ -224,6 +249,14 @@ impl Cx<'_> {
             }
         }
     }
+}
+
+fn braces(tokens: TokenStream) -> Group {
+    Group::new(Delimiter::Brace, tokens)
+}
+
+fn brackets(tokens: TokenStream) -> Group {
+    Group::new(Delimiter::Bracket, tokens)
 }
 
 fn camel_case(name: &str) -> String {

@@ -21,7 +21,9 @@ mod scope;
 pub(crate) use call::default_alias;
 
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
-use quote::{format_ident, quote};
+use quote::{ToTokens, TokenStreamExt, format_ident, quote};
+
+use extras::Extras;
 
 use crate::ast::Pipeline;
 use crate::check::{self, registry::HIDDEN_BY_LET};
@@ -39,10 +41,12 @@ pub(crate) enum Reader {
 
 /// What all of the expansion reads.
 pub(crate) struct Cx<'a> {
-    krate: &'a TokenStream,
+    krate: Vec<TokenTree>,
     names: &'a Names<'a>,
     errors: &'a Errors,
     reader: Reader,
+    /// By declaration.
+    extras: Vec<Extras<'a>>,
 }
 
 pub(crate) fn pipeline(input: TokenStream, reader: Reader) -> TokenStream {
@@ -57,7 +61,10 @@ pub(crate) fn pipeline(input: TokenStream, reader: Reader) -> TokenStream {
     // A variable in the place of a handle has another type; rustc would say so all over.
     let is_rust = is_rust && !errors.has(&HIDDEN_BY_LET);
     check::check(&names, &mut errors);
-    let cx = Cx { krate: &pipeline.krate, names: &names, errors: &errors, reader };
+    let extras = names.declarations.iter().map(|declaration| extras::extras(&names, &errors, declaration));
+    let extras = extras.collect();
+    let krate = pipeline.krate.clone().into_iter().collect();
+    let cx = Cx { krate, names: &names, errors: &errors, reader, extras };
     match reader {
         Reader::Rustc => cx.expand(&pipeline, is_rust),
         Reader::Editor => cx.editor(&pipeline),
@@ -152,8 +159,7 @@ impl Cx<'_> {
     /// The handle, with the paths of its exports where they are known only at run time.
     fn handle(&self, declaration: &Declaration) -> TokenStream {
         let ident = declaration.ident;
-        let extras = self.extras(declaration);
-        let paths = extras.stored();
+        let paths = self.extras_of(declaration).stored();
         if paths.is_empty() {
             return quote!(#ident);
         }
@@ -162,12 +168,22 @@ impl Cx<'_> {
 
     /// The runtime crate, at a place of the user's and with the hygiene it came with: without it, `$crate` would not
     /// be found.
-    fn krate_at(&self, span: Span) -> TokenStream {
-        let at = |mut token: TokenTree| {
+    fn krate_at(&self, span: Span) -> Krate {
+        let at = |token: &TokenTree| {
+            let mut token = token.clone();
             token.set_span(token.span().located_at(span));
             token
         };
-        self.krate.clone().into_iter().map(at).collect()
+        Krate(self.krate.iter().map(at).collect())
+    }
+}
+
+/// The path of the runtime crate, token by token: to copy a stream of them would cost more than all the rest.
+struct Krate(Vec<TokenTree>);
+
+impl ToTokens for Krate {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        tokens.append_all(&self.0);
     }
 }
 

@@ -1,13 +1,13 @@
 //! A scope of items: every handle first, so that the order is free; then bodies and values in the user's order.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use proc_macro2::{Span, TokenStream, TokenTree};
+use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::ext::IdentExt;
 
 use super::{Cx, Reader, accumulator, local};
-use crate::ast::{Definition, Else, If, Item, Kind, Let, Node, NodeKind, Value};
+use crate::ast::{Definition, Else, If, Item, Kind, Let, Mention, Node, NodeKind, Value};
 use crate::names::Declaration;
 
 impl Cx<'_> {
@@ -44,7 +44,7 @@ impl Cx<'_> {
             Definition::Body(_) => {
                 let definition = local(&format!("define_{name}"));
                 let ty = self.base_type(item.kind, Span::mixed_site());
-                let paths = self.extras(declaration).declare();
+                let paths = self.extras_of(declaration).declare();
                 quote!(let (#ident, #definition) = #ty::declare(#name); #paths)
             }
             Definition::Default => {
@@ -53,7 +53,8 @@ impl Cx<'_> {
             }
             // Half-typed Rust says nothing certain about what needs what, so nothing waits in an editor: see `scope`.
             Definition::Value(..) if self.reader == Reader::Editor => {
-                let (krate, ty) = (self.krate, self.base_type(item.kind, Span::mixed_site()));
+                let krate = self.krate_at(Span::mixed_site());
+                let ty = self.base_type(item.kind, Span::mixed_site());
                 quote!(let #ident: #ty = #krate::__private::absent();)
             }
             Definition::Value(..) | Definition::Missing => TokenStream::new(),
@@ -152,29 +153,68 @@ fn in_order(nodes: &[Node<Item>], mut expand: impl FnMut(&Node<Item>) -> TokenSt
         values: nodes.iter().filter_map(value_name).collect(),
         bodies: nodes.iter().filter_map(body_name).collect(),
     };
-    let mut known: BTreeSet<String> = BTreeSet::new();
-    let mut waiting: Vec<(&Node<Item>, BTreeSet<String>)> = Vec::new();
+    let mut queue = Queue::default();
     let mut code = TokenStream::new();
-    for node in nodes {
+    for (index, node) in nodes.iter().enumerate() {
         if matches!(node.kind, NodeKind::Let(_)) {
             // A `let` stays where it is: what comes after it may shadow.
             code.extend(expand(node));
             continue;
         }
         let own = value_name(node).or_else(|| body_name(node));
-        let mut needs = BTreeSet::new();
-        names.needed(&node.tokens, &mut needs);
+        let mut needs = names.needed(&node.mentions);
         needs.retain(|name| Some(name) != own.as_ref());
-        waiting.push((node, needs));
-        while let Some(ready) = waiting.iter().position(|(_, needs)| needs.is_subset(&known)) {
-            let (node, _) = waiting.remove(ready);
+        queue.push(index, needs);
+        while let Some(ready) = queue.ready.pop_first()
+            && let Some(node) = nodes.get(ready)
+        {
             code.extend(expand(node));
-            known.extend(value_name(node).or_else(|| body_name(node)));
+            if let Some(name) = value_name(node).or_else(|| body_name(node)) {
+                queue.is_known(name);
+            }
         }
     }
     // What needs each other: of values rustc says so at the user's tokens, of services and containers the runtime.
-    code.extend(waiting.into_iter().map(|(node, _)| expand(node)));
+    code.extend(queue.waiting.keys().filter_map(|index| nodes.get(*index)).map(expand));
     code
+}
+
+/// The nodes that wait for names, by their index.
+#[derive(Default)]
+struct Queue {
+    known: BTreeSet<String>,
+    /// How many names each still waits for.
+    waiting: BTreeMap<usize, usize>,
+    waiting_for: BTreeMap<String, Vec<usize>>,
+    ready: BTreeSet<usize>,
+}
+
+impl Queue {
+    fn push(&mut self, index: usize, mut needs: BTreeSet<String>) {
+        needs.retain(|name| !self.known.contains(name));
+        if needs.is_empty() {
+            self.ready.insert(index);
+            return;
+        }
+        self.waiting.insert(index, needs.len());
+        for name in needs {
+            self.waiting_for.entry(name).or_default().push(index);
+        }
+    }
+
+    fn is_known(&mut self, name: String) {
+        for index in self.waiting_for.remove(&name).unwrap_or_default() {
+            let left = self.waiting.get_mut(&index).map(|left| {
+                *left -= 1;
+                *left
+            });
+            if left == Some(0) {
+                self.waiting.remove(&index);
+                self.ready.insert(index);
+            }
+        }
+        self.known.insert(name);
+    }
 }
 
 /// The name of an item that exists only once its expression was run.
@@ -204,28 +244,18 @@ struct Names {
 }
 
 impl Names {
-    /// Which of the names the tokens need. Too many do no harm: something waits a little longer.
-    fn needed(&self, tokens: &TokenStream, found: &mut BTreeSet<String>) {
-        let mut after_reference = false;
-        let mut tokens = tokens.clone().into_iter().peekable();
-        while let Some(token) = tokens.next() {
-            match &token {
-                TokenTree::Ident(ident) => {
-                    let name = ident.unraw().to_string();
-                    // `bind web` needs the handle only; `web.hostname()` and `&web` are Rust that looks inside.
-                    let is_asked = after_reference || tokens.peek().is_some_and(|next| is_punct(next, '.'));
-                    if self.values.contains(&name) || is_asked && self.bodies.contains(&name) {
-                        found.insert(name);
-                    }
-                }
-                TokenTree::Group(group) => self.needed(&group.stream(), found),
-                TokenTree::Punct(_) | TokenTree::Literal(_) => {}
+    /// Which of the names are needed. Too many do no harm: something waits a little longer.
+    fn needed(&self, mentions: &[Mention]) -> BTreeSet<String> {
+        let mut needed = BTreeSet::new();
+        for mention in mentions {
+            if self.values.is_empty() && !mention.is_asked {
+                continue;
             }
-            after_reference = is_punct(&token, '&');
+            let name = mention.ident.unraw().to_string();
+            if self.values.contains(&name) || mention.is_asked && self.bodies.contains(&name) {
+                needed.insert(name);
+            }
         }
+        needed
     }
-}
-
-fn is_punct(token: &TokenTree, wanted: char) -> bool {
-    matches!(token, TokenTree::Punct(punct) if punct.as_char() == wanted)
 }

@@ -1,6 +1,7 @@
 //! Lists with Rust's own control flow in them. The same code serves items and statements.
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
+use syn::buffer::Cursor;
 use syn::ext::IdentExt;
 use syn::parse::ParseStream;
 use syn::parse::discouraged::Speculative;
@@ -8,7 +9,7 @@ use syn::{Pat, Stmt, Token, token};
 
 use super::recover::skip_to_semicolon;
 use super::{Leaf, Parser, before, brace};
-use crate::ast::{Arm, Block, Else, For, If, Let, Match, Node, NodeKind, Pattern, Value};
+use crate::ast::{Arm, Block, Else, For, If, Let, Match, Mention, Node, NodeKind, Pattern, Value};
 use crate::check::registry::{
     INVALID_RUST, JUMP, MISSING_BODY, MISSING_SEMICOLON, UNBOUNDED_LOOP, UNEXPECTED_TOKEN,
 };
@@ -24,7 +25,8 @@ impl Parser {
             }
             let start = input.fork();
             if let Some(kind) = self.node(input) {
-                nodes.push(Node { tokens: between(&start, input), kind });
+                let mentions = if T::HAS_MENTIONS { mentions(&start, input) } else { Vec::new() };
+                nodes.push(Node { mentions, kind });
             }
             if input.cursor() == start.cursor() {
                 self.errors.at(&UNEXPECTED_TOKEN, input.span(), format!("expected {}", T::WHAT));
@@ -36,33 +38,29 @@ impl Parser {
     }
 
     fn node<T: Leaf>(&mut self, input: ParseStream) -> Option<NodeKind<T>> {
-        if input.peek(Token![let]) {
-            return Some(NodeKind::Let(self.let_(input)));
-        }
-        if input.peek(Token![if]) {
-            return self.if_(input).map(|node| NodeKind::If(Box::new(node)));
-        }
-        if input.peek(Token![for]) {
-            return self.for_(input).map(|node| NodeKind::For(Box::new(node)));
-        }
-        if input.peek(Token![match]) {
-            return self.match_(input).map(|node| NodeKind::Match(Box::new(node)));
-        }
-        if input.peek(Token![while]) || input.peek(Token![loop]) {
-            let word = input.call(Ident::parse_any).ok()?;
-            self.errors.at(&UNBOUNDED_LOOP, word.span(), help("a pipeline must be finite", "use `for`"));
-            Self::skip_unknown(input);
-            return None;
-        }
-        if input.peek(Token![break]) || input.peek(Token![continue]) {
-            let word = input.call(Ident::parse_any).ok()?;
-            self.errors.at(&JUMP, word.span(), format!("`{word}` is not allowed between {}s", noun::<T>()));
-            Self::skip_unknown(input);
-            return None;
-        }
-        match T::parse(self, input) {
-            Some(leaf) => Some(NodeKind::Leaf(leaf)),
-            None => self.unknown.take().map(NodeKind::Unknown),
+        let word = input.cursor().ident().map(|(word, _)| word.to_string()).unwrap_or_default();
+        match word.as_str() {
+            "let" => Some(NodeKind::Let(self.let_(input))),
+            "if" => self.if_(input).map(|node| NodeKind::If(Box::new(node))),
+            "for" => self.for_(input).map(|node| NodeKind::For(Box::new(node))),
+            "match" => self.match_(input).map(|node| NodeKind::Match(Box::new(node))),
+            "while" | "loop" => {
+                let word = input.call(Ident::parse_any).ok()?;
+                self.errors.at(&UNBOUNDED_LOOP, word.span(), help("a pipeline must be finite", "use `for`"));
+                Self::skip_unknown(input);
+                None
+            }
+            "break" | "continue" => {
+                let word = input.call(Ident::parse_any).ok()?;
+                let message = format!("`{word}` is not allowed between {}s", noun::<T>());
+                self.errors.at(&JUMP, word.span(), message);
+                Self::skip_unknown(input);
+                None
+            }
+            _ => match T::parse(self, input) {
+                Some(leaf) => Some(NodeKind::Leaf(leaf)),
+                None => self.unknown.take().map(NodeKind::Unknown),
+            },
         }
     }
 
@@ -216,6 +214,36 @@ fn skip_to_brace(input: ParseStream) -> TokenStream {
         skipped.extend(input.parse::<TokenTree>());
     }
     skipped
+}
+
+/// The identifiers from one place of a stream to a later one, however deep.
+fn mentions(start: ParseStream, end: ParseStream) -> Vec<Mention> {
+    let mut found = Vec::new();
+    mentions_in(start.cursor(), Some(end.cursor()), &mut found);
+    found
+}
+
+fn mentions_in(mut cursor: Cursor, end: Option<Cursor>, found: &mut Vec<Mention>) {
+    let (mut after_reference, mut after_dot) = (false, false);
+    while !cursor.eof() && Some(cursor) != end {
+        let (mut is_reference, mut is_dot) = (false, false);
+        if let Some((ident, next)) = cursor.ident() {
+            let is_dot_next = next.punct().is_some_and(|(punct, _)| punct.as_char() == '.');
+            found.push(Mention { ident, is_asked: after_reference || is_dot_next, is_member: after_dot });
+            cursor = next;
+        } else if let Some((inner, _, _, next)) = cursor.any_group() {
+            mentions_in(inner, None, found);
+            cursor = next;
+        } else if let Some((punct, next)) = cursor.punct() {
+            (is_reference, is_dot) = (punct.as_char() == '&', punct.as_char() == '.');
+            cursor = next;
+        } else if let Some((_, next)) = cursor.token_tree() {
+            cursor = next;
+        } else {
+            return;
+        }
+        (after_reference, after_dot) = (is_reference, is_dot);
+    }
 }
 
 /// The tokens from one place of a stream to a later one.

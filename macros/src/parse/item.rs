@@ -14,13 +14,14 @@ use crate::rules::did_you_mean;
 
 impl Leaf for Item {
     const WHAT: &'static str = "an item";
+    const HAS_MENTIONS: bool = true;
 
     fn parse(parser: &mut Parser, input: ParseStream) -> Option<Self> {
         let before_all = parser.errors.len();
         let docs = parser.docs(input);
         // Doc comments may stand before control flow by mistake; they are reported there.
         let keyword = input.fork().call(Ident::parse_any).ok()?;
-        if crate::keywords::CONTROL.iter().any(|word| keyword == word) {
+        if crate::keywords::CONTROL.contains(&keyword.to_string().as_str()) {
             parser.misplaced(&docs);
             return None;
         }

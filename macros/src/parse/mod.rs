@@ -27,6 +27,8 @@ pub(crate) struct Parser {
 trait Leaf: Sized {
     /// As in "expected …".
     const WHAT: &'static str;
+    /// Whether the tree keeps what is mentioned in it.
+    const HAS_MENTIONS: bool;
 
     /// Takes at least one token, or nothing and gives `None`.
     fn parse(parser: &mut Parser, input: ParseStream) -> Option<Self>;

@@ -17,6 +17,9 @@ impl Parser {
     /// A command, and its options where braces follow. Before them stands an operand or a list, as `args { … }` would
     /// be a Rust struct.
     pub(super) fn command(&mut self, input: ParseStream) -> (Value, Option<ExecOptions>) {
+        if input.peek(token::Bracket) && !input.peek2(token::Brace) {
+            return (self.value(input), None);
+        }
         let fork = input.fork();
         let simple = Parser::default().list_or_operand(&fork);
         if matches!(simple, Operand::Value(Value::Partial(_))) || !fork.peek(token::Brace) {

@@ -1,11 +1,11 @@
 //! How the parser finds its feet: values that are no Rust, missing `;`, missing words.
 
-use proc_macro2::{Ident, Span, TokenStream, TokenTree};
+use proc_macro2::{Ident, Punct, Span, TokenStream, TokenTree};
 use syn::buffer::Cursor;
 use syn::ext::IdentExt;
 use syn::parse::discouraged::Speculative;
 use syn::parse::{Parse, ParseStream};
-use syn::{Expr, ExprArray, ExprParen, Lit, Token, bracketed, parenthesized, token};
+use syn::{Expr, ExprArray, ExprLit, ExprParen, Lit, Token, bracketed, parenthesized, token};
 
 use super::{Parser, before};
 use crate::ast::{Operand, Value};
@@ -23,11 +23,23 @@ impl Parser {
             self.missing_value(input);
             return Value::Partial(TokenStream::new());
         }
-        if let Some(partial) = self.dangling(input) {
-            return Value::Partial(partial);
+        if let Some(literal) = lone_literal(input) {
+            return Value::Expr(Box::new(literal));
+        }
+        if input.peek(token::Bracket) && input.peek2(Token![;]) {
+            let fork = input.fork();
+            if let Ok(list) = list(&fork) {
+                input.advance_to(&fork);
+                return Value::Expr(Box::new(list));
+            }
         }
         let fork = input.fork();
-        match fork.parse::<Expr>() {
+        let parsed = fork.parse::<Expr>();
+        let ends = parsed.is_ok() && (fork.is_empty() || fork.peek(Token![;]));
+        if !ends && let Some(partial) = self.dangling(input) {
+            return Value::Partial(partial);
+        }
+        match parsed {
             Ok(expr) => {
                 input.advance_to(&fork);
                 Value::Expr(Box::new(expr))
@@ -95,7 +107,7 @@ impl Parser {
         if input.peek(Lit)
             && let Ok(lit) = input.parse::<Lit>()
         {
-            return Operand::Value(Value::Expr(Box::new(Expr::Lit(syn::ExprLit { attrs: Vec::new(), lit }))));
+            return Operand::Value(Value::Expr(Box::new(Expr::Lit(ExprLit { attrs: Vec::new(), lit }))));
         }
         if input.peek(token::Paren) {
             return Operand::Value(self.parenthesised(input));
@@ -120,13 +132,8 @@ impl Parser {
             return self.operand(input);
         }
         let fork = input.fork();
-        let list = || {
-            let content;
-            let bracket_token = bracketed!(content in fork);
-            let elems = content.parse_terminated(Expr::parse, Token![,])?;
-            Ok(Expr::Array(ExprArray { attrs: Vec::new(), bracket_token, elems }))
-        };
-        Operand::Value(self.group(input, &fork, list()))
+        let parsed = list(&fork);
+        Operand::Value(self.group(input, &fork, parsed))
     }
 
     fn parenthesised(&mut self, input: ParseStream) -> Value {
@@ -298,6 +305,27 @@ impl Parser {
             None => self.errors.at(rule, error.span(), text),
         }
     }
+}
+
+/// `[a, b]`.
+fn list(input: ParseStream) -> syn::Result<Expr> {
+    let content;
+    let bracket_token = bracketed!(content in input);
+    let element = |input: ParseStream| lone_literal(input).map_or_else(|| Expr::parse(input), Ok);
+    let elems = content.parse_terminated(element, Token![,])?;
+    Ok(Expr::Array(ExprArray { attrs: Vec::new(), bracket_token, elems }))
+}
+
+/// A literal and nothing after it before the `;` or `,`: most values are, and syn takes its time to find that out.
+fn lone_literal(input: ParseStream) -> Option<Expr> {
+    let (literal, rest) = input.cursor().literal()?;
+    let ends = |(punct, _): (Punct, Cursor)| [';', ','].contains(&punct.as_char());
+    if !rest.eof() && !rest.punct().is_some_and(ends) {
+        return None;
+    }
+    let lit = Lit::new(literal);
+    input.parse::<TokenTree>().ok()?;
+    Some(Expr::Lit(ExprLit { attrs: Vec::new(), lit }))
 }
 
 /// Whether the next tokens can only be the start of a statement or an item, so that the one before has ended. Two words

@@ -10,23 +10,26 @@ use super::{Leaf, Parser, before};
 use crate::ast::{Expose, Key, Operand, Probe, Ready, Statement, StatementKind, Value};
 use crate::check::registry::{MISSING_NAME, PORT_PROTOCOL, UNKNOWN_PROBE};
 use crate::errors::help;
-use crate::keywords;
+use crate::keywords::{self, Keyword};
 use crate::rules::did_you_mean;
 
 impl Leaf for Statement {
     const WHAT: &'static str = "a statement";
+    const HAS_MENTIONS: bool = false;
 
     fn parse(parser: &mut Parser, input: ParseStream) -> Option<Self> {
         let before_all = parser.errors.len();
         let docs = parser.docs(input);
         parser.misplaced(&docs);
         let keyword = input.fork().call(Ident::parse_any).ok()?;
-        if keywords::CONTROL.iter().any(|word| keyword == word) {
+        let text = keyword.to_string();
+        if keywords::CONTROL.contains(&text.as_str()) {
             return None;
         }
         let _ = input.call(Ident::parse_any);
         let before_kind = parser.errors.len();
-        let (kind, words) = parser.statement_kind(&keyword, input);
+        let word = keywords::statement(&text);
+        let (kind, words) = parser.statement_kind(word, input);
         let semi = if matches!(kind, StatementKind::Unknown) {
             // Reported by the checks, which know the body it stands in.
             Parser::skip_unknown(input);
@@ -38,7 +41,7 @@ impl Leaf for Statement {
             parser.semicolon(input, parser.errors.len() > before_kind, words)
         };
         let complete = parser.errors.len() == before_all;
-        Some(Self { id: parser.id(), keyword, kind, semi, complete })
+        Some(Self { id: parser.id(), keyword, word, kind, semi, complete })
     }
 }
 
@@ -46,12 +49,14 @@ impl Parser {
     /// What the word says, and the words that could have followed what was read.
     fn statement_kind(
         &mut self,
-        keyword: &Ident,
+        keyword: Option<&'static Keyword>,
         input: ParseStream,
     ) -> (StatementKind, &'static [&'static str]) {
         use StatementKind as S;
-        let form = keywords::form(&keyword.to_string());
-        match keyword.to_string().as_str() {
+        let Some(&Keyword { word, form, .. }) = keyword else {
+            return (S::Unknown, &[]);
+        };
+        match word {
             "image" => (S::Image(self.value(input)), &[]),
             "from" => (S::From(self.operand(input)), &[]),
             "env" => (self.env(input, form), &[]),

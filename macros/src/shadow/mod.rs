@@ -6,7 +6,7 @@
 //! source, with the same shape whether a statement is good or half typed; and what grows with every name (the modules
 //! of names) stands last in it. Only `__pipeline_ide` writes it: rustc never sees a token of it.
 
-use proc_macro2::{Ident, TokenStream, TokenTree};
+use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote};
 use syn::ext::IdentExt;
 
@@ -26,7 +26,10 @@ pub(crate) fn shadow(krate: &TokenStream, pipeline: &Pipeline, names: &Names) ->
     let mut writer =
         Writer { krate, paths: TokenStream::new(), ports: TokenStream::new(), services: 0, uses: Vec::new() };
     writer.items(&pipeline.nodes);
-    pipeline.nodes.iter().for_each(|node| asked(&node.tokens, &mut writer.uses));
+    // Names inside of Rust expressions: `web.hostname()` and `&web`. Other tokens may be words that happen to be the same.
+    let mentions = pipeline.nodes.iter().flat_map(|node| &node.mentions);
+    let asked = mentions.filter(|mention| mention.is_asked && !mention.is_member);
+    writer.uses.extend(asked.map(|mention| mention.ident.clone()));
     let Writer { mut paths, ports, mut uses, .. } = writer;
     paths.extend(modules(names));
     paths.extend(ports);
@@ -189,24 +192,6 @@ impl Writer<'_> {
             }
             Operand::Value(value) if value.is_missing() => self.paths.extend(quote!(#module::__end;)),
             Operand::Value(_) => {}
-        }
-    }
-}
-
-/// Names inside of Rust expressions: `web.hostname()` and `&web`. Other tokens may be words that happen to be the same.
-fn asked(tokens: &TokenStream, found: &mut Vec<Ident>) {
-    let is = |token: Option<&TokenTree>, wanted| matches!(token, Some(TokenTree::Punct(punct)) if punct.as_char() == wanted);
-    let tokens: Vec<TokenTree> = tokens.clone().into_iter().collect();
-    for (index, token) in tokens.iter().enumerate() {
-        let before = index.checked_sub(1).and_then(|index| tokens.get(index));
-        match token {
-            TokenTree::Group(group) => asked(&group.stream(), found),
-            TokenTree::Ident(name)
-                if is(tokens.get(index + 1), '.') && !is(before, '.') || is(before, '&') =>
-            {
-                found.push(name.clone());
-            }
-            _ => {}
         }
     }
 }
