@@ -19,6 +19,8 @@ use crate::{Digest, Result};
 
 #[cfg(feature = "docker")]
 pub(crate) mod docker;
+#[cfg(feature = "docker")]
+mod probe;
 
 /// What an engine's call gives: a future, boxed so that the trait can be an object.
 pub(crate) type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;

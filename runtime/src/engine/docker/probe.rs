@@ -1,32 +1,32 @@
 //! Whether a service answers: the ports and the pages that its clients will ask for, asked for as they will.
 //!
-//! There are two ways to a service's own address. The short one is [direct]: from here, where the network's bridge is
-//! one of ours, which is Linux with an engine beside us. The long one is a [helper] container that joins the service's
-//! network and asks from there: Docker Desktop, remote engines, rootless ones, a pipeline that runs in a container.
+//! There are two ways to a service's own address. The short one is [from here](crate::engine::probe), where the
+//! network's bridge is one of ours, which is Linux with an engine beside us. The long one is a [helper] container that
+//! joins the service's network and asks from there: Docker Desktop, remote engines, rootless ones, a pipeline that runs
+//! in a container.
 //! Never asked are published ports, whose proxy accepts before the service listens, and 127.0.0.1, where a service may
 //! listen that no client can reach.
 //!
 //! No probe gives up: the session decides how long it waits, and watches for the service's end at the same time.
 //! Dropping a probe ends it.
 
-use std::fmt;
-use std::net::IpAddr;
+use std::fs::File;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use bollard::Docker;
+use tokio::net::TcpStream;
 
 use super::cleaner::Cleaner;
 use crate::Result;
+use crate::engine::probe::{self as direct, NO_ANSWER, http};
 use crate::engine::{ProbeProgress, SessionId};
 use crate::value::Port;
 
-mod direct;
 mod helper;
-mod http;
-mod tcp;
 #[cfg(test)]
 mod tests;
-mod udp;
 
 /// What is probed.
 #[derive(Debug, Clone)]
@@ -49,6 +49,30 @@ impl Target {
         let Some(id) = self.network_id.get(..12) else { return false };
         id.bytes().all(|byte| byte.is_ascii_hexdigit())
             && Path::new("/sys/class/net").join(format!("br-{id}")).exists()
+    }
+}
+
+/// From here, where it is [near](Target::is_near).
+impl direct::Way for Target {
+    fn ip(&self) -> IpAddr {
+        self.ip
+    }
+
+    async fn connect(&self, address: SocketAddr) -> io::Result<TcpStream> {
+        TcpStream::connect(address).await
+    }
+
+    /// None where the engine's numbers of processes are not ours, or nothing may be read. A file belongs to the
+    /// namespace it was opened in, whoever gets the process's number later.
+    fn udp_tables(&self) -> Option<Vec<File>> {
+        let process = format!("/proc/{}", self.pid.filter(|pid| *pid > 0)?);
+        let mut tables = vec![File::open(format!("{process}/net/udp")).ok()?];
+        // Absent where the kernel has no IPv6.
+        tables.extend(File::open(format!("{process}/net/udp6")));
+        // Looked at last: had the number passed on to another process before, it would not be the container's now.
+        let groups = std::fs::read_to_string(format!("{process}/cgroup")).ok()?;
+        let is_ours = self.container.len() == 64 && groups.contains(&self.container);
+        is_ours.then_some(tables)
     }
 }
 
@@ -94,44 +118,5 @@ impl Prober<'_> {
             return Ok(());
         }
         Box::pin(helper::wait_http(self, target, port, path, progress)).await
-    }
-}
-
-/// What is known before the first attempt has ended.
-const NO_ANSWER: &str = "no answer yet";
-
-/// What one attempt found.
-#[derive(Debug, PartialEq, Eq)]
-enum Found {
-    /// What clients need.
-    Ready,
-    /// Somebody is there and does not serve yet: `connection refused`, `status 503`.
-    NotYet(String),
-    /// Nobody answered, or nobody could be asked.
-    Silence(String),
-}
-
-/// What an operating system calls it, in plain words.
-fn plain(error: &std::io::Error) -> String {
-    use std::io::ErrorKind;
-    match error.kind() {
-        ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-        ErrorKind::ConnectionReset => "connection reset".to_owned(),
-        ErrorKind::TimedOut => TIMED_OUT.to_owned(),
-        ErrorKind::UnexpectedEof => "connection closed without an answer".to_owned(),
-        ErrorKind::HostUnreachable => "no route to host".to_owned(),
-        _ => error.to_string().to_lowercase(),
-    }
-}
-
-const TIMED_OUT: &str = "timed out";
-
-/// The direct way leads nowhere.
-#[derive(Debug)]
-struct Far;
-
-impl fmt::Display for Far {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the service's address cannot be reached from here")
     }
 }

@@ -15,8 +15,9 @@ use futures_util::StreamExt as _;
 use super::super::cleaner::Container;
 use super::super::failure::{self, BRIEF, LONG, during, within};
 use super::super::{labels, names};
-use super::{Prober, Target, http};
+use super::{Prober, Target};
 use crate::engine::ProbeProgress;
+use crate::engine::probe::http;
 use crate::value::Port;
 use crate::{Error, Result};
 

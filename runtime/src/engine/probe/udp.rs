@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::Target;
+use super::Way;
 
 /// What is said of a port that nobody serves.
 pub(super) const NOT_OPEN: &str = "no socket is bound to it";
@@ -15,22 +15,14 @@ pub(super) const NOT_OPEN: &str = "no socket is bound to it";
 pub(super) struct Sockets {
     /// Where clients will send to.
     ip: IpAddr,
-    /// Open since it was proved whose they are: a file belongs to the namespace it was opened in, whoever gets the
-    /// process's number later. None while they are being read, and after a failure.
+    /// None while they are being read, and after a failure.
     tables: Option<Vec<File>>,
 }
 
 impl Sockets {
-    /// None where the engine's numbers of processes are not ours, or nothing may be read.
-    pub(super) fn of(target: &Target) -> Option<Self> {
-        let process = format!("/proc/{}", target.pid.filter(|pid| *pid > 0)?);
-        let mut tables = vec![File::open(format!("{process}/net/udp")).ok()?];
-        // Absent where the kernel has no IPv6.
-        tables.extend(File::open(format!("{process}/net/udp6")));
-        // Looked at last: had the number passed on to another process before, it would not be the container's now.
-        let groups = std::fs::read_to_string(format!("{process}/cgroup")).ok()?;
-        let is_ours = target.container.len() == 64 && groups.contains(&target.container);
-        is_ours.then_some(Self { ip: target.ip, tables: Some(tables) })
+    /// None where they cannot be had.
+    pub(super) fn of(way: &impl Way) -> Option<Self> {
+        Some(Self { ip: way.ip(), tables: Some(way.udp_tables()?) })
     }
 
     /// The ports that are served now; none when that cannot be known any longer.

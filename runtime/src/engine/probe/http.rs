@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{Found, TIMED_OUT, plain, tcp};
+use super::{Found, TIMED_OUT, Way, plain, tcp};
 
 /// How long a service may take over one answer. A request that it swallowed while it started must not stop us, and a
 /// page that takes a while must not be asked for again and again.
@@ -19,13 +19,13 @@ const REST_WITHIN: Duration = Duration::from_millis(100);
 const REST_AT_MOST: usize = 64 << 10;
 
 /// How the probe is called in errors.
-pub(super) fn name(port: u16, path: &str) -> String {
+pub(in crate::engine) fn name(port: u16, path: &str) -> String {
     format!("GET :{port}{path}")
 }
 
 /// Whether a page is answered with 2xx or 3xx.
-pub(super) async fn probe(address: SocketAddr, path: &str) -> Found {
-    let mut stream = match tcp::connect(address).await {
+pub(super) async fn probe(way: &impl Way, address: SocketAddr, path: &str) -> Found {
+    let mut stream = match tcp::connect(way, address).await {
         Ok(stream) => stream,
         Err(error) => return tcp::not_connected(&error),
     };
@@ -39,7 +39,7 @@ pub(super) async fn probe(address: SocketAddr, path: &str) -> Found {
     }
 }
 
-/// The same as the helper's: a change here is a change in `helper/probe.c`.
+/// The same as the helper's: a change here is a change in `docker/helper/probe.c`.
 fn request(address: SocketAddr, path: &str) -> String {
     format!(
         "GET {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: bowline\r\nAccept: */*\r\nConnection: close\r\n\r\n"

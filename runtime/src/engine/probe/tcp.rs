@@ -9,7 +9,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{Found, plain};
+use super::{Found, Way, plain};
 
 /// A container's first packets are lost now and then, while the bridge learns of it; the kernel tries again after a
 /// second. So another attempt joins those that hang, so much later.
@@ -19,18 +19,18 @@ const NEXT_ATTEMPT_AFTER: Duration = Duration::from_millis(100);
 const ATTEMPTS: usize = 4;
 
 /// Whether a port accepts connections.
-pub(super) async fn probe(address: SocketAddr) -> Found {
-    match connect(address).await {
+pub(super) async fn probe(way: &impl Way, address: SocketAddr) -> Found {
+    match connect(way, address).await {
         Ok(_) => Found::Ready,
         Err(error) => not_connected(&error),
     }
 }
 
 /// Connects by whichever attempt gets an answer first.
-pub(super) async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+pub(super) async fn connect(way: &impl Way, address: SocketAddr) -> io::Result<TcpStream> {
     let mut attempts = FuturesUnordered::new();
     for _ in 0..ATTEMPTS {
-        attempts.push(TcpStream::connect(address));
+        attempts.push(way.connect(address));
         if let Ok(Some(answer)) = timeout(NEXT_ATTEMPT_AFTER, attempts.next()).await {
             return answer;
         }

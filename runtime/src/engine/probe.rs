@@ -1,0 +1,173 @@
+//! Probes from this process: whether a service answers at its own address, asked as its clients will.
+//!
+//! How its address is reached is the engine's: a [`Way`]. No probe gives up on a service that answers anything at all:
+//! the session decides how long it waits. Dropping a probe ends it.
+
+use std::fmt;
+use std::fs::File;
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use futures_util::future;
+use tokio::net::TcpStream;
+
+use super::ProbeProgress;
+use crate::value::{Port, Protocol};
+
+pub(super) mod http;
+mod tcp;
+mod udp;
+
+/// A way to one service.
+pub(super) trait Way: Sync {
+    /// Its own address, where its clients find it.
+    fn ip(&self) -> IpAddr;
+
+    /// One attempt to connect to it.
+    fn connect(&self, address: SocketAddr) -> impl Future<Output = io::Result<TcpStream>> + Send;
+
+    /// The kernel's tables of the UDP sockets in its network namespace (`/proc/net/udp`, `udp6`), open; none where
+    /// they cannot be had.
+    fn udp_tables(&self) -> Option<Vec<File>>;
+}
+
+/// What is known before the first attempt has ended.
+pub(super) const NO_ANSWER: &str = "no answer yet";
+
+/// What one attempt found.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    /// What clients need.
+    Ready,
+    /// Somebody is there and does not serve yet: `connection refused`, `status 503`.
+    NotYet(String),
+    /// Nobody answered, or nobody could be asked.
+    Silence(String),
+}
+
+/// What an operating system calls it, in plain words.
+fn plain(error: &io::Error) -> String {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        ErrorKind::ConnectionReset => "connection reset".to_owned(),
+        ErrorKind::TimedOut => TIMED_OUT.to_owned(),
+        ErrorKind::UnexpectedEof => "connection closed without an answer".to_owned(),
+        ErrorKind::HostUnreachable => "no route to host".to_owned(),
+        _ => error.to_string().to_lowercase(),
+    }
+}
+
+const TIMED_OUT: &str = "timed out";
+
+/// This way leads nowhere.
+#[derive(Debug)]
+pub(super) struct Far;
+
+impl fmt::Display for Far {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the service's address cannot be reached from here")
+    }
+}
+
+/// After so long without any answer the way is taken to lead nowhere: a firewall between us and the bridge, a pipeline
+/// that may open no sockets. A port that is closed answers at once.
+const SILENT_FOR: Duration = Duration::from_secs(2);
+
+/// Waits until all of these ports are open.
+pub(super) async fn wait_ports(way: &impl Way, ports: &[Port], progress: &ProbeProgress) -> Result<(), Far> {
+    let (tcp, udp): (Vec<_>, Vec<_>) =
+        ports.iter().cloned().partition(|port| port.protocol() == Protocol::Tcp);
+    let tcp = future::try_join_all(tcp.iter().map(|port| wait_tcp(way, port, progress)));
+    future::try_join(tcp, wait_udp(way, &udp, progress)).await.map(drop)
+}
+
+async fn wait_tcp(way: &impl Way, port: &Port, progress: &ProbeProgress) -> Result<(), Far> {
+    let address = SocketAddr::new(way.ip(), port.number());
+    poll(Pace::PORT, &port.to_string(), progress, || tcp::probe(way, address)).await
+}
+
+/// UDP has no way to ask that a service could not hear, or that the kernel would answer often enough (port
+/// unreachable is limited to some a second): so the service's sockets are looked at.
+async fn wait_udp(way: &impl Way, ports: &[Port], progress: &ProbeProgress) -> Result<(), Far> {
+    if ports.is_empty() {
+        return Ok(());
+    }
+    let mut sockets = udp::Sockets::of(way).ok_or(Far)?;
+    let mut pace = Pace::PORT;
+    loop {
+        let open = sockets.open_ports().await.ok_or(Far)?;
+        let is_open = |port: &Port| open.contains(&port.number());
+        for port in ports {
+            progress.note(&port.to_string(), (!is_open(port)).then_some(udp::NOT_OPEN));
+        }
+        if ports.iter().all(is_open) {
+            return Ok(());
+        }
+        pace.pause().await;
+    }
+}
+
+/// Waits until a page is there.
+pub(super) async fn wait_http(
+    way: &impl Way,
+    port: u16,
+    path: &str,
+    progress: &ProbeProgress,
+) -> Result<(), Far> {
+    let address = SocketAddr::new(way.ip(), port);
+    poll(Pace::PAGE, &http::name(port, path), progress, || http::probe(way, address, path)).await
+}
+
+/// Tries until something is ready, or nobody has answered for long.
+async fn poll<Attempt: Future<Output = Found>>(
+    mut pace: Pace,
+    name: &str,
+    progress: &ProbeProgress,
+    mut attempt: impl FnMut() -> Attempt,
+) -> Result<(), Far> {
+    let mut silent_since = None;
+    loop {
+        let began = Instant::now();
+        match attempt().await {
+            Found::Ready => {
+                progress.note(name, None);
+                return Ok(());
+            }
+            Found::NotYet(found) => {
+                progress.note(name, Some(&found));
+                silent_since = None;
+            }
+            Found::Silence(found) => {
+                progress.note(name, Some(&found));
+                if silent_since.get_or_insert(began).elapsed() >= SILENT_FOR {
+                    return Err(Far);
+                }
+            }
+        }
+        pace.pause().await;
+    }
+}
+
+/// How fast polls follow each other: fast services are the rule, and slow ones must not be kept busy.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    next: Duration,
+    most: Duration,
+}
+
+impl Pace {
+    /// Ends at 10 ms: with timers that are some milliseconds late on a busy machine, a port is seen within 25 ms. A try
+    /// takes 0.1 ms.
+    const PORT: Self = Self { next: Duration::from_millis(1), most: Duration::from_millis(10) };
+
+    /// A page costs the service work, and a line in its log.
+    const PAGE: Self = Self { next: Duration::from_millis(2), most: Duration::from_millis(50) };
+
+    async fn pause(&mut self) {
+        tokio::time::sleep(self.next).await;
+        self.next = (self.next * 5 / 4).min(self.most);
+    }
+}
