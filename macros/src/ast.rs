@@ -150,6 +150,11 @@ pub(crate) enum StatementKind {
         key: Key,
         value: Value,
     },
+    Label {
+        key: Key,
+        value: Value,
+    },
+    Platform(Value),
     Workdir(Value),
     User(Value),
     Entrypoint(Value),
@@ -169,6 +174,11 @@ pub(crate) enum StatementKind {
         contents: Value,
     },
     Mount {
+        source: Operand,
+        path: Value,
+        readonly: Option<Ident>,
+    },
+    Copy {
         source: Operand,
         path: Value,
     },
@@ -225,7 +235,7 @@ pub(crate) enum Expectation {
     Any,
 }
 
-/// The name of an environment variable.
+/// The name of an environment variable or a label.
 pub(crate) enum Key {
     Name(Ident),
     Text(LitStr),

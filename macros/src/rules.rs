@@ -138,6 +138,78 @@ pub(crate) fn variable(name: &str) -> Checked {
     }
 }
 
+/// What `bowline` itself marks its objects with.
+const OWN_LABELS: &str = "bowline.";
+
+/// A label's key. Docker recommends reverse DNS notation with lower case and forbids nothing but what is empty
+/// ("Docker object labels"); what starts like this project's own is taken.
+pub(crate) fn label(key: &str) -> Checked {
+    if key.is_empty() {
+        return Err(Problem::new("an empty label").help("for example `com.example.team`"));
+    }
+    if key.contains(['=', '\0']) || key.chars().any(char::is_whitespace) {
+        return Err(Problem::new(format!("invalid label `{}`", key.escape_debug()))
+            .help("no white space and no `=`, for example `com.example.team`"));
+    }
+    if key.starts_with(OWN_LABELS) {
+        return Err(Problem::new(format!("label `{key}` is reserved"))
+            .help(format!("choose a name that does not start with `{OWN_LABELS}`")));
+    }
+    Ok(())
+}
+
+/// The architectures that images are made for, by Go's names (OCI image index specification, "platform").
+const ARCHITECTURES: [&str; 10] =
+    ["amd64", "arm64", "arm", "386", "ppc64le", "s390x", "riscv64", "mips64le", "loong64", "wasm"];
+
+/// What people call them otherwise.
+const OTHER_NAMES: [(&str, &str); 6] = [
+    ("x86_64", "amd64"),
+    ("x86-64", "amd64"),
+    ("aarch64", "arm64"),
+    ("i386", "386"),
+    ("armv7", "arm/v7"),
+    ("armhf", "arm/v7"),
+];
+
+/// A platform: `os/architecture`, or `os/architecture/variant` (OCI image index specification). Lower case.
+pub(crate) fn platform(platform: &str) -> Result<(), Problem> {
+    let invalid = |why: &str| Problem::new(format!("invalid platform `{platform}`: {why}"));
+    let parts: Vec<&str> = platform.split('/').collect();
+    let well_formed = |part: &&str| {
+        !part.is_empty()
+            && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c))
+    };
+    let (os, architecture) = match parts.as_slice() {
+        [os, architecture] | [os, architecture, _] if parts.iter().all(well_formed) => (*os, *architecture),
+        [only] => {
+            let renamed = OTHER_NAMES.iter().find(|(other, _)| other == only).map(|(_, name)| *name);
+            let architecture = renamed.or(ARCHITECTURES.iter().copied().find(|name| name == only));
+            let problem = invalid("an operating system and an architecture are needed");
+            return Err(problem.help(format!("`linux/{}`", architecture.unwrap_or("amd64"))));
+        }
+        _ => {
+            return Err(invalid("write `os/architecture` or `os/architecture/variant`, in lower case")
+                .help("for example `linux/arm64` or `linux/arm/v7`"));
+        }
+    };
+    if os != "linux" && os != "windows" {
+        return Err(
+            invalid(&format!("unknown operating system `{os}`")).help(format!("`linux/{architecture}`"))
+        );
+    }
+    if ARCHITECTURES.contains(&architecture) {
+        return Ok(());
+    }
+    let renamed = OTHER_NAMES.iter().find(|(other, _)| *other == architecture).map(|(_, name)| *name);
+    let near = renamed.or_else(|| did_you_mean(architecture, ARCHITECTURES.iter().copied()));
+    let problem = invalid(&format!("unknown architecture `{architecture}`"));
+    Err(match near {
+        Some(near) => problem.help(format!("`{os}/{near}`")),
+        None => problem.help(format!("one of {}", ARCHITECTURES.join(", "))),
+    })
+}
+
 /// A duration such as `"500ms"`, `"10s"`, `"1m30s"` or `"2h"`.
 pub(crate) fn duration(text: &str) -> Result<Duration, Problem> {
     let invalid = || {

@@ -43,9 +43,9 @@ pub use self::error::{Error, Result, ServiceCause, ServiceError, StepCause, Step
 pub use self::graph::{Digest, Plan, PlanBuilder, PlannedService, PlannedStep};
 pub use self::session::Session;
 pub use self::value::{
-    Argument, CacheVolume, Container, Definition, Directory, Endpoint, Entry, EntryKind, EnvValue, Exec,
-    Expect, File, IntoDuration, IntoExec, IntoSize, Mount, Output, Port, PortSelector, Protocol, Ready,
-    Secret, SecretSource, Service, Stat, Stop, arg, secret_sources as secret,
+    Argument, CacheVolume, Container, CopySource, Definition, Directory, Endpoint, Entry, EntryKind,
+    EnvValue, Exec, Expect, File, IntoDuration, IntoExec, IntoSize, Mount, Output, Port, PortSelector,
+    Protocol, Ready, Secret, SecretSource, Service, Stat, Stop, arg, secret_sources as secret,
 };
 
 /// What a program with pipelines needs: `use bowline::prelude::*;`.

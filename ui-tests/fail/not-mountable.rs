@@ -10,12 +10,5 @@ fn main() {
             mount build at "/build";
         }
     };
-    let q = pipeline! {
-        secret token = bowline::secret::env("TOKEN");
-        container a {
-            image "debian:12";
-            mount token at "/token";
-        }
-    };
-    let _ = (p, q);
+    let _ = p;
 }

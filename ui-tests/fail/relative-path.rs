@@ -3,6 +3,7 @@ use bowline::pipeline;
 fn main() {
     let p = pipeline! {
         cache data;
+        container b { image "debian:12"; }
         container a {
             image "debian:12";
             mount data at "data";
@@ -12,6 +13,7 @@ fn main() {
             export "out/app" as app;
             exec ["ls"] { stdout to "listing"; }
             tmpfs "tmp";
+            copy (b.directory("/a")) to "src";
             socket "run/docker.sock" at "docker.sock";
         }
     };

@@ -4,6 +4,8 @@ fn main() {
     let p = pipeline! {
         service web {
             image "nginx:1.22";
+            platform "linux/amd64";
+            platform "linux/arm64";
             expose 80;
             run ["a"];
             run ["b"];

@@ -42,7 +42,7 @@ fn main() {
         service c { image "x:1"; expose 80; ready log "started" times 2 within (limit); run vec!["a"]; }
         service d { image "x:1"; expose 80; ready image; }
         service e { from base; expose 80; ready port within "500ms"; }
-        container base { image "debian:12"; }
+        container base { image "debian:12"; platform "linux/amd64"; label "com.example.team" = "x"; label build = 5; }
         container client {
             image "debian:12";
             env PLAIN = "x";
@@ -50,6 +50,12 @@ fn main() {
             env "WITH.DOT" = 5;
             env (key.as_str()) = &text;
             mount data at "/data";
+            mount data at "/readonly" readonly;
+            mount data at text.as_str() readonly;
+            mount token at "/run/secrets/token";
+            mount (base.directory("/etc")) at "/etc-of-base" readonly;
+            copy (base.file("/etc/passwd")) to "/passwd";
+            copy (base.directory("/etc")) to format!("/{text}");
             bind web;
             bind a as "alias-of-a";
             exec ["echo", "x"];

@@ -8,6 +8,9 @@ fn main() {
             image "debian:12";
             env FAST = 1;
             env "FAST" = 2;
+            label FAST = 1;
+            label "com.example" = 1;
+            label "com.example" = 2;
             exec ["true"];
             env FAST = 3;
             if true {

@@ -1,8 +1,8 @@
 //! Commands and the small literals around them.
 
 use super::registry::{
-    COMMAND_AS_STRING, EMPTY_COMMAND, INVALID_DURATION, INVALID_HOSTNAME, INVALID_SIGNAL, INVALID_SIZE,
-    INVALID_VARIABLE, REPEATED_STATEMENT, Rule,
+    COMMAND_AS_STRING, EMPTY_COMMAND, INVALID_DURATION, INVALID_HOSTNAME, INVALID_LABEL, INVALID_PLATFORM,
+    INVALID_SIGNAL, INVALID_SIZE, INVALID_VARIABLE, REPEATED_STATEMENT, Rule,
 };
 use super::{Check, Subject, earlier};
 use crate::ast::{Key, Operand, Probe, StatementKind, Value};
@@ -52,7 +52,7 @@ fn check_command(cx: &mut Check, placed: &Placed, word: &str, command: &Value) {
 }
 
 pub(super) fn check_repeated(cx: &mut Check, subject: Subject) {
-    const ONCE: [&str; 5] = ["run", "ready", "stop", "linger", "instance"];
+    const ONCE: [&str; 6] = ["platform", "run", "ready", "stop", "linger", "instance"];
     let mut seen: Vec<((String, usize), &Placed)> = Vec::new();
     for placed in subject.statements() {
         let keyword = &placed.statement.keyword;
@@ -72,17 +72,20 @@ pub(super) fn check_repeated(cx: &mut Check, subject: Subject) {
     }
 }
 
-pub(super) fn check_variables(cx: &mut Check, subject: Subject) {
+pub(super) fn check_keys(cx: &mut Check, subject: Subject) {
     for placed in subject.statements() {
-        let StatementKind::Env { key, .. } = &placed.statement.kind else {
+        let (StatementKind::Env { key, .. } | StatementKind::Label { key, .. }) = &placed.statement.kind
+        else {
             continue;
         };
-        match key {
-            Key::Name(name) => {
-                cx.problem(&INVALID_VARIABLE, name.span(), rules::variable(&name.unraw().to_string()));
-            }
-            Key::Text(text) => cx.problem(&INVALID_VARIABLE, text.span(), rules::variable(&text.value())),
-            Key::Expr(_) => {}
+        let (text, span) = match key {
+            Key::Name(name) => (name.unraw().to_string(), name.span()),
+            Key::Text(text) => (text.value(), text.span()),
+            Key::Expr(_) => continue,
+        };
+        match &placed.statement.kind {
+            StatementKind::Label { .. } => cx.problem(&INVALID_LABEL, span, rules::label(&text)),
+            _ => cx.problem(&INVALID_VARIABLE, span, rules::variable(&text)),
         }
     }
 }
@@ -93,6 +96,9 @@ pub(super) fn check_times_and_signals(cx: &mut Check, subject: Subject) {
             StatementKind::Linger(time) => check_duration(cx, time.text()),
             StatementKind::LimitMemory(size) => {
                 check_text(cx, &INVALID_SIZE, size.text(), |text| crate::sizes::size(text).map(drop));
+            }
+            StatementKind::Platform(platform) => {
+                check_text(cx, &INVALID_PLATFORM, platform.text(), |text| rules::platform(text).map(drop));
             }
             StatementKind::Hostname(name) => check_text(cx, &INVALID_HOSTNAME, name.text(), rules::host_name),
             StatementKind::Ready(ready) => check_duration(cx, ready.within.as_ref().and_then(Operand::text)),

@@ -1,6 +1,8 @@
 //! What a body is made from.
 
-use super::registry::{BEFORE_IMAGE, FROM_AND_IMAGE, INVALID_IMAGE, NO_IMAGE, TWO_IMAGES};
+use super::registry::{
+    BEFORE_IMAGE, FROM_AND_IMAGE, INVALID_IMAGE, MISPLACED_PLATFORM, NO_IMAGE, TWO_IMAGES,
+};
 use super::{Check, Subject};
 use crate::ast::{Statement, StatementKind};
 use crate::errors::{help, line};
@@ -61,6 +63,32 @@ pub(super) fn check_references(cx: &mut Check, subject: Subject) {
             && let Some(text) = value.text()
         {
             cx.problem(&INVALID_IMAGE, text.span(), rules::image(&text.value()));
+        }
+    }
+}
+
+/// A platform says which of an image's variants is meant, so it belongs to an image, and to its choice.
+pub(super) fn check_platform(cx: &mut Check, subject: Subject) {
+    let mut before: Option<&Placed> = None;
+    for placed in subject.statements() {
+        let statement = placed.statement;
+        match &statement.kind {
+            StatementKind::Platform(_) => {
+                let Some(before) = before else { continue };
+                let word = &before.statement.keyword;
+                let message = if matches!(before.statement.kind, StatementKind::From(_)) {
+                    let advice = "set it where that container names its image";
+                    help("a container of another one has its platform", advice)
+                } else {
+                    let advice = format!("move it before `{word}` on line {}", line(word.span()));
+                    help("a platform after a step changes nothing of it", advice)
+                };
+                cx.errors.at(&MISPLACED_PLATFORM, statement.keyword.span(), message);
+            }
+            StatementKind::From(_) | StatementKind::Exec(..) | StatementKind::Shell(..) => {
+                before = before.or(Some(placed));
+            }
+            _ => {}
         }
     }
 }

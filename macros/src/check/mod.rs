@@ -54,6 +54,7 @@ pub(crate) fn check(names: &Names, errors: &mut Errors) {
         statement::check_statements(&mut cx, subject);
         image::check_base(&mut cx, subject);
         image::check_references(&mut cx, subject);
+        image::check_platform(&mut cx, subject);
         port::check_ports(&mut cx, subject);
         port::check_names(&mut cx, subject);
         port::check_ready(&mut cx, subject);
@@ -61,12 +62,13 @@ pub(crate) fn check(names: &Names, errors: &mut Errors) {
         bind::check_aliases(&mut cx, subject);
         order::check_containers(&mut cx, subject);
         mount::check_sources(&mut cx, subject);
+        mount::check_copied(&mut cx, subject);
         mount::check_paths(&mut cx, subject);
         export::check_exports(&mut cx, subject);
         command::check_commands(&mut cx, subject);
         option::check_options(&mut cx, subject);
         command::check_repeated(&mut cx, subject);
-        command::check_variables(&mut cx, subject);
+        command::check_keys(&mut cx, subject);
         command::check_times_and_signals(&mut cx, subject);
         warn::check_warnings(&mut cx, subject);
         host::check_hosts(&mut cx, subject);

@@ -56,6 +56,8 @@ rules! {
     TWO_IMAGES = Macro "two-images": "a body has one base";
     FROM_AND_IMAGE = Macro "from-and-image": "`from` and `image` exclude each other";
     BEFORE_IMAGE = Macro "before-image": "the base comes first";
+    INVALID_PLATFORM = Shared "invalid-platform": "a platform is an operating system and an architecture";
+    MISPLACED_PLATFORM = Macro "misplaced-platform": "a platform is that of the image, and stands before what is done with it";
     INVALID_IMAGE = Shared "invalid-image": "image references are well formed";
     // Ports
     PORT_RANGE = Shared "port-range": "ports are 1 to 65535";
@@ -85,19 +87,21 @@ rules! {
     // Files
     RELATIVE_PATH = Shared "relative-path": "paths inside a container are absolute";
     MOUNTED_TWICE = Macro "mounted-twice": "a path is mounted once";
-    UNKNOWN_MOUNT = Macro "unknown-mount": "what is mounted is declared";
+    UNKNOWN_MOUNT = Macro "unknown-mount": "what is mounted or copied is declared";
     NOT_MOUNTABLE = Macro "not-mountable": "services and containers are not mounted";
+    NOT_COPYABLE = Macro "not-copyable": "directories and files are copied, and nothing else";
     EXPORTED_TWICE = Macro "exported-twice": "export names are unique in a container";
     EXPORT_NAME_TAKEN = Macro "export-name-taken": "an export's name is no method of a container";
     EXPORT_IN_FOR = Macro "export-in-for": "an export is one method, so it does not stand in a `for`";
     // Commands and values
     EMPTY_COMMAND = Shared "empty-command": "a command has at least a program";
     COMMAND_AS_STRING = Macro "command-as-string": "commands are lists";
-    REPEATED_STATEMENT = Macro "repeated-statement": "`run`, `ready`, `stop`, `linger`, `instance` stand once";
+    REPEATED_STATEMENT = Macro "repeated-statement": "`platform`, `run`, `ready`, `stop`, `linger`, `instance` stand once";
     UNKNOWN_OPTION = Macro "unknown-option": "a command's options are `stdin`, `expect`, `timeout`, `stdout`, `stderr`, `uncached`";
     UNKNOWN_EXPECTATION = Macro "unknown-expectation": "a command is expected to end in `success`, `failure` or `any`";
     REPEATED_OPTION = Macro "repeated-option": "an option stands once";
     INVALID_VARIABLE = Shared "invalid-variable": "environment variables have names that shells can hold";
+    INVALID_LABEL = Shared "invalid-label": "labels have keys, and those of `bowline.` are taken";
     INVALID_HOSTNAME = Shared "invalid-hostname": "host names are RFC 1123 host names";
     UNKNOWN_LIMIT = Macro "unknown-limit": "`cpu` and `memory` can be limited";
     INVALID_SIZE = Shared "invalid-size": "sizes are a number and a unit";

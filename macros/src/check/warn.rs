@@ -24,7 +24,7 @@ macro_rules! warnings {
 
 warnings! {
     UNTAGGED_IMAGE = "untagged-image": "an image reference has a tag or a digest";
-    VARIABLE_SET_TWICE = "variable-set-twice": "a variable is set once in a body";
+    VARIABLE_SET_TWICE = "variable-set-twice": "a variable or a label is set once in a body";
     BOUND_TWICE = "bound-twice": "a service is bound once in a body";
     UNBOUND_HOST = "unbound-host": "a URL with the name of a service is used where the service is bound";
     PORT_NOT_EXPOSED = "port-not-exposed": "a URL with an alias has a port that the service exposes";
@@ -58,21 +58,26 @@ fn check_tags(cx: &mut Check, subject: Subject) {
 fn check_variables(cx: &mut Check, subject: Subject) {
     let mut seen: Vec<((String, usize), &Placed)> = Vec::new();
     for placed in subject.statements() {
-        let (name, span) = match &placed.statement.kind {
-            StatementKind::Env { key: Key::Name(name), .. } => (name.unraw().to_string(), name.span()),
-            StatementKind::Env { key: Key::Text(text), .. } => (text.value(), text.span()),
+        let (key, what) = match &placed.statement.kind {
+            StatementKind::Env { key, .. } => (key, "variable"),
+            StatementKind::Label { key, .. } => (key, "label"),
             StatementKind::Exec(..) | StatementKind::Shell(..) => {
                 seen.clear();
                 continue;
             }
             _ => continue,
         };
+        let (name, span) = match key {
+            Key::Name(name) => (format!("{what} `{}`", name.unraw()), name.span()),
+            Key::Text(text) => (format!("{what} `{}`", text.value()), text.span()),
+            Key::Expr(_) => continue,
+        };
         // A default, and another value in an `if` after it, is meant too.
         let is_equal = |other: &&Placed| other.place == placed.place;
         if let Some((_, at)) = earlier(&seen, placed, |(other, _)| *other == name)
             && seen.iter().any(|((other, _), place)| *other == name && is_equal(place))
         {
-            let message = format!("`{name}` is set twice in {}", subject.title());
+            let message = format!("{name} is set twice in {}", subject.title());
             let advice = format!("first on line {at}; the last one counts");
             cx.errors.warn(&VARIABLE_SET_TWICE, span, help(message, advice));
         }

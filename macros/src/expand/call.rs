@@ -27,6 +27,7 @@ impl Cx<'_> {
         };
         match &statement.kind {
             StatementKind::Image(image) => plain("image", image),
+            StatementKind::Platform(platform) => plain("platform", platform),
             StatementKind::Workdir(path) => plain("workdir", path),
             StatementKind::User(user) => plain("user", user),
             StatementKind::Shell(command, None) => plain("shell", command),
@@ -61,9 +62,19 @@ impl Cx<'_> {
                 let (path, contents) = (operand_argument(path), argument(contents));
                 quote_spanned!(span=> .with_file(#path, #contents))
             }
-            StatementKind::Mount { source, path } => {
+            StatementKind::Label { key, value } => {
+                let (key, value) = (env_key(key), argument(value));
+                quote_spanned!(span=> .label(#key, #value))
+            }
+            StatementKind::Mount { source, path, readonly } => {
                 let (source, path) = (self.mounted(source, statement), argument(path));
-                quote_spanned!(span=> .mount(#path, #source))
+                let method =
+                    syn::Ident::new(if readonly.is_some() { "mount_readonly" } else { "mount" }, span);
+                quote_spanned!(span=> .#method(#path, #source))
+            }
+            StatementKind::Copy { source, path } => {
+                let (source, path) = (self.mounted(source, statement), argument(path));
+                quote_spanned!(span=> .copy(#path, #source))
             }
             StatementKind::Bind { service, alias } => {
                 let alias = match (alias, service) {

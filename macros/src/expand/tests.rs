@@ -59,7 +59,8 @@ snapshots! {
 
     statements_of_both: r#"
         cache data;
-        container base { image "debian:12"; }
+        secret token = secret::env("TOKEN");
+        container base { image "debian:12"; platform "linux/arm64"; }
         service web { image "nginx:1.22"; expose 80; }
         container c {
             from base;
@@ -70,8 +71,12 @@ snapshots! {
             user format!("{uid}:{gid}");
             file "/etc/motd" = include_bytes!("motd");
             file (path) = "text";
+            label "com.example.team" = team;
             mount data at "/data";
+            mount data at "/seen" readonly;
             mount (host_dir()?) at "/src";
+            mount token at path.join("x") readonly;
+            copy (base.directory("/out")) to "/in";
             bind web;
             bind web as "www";
             bind (other.web) as "other";

@@ -3,7 +3,8 @@
 use proc_macro2::{Ident, TokenStream};
 use syn::ext::IdentExt;
 use syn::parse::ParseStream;
-use syn::{LitStr, Token, token};
+use syn::parse::discouraged::Speculative;
+use syn::{Expr, LitStr, Token, token};
 
 use super::recover::skip_to_semicolon;
 use super::{Leaf, Parser, before};
@@ -59,7 +60,15 @@ impl Parser {
         match word {
             "image" => (S::Image(self.value(input)), &[]),
             "from" => (S::From(self.operand(input)), &[]),
-            "env" => (self.env(input, form), &[]),
+            "env" => {
+                let (key, value) = self.keyed(input, "a variable", form);
+                (S::Env { key, value }, &[])
+            }
+            "label" => {
+                let (key, value) = self.keyed(input, "a label", form);
+                (S::Label { key, value }, &[])
+            }
+            "platform" => (S::Platform(self.value(input)), &[]),
             "workdir" => (S::Workdir(self.value(input)), &[]),
             "user" => (S::User(self.value(input)), &[]),
             "entrypoint" => (S::Entrypoint(self.value(input)), &[]),
@@ -79,10 +88,18 @@ impl Parser {
                 (S::File { path, contents }, &[])
             }
             "mount" => {
-                let source = self.mounted(input);
+                let source = self.joined(input, "at");
                 let found = is_read(&source) && Self::word(input, "at").is_some();
-                let path = self.after_word(input, &source, found, "at", form);
-                (S::Mount { source, path }, &[])
+                let path = self.mount_path(input, &source, found, form);
+                let readonly = Self::word(input, "readonly");
+                let words: &[_] = if readonly.is_none() { &["readonly"] } else { &[] };
+                (S::Mount { source, path, readonly }, words)
+            }
+            "copy" => {
+                let source = self.joined(input, "to");
+                let found = is_read(&source) && Self::word(input, "to").is_some();
+                let path = self.after_word(input, &source, found, "to", form);
+                (S::Copy { source, path }, &[])
             }
             "bind" => {
                 let service = self.operand(input);
@@ -149,7 +166,22 @@ impl Parser {
         }
     }
 
-    fn env(&mut self, input: ParseStream, form: &str) -> StatementKind {
+    /// As [`after_word`](Self::after_word), but `readonly` may follow. No Rust expression goes on with a word, so the
+    /// path may be any.
+    fn mount_path(&mut self, input: ParseStream, source: &Operand, found: bool, form: &str) -> Value {
+        let ahead = input.fork();
+        if found
+            && let Ok(expr) = ahead.parse::<Expr>()
+            && Self::word(&ahead.fork(), "readonly").is_some()
+        {
+            input.advance_to(&ahead);
+            return Value::Expr(Box::new(expr));
+        }
+        self.after_word(input, source, found, "at", form)
+    }
+
+    /// `NAME = VALUE`; `what` has the name.
+    fn keyed(&mut self, input: ParseStream, what: &str, form: &str) -> (Key, Value) {
         let key = if input.peek(LitStr) {
             input.parse().map(Key::Text).ok()
         } else if input.peek(token::Paren) {
@@ -161,19 +193,19 @@ impl Parser {
             input.call(Ident::parse_any).map(Key::Name).ok()
         };
         let Some(key) = key else {
-            let message = help("expected the name of a variable after this", format!("`{form}`"));
+            let message = help(format!("expected the name of {what} after this"), format!("`{form}`"));
             self.errors.at(&MISSING_NAME, before(input), message);
             let partial = Value::Partial(skip_to_semicolon_from_here(input));
-            return StatementKind::Env { key: Key::Expr(Value::Partial(TokenStream::new())), value: partial };
+            return (Key::Expr(Value::Partial(TokenStream::new())), partial);
         };
         let value = self.after_equals(input, form);
-        StatementKind::Env { key, value }
+        (key, value)
     }
 
     /// `mount at "/x"` lacks what to mount; only `mount at at "/x"` means something called `at`.
-    fn mounted(&mut self, input: ParseStream) -> Operand {
+    fn joined(&mut self, input: ParseStream, word: &str) -> Operand {
         let fork = input.fork();
-        if Self::word(&fork, "at").is_some() && Self::word(&fork, "at").is_none() {
+        if Self::word(&fork, word).is_some() && Self::word(&fork, word).is_none() {
             self.missing_value(input);
             skip_to_semicolon(input);
             return Operand::Value(Value::Partial(TokenStream::new()));

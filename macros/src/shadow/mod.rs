@@ -96,7 +96,9 @@ impl Written for Statement {
             StatementKind::From(other) | StatementKind::After(other) => {
                 writer.name(module_of(Kind::Container), other);
             }
-            StatementKind::Mount { source, .. } => writer.name(module_of(Kind::Cache), source),
+            StatementKind::Mount { source, .. } | StatementKind::Copy { source, .. } => {
+                writer.name(module_of(Kind::Cache), source);
+            }
             StatementKind::Ready(ready) => {
                 match &ready.word {
                     Some(word) => writer.word("ready", word),

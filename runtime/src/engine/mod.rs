@@ -14,6 +14,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::graph::ImageName;
 use crate::value::{Port, Stat};
 use crate::{Digest, Result};
 
@@ -21,6 +22,8 @@ use crate::{Digest, Result};
 pub(crate) mod docker;
 #[cfg(feature = "docker")]
 mod probe;
+#[cfg(feature = "docker")]
+mod user;
 
 /// What an engine's call gives: a future, boxed so that the trait can be an object.
 pub(crate) type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
@@ -30,8 +33,8 @@ pub(crate) trait Engine: Send + Sync + fmt::Debug {
     /// Which engine this is and what it runs on.
     fn describe(&self) -> &Description;
 
-    /// Finds an image by its reference, pulling it when it is absent; `progress` hears of a pull.
-    fn resolve<'a>(&'a self, reference: &'a str, progress: &'a Progress) -> Call<'a, Image>;
+    /// Finds an image, pulling it when it is absent; `progress` hears of a pull.
+    fn resolve<'a>(&'a self, image: &'a ImageName, progress: &'a Progress) -> Call<'a, Image>;
 
     /// Finds what an earlier step left under this key, in this run or another.
     fn lookup<'a>(&'a self, key: &'a Digest) -> Call<'a, Option<Kept>>;
@@ -200,6 +203,8 @@ pub(crate) struct Process {
     pub(crate) cpu: Option<f64>,
     /// Memory in bytes, with all that it starts; no limit otherwise.
     pub(crate) memory: Option<u64>,
+    /// Shown to the engine's users.
+    pub(crate) labels: Vec<(String, String)>,
     /// Paths that are empty and in memory.
     pub(crate) tmpfs: Vec<String>,
     /// Unix sockets of the engine's machine: the path they are put at, and the path they are found at.
@@ -230,8 +235,44 @@ pub(crate) struct Link {
 pub(crate) struct Filesystem {
     pub(crate) base: Snapshot,
     pub(crate) placements: Vec<Placement>,
-    /// Cache volumes by the path they are mounted at: path and key.
-    pub(crate) caches: Vec<(String, String)>,
+    pub(crate) mounts: Vec<Mount>,
+}
+
+/// Something that is there while a process runs, and no part of what it leaves.
+#[derive(Debug, Clone)]
+pub(crate) struct Mount {
+    /// Where, in the process's file system; made when missing.
+    pub(crate) path: String,
+    pub(crate) source: MountSource,
+    pub(crate) access: Access,
+}
+
+/// What is mounted.
+#[derive(Clone)]
+pub(crate) enum MountSource {
+    /// A cache volume, by its key; what an empty one has first is up to the engine.
+    Cache(String),
+    /// What a snapshot has at a path: a directory where it ends in `/`, else a file. Never written to.
+    Snapshot { snapshot: Snapshot, from: String },
+    /// A file with these contents, in memory, mode 0400, owned by the process's user. Nothing of it is ever stored.
+    Secret(Arc<[u8]>),
+}
+
+impl fmt::Debug for MountSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cache(key) => write!(f, "Cache({key})"),
+            Self::Snapshot { snapshot, from } => write!(f, "Snapshot({}, {from})", snapshot.0),
+            Self::Secret(_) => f.write_str("Secret(***)"),
+        }
+    }
+}
+
+/// What may be done with something that is mounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    ReadWrite,
+    ReadOnly,
 }
 
 /// A step, ready to be run.

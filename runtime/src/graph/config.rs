@@ -14,6 +14,7 @@ impl Config {
                 };
                 self.env.insert(key.clone(), value);
             }
+            Op::Label { key, value } => drop(self.labels.insert(key.clone(), value.clone())),
             Op::Workdir(path) => {
                 self.workdir = Some(match &self.workdir {
                     Some(before) if !path.starts_with('/') => {

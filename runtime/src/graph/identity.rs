@@ -1,15 +1,17 @@
 //! What counts as the same: the one place that says what goes into an identity and what stays out.
 //!
-//! In: base, placed contents, arguments, environment, working directory, user, host name, rights, tmpfs, sockets, cache keys, names of secrets, what it
-//! comes after, standard input, expected end and redirections, and for each binding the alias with the service's identity. Out: exposed ports and their names, health,
+//! In: base and platform, placed and mounted contents, arguments, environment, working directory, user, host name, rights,
+//! tmpfs, sockets, cache keys, names of secrets, what it comes after, standard input, expected end and redirections, and for each binding the alias with the service's identity. Out: exposed ports and their names, labels, health,
 //! timeouts, limits, stop and linger settings, item names, contents of secrets and caches: they cannot change the result.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Digest;
+use super::ImageName;
 use super::encode::Encoder;
-use super::node::{Binding, Config, Fs, Place, ServiceNode, Step, Var};
+use super::node::{Binding, Config, Fs, Mount, MountSource, Place, ServiceNode, Step, Var};
+use crate::engine::Access;
 use crate::value::{ExecOptions, Expect};
 
 /// Computes identities, with images by what they resolved to where that is known.
@@ -18,7 +20,7 @@ use crate::value::{ExecOptions, Expect};
 /// that results are kept under: a tag that moved makes another key.
 #[derive(Debug, Default)]
 pub(crate) struct Identities {
-    images: HashMap<Arc<str>, String>,
+    images: HashMap<ImageName, String>,
     /// Tells uncached steps of this session from those of others.
     session: Option<String>,
     steps: HashMap<usize, Digest>,
@@ -26,8 +28,8 @@ pub(crate) struct Identities {
 }
 
 impl Identities {
-    /// Identities with these images, by canonical reference, taken for the ids they resolved to, in a session.
-    pub(crate) fn resolved(images: HashMap<Arc<str>, String>, session: String) -> Self {
+    /// Identities with these images taken for the ids they resolved to, in a session.
+    pub(crate) fn resolved(images: HashMap<ImageName, String>, session: String) -> Self {
         Self { images, session: Some(session), ..Self::default() }
     }
 
@@ -78,7 +80,7 @@ impl Identities {
             Some(args) => encoder.list(1).texts(args.iter().map(String::as_str)),
         };
         Self::config(&mut encoder, &step.config);
-        Self::caches(&mut encoder, &step.caches);
+        self.mounts(&mut encoder, &step.mounts);
         self.bindings(&mut encoder, &step.bindings);
         let mut after: Vec<_> = step.after.iter().map(|step| self.step(step)).collect();
         after.sort_unstable();
@@ -120,7 +122,7 @@ impl Identities {
             Some(args) => encoder.list(1).texts(args.iter().map(String::as_str)),
         };
         Self::config(&mut encoder, &service.config);
-        Self::caches(&mut encoder, &service.caches);
+        self.mounts(&mut encoder, &service.mounts);
         self.bindings(&mut encoder, &service.bindings);
         encoder.optional(service.instance.as_deref());
         Self::entrypoint(&mut encoder, &service.config);
@@ -129,9 +131,12 @@ impl Identities {
 
     fn fs(&mut self, encoder: &mut Encoder, fs: &Fs) {
         match fs {
-            Fs::Image(reference) => {
-                let id = self.images.get(reference).map_or(&**reference, String::as_str);
+            Fs::Image(image) => {
+                let id = self.images.get(image).map_or(&*image.reference, String::as_str);
                 encoder.text("image").text(id);
+                if let Some(platform) = &image.platform {
+                    encoder.text("platform").text(platform);
+                }
             }
             Fs::Snapshot(snapshot) => {
                 encoder.text("snapshot").text(&snapshot.0);
@@ -190,12 +195,28 @@ impl Identities {
         }
     }
 
-    fn caches(encoder: &mut Encoder, caches: &[(String, String)]) {
-        let mut caches: Vec<_> = caches.iter().collect();
-        caches.sort_unstable();
-        encoder.list(caches.len());
-        for (path, key) in caches {
-            encoder.text(path).text(key);
+    /// Cache volumes that can be written to in a list of their own, whatever is mounted besides, each under its name.
+    fn mounts(&mut self, encoder: &mut Encoder, mounts: &[Mount]) {
+        let mut mounts: Vec<_> = mounts.iter().collect();
+        mounts.sort_by(|a, b| a.path.cmp(&b.path));
+        let cache = |mount: &&&Mount| match (&mount.source, mount.access) {
+            (MountSource::Cache(key), Access::ReadWrite) => Some((mount.path.clone(), key.clone())),
+            _ => None,
+        };
+        encoder.list(mounts.iter().filter(|mount| cache(mount).is_some()).count());
+        for (path, key) in mounts.iter().filter_map(|mount| cache(&mount)) {
+            encoder.text(&path).text(&key);
+        }
+        for mount in mounts.iter().filter(|mount| cache(mount).is_none()) {
+            encoder.text("mount").text(&mount.path);
+            match &mount.source {
+                MountSource::Cache(key) => drop(encoder.text("cache").text(key)),
+                MountSource::Secret(secret) => drop(encoder.text("secret").text(secret.name())),
+                MountSource::Copy { fs, from } => {
+                    self.fs(encoder, fs);
+                    encoder.text(from);
+                }
+            }
         }
     }
 

@@ -1,9 +1,37 @@
 //! One spelling for every image reference.
 
+use std::fmt;
+use std::sync::Arc;
+
+/// Which image is meant: a reference, and the platform where it is not the engine's own.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct ImageName {
+    /// In its [canonical] form.
+    pub(crate) reference: Arc<str>,
+    /// `os/architecture[/variant]` (OCI image index specification, "platform").
+    pub(crate) platform: Option<Arc<str>>,
+}
+
+impl ImageName {
+    pub(crate) fn new(reference: &str) -> Self {
+        Self { reference: canonical(reference).into(), platform: None }
+    }
+}
+
+impl fmt::Display for ImageName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reference)?;
+        match &self.platform {
+            Some(platform) => write!(f, " for {platform}"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// The full form of a reference, as the Docker tools complete it: `redis` is `docker.io/library/redis:latest`.
 ///
 /// A reference with a digest is identified by the digest; its tag says nothing more.
-pub(crate) fn canonical(reference: &str) -> String {
+fn canonical(reference: &str) -> String {
     let (name, digest) = match reference.split_once('@') {
         Some((name, digest)) => (name, Some(digest)),
         None => (reference, None),

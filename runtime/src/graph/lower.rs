@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::node::{Binding, Config, ContainerNode, Fs, Place, ServiceNode, Step};
-use super::{Digest, Identities, canonical_image};
+use super::node::{Binding, Config, ContainerNode, Fs, Mount, MountSource, Place, ServiceNode, Step};
+use super::{Digest, Identities, ImageName};
+use crate::engine::Access;
 use crate::value::{
-    Base, Body, Check, Container, EnvValue, EnvValueKind, Exec, ExecOptions, Invalid, MountKind, Op, PathIn,
-    Port, PortRef, Protocol, Service, Stop,
+    Base, Body, Check, Container, CopyKind, EnvValue, EnvValueKind, Exec, ExecOptions, Invalid, MountKind,
+    Op, PathIn, Port, PortRef, Protocol, Service, Stop,
 };
 use crate::{Error, Result};
 
@@ -69,13 +70,26 @@ pub(super) struct Lowering {
     pub(super) errors: Vec<Error>,
 }
 
+/// What a body starts from.
+#[derive(Clone, Copy)]
+enum Ground {
+    Image,
+    Other,
+}
+
+/// A path without the slash at its end.
+fn trimmed(path: &str) -> &str {
+    if path.len() > 1 { path.trim_end_matches('/') } else { path }
+}
+
 /// The running state of a fold over operations.
 struct Fold {
     name: Arc<str>,
+    base: Ground,
     fs: Option<Fs>,
     places: Vec<Place>,
     config: Arc<Config>,
-    caches: Vec<(String, String)>,
+    mounts: Vec<Mount>,
     bindings: Vec<Binding>,
     after: Vec<Arc<Step>>,
     last: Option<Arc<Step>>,
@@ -149,7 +163,7 @@ impl Lowering {
             base,
             places: fold.places,
             config: fold.config,
-            caches: fold.caches,
+            mounts: fold.mounts,
             bindings: fold.bindings,
             run: body.run,
             instance: body.instance,
@@ -182,10 +196,14 @@ impl Lowering {
     fn fold(&mut self, name: &Arc<str>, body: &Body) -> Result<Fold> {
         let mut fold = Fold {
             name: name.clone(),
+            base: match &body.base {
+                Base::Image(_) => Ground::Image,
+                _ => Ground::Other,
+            },
             fs: None,
             places: Vec::new(),
             config: Arc::default(),
-            caches: Vec::new(),
+            mounts: Vec::new(),
             bindings: Vec::new(),
             after: Vec::new(),
             last: None,
@@ -193,7 +211,7 @@ impl Lowering {
         match &body.base {
             Base::Unset => {}
             Base::Image(reference) => {
-                let image: Arc<str> = canonical_image(reference).into();
+                let image = ImageName::new(reference);
                 fold.config = Arc::new(Config { image: Some(image.clone()), ..Config::default() });
                 fold.fs = Some(Fs::Image(image));
             }
@@ -223,7 +241,12 @@ impl Lowering {
                 self.check_defined(&name, &String::from_utf8_lossy(contents));
                 fold.places.push(Place::File { path: path.clone(), contents: contents.clone() });
             }
-            Op::Mount { path, source } => self.mount(fold, path, &source.0)?,
+            Op::Mount { path, source, access } => self.mount(fold, path, &source.0, *access)?,
+            Op::Copy { path, source } => match &source.0 {
+                CopyKind::Directory(directory) => self.place(fold, trimmed(path), &directory.at, true)?,
+                CopyKind::File(file) => self.place(fold, trimmed(path), &file.at, false)?,
+            },
+            Op::Platform(platform) => self.platform(fold, platform),
             Op::Bind { alias, service } => self.bind(fold, alias, service)?,
             Op::After(other) => {
                 let other = self.container(other, "container")?;
@@ -254,37 +277,66 @@ impl Lowering {
         Ok(())
     }
 
-    fn mount(&mut self, fold: &mut Fold, path: &str, source: &MountKind) -> Result<()> {
-        let name = fold.name.clone();
-        let target = if path.len() > 1 { path.trim_end_matches('/') } else { path };
-        match source {
-            MountKind::Cache(cache) => {
-                if fold.caches.iter().any(|(other, _)| other == target) {
-                    self.invalid(&name, format!("two mounts at `{target}`"));
-                } else {
-                    fold.caches.push((target.to_owned(), cache.key().to_owned()));
-                }
+    fn mount(&mut self, fold: &mut Fold, path: &str, source: &MountKind, access: Access) -> Result<()> {
+        let target = trimmed(path);
+        let source = match (source, access) {
+            (MountKind::Cache(cache), _) => MountSource::Cache(cache.key().to_owned()),
+            (MountKind::Secret(secret), _) => MountSource::Secret(secret.clone()),
+            // What may be written to is the container's own, and goes on with it.
+            (MountKind::Directory(directory), Access::ReadWrite) => {
+                return self.place(fold, target, &directory.at, true);
             }
-            MountKind::Directory(directory) => self.place(fold, target, &directory.at, true)?,
-            MountKind::File(file) => self.place(fold, target, &file.at, false)?,
-            MountKind::Secret(secret) => {
-                let message =
-                    format!("secret `{}` cannot be mounted yet\n\nhelp: pass it with `env`", secret.name());
-                self.invalid(&name, message);
-            }
+            (MountKind::File(file), Access::ReadWrite) => return self.place(fold, target, &file.at, false),
+            (MountKind::Directory(directory), Access::ReadOnly) => self.copied(fold, &directory.at, true)?,
+            (MountKind::File(file), Access::ReadOnly) => self.copied(fold, &file.at, false)?,
+        };
+        if fold.mounts.iter().any(|other| other.path == target) {
+            self.invalid(&fold.name.clone(), format!("two mounts at `{target}`"));
+        } else {
+            fold.mounts.push(Mount { path: target.to_owned(), source, access });
         }
         Ok(())
     }
 
     fn place(&mut self, fold: &mut Fold, target: &str, at: &PathIn, directory: bool) -> Result<()> {
+        if let MountSource::Copy { fs, from } = self.copied(fold, at, directory)? {
+            fold.places.push(Place::Copy { fs, from, to: target.to_owned() });
+        }
+        Ok(())
+    }
+
+    fn copied(&mut self, fold: &Fold, at: &PathIn, directory: bool) -> Result<MountSource> {
         let source = self.container(&at.container, "container")?;
         if !at.path.starts_with('/') {
             self.invalid(&fold.name.clone(), format!("path `{0}` is not absolute\n\nhelp: `/{0}`", at.path));
         }
         // A trailing slash says which kind is meant, so that a file is never taken for a directory.
         let from = at.path.trim_end_matches('/').to_owned() + if directory { "/" } else { "" };
-        fold.places.push(Place::Copy { fs: source.fs.clone(), from, to: target.to_owned() });
-        Ok(())
+        Ok(MountSource::Copy { fs: source.fs.clone(), from })
+    }
+
+    /// The image's platform: of its own image, before anything is done with it.
+    fn platform(&mut self, fold: &mut Fold, platform: &str) {
+        let name = fold.name.clone();
+        let before = match (&mut fold.fs, fold.base) {
+            (Some(Fs::Image(image)), Ground::Image) => image.platform.replace(platform.into()),
+            (_, Ground::Image) => {
+                let advice = "help: move it before the first step";
+                return self
+                    .invalid(&name, format!("a platform after a step changes nothing of it\n\n{advice}"));
+            }
+            (_, Ground::Other) => {
+                let advice = "help: set it where that container names its image";
+                return self
+                    .invalid(&name, format!("a container of another one has its platform\n\n{advice}"));
+            }
+        };
+        if let Some(before) = before.filter(|before| **before != *platform) {
+            self.invalid(&name, format!("two platforms: `{before}` and `{platform}`"));
+        }
+        if let Some(Fs::Image(image)) = &fold.fs {
+            Arc::make_mut(&mut fold.config).image = Some(image.clone());
+        }
     }
 
     fn bind(&mut self, fold: &mut Fold, alias: &str, service: &Service) -> Result<()> {
@@ -320,8 +372,8 @@ impl Lowering {
             name: fold.name.clone(),
             base,
             places: std::mem::take(&mut fold.places),
-            // A step that runs nothing reaches nothing and caches nothing.
-            caches: if exec.is_some() { fold.caches.clone() } else { Vec::new() },
+            // A step that runs nothing reaches nothing and sees nothing.
+            mounts: if exec.is_some() { fold.mounts.clone() } else { Vec::new() },
             bindings: if exec.is_some() { fold.bindings.clone() } else { Vec::new() },
             config: if exec.is_some() { fold.config.clone() } else { Arc::default() },
             args: exec.map(|exec| exec.args.clone()),

@@ -15,7 +15,9 @@ mod plan;
 
 pub use self::digest::Digest;
 pub(crate) use self::identity::Identities;
-pub(crate) use self::image::canonical as canonical_image;
+pub(crate) use self::image::ImageName;
 pub(crate) use self::lower::{hostname, lower_container, lower_path, lower_service};
-pub(crate) use self::node::{Binding, Config, Fs, Place, Reach, ServiceNode, Step, Var, closure};
+pub(crate) use self::node::{
+    Binding, Config, Fs, Mount, MountSource, Place, Reach, ServiceNode, Step, Var, closure,
+};
 pub use self::plan::{Plan, PlanBuilder, PlannedService, PlannedStep};

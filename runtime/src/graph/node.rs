@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Digest;
-use crate::engine::Snapshot;
+use super::{Digest, ImageName};
+use crate::engine::{Access, Snapshot};
 use crate::value::{Check, ExecOptions, Port, Secret};
 
 /// A file system, by what makes it.
 #[derive(Debug, Clone)]
 pub(crate) enum Fs {
-    /// An image, by its canonical reference.
-    Image(Arc<str>),
+    /// An image, by its name.
+    Image(ImageName),
     /// What a failed step left, held by the session's engine.
     Snapshot(Snapshot),
     /// What a step leaves.
@@ -34,7 +34,7 @@ pub(crate) struct Step {
     /// Whether the result is for this session alone: this step or one it is made of is `uncached`.
     pub(crate) is_volatile: bool,
     pub(crate) config: Arc<Config>,
-    pub(crate) caches: Vec<(String, String)>,
+    pub(crate) mounts: Vec<Mount>,
     pub(crate) bindings: Vec<Binding>,
     pub(crate) after: Vec<Arc<Step>>,
 }
@@ -52,7 +52,8 @@ impl Step {
             Place::Copy { fs, .. } => step(fs),
             Place::File { .. } => None,
         });
-        step(&self.base).into_iter().chain(copied).chain(&self.after)
+        let mounted = self.mounts.iter().filter_map(|mount| mount.source.fs().and_then(step));
+        step(&self.base).into_iter().chain(copied).chain(mounted).chain(&self.after)
     }
 
     /// What [`is_volatile`](Self::is_volatile) is for a step of these parts.
@@ -70,11 +71,39 @@ pub(crate) enum Place {
     Copy { fs: Fs, from: String, to: String },
 }
 
+/// Something that is there while a process runs, and no part of what it leaves.
+#[derive(Debug, Clone)]
+pub(crate) struct Mount {
+    pub(crate) path: String,
+    pub(crate) source: MountSource,
+    pub(crate) access: Access,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum MountSource {
+    /// A cache volume, by its key.
+    Cache(String),
+    Copy {
+        fs: Fs,
+        from: String,
+    },
+    Secret(Secret),
+}
+
+impl MountSource {
+    fn fs(&self) -> Option<&Fs> {
+        match self {
+            Self::Copy { fs, .. } => Some(fs),
+            Self::Cache(_) | Self::Secret(_) => None,
+        }
+    }
+}
+
 /// What a process is given besides its file system, on top of the configuration of the image at the root.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Config {
-    /// The image whose configuration is the ground, by its canonical reference.
-    pub(crate) image: Option<Arc<str>>,
+    /// The image whose configuration is the ground.
+    pub(crate) image: Option<ImageName>,
     pub(crate) env: BTreeMap<String, Var>,
     /// Relative to the image's working directory unless it starts with `/`.
     pub(crate) workdir: Option<String>,
@@ -89,6 +118,8 @@ pub(crate) struct Config {
     pub(crate) memory: Option<u64>,
     /// Paths in memory.
     pub(crate) tmpfs: BTreeSet<String>,
+    /// Shown to the engine's users, and no part of an identity.
+    pub(crate) labels: BTreeMap<String, String>,
     /// Sockets of the engine's machine, by the path they are put at.
     pub(crate) sockets: BTreeMap<String, String>,
 }
@@ -117,7 +148,7 @@ pub(crate) struct ServiceNode {
     pub(crate) base: Fs,
     pub(crate) places: Vec<Place>,
     pub(crate) config: Arc<Config>,
-    pub(crate) caches: Vec<(String, String)>,
+    pub(crate) mounts: Vec<Mount>,
     pub(crate) bindings: Vec<Binding>,
     pub(crate) run: Option<Vec<String>>,
     pub(crate) instance: Option<String>,
@@ -134,6 +165,7 @@ impl ServiceNode {
         let copied = |place: &Place| matches!(place, Place::Copy { fs, .. } if step(fs));
         step(&self.base)
             || self.places.iter().any(copied)
+            || self.mounts.iter().any(|mount| mount.source.fs().is_some_and(step))
             || self.bindings.iter().any(|binding| binding.service.is_volatile())
     }
 }
@@ -165,8 +197,7 @@ pub(crate) fn closure(bindings: &[Binding]) -> BTreeMap<Digest, Arc<ServiceNode>
 /// Everything that the roots are made of, found without recursion: chains may be long.
 #[derive(Debug, Default)]
 pub(crate) struct Reach {
-    /// Canonical references of all images.
-    pub(crate) images: std::collections::BTreeSet<Arc<str>>,
+    pub(crate) images: BTreeSet<ImageName>,
     /// All steps, each after what it needs.
     pub(crate) steps: Vec<Arc<Step>>,
     seen: std::collections::HashSet<Digest>,
@@ -208,26 +239,38 @@ impl Reach {
                         self.images.extend(step.config.image.clone());
                         open.push(Visit::Leave(step));
                         open.extend(step.after.iter().map(Visit::Step));
-                        open.extend(self.parts(&step.base, &step.places, &step.bindings));
+                        open.extend(self.parts(&step.base, &step.places, &step.mounts, &step.bindings));
                     }
                 }
                 Visit::Service(service) => {
                     if self.seen.insert(service.digest) {
                         self.images.extend(service.config.image.clone());
-                        open.extend(self.parts(&service.base, &service.places, &service.bindings));
+                        open.extend(self.parts(
+                            &service.base,
+                            &service.places,
+                            &service.mounts,
+                            &service.bindings,
+                        ));
                     }
                 }
             }
         }
     }
 
-    fn parts<'a>(&mut self, base: &'a Fs, places: &'a [Place], bindings: &'a [Binding]) -> Vec<Visit<'a>> {
+    fn parts<'a>(
+        &mut self,
+        base: &'a Fs,
+        places: &'a [Place],
+        mounts: &'a [Mount],
+        bindings: &'a [Binding],
+    ) -> Vec<Visit<'a>> {
         let mut parts: Vec<_> = bindings.iter().map(|binding| Visit::Service(&binding.service)).collect();
         for place in places {
             if let Place::Copy { fs, .. } = place {
                 parts.extend(self.fs(fs));
             }
         }
+        parts.extend(mounts.iter().filter_map(|mount| self.fs(mount.source.fs()?)));
         parts.extend(self.fs(base));
         parts
     }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::Digest;
 use super::lower::Lowering;
-use super::node::{Binding, Config, ContainerNode, Fs, Place, ServiceNode, Step, Var};
+use super::node::{Binding, Config, ContainerNode, Fs, Mount, MountSource, Place, ServiceNode, Step, Var};
+use crate::engine::Access;
 use crate::error::{command_line, show_duration};
 use crate::value::{Check, Container, ExecOptions, Expect, Port, PortRef, Ready, Service};
 use crate::{Error, Result};
@@ -162,11 +163,11 @@ impl PlanBuilder {
         if !self.seen.insert(step.digest) {
             return;
         }
-        self.add_needs(&step.places, &step.bindings);
+        self.add_needs(&step.places, &step.mounts, &step.bindings);
         step.after.iter().for_each(|after| self.add_fs(&Fs::Step(after.clone())));
         let mut details = details(&step.config);
         details.extend(step.places.iter().map(place));
-        details.extend(step.caches.iter().map(cache));
+        details.extend(step.mounts.iter().map(mount));
         details.extend(step.bindings.iter().map(binding));
         details.extend(step.after.iter().map(|after| format!("after {} {:.12}", after.name, after.digest)));
         details.extend(step.args.as_ref().map(|args| format!("exec {}", command_line(args))));
@@ -184,10 +185,10 @@ impl PlanBuilder {
             return;
         }
         self.add_fs(&node.base);
-        self.add_needs(&node.places, &node.bindings);
+        self.add_needs(&node.places, &node.mounts, &node.bindings);
         let mut details = details(&node.config);
         details.extend(node.places.iter().map(place));
-        details.extend(node.caches.iter().map(cache));
+        details.extend(node.mounts.iter().map(mount));
         details.extend(node.bindings.iter().map(binding));
         details.extend(node.instance.as_ref().map(|instance| format!("instance {instance}")));
         let entrypoint = node.config.entrypoint.as_ref();
@@ -214,7 +215,12 @@ impl PlanBuilder {
         });
     }
 
-    fn add_needs(&mut self, places: &[Place], bindings: &[Binding]) {
+    fn add_needs(&mut self, places: &[Place], mounts: &[Mount], bindings: &[Binding]) {
+        for mount in mounts {
+            if let MountSource::Copy { fs, .. } = &mount.source {
+                self.add_fs(fs);
+            }
+        }
         for place in places {
             if let Place::Copy { fs, .. } = place {
                 self.add_fs(fs);
@@ -228,7 +234,7 @@ impl PlanBuilder {
 
 fn base(fs: &Fs) -> String {
     match fs {
-        Fs::Image(reference) => reference.to_string(),
+        Fs::Image(name) => name.to_string(),
         Fs::Snapshot(snapshot) => format!("snapshot {}", snapshot.0),
         Fs::Step(step) => format!("{} {:.12}", step.name, step.digest),
     }
@@ -240,6 +246,7 @@ fn details(config: &Config) -> Vec<String> {
         Var::Plain(value) => format!("env {key}={value}"),
         Var::Secret(secret) => format!("env {key}=secret {}", secret.name()),
     }));
+    details.extend(config.labels.iter().map(|(key, value)| format!("label {key}={value}")));
     details.extend(config.workdir.as_ref().map(|path| format!("workdir {path}")));
     details.extend(config.user.as_ref().map(|user| format!("user {user}")));
     details.extend(config.hostname.as_ref().map(|name| format!("hostname {name}")));
@@ -275,8 +282,17 @@ fn place(place: &Place) -> String {
     }
 }
 
-fn cache((path, key): &(String, String)) -> String {
-    format!("mount cache {key} at {path}")
+fn mount(mount: &Mount) -> String {
+    let access = match mount.access {
+        Access::ReadWrite => "",
+        Access::ReadOnly => " readonly",
+    };
+    let source = match &mount.source {
+        MountSource::Cache(key) => format!("cache {key}"),
+        MountSource::Secret(secret) => format!("secret {}", secret.name()),
+        MountSource::Copy { fs, from } => format!("{}:{from}", base(fs)),
+    };
+    format!("mount {source} at {}{access}", mount.path)
 }
 
 fn binding(binding: &Binding) -> String {

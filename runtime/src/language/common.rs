@@ -1,6 +1,6 @@
 //! The statements that services and containers share.
 
-use crate::{Argument, Container, EnvValue, Mount, Service};
+use crate::{Argument, Container, CopySource, EnvValue, Mount, Service};
 
 /// `image "redis:7";`: the image that it starts from. It is the first statement of a body.
 ///
@@ -50,6 +50,36 @@ pub fn from(other: &Container) {}
 /// # let _ = p;
 /// ```
 pub fn env(key: impl Into<String>, value: impl Into<EnvValue>) {}
+
+/// `platform "linux/arm64";`: which platform's variant of the image is meant, where it is not the engine's own.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     container c {
+///         image "debian:12";
+///         platform "linux/arm64";
+///         exec ["uname", "-m"];
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn platform(platform: impl Into<String>) {}
+
+/// `label "com.example.team" = VALUE;`: marks the containers that commands run in. No part of an identity.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     container c {
+///         image "debian:12";
+///         label "com.example.team" = "storage";
+///         exec ["true"];
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn label(key: impl Into<String>, value: impl Argument) {}
 
 /// `workdir "/path";`: the directory that commands start in, from here on.
 ///
@@ -111,6 +141,26 @@ pub fn file(path: impl Into<String>, contents: impl AsRef<[u8]>) {}
 /// # let _ = p;
 /// ```
 pub fn mount(source: impl Into<Mount>, path: impl Into<String>) {}
+
+/// `copy NAME to "/path";`: copies a directory's contents or a file into the file system, where it stays.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     container build {
+///         image "debian:12";
+///         shell "mkdir /out && date > /out/date";
+///         export "/out/" as all;
+///     }
+///     container c {
+///         image "debian:12";
+///         copy (build.directory("/out")) to "/srv";
+///         exec ["cat", "/srv/date"];
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn copy(source: impl Into<CopySource>, to: impl Into<String>) {}
 
 /// `bind svc as "alias";` · `bind svc;`: makes a service reachable under an alias; its own name, with `_` written `-`,
 /// by default. It runs and is ready before the first step after this.

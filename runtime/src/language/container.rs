@@ -1,8 +1,8 @@
 //! The statements of a `container`. Rust's `let`, `if`, `for` and `match` may stand around them.
 
 pub use super::common::{
-    bind, entrypoint, env, file, from, hostname, image, limit, mount, privileged, socket, tmpfs, user,
-    workdir,
+    bind, copy, entrypoint, env, file, from, hostname, image, label, limit, mount, platform, privileged,
+    socket, tmpfs, user, workdir,
 };
 use crate::{Argument, Container};
 

@@ -3,8 +3,8 @@
 use std::fmt;
 
 pub use super::common::{
-    bind, entrypoint, env, file, from, hostname, image, limit, mount, privileged, socket, tmpfs, user,
-    workdir,
+    bind, copy, entrypoint, env, file, from, hostname, image, label, limit, mount, platform, privileged,
+    socket, tmpfs, user, workdir,
 };
 use crate::{Argument, IntoDuration, Port, Ready};
 

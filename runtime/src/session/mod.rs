@@ -34,7 +34,7 @@ use self::report::Reporter;
 use self::service::Supervisor;
 use self::steps::Done;
 use crate::engine::{Description, Engine, Image, SessionId};
-use crate::graph::{self, Digest};
+use crate::graph::{self, Digest, ImageName};
 use crate::value::{Container, Entry, Output, PathIn, Service, Stat};
 use crate::{Error, Result};
 
@@ -63,7 +63,7 @@ pub struct Session {
 pub(super) struct Inner {
     id: SessionId,
     engine: OnceCell<Arc<dyn Engine>>,
-    images: Once<Arc<str>, Arc<Image>>,
+    images: Once<ImageName, Arc<Image>>,
     steps: Once<(Digest, Option<Duration>), Arc<Done>>,
     replays: Once<(Digest, Vec<u64>), ()>,
     services: Mutex<HashMap<Digest, Supervisor>>,
@@ -162,15 +162,15 @@ impl Inner {
     }
 
     /// An image, found once a session: a tag that moves in the meantime does not matter.
-    async fn image(self: &Arc<Self>, reference: &Arc<str>) -> Result<Arc<Image>> {
-        let (inner, wanted) = (self.clone(), reference.clone());
+    async fn image(self: &Arc<Self>, name: &ImageName) -> Result<Arc<Image>> {
+        let (inner, wanted) = (self.clone(), name.clone());
         let find = async move {
             let engine = inner.engine().await?;
             let report = inner.report.clone();
             let progress = move |line: &str| report.event("image", line);
             engine.resolve(&wanted, &progress).await.map(Arc::new)
         };
-        self.images.get_or_run(reference.clone(), find).await
+        self.images.get_or_run(name.clone(), find).await
     }
 
     fn services(&self) -> MutexGuard<'_, HashMap<Digest, Supervisor>> {

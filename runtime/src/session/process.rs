@@ -3,15 +3,19 @@
 use std::sync::Arc;
 
 use super::scrub::Secrets;
-use crate::engine::{Image, ImageConfig, Process};
+use crate::engine::{Filesystem, Image, ImageConfig, MountSource, Process};
 use crate::graph::{Config, ServiceNode, Var};
 use crate::value::{Secret, SecretSource};
 use crate::{Error, Result};
 
 /// What a process's streams must not show.
-pub(super) fn secrets(process: Option<&Process>) -> Secrets {
+pub(super) fn secrets(process: Option<&Process>, filesystem: &Filesystem) -> Secrets {
     let variables = process.map(|process| process.secret_env.as_slice()).unwrap_or_default();
-    Secrets::new(variables.iter().map(|(_, contents)| contents.as_bytes()))
+    let files = filesystem.mounts.iter().filter_map(|mount| match &mount.source {
+        MountSource::Secret(contents) => Some(&**contents),
+        _ => None,
+    });
+    Secrets::new(variables.iter().map(|(_, contents)| contents.as_bytes()).chain(files))
 }
 
 /// The process of a step: its command, in the image's environment. The image's entry point is not used.
@@ -58,6 +62,7 @@ fn complete(name: &str, args: Vec<String>, config: &Config, image: Option<&Image
         privileged: config.privileged,
         cpu: config.cpu,
         memory: config.memory,
+        labels: config.labels.clone().into_iter().collect(),
         tmpfs: config.tmpfs.iter().cloned().collect(),
         sockets: config.sockets.iter().map(|(path, host)| (path.clone(), host.clone())).collect(),
     };
@@ -80,10 +85,10 @@ fn workdir(ground: &str, wanted: Option<&str>) -> String {
     }
 }
 
-/// A secret's contents, as a variable can hold them.
-fn reveal(item: &str, secret: &Secret) -> Result<String> {
+/// A secret's contents.
+pub(super) fn contents(item: &str, secret: &Secret) -> Result<Arc<[u8]>> {
     let missing = |why: String| Error::invalid(Some(item), format!("secret `{}`: {why}", secret.name()));
-    let bytes: Arc<[u8]> = match secret.source() {
+    Ok(match secret.source() {
         SecretSource::Env(variable) => {
             let value = std::env::var(&**variable)
                 .map_err(|error| missing(format!("variable `{variable}`: {error}")))?;
@@ -93,7 +98,13 @@ fn reveal(item: &str, secret: &Secret) -> Result<String> {
             .map_err(|error| missing(format!("file `{}`: {error}", path.display())))?
             .into(),
         SecretSource::Value(contents) => contents.clone(),
-    };
+    })
+}
+
+/// A secret's contents, as a variable can hold them.
+fn reveal(item: &str, secret: &Secret) -> Result<String> {
+    let missing = |why: String| Error::invalid(Some(item), format!("secret `{}`: {why}", secret.name()));
+    let bytes = contents(item, secret)?;
     let text = String::from_utf8(bytes.to_vec())
         .map_err(|_| missing("not UTF-8, so no variable can hold it".to_owned()))?;
     if text.contains('\0') {

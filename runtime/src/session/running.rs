@@ -178,14 +178,14 @@ pub(super) async fn start(session: Arc<Inner>, service: Arc<ServiceNode>) -> Res
     let image = request.image(service.config.image.as_ref()).cloned();
     let process = process::of_service(&service, image.as_ref())?;
     let (filesystem, dependencies) =
-        try_join(request.lay_out(&service.base, &service.places, &service.caches), async {
+        try_join(request.lay_out(&service.name, &service.base, &service.places, &service.mounts), async {
             request.lease(&service.bindings).await
         })
         .await
         .map_err(|error| {
             failure(&service, ServiceCause::Dependency(error), since, Vec::new(), Phase::Starting)
         })?;
-    let secrets = process::secrets(Some(&process));
+    let secrets = process::secrets(Some(&process), &filesystem);
     let log = ServiceLog::new(&session.report, &service.name, &secrets);
     let spec = ServiceSpec {
         name: service.name.to_string(),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures_util::future::{BoxFuture, try_join, try_join_all};
+use futures_util::future::{BoxFuture, try_join, try_join_all, try_join3};
 use tokio::sync::watch;
 
 use super::log::Capture;
@@ -12,9 +12,11 @@ use super::service::{Lease, Pin};
 use super::unit::{Leases, ancestors};
 use super::{Inner, process};
 use crate::engine::{
-    Engine, Filesystem, Finished, Image, Link, Placement, Prepared, Snapshot, StepOutput, StepSpec,
+    self, Engine, Filesystem, Finished, Image, Link, Placement, Prepared, Snapshot, StepOutput, StepSpec,
 };
-use crate::graph::{Binding, Digest, Fs, Identities, Place, Reach, ServiceNode, Step, closure};
+use crate::graph::{
+    Binding, Digest, Fs, Identities, ImageName, Mount, MountSource, Place, Reach, ServiceNode, Step, closure,
+};
 use crate::value::{Container, Expect};
 use crate::{Error, Result, StepCause, StepError};
 
@@ -44,7 +46,7 @@ impl Done {
 pub(super) struct Request {
     pub(super) session: Arc<Inner>,
     pub(super) engine: Arc<dyn Engine>,
-    images: HashMap<Arc<str>, Arc<Image>>,
+    images: HashMap<ImageName, Arc<Image>>,
     identities: Mutex<Identities>,
 }
 
@@ -60,21 +62,21 @@ impl Inner {
     }
 
     pub(super) async fn request(self: &Arc<Self>, reach: Reach) -> Result<Arc<Request>> {
-        let find = reach.images.into_iter().map(|reference| async move {
-            let image = self.image(&reference).await?;
-            Ok((reference, image))
+        let find = reach.images.into_iter().map(|name| async move {
+            let image = self.image(&name).await?;
+            Ok((name, image))
         });
         let (engine, images) = try_join(self.engine(), try_join_all(find)).await?;
         let images: HashMap<_, _> = images.into_iter().collect();
-        let ids = images.iter().map(|(reference, image)| (reference.clone(), image.id.clone())).collect();
+        let ids = images.iter().map(|(name, image)| (name.clone(), image.id.clone())).collect();
         let identities = Mutex::new(Identities::resolved(ids, self.id.to_string()));
         Ok(Arc::new(Request { session: self.clone(), engine, images, identities }))
     }
 }
 
 impl Request {
-    pub(super) fn image(&self, reference: Option<&Arc<str>>) -> Option<&Image> {
-        self.images.get(reference?).map(|image| &**image)
+    pub(super) fn image(&self, name: Option<&ImageName>) -> Option<&Image> {
+        self.images.get(name?).map(|image| &**image)
     }
 
     /// The key that the step's result is kept under.
@@ -92,9 +94,9 @@ impl Request {
 
     pub(super) async fn filesystem(self: &Arc<Self>, fs: &Fs) -> Result<Snapshot> {
         match fs {
-            Fs::Image(reference) => match self.images.get(reference) {
+            Fs::Image(name) => match self.images.get(name) {
                 Some(image) => Ok(image.snapshot.clone()),
-                None => Err(Error::engine(format!("find image {reference}"), "it was not resolved")),
+                None => Err(Error::engine(format!("find image {name}"), "it was not resolved")),
             },
             Fs::Snapshot(snapshot) => Ok(snapshot.clone()),
             Fs::Step(step) => self.step(step).await?.snapshot().await,
@@ -169,13 +171,13 @@ impl Request {
 
     /// A step's container, and what its process's streams must not show.
     async fn prepare(self: &Arc<Self>, step: &Arc<Step>) -> Result<(Box<dyn Prepared>, Secrets)> {
-        let filesystem = self.lay_out(&step.base, &step.places, &step.caches).await?;
+        let filesystem = self.lay_out(&step.name, &step.base, &step.places, &step.mounts).await?;
         let image = self.image(step.config.image.as_ref());
         let process = match &step.args {
             Some(args) => Some(process::of_step(&step.name, args, &step.config, image)?),
             None => None,
         };
-        let secrets = process::secrets(process.as_ref());
+        let secrets = process::secrets(process.as_ref(), &filesystem);
         let spec = StepSpec {
             name: step.name.to_string(),
             filesystem,
@@ -190,10 +192,21 @@ impl Request {
     /// The file system a process starts in.
     pub(super) async fn lay_out(
         self: &Arc<Self>,
+        name: &str,
         base: &Fs,
         places: &[Place],
-        caches: &[(String, String)],
+        mounts: &[Mount],
     ) -> Result<Filesystem> {
+        let mounts = mounts.iter().map(|mount| async move {
+            let source = match &mount.source {
+                MountSource::Cache(key) => engine::MountSource::Cache(key.clone()),
+                MountSource::Secret(secret) => engine::MountSource::Secret(process::contents(name, secret)?),
+                MountSource::Copy { fs, from } => {
+                    engine::MountSource::Snapshot { snapshot: self.filesystem(fs).await?, from: from.clone() }
+                }
+            };
+            Ok(engine::Mount { path: mount.path.clone(), source, access: mount.access })
+        });
         let placements = places.iter().map(|place| async move {
             Ok(match place {
                 Place::File { path, contents } => {
@@ -206,8 +219,9 @@ impl Request {
                 },
             })
         });
-        let (base, placements) = try_join(self.filesystem(base), try_join_all(placements)).await?;
-        Ok(Filesystem { base, placements, caches: caches.to_vec() })
+        let (base, placements, mounts) =
+            try_join3(self.filesystem(base), try_join_all(placements), try_join_all(mounts)).await?;
+        Ok(Filesystem { base, placements, mounts })
     }
 
     /// Keeps a result in the background; who needs the file system waits for it, who needs the output does not.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use super::{Argument, CacheVolume, Container, Directory, Exec, File, Secret, Service};
+use crate::engine::Access;
 use crate::rules::Problem;
 
 /// What an environment variable is set to: text, a number or a [`Secret`].
@@ -49,21 +50,32 @@ pub(crate) enum MountKind {
     Secret(Secret),
 }
 
-macro_rules! mounts {
-    ($($type:ident => $kind:ident),*) => { $(
-        impl From<&$type> for Mount {
+/// What can be copied: a [`Directory`] or a [`File`].
+#[derive(Debug, Clone)]
+pub struct CopySource(pub(crate) CopyKind);
+
+#[derive(Debug, Clone)]
+pub(crate) enum CopyKind {
+    Directory(Directory),
+    File(File),
+}
+
+macro_rules! sources {
+    ($into:ident, $inner:ident: $($type:ident => $kind:ident),*) => { $(
+        impl From<&$type> for $into {
             fn from(value: &$type) -> Self {
-                Self(MountKind::$kind(value.clone()))
+                Self($inner::$kind(value.clone()))
             }
         }
-        impl From<$type> for Mount {
+        impl From<$type> for $into {
             fn from(value: $type) -> Self {
-                Self(MountKind::$kind(value))
+                Self($inner::$kind(value))
             }
         }
     )* };
 }
-mounts!(CacheVolume => Cache, Directory => Directory, File => File, Secret => Secret);
+sources!(Mount, MountKind: CacheVolume => Cache, Directory => Directory, File => File, Secret => Secret);
+sources!(CopySource, CopyKind: Directory => Directory, File => File);
 
 /// A mistake in a value. It is kept where it was made and reported when the plan is built or something is run.
 #[derive(Debug, Clone)]
@@ -90,6 +102,8 @@ pub(crate) enum Base {
 #[derive(Debug, Clone)]
 pub(crate) enum Op {
     Env { key: String, value: EnvValue },
+    Label { key: String, value: String },
+    Platform(String),
     Workdir(String),
     User(String),
     Entrypoint(Vec<String>),
@@ -100,7 +114,8 @@ pub(crate) enum Op {
     Tmpfs(String),
     Socket { path: String, host: String },
     WriteFile { path: String, contents: Arc<[u8]> },
-    Mount { path: String, source: Mount },
+    Mount { path: String, source: Mount, access: Access },
+    Copy { path: String, source: CopySource },
     Bind { alias: String, service: Service },
     Exec(Exec),
     After(Container),
@@ -207,6 +222,27 @@ macro_rules! shared_operations {
             })
         }
 
+        /// Sets a label of the containers that processes run in, from here on: what `docker ps --filter label=…` finds.
+        /// It is no part of an identity. Keys that start with `bowline.` are taken.
+        pub fn label(self, key: impl Into<String>, value: impl crate::Argument) -> Self {
+            let (key, value) = (key.into(), value.into_argument());
+            self.edit(|body| {
+                body.check(crate::rules::label(&key));
+                body.ops.push(crate::value::Op::Label { key, value });
+            })
+        }
+
+        /// Says which platform's variant of the image is meant, as `os/architecture` or `os/architecture/variant` of the
+        /// OCI image index: `linux/arm64`. By default it is the engine's own. It stands before the first step. An
+        /// image of another architecture runs where the engine's machine can emulate it (`binfmt_misc`, QEMU).
+        pub fn platform(self, platform: impl Into<String>) -> Self {
+            let platform = platform.into();
+            self.edit(|body| {
+                body.check(crate::rules::platform(&platform));
+                body.ops.push(crate::value::Op::Platform(platform));
+            })
+        }
+
         /// Sets the working directory, from here on. A relative path joins the one before it.
         pub fn workdir(self, path: impl Into<String>) -> Self {
             let path = path.into();
@@ -298,15 +334,35 @@ macro_rules! shared_operations {
             })
         }
 
-        /// Mounts a cache volume, a secret, or a private copy of a directory or file.
+        /// Mounts a cache volume, a secret, or a private copy of a directory or file, for every process from here on.
         ///
         /// A cache volume keeps what is written to it, for every later run. A directory or file is copied: writes are
-        /// seen by the later steps of this container and never by the source.
+        /// seen by the later steps of this container and never by the source. A [`Secret`](crate::Secret) is a file in
+        /// memory, mode 0400, which the process's user owns; no result, image or cache has it.
         pub fn mount(self, path: impl Into<String>, source: impl Into<crate::Mount>) -> Self {
-            let (path, source) = (path.into(), source.into());
+            self.mount_with(path.into(), source.into(), crate::engine::Access::ReadWrite)
+        }
+
+        /// As [`mount`](Self::mount), but nobody can write to it: not to a cache volume, and not to a directory or
+        /// file, which then is no part of what the container leaves.
+        pub fn mount_readonly(self, path: impl Into<String>, source: impl Into<crate::Mount>) -> Self {
+            self.mount_with(path.into(), source.into(), crate::engine::Access::ReadOnly)
+        }
+
+        fn mount_with(self, path: String, source: crate::Mount, access: crate::engine::Access) -> Self {
             self.edit(|body| {
                 body.check(crate::rules::absolute_path("mount path", &path));
-                body.ops.push(crate::value::Op::Mount { path, source });
+                body.ops.push(crate::value::Op::Mount { path, source, access });
+            })
+        }
+
+        /// Copies a directory's contents or a file into the file system, where they stay: what the container leaves has
+        /// them. Missing parents are made; what has the same name is replaced; owners and permissions are kept.
+        pub fn copy(self, path: impl Into<String>, source: impl Into<crate::CopySource>) -> Self {
+            let (path, source) = (path.into(), source.into());
+            self.edit(|body| {
+                body.check(crate::rules::absolute_path("copy path", &path));
+                body.ops.push(crate::value::Op::Copy { path, source });
             })
         }
 

@@ -17,8 +17,8 @@ mod service;
 mod stop;
 
 pub use self::argument::{Argument, IntoDuration, IntoSize, arg};
-pub(crate) use self::body::{Base, Body, EnvValueKind, Invalid, MountKind, Op};
-pub use self::body::{Definition, EnvValue, Mount};
+pub(crate) use self::body::{Base, Body, CopyKind, EnvValueKind, Invalid, MountKind, Op};
+pub use self::body::{CopySource, Definition, EnvValue, Mount};
 pub use self::cache::CacheVolume;
 pub use self::container::{Container, Output};
 pub(crate) use self::directory::PathIn;

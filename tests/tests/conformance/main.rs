@@ -5,6 +5,7 @@ mod engines;
 mod failures;
 mod health;
 mod lifecycle;
+mod mounts;
 mod processes;
 mod registry;
 mod secrets;

@@ -125,6 +125,12 @@ pub(super) fn cannot_run(what: &str, command: &str, reason: &str) -> Error {
         );
         return Error::engine(what, message);
     }
+    if reason.to_ascii_lowercase().contains("exec format error") {
+        let message = format!(
+            "`{command}` is a program for another machine (exec format error)\n\nhelp: its image is for another platform, which this engine cannot emulate: install QEMU's binfmt handlers on the engine's machine (Debian's `qemu-user-static`), or take an image for its own platform; a script needs a `#!` line"
+        );
+        return Error::engine(what, message);
+    }
     Error::engine(what, format!("`{command}` cannot be run: {}", reason.trim().trim_end_matches(": unknown")))
 }
 
@@ -165,8 +171,9 @@ pub(super) async fn hear_out(
             }
         }
     };
-    // tini's codes for a command that is not there or cannot be run are also what a shell gives; its own words tell.
-    if let (126 | 127, Some(reason)) = (code, why_init_failed(&ear.first_words)) {
+    // tini's codes for a command that is not there or cannot be run are also what a shell gives; its own words tell. It
+    // has 1 for a program of another machine.
+    if let (1 | 126 | 127, Some(reason)) = (code, why_init_failed(&ear.first_words)) {
         return Ok(End::CannotRun(reason));
     }
     Ok(End::Exit(Exit { code, out_of_memory: code == 137 && ran_out_of_memory(shared, container).await }))

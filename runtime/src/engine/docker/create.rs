@@ -4,18 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bollard::models::{
-    ContainerCreateBody, EndpointSettings, HealthConfig, HostConfig, Mount, MountType, NetworkingConfig,
-    VolumeCreateRequest,
-};
-use tokio::sync::OnceCell;
-
 use super::cleaner::Container;
 use super::failure::{self, BRIEF, within};
 use super::snapshot::{self, Facts};
-use super::{Shared, labels, lock, names, place};
+use super::{Shared, labels, mount, names, place};
 use crate::engine::{Filesystem, Link, Process};
 use crate::{Error, Result};
+use bollard::models::{
+    ContainerCreateBody, EndpointSettings, HealthConfig, HostConfig, Mount, MountType, NetworkingConfig,
+};
 
 /// A container to be made.
 pub(super) struct Recipe<'a> {
@@ -61,7 +58,7 @@ pub(super) async fn create(shared: &Arc<Shared>, recipe: Recipe<'_>) -> Result<C
         // Boxed, as what bollard makes of a call takes kilobytes.
         Box::pin(snapshot::base_image(shared, &recipe.filesystem.base)),
         has_init(shared),
-        caches(shared, &recipe.filesystem.caches),
+        Box::pin(mount::mounts(shared, &recipe)),
     )?;
     let body = body(shared, &recipe, &base, init, mounts);
     let variables = body.env.iter().flatten().map(|text| variable_name(text).to_owned()).collect();
@@ -89,7 +86,8 @@ fn body(
     let none = Process::default();
     let process = recipe.process.unwrap_or(&none);
     mounts.extend(mounts_of(process));
-    let mut labels_of = labels::of(&shared.session, recipe.name);
+    let mut labels_of: HashMap<_, _> = process.labels.iter().cloned().collect();
+    labels_of.extend(labels::of(&shared.session, recipe.name));
     labels_of.insert(labels::KIND.to_owned(), recipe.kind.to_owned());
     // A step's image hands its labels down; these are long and say nothing of this container.
     labels_of.extend([labels::STDOUT, labels::STDERR].map(|label| (label.to_owned(), String::new())));
@@ -195,35 +193,4 @@ fn mounts_of(process: &Process) -> impl Iterator<Item = Mount> {
     let tmpfs = process.tmpfs.iter().map(move |path| mount(MountType::TMPFS, None, path));
     let sockets = process.sockets.iter().map(move |(path, host)| mount(MountType::BIND, Some(host), path));
     tmpfs.chain(sockets)
-}
-
-/// Mounts of cache volumes, which are made where they are missing.
-async fn caches(shared: &Shared, caches: &[(String, String)]) -> Result<Vec<Mount>> {
-    let mut mounts = Vec::with_capacity(caches.len());
-    for (path, key) in caches {
-        let name = names::cache_volume(key);
-        let cell = Arc::clone(
-            lock(&shared.volumes).entry(name.clone()).or_insert_with(|| Arc::new(OnceCell::new())),
-        );
-        let make = || async {
-            let request = VolumeCreateRequest {
-                name: Some(name.clone()),
-                labels: Some(HashMap::from([(labels::CACHE.to_owned(), key.clone())])),
-                ..Default::default()
-            };
-            // Creating a volume that exists is no error and changes nothing.
-            within(BRIEF, shared.client.create_volume(request))
-                .await
-                .map(drop)
-                .map_err(failure::during(format!("make the cache volume `{key}`")))
-        };
-        cell.get_or_try_init(make).await?;
-        mounts.push(Mount {
-            typ: Some(MountType::VOLUME),
-            source: Some(name),
-            target: Some(path.clone()),
-            ..Default::default()
-        });
-    }
-    Ok(mounts)
 }

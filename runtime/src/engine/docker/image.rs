@@ -15,16 +15,16 @@ use tokio::time::Instant;
 use super::failure::{self, BRIEF, LONG, within};
 use super::{Shared, credentials, lock, recast};
 use crate::engine::{Healthcheck, Image, ImageConfig, Progress, Snapshot};
-use crate::graph::canonical_image;
+use crate::graph::ImageName;
 use crate::{Error, Result};
 
 /// At most this often is progress told.
 const TELL_EVERY: Duration = Duration::from_millis(200);
 
-/// Pulls under way, by canonical reference: whoever wants the same image waits for the same pull.
+/// Pulls under way: whoever wants the same image waits for the same pull.
 #[derive(Default)]
 pub(super) struct Pulls {
-    under_way: Mutex<HashMap<String, Weak<Pull>>>,
+    under_way: Mutex<HashMap<ImageName, Weak<Pull>>>,
 }
 
 /// One pull; ends when nobody waits for it any more.
@@ -46,17 +46,52 @@ impl Drop for Pull {
 }
 
 /// Finds an image, pulling it when it is absent.
-pub(super) async fn resolve(shared: &Arc<Shared>, reference: &str, progress: &Progress) -> Result<Image> {
-    let canonical = canonical_image(reference);
-    if let Some(found) = inspect(shared, &canonical).await? {
-        return image(shared, &found).await;
+pub(super) async fn resolve(shared: &Arc<Shared>, wanted: &ImageName, progress: &Progress) -> Result<Image> {
+    let there = inspect(shared, &wanted.reference).await?;
+    if let Some(found) = there.as_ref().filter(|found| is_for(found, wanted)) {
+        return image(shared, found).await;
     }
-    pull(shared, &canonical, progress).await?;
-    let found = inspect(shared, &canonical).await?.ok_or_else(|| Error::ImageNotFound {
-        reference: reference.to_owned(),
-        message: "it was pulled, but the engine does not have it".to_owned(),
-    })?;
-    image(shared, &found).await
+    let pulled = pull(shared, wanted, progress).await;
+    // Another platform's variant is at hand: that is what has to be said, whatever the registry's answer was.
+    let pulled = pulled.map_err(|error| match &there {
+        Some(other) => match error {
+            Error::ImageNotFound { message, .. } => other_platform(wanted, other, &format!(": {message}")),
+            error => error,
+        },
+        None => error,
+    });
+    pulled?;
+    match inspect(shared, &wanted.reference).await? {
+        Some(found) if is_for(&found, wanted) => image(shared, &found).await,
+        Some(other) => Err(other_platform(wanted, &other, "")),
+        None => Err(Error::ImageNotFound {
+            reference: wanted.to_string(),
+            message: "it was pulled, but the engine does not have it".to_owned(),
+        }),
+    }
+}
+
+/// Whether an image is of the platform that is wanted, where one is. Many images for ARM say no variant.
+fn is_for(found: &ImageInspect, wanted: &ImageName) -> bool {
+    let Some(platform) = &wanted.platform else { return true };
+    let mut parts = platform.split('/');
+    let says = |known: &Option<String>, part: Option<&str>| {
+        known.as_deref().unwrap_or_default() == part.unwrap_or_default()
+    };
+    let variant = |part: Option<&str>| {
+        let known = found.variant.as_deref().unwrap_or_default();
+        part.is_none_or(|part| known == part || known.is_empty())
+    };
+    says(&found.os, parts.next()) && says(&found.architecture, parts.next()) && variant(parts.next())
+}
+
+fn other_platform(wanted: &ImageName, found: &ImageInspect, why: &str) -> Error {
+    let part = |part: &Option<String>| part.clone().unwrap_or_default();
+    let is = format!("{}/{}", part(&found.os), part(&found.architecture));
+    Error::ImageNotFound {
+        reference: wanted.to_string(),
+        message: format!("the engine has one for {is}, and none for the other platform could be had{why}"),
+    }
 }
 
 async fn inspect(shared: &Shared, reference: &str) -> Result<Option<ImageInspect>> {
@@ -106,8 +141,8 @@ fn healthcheck(check: HealthConfig) -> Option<Healthcheck> {
 }
 
 /// Waits for the one pull of an image, beginning it where there is none.
-async fn pull(shared: &Arc<Shared>, reference: &str, progress: &Progress) -> Result<()> {
-    let pull = shared.pulls.join(shared, reference);
+async fn pull(shared: &Arc<Shared>, image: &ImageName, progress: &Progress) -> Result<()> {
+    let pull = shared.pulls.join(shared, image);
     let mut state = pull.state.clone();
     loop {
         let now = state.borrow_and_update().clone();
@@ -116,36 +151,43 @@ async fn pull(shared: &Arc<Shared>, reference: &str, progress: &Progress) -> Res
             State::Pulling(line) => progress(&line),
         }
         if state.changed().await.is_err() {
-            return Err(Error::engine(format!("pull `{reference}`"), "the pull was broken off"));
+            return Err(Error::engine(format!("pull `{image}`"), "the pull was broken off"));
         }
     }
 }
 
 impl Pulls {
-    fn join(&self, shared: &Arc<Shared>, reference: &str) -> Arc<Pull> {
+    fn join(&self, shared: &Arc<Shared>, image: &ImageName) -> Arc<Pull> {
         let mut under_way = lock(&self.under_way);
-        if let Some(pull) = under_way.get(reference).and_then(Weak::upgrade) {
+        if let Some(pull) = under_way.get(image).and_then(Weak::upgrade) {
             // One that has failed is tried again by whoever comes later.
             if !matches!(*pull.state.borrow(), State::Done(_)) {
                 return pull;
             }
         }
-        let (tell, state) = watch::channel(State::Pulling(format!("pulling {reference}")));
-        let (client, name) = (shared.client.clone(), reference.to_owned());
+        let (tell, state) = watch::channel(State::Pulling(format!("pulling {image}")));
+        let (client, name) = (shared.client.clone(), image.clone());
         let task = tokio::spawn(async move {
             let result = run_pull(&client, &name, &tell).await;
             tell.send_replace(State::Done(result));
         });
         let pull = Arc::new(Pull { state, task: task.abort_handle() });
-        under_way.insert(reference.to_owned(), Arc::downgrade(&pull));
+        under_way.insert(image.clone(), Arc::downgrade(&pull));
         pull
     }
 }
 
-/// Pulls for the engine's own platform. What has no such variant is an error: an emulated one would be a surprise.
-async fn run_pull(client: &bollard::Docker, reference: &str, tell: &watch::Sender<State>) -> Result<()> {
+/// Pulls for the engine's own platform unless another is asked for. What has no such variant is an error: an emulated
+/// one would be a surprise.
+async fn run_pull(client: &bollard::Docker, image: &ImageName, tell: &watch::Sender<State>) -> Result<()> {
+    let reference = &*image.reference;
     let found = credentials::find(reference).await;
-    let options = CreateImageOptionsBuilder::default().from_image(reference).build();
+    let options = CreateImageOptionsBuilder::default().from_image(reference);
+    let options = match &image.platform {
+        Some(platform) => options.platform(platform),
+        None => options,
+    };
+    let options = options.build();
     let mut events = client.create_image(Some(options), None, found.credentials);
     let mut layers = Layers::default();
     let mut told = Instant::now();
@@ -156,7 +198,7 @@ async fn run_pull(client: &bollard::Docker, reference: &str, tell: &watch::Sende
         layers.note(event);
         if told.elapsed() >= TELL_EVERY {
             told = Instant::now();
-            tell.send_replace(State::Pulling(format!("pulling {reference}{layers}")));
+            tell.send_replace(State::Pulling(format!("pulling {image}{layers}")));
         }
     }
     Ok(())

@@ -5,6 +5,7 @@
 //!   image     credentials        references → images, pulling
 //!   snapshot  recast             what file systems are called, and images made of others
 //!   create    place   network    containers: made, filled, connected
+//!   mount                        what is there while they run
 //!   step      attach  keep       run to the end, heard, kept
 //!   service   probe              started, watched, asked
 //!   read                         what is in a file system
@@ -24,6 +25,7 @@ mod failure;
 mod image;
 mod keep;
 mod labels;
+mod mount;
 mod names;
 mod network;
 mod place;
@@ -38,7 +40,6 @@ mod sweep;
 mod tests;
 pub(crate) mod watchdog;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -52,6 +53,7 @@ use super::{
     Call, Description, Engine, Image, Instance, Kept, Prepared, Progress, ServiceSpec, SessionId, Sink,
     Snapshot, StepSpec,
 };
+use crate::graph::ImageName;
 use crate::value::Stat;
 use crate::{Digest, Error, Result};
 
@@ -72,8 +74,7 @@ struct Shared {
     readers: read::Readers,
     /// Whether the engine can give containers an init process; asked once.
     init: OnceCell<bool>,
-    /// Cache volumes that are known to exist, by name.
-    volumes: Mutex<HashMap<String, Arc<OnceCell<()>>>>,
+    mounts: mount::Mounts,
     /// Starting is bound by the engine's processor time: more at once than this only wait for each other (measured).
     starts: Semaphore,
     numbers: AtomicU64,
@@ -102,7 +103,7 @@ impl Docker {
             snapshots: snapshot::Snapshots::new(layers),
             readers: read::Readers::default(),
             init: OnceCell::new(),
-            volumes: Mutex::default(),
+            mounts: mount::Mounts::default(),
             starts: Semaphore::new(cleaner::slots()),
             numbers: AtomicU64::new(0),
             closed: AtomicBool::new(false),
@@ -168,8 +169,8 @@ impl Engine for Docker {
         &self.shared.description
     }
 
-    fn resolve<'a>(&'a self, reference: &'a str, progress: &'a Progress) -> Call<'a, Image> {
-        Box::pin(image::resolve(&self.shared, reference, progress))
+    fn resolve<'a>(&'a self, image: &'a ImageName, progress: &'a Progress) -> Call<'a, Image> {
+        Box::pin(image::resolve(&self.shared, image, progress))
     }
 
     fn lookup<'a>(&'a self, key: &'a Digest) -> Call<'a, Option<Kept>> {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bollard::query_parameters::{ContainerArchiveInfoOptionsBuilder, UploadToContainerOptionsBuilder};
 use futures_util::future::join_all;
-use futures_util::{StreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _, stream};
 use tokio::sync::mpsc;
 
 use super::cleaner::Container;
@@ -37,11 +37,8 @@ pub(super) async fn place(
 
     let (send, mut pieces) = mpsc::channel::<Vec<u8>>(16);
     let writer = tokio::task::spawn_blocking(move || write(ChannelWriter(send), &parents, sources));
-    let body = stream::poll_fn(move |context| pieces.poll_recv(context)).map(|piece| Ok(piece.into()));
-    let options = UploadToContainerOptionsBuilder::default().path("/").no_overwrite_dir_non_dir("1").build();
-    let upload =
-        shared.client.upload_to_container(container.name(), Some(options), bollard::body_try_stream(body));
-    let uploaded = within(LONG, upload).await;
+    let body = stream::poll_fn(move |context| pieces.poll_recv(context)).map(Ok);
+    let uploaded = upload(shared, container, "/", body).await;
     // What the writer met explains a transfer that ended early better than the transfer does.
     let written = writer.await.unwrap_or_else(|error| Err(io::Error::other(error)));
     let what = || format!("place files in {name}");
@@ -50,6 +47,19 @@ pub(super) async fn place(
         (Err(error), _) => Err(failure::during(what())(error)),
         (Ok(()), written) => written.map_err(|error| Error::engine(what(), error)),
     }
+}
+
+/// Puts what is in an archive below a directory of a container.
+pub(super) async fn upload(
+    shared: &Shared,
+    container: &Container,
+    directory: &str,
+    archive: impl Stream<Item = io::Result<Vec<u8>>> + Send + 'static,
+) -> std::result::Result<(), bollard::errors::Error> {
+    let options = UploadToContainerOptionsBuilder::default().path(directory).no_overwrite_dir_non_dir("1");
+    let archive = bollard::body_try_stream(archive.map(|piece| piece.map(Into::into)));
+    let upload = shared.client.upload_to_container(container.name(), Some(options.build()), archive);
+    within(LONG, upload).await
 }
 
 /// Something to be written into the archive.

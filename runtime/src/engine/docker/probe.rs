@@ -25,6 +25,7 @@ use crate::engine::{ProbeProgress, SessionId};
 use crate::value::Port;
 
 mod helper;
+pub(super) use self::helper::{HELPER, helper_image};
 #[cfg(test)]
 mod tests;
 

@@ -37,11 +37,15 @@ impl Readers {
 
 /// The name of a container that has the snapshot's files.
 async fn container(shared: &Arc<Shared>, snapshot: &Snapshot) -> Result<String> {
-    if let Some(held) = snapshot::held_container(snapshot) {
-        return Ok(held.to_owned());
-    }
-    let cell = Arc::clone(lock(&shared.readers.containers).entry(snapshot.0.clone()).or_default());
-    let container = cell.get_or_try_init(|| recast::idle_container(shared, &snapshot.0)).await?;
+    let image = match snapshot::held_container(snapshot) {
+        None => snapshot.0.clone(),
+        Some(held) => match snapshot::readable(shared, held).await? {
+            None => return Ok(held.to_owned()),
+            Some(image) => image,
+        },
+    };
+    let cell = Arc::clone(lock(&shared.readers.containers).entry(image.clone()).or_default());
+    let container = cell.get_or_try_init(|| recast::idle_container(shared, &image)).await?;
     Ok(container.name().to_owned())
 }
 
@@ -193,6 +197,22 @@ pub(super) async fn small_files(
     });
     let files = collect.await.unwrap_or_else(|error| Err(io::Error::other(error)));
     files.map_err(|error: io::Error| Error::engine(format!("read {image}"), error))
+}
+
+/// A small text in a file system; empty where there is none.
+pub(super) async fn small_file(shared: &Arc<Shared>, snapshot: &Snapshot, path: &str) -> Result<String> {
+    let pieces = match open(shared, snapshot, path, &snapshot.0).await {
+        Ok((pieces, _)) => pieces,
+        Err(Error::NoSuchPath { .. }) => return Ok(String::new()),
+        Err(error) => return Err(error),
+    };
+    let collect = tokio::task::spawn_blocking(move || {
+        let mut contents = Vec::new();
+        entries(PieceReader::new(pieces), |entry| entry.data.read_to_end(&mut contents).map(drop))?;
+        Ok(String::from_utf8_lossy(&contents).into_owned())
+    });
+    let text = collect.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+    text.map_err(|error: io::Error| Error::engine(format!("read `{path}`"), error))
 }
 
 /// An entry of an archive of the engine's, its names relative to what was asked for.

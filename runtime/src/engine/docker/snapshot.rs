@@ -44,6 +44,7 @@ pub(super) struct Facts {
 struct Held {
     /// Removed with the session.
     _container: Container,
+    mounts: Mounts,
     image: Arc<OnceCell<String>>,
 }
 
@@ -85,12 +86,29 @@ impl Snapshots {
     }
 }
 
+/// Whether something is mounted in a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mounts {
+    None,
+    /// Caches, secrets: the engine shows them to whoever reads a path of the container, and they are no part of it.
+    Some,
+}
+
 /// Keeps a container for its file system until the session closes.
-pub(super) fn hold(shared: &Shared, container: Container) -> Snapshot {
+pub(super) fn hold(shared: &Shared, container: Container, mounts: Mounts) -> Snapshot {
     let snapshot = Snapshot(format!("{CONTAINER}{}", container.name()));
     lock(&shared.snapshots.held)
-        .insert(container.name().to_owned(), Held { _container: container, image: Arc::default() });
+        .insert(container.name().to_owned(), Held { _container: container, mounts, image: Arc::default() });
     snapshot
+}
+
+/// The image to read a held container's files in, where not in the container itself.
+pub(super) async fn readable(shared: &Arc<Shared>, container: &str) -> Result<Option<String>> {
+    let mounts = lock(&shared.snapshots.held).get(container).map(|held| held.mounts);
+    match mounts {
+        Some(Mounts::Some) => image_of_held(shared, container).await.map(Some),
+        _ => Ok(None),
+    }
 }
 
 /// The held container that this snapshot is, if it is one.

@@ -22,6 +22,7 @@ struct Ready {
     stdin: Option<Arc<[u8]>>,
     limit: Option<Duration>,
     has_secrets: bool,
+    mounts: snapshot::Mounts,
 }
 
 /// A step whose process has ended, or that had none.
@@ -32,6 +33,7 @@ struct Ended {
     exit: Exit,
     timed_out: bool,
     has_secrets: bool,
+    mounts: snapshot::Mounts,
 }
 
 /// Makes ready a step.
@@ -54,6 +56,11 @@ pub(super) async fn prepare(shared: &Arc<Shared>, step: StepSpec) -> Result<Box<
         shared: Arc::clone(shared),
         created,
         has_secrets: process.is_some_and(|process| !process.secret_env.is_empty()),
+        mounts: if step.filesystem.mounts.is_empty() {
+            snapshot::Mounts::None
+        } else {
+            snapshot::Mounts::Some
+        },
         run: process.map(|process| (process.args.first().cloned().unwrap_or_default(), reach)),
         stdin: step.stdin,
         limit: step.limit,
@@ -68,7 +75,7 @@ impl Prepared for Ready {
 }
 
 async fn run(step: Ready, sink: Sink) -> Result<Ended> {
-    let Ready { shared, mut created, name, run, stdin, limit, has_secrets } = step;
+    let Ready { shared, mut created, name, run, stdin, limit, has_secrets, mounts } = step;
     let mut exit = Exit { code: 0, out_of_memory: false };
     let mut timed_out = false;
     if let Some((command, reach)) = run {
@@ -86,7 +93,7 @@ async fn run(step: Ready, sink: Sink) -> Result<Ended> {
             End::CannotRun(reason) => return Err(attach::cannot_run(&what, &command, &reason)),
         }
     }
-    Ok(Ended { shared, created, name, exit, timed_out, has_secrets })
+    Ok(Ended { shared, created, name, exit, timed_out, has_secrets, mounts })
 }
 
 impl Finished for Ended {
@@ -112,6 +119,6 @@ impl Finished for Ended {
     }
 
     fn hold(self: Box<Self>) -> Call<'static, Snapshot> {
-        Box::pin(async move { Ok(snapshot::hold(&self.shared, self.created.container)) })
+        Box::pin(async move { Ok(snapshot::hold(&self.shared, self.created.container, self.mounts)) })
     }
 }

@@ -78,6 +78,7 @@ async fn kill_all(shared: &Arc<Shared>) -> Result<()> {
 
 async fn remove_all(shared: &Arc<Shared>) -> Result<()> {
     shared.readers.release();
+    shared.mounts.release();
     let images = shared.snapshots.release();
     // What runs goes first, which ends whatever waits for it.
     remove_containers(shared).await?;

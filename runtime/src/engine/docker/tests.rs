@@ -55,7 +55,7 @@ fn nothing() -> Sink {
 
 impl Docker {
     async fn image(&self, reference: &str) -> Image {
-        self.resolve(reference, &|_| {}).await.unwrap()
+        self.resolve(&ImageName::new(reference), &|_| {}).await.unwrap()
     }
 
     /// Runs a step to its end and gives what it wrote.
@@ -77,7 +77,7 @@ fn process(args: &[&str]) -> Process {
 }
 
 fn filesystem(base: &Snapshot) -> Filesystem {
-    Filesystem { base: base.clone(), placements: Vec::new(), caches: Vec::new() }
+    Filesystem { base: base.clone(), placements: Vec::new(), mounts: Vec::new() }
 }
 
 fn step(base: &Snapshot, args: &[&str]) -> StepSpec {

@@ -22,6 +22,7 @@ use crate::value::Port;
 use crate::{Error, Result};
 
 mod image;
+pub(in super::super) use self::image::{PROGRAM as HELPER, ready as helper_image};
 
 /// A helper that ends without having found all is started again, but not for ever.
 const STARTS: usize = 3;

@@ -120,10 +120,8 @@ async fn an_image_nobody_has_is_told() {
     let told = Arc::new(Mutex::new(Vec::new()));
     let into = Arc::clone(&told);
     let progress = move |line: &str| lock(&into).push(line.to_owned());
-    let (one, two) = tokio::join!(
-        engine.resolve("localhost:1/no/such:image", &progress),
-        engine.resolve("localhost:1/no/such:image", &progress)
-    );
+    let image = ImageName::new("localhost:1/no/such:image");
+    let (one, two) = tokio::join!(engine.resolve(&image, &progress), engine.resolve(&image, &progress));
     for error in [one.unwrap_err(), two.unwrap_err()] {
         assert!(matches!(error, Error::ImageNotFound { .. }), "{error}");
     }

@@ -191,7 +191,11 @@ async fn cache_volumes_outlive_their_session() {
         let engine = engine!();
         let base = engine.image(BUSYBOX).await.snapshot;
         let mut cached = script(&base, "cat /cache/file 2>/dev/null; echo first > /cache/file");
-        cached.filesystem.caches = vec![("/cache".to_owned(), cache.clone())];
+        cached.filesystem.mounts = vec![crate::engine::Mount {
+            path: "/cache".to_owned(),
+            source: crate::engine::MountSource::Cache(cache.clone()),
+            access: crate::engine::Access::ReadWrite,
+        }];
         let (finished, output) = engine.run(cached).await;
         assert_eq!(text(&output.stdout), expected);
         let snapshot = finished.keep(key(), output).await.unwrap();

@@ -9,12 +9,12 @@ use super::super::super::failure::{self, BRIEF, during, within};
 use crate::{Error, Result};
 
 /// Where the program is in its image.
-pub(super) const PROGRAM: &str = "/probe";
+pub(in super::super::super) const PROGRAM: &str = "/probe";
 
 const WHAT: &str = "put the image of the prober (5 kB) into the engine";
 
 /// The name of the image for an engine of this platform, once the image is there.
-pub(super) async fn ready(client: &bollard::Docker, platform: &str) -> Result<String> {
+pub(in super::super::super) async fn ready(client: &bollard::Docker, platform: &str) -> Result<String> {
     /// Two at once would leave an image without a name behind.
     static IMPORTING: Mutex<()> = Mutex::const_new(());
 

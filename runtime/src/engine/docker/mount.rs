@@ -1,0 +1,227 @@
+//! What is there while a process runs, and no part of what it leaves.
+//!
+//! Cache volumes are named volumes of the engine. For everything else there is a *holder*: a container with an anonymous
+//! volume, which goes with it, whoever removes it. Things are put into the holder's volume, and mounted from where
+//! the volume is on the engine's machine: as bind mounts, since engines before 26 mount no part of a volume, and
+//! not single files either.
+//!
+//! A secret's holder has a volume in memory, which is there as long as a container that runs has it: so it runs (the
+//! helper that [probes](super::probe) services, waiting for something that never comes). Nothing of a secret is on any
+//! disk of the engine's, or in anybody's configuration.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use bollard::models::{
+    ContainerCreateBody, HostConfig, Mount as Mounted, MountType, MountVolumeOptions,
+    MountVolumeOptionsDriverConfig, VolumeCreateRequest,
+};
+use futures_util::stream;
+use sha2::Digest as _;
+use tokio::sync::OnceCell;
+
+use super::cleaner::Container;
+use super::create::Recipe;
+use super::failure::{self, BRIEF, LONG, within};
+use super::{Shared, labels, lock, names, place, probe, read, snapshot};
+use crate::engine::user::User;
+use crate::engine::{Access, Mount, MountSource, Placement, Snapshot};
+use crate::{Error, Result};
+
+/// What is mounted in this session, each thing made once.
+#[derive(Default)]
+pub(super) struct Mounts {
+    /// Cache volumes that are known to exist, by name.
+    volumes: Once<()>,
+    /// By what they hold.
+    holders: Once<Holder>,
+}
+
+type Once<T> = Mutex<HashMap<String, Arc<OnceCell<T>>>>;
+
+/// A container whose volume holds something.
+struct Holder {
+    /// Removed with the session.
+    _container: Container,
+    /// Where it is on the engine's machine.
+    path: String,
+}
+
+/// Where a holder has its volume, and what is in it.
+const DIRECTORY: &str = "/bowline";
+const THING: &str = "held";
+
+/// The most that secrets of one mount may take in memory. The API of Swarm allows 500 kB; certificates with their chains
+/// are a few.
+const MEMORY: &str = "size=4m,mode=0700";
+
+/// How the engine mounts what a container is given.
+pub(super) async fn mounts(shared: &Arc<Shared>, recipe: &Recipe<'_>) -> Result<Vec<Mounted>> {
+    let mut mounts = Vec::with_capacity(recipe.filesystem.mounts.len());
+    for mount in &recipe.filesystem.mounts {
+        let (typ, source) = match &mount.source {
+            MountSource::Cache(key) => (MountType::VOLUME, cache(shared, key).await?),
+            MountSource::Snapshot { snapshot, from } => {
+                (MountType::BIND, files(shared, snapshot, from).await?)
+            }
+            MountSource::Secret(contents) => {
+                (MountType::BIND, secret(shared, recipe, mount, contents).await?)
+            }
+        };
+        mounts.push(Mounted {
+            typ: Some(typ),
+            source: Some(source),
+            target: Some(mount.path.clone()),
+            // Mode 0400 keeps all but root from writing to a secret.
+            read_only: Some(
+                mount.access == Access::ReadOnly || matches!(mount.source, MountSource::Secret(_)),
+            ),
+            ..Default::default()
+        });
+    }
+    Ok(mounts)
+}
+
+/// The name of a cache volume, which is made where it is missing.
+async fn cache(shared: &Shared, key: &str) -> Result<String> {
+    let name = names::cache_volume(key);
+    let cell = Arc::clone(lock(&shared.mounts.volumes).entry(name.clone()).or_default());
+    let make = || async {
+        let request = VolumeCreateRequest {
+            name: Some(name.clone()),
+            labels: Some(HashMap::from([(labels::CACHE.to_owned(), key.to_owned())])),
+            ..Default::default()
+        };
+        // Creating a volume that exists is no error and changes nothing.
+        within(BRIEF, shared.client.create_volume(request))
+            .await
+            .map(drop)
+            .map_err(failure::during(format!("make the cache volume `{key}`")))
+    };
+    cell.get_or_try_init(make).await?;
+    Ok(name)
+}
+
+/// Where what a snapshot has at a path is on the engine's machine.
+async fn files(shared: &Arc<Shared>, snapshot: &Snapshot, from: &str) -> Result<String> {
+    let cell = holder(shared, format!("{} {from}", snapshot.0));
+    let make = || async {
+        let base = snapshot::base_image(shared, snapshot).await?;
+        let container = hold(shared, &base.id, None).await?;
+        let to = format!("{DIRECTORY}/{THING}");
+        let copy = Placement::Copy { snapshot: snapshot.clone(), from: from.to_owned(), to };
+        place::place(shared, &container, "a read-only mount", &[copy]).await?;
+        held(shared, container).await
+    };
+    Ok(cell.get_or_try_init(make).await?.path.clone())
+}
+
+/// Where a secret is on the engine's machine, in memory.
+async fn secret(shared: &Arc<Shared>, recipe: &Recipe<'_>, mount: &Mount, contents: &[u8]) -> Result<String> {
+    let what = || format!("mount a secret at `{}` in {}", mount.path, recipe.name);
+    let user = owner(shared, recipe).await?;
+    // The hash tells secrets apart, and is only ever in this process.
+    let hash = data_encoding::HEXLOWER.encode(&sha2::Sha256::digest(contents));
+    let cell = holder(shared, format!("secret {hash} of {}:{}", user.uid, user.gid));
+    let make = || async {
+        let image = probe::helper_image(&shared.client, &shared.description.platform).await?;
+        let container = hold(shared, &image, Some(MEMORY)).await?;
+        let start = shared.client.start_container(container.name(), None);
+        within(LONG, start).await.map_err(failure::during(what()))?;
+        let archive = archive(contents, &user).map_err(|error| Error::engine(what(), error))?;
+        place::upload(shared, &container, DIRECTORY, stream::iter([Ok(archive)]))
+            .await
+            .map_err(failure::during(what()))?;
+        held(shared, container).await
+    };
+    Ok(cell.get_or_try_init(make).await?.path.clone())
+}
+
+/// The user of the process that a container is made for, by the files of its image.
+async fn owner(shared: &Arc<Shared>, recipe: &Recipe<'_>) -> Result<User> {
+    let wanted = recipe.process.map_or("", |process| process.user.as_str());
+    if let Some(user) = User::by_number(wanted) {
+        return Ok(user);
+    }
+    let base = &recipe.filesystem.base;
+    let passwd = read::small_file(shared, base, "/etc/passwd").await?;
+    let group = read::small_file(shared, base, "/etc/group").await?;
+    User::find(wanted, &passwd, &group)
+        .map_err(|error| Error::engine(format!("find the user of {}", recipe.name), error))
+}
+
+fn archive(contents: &[u8], user: &User) -> std::io::Result<Vec<u8>> {
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(0o400);
+    header.set_uid(user.uid.into());
+    header.set_gid(user.gid.into());
+    header.set_size(contents.len() as u64);
+    let mut archive = tar::Builder::new(Vec::new());
+    archive.append_data(&mut header, THING, contents)?;
+    archive.into_inner()
+}
+
+impl Mounts {
+    /// Lets go of all holders; they are removed in the background.
+    pub(super) fn release(&self) {
+        drop(std::mem::take(&mut *lock(&self.holders)));
+    }
+}
+
+fn holder(shared: &Shared, what: String) -> Arc<OnceCell<Holder>> {
+    Arc::clone(lock(&shared.mounts.holders).entry(what).or_default())
+}
+
+/// Makes a holder with an empty volume: on disk, or in memory with these options of tmpfs(5).
+async fn hold(shared: &Arc<Shared>, image: &str, memory: Option<&str>) -> Result<Container> {
+    let what = "make room for a mount";
+    shared.check_open(what)?;
+    shared.guarded().await;
+    let in_memory = |options: &str| MountVolumeOptions {
+        driver_config: Some(MountVolumeOptionsDriverConfig {
+            name: Some("local".to_owned()),
+            options: Some(HashMap::from(
+                [("type", "tmpfs"), ("device", "tmpfs"), ("o", options)]
+                    .map(|(key, value)| (key.to_owned(), value.to_owned())),
+            )),
+        }),
+        ..Default::default()
+    };
+    let volume = Mounted {
+        typ: Some(MountType::VOLUME),
+        target: Some(DIRECTORY.to_owned()),
+        volume_options: memory.map(in_memory),
+        ..Default::default()
+    };
+    let mut labels_of = labels::of(&shared.session, "mount");
+    labels_of.insert(labels::KIND.to_owned(), labels::KIND_READER.to_owned());
+    let body = ContainerCreateBody {
+        image: Some(image.to_owned()),
+        // Run where the volume is in memory, and waits for a port that nobody ever opens.
+        entrypoint: Some(vec![probe::HELPER.to_owned()]),
+        cmd: Some(["wait", "127.0.0.1", "1/tcp"].map(str::to_owned).into()),
+        labels: Some(labels_of),
+        network_disabled: Some(true),
+        host_config: Some(HostConfig {
+            mounts: Some(vec![volume]),
+            network_mode: Some("none".to_owned()),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let container = Container::new(&shared.cleaner, shared.number('m'));
+    let create = async move { container.create(body).await.map_err(failure::during(what)) };
+    shared.cleaner.to_its_end(what, create).await
+}
+
+/// A holder that has been filled.
+async fn held(shared: &Shared, container: Container) -> Result<Holder> {
+    let what = "find what is to be mounted";
+    let found = within(BRIEF, shared.client.inspect_container(container.name(), None))
+        .await
+        .map_err(failure::during(what))?;
+    let volume = found.mounts.into_iter().flatten().find_map(|mount| mount.source);
+    let volume =
+        volume.ok_or_else(|| Error::engine(what, "the engine does not say where its volumes are"))?;
+    Ok(Holder { _container: container, path: format!("{volume}/{THING}") })
+}

@@ -1,0 +1,126 @@
+//! Who a process runs as: names and numbers as images write them, looked up in the container's own files.
+
+/// A user with their groups.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct User {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    /// Supplementary groups.
+    pub(crate) groups: Vec<u32>,
+    /// Their home directory: `/` for those who have none.
+    pub(crate) home: String,
+}
+
+impl User {
+    /// Looks up `name`, `uid`, `name:group` or `uid:gid`, as Docker does: numbers need not be known, names must be;
+    /// supplementary groups count unless a group is named. Empty for root.
+    pub(crate) fn find(wanted: &str, passwd: &str, group: &str) -> Result<Self, String> {
+        let (user, own_group) =
+            wanted.split_once(':').map_or((wanted, None), |(user, group)| (user, Some(group)));
+        let user = if user.is_empty() { "0" } else { user };
+        let entry = passwd.lines().filter_map(Passwd::parse).find(|entry| entry.is(user));
+        let number = user.parse().ok();
+        let Some(uid) = entry.as_ref().map(|entry| entry.uid).or(number) else {
+            return Err(format!("there is no user `{user}` in its /etc/passwd"));
+        };
+        let mut found = Self {
+            uid,
+            gid: entry.as_ref().map_or(0, |entry| entry.gid),
+            groups: Vec::new(),
+            home: entry.as_ref().map_or("/", |entry| entry.home).to_owned(),
+        };
+        let groups = group.lines().filter_map(Group::parse);
+        match own_group.filter(|name| !name.is_empty()) {
+            Some(name) => {
+                let known = groups.into_iter().find(|group| group.name == name).map(|group| group.gid);
+                let Some(gid) = name.parse().ok().or(known) else {
+                    return Err(format!("there is no group `{name}` in its /etc/group"));
+                };
+                found.gid = gid;
+            }
+            None => {
+                if let Some(entry) = &entry {
+                    let member = |group: &Group<'_>| group.members.split(',').any(|name| name == entry.name);
+                    found.groups = groups.filter(member).map(|group| group.gid).collect();
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The user, where it needs no looking up: root, or a number. Groups are not known then.
+    pub(crate) fn by_number(wanted: &str) -> Option<Self> {
+        let (user, group) = wanted.split_once(':').unwrap_or((wanted, ""));
+        let number = |text: &str| if text.is_empty() { Some(0) } else { text.parse().ok() };
+        Some(Self { uid: number(user)?, gid: number(group)?, groups: Vec::new(), home: "/".to_owned() })
+    }
+}
+
+/// A line of passwd(5).
+struct Passwd<'a> {
+    name: &'a str,
+    uid: u32,
+    gid: u32,
+    home: &'a str,
+}
+
+impl<'a> Passwd<'a> {
+    fn parse(line: &'a str) -> Option<Self> {
+        let mut fields = line.split(':');
+        let (name, _password) = (fields.next()?, fields.next()?);
+        let (uid, gid) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        let home = fields.nth(1).filter(|home| !home.is_empty()).unwrap_or("/");
+        Some(Self { name, uid, gid, home })
+    }
+
+    fn is(&self, wanted: &str) -> bool {
+        self.name == wanted || wanted.parse() == Ok(self.uid)
+    }
+}
+
+/// A line of group(5).
+struct Group<'a> {
+    name: &'a str,
+    gid: u32,
+    members: &'a str,
+}
+
+impl<'a> Group<'a> {
+    fn parse(line: &'a str) -> Option<Self> {
+        let mut fields = line.split(':');
+        let (name, _password, gid) = (fields.next()?, fields.next()?, fields.next()?.parse().ok()?);
+        Some(Self { name, gid, members: fields.next().unwrap_or_default() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nredis:x:101:102::/var/lib/redis:/bin/sh\nbroken\nnobody:x:65534:65534::::\n";
+    const GROUP: &str = "root:x:0:\nredis:x:102:\nssl:x:103:other,redis\nadm:x:4:root\n";
+
+    fn find(wanted: &str) -> User {
+        User::find(wanted, PASSWD, GROUP).unwrap()
+    }
+
+    #[test]
+    fn names_and_numbers_are_found_with_their_groups() {
+        let redis = User { uid: 101, gid: 102, groups: vec![103], home: "/var/lib/redis".to_owned() };
+        assert_eq!(find("redis"), redis);
+        assert_eq!(find("101"), redis);
+        assert_eq!(find("").groups, [4]);
+        assert_eq!(find("redis:ssl"), User { gid: 103, groups: vec![], ..redis });
+    }
+
+    #[test]
+    fn a_number_need_not_be_known_and_a_name_must() {
+        assert_eq!(find("1234"), User { uid: 1234, gid: 0, groups: vec![], home: "/".to_owned() });
+        assert_eq!(find("1234:77").gid, 77);
+        assert_eq!(find("nobody").home, "/");
+        let error = User::find("nginx", PASSWD, GROUP).unwrap_err();
+        assert_eq!(error, "there is no user `nginx` in its /etc/passwd");
+        let error = User::find("redis:www", PASSWD, GROUP).unwrap_err();
+        assert_eq!(error, "there is no group `www` in its /etc/group");
+    }
+}

@@ -1,0 +1,204 @@
+//! What is mounted and copied, seen from inside real containers, and what of it stays.
+
+use bowline::{CacheVolume, Container, Secret, Session, pipeline};
+use bowline_tests::{docker, nonce};
+
+fn busybox() -> Container {
+    Container::from_image("busybox:1.35").env("NONCE", nonce())
+}
+
+#[bowline::test]
+async fn what_is_copied_stays() {
+    let nonce = nonce();
+    let p = pipeline! {
+        container build {
+            image "busybox:1.35";
+            shell format!("mkdir -p /out/sub; echo {nonce} > /out/sub/a; echo b > /out/b; chmod 700 /out/b");
+            export "/out/" as out;
+            export "/out/b" as b;
+        }
+        container c {
+            image "busybox:1.35";
+            copy (build.directory("/out")) to "/in/here";
+            copy (build.file("/out/b")) to "/in/renamed";
+            exec ["find", "/in", "-type", "f", "-perm", "700"];
+        }
+        container later { from c; exec ["cat", "/in/here/sub/a", "/in/renamed"]; }
+    };
+    let mut found: Vec<_> = p.c.stdout().await.unwrap().lines().map(str::to_owned).collect();
+    found.sort();
+    assert_eq!(found, ["/in/here/b", "/in/renamed"]);
+    assert_eq!(p.later.stdout().await.unwrap(), format!("{nonce}\nb\n"));
+}
+
+#[bowline::test]
+async fn what_is_mounted_read_only_cannot_be_written_to_and_does_not_stay() {
+    let nonce = nonce();
+    let cache = CacheVolume::new(format!("readonly-{nonce}"));
+    let fill = busybox().mount("/cache", &cache).shell("echo cached > /cache/x");
+    fill.sync().await.unwrap();
+    let p = pipeline! {
+        container build {
+            image "busybox:1.35";
+            shell format!("mkdir /out; echo {nonce} > /out/a; echo b > /b");
+        }
+        container c {
+            image "busybox:1.35";
+            mount (build.directory("/out")) at "/out" readonly;
+            mount (build.file("/b")) at "/etc/b" readonly;
+            mount (&cache) at "/cache" readonly;
+            shell "cat /out/a /etc/b /cache/x";
+            shell "for path in /out/a /out/new /etc/b /cache/x; do { echo x > $path; } 2>&1; done; true";
+        }
+        container later { from c; shell "ls /out; cat /etc/b"; }
+    };
+    let refused = p.c.stdout().await.unwrap();
+    assert_eq!(refused.matches("Read-only file system").count(), 4, "{refused}");
+    let first =
+        Container::from_container(&p.c).mount_readonly("/out", p.build.directory("/out")).shell("cat /out/a");
+    assert_eq!(first.stdout().await.unwrap(), format!("{nonce}\n"));
+    assert_eq!(p.later.stdout().await.unwrap(), "");
+    let kept = busybox().mount("/cache", &cache).exec(["cat", "/cache/x"]);
+    assert_eq!(kept.stdout().await.unwrap(), "cached\n");
+}
+
+#[bowline::test]
+async fn a_secret_is_a_file_that_only_its_user_reads() {
+    let nonce = nonce();
+    let contents = format!("s3cret-{nonce}");
+    let token = Secret::value("token", format!("{contents}\n"));
+    let p = pipeline! {
+        secret token = token.clone();
+        container of_root {
+            image "debian:12";
+            env NONCE = &nonce;
+            mount token at "/run/secrets/token";
+            shell "stat -c '%a %u %s' /run/secrets/token; stat -f -c %T /run/secrets/token; cat /run/secrets/token";
+        }
+        container of_another {
+            image "debian:12";
+            env NONCE = &nonce;
+            user "nobody";
+            mount token at "/etc/token";
+            shell "stat -c '%a %U' /etc/token; cat /etc/token | tr a-z A-Z | wc -c; { echo x > /etc/token; } 2>&1 | wc -l";
+        }
+    };
+    let size = contents.len() + 1;
+    assert_eq!(p.of_root.stdout().await.unwrap(), format!("400 0 {size}\ntmpfs\n***"));
+    assert_eq!(p.of_another.stdout().await.unwrap(), format!("400 nobody\n{size}\n1\n"));
+}
+
+#[bowline::test]
+async fn nothing_keeps_a_secret() {
+    let nonce = nonce();
+    let contents = format!("s3cret-{nonce}");
+    let mounted = |contents: &str| {
+        busybox()
+            .env("NONCE", &nonce)
+            .mount("/run/secrets/token", Secret::value("token", contents))
+            .shell("wc -c < /run/secrets/token; date +%N")
+    };
+    let step = mounted(&contents);
+    let before = step.stdout().await.unwrap();
+    let plan = step.plan().to_string();
+    assert!(plan.contains("mount secret token at /run/secrets/token") && !plan.contains(&contents), "{plan}");
+    // Its contents are no part of the identity.
+    assert_eq!(mounted("another").stdout().await.unwrap(), before);
+    // What the step left is a placeholder; what a failed one left, too.
+    let left = Container::from_container(&step).exec(["wc", "-c", "/run/secrets/token"]);
+    assert_eq!(left.stdout().await.unwrap(), "0 /run/secrets/token\n");
+    let failed = busybox().mount("/t", Secret::value("token", &contents)).shell("cat /t >&2; exit 1");
+    let failure = failed.sync().await.unwrap_err();
+    assert!(failure.to_string().contains("***") && !failure.to_string().contains(&contents), "{failure}");
+    let held = failure.container().unwrap();
+    assert_eq!(held.file("/t").contents().await.unwrap(), "");
+    // Nor has anything of the engine's that can be asked for.
+    let session = Session::current();
+    for container in bowline_tests::containers(&session) {
+        assert!(!docker(&["inspect", &container]).contains(&contents), "{container}");
+    }
+    for image in docker(&["image", "ls", "-q", "bowline/step"]).lines().take(20) {
+        assert!(!docker(&["image", "inspect", image]).contains(&contents), "{image}");
+        assert!(!docker(&["history", "--no-trunc", image]).contains(&contents), "{image}");
+    }
+}
+
+#[bowline::test]
+async fn a_service_reads_its_secret() {
+    let nonce = nonce();
+    let p = pipeline! {
+        secret password = bowline::secret::value("password", "swordfish");
+        service redis {
+            image "redis:7";
+            env NONCE = nonce;
+            mount password at "/run/secrets/redis";
+            run ["sh", "-c", "exec redis-server --requirepass $(cat /run/secrets/redis)"];
+            expose 6379;
+        }
+        container client {
+            image "redis:7";
+            bind redis;
+            env REDISCLI_AUTH = &password;
+            exec ["redis-cli", "-h", "redis", "ping"];
+        }
+    };
+    assert_eq!(p.client.stdout().await.unwrap(), "PONG\n");
+}
+
+#[bowline::test]
+async fn labels_are_on_the_container_and_in_no_identity() {
+    let session = Session::current();
+    let nonce = nonce();
+    let p = pipeline! {
+        service web {
+            image "busybox:1.35";
+            env NONCE = nonce;
+            label "com.example.team" = "storage";
+            label build = 5;
+            run ["sleep", "600"];
+            expose 80 unprobed;
+        }
+    };
+    p.web.start().await.unwrap();
+    let name = bowline_tests::containers(&session).into_iter().find(|name| name.ends_with(&p.web.hostname()));
+    let format = "{{index .Config.Labels \"com.example.team\"}} {{.Config.Labels.build}}";
+    assert_eq!(docker(&["inspect", "--format", format, &name.unwrap()]).trim(), "storage 5");
+    assert_eq!(p.web.clone().label("more", "x").hostname(), p.web.hostname());
+}
+
+/// An image that says it is of another architecture, and whose program really is not of this one.
+fn foreign_image(nonce: &str) -> String {
+    let name = format!("bowline-tests/foreign-{nonce}:1");
+    let dir = tempfile::tempdir().unwrap();
+    // An ELF header for machine 0xf3 (RISC-V, 64 bits), and nothing behind it.
+    let mut program =
+        vec![0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0xf3, 0, 1, 0, 0, 0];
+    program.resize(64, 0);
+    std::fs::write(dir.path().join("program"), program).unwrap();
+    let script = r#"
+        chmod 755 program; mkdir bin; cp program bin/sh # which execvp(3) tries in the end
+        tar -cf layer.tar program bin
+        id=$(sha256sum layer.tar | cut -c -64)
+        echo '{"architecture":"riscv64","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":["sha256:'$id'"]}}' >config.json
+        echo '[{"Config":"config.json","RepoTags":["'$0'"],"Layers":["layer.tar"]}]' >manifest.json
+        tar -c config.json layer.tar manifest.json | docker load
+    "#;
+    let output =
+        std::process::Command::new("sh").args(["-ec", script, &name]).current_dir(&dir).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    name
+}
+
+#[bowline::test]
+async fn a_platform_is_the_images() {
+    let image = foreign_image(&nonce());
+    let native = busybox().exec(["true"]);
+    assert_ne!(native.digest().unwrap(), busybox().platform("linux/amd64").exec(["true"]).digest().unwrap());
+    let run = Container::from_image(&image).platform("linux/riscv64").exec(["/program"]);
+    let error = run.sync().await.unwrap_err().to_string();
+    assert!(error.contains("exec format error") && error.contains("qemu-user-static"), "{error}");
+    let other = Container::from_image(&image).platform("linux/s390x").exec(["/program"]);
+    let error = other.sync().await.unwrap_err().to_string();
+    assert!(error.contains("the engine has one for linux/riscv64"), "{error}");
+    let _ = docker(&["image", "rm", &image]);
+}
