@@ -42,18 +42,7 @@ pub(crate) struct Step {
 impl Step {
     /// The steps whose results this one needs before it can run.
     pub(crate) fn inputs(&self) -> impl Iterator<Item = &Arc<Step>> {
-        fn step(fs: &Fs) -> Option<&Arc<Step>> {
-            match fs {
-                Fs::Step(step) => Some(step),
-                Fs::Image(_) | Fs::Snapshot(_) => None,
-            }
-        }
-        let copied = self.places.iter().filter_map(|place| match place {
-            Place::Copy { fs, .. } => step(fs),
-            Place::File { .. } => None,
-        });
-        let mounted = self.mounts.iter().filter_map(|mount| mount.source.fs().and_then(step));
-        step(&self.base).into_iter().chain(copied).chain(mounted).chain(&self.after)
+        made_of(&self.base, &self.places, &self.mounts).chain(&self.after)
     }
 
     /// What [`is_volatile`](Self::is_volatile) is for a step of these parts.
@@ -62,6 +51,26 @@ impl Step {
             || self.inputs().any(|input| input.is_volatile)
             || self.bindings.iter().any(|binding| binding.service.is_volatile())
     }
+}
+
+/// The steps that a file system is made of, with what is put into it.
+fn made_of<'a>(
+    base: &'a Fs,
+    places: &'a [Place],
+    mounts: &'a [Mount],
+) -> impl Iterator<Item = &'a Arc<Step>> {
+    fn step(fs: &Fs) -> Option<&Arc<Step>> {
+        match fs {
+            Fs::Step(step) => Some(step),
+            Fs::Image(_) | Fs::Snapshot(_) => None,
+        }
+    }
+    let copied = places.iter().filter_map(|place| match place {
+        Place::Copy { fs, .. } => step(fs),
+        Place::File { .. } => None,
+    });
+    let mounted = mounts.iter().filter_map(|mount| mount.source.fs().and_then(step));
+    step(base).into_iter().chain(copied).chain(mounted)
 }
 
 /// Something put into a file system before a step or service runs.
@@ -160,12 +169,13 @@ pub(crate) struct ServiceNode {
 }
 
 impl ServiceNode {
+    /// The steps whose results this one needs before it can start.
+    pub(crate) fn inputs(&self) -> impl Iterator<Item = &Arc<Step>> {
+        made_of(&self.base, &self.places, &self.mounts)
+    }
+
     fn is_volatile(&self) -> bool {
-        let step = |fs: &Fs| matches!(fs, Fs::Step(step) if step.is_volatile);
-        let copied = |place: &Place| matches!(place, Place::Copy { fs, .. } if step(fs));
-        step(&self.base)
-            || self.places.iter().any(copied)
-            || self.mounts.iter().any(|mount| mount.source.fs().is_some_and(step))
+        self.inputs().any(|input| input.is_volatile)
             || self.bindings.iter().any(|binding| binding.service.is_volatile())
     }
 }
@@ -194,20 +204,16 @@ pub(crate) fn closure(bindings: &[Binding]) -> BTreeMap<Digest, Arc<ServiceNode>
     found
 }
 
-/// Everything that the roots are made of, found without recursion: chains may be long.
+/// The images of everything that the roots are made of, found without recursion: chains may be long.
 #[derive(Debug, Default)]
 pub(crate) struct Reach {
     pub(crate) images: BTreeSet<ImageName>,
-    /// All steps, each after what it needs.
-    pub(crate) steps: Vec<Arc<Step>>,
     seen: std::collections::HashSet<Digest>,
 }
 
 enum Visit<'a> {
     Step(&'a Arc<Step>),
     Service(&'a Arc<ServiceNode>),
-    /// All that this step needs has been visited.
-    Leave(&'a Arc<Step>),
 }
 
 impl Reach {
@@ -233,11 +239,9 @@ impl Reach {
     fn walk(&mut self, mut open: Vec<Visit<'_>>) {
         while let Some(visit) = open.pop() {
             match visit {
-                Visit::Leave(step) => self.steps.push(step.clone()),
                 Visit::Step(step) => {
                     if self.seen.insert(step.digest) {
                         self.images.extend(step.config.image.clone());
-                        open.push(Visit::Leave(step));
                         open.extend(step.after.iter().map(Visit::Step));
                         open.extend(self.parts(&step.base, &step.places, &step.mounts, &step.bindings));
                     }

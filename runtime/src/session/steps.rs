@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::log::Capture;
 use super::scrub::Secrets;
 use super::service::{Lease, Pin};
-use super::unit::{Leases, ancestors};
+use super::unit::{Leases, unseen};
 use super::{Inner, process};
 use crate::engine::{
     self, Engine, Filesystem, Finished, Image, Link, Placement, Prepared, Snapshot, StepOutput, StepSpec,
@@ -258,12 +258,15 @@ impl Request {
     /// Runs again what this step relies on: earlier steps against the same services, whose effects the running
     /// instances have not seen, because their results came from the cache or the service was started anew.
     async fn replay_missing(self: &Arc<Self>, step: &Arc<Step>, leases: &Leases) -> Result<()> {
-        if step.bindings.is_empty() {
-            return Ok(());
-        }
-        for ancestor in ancestors(step) {
+        let instances = leases.instances();
+        let has_seen = |service: &Digest, step: &Arc<Step>| {
+            instances.get(service).is_none_or(|running| running.has_seen(self.key(step)))
+        };
+        for ancestor in unseen(step, instances.keys().copied().collect(), has_seen) {
             let key = self.key(&ancestor);
-            let shared = leases.shared_with(&ancestor);
+            let used = closure(&ancestor.bindings).into_keys();
+            let shared: Vec<_> = used.filter_map(|service| instances.get(&service)).collect();
+            // Running another one of them again may have seen to it.
             if shared.iter().all(|running| running.has_seen(key)) {
                 continue;
             }
