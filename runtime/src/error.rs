@@ -56,6 +56,21 @@ pub enum Error {
         /// What the engine or the registry said.
         message: String,
     },
+    /// The image is made for another platform than the one that was asked for, or than the engine's own.
+    #[error(
+        "image `{reference}` is there for {found}, and not for {platform}{}\n\nhelp: `platform \"{found}\";` takes the one that is there",
+        after_colon(.message)
+    )]
+    PlatformNotFound {
+        /// The reference.
+        reference: String,
+        /// What was looked for, as `os/architecture` with or without a variant.
+        platform: String,
+        /// What there is.
+        found: String,
+        /// What the engine or the registry said when it was asked for the other one; empty when they said nothing.
+        message: String,
+    },
     /// A registry refused.
     #[error(
         "not allowed to pull `{reference}`: {message}\n\nhelp: log in with `docker login`; credentials are read from its configuration file and helpers"
@@ -158,6 +173,10 @@ impl Error {
 
 fn prefix(item: Option<&str>) -> String {
     item.map_or_else(String::new, |item| format!("in `{item}`: "))
+}
+
+fn after_colon(message: &str) -> String {
+    if message.is_empty() { String::new() } else { format!(": {message}") }
 }
 
 fn tried_lines(tried: &[String]) -> String {

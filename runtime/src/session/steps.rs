@@ -61,6 +61,8 @@ impl Inner {
         self.request(Reach::of_fs(fs)).await?.filesystem(fs).await
     }
 
+    /// Finds the images first, as every one of them is part of a key: to find is all, what a process needs of them is
+    /// made when one runs.
     pub(super) async fn request(self: &Arc<Self>, reach: Reach) -> Result<Arc<Request>> {
         let find = reach.images.into_iter().map(|name| async move {
             let image = self.image(&name).await?;

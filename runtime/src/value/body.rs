@@ -233,8 +233,18 @@ macro_rules! shared_operations {
         }
 
         /// Says which platform's variant of the image is meant, as `os/architecture` or `os/architecture/variant` of the
-        /// OCI image index: `linux/arm64`. By default it is the engine's own. It stands before the first step. An
-        /// image of another architecture runs where the engine's machine can emulate it (`binfmt_misc`, QEMU).
+        /// OCI image index: `linux/arm64`. By default it is the engine's own, and an image that is only there for
+        /// another is [an error](crate::Error::PlatformNotFound). It stands before the first step, and is part of the
+        /// identity.
+        ///
+        /// An image of another architecture runs where the engine's machine can emulate it (`binfmt_misc`, QEMU). What
+        /// is pulled for it is kept beside the image that the reference means, and is found there again.
+        ///
+        /// ```
+        /// use bowline::Container;
+        /// let machine = Container::from_image("debian:12").platform("linux/arm64").exec(["uname", "-m"]);
+        /// # let _ = machine;
+        /// ```
         pub fn platform(self, platform: impl Into<String>) -> Self {
             let platform = platform.into();
             self.edit(|body| {

@@ -6,6 +6,7 @@ mod failures;
 mod health;
 mod lifecycle;
 mod mounts;
+mod platforms;
 mod processes;
 mod registry;
 mod secrets;

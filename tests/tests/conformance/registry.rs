@@ -13,10 +13,10 @@ const USER: &str = "bowline";
 const PASSWORD: &str = "secret:>>>???";
 
 /// A registry with one image that the engine does not have, and a configuration directory of the docker command.
-struct Registry {
+pub(crate) struct Registry {
     directory: PathBuf,
-    address: String,
-    image: String,
+    pub(crate) address: String,
+    pub(crate) image: String,
 }
 
 impl Registry {
@@ -28,7 +28,7 @@ impl Registry {
         Self::start("busybox:1.35", &["--auth", &format!("{USER}:{PASSWORD}")])
     }
 
-    fn start(local: &str, arguments: &[&str]) -> Self {
+    pub(crate) fn start(local: &str, arguments: &[&str]) -> Self {
         let name = format!("bowline-test/{}:1", nonce());
         let directory = std::env::temp_dir().join(format!("bowline-registry-{}", nonce()));
         let mut command = script("start");
@@ -99,7 +99,7 @@ impl Registry {
         names.filter(|name| !name.ends_with("<none>")).map(str::to_owned).collect()
     }
 
-    fn pulls(&self, since: SystemTime) -> usize {
+    pub(crate) fn pulls(&self, since: SystemTime) -> usize {
         let seconds =
             |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs().to_string();
         let (since, until) = (seconds(since), seconds(SystemTime::now() + Duration::from_secs(1)));

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   connect   context            the way to an engine that answers
-//!   image     credentials        references → images, pulling
+//!   image     pull  credentials  names → images, pulling
 //!   snapshot  recast             what file systems are called, and images made of others
 //!   create    place   network    containers: made, filled, connected
 //!   mount                        what is there while they run
@@ -30,6 +30,7 @@ mod names;
 mod network;
 mod place;
 mod probe;
+mod pull;
 mod read;
 mod recast;
 mod service;
@@ -69,7 +70,7 @@ struct Shared {
     description: Description,
     cleaner: Cleaner,
     network: network::Network,
-    pulls: image::Pulls,
+    pulls: pull::Pulls,
     snapshots: snapshot::Snapshots,
     readers: read::Readers,
     /// Whether the engine can give containers an init process; asked once.
@@ -99,7 +100,7 @@ impl Docker {
         let cleaner = Cleaner::new(client.clone());
         let shared = Arc::new(Shared {
             network: network::Network::default(),
-            pulls: image::Pulls::default(),
+            pulls: pull::Pulls::default(),
             snapshots: snapshot::Snapshots::new(layers),
             readers: read::Readers::default(),
             init: OnceCell::new(),

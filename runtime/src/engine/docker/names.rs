@@ -20,6 +20,12 @@ pub(super) fn step_image(key: &Digest) -> String {
     format!("bowline/step:{key}")
 }
 
+/// An image whose reference means another platform's. The hash is of both, as neither fits into a tag.
+pub(super) fn platform_image(reference: &str, platform: &str) -> String {
+    let hash = Sha256::digest(format!("{reference} {platform}"));
+    format!("bowline/platform:{}", data_encoding::HEXLOWER.encode(&hash[..16]))
+}
+
 /// The volume of a cache key. Keys are free text, names are not: the hash tells keys apart that look alike.
 pub(super) fn cache_volume(key: &str) -> String {
     let readable: String = key

@@ -38,7 +38,7 @@ impl Readers {
 /// The name of a container that has the snapshot's files.
 async fn container(shared: &Arc<Shared>, snapshot: &Snapshot) -> Result<String> {
     let image = match snapshot::held_container(snapshot) {
-        None => snapshot.0.clone(),
+        None => snapshot::without_volumes(shared, &snapshot.0).await?.id.clone(),
         Some(held) => match snapshot::readable(shared, held).await? {
             None => return Ok(held.to_owned()),
             Some(image) => image,

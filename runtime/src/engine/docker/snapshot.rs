@@ -23,6 +23,8 @@ const CONTAINER: &str = "container:";
 pub(super) struct Snapshots {
     layers_at_most: usize,
     facts: Mutex<HashMap<String, Arc<Facts>>>,
+    /// Images without volumes with the contents of images that have some.
+    plain: Mutex<HashMap<String, Arc<OnceCell<String>>>>,
     /// Images of few layers with the contents of images of many.
     flattened: Mutex<HashMap<String, Arc<OnceCell<String>>>>,
     held: Mutex<HashMap<String, Held>>,
@@ -38,6 +40,8 @@ pub(super) struct Facts {
     pub(super) layers: Vec<String>,
     pub(super) architecture: String,
     pub(super) os: String,
+    /// Whether containers of this image get volumes that nobody asked for.
+    has_volumes: bool,
 }
 
 /// A container kept for its file system.
@@ -63,13 +67,22 @@ impl Facts {
             layers: image.root_fs.as_ref().and_then(|fs| fs.layers.clone()).unwrap_or_default(),
             architecture: image.architecture.clone().unwrap_or_default(),
             os: image.os.clone().unwrap_or_default(),
+            has_volumes: config
+                .and_then(|config| config.volumes.as_ref())
+                .is_some_and(|paths| !paths.is_empty()),
         })
     }
 }
 
 impl Snapshots {
     pub(super) fn new(layers_at_most: usize) -> Self {
-        Self { layers_at_most, facts: Mutex::default(), flattened: Mutex::default(), held: Mutex::default() }
+        Self {
+            layers_at_most,
+            facts: Mutex::default(),
+            plain: Mutex::default(),
+            flattened: Mutex::default(),
+            held: Mutex::default(),
+        }
     }
 
     /// Remembers an image that has just been inspected.
@@ -128,13 +141,24 @@ pub(super) async fn facts(shared: &Shared, image: &str) -> Result<Arc<Facts>> {
     shared.snapshots.learn(&inspected)
 }
 
+/// An image with the same contents and no volumes; made when it is first needed, which a cached result is not.
+pub(super) async fn without_volumes(shared: &Arc<Shared>, image: &str) -> Result<Arc<Facts>> {
+    let known = facts(shared, image).await?;
+    if !known.has_volumes {
+        return Ok(known);
+    }
+    let cell = Arc::clone(lock(&shared.snapshots.plain).entry(known.id.clone()).or_default());
+    let plain = cell.get_or_try_init(|| recast::plain(shared, &known)).await?;
+    facts(shared, plain).await
+}
+
 /// The image to make a container from, so that it has the snapshot's contents and room for another layer.
 pub(super) async fn base_image(shared: &Arc<Shared>, snapshot: &Snapshot) -> Result<Arc<Facts>> {
     let image = match held_container(snapshot) {
         None => snapshot.0.clone(),
         Some(container) => image_of_held(shared, container).await?,
     };
-    let known = facts(shared, &image).await?;
+    let known = without_volumes(shared, &image).await?;
     if known.layers.len() < shared.snapshots.layers_at_most {
         return Ok(known);
     }

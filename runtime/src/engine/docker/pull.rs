@@ -1,0 +1,261 @@
+//! Pulls: each image once, for everyone who waits for it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::errors::Error as Failure;
+use bollard::models::{CreateImageInfo, ImageInspect};
+use bollard::query_parameters::{CreateImageOptionsBuilder, TagImageOptionsBuilder};
+use futures_util::StreamExt as _;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::failure::{self, BRIEF, LONG, within};
+use super::image::{Wanted, inspect};
+use super::{Shared, credentials, lock};
+use crate::engine::Progress;
+use crate::graph::ImageName;
+use crate::{Error, Result};
+
+/// At most this often is progress told.
+const TELL_EVERY: Duration = Duration::from_millis(200);
+
+/// Pulls under way: whoever wants the same image waits for the same pull.
+#[derive(Default)]
+pub(super) struct Pulls {
+    under_way: Mutex<HashMap<ImageName, Weak<Pull>>>,
+    /// Pulls of one reference for several platforms take turns, as each moves what the reference means.
+    turns: Mutex<HashMap<Arc<str>, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// One pull; ends when nobody waits for it any more.
+struct Pull {
+    state: watch::Receiver<State>,
+    task: AbortHandle,
+}
+
+#[derive(Debug, Clone)]
+enum State {
+    Pulling(String),
+    Done(Box<Result<ImageInspect>>),
+}
+
+impl Drop for Pull {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Waits for the one pull of an image, beginning it where there is none.
+pub(super) async fn pull(shared: &Arc<Shared>, wanted: Wanted, progress: &Progress) -> Result<ImageInspect> {
+    let what = format!("pull `{}`", wanted.name);
+    let pull = shared.pulls.join(&shared.client, wanted);
+    let mut state = pull.state.clone();
+    loop {
+        let now = state.borrow_and_update().clone();
+        match now {
+            State::Done(result) => return *result,
+            State::Pulling(line) => progress(&line),
+        }
+        if state.changed().await.is_err() {
+            return Err(Error::engine(what, "the pull was broken off"));
+        }
+    }
+}
+
+impl Pulls {
+    fn join(&self, client: &Docker, wanted: Wanted) -> Arc<Pull> {
+        let name = wanted.name.clone();
+        let mut under_way = lock(&self.under_way);
+        if let Some(pull) = under_way.get(&name).and_then(Weak::upgrade) {
+            // One that has failed is tried again by whoever comes later.
+            if !matches!(*pull.state.borrow(), State::Done(_)) {
+                return pull;
+            }
+        }
+        let (tell, state) = watch::channel(State::Pulling(format!("pulling {name}")));
+        let turn = Arc::clone(lock(&self.turns).entry(name.reference.clone()).or_default());
+        let client = client.clone();
+        let task = tokio::spawn(async move {
+            let _turn = turn.lock().await;
+            let result = fetch(&client, &wanted, &tell).await;
+            tell.send_replace(State::Done(Box::new(result)));
+        });
+        let pull = Arc::new(Pull { state, task: task.abort_handle() });
+        under_way.insert(name, Arc::downgrade(&pull));
+        pull
+    }
+}
+
+/// Pulls an image and finds it. A reference that meant another platform's image goes on to mean that one: it is the
+/// user's, and whatever else uses it would have the other platform too.
+async fn fetch(client: &Docker, wanted: &Wanted, tell: &watch::Sender<State>) -> Result<ImageInspect> {
+    let reference = &*wanted.name.reference;
+    if let Some(found) = wanted.present(client).await? {
+        return Ok(found);
+    }
+    let before = inspect(client, reference).await?;
+    let pulled =
+        run_pull(client, wanted, before.as_ref(), tell).await.map_err(|error| match (error, &before) {
+            (Error::ImageNotFound { message, .. }, Some(before)) => wanted.only_for_another(before, message),
+            (error, _) => error,
+        });
+    pulled?;
+    let Some(found) = inspect(client, reference).await? else {
+        let message = "it was pulled, but the engine does not have it".to_owned();
+        return Err(Error::ImageNotFound { reference: reference.to_owned(), message });
+    };
+    if let Some(before) = before.and_then(|before| before.id)
+        && !reference.contains('@')
+        && found.id.as_ref() != Some(&before)
+    {
+        if let Some(id) = found.id.as_deref().filter(|_| wanted.is(&found)) {
+            tag(client, id, &wanted.aside()).await?;
+        }
+        tag(client, &before, reference).await?;
+    }
+    if wanted.is(&found) { Ok(found) } else { Err(wanted.only_for_another(&found, String::new())) }
+}
+
+async fn tag(client: &Docker, id: &str, name: &str) -> Result<()> {
+    let (repository, tag) = name.rsplit_once(':').unwrap_or((name, "latest"));
+    let options = TagImageOptionsBuilder::default().repo(repository).tag(tag).build();
+    within(BRIEF, client.tag_image(id, Some(options)))
+        .await
+        .map_err(failure::during(format!("call an image `{name}`")))
+}
+
+/// Pulls for the engine's own platform unless another is asked for. An engine that is not told a platform keeps to that
+/// of the image it has.
+async fn run_pull(
+    client: &Docker,
+    wanted: &Wanted,
+    other: Option<&ImageInspect>,
+    tell: &watch::Sender<State>,
+) -> Result<()> {
+    let image = &wanted.name;
+    let reference = &*image.reference;
+    let found = credentials::find(reference).await;
+    let options = CreateImageOptionsBuilder::default().from_image(reference);
+    let options = match (&image.platform, other) {
+        (None, None) => options,
+        _ => options.platform(wanted.platform()),
+    };
+    let options = options.build();
+    let mut events = client.create_image(Some(options), None, found.credentials);
+    let mut layers = Layers::default();
+    let mut told = Instant::now();
+    while let Some(event) = within(LONG, async { events.next().await.transpose() })
+        .await
+        .map_err(|error| refusal(reference, &error, &found.note))?
+    {
+        layers.note(event);
+        if told.elapsed() >= TELL_EVERY {
+            told = Instant::now();
+            tell.send_replace(State::Pulling(format!("pulling {image}{layers}")));
+        }
+    }
+    Ok(())
+}
+
+/// How far the layers are, by their ids.
+#[derive(Default)]
+struct Layers(HashMap<String, (i64, i64)>);
+
+impl Layers {
+    fn note(&mut self, event: CreateImageInfo) {
+        let (Some(id), Some(detail)) = (event.id, event.progress_detail) else { return };
+        // "Extracting" counts the same bytes again.
+        if let (Some("Downloading"), Some(current), Some(total)) =
+            (event.status.as_deref(), detail.current, detail.total)
+        {
+            self.0.insert(id, (current, total));
+        }
+    }
+}
+
+impl std::fmt::Display for Layers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (current, total) = self.0.values().fold((0, 0), |sum, layer| (sum.0 + layer.0, sum.1 + layer.1));
+        if total > 0 {
+            write!(f, ": {} of {} MB", current / 1_000_000, (total + 999_999) / 1_000_000)?;
+        }
+        Ok(())
+    }
+}
+
+/// Tells a registry's refusals apart, which reach us as texts, often in a stream that began with 200 OK. `note` says
+/// which credentials it was shown.
+fn refusal(reference: &str, error: &Failure, note: &str) -> Error {
+    if !matches!(error, Failure::DockerResponseServerError { .. } | Failure::DockerStreamError { .. }) {
+        return Error::engine(format!("pull `{reference}`"), failure::message(error));
+    }
+    let message = failure::message(error);
+    let reference = reference.to_owned();
+    if matches!(failure::status(error), Some(401 | 403)) || speaks_of_refusal(&message) {
+        return Error::Unauthorized { reference, message: format!("{message}\n{note}") };
+    }
+    Error::ImageNotFound { reference, message }
+}
+
+/// Whether a message has one of the words for it, other than in the name of an image.
+fn speaks_of_refusal(message: &str) -> bool {
+    let lower = message.to_ascii_lowercase();
+    let of_a_name = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    let mut words = lower.split(|c| !of_a_name(c)).map(|word| word.trim_end_matches('.'));
+    words.any(|word| ["denied", "unauthorized", "forbidden"].contains(&word))
+        || ["authentication required", "no basic auth credentials"].iter().any(|text| lower.contains(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(status_code: u16, message: &str) -> Failure {
+        Failure::DockerResponseServerError { status_code, message: message.to_owned() }
+    }
+
+    #[test]
+    fn refusals_are_told_apart() {
+        let denied = "pull access denied for a/b, repository does not exist or may require 'docker login'";
+        let refused = [
+            server(404, denied),
+            server(500, "Get \"http://r:1/v2/\": unauthorized: x"),
+            server(403, ""),
+            Failure::DockerStreamError { error: "denied: access is forbidden.".to_owned() },
+        ];
+        for error in refused {
+            let Error::Unauthorized { message, .. } = refusal("a/b", &error, "helper broke") else {
+                panic!("not told apart: {error}")
+            };
+            assert!(message.contains("helper broke"));
+        }
+        for absent in
+            ["manifest for redis:none not found: manifest unknown", "no r:1/denied:1, a/unauthorized:2"]
+        {
+            let error = refusal("redis:none", &server(404, absent), "");
+            assert!(matches!(error, Error::ImageNotFound { .. }), "{error}");
+        }
+        let silent = refusal("a", &Failure::RequestTimeoutError, "");
+        assert!(matches!(silent, Error::Engine { .. }), "{silent}");
+    }
+
+    #[test]
+    fn progress_sums_the_layers() {
+        let mut layers = Layers::default();
+        assert_eq!(layers.to_string(), "");
+        for (id, current) in [("a", 2_000_000), ("b", 1_000_000), ("a", 3_000_000)] {
+            let detail = bollard::models::ProgressDetail { current: Some(current), total: Some(10_000_000) };
+            layers.note(CreateImageInfo {
+                id: Some(id.to_owned()),
+                status: Some("Downloading".to_owned()),
+                progress_detail: Some(detail),
+                ..Default::default()
+            });
+        }
+        assert_eq!(layers.to_string(), ": 4 of 20 MB");
+    }
+}
