@@ -15,9 +15,19 @@ pub(crate) struct Diagnostic {
     pub(crate) message: String,
 }
 
+/// Whether messages name other places by their line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Lines {
+    #[default]
+    Known,
+    /// rust-analyzer calls every line the first.
+    Unknown,
+}
+
 #[derive(Default)]
 pub(crate) struct Errors {
     list: Vec<Diagnostic>,
+    pub(crate) lines: Lines,
     warnings: Vec<Diagnostic>,
     /// Statements that must stay out of the expansion, because rustc would report the same mistake again.
     left_out: BTreeSet<usize>,
@@ -64,6 +74,24 @@ impl Errors {
     #[cfg(test)]
     pub(crate) fn warned(&self) -> Vec<&'static str> {
         self.warnings.iter().map(|diagnostic| diagnostic.rule.name).collect()
+    }
+
+    /// The line of another place.
+    pub(crate) fn line(&self, span: Span) -> Option<usize> {
+        (self.lines == Lines::Known).then(|| line(span))
+    }
+
+    /// As in "`a` binds `b` on line 4"; nothing where no line is known.
+    pub(crate) fn on_line(&self, span: Span) -> String {
+        self.line(span).map(|line| format!(" on line {line}")).unwrap_or_default()
+    }
+
+    /// As a `help:` line: where the first of two is, in what both are in.
+    pub(crate) fn first(&self, at: Span, both_in: impl Display) -> String {
+        match self.line(at) {
+            Some(line) => format!("the first is on line {line}"),
+            None => format!("the first is above it in {both_in}"),
+        }
     }
 
     pub(crate) fn leave_out(&mut self, statement: usize) {

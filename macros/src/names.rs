@@ -12,7 +12,7 @@ use crate::ast::{
     Block, Definition, Else, If, Item, Kind, Let, Node, NodeKind, Pattern, Pipeline, Statement, Value,
 };
 use crate::check::registry::{DUPLICATE_NAME, HIDDEN_BY_LET};
-use crate::errors::{Errors, help, line};
+use crate::errors::{Errors, help};
 
 pub(crate) type ScopeId = usize;
 
@@ -251,13 +251,13 @@ impl<'a> Names<'a> {
         };
         let name = ident.unraw().to_string();
         if let Some(first) = self.declared(&name) {
-            let at = line(first.ident.span());
+            let kind = first.item.kind.noun();
+            let at = errors.line(first.ident.span());
+            let at = at.map_or_else(|| format!("as a {kind}"), |line| format!("on line {line}"));
             let advice = if first.place.excludes(place) {
-                format!(
-                    "first declared on line {at}; declare it once, `if` and `match` may stand inside its body"
-                )
+                format!("first declared {at}; declare it once, `if` and `match` may stand inside its body")
             } else {
-                format!("first declared on line {at}")
+                format!("first declared {at}")
             };
             errors.at(
                 &DUPLICATE_NAME,
@@ -334,9 +334,9 @@ impl<'a> Names<'a> {
             while let Some(scope) = at.and_then(|id| self.scopes.get(id)) {
                 if let Some(declaration) = scope.items.get(&name).and_then(|id| self.declarations.get(*id)) {
                     let message = format!("this hides {} `{name}`", declaration.item.kind.noun());
-                    let advice =
-                        format!("declared on line {}; choose another name", line(declaration.ident.span()));
-                    errors.at(&HIDDEN_BY_LET, ident.span(), help(message, advice));
+                    let at = errors.line(declaration.ident.span());
+                    let at = at.map(|line| format!("declared on line {line}; ")).unwrap_or_default();
+                    errors.at(&HIDDEN_BY_LET, ident.span(), help(message, at + "choose another name"));
                     break;
                 }
                 at = scope.parent;

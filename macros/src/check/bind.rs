@@ -9,7 +9,7 @@ use super::registry::{
 };
 use super::{Check, Named, Subject, earlier};
 use crate::ast::{Kind, Operand, StatementKind, Value};
-use crate::errors::{help, line};
+use crate::errors::help;
 use crate::expand::default_alias;
 use crate::names::{Declaration, Placed};
 use crate::rules;
@@ -85,7 +85,7 @@ fn check_exposes(cx: &mut Check, span: Span, found: &Declaration) {
 }
 
 pub(super) fn check_aliases(cx: &mut Check, subject: Subject) {
-    let mut seen: Vec<((String, String, usize), &Placed)> = Vec::new();
+    let mut seen: Vec<((String, String, Span), &Placed)> = Vec::new();
     for (placed, service, alias) in bindings(subject) {
         let literal = match (alias, service) {
             (Some(alias), _) => alias.text().cloned(),
@@ -110,12 +110,9 @@ pub(super) fn check_aliases(cx: &mut Check, subject: Subject) {
         let key = text.to_ascii_lowercase();
         if let Some((_, first, at)) = earlier(&seen, placed, |(other, ..)| *other == key) {
             let message = format!("alias `{text}` is bound twice in {}", subject.title());
-            cx.errors.at(
-                &ALIAS_BOUND_TWICE,
-                literal.span(),
-                help(message, format!("`{first}` has it on line {at}")),
-            );
+            let advice = format!("`{first}` has it{}", cx.errors.on_line(*at));
+            cx.errors.at(&ALIAS_BOUND_TWICE, literal.span(), help(message, advice));
         }
-        seen.push(((key, service.to_token_stream().to_string(), line(literal.span())), placed));
+        seen.push(((key, service.to_token_stream().to_string(), literal.span()), placed));
     }
 }

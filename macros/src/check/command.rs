@@ -6,9 +6,10 @@ use super::registry::{
 };
 use super::{Check, Subject, earlier};
 use crate::ast::{Key, Operand, Probe, StatementKind, Value};
-use crate::errors::{help, line};
+use crate::errors::help;
 use crate::names::Placed;
 use crate::rules::{self, Problem};
+use proc_macro2::Span;
 use syn::LitStr;
 use syn::ext::IdentExt;
 
@@ -53,7 +54,7 @@ fn check_command(cx: &mut Check, placed: &Placed, word: &str, command: &Value) {
 
 pub(super) fn check_repeated(cx: &mut Check, subject: Subject) {
     const ONCE: [&str; 6] = ["platform", "run", "ready", "stop", "linger", "instance"];
-    let mut seen: Vec<((String, usize), &Placed)> = Vec::new();
+    let mut seen: Vec<((String, Span), &Placed)> = Vec::new();
     for placed in subject.statements() {
         let keyword = &placed.statement.keyword;
         let word = keyword.to_string();
@@ -62,13 +63,10 @@ pub(super) fn check_repeated(cx: &mut Check, subject: Subject) {
         }
         if let Some((_, at)) = earlier(&seen, placed, |(other, _)| *other == word) {
             let message = format!("{} has two `{word}` statements", subject.title());
-            cx.errors.at(
-                &REPEATED_STATEMENT,
-                keyword.span(),
-                help(message, format!("the first is on line {at}")),
-            );
+            let first = cx.errors.first(*at, subject.title());
+            cx.errors.at(&REPEATED_STATEMENT, keyword.span(), help(message, first));
         }
-        seen.push(((word, line(keyword.span())), placed));
+        seen.push(((word, keyword.span()), placed));
     }
 }
 

@@ -8,7 +8,7 @@ use syn::ext::IdentExt;
 use super::Check;
 use super::registry::{BINDING_CYCLE, WAITING_CYCLE};
 use crate::ast::{Operand, StatementKind};
-use crate::errors::{help, line};
+use crate::errors::help;
 use crate::names::{Meaning, Names};
 
 /// One item needs another.
@@ -122,7 +122,8 @@ fn report(cx: &mut Check, cycle: &[Need]) {
     let steps: Vec<String> = cycle
         .iter()
         .map(|need| {
-            format!("{} {} {} on line {}", name(need.from), need.verb, name(need.to), line(need.span))
+            let at = cx.errors.on_line(need.span);
+            format!("{} {} {}{at}", name(need.from), need.verb, name(need.to))
         })
         .collect();
     let is_all = |verb: &str| cycle.iter().all(|need| need.verb == verb);

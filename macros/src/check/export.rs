@@ -1,11 +1,12 @@
 //! Exports become methods of the container's handle: one a name, and none that is there already.
 
+use proc_macro2::Span;
 use syn::ext::IdentExt;
 
 use super::registry::{EXPORT_IN_FOR, EXPORT_NAME_TAKEN, EXPORTED_TWICE};
 use super::{Check, Subject};
 use crate::ast::StatementKind;
-use crate::errors::{help, line};
+use crate::errors::help;
 use crate::names::Placed;
 
 /// Methods of a container that an export's method would hide.
@@ -27,7 +28,7 @@ pub(crate) const CONTAINER_METHODS: &[&str] = &[
 ];
 
 pub(super) fn check_exports(cx: &mut Check, subject: Subject) {
-    let mut seen: Vec<(String, bool, usize, &Placed)> = Vec::new();
+    let mut seen: Vec<(String, bool, Span, &Placed)> = Vec::new();
     for placed in subject.statements() {
         let StatementKind::Export { path, name: Some(ident) } = &placed.statement.kind else {
             continue;
@@ -56,9 +57,10 @@ pub(super) fn check_exports(cx: &mut Check, subject: Subject) {
         });
         if let Some((_, _, at, _)) = clash {
             let message = format!("{} exports `{name}` twice", subject.title());
-            cx.fault(&EXPORTED_TWICE, placed, span, help(message, format!("first on line {at}")));
+            let first = cx.errors.first(*at, subject.title());
+            cx.fault(&EXPORTED_TWICE, placed, span, help(message, first));
             continue;
         }
-        seen.push((name, is_directory, line(span), placed));
+        seen.push((name, is_directory, span, placed));
     }
 }

@@ -5,7 +5,7 @@ use super::registry::{
 };
 use super::{Check, Subject};
 use crate::ast::{Statement, StatementKind};
-use crate::errors::{help, line};
+use crate::errors::help;
 use crate::names::Placed;
 use crate::rules;
 
@@ -32,7 +32,7 @@ fn check_one_base(cx: &mut Check, subject: Subject, bases: &[&Placed]) {
             continue;
         };
         let keyword = &second.statement.keyword;
-        let at = format!("the first is on line {}", line(first.statement.keyword.span()));
+        let at = cx.errors.first(first.statement.keyword.span(), subject.title());
         if first.statement.keyword == *keyword {
             let what = if keyword == "image" { "images" } else { "`from` statements" };
             let message = format!("{} has two {what}", subject.title());
@@ -80,7 +80,7 @@ pub(super) fn check_platform(cx: &mut Check, subject: Subject) {
                     let advice = "set it where that container names its image";
                     help("a container of another one has its platform", advice)
                 } else {
-                    let advice = format!("move it before `{word}` on line {}", line(word.span()));
+                    let advice = format!("move it before `{word}`{}", cx.errors.on_line(word.span()));
                     help("a platform after a step changes nothing of it", advice)
                 };
                 cx.errors.at(&MISPLACED_PLATFORM, statement.keyword.span(), message);

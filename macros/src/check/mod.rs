@@ -24,7 +24,7 @@ use proc_macro2::{Ident, Span};
 use syn::ext::IdentExt;
 
 use crate::ast::Kind;
-use crate::errors::{Errors, help, line};
+use crate::errors::{Errors, help};
 use crate::names::{Body, Declaration, Meaning, Names, Placed};
 use crate::rules::{Problem, did_you_mean};
 use registry::{OUT_OF_SCOPE, Rule};
@@ -97,8 +97,9 @@ impl<'n, 'a> Check<'n, 'a> {
                     Some("match") => "a `match`: it is an option here",
                     _ => "an `if`: it is an option here",
                 };
-                let at = line(declaration.ident.span());
-                let advice = format!("declared on line {at}; name it in the same block");
+                let at = self.errors.line(declaration.ident.span());
+                let at = at.map(|line| format!("declared on line {line}; ")).unwrap_or_default();
+                let advice = format!("{at}name it in the same block");
                 self.fault(
                     &OUT_OF_SCOPE,
                     placed,

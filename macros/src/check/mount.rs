@@ -1,9 +1,11 @@
 //! Mounts, and the paths they and written files go to.
 
+use proc_macro2::Span;
+
 use super::registry::{MOUNTED_TWICE, NOT_COPYABLE, NOT_MOUNTABLE, RELATIVE_PATH, UNKNOWN_MOUNT};
 use super::{Check, Named, Subject, earlier};
 use crate::ast::{Kind, Operand, StatementKind};
-use crate::errors::{help, line};
+use crate::errors::help;
 use crate::names::Placed;
 use crate::rules;
 
@@ -72,7 +74,7 @@ pub(super) fn check_copied(cx: &mut Check, subject: Subject) {
 }
 
 pub(super) fn check_paths(cx: &mut Check, subject: Subject) {
-    let mut seen: Vec<((String, usize), &Placed)> = Vec::new();
+    let mut seen: Vec<((String, Span), &Placed)> = Vec::new();
     for placed in subject.statements() {
         if let StatementKind::Socket { host: Operand::Value(host), .. } = &placed.statement.kind
             && let Some(host) = host.text()
@@ -97,9 +99,10 @@ pub(super) fn check_paths(cx: &mut Check, subject: Subject) {
             let target = path.trim_end_matches('/').to_owned();
             if let Some((_, at)) = earlier(&seen, placed, |(other, _)| *other == target) {
                 let message = format!("two mounts at `{target}` in {}", subject.title());
-                cx.errors.at(&MOUNTED_TWICE, span, help(message, format!("the first is on line {at}")));
+                let first = cx.errors.first(*at, subject.title());
+                cx.errors.at(&MOUNTED_TWICE, span, help(message, first));
             }
-            seen.push(((target, line(span)), placed));
+            seen.push(((target, span), placed));
         }
     }
 }

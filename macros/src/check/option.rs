@@ -3,7 +3,7 @@
 use super::registry::{INVALID_DURATION, RELATIVE_PATH, REPEATED_OPTION};
 use super::{Check, Subject};
 use crate::ast::{OptionKind, Value};
-use crate::errors::{help, line};
+use crate::errors::help;
 use crate::rules;
 
 pub(super) fn check_options(cx: &mut Check, subject: Subject) {
@@ -15,7 +15,7 @@ pub(super) fn check_options(cx: &mut Check, subject: Subject) {
             let earlier = options.list.iter().take(index).find(|other| other.keyword == option.keyword);
             if let Some(earlier) = earlier {
                 let message = format!("a command has two `{}` options", option.keyword);
-                let advice = format!("the first is on line {}", line(earlier.keyword.span()));
+                let advice = cx.errors.first(earlier.keyword.span(), "the command");
                 cx.fault(&REPEATED_OPTION, placed, option.keyword.span(), help(message, advice));
             }
             match &option.kind {

@@ -1,5 +1,6 @@
 //! Ports, their names, and the probe that asks one of them.
 
+use proc_macro2::Span;
 use syn::ext::IdentExt;
 use syn::{Expr, Lit, LitInt};
 
@@ -9,7 +10,7 @@ use super::registry::{
 };
 use super::{Check, Subject, earlier};
 use crate::ast::{Expose, Operand, Probe, StatementKind};
-use crate::errors::{help, line};
+use crate::errors::help;
 use crate::names::Placed;
 use crate::rules::{self, did_you_mean};
 
@@ -64,16 +65,13 @@ pub(super) fn check_ports(cx: &mut Check, subject: Subject) {
         };
         if check_range(cx, placed, literal) {
             let this = (number(literal), is_udp(expose));
-            let same = |(other, _): &((i128, bool), usize)| *other == this;
+            let same = |(other, _): &((i128, bool), Span)| *other == this;
             if let Some((_, at)) = earlier(&seen, placed, same) {
                 let message = format!("port {} is exposed twice", this.0);
-                cx.errors.at(
-                    &PORT_EXPOSED_TWICE,
-                    literal.span(),
-                    help(message, format!("first on line {at}")),
-                );
+                let first = cx.errors.first(*at, subject.title());
+                cx.errors.at(&PORT_EXPOSED_TWICE, literal.span(), help(message, first));
             }
-            seen.push(((this, line(literal.span())), placed));
+            seen.push(((this, literal.span()), placed));
         }
     }
 }
@@ -90,7 +88,7 @@ fn check_range(cx: &mut Check, placed: &Placed, literal: &LitInt) -> bool {
 }
 
 pub(super) fn check_names(cx: &mut Check, subject: Subject) {
-    let mut seen: Vec<((String, usize), &Placed)> = Vec::new();
+    let mut seen: Vec<((String, Span), &Placed)> = Vec::new();
     for (placed, expose) in exposed(subject) {
         let Some(ident) = &expose.name else {
             continue;
@@ -103,14 +101,10 @@ pub(super) fn check_names(cx: &mut Check, subject: Subject) {
         }
         if let Some((_, at)) = earlier(&seen, placed, |(other, _)| *other == name) {
             let message = format!("{} has two ports named `{name}`", subject.title());
-            cx.fault(
-                &PORT_NAMED_TWICE,
-                placed,
-                ident.span(),
-                help(message, format!("the first is on line {at}")),
-            );
+            let first = cx.errors.first(*at, subject.title());
+            cx.fault(&PORT_NAMED_TWICE, placed, ident.span(), help(message, first));
         }
-        seen.push(((name, line(ident.span())), placed));
+        seen.push(((name, ident.span()), placed));
     }
 }
 
@@ -137,7 +131,7 @@ pub(super) fn check_ready(cx: &mut Check, subject: Subject) {
     }
 }
 
-fn check_any_port(cx: &mut Check, subject: Subject, ready: proc_macro2::Span, fits: fn(&Expose) -> bool) {
+fn check_any_port(cx: &mut Check, subject: Subject, ready: Span, fits: fn(&Expose) -> bool) {
     if subject.is_complete && !exposed(subject).any(|(_, expose)| fits(expose)) {
         let message = format!("{} has no exposed port to probe", subject.title());
         cx.errors.at(
@@ -149,7 +143,7 @@ fn check_any_port(cx: &mut Check, subject: Subject, ready: proc_macro2::Span, fi
 }
 
 /// Only where it is certain which ports there are.
-fn check_one_port(cx: &mut Check, subject: Subject, ready: proc_macro2::Span, path: &Operand) {
+fn check_one_port(cx: &mut Check, subject: Subject, ready: Span, path: &Operand) {
     let tcp: Vec<_> = exposed(subject).filter(|(_, expose)| !is_udp(expose)).collect();
     if tcp.len() < 2 || tcp.iter().any(|(placed, _)| !placed.place.is_certain()) {
         return;

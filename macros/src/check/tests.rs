@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use proc_macro2::{TokenStream, TokenTree};
 
 use super::registry::{BY_RUSTC, Class, RULES};
+use crate::expand::Reader;
 
 fn cases() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../ui-tests/fail")
@@ -63,6 +64,35 @@ fn every_case_breaks_its_rule() {
         let broken: Vec<_> = found.iter().flat_map(broken_rules).collect();
         assert!(broken.iter().any(|(name, _)| *name == rule.name), "{}: {broken:#?}", rule.name);
     }
+}
+
+/// rust-analyzer calls every line the first: there, messages name other places by what is there.
+#[test]
+fn no_lines_in_an_editor() {
+    let mut named = 0;
+    for rule in RULES.iter().filter(|rule| !rule.name.starts_with("entry-")) {
+        let source = std::fs::read_to_string(cases().join(rule.name).with_extension("rs")).unwrap();
+        let mut found = Vec::new();
+        pipelines(source.parse().unwrap(), &mut found);
+        for pipeline in found {
+            let [rustc, editor] = [Reader::Rustc, Reader::Editor].map(|reader| {
+                let mut input: TokenStream = "::bowline;".parse().unwrap();
+                input.extend(pipeline.clone());
+                crate::expand::pipeline(input, reader).to_string()
+            });
+            let errors = |expanded: &str| expanded.matches("compile_error").count();
+            assert_eq!(errors(&rustc), errors(&editor), "{}", rule.name);
+            let has_line = |text: &str| {
+                text.match_indices("line ").any(|(at, _)| {
+                    text.get(at + "line ".len()..)
+                        .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+                })
+            };
+            named += usize::from(has_line(&rustc));
+            assert!(!has_line(&editor), "{}: {editor}", rule.name);
+        }
+    }
+    assert!(named >= 12, "{named}");
 }
 
 /// A warning has one case, which draws it and nothing else.

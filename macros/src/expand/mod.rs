@@ -27,7 +27,7 @@ use extras::Extras;
 
 use crate::ast::Pipeline;
 use crate::check::{self, registry::HIDDEN_BY_LET};
-use crate::errors::Errors;
+use crate::errors::{Errors, Lines};
 use crate::names::{Declaration, Names};
 use crate::parse;
 
@@ -54,6 +54,10 @@ pub(crate) fn pipeline(input: TokenStream, reader: Reader) -> TokenStream {
         Ok(parsed) => parsed,
         // Only without the façade of the runtime crate.
         Err(error) => return error.into_compile_error(),
+    };
+    errors.lines = match reader {
+        Reader::Rustc => Lines::Known,
+        Reader::Editor => Lines::Unknown,
     };
     // Half-typed Rust must not reach rustc: then only the handles come out, for what stands after the macro.
     let is_rust = errors.is_empty();

@@ -108,6 +108,16 @@ impl Editor {
         self.expect(&format!("references of {}", around(text)), &found, &wanted);
     }
 
+    /// What the messages advise, in the order of the source.
+    fn advises(&mut self, text: &str, wanted: &[&str]) {
+        let help = |(_, message): (String, String)| {
+            message.split_once("help: ").map(|(_, help)| help.to_owned()).unwrap_or_default()
+        };
+        let found: Vec<String> = self.diagnostics(text).into_iter().map(help).collect();
+        let wanted: Vec<String> = wanted.iter().map(|&help| help.to_owned()).collect();
+        self.expect("advice", &found, &wanted);
+    }
+
     /// Renamed everywhere: the old name is gone from the text.
     fn renames(&mut self, text: &str, old: &str, times: usize) {
         let answer = self.server.ask_at(text, "textDocument/rename", &json!({ "newName": "renamed" }));
@@ -122,18 +132,17 @@ impl Editor {
         self.expect(&format!("rename {}", around(text)), &(edits.len(), good), &(times, times));
     }
 
+    /// What is underlined, and what is said of it.
+    fn diagnostics(&mut self, text: &str) -> Vec<(String, String)> {
+        let answer = self.server.ask_at(text, "textDocument/diagnostic", &json!({}));
+        let message = |item: &Value| item["message"].as_str().unwrap_or_default().to_owned();
+        let items = answer["items"].as_array().into_iter().flatten();
+        items.map(|item| (in_range(text, &item["range"]), message(item))).collect()
+    }
+
     /// The tokens that are underlined and how the messages start.
     fn errors(&mut self, text: &str, wanted: &[(&str, &str)]) {
-        let answer = self.server.ask_at(text, "textDocument/diagnostic", &json!({}));
-        let found: Vec<(String, String)> = answer["items"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(|item| {
-                let message = item["message"].as_str().unwrap_or_default();
-                (in_range(text, &item["range"]), message.lines().next().unwrap_or_default().to_owned())
-            })
-            .collect();
+        let found = self.diagnostics(text);
         let fits = found.len() == wanted.len()
             && wanted.iter().all(|(at, start)| {
                 found.iter().any(|(text, message)| text == at && message.starts_with(start))
@@ -265,5 +274,23 @@ fn errors(editor: &mut Editor) {
     editor.errors(
         &edited("bind redis as \"db\";", "bind rediz as \"db\"; exek [\"x\"];"),
         &[("rediz", "cannot find service"), ("exek", "cannot find statement")],
+    );
+    advice(editor);
+}
+
+/// The server knows no lines: other places are named by what is there.
+fn advice(editor: &mut Editor) {
+    editor.advises(&edited("cache data;", "cache data; cache web;"), &["first declared as a service"]);
+    editor.advises(
+        &edited(
+            "image \"nginx:1\";",
+            "image \"nginx:1\"; expose 80; expose 80; linger \"1s\"; linger \"2s\";",
+        ),
+        &["the first is above it in service `web`", "the first is above it in service `web`"],
+    );
+    let cycle = edited("image \"nginx:1\";", "image \"nginx:1\"; expose 80; bind redis;");
+    editor.advises(
+        &cycle.replace("expose 6379 as tcp;", "expose 6379; bind web;"),
+        &["`redis` binds `web`, `web` binds `redis`"],
     );
 }
