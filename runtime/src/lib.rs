@@ -30,6 +30,7 @@ mod error;
 mod graph;
 pub mod language;
 mod macros;
+mod patterns;
 mod reexec;
 mod rules;
 mod session;
@@ -47,12 +48,13 @@ pub use self::value::{
     EnvValue, Exec, Expect, File, IntoDuration, IntoExec, IntoSize, Mount, Output, Port, PortSelector,
     Protocol, Ready, Secret, SecretSource, Service, Stat, Stop, arg, secret_sources as secret,
 };
+pub use self::value::{HostDirectory, IntoDirectory, host, host_file};
 
 /// What a program with pipelines needs: `use bowline::prelude::*;`.
 pub mod prelude {
     pub use crate::{
         CacheVolume, Container, Directory, Error, Exec, Expect, File, Plan, Port, Ready, Result, Secret,
-        Service, Stop, pipeline, secret,
+        Service, Stop, host, host_file, pipeline, secret,
     };
 }
 

@@ -127,6 +127,11 @@ mod rustc {
             class: Class::Rustc,
             summary: "an argument is text or a number",
         },
+        &Rule {
+            name: "rustc-directory-type",
+            class: Class::Rustc,
+            summary: "a `dir` is a directory, a `file` a file",
+        },
         &Rule { name: "rustc-port-method", class: Class::Rustc, summary: "a named port is a method" },
         &Rule { name: "rustc-unknown-name", class: Class::Rustc, summary: "values name what is in scope" },
         &Rule { name: "rustc-import-type", class: Class::Rustc, summary: "an import is a handle" },

@@ -124,7 +124,12 @@ impl Cx<'_> {
         let given = if value.is_missing() { super::call::argument(value) } else { quote!(#value) };
         match kind {
             Kind::Cache => quote_spanned!(span=> let #ident = #ty::new(#given);),
-            Kind::Dir | Kind::File | Kind::Secret => quote_spanned!(span=> let #ident: #ty = #given;),
+            // A directory of the machine is a builder first.
+            Kind::Dir => {
+                let krate = self.krate_at(span);
+                quote_spanned!(span=> let #ident: #ty = #krate::IntoDirectory::into_directory(#given);)
+            }
+            Kind::File | Kind::Secret => quote_spanned!(span=> let #ident: #ty = #given;),
             // By reference: that takes a `Service`, a `&Service` and the handles of another pipeline alike.
             Kind::Service | Kind::Container => {
                 let borrowed = super::call::borrowed(value);

@@ -39,6 +39,14 @@ pub(crate) trait Engine: Send + Sync + fmt::Debug {
     /// Finds what an earlier step left under this key, in this run or another.
     fn lookup<'a>(&'a self, key: &'a Digest) -> Call<'a, Option<Kept>>;
 
+    /// Makes a file system of a tar archive and keeps it under a key, for good, as if a step had left it. An error in
+    /// place of a piece is the end of it, and nothing is kept.
+    fn import<'a>(
+        &'a self,
+        key: &'a Digest,
+        archive: tokio::sync::mpsc::Receiver<std::io::Result<Vec<u8>>>,
+    ) -> Call<'a, Snapshot>;
+
     /// Makes ready a step: everything but running it. It may be called before the step's services are ready.
     fn prepare(&self, step: StepSpec) -> Call<'_, Box<dyn Prepared>>;
 

@@ -12,7 +12,7 @@ use super::ImageName;
 use super::encode::Encoder;
 use super::node::{Binding, Config, Fs, Mount, MountSource, Place, ServiceNode, Step, Var};
 use crate::engine::Access;
-use crate::value::{ExecOptions, Expect};
+use crate::value::{ExecOptions, Expect, HostKind, HostSource, IgnoreFiles};
 
 /// Computes identities, with images by what they resolved to where that is known.
 ///
@@ -21,6 +21,7 @@ use crate::value::{ExecOptions, Expect};
 #[derive(Debug, Default)]
 pub(crate) struct Identities {
     images: HashMap<ImageName, String>,
+    hosts: HashMap<Arc<HostSource>, Digest>,
     /// Tells uncached steps of this session from those of others.
     session: Option<String>,
     steps: HashMap<usize, Digest>,
@@ -28,9 +29,14 @@ pub(crate) struct Identities {
 }
 
 impl Identities {
-    /// Identities with these images taken for the ids they resolved to, in a session.
-    pub(crate) fn resolved(images: HashMap<ImageName, String>, session: String) -> Self {
-        Self { images, session: Some(session), ..Self::default() }
+    /// Identities with these images taken for the ids they resolved to, and what is read of this machine for its
+    /// contents, in a session.
+    pub(crate) fn resolved(
+        images: HashMap<ImageName, String>,
+        hosts: HashMap<Arc<HostSource>, Digest>,
+        session: String,
+    ) -> Self {
+        Self { images, hosts, session: Some(session), ..Self::default() }
     }
 
     pub(crate) fn step(&mut self, step: &Arc<Step>) -> Digest {
@@ -138,12 +144,32 @@ impl Identities {
                     encoder.text("platform").text(platform);
                 }
             }
+            Fs::Host(source) => match self.hosts.get(source) {
+                Some(contents) => drop(encoder.text("host contents").digest(*contents)),
+                None => Self::host(encoder, source),
+            },
             Fs::Snapshot(snapshot) => {
                 encoder.text("snapshot").text(&snapshot.0);
             }
             Fs::Step(step) => {
                 let digest = self.step(step);
                 encoder.text("step").digest(digest);
+            }
+        }
+    }
+
+    /// As it was written: an identity is the same on every machine, and asking for one reads nothing.
+    fn host(encoder: &mut Encoder, source: &HostSource) {
+        encoder.text("host").bytes(source.path.as_os_str().as_encoded_bytes());
+        match &source.kind {
+            HostKind::File => drop(encoder.text("file")),
+            HostKind::Directory { include, exclude, ignore_files } => {
+                encoder.text("directory");
+                encoder.texts(include.iter().map(String::as_str)).texts(exclude.iter().map(String::as_str));
+                encoder.list(match ignore_files {
+                    IgnoreFiles::Honoured => 1,
+                    IgnoreFiles::Disregarded => 0,
+                });
             }
         }
     }

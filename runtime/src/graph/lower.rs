@@ -221,6 +221,7 @@ impl Lowering {
                 fold.config = other.config.clone();
                 fold.last.clone_from(&other.last);
             }
+            Base::Host(source) => fold.fs = Some(Fs::Host(Arc::new(source.clone()))),
             Base::Snapshot(snapshot) => fold.fs = Some(Fs::Snapshot(snapshot.clone())),
         }
         // A binding belongs to every step of the container: a service bound after a step was written is bound late.

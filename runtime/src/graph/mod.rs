@@ -14,6 +14,7 @@ mod node;
 mod plan;
 
 pub use self::digest::Digest;
+pub(crate) use self::encode::Encoder;
 pub(crate) use self::identity::Identities;
 pub(crate) use self::image::ImageName;
 pub(crate) use self::lower::{hostname, lower_container, lower_path, lower_service};

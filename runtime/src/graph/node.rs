@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use super::{Digest, ImageName};
 use crate::engine::{Access, Snapshot};
-use crate::value::{Check, ExecOptions, Port, Secret};
+use crate::value::{Check, ExecOptions, HostSource, Port, Secret};
 
 /// A file system, by what makes it.
 #[derive(Debug, Clone)]
 pub(crate) enum Fs {
     /// An image, by its name.
     Image(ImageName),
+    /// Files of the pipeline's machine.
+    Host(Arc<HostSource>),
     /// What a failed step left, held by the session's engine.
     Snapshot(Snapshot),
     /// What a step leaves.
@@ -62,7 +64,7 @@ fn made_of<'a>(
     fn step(fs: &Fs) -> Option<&Arc<Step>> {
         match fs {
             Fs::Step(step) => Some(step),
-            Fs::Image(_) | Fs::Snapshot(_) => None,
+            Fs::Image(_) | Fs::Host(_) | Fs::Snapshot(_) => None,
         }
     }
     let copied = places.iter().filter_map(|place| match place {
@@ -204,10 +206,11 @@ pub(crate) fn closure(bindings: &[Binding]) -> BTreeMap<Digest, Arc<ServiceNode>
     found
 }
 
-/// The images of everything that the roots are made of, found without recursion: chains may be long.
+/// The images, and what of this machine is read, of everything that the roots are made of, found without recursion: chains may be long.
 #[derive(Debug, Default)]
 pub(crate) struct Reach {
     pub(crate) images: BTreeSet<ImageName>,
+    pub(crate) hosts: std::collections::HashSet<Arc<HostSource>>,
     seen: std::collections::HashSet<Digest>,
 }
 
@@ -283,6 +286,10 @@ impl Reach {
         match fs {
             Fs::Step(step) => Some(Visit::Step(step)),
             Fs::Snapshot(_) => None,
+            Fs::Host(source) => {
+                self.hosts.insert(source.clone());
+                None
+            }
             Fs::Image(image) => {
                 self.images.insert(image.clone());
                 None

@@ -9,7 +9,9 @@ use super::lower::Lowering;
 use super::node::{Binding, Config, ContainerNode, Fs, Mount, MountSource, Place, ServiceNode, Step, Var};
 use crate::engine::Access;
 use crate::error::{command_line, show_duration};
-use crate::value::{Check, Container, ExecOptions, Expect, Port, PortRef, Ready, Service};
+use crate::value::{
+    Check, Container, ExecOptions, Expect, HostKind, HostSource, Port, PortRef, Ready, Service,
+};
 use crate::{Error, Result};
 
 /// What would run: every service and step once, each after what it needs, with all identities.
@@ -235,6 +237,7 @@ impl PlanBuilder {
 fn base(fs: &Fs) -> String {
     match fs {
         Fs::Image(name) => name.to_string(),
+        Fs::Host(source) => source.to_string(),
         Fs::Snapshot(snapshot) => format!("snapshot {}", snapshot.0),
         Fs::Step(step) => format!("{} {:.12}", step.name, step.digest),
     }
@@ -278,7 +281,18 @@ fn options(options: &ExecOptions) -> impl Iterator<Item = String> {
 fn place(place: &Place) -> String {
     match place {
         Place::File { path, contents } => format!("file {path} ({} bytes)", contents.len()),
-        Place::Copy { fs, from, to } => format!("mount {}:{from} at {to}", base(fs)),
+        Place::Copy { fs, from, to } => format!("mount {} at {to}", place_in(fs, from)),
+    }
+}
+
+/// A path in a file system.
+fn place_in(fs: &Fs, path: &str) -> String {
+    match (fs, path.strip_prefix(HostSource::ROOT)) {
+        (Fs::Host(source), Some(below)) if source.kind == HostKind::File || below == "/" => {
+            source.to_string()
+        }
+        (Fs::Host(source), Some(below)) => format!("{source}{below}"),
+        _ => format!("{}:{path}", base(fs)),
     }
 }
 
@@ -290,7 +304,7 @@ fn mount(mount: &Mount) -> String {
     let source = match &mount.source {
         MountSource::Cache(key) => format!("cache {key}"),
         MountSource::Secret(secret) => format!("secret {}", secret.name()),
-        MountSource::Copy { fs, from } => format!("{}:{from}", base(fs)),
+        MountSource::Copy { fs, from } => place_in(fs, from),
     };
     format!("mount {source} at {}{access}", mount.path)
 }

@@ -1,6 +1,6 @@
 //! What a pipeline is made of. Rust's `let`, `if`, `for` and `match` may stand around items.
 
-use crate::{Directory, File, Secret};
+use crate::{File, IntoDirectory, Secret};
 
 /// `service NAME { … }`: a server that clients need. It runs only while one of them does.
 ///
@@ -50,7 +50,8 @@ pub fn container(name: &str) {}
 /// ```
 pub fn cache(name: &str, key: impl Into<String>) {}
 
-/// `dir NAME = EXPR;`: a directory, such as what another container left: `other.directory("/out")`.
+/// `dir NAME = EXPR;`: a directory: of your machine, `host("./src")`, or of what another container left,
+/// `other.directory("/out")`.
 ///
 /// ```
 /// # use bowline::prelude::*;
@@ -60,17 +61,20 @@ pub fn cache(name: &str, key: impl Into<String>) {}
 ///         shell "mkdir /out && date > /out/date";
 ///     }
 ///     dir out = build.directory("/out");
+///     dir source = host("./src").exclude(["*.tmp"]);
 ///     container check {
 ///         image "debian:12";
 ///         mount out at "/in";
+///         mount source at "/src";
 ///         exec ["cat", "/in/date"];
 ///     }
 /// };
 /// # let _ = p;
 /// ```
-pub fn dir(name: &str, directory: Directory) {}
+pub fn dir(name: &str, directory: impl IntoDirectory) {}
 
-/// `file NAME = EXPR;`: a file, such as what another container left: `other.file("/out/app")`.
+/// `file NAME = EXPR;`: a file: of your machine, `host_file("./config.toml")`, or of what another container left,
+/// `other.file("/out/app")`.
 ///
 /// ```
 /// # use bowline::prelude::*;
@@ -80,9 +84,11 @@ pub fn dir(name: &str, directory: Directory) {}
 ///         shell "date > /date";
 ///     }
 ///     file date = build.file("/date");
+///     file config = host_file("./config.toml");
 ///     container check {
 ///         image "debian:12";
 ///         mount date at "/in/date";
+///         copy config to "/etc/app.toml";
 ///         exec ["cat", "/in/date"];
 ///     }
 /// };

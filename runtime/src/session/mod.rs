@@ -9,6 +9,7 @@
 mod ambient;
 pub(crate) mod entry;
 mod health;
+mod host;
 mod log;
 mod once;
 mod process;
@@ -64,6 +65,9 @@ pub(super) struct Inner {
     id: SessionId,
     engine: OnceCell<Arc<dyn Engine>>,
     images: Once<ImageName, Arc<Image>>,
+    hosts: Once<crate::value::HostSource, Arc<host::Tree>>,
+    /// What of this machine the engine has, by its contents.
+    sent: Once<Digest, crate::engine::Snapshot>,
     steps: Once<(Digest, Option<Duration>), Arc<Done>>,
     replays: Once<(Digest, Vec<u64>), ()>,
     services: Mutex<HashMap<Digest, Supervisor>>,
@@ -94,6 +98,8 @@ impl Session {
             id: SessionId::random(),
             engine: OnceCell::new(),
             images: Once::default(),
+            hosts: Once::default(),
+            sent: Once::default(),
             steps: Once::default(),
             replays: Once::default(),
             services: Mutex::default(),

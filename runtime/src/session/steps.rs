@@ -68,10 +68,16 @@ impl Inner {
             let image = self.image(&name).await?;
             Ok((name, image))
         });
-        let (engine, images) = try_join(self.engine(), try_join_all(find)).await?;
+        let hash = reach.hosts.into_iter().map(|source| async move {
+            let digest = self.host_tree(&source).await?.digest;
+            Ok((source, digest))
+        });
+        let (engine, images, hosts) =
+            try_join3(self.engine(), try_join_all(find), try_join_all(hash)).await?;
+        let hosts = hosts.into_iter().collect();
         let images: HashMap<_, _> = images.into_iter().collect();
         let ids = images.iter().map(|(name, image)| (name.clone(), image.id.clone())).collect();
-        let identities = Mutex::new(Identities::resolved(ids, self.id.to_string()));
+        let identities = Mutex::new(Identities::resolved(ids, hosts, self.id.to_string()));
         Ok(Arc::new(Request { session: self.clone(), engine, images, identities }))
     }
 }
@@ -100,6 +106,7 @@ impl Request {
                 Some(image) => Ok(image.snapshot.clone()),
                 None => Err(Error::engine(format!("find image {name}"), "it was not resolved")),
             },
+            Fs::Host(source) => self.session.host_snapshot(source).await,
             Fs::Snapshot(snapshot) => Ok(snapshot.clone()),
             Fs::Step(step) => self.step(step).await?.snapshot().await,
         }

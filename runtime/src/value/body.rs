@@ -94,6 +94,8 @@ pub(crate) enum Base {
     Unset,
     Image(String),
     Container(Container),
+    /// Files of the pipeline's machine.
+    Host(super::HostSource),
     /// A file system that an engine holds: what a failed step left behind.
     Snapshot(crate::engine::Snapshot),
 }

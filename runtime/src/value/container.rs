@@ -61,6 +61,14 @@ impl Container {
         Self { slot: Slot::filled(Body::new(Base::Unset)) }
     }
 
+    /// Files of the pipeline's machine, as a file system.
+    pub(crate) fn from_host(source: super::HostSource, invalid: Vec<Invalid>) -> Self {
+        let name = source.to_string();
+        let mut body = Body::new(Base::Host(source));
+        body.ops.extend(invalid.into_iter().map(Op::Invalid));
+        Self { slot: Slot::filled(body) }.named(name)
+    }
+
     pub(crate) fn from_snapshot(snapshot: crate::engine::Snapshot) -> Self {
         Self { slot: Slot::filled(Body::new(Base::Snapshot(snapshot))) }
     }

@@ -4,6 +4,7 @@ mod bindings;
 mod engines;
 mod failures;
 mod health;
+mod host;
 mod lifecycle;
 mod mounts;
 mod platforms;

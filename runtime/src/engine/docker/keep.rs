@@ -8,6 +8,7 @@ use bollard::query_parameters::CommitContainerOptionsBuilder;
 use data_encoding::BASE64;
 use futures_util::stream;
 use serde_json::json;
+use tokio::sync::mpsc;
 
 use super::create::Created;
 use super::failure::{self, BRIEF, LONG, within};
@@ -83,6 +84,19 @@ pub(super) async fn keep(
         Ok(Snapshot(id))
     };
     cleaner.to_its_end(&what, keep).await
+}
+
+/// Makes an image of an archive, under a key as if a step had left it that wrote nothing.
+pub(super) async fn import(
+    shared: &Arc<Shared>,
+    key: &Digest,
+    mut archive: mpsc::Receiver<std::io::Result<Vec<u8>>>,
+) -> Result<Snapshot> {
+    let end = output_labels(shared, key, StepOutput::default()).await?;
+    let labels = end.iter().map(|(label, value)| format!("LABEL {label}=\"{value}\"")).collect();
+    let archive = stream::poll_fn(move |context| archive.poll_recv(context));
+    let image = recast::import_with(shared, &names::step_image(key), labels, archive).await?;
+    Ok(Snapshot(image))
 }
 
 /// The labels that hold a step's end, or say where it is held.

@@ -178,6 +178,14 @@ impl Engine for Docker {
         Box::pin(keep::lookup(&self.shared, key))
     }
 
+    fn import<'a>(
+        &'a self,
+        key: &'a Digest,
+        archive: mpsc::Receiver<std::io::Result<Vec<u8>>>,
+    ) -> Call<'a, Snapshot> {
+        Box::pin(keep::import(&self.shared, key, archive))
+    }
+
     fn prepare(&self, step: StepSpec) -> Call<'_, Box<dyn Prepared>> {
         Box::pin(step::prepare(&self.shared, step))
     }

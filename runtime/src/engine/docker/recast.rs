@@ -86,8 +86,19 @@ pub(super) async fn import(
     name: &str,
     archive: impl Stream<Item = std::io::Result<Vec<u8>>> + Send + 'static,
 ) -> Result<String> {
+    import_with(shared, name, Vec::new(), archive).await
+}
+
+/// As [`import`], with these lines of a Dockerfile on top.
+pub(super) async fn import_with(
+    shared: &Arc<Shared>,
+    name: &str,
+    changes: Vec<String>,
+    archive: impl Stream<Item = std::io::Result<Vec<u8>>> + Send + 'static,
+) -> Result<String> {
     let (repository, tag) = name.rsplit_once(':').unwrap_or((name, "latest"));
     let options = CreateImageOptions {
+        changes,
         from_src: Some("-".to_owned()),
         repo: Some(repository.to_owned()),
         tag: Some(tag.to_owned()),

@@ -1,0 +1,441 @@
+//! Files and directories of the pipeline's machine: found, hashed by content, sent to the engine that lacks them.
+//!
+//! All of it blocks, so it happens on threads of its own. What is sent is hashed once more on its way: a file that was
+//! changed in between is an error, and never a wrong result under a right key.
+
+use std::ffi::OsStr;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ignore::{DirEntry, WalkBuilder};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::mpsc;
+
+use super::Inner;
+use crate::engine::Snapshot;
+use crate::graph::{Digest, Encoder};
+use crate::patterns::Patterns;
+use crate::value::{HostKind, HostSource, IgnoreFiles};
+use crate::{Error, Result};
+
+#[cfg(test)]
+mod tests;
+
+/// What of a directory is taken, in the order of its names.
+#[derive(Debug)]
+pub(super) struct Tree {
+    source: HostSource,
+    /// Parents before what is in them.
+    entries: Vec<Entry>,
+    /// Files' contents, in bytes.
+    size: u64,
+    pub(super) digest: Digest,
+    /// What cannot be taken: sockets, pipes, devices.
+    pub(super) left_out: Vec<PathBuf>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// Relative to the root of what is taken.
+    name: PathBuf,
+    path: PathBuf,
+    kind: Kind,
+    /// Seconds since 1970. Kept, since build tools compare times, and no part of the identity.
+    modified: u64,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Directory,
+    Symlink(PathBuf),
+    File { executable: bool, size: u64, hash: [u8; 32] },
+}
+
+impl Tree {
+    /// Finds and hashes what is to be taken.
+    fn read(source: &HostSource) -> Result<Self> {
+        let mut left_out = Vec::new();
+        let mut entries = match &source.kind {
+            HostKind::File => vec![single(&source.path)?],
+            HostKind::Directory { include, exclude, ignore_files } => {
+                let found = Selection::new(&source.path, include, exclude, *ignore_files)?;
+                found.entries(&mut left_out)?
+            }
+        };
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        hash_all(&mut entries)?;
+        let size =
+            entries.iter().map(|entry| if let Kind::File { size, .. } = entry.kind { size } else { 0 });
+        Ok(Self { source: source.clone(), size: size.sum(), digest: digest(&entries), entries, left_out })
+    }
+
+    /// Writes it as a tar archive.
+    fn write(&self, out: impl io::Write) -> io::Result<()> {
+        let mut archive = tar::Builder::new(out);
+        let root = Path::new(HostSource::ROOT.trim_start_matches('/'));
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::Directory);
+        header.set_mode(0o755);
+        header.set_size(0);
+        archive.append_data(&mut header, root, io::empty())?;
+        for entry in &self.entries {
+            let mut header = tar::Header::new_gnu();
+            header.set_mtime(entry.modified);
+            header.set_uid(0);
+            header.set_gid(0);
+            header.set_size(0);
+            match &entry.kind {
+                Kind::Directory => {
+                    header.set_entry_type(tar::EntryType::Directory);
+                    header.set_mode(0o755);
+                    archive.append_data(&mut header, root.join(&entry.name), io::empty())?;
+                }
+                Kind::Symlink(target) => {
+                    header.set_entry_type(tar::EntryType::Symlink);
+                    header.set_mode(0o777);
+                    archive.append_link(&mut header, root.join(&entry.name), target)?;
+                }
+                Kind::File { executable, size, hash } => {
+                    header.set_entry_type(tar::EntryType::Regular);
+                    header.set_mode(if *executable { 0o755 } else { 0o644 });
+                    header.set_size(*size);
+                    let mut contents =
+                        Watched { inner: File::open(&entry.path)?.take(*size), hash: Sha256::new() };
+                    archive.append_data(&mut header, root.join(&entry.name), &mut contents)?;
+                    if contents.hash.finalize()[..] != hash[..] {
+                        let message = format!("`{}` was changed while it was read", entry.path.display());
+                        return Err(io::Error::other(message));
+                    }
+                }
+            }
+        }
+        archive.into_inner()?.flush()
+    }
+}
+
+/// Hashes what is read.
+struct Watched<R> {
+    inner: R,
+    hash: Sha256,
+}
+
+impl<R: Read> Read for Watched<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(into)?;
+        self.hash.update(&into[..count]);
+        Ok(count)
+    }
+}
+
+/// What names a tree: names, kinds, contents, which files are executable, where links lead. No times and no owners:
+/// they differ from checkout to checkout.
+fn digest(entries: &[Entry]) -> Digest {
+    let mut encoder = Encoder::new("host");
+    // How it is laid out in an engine's store.
+    encoder.text(HostSource::ROOT).list(entries.len());
+    for entry in entries {
+        encoder.bytes(bytes(entry.name.as_os_str()));
+        match &entry.kind {
+            Kind::Directory => drop(encoder.text("directory")),
+            Kind::Symlink(target) => drop(encoder.text("symlink").bytes(bytes(target.as_os_str()))),
+            Kind::File { executable, hash, .. } => {
+                encoder.text(if *executable { "executable" } else { "file" }).bytes(hash);
+            }
+        }
+    }
+    encoder.finish()
+}
+
+fn bytes(text: &OsStr) -> &[u8] {
+    text.as_encoded_bytes()
+}
+
+/// A file that was named itself.
+fn single(path: &Path) -> Result<Entry> {
+    let metadata = fs::metadata(path).map_err(|error| Error::io(path, &error))?;
+    if metadata.is_dir() {
+        let message = format!("`{}` is a directory, not a file", path.display());
+        return Err(Error::invalid(None, format!("{message}\n\nhelp: `host(...)` takes directories")));
+    }
+    let name = path.file_name().map(PathBuf::from).unwrap_or_default();
+    Ok(Entry { name, path: path.to_owned(), modified: modified(&metadata), kind: file(&metadata) })
+}
+
+fn file(metadata: &Metadata) -> Kind {
+    Kind::File { executable: is_executable(metadata), size: metadata.len(), hash: [0; 32] }
+}
+
+#[cfg(unix)]
+fn is_executable(metadata: &Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    metadata.permissions().mode() & 0o100 != 0
+}
+
+/// Docker's own command line does the same where files have no such bit: all are.
+#[cfg(not(unix))]
+fn is_executable(_: &Metadata) -> bool {
+    true
+}
+
+fn modified(metadata: &Metadata) -> u64 {
+    let since = metadata.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+    since.map_or(0, |since| since.as_secs())
+}
+
+/// Which part of a directory is taken.
+struct Selection {
+    root: PathBuf,
+    include: Option<Patterns>,
+    exclude: Patterns,
+    docker: Patterns,
+    ignore_files: IgnoreFiles,
+}
+
+impl Selection {
+    fn new(root: &Path, include: &[String], exclude: &[String], ignore_files: IgnoreFiles) -> Result<Self> {
+        let metadata = fs::metadata(root).map_err(|error| Error::io(root, &error))?;
+        if !metadata.is_dir() {
+            let message = format!("`{}` is not a directory", root.display());
+            return Err(Error::invalid(None, format!("{message}\n\nhelp: `host_file(...)` takes files")));
+        }
+        let patterns = |list: &[String]| {
+            Patterns::new(list.iter().map(String::as_str))
+                .map_err(|problem| Error::invalid(None, problem.to_string()))
+        };
+        let include = if include.is_empty() { None } else { Some(patterns(include)?) };
+        let docker = match ignore_files {
+            IgnoreFiles::Disregarded => Patterns::default(),
+            IgnoreFiles::Honoured => docker_ignore(&root.join(".dockerignore"))?,
+        };
+        Ok(Self { root: root.to_owned(), include, exclude: patterns(exclude)?, docker, ignore_files })
+    }
+
+    /// Whether a path is left out, with all that is below it.
+    fn prunes(&self, name: &Path) -> bool {
+        let by = |patterns: &Patterns| patterns.take_nothing_back() && patterns.name(name);
+        let is_git =
+            self.ignore_files == IgnoreFiles::Honoured && name.file_name() == Some(OsStr::new(".git"));
+        is_git || by(&self.exclude) || by(&self.docker)
+    }
+
+    fn takes(&self, name: &Path) -> bool {
+        !self.exclude.name(name)
+            && !self.docker.name(name)
+            && self.include.as_ref().is_none_or(|include| include.name(name))
+    }
+
+    /// What is taken. Directories that are only on the way to something are taken with it.
+    fn entries(self, left_out: &mut Vec<PathBuf>) -> Result<Vec<Entry>> {
+        let root = self.root.clone();
+        let is_honoured = self.ignore_files == IgnoreFiles::Honoured;
+        let selection = Arc::new(self);
+        let pruned = selection.clone();
+        let walk = WalkBuilder::new(&root)
+            .standard_filters(false)
+            .git_ignore(is_honoured)
+            // `.gitignore` counts without a repository, and only from here on down: that a build's output is ignored
+            // further up does not empty it.
+            .require_git(false)
+            .parents(false)
+            .filter_entry(move |entry| {
+                let name = entry.path().strip_prefix(&pruned.root).unwrap_or(entry.path());
+                name.as_os_str().is_empty() || !pruned.prunes(name)
+            })
+            .build();
+        let mut taken = std::collections::BTreeMap::new();
+        let mut directories = std::collections::HashMap::new();
+        for found in walk {
+            let found = found.map_err(|error| cannot_read(&root, error))?;
+            let name = found.path().strip_prefix(&root).unwrap_or(found.path()).to_owned();
+            if name.as_os_str().is_empty() {
+                continue;
+            }
+            let is_taken = selection.takes(&name);
+            let Some(entry) = entry(&found, name.clone())? else {
+                if is_taken {
+                    left_out.push(name);
+                }
+                continue;
+            };
+            if !is_taken {
+                if matches!(entry.kind, Kind::Directory) {
+                    directories.insert(name, entry);
+                }
+                continue;
+            }
+            for parent in name.ancestors().skip(1) {
+                if let Some(entry) = directories.remove(parent) {
+                    taken.insert(parent.to_owned(), entry);
+                }
+            }
+            taken.insert(name, entry);
+        }
+        Ok(taken.into_values().collect())
+    }
+}
+
+fn docker_ignore(path: &Path) -> Result<Patterns> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Patterns::default()),
+        Err(error) => return Err(Error::io(path, &error)),
+    };
+    Patterns::of_file(&text).map_err(|problem| Error::invalid(None, format!("{}: {problem}", path.display())))
+}
+
+fn cannot_read(root: &Path, error: ignore::Error) -> Error {
+    let text = error.to_string();
+    match error.into_io_error() {
+        // Its text names the path.
+        Some(io) => Error::io(root, &io::Error::new(io.kind(), text)),
+        None => Error::invalid(None, format!("cannot read `{}`: {text}", root.display())),
+    }
+}
+
+/// None for what cannot be taken.
+fn entry(found: &DirEntry, name: PathBuf) -> Result<Option<Entry>> {
+    let path = found.path();
+    let metadata = fs::symlink_metadata(path).map_err(|error| Error::io(path, &error))?;
+    let kind = metadata.file_type();
+    let kind = if kind.is_dir() {
+        Kind::Directory
+    } else if kind.is_symlink() {
+        Kind::Symlink(fs::read_link(path).map_err(|error| Error::io(path, &error))?)
+    } else if kind.is_file() {
+        file(&metadata)
+    } else {
+        return Ok(None);
+    };
+    Ok(Some(Entry { name, path: path.to_owned(), modified: modified(&metadata), kind }))
+}
+
+/// Hashes the contents of all files, on as many threads as there are processors.
+fn hash_all(entries: &mut [Entry]) -> Result<()> {
+    let next = AtomicUsize::new(0);
+    let paths: Vec<(usize, &Path)> = entries
+        .iter()
+        .enumerate()
+        .filter(|(_, entry)| matches!(entry.kind, Kind::File { .. }))
+        .map(|(index, entry)| (index, entry.path.as_path()))
+        .collect();
+    let work = || -> Result<Vec<(usize, u64, [u8; 32])>> {
+        let mut done = Vec::new();
+        while let Some((index, path)) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let (size, hash) = hash(path).map_err(|error| Error::io(path, &error))?;
+            done.push((*index, size, hash));
+        }
+        Ok(done)
+    };
+    let threads =
+        std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(paths.len().max(1));
+    let hashed = std::thread::scope(|scope| {
+        let workers: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let mut hashed = work()?;
+        for worker in workers {
+            let more =
+                worker.join().unwrap_or_else(|_| Err(Error::engine("hash files", "a thread has panicked")));
+            hashed.extend(more?);
+        }
+        Ok::<_, Error>(hashed)
+    })?;
+    for (index, length, found) in hashed {
+        if let Some(Entry { kind: Kind::File { size, hash, .. }, .. }) = entries.get_mut(index) {
+            (*size, *hash) = (length, found);
+        }
+    }
+    Ok(())
+}
+
+fn hash(path: &Path) -> io::Result<(u64, [u8; 32])> {
+    let mut contents = Watched { inner: File::open(path)?, hash: Sha256::new() };
+    // Large pieces: each is one call of the system.
+    let mut piece = vec![0; 256 << 10];
+    let mut size = 0;
+    loop {
+        match contents.read(&mut piece)? {
+            0 => return Ok((size, contents.hash.finalize().into())),
+            count => size += count as u64,
+        }
+    }
+}
+
+impl Inner {
+    /// What is taken of a path of this machine, found and hashed once a session.
+    pub(super) async fn host_tree(self: &Arc<Self>, source: &HostSource) -> Result<Arc<Tree>> {
+        let (inner, wanted) = (self.clone(), source.clone());
+        let read = async move {
+            let tree = tokio::task::spawn_blocking(move || Tree::read(&wanted)).await;
+            let tree = tree.unwrap_or_else(|error| Err(Error::engine("read files", error)))?;
+            for path in &tree.left_out {
+                let what = format!("`{}` is left out: it is no file, directory or link", path.display());
+                inner.report.event(&tree.source.to_string(), &what);
+            }
+            Ok(Arc::new(tree))
+        };
+        self.hosts.get_or_run(source.clone(), read).await
+    }
+
+    /// The tree as the engine has it; sent where it does not.
+    pub(super) async fn host_snapshot(self: &Arc<Self>, source: &HostSource) -> Result<Snapshot> {
+        let tree = self.host_tree(source).await?;
+        let (inner, digest) = (self.clone(), tree.digest);
+        let send = async move {
+            let engine = inner.engine().await?;
+            if let Some(kept) = engine.lookup(&digest).await? {
+                return Ok(kept.snapshot);
+            }
+            let name = tree.source.to_string();
+            inner.report.event(&name, &format!("sent to the engine: {}", extent(&tree)));
+            let (give, take) = mpsc::channel(PIECES);
+            let writer = tokio::task::spawn_blocking(move || {
+                let mut out = io::BufWriter::with_capacity(PIECE, Pieces(give.clone()));
+                if let Err(error) = tree.write(&mut out) {
+                    // The engine must not take what there is for the whole.
+                    let _ = give.blocking_send(Err(io::Error::new(error.kind(), error.to_string())));
+                    return Err(error);
+                }
+                Ok(())
+            });
+            let imported = engine.import(&digest, take).await;
+            let written = writer.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+            match written {
+                // What went wrong here explains the engine's error, unless it is only that nobody listened any more.
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                    Err(Error::engine(format!("send {name}"), error))
+                }
+                _ => imported,
+            }
+        };
+        self.sent.get_or_run(digest, send).await
+    }
+}
+
+/// How many pieces may wait, and how large they are: what of a tree is in memory at most.
+const PIECES: usize = 8;
+const PIECE: usize = 128 << 10;
+
+/// As in `12 files, 3.4 MB`.
+fn extent(tree: &Tree) -> String {
+    let files = tree.entries.iter().filter(|entry| matches!(entry.kind, Kind::File { .. })).count();
+    let size = match tree.size {
+        0..1_000_000 => format!("{} kB", tree.size.div_ceil(1000)),
+        _ => format!("{}.{} MB", tree.size / 1_000_000, tree.size / 100_000 % 10),
+    };
+    format!("{files} {}, {size}", if files == 1 { "file" } else { "files" })
+}
+
+struct Pieces(mpsc::Sender<io::Result<Vec<u8>>>);
+
+impl io::Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.blocking_send(Ok(bytes.to_vec())).map_err(|_| io::ErrorKind::BrokenPipe)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

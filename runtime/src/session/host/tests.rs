@@ -1,0 +1,185 @@
+//! What is taken of a directory, and what names it.
+
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::net::UnixListener;
+use std::time::{Duration, SystemTime};
+
+use super::*;
+
+/// A directory with these files, whose contents are their names.
+fn directory(files: &[&str]) -> tempfile::TempDir {
+    let root = tempfile::tempdir().unwrap();
+    for file in files {
+        let path = root.path().join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, file).unwrap();
+    }
+    root
+}
+
+fn all(root: &Path) -> HostSource {
+    source(root, &[], &[])
+}
+
+fn source(root: &Path, include: &[&str], exclude: &[&str]) -> HostSource {
+    let list = |patterns: &[&str]| patterns.iter().map(|&pattern| pattern.to_owned()).collect();
+    let kind = HostKind::Directory {
+        include: list(include),
+        exclude: list(exclude),
+        ignore_files: IgnoreFiles::Honoured,
+    };
+    HostSource { path: root.to_owned(), kind }
+}
+
+fn names(source: &HostSource) -> Vec<String> {
+    Tree::read(source).unwrap().entries.iter().map(|entry| entry.name.display().to_string()).collect()
+}
+
+fn digest_of(root: &Path) -> Digest {
+    Tree::read(&all(root)).unwrap().digest
+}
+
+#[test]
+fn times_and_owners_do_not_count() {
+    let root = directory(&["a", "sub/b"]);
+    let before = digest_of(root.path());
+    let file = File::options().write(true).open(root.path().join("a")).unwrap();
+    file.set_modified(SystemTime::now() - Duration::from_hours(1000)).unwrap();
+    fs::set_permissions(root.path().join("sub"), fs::Permissions::from_mode(0o700)).unwrap();
+    fs::set_permissions(root.path().join("a"), fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(digest_of(root.path()), before);
+    // Nor does where it is.
+    assert_eq!(digest_of(directory(&["sub/b", "a"]).path()), before);
+}
+
+#[test]
+fn contents_names_links_and_the_executable_bit_count() {
+    let changes: [&dyn Fn(&Path); 7] = [
+        &|root| fs::write(root.join("a"), "other").unwrap(),
+        &|root| fs::rename(root.join("a"), root.join("b")).unwrap(),
+        &|root| fs::set_permissions(root.join("a"), fs::Permissions::from_mode(0o755)).unwrap(),
+        &|root| fs::write(root.join("new"), "").unwrap(),
+        &|root| fs::create_dir(root.join("empty")).unwrap(),
+        &|root| symlink("a", root.join("link")).unwrap(),
+        &|root| symlink("b", root.join("link")).unwrap(),
+    ];
+    let mut seen = vec![digest_of(directory(&["a", "sub/x"]).path())];
+    for change in changes {
+        let root = directory(&["a", "sub/x"]);
+        change(root.path());
+        seen.push(digest_of(root.path()));
+    }
+    let different: std::collections::HashSet<_> = seen.iter().collect();
+    assert_eq!(different.len(), seen.len());
+}
+
+#[test]
+fn ignore_files_say_what_is_left_out() {
+    let root = directory(&[
+        "keep",
+        "target/x",
+        "sub/a.log",
+        "sub/keep",
+        "sub/own",
+        ".git/HEAD",
+        "docs/a.md",
+        "docs/b.md",
+    ]);
+    fs::write(root.path().join(".gitignore"), "/target\n*.log\n").unwrap();
+    fs::write(root.path().join("sub/.gitignore"), "own\n").unwrap();
+    fs::write(root.path().join(".dockerignore"), "docs\n!docs/b.md\n").unwrap();
+    assert_eq!(
+        names(&all(root.path())),
+        [".dockerignore", ".gitignore", "docs", "docs/b.md", "keep", "sub", "sub/.gitignore", "sub/keep"]
+    );
+    let kind = HostKind::Directory {
+        include: Vec::new(),
+        exclude: Vec::new(),
+        ignore_files: IgnoreFiles::Disregarded,
+    };
+    let everything = names(&HostSource { path: root.path().to_owned(), kind });
+    for name in ["target/x", "sub/a.log", ".git/HEAD", "docs/a.md"] {
+        assert!(everything.iter().any(|other| other == name), "{name}: {everything:?}");
+    }
+    // That it is ignored further up says nothing of what it holds.
+    assert_eq!(names(&all(&root.path().join("target"))), ["x"]);
+}
+
+#[test]
+fn patterns_choose() {
+    let root = directory(&["a.rs", "b.txt", "sub/c.rs", "sub/d.txt", "sub/deep/e.rs", "other/f.txt"]);
+    assert_eq!(
+        names(&source(root.path(), &["**/*.rs"], &["sub/deep"])),
+        ["a.rs", "sub", "sub/c.rs"],
+        "directories come with what is in them alone"
+    );
+    assert_eq!(
+        names(&source(root.path(), &["sub"], &["**/*.txt"])),
+        ["sub", "sub/c.rs", "sub/deep", "sub/deep/e.rs"]
+    );
+    assert_eq!(names(&source(root.path(), &[], &["*", "!b.txt"])), ["b.txt"]);
+}
+
+#[test]
+fn links_stay_and_lead_nowhere() {
+    let root = directory(&["a"]);
+    symlink("/etc", root.path().join("out")).unwrap();
+    symlink(".", root.path().join("circle")).unwrap();
+    symlink("missing", root.path().join("dangling")).unwrap();
+    assert_eq!(names(&all(root.path())), ["a", "circle", "dangling", "out"]);
+}
+
+#[test]
+fn sockets_are_left_out_and_named() {
+    let root = directory(&["a"]);
+    let _listener = UnixListener::bind(root.path().join("s")).unwrap();
+    let tree = Tree::read(&all(root.path())).unwrap();
+    assert_eq!((tree.entries.len(), tree.left_out.as_slice()), (1, &[PathBuf::from("s")][..]));
+}
+
+#[test]
+fn hostile_names_survive() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let root = directory(&[]);
+    let long = "x".repeat(200);
+    let names = [&b"\xff\xfe"[..], b"new\nline", b"-rf", b" ", long.as_bytes()];
+    for name in names {
+        fs::write(root.path().join(OsStr::from_bytes(name)), name).unwrap();
+    }
+    fs::create_dir_all(root.path().join(&long).with_extension("d").join(&long)).unwrap();
+    let tree = Tree::read(&all(root.path())).unwrap();
+    let mut archive = Vec::new();
+    tree.write(&mut archive).unwrap();
+    let mut archive = tar::Archive::new(archive.as_slice());
+    let found: Vec<_> =
+        archive.entries().unwrap().map(|entry| entry.unwrap().path_bytes().into_owned()).collect();
+    for name in names {
+        assert!(found.iter().any(|other| *other == [b"host/", name].concat()), "{name:?}");
+    }
+}
+
+#[test]
+fn what_changes_on_its_way_is_an_error() {
+    let root = directory(&["a", "b"]);
+    let tree = Tree::read(&all(root.path())).unwrap();
+    fs::write(root.path().join("b"), "B").unwrap();
+    let error = tree.write(io::sink()).unwrap_err().to_string();
+    assert!(error.contains("b` was changed while it was read"), "{error}");
+    fs::write(root.path().join("b"), "").unwrap();
+    assert!(tree.write(io::sink()).is_err(), "it is shorter now");
+}
+
+#[test]
+fn mistakes_name_the_path_and_the_fix() {
+    let root = directory(&["a"]);
+    let message = |source: &HostSource| Tree::read(source).unwrap_err().to_string();
+    let missing = message(&all(&root.path().join("missing")));
+    assert!(missing.contains("missing") && missing.to_lowercase().contains("no such file"), "{missing}");
+    let file = message(&all(&root.path().join("a")));
+    assert!(file.contains("is not a directory") && file.contains("host_file"), "{file}");
+    let directory = message(&HostSource { path: root.path().to_owned(), kind: HostKind::File });
+    assert!(directory.contains("is a directory, not a file"), "{directory}");
+    fs::write(root.path().join(".dockerignore"), "../x\n").unwrap();
+    let pattern = message(&all(root.path()));
+    assert!(pattern.contains(".dockerignore") && pattern.contains("leads out"), "{pattern}");
+}

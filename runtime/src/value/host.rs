@@ -1,0 +1,195 @@
+//! Files and directories of the pipeline's own machine.
+
+use std::path::{Path, PathBuf};
+
+use super::{Container, Directory, File, Invalid, PathIn};
+use crate::rules::Problem;
+
+/// A directory of the pipeline's machine: `dir src = host("./src");`.
+///
+/// It is read when something runs that needs it, once a session, and sent to the engine where the engine does not have
+/// it already. What counts is what is in it: names, contents, which files are executable, where links lead. Times and
+/// owners do not count, and everything belongs to root; permissions become 0755 for directories and executables, 0644
+/// for the rest. Symbolic links stay links. Sockets, pipes and devices are left out.
+///
+/// A relative path starts at the working directory of the process: for `cargo test` the package's directory.
+/// `concat!(env!("CARGO_MANIFEST_DIR"), "/src")` is the package's whatever the working directory.
+///
+/// Left out are: what the `.gitignore` files in it ignore, and `.git`; what a `.dockerignore` file at its root ignores;
+/// what [`exclude`](Self::exclude) names; and, if [`include`](Self::include) was called, what it does not name.
+///
+/// Patterns are those of `.dockerignore`: relative to the directory's root, `*` and `?` within a name, `**` for any
+/// number of directories, `[a-z]`; one that names a directory means all that is in it.
+///
+/// ```
+/// use bowline::{Container, Directory, host};
+/// let source: Directory = host("./src").exclude(["*.tmp", "**/node_modules"]).into();
+/// let tests = Container::from_image("python:3.11")
+///     .mount("/src", &source)
+///     .workdir("/src")
+///     .exec(["python3", "-m", "unittest"]);
+/// # let _ = tests;
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "a directory is read only when something needs it"]
+pub struct HostDirectory {
+    source: HostSource,
+    invalid: Vec<Invalid>,
+}
+
+/// What is read of the pipeline's machine.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct HostSource {
+    pub(crate) path: PathBuf,
+    pub(crate) kind: HostKind,
+}
+
+impl HostSource {
+    /// Where it all is in the file system that is made of it: engines put things of their own into the root of whatever
+    /// a container starts from.
+    pub(crate) const ROOT: &str = "/host";
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum HostKind {
+    File,
+    Directory {
+        /// All of it, where there are none.
+        include: Vec<String>,
+        exclude: Vec<String>,
+        ignore_files: IgnoreFiles,
+    },
+}
+
+/// Whether files in a directory say what of it is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum IgnoreFiles {
+    Honoured,
+    Disregarded,
+}
+
+impl std::fmt::Display for HostSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "host {}", self.path.display())
+    }
+}
+
+/// A directory of the pipeline's machine, with more to say by methods: see [`HostDirectory`].
+pub fn host(path: impl AsRef<Path>) -> HostDirectory {
+    let kind =
+        HostKind::Directory { include: Vec::new(), exclude: Vec::new(), ignore_files: IgnoreFiles::Honoured };
+    HostDirectory { source: HostSource { path: path.as_ref().to_owned(), kind }, invalid: Vec::new() }
+}
+
+/// A file of the pipeline's machine: `file config = host_file("./config.toml");`.
+///
+/// It is read when something runs that needs it. Its contents count, and whether it is executable; see
+/// [`HostDirectory`] for the rest.
+///
+/// ```
+/// use bowline::{Container, host_file};
+/// let config = host_file("./redis.conf");
+/// let check = Container::from_image("redis:7").mount("/etc/redis.conf", &config).exec(["cat", "/etc/redis.conf"]);
+/// # let _ = check;
+/// ```
+pub fn host_file(path: impl AsRef<Path>) -> File {
+    let path = path.as_ref();
+    let source = HostSource { path: path.to_owned(), kind: HostKind::File };
+    let (name, invalid) = if let Some(name) = path.file_name() {
+        (name.to_string_lossy().into_owned(), Vec::new())
+    } else {
+        let message = format!("`{}` names no file", path.display());
+        (String::new(), vec![Invalid::from(Problem::new(message).help("for example `./config.toml`"))])
+    };
+    File {
+        at: PathIn {
+            container: Container::from_host(source, invalid),
+            path: format!("{}/{name}", HostSource::ROOT),
+        },
+    }
+}
+
+impl HostDirectory {
+    /// Only what these patterns name, and the directories on the way to it. More calls name more.
+    pub fn include<P: Into<String>>(mut self, patterns: impl IntoIterator<Item = P>) -> Self {
+        self.add(patterns, |kind| match kind {
+            HostKind::Directory { include, .. } => Some(include),
+            HostKind::File => None,
+        });
+        self
+    }
+
+    /// Not what these patterns name, also where [`include`](Self::include) does. More calls name more.
+    pub fn exclude<P: Into<String>>(mut self, patterns: impl IntoIterator<Item = P>) -> Self {
+        self.add(patterns, |kind| match kind {
+            HostKind::Directory { exclude, .. } => Some(exclude),
+            HostKind::File => None,
+        });
+        self
+    }
+
+    /// Takes what `.gitignore` and `.dockerignore` files would leave out, and `.git`.
+    pub fn without_ignore_files(mut self) -> Self {
+        if let HostKind::Directory { ignore_files, .. } = &mut self.source.kind {
+            *ignore_files = IgnoreFiles::Disregarded;
+        }
+        self
+    }
+
+    /// The directory as a value like any other.
+    pub fn directory(&self) -> Directory {
+        let container = Container::from_host(self.source.clone(), self.invalid.clone());
+        Directory { at: PathIn { container, path: HostSource::ROOT.to_owned() } }
+    }
+
+    fn add<P: Into<String>>(
+        &mut self,
+        patterns: impl IntoIterator<Item = P>,
+        list: fn(&mut HostKind) -> Option<&mut Vec<String>>,
+    ) {
+        for pattern in patterns {
+            let pattern = pattern.into();
+            if let Err(problem) = crate::patterns::check(&pattern) {
+                self.invalid.push(problem.into());
+            }
+            if let Some(list) = list(&mut self.source.kind) {
+                list.push(pattern);
+            }
+        }
+    }
+}
+
+impl From<HostDirectory> for Directory {
+    fn from(host: HostDirectory) -> Self {
+        host.directory()
+    }
+}
+
+/// What a `dir` item can be: a [`Directory`], or a [`HostDirectory`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no directory",
+    label = "expected a directory",
+    note = "for example `host(\"./src\")`, or `other.directory(\"/out\")` of another container"
+)]
+pub trait IntoDirectory {
+    /// The directory.
+    fn into_directory(self) -> Directory;
+}
+
+impl IntoDirectory for Directory {
+    fn into_directory(self) -> Directory {
+        self
+    }
+}
+
+impl IntoDirectory for &Directory {
+    fn into_directory(self) -> Directory {
+        self.clone()
+    }
+}
+
+impl IntoDirectory for HostDirectory {
+    fn into_directory(self) -> Directory {
+        self.directory()
+    }
+}
