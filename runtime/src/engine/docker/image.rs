@@ -40,6 +40,10 @@ impl Wanted {
         self.name.platform.as_deref().unwrap_or(&self.own)
     }
 
+    pub(super) fn is_for_own(&self) -> bool {
+        self.platform() == self.own
+    }
+
     /// What it is called beside another platform's image that has its reference.
     pub(super) fn aside(&self) -> String {
         names::platform_image(&self.name.reference, self.platform())

@@ -7,7 +7,9 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::errors::Error as Failure;
 use bollard::models::{CreateImageInfo, ImageInspect};
-use bollard::query_parameters::{CreateImageOptionsBuilder, TagImageOptionsBuilder};
+use bollard::query_parameters::{
+    CreateImageOptionsBuilder, RemoveImageOptionsBuilder, TagImageOptionsBuilder,
+};
 use futures_util::StreamExt as _;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -90,8 +92,8 @@ impl Pulls {
     }
 }
 
-/// Pulls an image and finds it. A reference that meant another platform's image goes on to mean that one: it is the
-/// user's, and whatever else uses it would have the other platform too.
+/// Pulls an image and finds it. What the reference meant before, it goes on to mean, if only nothing: it is the user's,
+/// and whatever else uses it would have the other platform too.
 async fn fetch(client: &Docker, wanted: &Wanted, tell: &watch::Sender<State>) -> Result<ImageInspect> {
     let reference = &*wanted.name.reference;
     if let Some(found) = wanted.present(client).await? {
@@ -108,16 +110,32 @@ async fn fetch(client: &Docker, wanted: &Wanted, tell: &watch::Sender<State>) ->
         let message = "it was pulled, but the engine does not have it".to_owned();
         return Err(Error::ImageNotFound { reference: reference.to_owned(), message });
     };
-    if let Some(before) = before.and_then(|before| before.id)
-        && !reference.contains('@')
-        && found.id.as_ref() != Some(&before)
-    {
-        if let Some(id) = found.id.as_deref().filter(|_| wanted.is(&found)) {
-            tag(client, id, &wanted.aside()).await?;
-        }
-        tag(client, &before, reference).await?;
+    if !wanted.is(&found) {
+        give_back(client, reference, before).await?;
+        return Err(wanted.only_for_another(&found, String::new()));
     }
-    if wanted.is(&found) { Ok(found) } else { Err(wanted.only_for_another(&found, String::new())) }
+    let is_first_of_own = before.is_none() && wanted.is_for_own();
+    // A digest means one image, or one list of them, for good.
+    if !is_first_of_own && !reference.contains('@') {
+        let id = found.id.as_deref().unwrap_or(reference);
+        tag(client, id, &wanted.aside()).await?;
+        give_back(client, reference, before).await?;
+    }
+    Ok(found)
+}
+
+async fn give_back(client: &Docker, reference: &str, before: Option<ImageInspect>) -> Result<()> {
+    if reference.contains('@') {
+        return Ok(());
+    }
+    if let Some(id) = before.and_then(|before| before.id) {
+        return tag(client, &id, reference).await;
+    }
+    let options = RemoveImageOptionsBuilder::default().noprune(true).build();
+    within(BRIEF, client.remove_image(reference, Some(options), None))
+        .await
+        .map(drop)
+        .map_err(failure::during(format!("take `{reference}` from another platform's image")))
 }
 
 async fn tag(client: &Docker, id: &str, name: &str) -> Result<()> {
