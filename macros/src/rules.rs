@@ -464,6 +464,39 @@ mod tests {
     }
 
     #[test]
+    fn labels() {
+        for good in ["com.example.team", "build", "Bowline.x", "bowline"] {
+            assert_eq!(message(label(good)), "ok", "{good}");
+        }
+        for bad in ["", "a b", "a=b", "a\nb", "a\0b", "bowline.session", "bowline."] {
+            assert!(label(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn platforms() {
+        for good in
+            ["linux/amd64", "linux/arm64", "linux/arm/v7", "linux/arm64/v8", "windows/amd64", "linux/386"]
+        {
+            assert_eq!(message(platform(good)), "ok", "{good}");
+        }
+        for (bad, instead) in [
+            ("arm64", "`linux/arm64`"),
+            ("x86_64", "`linux/amd64`"),
+            ("linux/x86_64", "`linux/amd64`"),
+            ("linux/armhf", "`linux/arm/v7`"),
+            ("linux/amd46", "`linux/amd64`"),
+            ("darwin/arm64", "`linux/arm64`"),
+            ("linux/", "for example `linux/arm64` or `linux/arm/v7`"),
+            ("Linux/arm64", "for example `linux/arm64` or `linux/arm/v7`"),
+            ("linux/arm/v7/x", "for example `linux/arm64` or `linux/arm/v7`"),
+        ] {
+            assert_eq!(platform(bad).unwrap_err().help.as_deref(), Some(instead), "{bad}");
+        }
+        assert!(platform("").is_err() && platform("linux/pdp11").is_err());
+    }
+
+    #[test]
     fn nearest_words() {
         let words = || ["service", "container", "cache"].into_iter();
         assert_eq!(did_you_mean("servce", words()), Some("service"));

@@ -82,6 +82,12 @@ fn trimmed(path: &str) -> &str {
     if path.len() > 1 { path.trim_end_matches('/') } else { path }
 }
 
+/// Where a file goes: into a directory under its own name, where the path ends in a slash.
+fn copied_to(path: &str, from: &str) -> String {
+    let name = trimmed(from).rsplit('/').next().unwrap_or_default();
+    if path.ends_with('/') { format!("{path}{name}") } else { path.to_owned() }
+}
+
 /// The running state of a fold over operations.
 struct Fold {
     name: Arc<str>,
@@ -245,7 +251,7 @@ impl Lowering {
             Op::Mount { path, source, access } => self.mount(fold, path, &source.0, *access)?,
             Op::Copy { path, source } => match &source.0 {
                 CopyKind::Directory(directory) => self.place(fold, trimmed(path), &directory.at, true)?,
-                CopyKind::File(file) => self.place(fold, trimmed(path), &file.at, false)?,
+                CopyKind::File(file) => self.place(fold, &copied_to(path, &file.at.path), &file.at, false)?,
             },
             Op::Platform(platform) => self.platform(fold, platform),
             Op::Bind { alias, service } => self.bind(fold, alias, service)?,

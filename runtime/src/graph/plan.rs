@@ -281,7 +281,8 @@ fn options(options: &ExecOptions) -> impl Iterator<Item = String> {
 fn place(place: &Place) -> String {
     match place {
         Place::File { path, contents } => format!("file {path} ({} bytes)", contents.len()),
-        Place::Copy { fs, from, to } => format!("mount {} at {to}", place_in(fs, from)),
+        // What is mounted to be written to is a copy too.
+        Place::Copy { fs, from, to } => format!("copy {} to {to}", place_in(fs, from)),
     }
 }
 

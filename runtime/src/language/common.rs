@@ -126,23 +126,27 @@ pub fn user(user: impl Into<String>) {}
 /// ```
 pub fn file(path: impl Into<String>, contents: impl AsRef<[u8]>) {}
 
-/// `mount X at "/path";`: a cache, or a private copy of a dir or file.
+/// `mount X at "/path";` · `mount X at "/path" readonly;`: a cache, a secret (a file in memory), or a private copy of a
+/// dir or file. What is mounted `readonly` nobody writes to, and it is no part of what the container leaves.
 ///
 /// ```
 /// # use bowline::prelude::*;
 /// let p = pipeline! {
 ///     cache data;
+///     secret token = secret::env("API_TOKEN");
 ///     container c {
 ///         image "debian:12";
 ///         mount data at "/data";
-///         shell "date >> /data/log";
+///         mount token at "/run/secrets/token";
+///         shell "fetch --token-file /run/secrets/token >> /data/log";
 ///     }
 /// };
 /// # let _ = p;
 /// ```
 pub fn mount(source: impl Into<Mount>, path: impl Into<String>) {}
 
-/// `copy NAME to "/path";`: copies a directory's contents or a file into the file system, where it stays.
+/// `copy NAME to "/path";`: copies a directory's contents or a file into the file system, where it stays. A file goes
+/// into a directory where the path ends in `/`.
 ///
 /// ```
 /// # use bowline::prelude::*;

@@ -225,7 +225,8 @@ macro_rules! shared_operations {
         }
 
         /// Sets a label of the containers that processes run in, from here on: what `docker ps --filter label=…` finds.
-        /// It is no part of an identity. Keys that start with `bowline.` are taken.
+        /// It is no part of an identity, so a result that was kept under another label is taken all the same. Keys that
+        /// start with `bowline.` are taken; Docker recommends the reverse DNS notation, `com.example.team`.
         pub fn label(self, key: impl Into<String>, value: impl crate::Argument) -> Self {
             let (key, value) = (key.into(), value.into_argument());
             self.edit(|body| {
@@ -350,13 +351,23 @@ macro_rules! shared_operations {
         ///
         /// A cache volume keeps what is written to it, for every later run. A directory or file is copied: writes are
         /// seen by the later steps of this container and never by the source. A [`Secret`](crate::Secret) is a file in
-        /// memory, mode 0400, which the process's user owns; no result, image or cache has it.
+        /// memory, mode 0400, of at most 4 MiB, which the process's user owns and nobody can write to. No result, image
+        /// or cache has its contents; where nothing was at the path, results have an empty file there.
+        ///
+        /// ```
+        /// use bowline::{CacheVolume, Container, Secret};
+        /// let publish = Container::from_image("python:3.11")
+        ///     .mount("/root/.cache/pip", CacheVolume::new("pip"))
+        ///     .mount("/run/secrets/token", Secret::env("API_TOKEN"))
+        ///     .shell("publish --token-file /run/secrets/token");
+        /// # let _ = publish;
+        /// ```
         pub fn mount(self, path: impl Into<String>, source: impl Into<crate::Mount>) -> Self {
             self.mount_with(path.into(), source.into(), crate::engine::Access::ReadWrite)
         }
 
         /// As [`mount`](Self::mount), but nobody can write to it: not to a cache volume, and not to a directory or
-        /// file, which then is no part of what the container leaves.
+        /// file, which then is no part of what the container leaves. Writing fails with `EROFS`.
         pub fn mount_readonly(self, path: impl Into<String>, source: impl Into<crate::Mount>) -> Self {
             self.mount_with(path.into(), source.into(), crate::engine::Access::ReadOnly)
         }
@@ -369,7 +380,15 @@ macro_rules! shared_operations {
         }
 
         /// Copies a directory's contents or a file into the file system, where they stay: what the container leaves has
-        /// them. Missing parents are made; what has the same name is replaced; owners and permissions are kept.
+        /// them. Missing parents are made; what has the same name is replaced; owners and permissions are kept. A file
+        /// goes to the path itself, or where that ends in `/`, into that directory under its own name.
+        ///
+        /// ```
+        /// use bowline::Container;
+        /// let build = Container::from_image("debian:12").shell("mkdir /out && date > /out/date");
+        /// let serve = Container::from_image("nginx:1.22").copy("/srv/", build.file("/out/date"));
+        /// # let _ = serve;
+        /// ```
         pub fn copy(self, path: impl Into<String>, source: impl Into<crate::CopySource>) -> Self {
             let (path, source) = (path.into(), source.into());
             self.edit(|body| {

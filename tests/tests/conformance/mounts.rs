@@ -21,13 +21,14 @@ async fn what_is_copied_stays() {
             image "busybox:1.35";
             copy (build.directory("/out")) to "/in/here";
             copy (build.file("/out/b")) to "/in/renamed";
+            copy (build.file("/out/b")) to "/in/sub/";
             exec ["find", "/in", "-type", "f", "-perm", "700"];
         }
         container later { from c; exec ["cat", "/in/here/sub/a", "/in/renamed"]; }
     };
     let mut found: Vec<_> = p.c.stdout().await.unwrap().lines().map(str::to_owned).collect();
     found.sort();
-    assert_eq!(found, ["/in/here/b", "/in/renamed"]);
+    assert_eq!(found, ["/in/here/b", "/in/renamed", "/in/sub/b"]);
     assert_eq!(p.later.stdout().await.unwrap(), format!("{nonce}\nb\n"));
 }
 
@@ -88,6 +89,25 @@ async fn a_secret_is_a_file_that_only_its_user_reads() {
     assert_eq!(p.of_another.stdout().await.unwrap(), format!("400 nobody\n{size}\n1\n"));
 }
 
+/// How often a text is in all of an image's layers and its configuration.
+fn occurrences(image: &str, text: &str) -> usize {
+    let count = r#"docker save "$0" | grep --text --only-matching --fixed-strings -- "$1" | wc -l"#;
+    let output = std::process::Command::new("sh").args(["-ec", count, image, text]).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
+}
+
+/// Nothing of a container of the session can be asked for that has the text: its configuration or its files.
+fn assert_no_container_has(session: &Session, text: &str) {
+    for container in bowline_tests::containers(session) {
+        assert!(!docker(&["inspect", &container]).contains(text), "{container}");
+        let count = r#"docker export "$0" | grep --text --count --fixed-strings -- "$1" || true"#;
+        let output =
+            std::process::Command::new("sh").args(["-ec", count, &container, text]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "0", "{container}");
+    }
+}
+
 #[bowline::test]
 async fn nothing_keeps_a_secret() {
     let nonce = nonce();
@@ -95,44 +115,47 @@ async fn nothing_keeps_a_secret() {
     let mounted = |contents: &str| {
         busybox()
             .env("NONCE", &nonce)
+            .label("com.example.test", &nonce)
             .mount("/run/secrets/token", Secret::value("token", contents))
-            .shell("wc -c < /run/secrets/token; date +%N")
+            .shell(format!("wc -c < /run/secrets/token; date +%N; echo visible-{nonce} > /visible"))
     };
     let step = mounted(&contents);
     let before = step.stdout().await.unwrap();
     let plan = step.plan().to_string();
     assert!(plan.contains("mount secret token at /run/secrets/token") && !plan.contains(&contents), "{plan}");
-    // Its contents are no part of the identity.
+    // Its contents are no part of the identity, and its name is.
     assert_eq!(mounted("another").stdout().await.unwrap(), before);
     // What the step left is a placeholder; what a failed one left, too.
     let left = Container::from_container(&step).exec(["wc", "-c", "/run/secrets/token"]);
     assert_eq!(left.stdout().await.unwrap(), "0 /run/secrets/token\n");
     let failed = busybox().mount("/t", Secret::value("token", &contents)).shell("cat /t >&2; exit 1");
     let failure = failed.sync().await.unwrap_err();
-    assert!(failure.to_string().contains("***") && !failure.to_string().contains(&contents), "{failure}");
+    let shown = format!("{failure} {failure:?}");
+    assert!(shown.contains("***") && !shown.contains(&contents), "{shown}");
     let held = failure.container().unwrap();
     assert_eq!(held.file("/t").contents().await.unwrap(), "");
     // Nor has anything of the engine's that can be asked for.
-    let session = Session::current();
-    for container in bowline_tests::containers(&session) {
-        assert!(!docker(&["inspect", &container]).contains(&contents), "{container}");
-    }
-    for image in docker(&["image", "ls", "-q", "bowline/step"]).lines().take(20) {
-        assert!(!docker(&["image", "inspect", image]).contains(&contents), "{image}");
-        assert!(!docker(&["history", "--no-trunc", image]).contains(&contents), "{image}");
-    }
+    assert_no_container_has(&Session::current(), &contents);
+    let label = format!("label=com.example.test={nonce}");
+    let kept = docker(&["image", "ls", "--quiet", "--no-trunc", "--filter", &label]);
+    let image = kept.lines().next().expect("the step was kept");
+    assert_eq!(occurrences(image, &format!("visible-{nonce}")), 1, "what it did write is found");
+    assert_eq!(occurrences(image, &contents), 0);
+    assert!(!docker(&["history", "--no-trunc", image]).contains(&contents));
 }
 
 #[bowline::test]
-async fn a_service_reads_its_secret() {
+async fn a_service_reads_its_secret_and_nobody_else_does() {
+    let session = Session::current();
     let nonce = nonce();
+    let contents = format!("swordfish-{nonce}");
     let p = pipeline! {
-        secret password = bowline::secret::value("password", "swordfish");
+        secret password = bowline::secret::value("password", &contents);
         service redis {
             image "redis:7";
             env NONCE = nonce;
             mount password at "/run/secrets/redis";
-            run ["sh", "-c", "exec redis-server --requirepass $(cat /run/secrets/redis)"];
+            run ["sh", "-c", "echo requirepass $(cat /run/secrets/redis) | exec redis-server -"];
             expose 6379;
         }
         container client {
@@ -142,6 +165,8 @@ async fn a_service_reads_its_secret() {
             exec ["redis-cli", "-h", "redis", "ping"];
         }
     };
+    p.redis.start().await.unwrap();
+    assert_no_container_has(&session, &contents);
     assert_eq!(p.client.stdout().await.unwrap(), "PONG\n");
 }
 

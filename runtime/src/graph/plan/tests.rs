@@ -49,6 +49,22 @@ fn as_json() {
 }
 
 #[test]
+fn what_is_copied_and_mounted_is_shown() {
+    let build = Container::from_image("debian:12").shell("make").named("build");
+    let test = Container::from_image("python:3.11")
+        .platform("linux/arm64")
+        .label("com.example.team", "storage")
+        .copy("/app", build.directory("/out"))
+        .copy("/app/", build.file("/etc/build.conf"))
+        .mount_readonly("/data", build.directory("/data"))
+        .mount_readonly("/cache", CacheVolume::new("pip"))
+        .mount("/run/secrets/token", Secret::value("token", "hush"))
+        .exec(["pytest"])
+        .named("test");
+    insta::assert_snapshot!(test.plan());
+}
+
+#[test]
 fn mistakes_are_part_of_it() {
     let db = Service::from_image("Postgres:15").named("db");
     let client = Container::from_image("busybox:1.35")
@@ -72,6 +88,50 @@ fn order_and_sharing_do_not_matter_to_identities() {
         Container::from_image("busybox").env("T", &Secret::value("t", contents)).exec(["true"])
     };
     assert_eq!(secret("one").digest().unwrap(), secret("two").digest().unwrap());
+}
+
+#[test]
+fn what_is_mounted_and_copied_is_part_of_an_identity() {
+    let base = || Container::from_image("busybox:1.35");
+    let source = base().shell("date > /a; date > /b");
+    let digest = |container: Container| container.exec(["true"]).digest().unwrap();
+    let secret = |name, contents, path: &str| digest(base().mount(path, Secret::value(name, contents)));
+    assert_eq!(secret("t", "one", "/t"), secret("t", "two", "/t"), "no contents");
+    let all = [
+        digest(base()),
+        secret("t", "one", "/t"),
+        secret("u", "one", "/t"),
+        secret("t", "one", "/u"),
+        digest(base().mount("/x", CacheVolume::new("x"))),
+        digest(base().mount_readonly("/x", CacheVolume::new("x"))),
+        digest(base().copy("/x", source.file("/a"))),
+        digest(base().copy("/x", source.file("/b"))),
+        digest(base().copy("/x", source.directory("/a"))),
+        digest(base().copy("/x/", source.file("/a"))),
+        digest(base().mount_readonly("/x", source.file("/a"))),
+        digest(base().platform("linux/amd64")),
+        digest(base().platform("linux/arm64")),
+    ];
+    let distinct: HashSet<_> = all.iter().collect();
+    assert_eq!(distinct.len(), all.len(), "{all:?}");
+    assert_eq!(digest(base().copy("/x/", source.file("/a"))), digest(base().copy("/x/a", source.file("/a"))));
+    assert_eq!(digest(base().label("com.example.team", "x")), digest(base()), "labels change nothing");
+}
+
+#[test]
+fn a_platform_is_of_the_image_and_stands_before_its_steps() {
+    let mistake = |container: Container| container.named("c").plan().check().unwrap_err().to_string();
+    let base = || Container::from_image("busybox:1.35");
+    let late = mistake(base().exec(["true"]).platform("linux/arm64"));
+    assert!(late.contains("a platform after a step changes nothing of it"), "{late}");
+    let other = mistake(Container::from_container(&base()).platform("linux/arm64").exec(["true"]));
+    assert!(other.contains("a container of another one has its platform"), "{other}");
+    let two = mistake(base().platform("linux/arm64").platform("linux/amd64"));
+    assert!(two.contains("two platforms: `linux/arm64` and `linux/amd64`"), "{two}");
+    let unknown = mistake(base().platform("linux/aarch64"));
+    assert!(unknown.ends_with("help: `linux/arm64`"), "{unknown}");
+    let own = mistake(base().label("bowline.session", "x"));
+    assert!(own.contains("label `bowline.session` is reserved"), "{own}");
 }
 
 #[test]
