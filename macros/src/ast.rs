@@ -7,7 +7,7 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::ToTokens;
 use syn::{Attribute, Expr, Lit, LitStr, Local, Pat, Token};
 
-use crate::keywords::Keyword;
+use crate::keywords::{Keyword, Words};
 
 /// One macro call.
 pub(crate) struct Pipeline {
@@ -139,8 +139,17 @@ pub(crate) struct Statement {
     /// What the language says of the keyword, if it is one.
     pub(crate) word: Option<&'static Keyword>,
     pub(crate) kind: StatementKind,
+    /// The words inside of it, in order.
+    pub(crate) slots: Vec<Slot>,
     pub(crate) semi: Option<Token![;]>,
     pub(crate) complete: bool,
+}
+
+/// A place for one of some words.
+pub(crate) struct Slot {
+    pub(crate) words: &'static Words,
+    /// What stands there, also when it is none of them: for the editor.
+    pub(crate) word: Option<Ident>,
 }
 
 pub(crate) enum StatementKind {

@@ -52,11 +52,64 @@ pub(crate) const STATEMENTS: &[Keyword] = &[
     service("instance", "instance \"name\";"),
 ];
 
-/// What may stand in braces behind a command.
-pub(crate) const OPTIONS: [&str; 6] = ["stdin", "expect", "timeout", "stdout", "stderr", "uncached"];
+/// Words of which one may stand at some place inside of a statement.
+pub(crate) struct Words {
+    /// Where editors complete them from: `runtime/src/language/next.rs`.
+    pub(crate) module: &'static str,
+    pub(crate) words: &'static [&'static str],
+}
 
-/// How a command may be expected to end.
-pub(crate) const EXPECTATIONS: [&str; 3] = ["success", "failure", "any"];
+macro_rules! inside {
+    ($($(#[$docs:meta])* $id:ident = $module:literal: $words:expr;)*) => {
+        $($(#[$docs])* pub(crate) static $id: Words = Words { module: $module, words: &$words };)*
+        #[cfg(test)]
+        pub(crate) static INSIDE: &[&Words] = &[$(&$id),*];
+    };
+}
+
+inside! {
+    AS = "alias": ["as"];
+    AT = "at": ["at"];
+    TO = "to": ["to"];
+    READONLY = "readonly": ["readonly"];
+    AS_OR_UNPROBED = "port": ["as", "unprobed"];
+    UNPROBED = "named_port": ["unprobed"];
+    PROTOCOL = "protocol": ["tcp", "udp"];
+    ON_OR_WITHIN = "http": ["on", "within"];
+    TIMES_OR_WITHIN = "log": ["times", "within"];
+    WITHIN = "within": ["within"];
+    LIMIT = "limit": ["cpu", "memory"];
+    /// What may stand in braces behind a command.
+    OPTION = "option": ["stdin", "expect", "timeout", "stdout", "stderr", "uncached"];
+    /// How a command may be expected to end.
+    EXPECTATION = "expectation": ["success", "failure", "any"];
+}
+
+/// What has to follow a word, for messages.
+pub(crate) fn wanted(word: &str) -> &'static str {
+    match word {
+        "image" => "an image reference",
+        "from" | "after" => "a container",
+        "platform" => "a platform",
+        "user" => "a user",
+        "hostname" => "a host name",
+        "workdir" | "tmpfs" | "socket" | "file" | "export" | "http" | "at" | "to" => "a path",
+        "mount" => "a cache, directory, file or secret",
+        "copy" => "a directory or file",
+        "bind" => "a service",
+        "as" => "an alias",
+        "exec" | "run" | "entrypoint" => "a list of arguments",
+        "shell" => "a command line",
+        "expose" | "on" => "a port",
+        "stop" => "a signal",
+        "linger" | "within" | "timeout" => "a duration",
+        "log" => "a text",
+        "times" => "a number",
+        "cpu" => "a number of processors",
+        "memory" => "a size",
+        _ => "a value",
+    }
+}
 
 pub(crate) const PROBES: [&str; 5] = ["port", "http", "exec", "log", "image"];
 

@@ -6,7 +6,7 @@ use syn::parse::{ParseStream, Parser as _};
 use syn::{Attribute, Token, token};
 
 use super::control::between;
-use super::{Leaf, Parser, before};
+use super::{Leaf, Parser, Wanted, before};
 use crate::ast::{Definition, Item, Kind};
 use crate::check::registry::{MISPLACED_ATTRIBUTE, MISSING_BODY, UNKNOWN_ITEM};
 use crate::errors::help;
@@ -68,7 +68,10 @@ impl Parser {
         }
         if input.parse::<Token![=]>().is_ok() {
             let reported = self.errors.len();
+            let (what, form) = example(kind);
+            self.wanted = Some(Wanted { what, after: "=".to_owned(), form });
             let value = self.value(input);
+            self.wanted = None;
             let semi = self.semicolon(input, self.errors.len() > reported, &[]);
             return Definition::Value(value, semi);
         }
@@ -115,5 +118,17 @@ impl Parser {
             };
             self.errors.on(&MISPLACED_ATTRIBUTE, attribute, message);
         }
+    }
+}
+
+/// What stands behind the `=` of an item, and such an item.
+fn example(kind: Kind) -> (&'static str, &'static str) {
+    match kind {
+        Kind::Service => ("a service", "service db = shared;"),
+        Kind::Container => ("a container", "container base = shared;"),
+        Kind::Cache => ("a key", "cache data = \"key\";"),
+        Kind::Dir => ("a directory", "dir source = host(\"./src\");"),
+        Kind::File => ("a file", "file app = other.file(\"/path\");"),
+        Kind::Secret => ("a secret", "secret token = secret::env(\"TOKEN\");"),
     }
 }

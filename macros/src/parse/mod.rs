@@ -11,7 +11,7 @@ use proc_macro2::{Ident, Span, TokenStream};
 use syn::parse::{ParseBuffer, ParseStream, Parser as _};
 use syn::{Result, Token, braced, token};
 
-use crate::ast::Pipeline;
+use crate::ast::{Pipeline, Slot};
 use crate::errors::Errors;
 
 /// What parsing carries along.
@@ -19,8 +19,20 @@ use crate::errors::Errors;
 pub(crate) struct Parser {
     pub(crate) errors: Errors,
     next_id: usize,
+    /// Those of the statement that is being read.
+    slots: Vec<Slot>,
+    /// What the word that was read last has to be followed by.
+    wanted: Option<Wanted>,
     /// The word that was read last and starts nothing.
     unknown: Option<Ident>,
+}
+
+/// What should stand behind a word.
+struct Wanted {
+    what: &'static str,
+    after: String,
+    /// An example of the whole statement.
+    form: &'static str,
 }
 
 /// What stands in a list between control flow: an item or a statement.

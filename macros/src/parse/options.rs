@@ -7,10 +7,10 @@ use syn::{Expr, ExprPath, Token, token};
 
 use super::recover::skip_to_semicolon;
 use super::{Parser, before, brace};
-use crate::ast::{ExecOption, ExecOptions, Expectation, Operand, OptionKind, StatementKind, Value};
+use crate::ast::{ExecOption, ExecOptions, Expectation, Operand, OptionKind, Slot, StatementKind, Value};
 use crate::check::registry::{UNKNOWN_EXPECTATION, UNKNOWN_LIMIT, UNKNOWN_OPTION};
 use crate::errors::help;
-use crate::keywords::{EXPECTATIONS, OPTIONS};
+use crate::keywords::{EXPECTATION, LIMIT, OPTION, TO};
 use crate::rules::did_you_mean;
 
 impl Parser {
@@ -39,6 +39,7 @@ impl Parser {
         let (brace, content) = brace(input).ok()?;
         let mut list = Vec::new();
         while !content.is_empty() {
+            self.slot_of(&content, &OPTION);
             let Ok(keyword) = content.call(Ident::parse_any) else {
                 self.errors.at(&UNKNOWN_OPTION, content.span(), help("expected an option", all_options()));
                 skip_to_semicolon(&content);
@@ -50,19 +51,20 @@ impl Parser {
             self.semicolon(&content, self.errors.len() > reported, &[]);
             list.push(ExecOption { keyword, kind });
         }
+        self.slots.push(Slot { words: &OPTION, word: None });
         Some(ExecOptions { brace, list })
     }
 
     fn option(&mut self, keyword: &Ident, input: ParseStream) -> OptionKind {
         let word = keyword.to_string();
+        self.want(&word, form(&word));
         match word.as_str() {
             "stdin" => OptionKind::Stdin(self.value(input)),
             "timeout" => OptionKind::Timeout(self.value(input)),
             "expect" => self.expectation(input).map_or(OptionKind::Unknown, OptionKind::Expect),
             "stdout" | "stderr" => {
-                let found = Self::word(input, "to").is_some();
-                let form = if word == "stdout" { "stdout to \"/path\";" } else { "stderr to \"/path\";" };
-                match self.joining(input, found, "to", form) {
+                let found = self.slot(input, &TO).is_some();
+                match self.joining(input, found, "to", form(&word)) {
                     true if word == "stdout" => OptionKind::Stdout(self.value(input)),
                     true => OptionKind::Stderr(self.value(input)),
                     false => OptionKind::Unknown,
@@ -70,7 +72,7 @@ impl Parser {
             }
             "uncached" => OptionKind::Uncached,
             _ => {
-                let advice = match did_you_mean(&word, OPTIONS.iter().copied()) {
+                let advice = match did_you_mean(&word, OPTION.words.iter().copied()) {
                     Some(near) => format!("an option with a similar name exists: `{near}`"),
                     None => all_options(),
                 };
@@ -83,6 +85,7 @@ impl Parser {
     }
 
     fn expectation(&mut self, input: ParseStream) -> Option<Expectation> {
+        self.slot_of(input, &EXPECTATION);
         let all = "a command is expected to end in `success`, `failure` or `any`";
         let Ok(word) = input.call(Ident::parse_any) else {
             self.errors.at(&UNKNOWN_EXPECTATION, before(input), help("expected a word after this", all));
@@ -95,7 +98,7 @@ impl Parser {
             "failure" => Some(Expectation::Failure),
             "any" => Some(Expectation::Any),
             _ => {
-                let advice = did_you_mean(&text, EXPECTATIONS.iter().copied())
+                let advice = did_you_mean(&text, EXPECTATION.words.iter().copied())
                     .map_or_else(|| all.to_owned(), |near| format!("did you mean `{near}`?"));
                 let message = format!("cannot expect `{text}` of a command");
                 self.errors.at(&UNKNOWN_EXPECTATION, word.span(), help(message, advice));
@@ -109,11 +112,10 @@ impl Parser {
 impl Parser {
     /// `limit cpu 2.0` or `limit memory "512MiB"`.
     pub(super) fn limit(&mut self, input: ParseStream) -> StatementKind {
-        if Self::word(input, "cpu").is_some() {
-            return StatementKind::LimitCpu(self.value(input));
-        }
-        if Self::word(input, "memory").is_some() {
-            return StatementKind::LimitMemory(self.value(input));
+        match self.slot(input, &LIMIT) {
+            Some(word) if word == "cpu" => return StatementKind::LimitCpu(self.value(input)),
+            Some(_) => return StatementKind::LimitMemory(self.value(input)),
+            None => self.stray(input),
         }
         let (span, message) = match input.fork().call(Ident::parse_any) {
             Ok(word) => (word.span(), format!("cannot limit `{word}`")),
@@ -127,5 +129,16 @@ impl Parser {
 }
 
 fn all_options() -> String {
-    format!("the options of a command are `{}`", OPTIONS.join("`, `"))
+    format!("the options of a command are `{}`", OPTION.words.join("`, `"))
+}
+
+/// An example of an option.
+fn form(option: &str) -> &'static str {
+    match option {
+        "stdin" => "stdin \"text\";",
+        "timeout" => "timeout \"30s\";",
+        "stdout" => "stdout to \"/path\";",
+        "stderr" => "stderr to \"/path\";",
+        _ => "expect any;",
+    }
 }

@@ -7,14 +7,14 @@ use syn::parse::discouraged::Speculative;
 use syn::parse::{Parse, ParseStream};
 use syn::{Expr, ExprArray, ExprLit, ExprParen, Lit, Token, bracketed, parenthesized, token};
 
-use super::{Parser, before};
-use crate::ast::{Operand, Value};
+use super::{Parser, Wanted, before};
+use crate::ast::{Operand, Slot, Value};
 use crate::check::registry::{
     INVALID_RUST, KEYWORD_NAME, MISSING_NAME, MISSING_SEMICOLON, MISSING_VALUE, MISSING_WORD, RESERVED_NAME,
     Rule, UNEXPECTED_TOKEN,
 };
 use crate::errors::help;
-use crate::keywords;
+use crate::keywords::{self, Words};
 
 impl Parser {
     /// A Rust expression that goes to the `;`.
@@ -196,6 +196,45 @@ impl Parser {
         Some(ident)
     }
 
+    /// One of the words that may stand here, if it is the next one.
+    pub(super) fn slot(&mut self, input: ParseStream, words: &'static Words) -> Option<Ident> {
+        let word = words.words.iter().find_map(|word| Self::word(input, word));
+        if let Some(word) = &word {
+            self.want_after(word);
+        }
+        self.slots.push(Slot { words, word: word.clone() });
+        word
+    }
+
+    /// A slot for the next word, whichever it is; it is not taken.
+    pub(super) fn slot_of(&mut self, input: ParseStream, words: &'static Words) {
+        let word = input.fork().call(Ident::parse_any).ok();
+        self.slots.push(Slot { words, word });
+    }
+
+    /// What a word of a statement or item is about, with an example of the whole.
+    pub(super) fn want(&mut self, after: &str, form: &'static str) {
+        self.wanted = Some(Wanted { what: keywords::wanted(after), after: after.to_owned(), form });
+    }
+
+    /// What the word that was just read is about. The example stays that of the statement.
+    pub(super) fn want_after(&mut self, word: &Ident) {
+        let after = word.to_string();
+        if let Some(wanted) = &mut self.wanted {
+            wanted.what = keywords::wanted(&after);
+            wanted.after = after;
+        }
+    }
+
+    /// A word that is none of those that may stand here: the editor completes it.
+    pub(super) fn stray(&mut self, input: ParseStream) {
+        if let Some(slot) = self.slots.last_mut().filter(|slot| slot.word.is_none())
+            && !starts_statement(input)
+        {
+            slot.word = input.fork().call(Ident::parse_any).ok();
+        }
+    }
+
     /// A joining word that has to be there. `form` shows the whole statement.
     pub(super) fn joining(&mut self, input: ParseStream, found: bool, word: &str, form: &str) -> bool {
         if found {
@@ -208,6 +247,7 @@ impl Parser {
                 help(format!("expected `{word}` after this"), format!("`{form}`")),
             );
         } else {
+            self.stray(input);
             self.unexpected(input, &format!("`{word}`"));
         }
         false
@@ -237,6 +277,7 @@ impl Parser {
             return Some(semi);
         }
         if !reported {
+            self.stray(input);
             if input.is_empty() || starts_statement(input) || after_operand.is_empty() {
                 self.errors.at(&MISSING_SEMICOLON, before(input), "expected `;` after this");
             } else {
@@ -279,7 +320,13 @@ impl Parser {
 
     pub(super) fn missing_value(&mut self, input: ParseStream) {
         let span = if input.peek(Token![;]) { input.span() } else { before(input) };
-        self.errors.at(&MISSING_VALUE, span, "expected an expression");
+        let message = match &self.wanted {
+            Some(Wanted { what, after, form }) => {
+                help(format!("expected {what} after `{after}`"), format!("`{form}`"))
+            }
+            None => "expected an expression".to_owned(),
+        };
+        self.errors.at(&MISSING_VALUE, span, message);
     }
 
     /// Reports syn's error and gives the tokens up to the `;`.

@@ -11,7 +11,10 @@ use super::{Leaf, Parser, before};
 use crate::ast::{Expose, Key, Operand, Probe, Ready, Statement, StatementKind, Value};
 use crate::check::registry::{MISSING_NAME, PORT_PROTOCOL, UNKNOWN_PROBE};
 use crate::errors::help;
-use crate::keywords::{self, Keyword};
+use crate::keywords::{
+    self, AS, AS_OR_UNPROBED, AT, Keyword, ON_OR_WITHIN, PROTOCOL, READONLY, TIMES_OR_WITHIN, TO, UNPROBED,
+    WITHIN, Words,
+};
 use crate::rules::did_you_mean;
 
 impl Leaf for Statement {
@@ -30,6 +33,10 @@ impl Leaf for Statement {
         let _ = input.call(Ident::parse_any);
         let before_kind = parser.errors.len();
         let word = keywords::statement(&text);
+        parser.slots.clear();
+        if let Some(word) = word {
+            parser.want(&text, word.form);
+        }
         let (kind, words) = parser.statement_kind(word, input);
         let semi = if matches!(kind, StatementKind::Unknown) {
             // Reported by the checks, which know the body it stands in.
@@ -41,8 +48,9 @@ impl Leaf for Statement {
         } else {
             parser.semicolon(input, parser.errors.len() > before_kind, words)
         };
-        let complete = parser.errors.len() == before_all;
-        Some(Self { id: parser.id(), keyword, word, kind, semi, complete })
+        parser.wanted = None;
+        let (slots, complete) = (std::mem::take(&mut parser.slots), parser.errors.len() == before_all);
+        Some(Self { id: parser.id(), keyword, word, kind, slots, semi, complete })
     }
 }
 
@@ -78,7 +86,7 @@ impl Parser {
             "tmpfs" => (S::Tmpfs(self.value(input)), &[]),
             "socket" => {
                 let host = self.operand(input);
-                let found = is_read(&host) && Self::word(input, "at").is_some();
+                let found = is_read(&host) && self.slot(input, &AT).is_some();
                 let path = self.after_word(input, &host, found, "at", form);
                 (S::Socket { host, path }, &[])
             }
@@ -89,21 +97,21 @@ impl Parser {
             }
             "mount" => {
                 let source = self.joined(input, "at");
-                let found = is_read(&source) && Self::word(input, "at").is_some();
+                let found = is_read(&source) && self.slot(input, &AT).is_some();
                 let path = self.mount_path(input, &source, found, form);
-                let readonly = Self::word(input, "readonly");
+                let readonly = self.slot(input, &READONLY);
                 let words: &[_] = if readonly.is_none() { &["readonly"] } else { &[] };
                 (S::Mount { source, path, readonly }, words)
             }
             "copy" => {
                 let source = self.joined(input, "to");
-                let found = is_read(&source) && Self::word(input, "to").is_some();
+                let found = is_read(&source) && self.slot(input, &TO).is_some();
                 let path = self.after_word(input, &source, found, "to", form);
                 (S::Copy { source, path }, &[])
             }
             "bind" => {
                 let service = self.operand(input);
-                let alias = input.parse::<Token![as]>().ok().map(|_| self.value(input));
+                let alias = self.slot(input, &AS).map(|_| self.value(input));
                 let words: &[_] = if alias.is_none() { &["as"] } else { &[] };
                 (S::Bind { service, alias }, words)
             }
@@ -129,13 +137,9 @@ impl Parser {
             "after" => (S::After(self.operand(input)), &[]),
             "export" => {
                 let path = self.operand(input);
-                let as_token: Option<Token![as]> = if is_read(&path) { input.parse().ok() } else { None };
-                let found = as_token.is_some();
-                let name = if !is_read(&path) || !self.joining(input, found, "as", form) {
-                    None
-                } else {
-                    self.name(input, &as_word(as_token))
-                };
+                let as_word = if is_read(&path) { self.slot(input, &AS) } else { None };
+                let found = is_read(&path) && self.joining(input, as_word.is_some(), "as", form);
+                let name = as_word.filter(|_| found).and_then(|word| self.name(input, &word));
                 (S::Export { path, name }, &[])
             }
             _ => (S::Unknown, &[]),
@@ -159,6 +163,9 @@ impl Parser {
 
     fn after_equals(&mut self, input: ParseStream, form: &str) -> Value {
         let found = input.parse::<Token![=]>().is_ok();
+        if let Some(wanted) = &mut self.wanted {
+            (wanted.what, wanted.after) = (keywords::wanted("="), "=".to_owned());
+        }
         if self.joining(input, found, "=", form) {
             self.value(input)
         } else {
@@ -219,11 +226,10 @@ impl Parser {
             protocol || rest.peek(Token![as]) || rest.peek(syn::Ident)
         });
         let protocol = if input.peek(Token![/]) { self.protocol(input) } else { None };
-        let name = match input.parse::<Token![as]>() {
-            Ok(as_token) => self.name(input, &as_word(Some(as_token))),
-            Err(_) => None,
+        let (name, unprobed) = match self.slot(input, &AS_OR_UNPROBED) {
+            Some(word) if word == "as" => (self.name(input, &word), self.slot(input, &UNPROBED)),
+            unprobed => (None, unprobed),
         };
-        let unprobed = Self::word(input, "unprobed");
         let words: &[_] = match (&protocol, &name, &unprobed) {
             (_, _, Some(_)) => &[],
             (_, Some(_), None) => &["unprobed"],
@@ -235,6 +241,7 @@ impl Parser {
 
     fn protocol(&mut self, input: ParseStream) -> Option<Ident> {
         let slash: Token![/] = input.parse().ok()?;
+        self.slot_of(input, &PROTOCOL);
         let protocol = input.fork().call(Ident::parse_any).ok();
         if let Some(protocol) = protocol {
             let _ = input.call(Ident::parse_any);
@@ -251,37 +258,46 @@ impl Parser {
 
     fn ready(&mut self, input: ParseStream) -> (StatementKind, &'static [&'static str]) {
         let word = probe_word(input);
-        let (probe, more): (_, &'static [_]) = self.probe(input);
-        let within = if matches!(probe, Probe::Missing) { None } else { self.within(input) };
-        let words = if within.is_some() { &[] } else { more };
+        let (probe, within) = self.probe(input);
+        let open = self.slots.last().filter(|slot| slot.word.is_none() && within.is_none());
+        let words = open.map_or::<&[_], _>(&[], |slot| slot.words.words);
         (StatementKind::Ready(Box::new(Ready { word, probe, within })), words)
     }
 
-    fn probe(&mut self, input: ParseStream) -> (Probe, &'static [&'static str]) {
+    /// The probe, and the limit after `within`.
+    fn probe(&mut self, input: ParseStream) -> (Probe, Option<Operand>) {
         let word = input.fork().call(Ident::parse_any).ok();
         let known = word.as_ref().is_some_and(|word| keywords::PROBES.iter().any(|probe| word == probe));
         let Some(word) = word.filter(|_| known) else {
             self.unknown_probe(input);
             skip_to_semicolon_from_here(input);
-            return (Probe::Missing, &[]);
+            return (Probe::Missing, None);
         };
         let _ = input.call(Ident::parse_any);
+        self.want_after(&word);
         match word.to_string().as_str() {
-            "port" => (Probe::Port, &["within"]),
-            "image" => (Probe::Image, &["within"]),
-            "exec" => (Probe::Exec(self.list_or_operand(input)), &["within"]),
+            "port" => (Probe::Port, self.within(input)),
+            "image" => (Probe::Image, self.within(input)),
+            "exec" => (Probe::Exec(self.list_or_operand(input)), self.within(input)),
             "http" => {
                 let path = self.operand(input);
-                let on = Self::word(input, "on").map(|_| self.operand(input));
-                let words: &[_] = if on.is_none() { &["on", "within"] } else { &["within"] };
-                (Probe::Http { path, on }, words)
+                let (on, within) = self.or_within(input, &ON_OR_WITHIN);
+                (Probe::Http { path, on }, within)
             }
             _ => {
                 let text = self.operand(input);
-                let times = Self::word(input, "times").map(|_| self.operand(input));
-                let words: &[_] = if times.is_none() { &["times", "within"] } else { &["within"] };
-                (Probe::Log { text, times }, words)
+                let (times, within) = self.or_within(input, &TIMES_OR_WITHIN);
+                (Probe::Log { text, times }, within)
             }
+        }
+    }
+
+    /// What stands after a word, and after `within`; both may be left out.
+    fn or_within(&mut self, input: ParseStream, words: &'static Words) -> (Option<Operand>, Option<Operand>) {
+        match self.slot(input, words) {
+            Some(word) if word == "within" => (None, Some(self.operand(input))),
+            Some(_) => (Some(self.operand(input)), self.within(input)),
+            None => (None, None),
         }
     }
 
@@ -305,7 +321,7 @@ impl Parser {
     }
 
     fn within(&mut self, input: ParseStream) -> Option<Operand> {
-        Self::word(input, "within").map(|_| self.operand(input))
+        self.slot(input, &WITHIN).map(|_| self.operand(input))
     }
 }
 
@@ -319,11 +335,6 @@ fn probe_word(input: ParseStream) -> Option<Ident> {
 /// Nothing more is said about a statement whose operand was already reported.
 fn is_read(operand: &Operand) -> bool {
     !matches!(operand, Operand::Value(Value::Partial(_)))
-}
-
-/// `as` as the word that a missing name is reported after.
-fn as_word(token: Option<Token![as]>) -> Ident {
-    Ident::new("as", token.map_or_else(proc_macro2::Span::call_site, |token| token.span))
 }
 
 /// As [`skip_to_semicolon`], but nothing where a statement starts at once.

@@ -157,29 +157,63 @@ fn control_flow_in_items_and_bodies() {
 fn a_half_typed_statement_keeps_the_next() {
     for (body, words, errors) in [
         ("image \"x\" expose 80;", "image expose", vec!["expected `;` after this"]),
-        ("image expose 80;", "image expose", vec!["expected an expression"]),
-        ("image", "image", vec!["expected an expression"]),
-        ("image; expose 80;", "image expose", vec!["expected an expression"]),
+        (
+            "image expose 80;",
+            "image expose",
+            vec!["expected an image reference after `image`\n\nhelp: `image \"redis:7\";`"],
+        ),
+        ("image", "image", vec!["expected an image reference after `image`\n\nhelp: `image \"redis:7\";`"]),
+        (
+            "image; expose 80;",
+            "image expose",
+            vec!["expected an image reference after `image`\n\nhelp: `image \"redis:7\";`"],
+        ),
         ("image foo(; expose 80;", "", vec![]),
         ("image foo.; expose 80;", "image expose", vec!["expected identifier or integer"]),
-        ("image \"x\"; bind", "image bind", vec!["expected an expression"]),
+        (
+            "image \"x\"; bind",
+            "image bind",
+            vec!["expected a service after `bind`\n\nhelp: `bind db as \"alias\";`"],
+        ),
         ("image \"x\"; bind r", "image bind", vec!["expected `;` after this"]),
-        ("bind r as; expose 80;", "bind expose", vec!["expected an expression"]),
-        ("bind r as expose 80;", "bind expose", vec!["expected an expression"]),
-        ("bind as \"x\"; expose 80;", "bind expose", vec!["expected an expression"]),
+        (
+            "bind r as; expose 80;",
+            "bind expose",
+            vec!["expected an alias after `as`\n\nhelp: `bind db as \"alias\";`"],
+        ),
+        (
+            "bind r as expose 80;",
+            "bind expose",
+            vec!["expected an alias after `as`\n\nhelp: `bind db as \"alias\";`"],
+        ),
+        (
+            "bind as \"x\"; expose 80;",
+            "bind expose",
+            vec!["expected a service after `bind`\n\nhelp: `bind db as \"alias\";`"],
+        ),
         (
             "mount x; expose 80;",
             "mount expose",
             vec!["expected `at` after this\n\nhelp: `mount data at \"/path\";`"],
         ),
-        ("mount at \"/x\"; expose 80;", "mount expose", vec!["expected an expression"]),
+        (
+            "mount at \"/x\"; expose 80;",
+            "mount expose",
+            vec![
+                "expected a cache, directory, file or secret after `mount`\n\nhelp: `mount data at \"/path\";`",
+            ],
+        ),
         (
             "env; expose 80;",
             "env expose",
             vec!["expected the name of a variable after this\n\nhelp: `env KEY = \"value\";`"],
         ),
         ("env A; expose 80;", "env expose", vec!["expected `=` after this\n\nhelp: `env KEY = \"value\";`"]),
-        ("env A =; expose 80;", "env expose", vec!["expected an expression"]),
+        (
+            "env A =; expose 80;",
+            "env expose",
+            vec!["expected a value after `=`\n\nhelp: `env KEY = \"value\";`"],
+        ),
         ("run [; expose 80;", "", vec![]),
         ("run [\"a\" \"b\"]; expose 80;", "run expose", vec!["expected `,` or `;`"]),
         ("imag \"x\"; expose 80;", "imag expose", vec![]),

@@ -11,7 +11,7 @@ use quote::{format_ident, quote};
 use syn::ext::IdentExt;
 
 use crate::ast::{Block, Definition, Else, If, Item, Kind, Node, NodeKind, Operand, Pipeline, Probe};
-use crate::ast::{Statement, StatementKind};
+use crate::ast::{Slot, Statement, StatementKind};
 use crate::names::Names;
 
 /// What an editor reads besides the code itself.
@@ -122,6 +122,9 @@ impl Written for Statement {
             }
             _ => {}
         }
+        for slot in &self.slots {
+            writer.slot(slot);
+        }
     }
 }
 
@@ -174,7 +177,7 @@ impl Writer<'_> {
     /// `use … as _`, because there an editor inserts the bare word; as a path to a function it would add `(…)`.
     fn word(&mut self, context: &str, word: &Ident) {
         // Rust's own words cannot stand in a path.
-        if syn::parse_str::<Ident>(&word.to_string()).is_err() {
+        if is_rusts(word) {
             return;
         }
         let (krate, context) = (self.krate, format_ident!("{}", context));
@@ -183,6 +186,18 @@ impl Writer<'_> {
 
     fn end(&mut self, context: &str) {
         self.word(context, &format_ident!("__end"));
+    }
+
+    /// A word inside of a statement; where it is left out, what could stand there.
+    fn slot(&mut self, slot: &Slot) {
+        let (krate, module) = (self.krate, format_ident!("{}", slot.words.module));
+        let word = match &slot.word {
+            // Rust's own: of these, only ours can stand in a path, and only written so.
+            Some(word) if slot.words.words.iter().any(|known| word == known) => as_raw(word),
+            Some(word) if !is_rusts(word) => word.clone(),
+            _ => format_ident!("__end"),
+        };
+        self.paths.extend(quote!(use #krate::language::next::#module::#word as _;));
     }
 
     fn name(&mut self, module: &str, operand: &Operand) {
@@ -196,6 +211,14 @@ impl Writer<'_> {
             Operand::Value(_) => {}
         }
     }
+}
+
+fn is_rusts(word: &Ident) -> bool {
+    syn::parse_str::<Ident>(&word.to_string()).is_err()
+}
+
+fn as_raw(word: &Ident) -> Ident {
+    if is_rusts(word) { Ident::new_raw(&word.to_string(), word.span()) } else { word.clone() }
 }
 
 #[cfg(test)]

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use syn::ext::IdentExt;
+
 use crate::ast::Kind;
-use crate::keywords::{PROBES, STATEMENTS};
+use crate::keywords::{INSIDE, OPTION, PROBES, STATEMENTS};
 
 /// The public functions of a file of `runtime/src/language/`, and those it takes from `common.rs`.
 fn documented(context: &str) -> BTreeSet<String> {
@@ -24,15 +26,12 @@ fn documented(context: &str) -> BTreeSet<String> {
                         _ => None,
                     })
                     .collect();
-                let word = function.sig.ident.to_string();
+                let word = function.sig.ident.unraw().to_string();
                 assert!(
-                    docs.contains(&format!("`{word}")) || context == "ready",
+                    docs.contains(&format!("`{word}")) || ["ready", "word"].contains(&context),
                     "{context}: {word} shows no form"
                 );
-                assert!(
-                    docs.contains("```") && docs.contains("pipeline! {"),
-                    "{context}: {word} shows no example"
-                );
+                has_example(&word, &docs, context);
                 words.insert(word);
             }
             syn::Item::Use(import) if matches!(import.vis, syn::Visibility::Public(_)) => {
@@ -45,6 +44,18 @@ fn documented(context: &str) -> BTreeSet<String> {
     }
     words.retain(|word| !word.is_empty());
     words
+}
+
+/// With nothing behind its fence, rustdoc compiles and runs it; and it uses the word.
+fn has_example(word: &str, docs: &str, context: &str) {
+    let fences: Vec<&str> = docs.split("```").collect();
+    assert!(fences.len() >= 3 && fences.len() % 2 == 1, "{context}: {word} shows no example");
+    for example in fences.iter().skip(1).step_by(2) {
+        assert!(example.starts_with('"'), "{context}: the example of {word} is not run");
+        let (_, pipeline) = example.split_once("pipeline! {").expect("an example is a pipeline");
+        let mut words = pipeline.split(|c: char| !c.is_alphanumeric() && c != '_');
+        assert!(words.any(|found| found == word), "{context}: the example of {word} does without it");
+    }
 }
 
 fn set<'a>(words: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
@@ -60,7 +71,32 @@ fn every_word_is_documented_and_completed() {
         assert_eq!(documented(context), set(fitting), "{context}");
     }
     assert_eq!(documented("ready"), set(PROBES.iter().copied()));
+    assert_eq!(documented("option"), set(OPTION.words.iter().copied()));
+    let inside = INSIDE.iter().filter(|words| words.module != OPTION.module);
+    assert_eq!(documented("word"), set(inside.flat_map(|words| words.words).copied()));
     let shared =
         STATEMENTS.iter().filter(|keyword| keyword.fits(Kind::Service) && keyword.fits(Kind::Container));
     assert_eq!(documented("common"), set(shared.map(|keyword| keyword.word)));
+}
+
+/// `place = source::{words};` of `runtime/src/language/next.rs`.
+#[test]
+fn every_place_for_a_word_is_completed() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../runtime/src/language/next.rs");
+    let source = std::fs::read_to_string(path).unwrap();
+    let (_, places) = source.split_once("places! {\n").unwrap();
+    let found: Vec<(String, Vec<String>)> = places
+        .lines()
+        .filter_map(|line| {
+            let (place, list) = line.trim().strip_suffix("};")?.split_once(" = ")?;
+            let (_, words) = list.split_once("::{")?;
+            let words = words.split(", ").map(|word| word.trim_start_matches("r#").to_owned());
+            Some((place.to_owned(), words.collect()))
+        })
+        .collect();
+    let wanted: Vec<(String, Vec<String>)> = INSIDE
+        .iter()
+        .map(|words| (words.module.to_owned(), words.words.iter().map(|&word| word.to_owned()).collect()))
+        .collect();
+    assert_eq!(found, wanted);
 }

@@ -2,7 +2,8 @@
 //!
 //! These functions are nothing but documentation: an editor shows them at the words of a pipeline, and completes the
 //! words from them. Their parameters are what the word takes. [`item`] has what a pipeline is made of, [`container`]
-//! and [`service`] the statements of their bodies, and [`ready`] the probes of a service.
+//! and [`service`] the statements of their bodies, [`word`] the words inside of statements, [`ready`] the probes of a
+//! service, and [`option`] the options of a command.
 //!
 //! ```
 //! # use bowline::prelude::*;
@@ -29,5 +30,9 @@
 mod common;
 pub mod container;
 pub mod item;
+#[doc(hidden)]
+pub mod next;
+pub mod option;
 pub mod ready;
 pub mod service;
+pub mod word;

@@ -69,6 +69,15 @@ impl Editor {
         self.expect(&around(text), &found, &wanted.to_owned());
     }
 
+    /// What the only completion puts into the text.
+    fn inserts(&mut self, text: &str, wanted: &str) {
+        let answer = self.server.ask_at(text, "textDocument/completion", &json!({}));
+        let item = &answer.get("items").unwrap_or(&answer)[0];
+        let texts = [&item["textEdit"]["newText"], &item["insertText"], &item["label"]];
+        let found = texts.iter().find_map(|text| text.as_str()).unwrap_or_default().to_owned();
+        self.expect(&format!("inserted at {}", around(text)), &found, &wanted.to_owned());
+    }
+
     fn completes_also(&mut self, text: &str, wanted: &str) {
         let found = self.completions(text);
         let has = found.iter().any(|label| label.split(['(', '…']).next() == Some(wanted));
@@ -176,6 +185,7 @@ fn editor() {
     let mut editor = Editor { server, failures: Vec::new(), asked: 0 };
     words(&mut editor);
     names(&mut editor);
+    inside(&mut editor);
     values(&mut editor);
     hovers_and_definitions(&mut editor);
     references(&mut editor);
@@ -214,6 +224,32 @@ fn names(editor: &mut Editor) {
     editor.completes(&edited("env A = version.len();", "after │;"), "ping");
     let ports = "expose 80 as http; expose 81 as admin; ready http \"/\" on │;";
     editor.completes(&edited("image \"nginx:1\";", &format!("image \"x:1\"; {ports}")), "admin http");
+}
+
+/// The words inside of statements.
+fn inside(editor: &mut Editor) {
+    let last = "env A = version.len();";
+    editor.completes(&edited(last, "bind redis │;"), "as");
+    editor.inserts(&edited(last, "bind redis a│;"), "as");
+    editor.completes(&edited(last, "mount data │;"), "at");
+    editor.completes(&edited(last, "mount data at \"/x\" │;"), "readonly");
+    editor.completes(&edited(last, "limit │;"), "cpu memory");
+    editor.completes(&edited(last, "exec [\"x\"] { │ }"), "expect stderr stdin stdout timeout uncached");
+    editor.completes(&edited(last, "exec [\"x\"] { expect │; }"), "any failure success");
+    editor.completes(&edited(last, "exec [\"x\"] { stdout │; }"), "to");
+    editor.completes(&edited("expose 6379 as tcp;", "expose 6379 │;"), "as unprobed");
+    editor.completes(&edited("expose 6379 as tcp;", "expose 6379/│;"), "tcp udp");
+    editor.completes(&edited("expose 6379 as tcp;", "expose 6379; ready http \"/\" │;"), "on within");
+    editor.completes(&edited("expose 6379 as tcp;", "expose 6379; ready log \"x\" │;"), "times within");
+    editor.completes(&edited("expose 6379 as tcp;", "expose 6379; stop \"INT\" w│;"), "within");
+    editor.hover(&edited("mount data at", "mount data a│t"), &["pub fn at", "The path is absolute"]);
+    editor.hover(&edited("bind redis as", "bind redis a│s"), &["pub fn r#as", "under which alias"]);
+    let limit = edited(last, "limit mem│ory \"1GiB\"; exec [\"x\"] { uncached; }");
+    editor.hover(&limit, &["pub fn memory", "how much memory"]);
+    let option = edited(last, "exec [\"x\"] { unc│ached; }");
+    editor.hover(&option, &["pub fn uncached", "in every run"]);
+    editor.definition(&option, &[("option.rs", "uncached")]);
+    editor.definition(&edited("mount data at", "mount data a│t"), &[("word.rs", "at")]);
 }
 
 fn values(editor: &mut Editor) {
@@ -268,7 +304,7 @@ fn errors(editor: &mut Editor) {
     editor.errors(&edited("service web", "servce web"), &[("servce", "cannot find item `servce`")]);
     editor.errors(&edited("expose 6379 as", "expose \"x\" as"), &[("\"x\"", "expected u16")]);
     editor.errors(&edited("as \"db\";", "as \"db\""), &[("\"db\"", "expected `;`")]);
-    editor.errors(&edited("expose 6379 as tcp;", "expose ;"), &[(";", "expected an expression")]);
+    editor.errors(&edited("expose 6379 as tcp;", "expose ;"), &[(";", "expected a port after `expose`")]);
     editor.errors(&edited("version.len();", "version.;"), &[(";", "expected identifier or integer")]);
     editor.errors(&edited("as \"db\"", "as \"my_db\""), &[("\"my_db\"", "`my_db` is not a valid host name")]);
     editor.errors(

@@ -1,0 +1,87 @@
+//! The options of a command, in braces behind `exec` or `shell`.
+
+use crate::IntoDuration;
+
+/// `stdin "text";`: what the command reads on its standard input. Without it, nothing.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     container c {
+///         image "debian:12";
+///         exec ["tr", "a-z", "A-Z"] { stdin "hello"; }
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn stdin(contents: impl AsRef<[u8]>) {}
+
+/// `expect success;` · `expect failure;` · `expect any;`: how the command has to end. With 0, if nothing is said.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     container c {
+///         image "debian:12";
+///         exec ["false"] { expect failure; }
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn expect(end: &str) {}
+
+/// `timeout "30s";`: how long the command may take. Then it is killed, and has failed.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     container c {
+///         image "debian:12";
+///         exec ["true"] { timeout "30s"; }
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn timeout(limit: impl IntoDuration) {}
+
+/// `stdout to "/path";`: writes what the command says to a file inside of the container.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     container c {
+///         image "debian:12";
+///         exec ["ls", "/"] { stdout to "/list"; }
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn stdout(path: impl Into<String>) {}
+
+/// `stderr to "/path";`: writes what the command says on its standard error to a file inside of the container.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     container c {
+///         image "debian:12";
+///         exec ["ls", "/none"] { expect any; stderr to "/problem"; }
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn stderr(path: impl Into<String>) {}
+
+/// `uncached;`: runs the command in every run, and what comes after it.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     container c {
+///         image "debian:12";
+///         exec ["date"] { uncached; }
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn uncached() {}

@@ -1,0 +1,237 @@
+//! The words inside of statements, which join what a statement is about.
+//!
+//! What stands before one of them is a name, a literal, or a Rust expression in parentheses.
+
+use crate::{IntoDuration, PortSelector};
+
+/// `bind svc as "alias";` · `expose 80 as name;` · `export "/path" as name;`: under which alias a service is reached; by
+/// which method of the handle a port or an export.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     service web {
+///         image "nginx:1.22";
+///         expose 80 as http;
+///     }
+///     container c {
+///         image "debian:12";
+///         bind web as "www";
+///         shell "getent hosts www > /address";
+///         export "/address" as address;
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn r#as(name: &str) {}
+
+/// `mount X at "/path";` · `socket "/host.sock" at "/path";`: where processes find it. The path is absolute.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     cache data;
+///     container c {
+///         image "debian:12";
+///         mount data at "/data";
+///         exec ["ls", "/data"];
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn at(path: impl Into<String>) {}
+
+/// `copy X to "/path";` · `stdout to "/path";` · `stderr to "/path";`: where it is written. The path is absolute.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     container c {
+///         image "debian:12";
+///         exec ["ls", "/"] { stdout to "/list"; }
+///         exec ["cat", "/list"];
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn to(path: impl Into<String>) {}
+
+/// `mount X at "/path" readonly;`: processes may not write there.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     cache data;
+///     container c {
+///         image "debian:12";
+///         mount data at "/data" readonly;
+///         exec ["ls", "/data"];
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn readonly() {}
+
+/// `expose 8080 unprobed;`: a port that is not waited for. Without it, a service's clients run once every port answers.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     service s {
+///         image "nginx:1.22";
+///         expose 80;
+///         expose 6214 unprobed;
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn unprobed() {}
+
+/// `expose 80/tcp;`: the protocol of a port where none is said.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     service s {
+///         image "nginx:1.22";
+///         expose 80/tcp;
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn tcp() {}
+
+/// `expose 53/udp;`: a port for datagrams.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     service s {
+///         image "nginx:1.22";
+///         expose 80;
+///         expose 53/udp unprobed;
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn udp() {}
+
+/// `ready http "/path" on PORT;`: which port is asked: its name, or a number. Without it, the one that there is.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     service s {
+///         image "nginx:1.22";
+///         expose 80 as http;
+///         expose 81 as admin;
+///         ready http "/healthz" on admin;
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn on(port: impl Into<PortSelector>) {}
+
+/// `ready log "text" times 2;`: how often the text has to be written. Once, if not said otherwise.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     service s {
+///         image "nginx:1.22";
+///         expose 80;
+///         ready log "started" times 2;
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn times(count: u32) {}
+
+/// `ready port within "60s";` · `stop "SIGINT" within "10s";`: how long it may take, as a number with a unit (`"500ms"`,
+/// `"30s"`, `"2m"`), or a [`Duration`](std::time::Duration) in parentheses.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     service s {
+///         image "nginx:1.22";
+///         expose 80;
+///         ready port within "2m";
+///         stop "SIGQUIT" within "10s";
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn within(limit: impl IntoDuration) {}
+
+/// `limit cpu 0.5;`: how many processors each process may keep busy.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     container c {
+///         image "debian:12";
+///         limit cpu 0.5;
+///         exec ["true"];
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn cpu(processors: f64) {}
+
+/// `limit memory "512MiB";`: how much memory each process may use, as a number with a unit, or a number of bytes.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     container c {
+///         image "debian:12";
+///         limit memory "512MiB";
+///         exec ["true"];
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn memory(size: &str) {}
+
+/// `expect success;`: the command has to end with 0. So it is if nothing is said.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     container c {
+///         image "debian:12";
+///         exec ["true"] { expect success; }
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn success() {}
+
+/// `expect failure;`: the command must not end with 0.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     container c {
+///         image "debian:12";
+///         exec ["false"] { expect failure; }
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn failure() {}
+
+/// `expect any;`: however the command ends, the next step runs.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     container c {
+///         image "debian:12";
+///         exec ["grep", "word", "/etc/hosts"] { expect any; }
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn any() {}
