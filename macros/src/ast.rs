@@ -5,7 +5,7 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::ToTokens;
-use syn::{Attribute, Expr, Lit, LitStr, Local, Pat, Token};
+use syn::{Attribute, Expr, FnArg, Lit, LitStr, Local, Pat, Signature, Token, Visibility};
 
 use crate::keywords::{Keyword, Words};
 
@@ -13,7 +13,36 @@ use crate::keywords::{Keyword, Words};
 pub(crate) struct Pipeline {
     /// The path of the runtime crate: what stands before the first `;`.
     pub(crate) krate: TokenStream,
+    pub(crate) form: Form,
     pub(crate) nodes: Vec<Node<Item>>,
+}
+
+/// What a pipeline is in the program around it.
+pub(crate) enum Form {
+    Expression,
+    /// A function that gives it, with a struct of a name that the user chose.
+    Item(Box<Header>),
+    /// The signature was reported.
+    Broken,
+}
+
+/// `/// docs` and `pub fn ci(version: &str) -> Ci;`
+pub(crate) struct Header {
+    /// Doc comments and lints.
+    pub(crate) attributes: Vec<Attribute>,
+    pub(crate) visibility: Visibility,
+    pub(crate) signature: Signature,
+    /// The struct of the handles.
+    pub(crate) name: Ident,
+    pub(crate) outcome: Outcome,
+}
+
+/// How a function gives the struct.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Outcome {
+    Plain,
+    Ok,
+    Some,
 }
 
 /// Something of a list: an item or a statement itself, or Rust's control flow around more of them.
@@ -272,6 +301,25 @@ pub(crate) enum Probe {
     Log { text: Operand, times: Option<Operand> },
     Image,
     Missing,
+}
+
+impl Form {
+    pub(crate) fn header(&self) -> Option<&Header> {
+        match self {
+            Self::Item(header) => Some(header),
+            Self::Expression | Self::Broken => None,
+        }
+    }
+}
+
+impl Header {
+    /// The patterns of the parameters.
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = &Pat> {
+        self.signature.inputs.iter().filter_map(|parameter| match parameter {
+            FnArg::Typed(parameter) => Some(&*parameter.pat),
+            FnArg::Receiver(_) => None,
+        })
+    }
 }
 
 impl Kind {

@@ -153,6 +153,12 @@ pub(crate) fn position(span: Span) -> (usize, usize) {
     (0, 0)
 }
 
+/// Whether a span is that of the macro call: what syn says of the very end of an input. Spans can only be compared by
+/// what they print.
+pub(crate) fn is_whole_call(span: Span) -> bool {
+    format!("{span:?}") == format!("{:?}", Span::call_site())
+}
+
 pub(crate) fn line(span: Span) -> usize {
     position(span).0
 }

@@ -9,9 +9,9 @@ use syn::ext::IdentExt;
 use syn::{Expr, Pat};
 
 use crate::ast::{
-    Block, Definition, Else, If, Item, Kind, Let, Node, NodeKind, Pattern, Pipeline, Statement, Value,
+    Block, Definition, Else, Header, If, Item, Kind, Let, Node, NodeKind, Pattern, Pipeline, Statement, Value,
 };
-use crate::check::registry::{DUPLICATE_NAME, HIDDEN_BY_LET};
+use crate::check::registry::{DUPLICATE_NAME, HIDDEN_BY_LET, PARAMETER_NAME_TAKEN};
 use crate::errors::{Errors, help};
 
 pub(crate) type ScopeId = usize;
@@ -128,8 +128,14 @@ impl<'a> Names<'a> {
             next_node: 0,
             variables: Vec::new(),
         };
+        let parameters: Vec<&Ident> =
+            pipeline.form.header().into_iter().flat_map(Header::parameters).flat_map(variables).collect();
+        if let Some(scope) = names.scopes.first_mut() {
+            scope.locals.extend(parameters.iter().map(|ident| ident.unraw().to_string()));
+        }
         names.items(&pipeline.nodes, &Place::default(), 0, errors);
         names.check_hidden(errors);
+        names.check_parameters(&parameters, errors);
         names
     }
 
@@ -316,9 +322,7 @@ impl<'a> Names<'a> {
     }
 
     fn variables_of(&mut self, pat: &Pat, scope: ScopeId) {
-        let mut found = Vec::new();
-        bound_by(pat, &mut found);
-        for ident in found {
+        for ident in variables(pat) {
             if let Some(scope) = self.scopes.get_mut(scope) {
                 scope.locals.insert(ident.unraw().to_string());
             }
@@ -343,9 +347,35 @@ impl<'a> Names<'a> {
             }
         }
     }
+
+    /// An import may take a parameter under its own name, `service db = db;`; any other item would hide it.
+    fn check_parameters(&self, parameters: &[&Ident], errors: &mut Errors) {
+        for ident in parameters {
+            let name = ident.unraw().to_string();
+            let Some(declaration) = self.declared(&name) else {
+                continue;
+            };
+            if declaration.place.is_certain() && matches!(declaration.item.definition, Definition::Value(..))
+            {
+                continue;
+            }
+            let kind = declaration.item.kind.noun();
+            let message = format!("{kind} `{name}` has the name of a parameter");
+            let at = errors.line(ident.span());
+            let at = at.map(|line| format!("the parameter is on line {line}; ")).unwrap_or_default();
+            let message = help(message, at + "rename one of the two");
+            errors.at(&PARAMETER_NAME_TAKEN, declaration.ident.span(), message);
+        }
+    }
 }
 
 type Visit<'f, 'a, T> = dyn FnMut(&mut Names<'a>, &'a T, &Place, ScopeId) + 'f;
+
+fn variables(pat: &Pat) -> Vec<&Ident> {
+    let mut found = Vec::new();
+    bound_by(pat, &mut found);
+    found
+}
 
 /// The names a pattern binds. A name that is a constant or a unit variant can't be told apart; that only makes an
 /// error message less helpful.

@@ -2,7 +2,43 @@
 
 /// Declares services and containers, and how they are bound to each other.
 ///
-/// See the crate's own page for an example; the value is a struct with one field a name.
+/// As an expression it is a struct with one field a name; the crate's own page has an example. The module
+/// [`language`](crate::language) documents every word.
+///
+/// # As a function
+///
+/// Where items stand, in a module or a block, a signature comes first. The macro then makes the function and the struct that
+/// it gives, both with the visibility of the signature; handles with methods of their own (named ports, exports) get types
+/// that start with the struct's name, here `CiRedis`. Parameters are Rust's, generics and lifetimes included.
+///
+/// ```
+/// use bowline::prelude::*;
+///
+/// pipeline! {
+///     /// The store in some version, and its test.
+///     pub fn ci(version: &str, clients: usize) -> Ci;
+///
+///     service redis { image format!("redis:{version}"); expose 6379 as tcp; }
+///     for client in 0..clients {
+///         container ping {
+///             image "redis:7";
+///             bind redis;
+///             env CLIENT = client;
+///             exec ["redis-cli", "-h", "redis", "ping"];
+///         }
+///     }
+/// }
+///
+/// fn port(redis: &CiRedis) -> u16 {
+///     redis.tcp().port()
+/// }
+///
+/// let p: Ci = ci("7", 3);
+/// assert_eq!((p.ping.len(), port(&p.redis)), (3, 6379));
+/// ```
+///
+/// With `-> Result<Ci>` (of any error type) values may use `?`, with `-> Option<Ci>` too, and with `async fn` they may
+/// `.await`. Doc comments and lints such as `#[allow(deprecated)]` on the signature go to the function.
 #[macro_export]
 macro_rules! pipeline {
     ($($tokens:tt)*) => {

@@ -18,7 +18,7 @@ mod statement;
 mod warn;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use proc_macro2::{Ident, Span};
 use syn::ext::IdentExt;

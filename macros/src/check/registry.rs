@@ -45,7 +45,10 @@ rules! {
     INVALID_RUST = Macro "invalid-rust": "values are Rust expressions";
     UNBOUNDED_LOOP = Macro "unbounded-loop": "a pipeline is finite: no `while`, no `loop`";
     JUMP = Macro "jump": "no `break` and no `continue` between items or statements";
+    SIGNATURE = Macro "signature": "a pipeline's function stands first, takes parameters, and its items follow a `;`";
+    SIGNATURE_TYPE = Macro "signature-type": "a pipeline's function names the struct that comes out, alone or in a `Result` or `Option`";
     // Names
+    PARAMETER_NAME_TAKEN = Macro "parameter-name-taken": "an item does not hide a parameter";
     DUPLICATE_NAME = Macro "duplicate-name": "a name is declared once in a pipeline";
     KEYWORD_NAME = Macro "keyword-name": "a name is no Rust keyword";
     RESERVED_NAME = Macro "reserved-name": "names starting with `__` belong to the macro";

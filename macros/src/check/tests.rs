@@ -14,7 +14,7 @@ fn cases() -> PathBuf {
 }
 
 /// What stands in the braces of every `pipeline! { … }` of a program.
-fn pipelines(tokens: TokenStream, found: &mut Vec<TokenStream>) {
+pub(crate) fn pipelines(tokens: TokenStream, found: &mut Vec<TokenStream>) {
     let mut tokens = tokens.into_iter().peekable();
     while let Some(token) = tokens.next() {
         match token {

@@ -5,7 +5,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 
 use super::{Cx, local};
-use crate::ast::Pipeline;
+use crate::ast::{Form, Pipeline};
 use crate::shadow::{self, Shadow};
 
 impl Cx<'_> {
@@ -15,18 +15,28 @@ impl Cx<'_> {
         let code = self.scope(&pipeline.nodes, true);
         let accumulators = self.accumulators();
         let outputs = self.names.declarations.iter().map(|declaration| self.output(declaration));
-        let (types, value) = (self.types(), self.value(&out));
+        let (types, value, root) = (self.types(), self.wrapped(self.value(&out)), self.root());
         let errors = self.errors.to_tokens();
-        quote! {{
+        let uses = quote!(fn __uses(p: &#root) { #(let _ = &p.#uses;)* });
+        let code = quote! {
             #paths
             let #out = { #accumulators #code (#(#outputs,)*) };
-            let #result = {
-                #types
-                fn __uses(p: &Pipeline) { #(let _ = &p.#uses;)* }
-                #value
-            };
-            #errors
-            #result
-        }}
+        };
+        match &pipeline.form {
+            Form::Item(header) => {
+                let function = self.function(header, &quote!(#code #uses #value), false);
+                quote!(#function #types #errors)
+            }
+            form => {
+                let block = quote! {{
+                    #code
+                    let #result = { #types #uses #value };
+                    #errors
+                    #result
+                }};
+                // A signature that is still being typed: its items complete as ever.
+                if matches!(form, Form::Broken) { quote!(fn __broken() { #block; }) } else { block }
+            }
+        }
     }
 }

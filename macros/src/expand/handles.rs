@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::Index;
+use syn::ext::IdentExt;
 
 use super::extras::Extras;
 use super::{Cx, Reader};
@@ -40,18 +41,19 @@ impl Cx<'_> {
             };
             quote!(#(#docs)* pub #ident: #ty)
         });
-        let plan = self.plan();
+        let (plan, root, (docs, lints, visibility)) = (self.plan(), self.root(), self.root_head());
         quote! {
             #(#newtypes)*
+            #docs
             #[derive(::core::fmt::Debug, ::core::clone::Clone)]
+            #lints
+            #visibility struct #root { #(#fields),* }
             #[allow(dead_code)]
-            struct Pipeline { #(#fields),* }
-            #[allow(dead_code)]
-            impl Pipeline { #plan }
+            impl #root { #plan }
         }
     }
 
-    /// `Pipeline { … }`, from what the user code gave.
+    /// The struct, from what the user code gave.
     pub(super) fn value(&self, out: &Ident) -> TokenStream {
         let named = self.newtypes();
         let declarations = self.names.declarations.iter().zip(named).enumerate();
@@ -93,17 +95,20 @@ impl Cx<'_> {
                 }
             }
         });
-        quote!(Pipeline { #(#fields),* })
+        let root = self.root();
+        quote!(#root { #(#fields),* })
     }
 
     /// The newtype of every declaration that needs one. Two names that differ only in case get two.
     fn newtypes(&self) -> Vec<Option<Ident>> {
-        let mut taken = BTreeSet::from(["Pipeline".to_owned()]);
+        let mut taken = BTreeSet::from([self.root().to_string()]);
+        // Beside a function they stand among the user's types, so they take the name of its struct before theirs.
+        let prefix = self.header.map(|header| header.name.unraw().to_string()).unwrap_or_default();
         let newtype = |declaration: &Declaration| {
             if self.extras_of(declaration).is_empty() {
                 return None;
             }
-            let mut name = camel_case(&declaration.name);
+            let mut name = format!("{prefix}{}", camel_case(&declaration.name));
             while !taken.insert(name.clone()) {
                 name.push('_');
             }
@@ -122,7 +127,11 @@ impl Cx<'_> {
         };
         Alike {
             derives: brackets(quote!(derive(::core::fmt::Debug, ::core::clone::Clone))),
-            lints: brackets(quote!(allow(dead_code, non_camel_case_types))),
+            lints: brackets(if self.header.is_none() {
+                quote!(allow(dead_code, non_camel_case_types))
+            } else {
+                quote!(allow(dead_code, missing_docs, non_camel_case_types))
+            }),
             service: deref(Kind::Service),
             container: deref(Kind::Container),
         }
@@ -144,12 +153,14 @@ impl Cx<'_> {
             Reader::Rustc => Span::mixed_site().located_at(declaration.ident.span()),
             Reader::Editor => Span::mixed_site(),
         };
-        let definition = quote_spanned!(at=> pub struct #newtype(#target, #(#stored),*););
+        let visibility =
+            self.header.map_or_else(|| quote!(pub), |header| header.visibility.to_token_stream());
+        let definition = quote_spanned!(at=> struct #newtype(#target, #(#stored),*););
         quote! {
             #(#docs)*
             # #derives
             # #lints
-            #definition
+            #visibility #definition
             impl ::core::ops::Deref for #newtype #deref
             #[allow(dead_code)]
             impl #newtype { #methods }
@@ -259,7 +270,7 @@ fn brackets(tokens: TokenStream) -> Group {
     Group::new(Delimiter::Bracket, tokens)
 }
 
-fn camel_case(name: &str) -> String {
+pub(crate) fn camel_case(name: &str) -> String {
     let mut result = String::new();
     for part in name.split('_').filter(|part| !part.is_empty()) {
         let mut characters = part.chars();

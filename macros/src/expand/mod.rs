@@ -9,6 +9,8 @@
 //! }
 //! ```
 //!
+//! In item position the first block is the body of the user's function, and the types stand beside it.
+//!
 //! User expressions never move into a closure: `?`, `.await`, `return` and borrows act on the function around.
 
 mod body;
@@ -16,17 +18,20 @@ mod call;
 mod editor;
 mod extras;
 mod handles;
+mod item;
 mod scope;
 
 pub(crate) use call::default_alias;
+pub(crate) use handles::camel_case;
 
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, TokenStreamExt, format_ident, quote};
 
 use extras::Extras;
 
-use crate::ast::Pipeline;
-use crate::check::{self, registry::HIDDEN_BY_LET};
+use crate::ast::{Form, Header, Pipeline};
+use crate::check;
+use crate::check::registry::{HIDDEN_BY_LET, PARAMETER_NAME_TAKEN};
 use crate::errors::{Errors, Lines};
 use crate::names::{Declaration, Names};
 use crate::parse;
@@ -42,6 +47,8 @@ pub(crate) enum Reader {
 /// What all of the expansion reads.
 pub(crate) struct Cx<'a> {
     krate: Vec<TokenTree>,
+    /// In item position.
+    header: Option<&'a Header>,
     names: &'a Names<'a>,
     errors: &'a Errors,
     reader: Reader,
@@ -63,12 +70,13 @@ pub(crate) fn pipeline(input: TokenStream, reader: Reader) -> TokenStream {
     let is_rust = errors.is_empty();
     let names = Names::collect(&pipeline, &mut errors);
     // A variable in the place of a handle has another type; rustc would say so all over.
-    let is_rust = is_rust && !errors.has(&HIDDEN_BY_LET);
+    let is_rust = is_rust && ![&HIDDEN_BY_LET, &PARAMETER_NAME_TAKEN].iter().any(|rule| errors.has(rule));
     check::check(&names, &mut errors);
     let extras = names.declarations.iter().map(|declaration| extras::extras(&names, &errors, declaration));
     let extras = extras.collect();
     let krate = pipeline.krate.clone().into_iter().collect();
-    let cx = Cx { krate, names: &names, errors: &errors, reader, extras };
+    let header = pipeline.form.header();
+    let cx = Cx { krate, header, names: &names, errors: &errors, reader, extras };
     match reader {
         Reader::Rustc => cx.expand(&pipeline, is_rust),
         Reader::Editor => cx.editor(&pipeline),
@@ -106,6 +114,25 @@ pub(crate) fn broken_rules(input: TokenStream) -> Vec<(&'static str, String)> {
 
 impl Cx<'_> {
     fn expand(&self, pipeline: &Pipeline, is_rust: bool) -> TokenStream {
+        match &pipeline.form {
+            Form::Expression => self.expression(pipeline, is_rust),
+            Form::Item(header) => {
+                let (types, errors) = (self.types(), self.errors.to_tokens());
+                let body = if is_rust {
+                    let (code, value) = self.code(pipeline);
+                    quote!(#code #value)
+                } else {
+                    quote!(::core::unreachable!())
+                };
+                let function = self.function(header, &body, is_rust);
+                quote!(#function #types #errors)
+            }
+            // Without a name for it, nothing that could be called.
+            Form::Broken => self.errors.to_tokens(),
+        }
+    }
+
+    fn expression(&self, pipeline: &Pipeline, is_rust: bool) -> TokenStream {
         let types = self.types();
         if !is_rust {
             let errors = self.errors.to_tokens();
@@ -117,17 +144,8 @@ impl Cx<'_> {
                 absent()
             }};
         }
-        let out = local("out");
-        let code = self.scope(&pipeline.nodes, true);
-        let accumulators = self.accumulators();
-        let outputs = self.names.declarations.iter().map(|declaration| self.output(declaration));
-        let value = self.value(&out);
-        let warnings = self.errors.warnings();
-        let expanded = quote! {
-            #warnings
-            let #out = { #accumulators #code (#(#outputs,)*) };
-            { #types #value }
-        };
+        let (code, value) = self.code(pipeline);
+        let expanded = quote!(#code { #types #value });
         if self.errors.is_empty() {
             return quote!({ #expanded });
         }
@@ -138,6 +156,20 @@ impl Cx<'_> {
             #errors
             #value
         }}
+    }
+
+    /// The user's code, and the value that it comes to.
+    fn code(&self, pipeline: &Pipeline) -> (TokenStream, TokenStream) {
+        let out = local("out");
+        let code = self.scope(&pipeline.nodes, true);
+        let accumulators = self.accumulators();
+        let outputs = self.names.declarations.iter().map(|declaration| self.output(declaration));
+        let warnings = self.errors.warnings();
+        let code = quote! {
+            #warnings
+            let #out = { #accumulators #code (#(#outputs,)*) };
+        };
+        (code, self.wrapped(self.value(&out)))
     }
 
     /// What comes out of the user code for an item.

@@ -6,21 +6,20 @@ use proptest::prelude::*;
 /// Every pipeline of the ui cases.
 fn seeds() -> Vec<String> {
     let cases = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../ui-tests");
-    let mut seeds = vec![String::new()];
+    // Behind a space, so that no token stands where a span of the whole call does: at the very start.
+    let mut seeds = vec![String::from(" ")];
     for dir in ["pass", "fail"] {
         for entry in std::fs::read_dir(cases.join(dir)).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|extension| extension == "rs") {
                 let source = std::fs::read_to_string(path).unwrap();
-                let bodies = source.split("pipeline! {").skip(1);
-                seeds.extend(
-                    bodies
-                        .filter_map(|rest| rest.find("\n    };").map(|end| rest.split_at(end).0.to_owned())),
-                );
+                let mut found = Vec::new();
+                crate::check::tests::pipelines(source.parse().unwrap(), &mut found);
+                seeds.extend(found.iter().map(|pipeline| format!(" {pipeline}")));
             }
         }
     }
-    assert!(seeds.len() > 60);
+    assert!(seeds.len() > 90, "{}", seeds.len());
     seeds
 }
 
@@ -35,7 +34,9 @@ enum Edit {
     Unwrap,
 }
 
-const FRAGMENTS: [&str; 24] = [
+const FRAGMENTS: [&str; 26] = [
+    "fn",
+    "-> Ci ;",
     "service",
     "container",
     "x",
@@ -85,6 +86,12 @@ fn size(tokens: &TokenStream) -> usize {
         .sum()
 }
 
+fn regrouped(group: &Group, stream: TokenStream) -> TokenTree {
+    let mut changed = Group::new(group.delimiter(), stream);
+    changed.set_span(group.span());
+    changed.into()
+}
+
 /// Applies the edit at the token of this number, counting into groups.
 fn apply(tokens: TokenStream, edit: &Edit, at: &mut usize) -> TokenStream {
     let mut result: Vec<TokenTree> = Vec::new();
@@ -99,7 +106,7 @@ fn apply(tokens: TokenStream, edit: &Edit, at: &mut usize) -> TokenStream {
                 Edit::Swap => result.extend(tokens.next().into_iter().chain([token])),
                 Edit::Truncate => return result.into_iter().collect(),
                 Edit::Insert(fragment) => {
-                    result.extend(fragment.parse::<TokenStream>().unwrap());
+                    result.extend(format!(" {fragment}").parse::<TokenStream>().unwrap());
                     result.push(token);
                 }
                 Edit::Unwrap => match token {
@@ -110,7 +117,7 @@ fn apply(tokens: TokenStream, edit: &Edit, at: &mut usize) -> TokenStream {
             continue;
         }
         result.push(match token {
-            TokenTree::Group(group) => Group::new(group.delimiter(), apply(group.stream(), edit, at)).into(),
+            TokenTree::Group(group) => regrouped(&group, apply(group.stream(), edit, at)),
             other => other,
         });
     }
@@ -122,10 +129,35 @@ fn survives(tokens: TokenStream) -> Result<(), TestCaseError> {
     let mut input: TokenStream = "::bowline;".parse().unwrap();
     input.extend(tokens);
     let _ = super::pipeline(input.clone(), super::Reader::Editor);
-    let expanded = super::pipeline(input, super::Reader::Rustc);
-    let parsed = syn::parse2::<syn::Block>(expanded.clone());
-    prop_assert!(parsed.is_ok(), "{shown}\n\n{expanded}");
+    let expanded = super::pipeline(input.clone(), super::Reader::Rustc);
+    let is_value = syn::parse2::<syn::Block>(expanded.clone()).is_ok();
+    let is_rust = is_value || syn::parse2::<syn::File>(expanded.clone()).is_ok();
+    prop_assert!(is_rust, "{shown}\n\n{expanded}");
+    for (_, error) in super::broken_rules(input) {
+        // Somewhere in what the user typed, and not the whole call.
+        prop_assert!(!error.starts_with("1:0:"), "{shown}\n\n{error}");
+    }
     Ok(())
+}
+
+/// Two words that are neither Rust nor ours, at the token of this number. Not where any tokens may stand: in the
+/// arguments of macros and attributes.
+fn with_junk(tokens: TokenStream, at: &mut usize) -> TokenStream {
+    let mut result: Vec<TokenTree> = Vec::new();
+    let mut is_free = false;
+    for token in tokens {
+        if *at == 0 {
+            result.extend(" qux quux".parse::<TokenStream>().unwrap());
+        }
+        *at = at.wrapping_sub(1);
+        let opens = matches!(&token, TokenTree::Punct(punct) if ['!', '#'].contains(&punct.as_char()));
+        result.push(match token {
+            TokenTree::Group(group) if !is_free => regrouped(&group, with_junk(group.stream(), at)),
+            other => other,
+        });
+        is_free = opens;
+    }
+    result.into_iter().collect()
 }
 
 proptest! {
@@ -138,6 +170,19 @@ proptest! {
             let mut at = at % size(&tokens).max(1);
             tokens = apply(tokens, &edit, &mut at);
         }
+        survives(tokens)?;
+    }
+
+    #[test]
+    fn junk_is_reported(seed in prop::sample::select(seeds()), at in any::<usize>()) {
+        let tokens: TokenStream = seed.parse().unwrap();
+        let mut at = at % size(&tokens).max(1);
+        let tokens = with_junk(tokens, &mut at);
+        let shown = tokens.to_string();
+        prop_assume!(shown.contains("qux"));
+        let mut input: TokenStream = "::bowline;".parse().unwrap();
+        input.extend(tokens.clone());
+        prop_assert!(!super::broken_rules(input).is_empty(), "{shown}");
         survives(tokens)?;
     }
 
@@ -165,7 +210,7 @@ proptest! {
 
     #[test]
     fn shuffled_words(words in prop::collection::vec(prop::sample::select(FRAGMENTS.to_vec()), 0..30)) {
-        survives(words.join(" ").parse().unwrap())?;
-        survives(format!("service s {{ {} }}", words.join(" ")).parse().unwrap())?;
+        survives(format!(" {}", words.join(" ")).parse().unwrap())?;
+        survives(format!(" service s {{ {} }}", words.join(" ")).parse().unwrap())?;
     }
 }

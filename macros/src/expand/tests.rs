@@ -7,7 +7,8 @@ use quote::quote;
 fn expansion(source: &str) -> String {
     let input: TokenStream = format!("::bowline; {source}").parse().unwrap();
     let expanded = super::pipeline(input, super::Reader::Rustc);
-    let program = quote!(fn example() { let p = #expanded; });
+    let is_item = source.contains(" fn ");
+    let program = if is_item { expanded.clone() } else { quote!(fn example() { let p = #expanded; }) };
     let file = syn::parse2(program).unwrap_or_else(|error| panic!("not Rust: {error}\n{expanded}"));
     prettyplease::unparse(&file)
 }
@@ -32,6 +33,27 @@ macro_rules! snapshots {
 }
 
 snapshots! {
+    item_form: r#"
+        /// The whole of CI.
+        pub fn ci(version: &str) -> Result<Ci, Error>;
+
+        /// The store under test.
+        service redis {
+            image format!("redis:{version}");
+            expose (port()?) as tcp;
+        }
+        container ping {
+            image "redis:7";
+            bind redis;
+            exec ["redis-cli", "-h", "redis", "ping"];
+        }
+    "#;
+
+    mistakes_in_item_form: r#"
+        fn ci(version: &str) -> Ci;
+        service redis { image "redis:7"; exposee 6379 as tcp; expose 70000; }
+    "#;
+
     seed: r#"
         /// The store under test.
         service redis {

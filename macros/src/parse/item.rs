@@ -49,6 +49,9 @@ impl Parser {
         if known.is_some() {
             return known;
         }
+        if self.late_signature(keyword) {
+            return None;
+        }
         let message = format!("cannot find item `{word}` in a pipeline");
         let near = did_you_mean(&word, Kind::ALL.iter().map(|(name, _)| *name));
         let advice = match near {
@@ -89,6 +92,13 @@ impl Parser {
 
     /// Doc comments. Everything else is reported and dropped.
     pub(super) fn docs(&mut self, input: ParseStream) -> Vec<Attribute> {
+        let (docs, others): (Vec<_>, Vec<_>) =
+            self.attributes(input).into_iter().partition(|attribute| attribute.path().is_ident("doc"));
+        self.misplaced(&others);
+        docs
+    }
+
+    pub(super) fn attributes(&mut self, input: ParseStream) -> Vec<Attribute> {
         let mut attributes = Vec::new();
         while input.peek(Token![#]) {
             let start = input.fork();
@@ -103,10 +113,7 @@ impl Parser {
                 Err(error) => self.report(&error, &tokens, before(input)),
             }
         }
-        let (docs, others): (Vec<_>, Vec<_>) =
-            attributes.into_iter().partition(|attribute| attribute.path().is_ident("doc"));
-        self.misplaced(&others);
-        docs
+        attributes
     }
 
     pub(super) fn misplaced(&mut self, attributes: &[Attribute]) {

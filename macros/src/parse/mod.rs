@@ -2,6 +2,7 @@
 //! while the user still types. `;` and `{ }` are where it finds its feet again.
 
 mod control;
+mod header;
 mod item;
 mod options;
 mod recover;
@@ -11,7 +12,7 @@ use proc_macro2::{Ident, Span, TokenStream};
 use syn::parse::{ParseBuffer, ParseStream, Parser as _};
 use syn::{Result, Token, braced, token};
 
-use crate::ast::{Pipeline, Slot};
+use crate::ast::{Form, Pipeline, Slot};
 use crate::errors::Errors;
 
 /// What parsing carries along.
@@ -56,7 +57,12 @@ pub(crate) fn pipeline(input: TokenStream) -> Result<(Pipeline, Errors)> {
             krate.extend([input.parse::<proc_macro2::TokenTree>()?]);
         }
         input.parse::<Token![;]>()?;
-        parsed = Some(Pipeline { krate, nodes: parser.nodes(input) });
+        let (form, nodes) = if header::starts_signature(input) {
+            parser.function(input)
+        } else {
+            (Form::Expression, parser.nodes(input))
+        };
+        parsed = Some(Pipeline { krate, form, nodes });
         Ok(())
     };
     let outcome = parse.parse2(input);

@@ -13,7 +13,7 @@ use crate::check::registry::{
     INVALID_RUST, KEYWORD_NAME, MISSING_NAME, MISSING_SEMICOLON, MISSING_VALUE, MISSING_WORD, RESERVED_NAME,
     Rule, UNEXPECTED_TOKEN,
 };
-use crate::errors::help;
+use crate::errors::{help, is_whole_call};
 use crate::keywords::{self, Words};
 
 impl Parser {
@@ -342,15 +342,21 @@ impl Parser {
         self.report_as(&INVALID_RUST, error, partial, before);
     }
 
-    fn report_as(&mut self, rule: &'static Rule, error: &syn::Error, partial: &TokenStream, before: Span) {
+    pub(super) fn report_as(
+        &mut self,
+        rule: &'static Rule,
+        error: &syn::Error,
+        partial: &TokenStream,
+        before: Span,
+    ) {
         let text = error.to_string();
-        match text.strip_prefix("unexpected end of input, ") {
-            Some(wanted) => {
-                let last = partial.clone().into_iter().last().map_or(before, |token| token.span());
-                self.errors.at(rule, last, format!("{wanted} after this"));
-            }
-            None => self.errors.at(rule, error.span(), text),
+        let wanted = text.strip_prefix("unexpected end of input, ");
+        if wanted.is_none() && !is_whole_call(error.span()) {
+            self.errors.at(rule, error.span(), text);
+            return;
         }
+        let last = partial.clone().into_iter().last().map_or(before, |token| token.span());
+        self.errors.at(rule, last, format!("{} after this", wanted.unwrap_or(&text)));
     }
 }
 

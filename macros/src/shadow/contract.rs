@@ -188,6 +188,30 @@ fn words_inside_of_statements() {
     }
 }
 
+/// In item position the same, also while the signature is being typed.
+#[test]
+fn item_form() {
+    for signature in [
+        "pub fn ci(version: &str) -> Ci;",
+        "/// Docs.\nasync fn ci() -> Result<Ci>;",
+        "fn ci(version: ) -> Ci;",
+        "fn ci() -> ;",
+        "pub fn ci();",
+        "fn ci",
+    ] {
+        for (rest, wanted) in [
+            ("│", "item"),
+            ("ser│", "item"),
+            ("service s { image \"x:1\"; │ }", "service"),
+            ("container c { image \"x:1\"; bind │; }", "__services"),
+            ("container c { image \"x:1\"; env A = version.│; }", "value"),
+        ] {
+            let source = format!("{signature}\nservice before {{ image \"x:1\"; }} {rest}");
+            assert_eq!(completed(&source), wanted, "{source}");
+        }
+    }
+}
+
 /// Values reach the code behind the shadow, as complete as they are.
 #[test]
 fn values() {

@@ -190,6 +190,7 @@ fn editor() {
     hovers_and_definitions(&mut editor);
     references(&mut editor);
     errors(&mut editor);
+    item_form(&mut editor);
     assert_eq!(project.rustup_calls(), "", "rust-analyzer called rustup");
     println!("{} answers of rust-analyzer", editor.asked);
     assert!(editor.failures.is_empty(), "{}", editor.failures.join("\n\n"));
@@ -328,5 +329,36 @@ fn advice(editor: &mut Editor) {
     editor.advises(
         &cycle.replace("expose 6379 as tcp;", "expose 6379; bind web;"),
         &["`redis` binds `web`, `web` binds `redis`"],
+    );
+}
+
+/// A function in place of a value: its parameters, and the types of what it gives.
+fn item_form(editor: &mut Editor) {
+    let program = |items: &str, after: &str| {
+        format!(
+            "bowline::pipeline! {{\n    /// All of CI.\n    pub fn ci(version: &str) -> Ci;\n{items}\n}}\n\
+             fn main() {{\n    let p = ci(\"7\");\n    {after}\n}}\n"
+        )
+    };
+    let items = "    /// The store.\n    service redis { image \"redis:7\"; expose 6379 as tcp; }\n    \
+                 container ping { image format!(\"x:{}\", version); bind redis; }";
+    editor.errors(&program(items, "let port = p.redis.tcp().port(); let _: u16 = port;"), &[]);
+    editor.completes(&program(&format!("{items} │"), ""), ITEMS);
+    editor.completes(&program(&items.replace("bind redis;", "│"), ""), CONTAINER);
+    editor.completes(&program(&items.replace("bind redis;", "bind │;"), ""), "redis");
+    editor.completes_also(&program(&items.replace("bind redis;", "env A = ver│;"), ""), "version");
+    editor.completes_also(&program(&items.replace("bind redis;", "env A = version.│;"), ""), "len");
+    editor.completes_also(&program(items, "p.│"), "ping");
+    editor.completes_also(&program(items, "p.redis.│"), "tcp");
+    editor.completes_also(&program(items, "let x: │ = p.redis;"), "CiRedis");
+    editor.hover(&program(items, "c│i(\"6\");"), &["pub fn ci(version: &str) -> Ci", "All of CI."]);
+    editor.hover(&program(&items.replace("bind redis", "bind re│dis"), ""), &["The store."]);
+    editor.definition(&program(items, "let x: C│i = p;"), &[("main.rs", "Ci")]);
+    editor.definition(&program(items, "p.re│dis;"), &[("main.rs", "redis")]);
+    editor.definition(&program(&items.replace(", version)", ", ver│sion)"), ""), &[("main.rs", "version")]);
+    editor.renames(&program(&items.replace("service redis", "service re│dis"), "p.redis;"), "redis", 3);
+    editor.errors(
+        &program(&items.replace("bind redis", "bind rediz"), "ci(1);"),
+        &[("rediz", "cannot find service"), ("1", "expected &")],
     );
 }

@@ -1,0 +1,54 @@
+//! A pipeline in item position: a function with the user's signature, and the types of the handles beside it.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::ext::IdentExt;
+
+use super::{Cx, Reader};
+use crate::ast::{Header, Outcome};
+
+impl Cx<'_> {
+    /// The function, with what stands in its braces.
+    pub(super) fn function(&self, header: &Header, body: &TokenStream, is_rust: bool) -> TokenStream {
+        let Header { attributes, visibility, signature, .. } = header;
+        // Half-typed Rust names its parameters somewhere, or will.
+        let is_whole = is_rust && self.reader == Reader::Rustc;
+        let lints = (!is_whole).then(|| quote!(#[allow(unused_variables, unused_mut)]));
+        quote!(#(#attributes)* #lints #visibility #signature { #body })
+    }
+
+    /// The struct as the signature has it. `Ok` stands at the type, where rustc points if it does not fit.
+    pub(super) fn wrapped(&self, value: TokenStream) -> TokenStream {
+        let Some(header) = self.header else {
+            return value;
+        };
+        let span = Span::mixed_site().located_at(header.name.span());
+        match header.outcome {
+            Outcome::Plain => value,
+            Outcome::Ok => quote_spanned!(span=> ::core::result::Result::Ok(#value)),
+            Outcome::Some => quote_spanned!(span=> ::core::option::Option::Some(#value)),
+        }
+    }
+
+    /// The struct of the handles.
+    pub(super) fn root(&self) -> Ident {
+        self.header.map_or_else(
+            || format_ident!("Pipeline", span = Span::mixed_site()),
+            |header| header.name.clone(),
+        )
+    }
+
+    /// Documentation, lints and visibility of the struct.
+    pub(super) fn root_head(&self) -> (TokenStream, TokenStream, TokenStream) {
+        let Some(header) = self.header else {
+            return (TokenStream::new(), quote!(#[allow(dead_code)]), TokenStream::new());
+        };
+        let docs =
+            format!(" What `{}` gives: a handle for each of its items.", header.signature.ident.unraw());
+        (
+            quote!(#[doc = #docs]),
+            quote!(#[allow(dead_code, missing_docs)]),
+            header.visibility.to_token_stream(),
+        )
+    }
+}
