@@ -19,7 +19,7 @@ fn main() -> Result<()> {
     };
     println!("web    {}", p.web.hostname());
     println!("       {}", p.web.endpoint()?);
-    println!("       {}", p.web.endpoint_on(8080).with_scheme("http"));
+    println!("       {}", p.web.endpoint_on::<80>().with_scheme("http"));
     println!("debug  {}", p.debug.http());
     println!();
     println!("{}", p.plan());

@@ -5,7 +5,7 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::ToTokens;
-use syn::{Attribute, Expr, FnArg, Lit, LitStr, Local, Pat, Signature, Token, Visibility};
+use syn::{Attribute, Expr, FnArg, Lit, LitInt, LitStr, Local, Pat, Signature, Token, Visibility};
 
 use crate::keywords::{Keyword, Words};
 
@@ -59,6 +59,8 @@ pub(crate) struct Mention {
     pub(crate) is_asked: bool,
     /// In `x.web` it is no name of the pipeline.
     pub(crate) is_member: bool,
+    /// The port of `web.endpoint_on(80)`.
+    pub(crate) port: Option<LitInt>,
 }
 
 pub(crate) enum NodeKind<T> {
@@ -376,6 +378,19 @@ impl Statement {
     }
 }
 
+impl Expose {
+    pub(crate) fn is_udp(&self) -> bool {
+        self.protocol.as_ref().is_some_and(|protocol| protocol == "udp")
+    }
+
+    /// The port, when it is a number literal and a port.
+    pub(crate) fn literal(&self) -> Option<(u16, Span)> {
+        let number = self.port.number()?;
+        let port = number.base10_parse().ok().filter(|port| *port != 0)?;
+        Some((port, number.span()))
+    }
+}
+
 impl Value {
     pub(crate) fn expr(&self) -> Option<&Expr> {
         match self {
@@ -419,6 +434,17 @@ impl Operand {
 
     pub(crate) fn text(&self) -> Option<&LitStr> {
         self.value()?.text()
+    }
+
+    /// The number, when it is an integer literal.
+    pub(crate) fn number(&self) -> Option<&LitInt> {
+        match self.value()?.expr()? {
+            Expr::Lit(literal) => match &literal.lit {
+                Lit::Int(number) => Some(number),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 }
 

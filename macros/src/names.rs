@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proc_macro2::Ident;
 use syn::ext::IdentExt;
-use syn::{Expr, Pat};
+use syn::{Expr, LitInt, Pat};
 
 use crate::ast::{
     Block, Definition, Else, Header, If, Item, Kind, Let, Node, NodeKind, Pattern, Pipeline, Statement, Value,
@@ -105,6 +105,8 @@ pub(crate) struct Names<'a> {
     /// In the order of the source.
     pub(crate) declarations: Vec<Declaration<'a>>,
     pub(crate) bodies: Vec<Body<'a>>,
+    /// Where something is asked for the endpoint of a port.
+    pub(crate) endpoints: Vec<(&'a Ident, &'a LitInt)>,
     scopes: Vec<Scope>,
     /// By item, by name, and by statement: a pipeline may be long.
     declaration_of: BTreeMap<usize, usize>,
@@ -120,6 +122,7 @@ impl<'a> Names<'a> {
         let mut names = Names {
             declarations: Vec::new(),
             bodies: Vec::new(),
+            endpoints: Vec::new(),
             scopes: vec![Scope::default()],
             declaration_of: BTreeMap::new(),
             body_of: BTreeMap::new(),
@@ -133,6 +136,9 @@ impl<'a> Names<'a> {
         if let Some(scope) = names.scopes.first_mut() {
             scope.locals.extend(parameters.iter().map(|ident| ident.unraw().to_string()));
         }
+        let mentions = pipeline.nodes.iter().flat_map(|node| &node.mentions);
+        let asked = mentions.filter(|mention| !mention.is_member);
+        names.endpoints.extend(asked.filter_map(|mention| Some((&mention.ident, mention.port.as_ref()?))));
         names.items(&pipeline.nodes, &Place::default(), 0, errors);
         names.check_hidden(errors);
         names.check_parameters(&parameters, errors);

@@ -45,16 +45,16 @@ pub use self::graph::{Digest, Plan, PlanBuilder, PlannedService, PlannedStep};
 pub use self::session::Session;
 pub use self::value::{
     Argument, CacheVolume, Container, CopySource, Definition, Directory, Endpoint, Entry, EntryKind,
-    EnvValue, Exec, Expect, File, IntoDuration, IntoExec, IntoSize, Mount, Output, Port, PortSelector,
-    Protocol, Ready, Secret, SecretSource, Service, Stat, Stop, arg, secret_sources as secret,
+    EnvValue, Exec, Expect, Exposes, Exposing, File, IntoDuration, IntoExec, IntoSize, Mount, Output, Port,
+    PortSelector, Protocol, Ready, Secret, SecretSource, Service, Stat, Stop, arg, secret_sources as secret,
 };
 pub use self::value::{HostDirectory, IntoDirectory, host, host_file};
 
 /// What a program with pipelines needs: `use bowline::prelude::*;`.
 pub mod prelude {
     pub use crate::{
-        CacheVolume, Container, Directory, Error, Exec, Expect, File, Plan, Port, Ready, Result, Secret,
-        Service, Stop, host, host_file, pipeline, secret,
+        CacheVolume, Container, Directory, Error, Exec, Expect, Exposes, File, Plan, Port, Ready, Result,
+        Secret, Service, Stop, host, host_file, pipeline, secret,
     };
 }
 

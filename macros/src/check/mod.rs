@@ -73,6 +73,7 @@ pub(crate) fn check(names: &Names, errors: &mut Errors) {
         warn::check_warnings(&mut cx, subject);
         host::check_hosts(&mut cx, subject);
     }
+    port::check_endpoints(&mut cx);
     cycle::check_cycles(&mut cx);
 }
 

@@ -1,12 +1,12 @@
 //! Ports, their names, and the probe that asks one of them.
 
 use proc_macro2::Span;
+use syn::LitInt;
 use syn::ext::IdentExt;
-use syn::{Expr, Lit, LitInt};
 
 use super::registry::{
     PORT_EXPOSED_TWICE, PORT_NAME_TAKEN, PORT_NAMED_TWICE, PORT_RANGE, READY_AMBIGUOUS, READY_UNKNOWN_PORT,
-    READY_WITHOUT_PORT,
+    READY_WITHOUT_PORT, UNEXPOSED_ENDPOINT,
 };
 use super::{Check, Subject, earlier};
 use crate::ast::{Expose, Operand, Probe, StatementKind};
@@ -21,6 +21,7 @@ pub(crate) const SERVICE_METHODS: &[&str] = &[
     "endpoint",
     "endpoint_of",
     "endpoint_on",
+    "exposing",
     "hostname",
     "kill",
     "name",
@@ -38,33 +39,19 @@ fn exposed<'n>(subject: Subject<'n, '_>) -> impl Iterator<Item = (&'n Placed<'n>
     })
 }
 
-fn literal(operand: &Operand) -> Option<&LitInt> {
-    match operand.value()?.expr()? {
-        Expr::Lit(literal) => match &literal.lit {
-            Lit::Int(number) => Some(number),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
 /// A number too long to read is out of range too.
 fn number(literal: &LitInt) -> i128 {
     literal.base10_parse().unwrap_or(i128::MAX)
 }
 
-fn is_udp(expose: &Expose) -> bool {
-    expose.protocol.as_ref().is_some_and(|protocol| protocol == "udp")
-}
-
 pub(super) fn check_ports(cx: &mut Check, subject: Subject) {
     let mut seen = Vec::new();
     for (placed, expose) in exposed(subject) {
-        let Some(literal) = literal(&expose.port) else {
+        let Some(literal) = expose.port.number() else {
             continue;
         };
         if check_range(cx, placed, literal) {
-            let this = (number(literal), is_udp(expose));
+            let this = (number(literal), expose.is_udp());
             let same = |(other, _): &((i128, bool), Span)| *other == this;
             if let Some((_, at)) = earlier(&seen, placed, same) {
                 let message = format!("port {} is exposed twice", this.0);
@@ -117,12 +104,12 @@ pub(super) fn check_ready(cx: &mut Check, subject: Subject) {
         match &ready.probe {
             Probe::Port => check_any_port(cx, subject, keyword, |_| true),
             Probe::Http { on: None, path } => {
-                check_any_port(cx, subject, keyword, |expose| !is_udp(expose));
+                check_any_port(cx, subject, keyword, |expose| !expose.is_udp());
                 check_one_port(cx, subject, keyword, path);
             }
             Probe::Http { on: Some(Operand::Name(name)), .. } => check_port_name(cx, subject, placed, name),
             Probe::Http { on: Some(port), .. } => {
-                if let Some(literal) = literal(port) {
+                if let Some(literal) = port.number() {
                     check_range(cx, placed, literal);
                 }
             }
@@ -144,13 +131,13 @@ fn check_any_port(cx: &mut Check, subject: Subject, ready: Span, fits: fn(&Expos
 
 /// Only where it is certain which ports there are.
 fn check_one_port(cx: &mut Check, subject: Subject, ready: Span, path: &Operand) {
-    let tcp: Vec<_> = exposed(subject).filter(|(_, expose)| !is_udp(expose)).collect();
+    let tcp: Vec<_> = exposed(subject).filter(|(_, expose)| !expose.is_udp()).collect();
     if tcp.len() < 2 || tcp.iter().any(|(placed, _)| !placed.place.is_certain()) {
         return;
     }
     let port = tcp.iter().rev().find_map(|(_, expose)| expose.name.as_ref().map(ToString::to_string));
     let port =
-        port.or_else(|| tcp.iter().find_map(|(_, expose)| literal(&expose.port).map(ToString::to_string)));
+        port.or_else(|| tcp.iter().find_map(|(_, expose)| expose.port.number().map(ToString::to_string)));
     let message = format!("{} exposes {} ports", subject.title(), tcp.len());
     let path = path.text().map_or_else(|| "/".to_owned(), syn::LitStr::value);
     let advice = format!("say which: `ready http {path:?} on {};`", port.as_deref().unwrap_or("8080"));
@@ -172,4 +159,34 @@ fn check_port_name(cx: &mut Check, subject: Subject, placed: &Placed, wanted: &s
     };
     let message = format!("{} has no port named `{name}`", subject.title());
     cx.fault(&READY_UNKNOWN_PORT, placed, wanted.span(), help(message, advice));
+}
+
+/// `web.endpoint_on(81)` inside of a pipeline, where a handle is not yet of the type that outside of it has no such
+/// endpoint.
+pub(super) fn check_endpoints(cx: &mut Check) {
+    for (ident, port) in &cx.names.endpoints {
+        let Some(declaration) = cx.names.declared(&ident.unraw().to_string()) else {
+            continue;
+        };
+        let Some(body) = cx.names.body_of(declaration.item) else {
+            continue;
+        };
+        let is_complete = super::statement::is_complete(declaration, body);
+        let subject = Subject { declaration, body, is_complete };
+        let ports = exposed(subject).map(|(_, expose)| Some((expose.literal()?.0, expose.is_udp())));
+        let known: Option<Vec<(u16, bool)>> = ports.collect();
+        let is_typed =
+            exposed(subject).any(|(placed, expose)| placed.place.is_certain() && expose.name.is_some());
+        let (Some(known), true) = (known, is_complete && is_typed) else {
+            continue;
+        };
+        if !known.iter().any(|(known, _)| i128::from(*known) == number(port)) {
+            let shown =
+                |(port, is_udp): &(u16, bool)| if *is_udp { format!("{port}/udp") } else { port.to_string() };
+            let known: Vec<String> = known.iter().map(shown).collect();
+            let message = format!("{} does not expose port {port}", subject.title());
+            let advice = format!("it exposes {}", known.join(", "));
+            cx.errors.at(&UNEXPOSED_ENDPOINT, port.span(), help(message, advice));
+        }
+    }
 }

@@ -72,6 +72,7 @@ rules! {
     READY_WITHOUT_PORT = Macro "ready-without-port": "there is a port to probe";
     READY_AMBIGUOUS = Macro "ready-ambiguous": "`ready http` says which of several ports";
     READY_UNKNOWN_PORT = Macro "ready-unknown-port": "`ready http … on` names a port of the service";
+    UNEXPOSED_ENDPOINT = Macro "unexposed-endpoint": "a service with named ports is asked for ports that it exposes";
     // Bindings
     UNKNOWN_SERVICE = Macro "unknown-service": "a bound service is declared";
     BIND_NOT_A_SERVICE = Macro "bind-not-a-service": "caches, directories and files are mounted, not bound";
@@ -134,6 +135,11 @@ mod rustc {
             name: "rustc-directory-type",
             class: Class::Rustc,
             summary: "a `dir` is a directory, a `file` a file",
+        },
+        &Rule {
+            name: "rustc-exposes",
+            class: Class::Rustc,
+            summary: "a function that asks for a port gets a service that exposes it",
         },
         &Rule { name: "rustc-port-method", class: Class::Rustc, summary: "a named port is a method" },
         &Rule { name: "rustc-unknown-name", class: Class::Rustc, summary: "values name what is in scope" },

@@ -159,8 +159,7 @@ impl Cx<'_> {
 
     fn port(&self, expose: &Expose, span: Span) -> TokenStream {
         let (krate, number) = (self.krate_at(span), operand_argument(&expose.port));
-        let is_udp = expose.protocol.as_ref().is_some_and(|protocol| protocol == "udp");
-        let constructor = syn::Ident::new(if is_udp { "udp" } else { "tcp" }, span);
+        let constructor = syn::Ident::new(if expose.is_udp() { "udp" } else { "tcp" }, span);
         let name = expose.name.as_ref().map(|name| {
             let name = LitStr::new(&name.unraw().to_string(), span);
             quote_spanned!(span=> .named(#name))

@@ -1,6 +1,8 @@
 //! What an item has beyond a plain handle: named ports and exports, which become methods.
 
-use proc_macro2::{Ident, TokenStream};
+use std::collections::BTreeMap;
+
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
 use syn::LitStr;
 use syn::ext::IdentExt;
@@ -12,6 +14,8 @@ use crate::names::{Declaration, Names};
 
 pub(super) struct Extras<'a> {
     pub(super) ports: Vec<NamedPort<'a>>,
+    /// The TCP ports that the type says are exposed: literals under no condition.
+    pub(super) typed: BTreeMap<u16, Span>,
     pub(super) exports: Vec<Export<'a>>,
 }
 
@@ -35,7 +39,7 @@ pub(super) struct Export<'a> {
 }
 
 impl Extras<'_> {
-    const NONE: Self = Self { ports: Vec::new(), exports: Vec::new() };
+    const NONE: Self = Self { ports: Vec::new(), typed: BTreeMap::new(), exports: Vec::new() };
 
     pub(super) fn is_empty(&self) -> bool {
         self.ports.is_empty() && self.exports.is_empty()
@@ -78,6 +82,12 @@ pub(super) fn extras<'a>(names: &'a Names<'a>, errors: &Errors, declaration: &De
         let is_certain = placed.place.is_certain();
         match &statement.kind {
             StatementKind::Expose(expose) => {
+                if is_certain
+                    && !expose.is_udp()
+                    && let Some((port, span)) = expose.literal()
+                {
+                    extras.typed.entry(port).or_insert(span);
+                }
                 let Some(ident) = &expose.name else {
                     continue;
                 };

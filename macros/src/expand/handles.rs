@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
+use proc_macro2::{Delimiter, Group, Ident, Literal, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::Index;
 use syn::ext::IdentExt;
@@ -147,12 +147,19 @@ impl Cx<'_> {
             let text = quote!(::std::string::String);
             if export.is_certain { text } else { quote!(::core::option::Option<#text>) }
         });
-        let methods = self.methods(extras);
+        let methods = self.methods(declaration, extras);
         // Where rustc says "not found for this struct"; the name itself stands nowhere, so that editors go to the item.
-        let at = match self.reader {
-            Reader::Rustc => Span::mixed_site().located_at(declaration.ident.span()),
-            Reader::Editor => Span::mixed_site(),
-        };
+        let at = self.seen_at(declaration.ident.span());
+        let exposes = extras.typed.iter().map(|(port, at)| {
+            let span = self.seen_at(*at);
+            // As users write it: messages show the type.
+            let (krate, port) = (self.krate_at(span), Literal::u16_unsuffixed(*port));
+            quote_spanned! {span=>
+                impl #krate::Exposes<#port> for #newtype {
+                    fn service(&self) -> &#krate::Service { &self.0 }
+                }
+            }
+        });
         let visibility =
             self.header.map_or_else(|| quote!(pub), |header| header.visibility.to_token_stream());
         let definition = quote_spanned!(at=> struct #newtype(#target, #(#stored),*););
@@ -164,10 +171,19 @@ impl Cx<'_> {
             impl ::core::ops::Deref for #newtype #deref
             #[allow(dead_code)]
             impl #newtype { #methods }
+            #(#exposes)*
         }
     }
 
-    fn methods(&self, extras: &Extras) -> TokenStream {
+    /// Where rustc shows what was generated. In editors nothing generated stands at what users typed.
+    fn seen_at(&self, span: Span) -> Span {
+        match self.reader {
+            Reader::Rustc => Span::mixed_site().located_at(span),
+            Reader::Editor => Span::mixed_site(),
+        }
+    }
+
+    fn methods(&self, declaration: &Declaration, extras: &Extras) -> TokenStream {
         let krate = self.krate_at(Span::mixed_site());
         let ports = extras.ports.iter().map(|port| {
             let (ident, name) = (port.ident, &port.name);
@@ -208,7 +224,19 @@ impl Cx<'_> {
                 }
             })
             .collect();
-        quote!(#(#ports)* #(#exports)*)
+        // In the place of the one that takes any port.
+        let endpoint = (!extras.typed.is_empty()).then(|| {
+            let docs = " Where clients find this port, which the service exposes.";
+            let span = self.seen_at(declaration.ident.span());
+            let krate = self.krate_at(span);
+            quote_spanned! {span=>
+                #[doc = #docs]
+                pub fn endpoint_on<const PORT: u16>(&self) -> #krate::Endpoint where Self: #krate::Exposes<PORT> {
+                    self.0.endpoint_on(PORT)
+                }
+            }
+        });
+        quote!(#(#ports)* #endpoint #(#exports)*)
     }
 
     /// `plan()`: what would run, in the order of the declarations.

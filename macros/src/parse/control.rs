@@ -1,11 +1,11 @@
 //! Lists with Rust's own control flow in them. The same code serves items and statements.
 
-use proc_macro2::{Ident, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
 use syn::buffer::Cursor;
 use syn::ext::IdentExt;
 use syn::parse::ParseStream;
 use syn::parse::discouraged::Speculative;
-use syn::{Pat, Stmt, Token, token};
+use syn::{Lit, LitInt, Pat, Stmt, Token, token};
 
 use super::recover::skip_to_semicolon;
 use super::{Leaf, Parser, before, brace};
@@ -228,8 +228,9 @@ fn mentions_in(mut cursor: Cursor, end: Option<Cursor>, found: &mut Vec<Mention>
     while !cursor.eof() && Some(cursor) != end {
         let (mut is_reference, mut is_dot) = (false, false);
         if let Some((ident, next)) = cursor.ident() {
-            let is_dot_next = next.punct().is_some_and(|(punct, _)| punct.as_char() == '.');
-            found.push(Mention { ident, is_asked: after_reference || is_dot_next, is_member: after_dot });
+            let after = next.punct().filter(|(punct, _)| punct.as_char() == '.').map(|(_, after)| after);
+            let is_asked = after_reference || after.is_some();
+            found.push(Mention { ident, is_asked, is_member: after_dot, port: after.and_then(asked_port) });
             cursor = next;
         } else if let Some((inner, _, _, next)) = cursor.any_group() {
             mentions_in(inner, None, found);
@@ -243,6 +244,17 @@ fn mentions_in(mut cursor: Cursor, end: Option<Cursor>, found: &mut Vec<Mention>
             return;
         }
         (after_reference, after_dot) = (is_reference, is_dot);
+    }
+}
+
+/// The literal of `endpoint_on(80)`.
+fn asked_port(method: Cursor) -> Option<LitInt> {
+    let (_, arguments) = method.ident().filter(|(name, _)| name == "endpoint_on")?;
+    let (inside, _, _) = arguments.group(Delimiter::Parenthesis)?;
+    let (literal, rest) = inside.literal()?;
+    match Lit::new(literal) {
+        Lit::Int(port) if rest.eof() => Some(port),
+        _ => None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Services meet their clients: names, sharing, isolation.
 
-use bowline::{Container, Service, Session};
+use bowline::{Container, Exposes, Service, Session, pipeline};
 use bowline_tests::{address, client, containers, fetch, is_running, nonce, server};
 use futures_util::future::{join_all, try_join_all};
 
@@ -14,6 +14,38 @@ async fn a_client_pings_redis() {
         "ping",
     ]);
     assert_eq!(ping.stdout().await.unwrap(), "PONG\n");
+}
+
+/// What the compiler was told of a port holds when it is used: through a typed handle, and through one that was asked.
+#[bowline::test]
+async fn ports_in_types_are_where_the_service_listens() {
+    fn pong(redis: &impl Exposes<6379>) -> Container {
+        let port = redis.service().endpoint_on(6379).port();
+        Container::from_image("redis:7").bind("redis-srv", redis.service()).exec([
+            "redis-cli".to_owned(),
+            "-h".into(),
+            "redis-srv".into(),
+            "-p".into(),
+            port.to_string(),
+            "ping".into(),
+        ])
+    }
+    pipeline! {
+        fn stores(nonce: &str) -> Stores;
+        service typed { image "redis:7"; env NONCE = nonce; expose 6379 as tcp; }
+        service plain { image "redis:7"; env NONCE = nonce; instance "plain"; expose 6379; }
+        container inside {
+            image "redis:7";
+            bind typed as "store";
+            exec ["redis-cli", "-u", format!("redis://store:{}", typed.endpoint_on(6379).port()), "ping"];
+        }
+    }
+    let p = stores(&nonce());
+    let asked = p.plain.exposing().unwrap();
+    assert_eq!(pong(&p.typed).stdout().await.unwrap(), "PONG\n");
+    assert_eq!(pong(&asked).stdout().await.unwrap(), "PONG\n");
+    assert_eq!(p.inside.stdout().await.unwrap(), "PONG\n");
+    assert!(p.plain.exposing::<6380>().unwrap_err().to_string().contains("it exposes 6379"));
 }
 
 #[bowline::test]
