@@ -107,6 +107,8 @@ pub(crate) struct Names<'a> {
     pub(crate) bodies: Vec<Body<'a>>,
     /// Where something is asked for the endpoint of a port.
     pub(crate) endpoints: Vec<(&'a Ident, &'a LitInt)>,
+    /// How often each word stands in the items: a name once where it is declared.
+    words: BTreeMap<String, usize>,
     scopes: Vec<Scope>,
     /// By item, by name, and by statement: a pipeline may be long.
     declaration_of: BTreeMap<usize, usize>,
@@ -123,6 +125,7 @@ impl<'a> Names<'a> {
             declarations: Vec::new(),
             bodies: Vec::new(),
             endpoints: Vec::new(),
+            words: BTreeMap::new(),
             scopes: vec![Scope::default()],
             declaration_of: BTreeMap::new(),
             body_of: BTreeMap::new(),
@@ -139,6 +142,9 @@ impl<'a> Names<'a> {
         let mentions = pipeline.nodes.iter().flat_map(|node| &node.mentions);
         let asked = mentions.filter(|mention| !mention.is_member);
         names.endpoints.extend(asked.filter_map(|mention| Some((&mention.ident, mention.port.as_ref()?))));
+        for mention in pipeline.nodes.iter().flat_map(|node| &node.mentions) {
+            *names.words.entry(mention.ident.unraw().to_string()).or_default() += 1;
+        }
         names.items(&pipeline.nodes, &Place::default(), 0, errors);
         names.check_hidden(errors);
         names.check_parameters(&parameters, errors);
@@ -181,6 +187,11 @@ impl<'a> Names<'a> {
 
     pub(crate) fn declared(&self, name: &str) -> Option<&Declaration<'a>> {
         self.declarations.get(*self.named.get(name)?)
+    }
+
+    /// Whether a name stands anywhere besides where it is declared. It may be a word that happens to be the same.
+    pub(crate) fn is_mentioned(&self, name: &str) -> bool {
+        self.words.get(name).is_some_and(|times| *times > 1)
     }
 
     pub(crate) fn scope_of(&self, statement: &Statement) -> Option<ScopeId> {

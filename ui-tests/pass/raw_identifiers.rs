@@ -7,7 +7,7 @@ fn main() {
     let p = pipeline! {
         service r#type { image "redis:7"; expose 80 as r#match; }
         service service { image "redis:7"; expose 80 as expose; }
-        container container { image "redis:7"; bind r#type; bind service as "at"; export "/x" as r#fn; }
+        container container { image "redis:7"; bind r#type; bind service as "at"; exec ["true"]; export "/x" as r#fn; }
         container pipeline { image "redis:7"; after container; export "/x/" as image; }
         container at { from pipeline; }
         cache cache;

@@ -42,7 +42,7 @@ fn main() {
         service c { image "x:1"; expose 80; ready log "started" times 2 within (limit); run vec!["a"]; }
         service d { image "x:1"; expose 80; ready image; }
         service e { from base; expose 80; ready port within "500ms"; }
-        container base { image "debian:12"; platform "linux/amd64"; label "com.example.team" = "x"; label build = 5; }
+        container base { image "debian:12"; platform "linux/amd64"; label "com.example.team" = "x"; label build = 5; exec ["true"]; }
         container client {
             image "debian:12";
             env PLAIN = "x";

@@ -102,7 +102,7 @@ fn every_warning_has_a_case() {
     let count = std::fs::read_dir(&dir).unwrap().filter(|entry| {
         entry.as_ref().unwrap().path().extension().is_some_and(|extension| extension == "rs")
     });
-    assert_eq!(count.count(), super::warn::WARNINGS.len());
+    assert_eq!(count.count(), super::warn::WARNINGS.len() + super::warn::WARNED_BY_RUSTC.len());
     for rule in super::warn::WARNINGS {
         let source = std::fs::read_to_string(dir.join(rule.name).with_extension("rs")).unwrap();
         let mut found = Vec::new();
@@ -125,8 +125,9 @@ fn cases_for_rustc_break_no_rule() {
     let dir = cases();
     let pass = dir.join("../pass");
     let for_rustc = BY_RUSTC.iter().map(|rule| dir.join(rule.name).with_extension("rs"));
+    let warned = super::warn::WARNED_BY_RUSTC.map(|name| dir.join("../warn").join(name).with_extension("rs"));
     let good = std::fs::read_dir(pass).unwrap().map(|entry| entry.unwrap().path());
-    for path in for_rustc.chain(good) {
+    for path in for_rustc.chain(warned).chain(good) {
         let mut found = Vec::new();
         pipelines(std::fs::read_to_string(&path).unwrap().parse().unwrap(), &mut found);
         let broken: Vec<_> = found.iter().flat_map(broken_rules).collect();

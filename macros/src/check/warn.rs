@@ -8,10 +8,15 @@ use syn::ext::IdentExt;
 
 use super::registry::{Class, Rule};
 use super::{Check, Subject, earlier};
-use crate::ast::{Key, Operand, StatementKind};
+use crate::ast::{Key, Kind, Operand, StatementKind};
 use crate::errors::{help, line};
 use crate::names::{Meaning, Placed};
 use crate::rules;
+
+/// What rustc warns of on its own, with a case in `ui-tests/warn/` too: a handle that nothing in the pipeline uses and
+/// nobody reads is a field that is never read.
+#[cfg(test)]
+pub(super) const WARNED_BY_RUSTC: [&str; 1] = ["rustc-never-used"];
 
 /// `ui-tests/warn/<name>.rs` is its case; the constant's name is what rustc prints.
 macro_rules! warnings {
@@ -27,6 +32,7 @@ warnings! {
     VARIABLE_SET_TWICE = "variable-set-twice": "a variable or a label is set once in a body";
     BOUND_TWICE = "bound-twice": "a service is bound once in a body";
     UNBOUND_HOST = "unbound-host": "a URL with the name of a service is used where the service is bound";
+    RUNS_NOTHING = "runs-nothing": "`after` names a container that runs something";
     PORT_NOT_EXPOSED = "port-not-exposed": "a URL with an alias has a port that the service exposes";
 }
 
@@ -34,6 +40,44 @@ pub(super) fn check_warnings(cx: &mut Check, subject: Subject) {
     check_tags(cx, subject);
     check_variables(cx, subject);
     check_bindings(cx, subject);
+    check_after(cx, subject);
+}
+
+/// Who else uses the handle of a container that runs nothing may add commands; whoever waits for this one waits for
+/// nothing.
+fn check_after(cx: &mut Check, subject: Subject) {
+    for placed in subject.statements() {
+        let StatementKind::After(Operand::Name(ident)) = &placed.statement.kind else {
+            continue;
+        };
+        let name = ident.unraw().to_string();
+        let Meaning::Item(declaration) = cx.names.meaning(&name, placed.scope) else {
+            continue;
+        };
+        let Some(body) = cx.names.body_of(declaration.item) else {
+            continue;
+        };
+        // What another container ran, or what is written, is waited for too.
+        let does_something = |placed: &Placed| {
+            matches!(
+                placed.statement.kind,
+                StatementKind::Exec(..)
+                    | StatementKind::Shell(..)
+                    | StatementKind::From(..)
+                    | StatementKind::Copy { .. }
+                    | StatementKind::File { .. }
+            )
+        };
+        let is_complete = super::statement::is_complete(declaration, body);
+        if is_complete
+            && declaration.item.kind == Kind::Container
+            && !body.statements.iter().any(does_something)
+        {
+            let message = format!("container `{name}` runs nothing, so there is nothing to wait for");
+            let advice = format!("add `exec [...];` to `{name}`, or remove this");
+            cx.errors.warn(&RUNS_NOTHING, ident.span(), help(message, advice));
+        }
+    }
 }
 
 fn check_tags(cx: &mut Check, subject: Subject) {

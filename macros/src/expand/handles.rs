@@ -32,14 +32,23 @@ impl Cx<'_> {
         });
         let fields = self.names.declarations.iter().zip(&named).map(|(declaration, newtype)| {
             let (docs, ident) = (&declaration.item.docs, declaration.ident);
-            let plain = self.base_type(declaration.item.kind, Span::mixed_site());
-            let one = newtype.as_ref().map_or(plain, |newtype| quote!(#newtype));
+            // rustc says nothing of unused code that macros made. A field that starts and ends at the user's name was
+            // made by nobody else; in editors nothing else stands there.
+            let at = match self.reader {
+                Reader::Rustc => ident.span(),
+                Reader::Editor => Span::mixed_site(),
+            };
+            let one = newtype.as_ref().map_or_else(
+                || self.base_type(declaration.item.kind, at),
+                |newtype| Ident::new(&newtype.to_string(), at).into_token_stream(),
+            );
             let ty = match declaration.place.word() {
                 None => one,
-                Some(_) if declaration.place.is_repeated() => quote!(::std::vec::Vec<#one>),
-                Some(_) => quote!(::core::option::Option<#one>),
+                Some(_) if declaration.place.is_repeated() => quote_spanned!(at=> ::std::vec::Vec<#one>),
+                Some(_) => quote_spanned!(at=> ::core::option::Option<#one>),
             };
-            quote!(#(#docs)* pub #ident: #ty)
+            let (lint, public) = (self.field_lint(declaration), quote_spanned!(at=> pub));
+            quote!(#(#docs)* #lint #public #ident: #ty)
         });
         let (plan, root, (docs, lints, visibility)) = (self.plan(), self.root(), self.root_head());
         quote! {
@@ -48,7 +57,6 @@ impl Cx<'_> {
             #[derive(::core::fmt::Debug, ::core::clone::Clone)]
             #lints
             #visibility struct #root { #(#fields),* }
-            #[allow(dead_code)]
             impl #root { #plan }
         }
     }
@@ -160,14 +168,13 @@ impl Cx<'_> {
                 }
             }
         });
-        let visibility =
-            self.header.map_or_else(|| quote!(pub), |header| header.visibility.to_token_stream());
-        let definition = quote_spanned!(at=> struct #newtype(#target, #(#stored),*););
+        let visibility = self.visibility(at);
+        let definition = quote_spanned!(at=> #visibility struct #newtype(#target, #(#stored),*););
         quote! {
             #(#docs)*
             # #derives
             # #lints
-            #visibility #definition
+            #definition
             impl ::core::ops::Deref for #newtype #deref
             #[allow(dead_code)]
             impl #newtype { #methods }
@@ -237,6 +244,13 @@ impl Cx<'_> {
             }
         });
         quote!(#(#ports)* #endpoint #(#exports)*)
+    }
+
+    /// rustc says of a handle that is never read where nothing in the pipeline uses it either: a service that nobody
+    /// binds, a container that nobody asks. What is used inside need not be used outside.
+    fn field_lint(&self, declaration: &Declaration) -> Option<TokenStream> {
+        let is_used = self.reader == Reader::Editor || self.names.is_mentioned(&declaration.name);
+        is_used.then(|| quote!(#[allow(dead_code)]))
     }
 
     /// `plan()`: what would run, in the order of the declarations.

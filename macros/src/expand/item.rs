@@ -1,6 +1,6 @@
 //! A pipeline in item position: a function with the user's signature, and the types of the handles beside it.
 
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 
@@ -14,7 +14,10 @@ impl Cx<'_> {
         // Half-typed Rust names its parameters somewhere, or will.
         let is_whole = is_rust && self.reader == Reader::Rustc;
         let lints = (!is_whole).then(|| quote!(#[allow(unused_variables, unused_mut)]));
-        quote!(#(#attributes)* #lints #visibility #signature { #body })
+        // Ends where the user typed, so that rustc says when the function is never used.
+        let mut block = Group::new(Delimiter::Brace, body.clone());
+        block.set_span(header.name.span());
+        quote!(#(#attributes)* #lints #visibility #signature #block)
     }
 
     /// The struct as the signature has it. `Ok` stands at the type, where rustc points if it does not fit.
@@ -41,14 +44,23 @@ impl Cx<'_> {
     /// Documentation, lints and visibility of the struct.
     pub(super) fn root_head(&self) -> (TokenStream, TokenStream, TokenStream) {
         let Some(header) = self.header else {
-            return (TokenStream::new(), quote!(#[allow(dead_code)]), TokenStream::new());
+            return (TokenStream::new(), TokenStream::new(), TokenStream::new());
         };
         let docs =
             format!(" What `{}` gives: a handle for each of its items.", header.signature.ident.unraw());
-        (
-            quote!(#[doc = #docs]),
-            quote!(#[allow(dead_code, missing_docs)]),
-            header.visibility.to_token_stream(),
-        )
+        (quote!(#[doc = #docs]), quote!(#[allow(missing_docs)]), header.visibility.to_token_stream())
+    }
+
+    /// Of a handle's own type. It starts its definition, so rustc takes it for the place of it.
+    pub(super) fn visibility(&self, at: Span) -> TokenStream {
+        let Some(header) = self.header else {
+            return quote_spanned!(at=> pub);
+        };
+        let tokens = header.visibility.to_token_stream().into_iter();
+        let there = |mut token: TokenTree| {
+            token.set_span(token.span().located_at(at));
+            token
+        };
+        tokens.map(there).collect()
     }
 }
