@@ -23,100 +23,112 @@ pub(crate) struct Rule {
 }
 
 macro_rules! rules {
-    ($($id:ident = $class:ident $name:literal: $summary:literal;)*) => {
-        $(pub(crate) static $id: Rule = Rule { name: $name, class: Class::$class, summary: $summary };)*
+    ($($section:literal { $($id:ident = $class:ident $name:literal: $summary:literal;)* })*) => {
+        $($(pub(crate) static $id: Rule = Rule { name: $name, class: Class::$class, summary: $summary };)*)*
         #[cfg_attr(not(test), allow(dead_code))]
-        pub(crate) static RULES: &[&Rule] = &[$(&$id),*];
+        pub(crate) static RULES: &[&Rule] = &[$($(&$id),*),*];
+        /// As the documentation shows them.
+        #[cfg(test)]
+        pub(crate) static SECTIONS: &[(&str, &[&Rule])] = &[$(($section, &[$(&$id),*])),*];
     };
 }
 
 rules! {
-    // Grammar
-    UNKNOWN_ITEM = Macro "unknown-item": "an item starts with `service`, `container`, `cache`, `dir`, `file` or `secret`";
-    UNKNOWN_STATEMENT = Macro "unknown-statement": "a statement starts with one of the known words";
-    MISPLACED_STATEMENT = Macro "misplaced-statement": "a service has no steps, a container no ports";
-    MISPLACED_ATTRIBUTE = Macro "misplaced-attribute": "items take doc comments, and nothing else takes attributes";
-    MISSING_NAME = Macro "missing-name": "items, ports and exports are named";
-    MISSING_BODY = Macro "missing-body": "an item is followed by its body or value";
-    MISSING_SEMICOLON = Macro "missing-semicolon": "a statement ends in `;`";
-    MISSING_VALUE = Macro "missing-value": "a statement says what it is about";
-    MISSING_WORD = Macro "missing-word": "joining words (`at`, `as`, `to`, `=`) stand where they belong";
-    UNEXPECTED_TOKEN = Macro "unexpected-token": "a Rust expression before a joining word stands in parentheses";
-    INVALID_RUST = Macro "invalid-rust": "values are Rust expressions";
-    UNBOUNDED_LOOP = Macro "unbounded-loop": "a pipeline is finite: no `while`, no `loop`";
-    JUMP = Macro "jump": "no `break` and no `continue` between items or statements";
-    SIGNATURE = Macro "signature": "a pipeline's function stands first, takes parameters, and its items follow a `;`";
-    SIGNATURE_TYPE = Macro "signature-type": "a pipeline's function names the struct that comes out, alone or in a `Result` or `Option`";
-    // Names
-    PARAMETER_NAME_TAKEN = Macro "parameter-name-taken": "an item does not hide a parameter";
-    DUPLICATE_NAME = Macro "duplicate-name": "a name is declared once in a pipeline";
-    KEYWORD_NAME = Macro "keyword-name": "a name is no Rust keyword";
-    RESERVED_NAME = Macro "reserved-name": "names starting with `__` belong to the macro";
-    HIDDEN_BY_LET = Macro "hidden-by-let": "a variable does not take the name of an item";
-    OUT_OF_SCOPE = Macro "out-of-scope": "an item declared in a `for` or `if` is named only inside";
-    // Base
-    NO_IMAGE = Macro "no-image": "a body names its image or the container it comes from";
-    TWO_IMAGES = Macro "two-images": "a body has one base";
-    FROM_AND_IMAGE = Macro "from-and-image": "`from` and `image` exclude each other";
-    BEFORE_IMAGE = Macro "before-image": "the base comes first";
-    INVALID_PLATFORM = Shared "invalid-platform": "a platform is an operating system and an architecture";
-    MISPLACED_PLATFORM = Macro "misplaced-platform": "a platform is that of the image, and stands before what is done with it";
-    INVALID_IMAGE = Shared "invalid-image": "image references are well formed";
-    // Ports
-    PORT_RANGE = Shared "port-range": "ports are 1 to 65535";
-    PORT_PROTOCOL = Macro "port-protocol": "the protocol is `tcp` or `udp`";
-    PORT_EXPOSED_TWICE = Macro "port-exposed-twice": "a port is exposed once per protocol";
-    PORT_NAMED_TWICE = Macro "port-named-twice": "port names are unique in a service";
-    PORT_NAME_TAKEN = Macro "port-name-taken": "a port's name is no method of a service";
-    UNKNOWN_PROBE = Macro "unknown-probe": "`ready` takes `port`, `http`, `exec`, `log` or `image`";
-    READY_WITHOUT_PORT = Macro "ready-without-port": "there is a port to probe";
-    READY_AMBIGUOUS = Macro "ready-ambiguous": "`ready http` says which of several ports";
-    READY_UNKNOWN_PORT = Macro "ready-unknown-port": "`ready http … on` names a port of the service";
-    UNEXPOSED_ENDPOINT = Macro "unexposed-endpoint": "a service with named ports is asked for ports that it exposes";
-    // Bindings
-    UNKNOWN_SERVICE = Macro "unknown-service": "a bound service is declared";
-    BIND_NOT_A_SERVICE = Macro "bind-not-a-service": "caches, directories and files are mounted, not bound";
-    BIND_CONTAINER = Macro "bind-container": "containers are not bound";
-    MISSING_ALIAS = Macro "missing-alias": "an expression has no name to take the alias from";
-    ALIAS_BOUND_TWICE = Macro "alias-bound-twice": "an alias is bound once in a body";
-    INVALID_ALIAS = Shared "invalid-alias": "aliases are RFC 1123 host names";
-    RESERVED_ALIAS = Shared "reserved-alias": "names that resolve elsewhere are no aliases";
-    SELF_BINDING = Macro "self-binding": "a service does not bind itself";
-    BINDING_CYCLE = Macro "binding-cycle": "services do not bind each other in a cycle";
-    BIND_WITHOUT_PORT = Macro "bind-without-port": "a bound service exposes something";
-    // Order
-    UNKNOWN_CONTAINER = Macro "unknown-container": "`after` and `from` name a declared container";
-    NOT_A_CONTAINER = Macro "not-a-container": "`after` and `from` take containers";
-    WAITING_CYCLE = Macro "waiting-cycle": "items do not wait for each other in a cycle";
-    // Files
-    RELATIVE_PATH = Shared "relative-path": "paths inside a container are absolute";
-    MOUNTED_TWICE = Macro "mounted-twice": "a path is mounted once";
-    UNKNOWN_MOUNT = Macro "unknown-mount": "what is mounted or copied is declared";
-    NOT_MOUNTABLE = Macro "not-mountable": "services and containers are not mounted";
-    NOT_COPYABLE = Macro "not-copyable": "directories and files are copied, and nothing else";
-    EXPORTED_TWICE = Macro "exported-twice": "export names are unique in a container";
-    EXPORT_NAME_TAKEN = Macro "export-name-taken": "an export's name is no method of a container";
-    EXPORT_IN_FOR = Macro "export-in-for": "an export is one method, so it does not stand in a `for`";
-    // Commands and values
-    EMPTY_COMMAND = Shared "empty-command": "a command has at least a program";
-    COMMAND_AS_STRING = Macro "command-as-string": "commands are lists";
-    REPEATED_STATEMENT = Macro "repeated-statement": "`platform`, `run`, `ready`, `stop`, `linger`, `instance` stand once";
-    UNKNOWN_OPTION = Macro "unknown-option": "a command's options are `stdin`, `expect`, `timeout`, `stdout`, `stderr`, `uncached`";
-    UNKNOWN_EXPECTATION = Macro "unknown-expectation": "a command is expected to end in `success`, `failure` or `any`";
-    REPEATED_OPTION = Macro "repeated-option": "an option stands once";
-    INVALID_VARIABLE = Shared "invalid-variable": "environment variables have names that shells can hold";
-    INVALID_LABEL = Shared "invalid-label": "labels have keys, and those of `bowline.` are taken";
-    INVALID_HOSTNAME = Shared "invalid-hostname": "host names are RFC 1123 host names";
-    UNKNOWN_LIMIT = Macro "unknown-limit": "`cpu` and `memory` can be limited";
-    INVALID_SIZE = Shared "invalid-size": "sizes are a number and a unit";
-    INVALID_DURATION = Shared "invalid-duration": "durations are a number and a unit";
-    INVALID_SIGNAL = Shared "invalid-signal": "signals have POSIX names";
-    // The attributes
-    ENTRY_ITEM = Macro "entry-item": "`#[main]` and `#[test]` stand on functions";
-    ENTRY_NOT_ASYNC = Macro "entry-not-async": "`#[main]` and `#[test]` stand on async functions";
-    ENTRY_ARGUMENTS = Macro "entry-arguments": "`#[main]` and `#[test]` functions have no parameters and no generics";
-    ENTRY_TWICE = Macro "entry-twice": "`#[bowline::test]` brings its own `#[test]`";
-    ENTRY_OPTION = Macro "entry-option": "the attributes take `crate = path` only";
+    "Grammar" {
+        UNKNOWN_ITEM = Macro "unknown-item": "an item starts with `service`, `container`, `cache`, `dir`, `file` or `secret`";
+        UNKNOWN_STATEMENT = Macro "unknown-statement": "a statement starts with one of the known words";
+        MISPLACED_STATEMENT = Macro "misplaced-statement": "a service has no steps, a container no ports";
+        MISPLACED_ATTRIBUTE = Macro "misplaced-attribute": "items take doc comments, and nothing else takes attributes";
+        MISSING_NAME = Macro "missing-name": "items, ports and exports are named";
+        MISSING_BODY = Macro "missing-body": "an item is followed by its body or value";
+        MISSING_SEMICOLON = Macro "missing-semicolon": "a statement ends in `;`";
+        MISSING_VALUE = Macro "missing-value": "a statement says what it is about";
+        MISSING_WORD = Macro "missing-word": "joining words (`at`, `as`, `to`, `=`) stand where they belong";
+        UNEXPECTED_TOKEN = Macro "unexpected-token": "a Rust expression before a joining word stands in parentheses";
+        INVALID_RUST = Macro "invalid-rust": "values are Rust expressions";
+        UNBOUNDED_LOOP = Macro "unbounded-loop": "a pipeline is finite: no `while`, no `loop`";
+        JUMP = Macro "jump": "no `break` and no `continue` between items or statements";
+        SIGNATURE = Macro "signature": "a pipeline's function stands first, takes parameters, and its items follow a `;`";
+        SIGNATURE_TYPE = Macro "signature-type": "a pipeline's function names the struct that comes out, alone or in a `Result` or `Option`";
+    }
+    "Names" {
+        PARAMETER_NAME_TAKEN = Macro "parameter-name-taken": "an item does not hide a parameter";
+        DUPLICATE_NAME = Macro "duplicate-name": "a name is declared once in a pipeline";
+        KEYWORD_NAME = Macro "keyword-name": "a name is no Rust keyword";
+        RESERVED_NAME = Macro "reserved-name": "names starting with `__` belong to the macro";
+        HIDDEN_BY_LET = Macro "hidden-by-let": "a variable does not take the name of an item";
+        OUT_OF_SCOPE = Macro "out-of-scope": "an item declared in a `for` or `if` is named only inside";
+    }
+    "Base" {
+        NO_IMAGE = Macro "no-image": "a body names its image or the container it comes from";
+        TWO_IMAGES = Macro "two-images": "a body has one base";
+        FROM_AND_IMAGE = Macro "from-and-image": "`from` and `image` exclude each other";
+        BEFORE_IMAGE = Macro "before-image": "the base comes first";
+        INVALID_PLATFORM = Shared "invalid-platform": "a platform is an operating system and an architecture";
+        MISPLACED_PLATFORM = Macro "misplaced-platform": "a platform is that of the image, and stands before what is done with it";
+        INVALID_IMAGE = Shared "invalid-image": "image references are well formed";
+    }
+    "Ports" {
+        PORT_RANGE = Shared "port-range": "ports are 1 to 65535";
+        PORT_PROTOCOL = Macro "port-protocol": "the protocol is `tcp` or `udp`";
+        PORT_EXPOSED_TWICE = Macro "port-exposed-twice": "a port is exposed once per protocol";
+        PORT_NAMED_TWICE = Macro "port-named-twice": "port names are unique in a service";
+        PORT_NAME_TAKEN = Macro "port-name-taken": "a port's name is no method of a service";
+        UNKNOWN_PROBE = Macro "unknown-probe": "`ready` takes `port`, `http`, `exec`, `log` or `image`";
+        READY_WITHOUT_PORT = Macro "ready-without-port": "there is a port to probe";
+        READY_AMBIGUOUS = Macro "ready-ambiguous": "`ready http` says which of several ports";
+        READY_UNKNOWN_PORT = Macro "ready-unknown-port": "`ready http … on` names a port of the service";
+        UNEXPOSED_ENDPOINT = Macro "unexposed-endpoint": "a service with named ports is asked for ports that it exposes";
+    }
+    "Bindings" {
+        UNKNOWN_SERVICE = Macro "unknown-service": "a bound service is declared";
+        BIND_NOT_A_SERVICE = Macro "bind-not-a-service": "caches, directories and files are mounted, not bound";
+        BIND_CONTAINER = Macro "bind-container": "containers are not bound";
+        MISSING_ALIAS = Macro "missing-alias": "an expression has no name to take the alias from";
+        ALIAS_BOUND_TWICE = Macro "alias-bound-twice": "an alias is bound once in a body";
+        INVALID_ALIAS = Shared "invalid-alias": "aliases are RFC 1123 host names";
+        RESERVED_ALIAS = Shared "reserved-alias": "names that resolve elsewhere are no aliases";
+        SELF_BINDING = Macro "self-binding": "a service does not bind itself";
+        BINDING_CYCLE = Macro "binding-cycle": "services do not bind each other in a cycle";
+        BIND_WITHOUT_PORT = Macro "bind-without-port": "a bound service exposes something";
+    }
+    "Order" {
+        UNKNOWN_CONTAINER = Macro "unknown-container": "`after` and `from` name a declared container";
+        NOT_A_CONTAINER = Macro "not-a-container": "`after` and `from` take containers";
+        WAITING_CYCLE = Macro "waiting-cycle": "items do not wait for each other in a cycle";
+    }
+    "Files" {
+        RELATIVE_PATH = Shared "relative-path": "paths inside a container are absolute";
+        MOUNTED_TWICE = Macro "mounted-twice": "a path is mounted once";
+        UNKNOWN_MOUNT = Macro "unknown-mount": "what is mounted or copied is declared";
+        NOT_MOUNTABLE = Macro "not-mountable": "services and containers are not mounted";
+        NOT_COPYABLE = Macro "not-copyable": "directories and files are copied, and nothing else";
+        EXPORTED_TWICE = Macro "exported-twice": "export names are unique in a container";
+        EXPORT_NAME_TAKEN = Macro "export-name-taken": "an export's name is no method of a container";
+        EXPORT_IN_FOR = Macro "export-in-for": "an export is one method, so it does not stand in a `for`";
+    }
+    "Commands and values" {
+        EMPTY_COMMAND = Shared "empty-command": "a command has at least a program";
+        COMMAND_AS_STRING = Macro "command-as-string": "commands are lists";
+        REPEATED_STATEMENT = Macro "repeated-statement": "`platform`, `run`, `ready`, `stop`, `linger`, `instance` stand once";
+        UNKNOWN_OPTION = Macro "unknown-option": "a command's options are `stdin`, `expect`, `timeout`, `stdout`, `stderr`, `uncached`";
+        UNKNOWN_EXPECTATION = Macro "unknown-expectation": "a command is expected to end in `success`, `failure` or `any`";
+        REPEATED_OPTION = Macro "repeated-option": "an option stands once";
+        INVALID_VARIABLE = Shared "invalid-variable": "environment variables have names that shells can hold";
+        INVALID_LABEL = Shared "invalid-label": "labels have keys, and those of `bowline.` are taken";
+        INVALID_HOSTNAME = Shared "invalid-hostname": "host names are RFC 1123 host names";
+        UNKNOWN_LIMIT = Macro "unknown-limit": "`cpu` and `memory` can be limited";
+        INVALID_SIZE = Shared "invalid-size": "sizes are a number and a unit";
+        INVALID_DURATION = Shared "invalid-duration": "durations are a number and a unit";
+        INVALID_SIGNAL = Shared "invalid-signal": "signals have POSIX names";
+    }
+    "The attributes" {
+        ENTRY_ITEM = Macro "entry-item": "`#[main]` and `#[test]` stand on functions";
+        ENTRY_NOT_ASYNC = Macro "entry-not-async": "`#[main]` and `#[test]` stand on async functions";
+        ENTRY_ARGUMENTS = Macro "entry-arguments": "`#[main]` and `#[test]` functions have no parameters and no generics";
+        ENTRY_TWICE = Macro "entry-twice": "`#[bowline::test]` brings its own `#[test]`";
+        ENTRY_OPTION = Macro "entry-option": "the attributes take `crate = path` only";
+    }
 }
 
 #[cfg_attr(not(test), allow(dead_code))]

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use proc_macro2::{TokenStream, TokenTree};
+use quote::ToTokens;
 
-use super::registry::{BY_RUSTC, Class, RULES};
+use super::registry::{BY_RUSTC, Class, RULES, Rule, SECTIONS};
 use crate::expand::Reader;
 
 fn cases() -> PathBuf {
@@ -125,7 +126,8 @@ fn cases_for_rustc_break_no_rule() {
     let dir = cases();
     let pass = dir.join("../pass");
     let for_rustc = BY_RUSTC.iter().map(|rule| dir.join(rule.name).with_extension("rs"));
-    let warned = super::warn::WARNED_BY_RUSTC.map(|name| dir.join("../warn").join(name).with_extension("rs"));
+    let warned = super::warn::WARNED_BY_RUSTC.iter();
+    let warned = warned.map(|rule| dir.join("../warn").join(rule.name).with_extension("rs"));
     let good = std::fs::read_dir(pass).unwrap().map(|entry| entry.unwrap().path());
     for path in for_rustc.chain(warned).chain(good) {
         let mut found = Vec::new();
@@ -133,4 +135,69 @@ fn cases_for_rustc_break_no_rule() {
         let broken: Vec<_> = found.iter().flat_map(broken_rules).collect();
         assert!(broken.is_empty(), "{}: {broken:#?}", path.display());
     }
+}
+
+/// The public methods of a type of the runtime that take `&self`: those that the handle's own would hide.
+fn methods(ty: &str) -> BTreeSet<String> {
+    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../runtime/src/value");
+    let mut found = BTreeSet::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let source = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        for item in syn::parse_file(&source).unwrap().items {
+            let syn::Item::Impl(item) = item else { continue };
+            if item.trait_.is_some() || item.self_ty.to_token_stream().to_string() != ty {
+                continue;
+            }
+            found.extend(item.items.into_iter().filter_map(|item| match item {
+                syn::ImplItem::Fn(method)
+                    if matches!(method.vis, syn::Visibility::Public(_))
+                        && method.sig.inputs.to_token_stream().to_string().starts_with("& self") =>
+                {
+                    Some(method.sig.ident.to_string())
+                }
+                _ => None,
+            }));
+        }
+    }
+    found
+}
+
+/// A port or an export of such a name would hide a method of the handle.
+#[test]
+fn method_names_are_taken() {
+    for (ty, listed, to_come) in [
+        ("Service", super::port::SERVICE_METHODS, ["clone", "up"].as_slice()),
+        ("Container", super::export::CONTAINER_METHODS, &["clone", "export_image", "publish", "terminal"]),
+    ] {
+        let mut methods = methods(ty);
+        assert!(methods.len() > 8, "{methods:?}");
+        methods.extend(to_come.iter().map(ToString::to_string));
+        let listed: BTreeSet<String> = listed.iter().map(ToString::to_string).collect();
+        assert_eq!(listed, methods, "{ty}");
+    }
+}
+
+/// The list of checks in the documentation is made from the rules: `INSTA_UPDATE=always` writes it anew.
+#[test]
+fn documented_checks() {
+    let line = |rule: &&Rule| {
+        let when = if rule.class == Class::Shared { " †" } else { "" };
+        format!("- {}{when}\n", rule.summary)
+    };
+    let list = |rules: &[&Rule]| rules.iter().map(line).collect::<String>();
+    let start = "What the compiler checks, all of it at once and each mistake at its token. What is marked † is also checked \
+                 when a plan is built, by the same rule and in the same words, where the value is known only then.\n";
+    let warnings =
+        "Of rustc's lint `deprecated`, unless they say otherwise: `#[allow(deprecated)]` silences them.";
+    let mut parts = vec![start.to_owned()];
+    parts.extend(SECTIONS.iter().map(|(section, rules)| format!("\n# {section}\n\n{}", list(rules))));
+    parts.push(format!("\n# By types and names, in rustc's own words\n\n{}", list(BY_RUSTC)));
+    parts.push(format!("\n# Warnings\n\n{warnings}\n\n{}", list(super::warn::WARNINGS)));
+    parts.push(list(super::warn::WARNED_BY_RUSTC));
+    let text = parts.concat();
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../runtime/src/language/checks.md");
+    if std::env::var("INSTA_UPDATE").is_ok_and(|update| update == "always") {
+        std::fs::write(&path, &text).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(path).unwrap_or_default(), text);
 }

@@ -16,7 +16,11 @@ use crate::rules;
 /// What rustc warns of on its own, with a case in `ui-tests/warn/` too: a handle that nothing in the pipeline uses and
 /// nobody reads is a field that is never read.
 #[cfg(test)]
-pub(super) const WARNED_BY_RUSTC: [&str; 1] = ["rustc-never-used"];
+pub(super) static WARNED_BY_RUSTC: &[&Rule] = &[&Rule {
+    name: "rustc-never-used",
+    class: Class::Rustc,
+    summary: "a handle is used, in the pipeline or by the program around it (`dead_code`)",
+}];
 
 /// `ui-tests/warn/<name>.rs` is its case; the constant's name is what rustc prints.
 macro_rules! warnings {

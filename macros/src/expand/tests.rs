@@ -33,6 +33,35 @@ macro_rules! snapshots {
 }
 
 snapshots! {
+    options_of_commands: r#"
+        container c {
+            image "debian:12";
+            exec ["cat"] { stdin "text"; expect any; timeout "30s"; stdout to "/out"; stderr to "/err"; uncached; }
+            exec ["false", code] { expect failure; stdin bytes?; }
+            shell "a | b" { expect success; stdout to path.join("x"); }
+        }
+    "#;
+
+    confinement: r#"
+        service engine {
+            image "docker:27";
+            entrypoint ["/init", flag];
+            hostname "build-host";
+            privileged;
+            limit cpu 2.5;
+            limit memory "512MiB";
+            tmpfs "/run";
+            socket "/var/run/x.sock" at "/x.sock";
+            expose 2375;
+        }
+        container c {
+            image "debian:12";
+            socket (path()) at "/x.sock";
+            entrypoint ["/init"];
+            exec ["true"];
+        }
+    "#;
+
     item_form: r#"
         /// The whole of CI.
         pub fn ci(version: &str) -> Result<Ci, Error>;

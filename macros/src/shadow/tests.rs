@@ -100,3 +100,22 @@ fn every_place_for_a_word_is_completed() {
         .collect();
     assert_eq!(found, wanted);
 }
+
+/// What every word expands to is pinned: it stands in the source of a snapshot.
+#[test]
+fn every_word_has_a_snapshot() {
+    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/expand/snapshots");
+    let mut seen = BTreeSet::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        let (source, _) = text.split_once("// expands to").unwrap();
+        let words = source.split(|c: char| !c.is_alphanumeric() && c != '_');
+        seen.extend(words.map(str::to_owned));
+    }
+    let statements = STATEMENTS.iter().map(|keyword| keyword.word);
+    let items = Kind::ALL.iter().map(|(word, _)| *word);
+    let inside = INSIDE.iter().flat_map(|words| words.words).copied();
+    let all = set(statements.chain(items).chain(inside).chain(PROBES));
+    assert!(all.len() > 50, "{}", all.len());
+    assert_eq!(all.difference(&seen).collect::<Vec<_>>(), Vec::<&String>::new());
+}

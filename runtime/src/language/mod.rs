@@ -3,7 +3,7 @@
 //! These functions are nothing but documentation: an editor shows them at the words of a pipeline, and completes the
 //! words from them. Their parameters are what the word takes. [`item`] has what a pipeline is made of, [`container`]
 //! and [`service`] the statements of their bodies, [`word`] the words inside of statements, [`ready`] the probes of a
-//! service, and [`option`] the options of a command.
+//! service, and [`option`] the options of a command; [`checks`] lists what the compiler says of all that.
 //!
 //! ```
 //! # use bowline::prelude::*;
@@ -27,6 +27,8 @@
 // Nothing calls them: the macro expands to the builder.
 #![allow(unused_variables, clippy::needless_pass_by_value)]
 
+#[doc = include_str!("checks.md")]
+pub mod checks {}
 mod common;
 pub mod container;
 pub mod item;
