@@ -32,6 +32,7 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>
 
 const HELP: &str = "\
 usage: tests/bench/run [--rounds N] [--list] [FILTER…]
+       tests/bench/run compile [--help]
 
 Runs every method, or those whose name contains one of the filters, in random order, N + 1 times (12 + 1 if not
 said otherwise; the first round only warms up), each as a process of its own. Prints, for every scenario, how long it
