@@ -242,7 +242,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, Problem> {
 }
 
 /// The signals that end a process or are commonly sent to servers, by POSIX names.
-const SIGNALS: [(&str, i32); 12] = [
+pub(crate) const SIGNALS: [(&str, i32); 12] = [
     ("SIGHUP", 1),
     ("SIGINT", 2),
     ("SIGQUIT", 3),

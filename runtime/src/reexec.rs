@@ -21,6 +21,9 @@ pub(crate) enum Role {
     /// Removes what a session left behind when its process died.
     #[cfg(feature = "docker")]
     Watchdog,
+    /// Makes containers.
+    #[cfg(all(feature = "native", target_os = "linux"))]
+    Host,
 }
 
 impl Role {
@@ -29,15 +32,19 @@ impl Role {
         match self {
             #[cfg(feature = "docker")]
             Self::Watchdog => concat!("watchdog-", env!("CARGO_PKG_VERSION")),
+            #[cfg(all(feature = "native", target_os = "linux"))]
+            Self::Host => concat!("host-", env!("CARGO_PKG_VERSION")),
         }
     }
 
     fn from_order(order: &str) -> Option<Self> {
-        #[cfg(feature = "docker")]
-        let roles = [Self::Watchdog];
-        #[cfg(not(feature = "docker"))]
-        let roles: [Self; 0] = [];
-        roles.into_iter().find(|role| role.order() == order)
+        let roles: &[Self] = &[
+            #[cfg(feature = "docker")]
+            Self::Watchdog,
+            #[cfg(all(feature = "native", target_os = "linux"))]
+            Self::Host,
+        ];
+        roles.iter().copied().find(|role| role.order() == order)
     }
 }
 
@@ -77,7 +84,7 @@ mod unix {
         }
         let (mut ours, theirs) = Channel::pair()?;
         let mut child = Command::new(program()?)
-            .arg0("bowline-watchdog")
+            .arg0("bowline")
             .env(VARIABLE, role.order())
             .process_group(0) // before it has a session of its own, Ctrl-C must not reach it either
             .stdin(OwnedFd::from(theirs))
@@ -162,6 +169,8 @@ mod unix {
         match role {
             #[cfg(feature = "docker")]
             Role::Watchdog => crate::engine::docker::watchdog::main(channel),
+            #[cfg(all(feature = "native", target_os = "linux"))]
+            Role::Host => crate::engine::native::host::keep(channel),
         }
         0
     }
@@ -196,7 +205,7 @@ mod unix {
     /// Leaves the pipeline's session and working directory.
     #[allow(unsafe_code)]
     fn detach() {
-        const NAME: &CStr = c"bowline-watch";
+        const NAME: &CStr = c"bowline";
         // SAFETY: plain calls without memory of ours, but for the constant name. Failures leave things as they were.
         unsafe {
             libc::setsid();

@@ -19,11 +19,19 @@ use crate::value::{Port, Stat};
 use crate::{Digest, Result};
 
 #[cfg(feature = "docker")]
+mod command;
+#[cfg(feature = "docker")]
 pub(crate) mod docker;
+#[cfg(all(feature = "native", target_os = "linux"))]
+pub(crate) mod native;
 #[cfg(feature = "docker")]
 mod probe;
 #[cfg(feature = "docker")]
 mod user;
+
+#[cfg(test)]
+#[cfg(feature = "docker")]
+mod testing;
 
 /// What an engine's call gives: a future, boxed so that the trait can be an object.
 pub(crate) type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
@@ -422,15 +430,47 @@ impl ProbeProgress {
     }
 }
 
+/// Which engine a pipeline runs on, where that is not left to it.
+const CHOICE: &str = "BOWLINE_ENGINE";
+
 /// Finds and opens an engine for one session.
 pub(crate) async fn open(session: &SessionId) -> Result<Arc<dyn Engine>> {
-    #[cfg(feature = "docker")]
-    {
-        let connection = docker::connect().await?;
-        Ok(docker::Docker::open(&connection, session.clone()).await?)
+    match std::env::var(CHOICE).unwrap_or_default().as_str() {
+        // Boxed, as few pipelines open more than one and all carry the room for it.
+        "" | "docker" => Box::pin(open_docker(session)).await,
+        "native" => Box::pin(open_native(session)).await,
+        other => Err(crate::Error::EngineUnreachable {
+            tried: vec![format!("`{other}`, which {CHOICE} asks for: the engines are `docker` and `native`")],
+        }),
     }
-    #[cfg(not(feature = "docker"))]
-    Err(crate::Error::EngineUnreachable {
-        tried: vec!["nothing: bowline was built without the feature `docker`".to_owned()],
-    })
+}
+
+#[cfg(feature = "docker")]
+async fn open_docker(session: &SessionId) -> Result<Arc<dyn Engine>> {
+    let connection = docker::connect().await?;
+    Ok(docker::Docker::open(&connection, session.clone()).await?)
+}
+
+#[cfg(not(feature = "docker"))]
+async fn open_docker(_: &SessionId) -> Result<Arc<dyn Engine>> {
+    Err(not_built("docker"))
+}
+
+#[cfg(all(feature = "native", target_os = "linux"))]
+async fn open_native(session: &SessionId) -> Result<Arc<dyn Engine>> {
+    Ok(native::Native::open(session).await?)
+}
+
+#[cfg(not(all(feature = "native", target_os = "linux")))]
+async fn open_native(_: &SessionId) -> Result<Arc<dyn Engine>> {
+    Err(not_built("native"))
+}
+
+#[cfg(not(all(feature = "docker", feature = "native", target_os = "linux")))]
+fn not_built(feature: &str) -> crate::Error {
+    let reason = match feature {
+        "native" if cfg!(not(target_os = "linux")) => "native: it runs on Linux only".to_owned(),
+        _ => format!("nothing: bowline was built without the feature `{feature}`"),
+    };
+    crate::Error::EngineUnreachable { tried: vec![reason] }
 }

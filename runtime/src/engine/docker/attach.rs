@@ -14,6 +14,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use super::Shared;
 use super::cleaner::Container;
 use super::failure::{self, BRIEF, LONG, within};
+use crate::engine::command::cannot_run;
 use crate::engine::{Exit, Sink, Stream as Name};
 use crate::{Error, Result};
 
@@ -114,24 +115,6 @@ fn explain_start(what: &str, command: &str, message: &str) -> Error {
         Some((_, reason)) => cannot_run(what, command, reason),
         None => Error::engine(what, message),
     }
-}
-
-/// The error for a command that could not even begin; the reason is the system's or runc's.
-pub(super) fn cannot_run(what: &str, command: &str, reason: &str) -> Error {
-    let missing = ["executable file not found", "no such file or directory"];
-    if missing.iter().any(|text| reason.to_ascii_lowercase().contains(text)) {
-        let message = format!(
-            "there is no command `{command}` in it\n\nhelp: check its spelling and PATH, or give its full path; a script also needs its interpreter to be there"
-        );
-        return Error::engine(what, message);
-    }
-    if reason.to_ascii_lowercase().contains("exec format error") {
-        let message = format!(
-            "`{command}` is a program for another machine (exec format error)\n\nhelp: its image is for another platform, which this engine cannot emulate: install QEMU's binfmt handlers on the engine's machine (Debian's `qemu-user-static`), or take an image for its own platform; a script needs a `#!` line"
-        );
-        return Error::engine(what, message);
-    }
-    Error::engine(what, format!("`{command}` cannot be run: {}", reason.trim().trim_end_matches(": unknown")))
 }
 
 /// How a process ended, as far as the engine and its init know.

@@ -31,7 +31,12 @@ pub(super) struct Wanted {
 
 impl Wanted {
     pub(super) fn new(shared: &Shared, name: &ImageName) -> Self {
-        Self { name: name.clone(), own: shared.description.platform.clone() }
+        Self::on(name, &shared.description.platform)
+    }
+
+    /// For an engine of this platform.
+    pub(super) fn on(name: &ImageName, platform: &str) -> Self {
+        Self { name: name.clone(), own: platform.to_owned() }
     }
 
     /// The platform it has to be of: the engine's own unless another is asked for. That one has another where only that
@@ -105,7 +110,7 @@ fn image(shared: &Shared, inspected: &ImageInspect) -> Result<Image> {
     Ok(Image { id: facts.id.clone(), snapshot: Snapshot(facts.id.clone()), config: image_config(config) })
 }
 
-fn image_config(config: Found) -> ImageConfig {
+pub(super) fn image_config(config: Found) -> ImageConfig {
     let variable =
         |text: &String| text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
     ImageConfig {

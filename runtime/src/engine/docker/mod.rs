@@ -35,6 +35,8 @@ mod read;
 mod recast;
 mod service;
 mod snapshot;
+#[cfg(feature = "native")]
+mod source;
 mod step;
 mod sweep;
 #[cfg(test)]
@@ -49,6 +51,8 @@ use tokio::sync::{OnceCell, RwLock, Semaphore, mpsc};
 
 use self::cleaner::Cleaner;
 pub(crate) use self::connect::{Connection, connect};
+#[cfg(feature = "native")]
+pub(crate) use self::source::Source;
 use self::watchdog::Watchdog;
 use super::{
     Call, Description, Engine, Image, Instance, Kept, Prepared, Progress, ServiceSpec, SessionId, Sink,

@@ -17,6 +17,7 @@ use super::create::{self, Created, Reach, Recipe};
 use super::failure::{self, BRIEF, within};
 use super::probe::{Prober, Target};
 use super::{Shared, labels, lock, names};
+use crate::engine::command::cannot_run;
 use crate::engine::{Call, Exit, Instance, ProbeProgress, ServiceSpec, Sink, StepOutput};
 use crate::value::Port;
 use crate::{Error, Result};
@@ -136,7 +137,7 @@ async fn hear(
 ) -> Result<Exit> {
     match attach::hear_out(&shared, &container, output, &log).await? {
         End::Exit(exit) => Ok(exit),
-        End::CannotRun(reason) => Err(attach::cannot_run(&what, &command, &reason)),
+        End::CannotRun(reason) => Err(cannot_run(&what, &command, &reason)),
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::attach::{self, End};
 use super::create::{self, Created, Reach, Recipe};
 use super::{Shared, keep, labels, place, snapshot};
+use crate::engine::command::cannot_run;
 use crate::engine::{Call, Exit, Finished, Placement, Prepared, Sink, Snapshot, StepOutput, StepSpec};
 use crate::{Digest, Result};
 
@@ -90,7 +91,7 @@ async fn run(step: Ready, sink: Sink) -> Result<Ended> {
         let limited = attach::kill_after(&shared, container, limit, &mut timed_out, Box::pin(hearing));
         match attach::while_feeding(input, stdin, Box::pin(limited)).await? {
             End::Exit(ended) => exit = ended,
-            End::CannotRun(reason) => return Err(attach::cannot_run(&what, &command, &reason)),
+            End::CannotRun(reason) => return Err(cannot_run(&what, &command, &reason)),
         }
     }
     Ok(Ended { shared, created, name, exit, timed_out, has_secrets, mounts })

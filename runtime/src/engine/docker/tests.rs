@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::engine::{Filesystem, Finished, Link, Placement, Process, StepOutput, Stream};
+use crate::engine::testing::{self, filesystem, link, nothing, recorder, script, service, step, text};
+use crate::engine::{Filesystem, Finished, Placement, StepOutput};
 
 /// That engine, or the end of the test.
 macro_rules! engine {
@@ -35,83 +36,14 @@ async fn open() -> Option<Arc<Docker>> {
     }
 }
 
-/// A sink that remembers.
-fn recorder() -> (Sink, Arc<Mutex<StepOutput>>) {
-    let heard = Arc::new(Mutex::new(StepOutput::default()));
-    let into = Arc::clone(&heard);
-    let sink: Sink = Arc::new(move |stream, bytes| {
-        let mut heard = lock(&into);
-        match stream {
-            Stream::Stdout => heard.stdout.extend_from_slice(bytes),
-            Stream::Stderr => heard.stderr.extend_from_slice(bytes),
-        }
-    });
-    (sink, heard)
-}
-
-fn nothing() -> Sink {
-    Arc::new(|_, _| {})
-}
-
 impl Docker {
     async fn image(&self, reference: &str) -> Image {
-        self.resolve(&ImageName::new(reference), &|_| {}).await.unwrap()
+        testing::image(self, reference).await
     }
 
-    /// Runs a step to its end and gives what it wrote.
     async fn run(&self, step: StepSpec) -> (Box<dyn Finished>, StepOutput) {
-        let (sink, heard) = recorder();
-        let finished = self.prepare(step).await.unwrap().run(sink).await.unwrap();
-        let output = StepOutput { exit_code: finished.exit().code, ..lock(&heard).clone() };
-        (finished, output)
+        testing::run(self, step).await
     }
-}
-
-fn process(args: &[&str]) -> Process {
-    let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-    Process {
-        args: args.iter().map(|&arg| arg.to_owned()).collect(),
-        env: vec![("PATH".to_owned(), path.to_owned())],
-        ..Default::default()
-    }
-}
-
-fn filesystem(base: &Snapshot) -> Filesystem {
-    Filesystem { base: base.clone(), placements: Vec::new(), mounts: Vec::new() }
-}
-
-fn step(base: &Snapshot, args: &[&str]) -> StepSpec {
-    StepSpec {
-        name: "test".to_owned(),
-        filesystem: filesystem(base),
-        process: Some(process(args)),
-        stdin: None,
-        limit: None,
-        links: Vec::new(),
-    }
-}
-
-/// A step of a shell script.
-fn script(base: &Snapshot, script: &str) -> StepSpec {
-    step(base, &["sh", "-c", script])
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn service(base: &Snapshot, hostname: &str, args: &[&str]) -> ServiceSpec {
-    ServiceSpec {
-        name: "test".to_owned(),
-        hostname: hostname.to_owned(),
-        filesystem: filesystem(base),
-        process: process(args),
-        links: Vec::new(),
-    }
-}
-
-fn link(hostname: &str, alias: &str) -> Link {
-    Link { hostname: hostname.to_owned(), aliases: vec![alias.to_owned()] }
 }
 
 /// A key that no other test and no earlier run has. It says whose it is, so that what a run kept is removed by the next.

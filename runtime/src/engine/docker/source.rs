@@ -1,0 +1,61 @@
+//! What another engine takes from this one's store: images.
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+
+use super::connect::{Connection, connect};
+use super::failure;
+use super::image::{Wanted, image_config, inspect};
+use crate::engine::ImageConfig;
+use crate::graph::ImageName;
+use crate::{Error, Result};
+
+/// An engine that was found, as a place where images are.
+#[derive(Debug)]
+pub(crate) struct Source {
+    client: bollard::Docker,
+    /// As `os/architecture`.
+    platform: String,
+}
+
+/// An image that is there.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// The digest of its configuration, as `sha256:…`.
+    pub(crate) id: String,
+    pub(crate) config: ImageConfig,
+}
+
+impl Source {
+    pub(crate) async fn open() -> Result<Self> {
+        let connection: Connection = connect().await?;
+        let client = connection.client().await.map_err(|error| Error::engine("find images", error))?;
+        Ok(Self { client, platform: connection.describe().platform })
+    }
+
+    pub(crate) async fn find(&self, name: &ImageName) -> Result<Found> {
+        let wanted = Wanted::on(name, &self.platform);
+        match wanted.present(&self.client).await? {
+            Some(found) => Ok(Found {
+                id: found.id.unwrap_or_default(),
+                config: image_config(found.config.unwrap_or_default()),
+            }),
+            None => match inspect(&self.client, &name.reference).await? {
+                Some(found) => Err(wanted.only_for_another(&found, String::new())),
+                None => Err(Error::ImageNotFound {
+                    reference: name.reference.to_string(),
+                    message: "the Docker engine that the native engine takes images from does not have it; \
+                              `docker pull` it there"
+                        .to_owned(),
+                }),
+            },
+        }
+    }
+
+    /// As one archive, of the form that `docker save` writes.
+    pub(crate) fn export(&self, id: &str) -> impl Stream<Item = Result<Bytes>> + use<> {
+        let what = format!("read the image {id}");
+        let pieces = self.client.export_image(id).boxed();
+        pieces.map(move |piece| piece.map_err(failure::during(what.clone())))
+    }
+}

@@ -1,0 +1,116 @@
+//! The pipeline's side of the socket to its host.
+
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+
+use super::wire::{self, Answer, Order, Request};
+use crate::reexec::{self, Role};
+
+/// A session's host. It ends, with all that runs in it, when this is dropped.
+#[derive(Debug)]
+pub(super) struct Host {
+    /// Empty once the session is closed.
+    channel: Mutex<Option<UnixStream>>,
+}
+
+impl Host {
+    /// Starts it. `store` becomes its working directory.
+    pub(super) async fn start(store: &Path) -> io::Result<Self> {
+        let channel = tokio::task::spawn_blocking(|| reexec::spawn(Role::Host)).await??;
+        let host = Self { channel: Mutex::new(Some(channel)) };
+        let answers = host.ask(&Request::Begin { store: store.to_owned() }, &[])?;
+        match answers.split().0.next().await? {
+            Answer::Done => Ok(host),
+            Answer::Failed(text) => Err(io::Error::other(text)),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Sends a request. The answers come when they come; to drop them is to end what was asked for.
+    pub(super) fn ask(&self, request: &Request, descriptors: &[BorrowedFd<'_>]) -> io::Result<Answers> {
+        let (ours, theirs) = UnixStream::pair()?;
+        let mut all = vec![theirs.as_fd()];
+        all.extend_from_slice(descriptors);
+        {
+            let channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
+            let channel = channel.as_ref().ok_or_else(|| io::Error::other("the session is closed"))?;
+            // A request is one byte and some descriptors: it never waits for long.
+            wire::send(channel, request, &all)?;
+        }
+        ours.set_nonblocking(true)?;
+        Ok(Answers { socket: tokio::net::UnixStream::from_std(ours)? })
+    }
+
+    /// A request with one answer.
+    pub(super) async fn ask_once(
+        &self,
+        request: &Request,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> io::Result<Answer> {
+        self.ask(request, descriptors)?.split().0.next().await
+    }
+
+    /// A TCP socket, connected to nothing yet, in the network of the services.
+    pub(super) async fn socket(&self) -> io::Result<tokio::net::TcpSocket> {
+        let answers = self.ask(&Request::Socket, &[])?;
+        answers.socket.readable().await?;
+        let received = wire::receive_descriptors(&answers.socket.into_std()?)?;
+        let socket = received.and_then(|descriptors| descriptors.into_iter().next());
+        let socket: OwnedFd = socket.ok_or_else(|| io::Error::other("the host gave no socket"))?;
+        Ok(tokio::net::TcpSocket::from_std_stream(std::net::TcpStream::from(socket)))
+    }
+
+    /// Ends the host and everything in it.
+    pub(super) fn end(&self) {
+        self.channel.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+/// Where the answers to a request arrive.
+pub(super) struct Answers {
+    socket: tokio::net::UnixStream,
+}
+
+impl Answers {
+    /// To be heard, and to give orders by.
+    pub(super) fn split(self) -> (Heard, Orders) {
+        let (read, write) = self.socket.into_split();
+        (Heard(BufReader::new(read)), Orders(write))
+    }
+}
+
+pub(super) struct Heard(BufReader<OwnedReadHalf>);
+
+impl Heard {
+    pub(super) async fn next(&mut self) -> io::Result<Answer> {
+        let mut line = String::new();
+        if self.0.read_line(&mut line).await? == 0 {
+            return Err(io::Error::other("the host ended"));
+        }
+        Ok(serde_json::from_str(&line)?)
+    }
+}
+
+pub(super) struct Orders(OwnedWriteHalf);
+
+impl Orders {
+    pub(super) async fn give(&mut self, order: Order) -> io::Result<()> {
+        let mut line = serde_json::to_vec(&order)?;
+        line.push(b'\n');
+        match self.0.write_all(&line).await {
+            // What has ended takes no orders, and needs none.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            other => other,
+        }
+    }
+}
+
+pub(super) fn unexpected(answer: &Answer) -> io::Error {
+    io::Error::other(format!("an answer that fits no question: {answer:?}"))
+}

@@ -1,0 +1,230 @@
+//! A container: a supervisor, which speaks with the pipeline, its init, and the user's process.
+//!
+//! The init is the first process of the container's process namespace. It waits for whatever is orphaned there, and ends
+//! when the user's process does; then the kernel ends all the others. The supervisor is outside of the namespace and is
+//! the only one that knows of the pipeline.
+
+use std::io::{BufRead as _, BufReader};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::OFlags;
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, pidfd_open, pidfd_send_signal,
+    set_parent_process_death_signal, wait, waitpid,
+};
+use rustix::thread::UnshareFlags;
+
+use super::fault::{Context as _, Fault};
+use super::process::{
+    Beginning, execute as execute_program, hear, make_workdir, tell_errno, tell_fault, user,
+};
+use super::rootfs::{self, Extras};
+use super::{exit, fork, network, unshare};
+use crate::engine::native::wire::{self, Answer, Container, Order, Process};
+
+/// Runs a container to its end.
+pub(super) fn run(container: &Container, streams: Vec<OwnedFd>, answers: &UnixStream) -> Result<(), Fault> {
+    network::enter_own(container.address)?;
+    let flags = UnshareFlags::NEWNS
+        | UnshareFlags::NEWUTS
+        | UnshareFlags::NEWIPC
+        | UnshareFlags::NEWPID
+        | UnshareFlags::NEWCGROUP;
+    unshare(flags).context("namespaces of its own")?;
+    rustix::system::sethostname(container.hostname.as_bytes()).context("its host name")?;
+    if let Some(changes) = &container.root.changes {
+        rootfs::prepare_points(&changes.points, &container.mounts)?;
+    }
+    let tree = rootfs::open(&container.root)?;
+    let user = user(tree.as_fd(), &container.process.user)?;
+    make_workdir(tree.as_fd(), &container.process)?;
+    let (ours, theirs) = UnixStream::pair().context("a socket")?;
+    let (failure, failed) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).context("a pipe")?;
+    let Some(init) = fork()? else {
+        drop((ours, failure));
+        let _ = set_parent_process_death_signal(Some(Signal::KILL));
+        let extras = Extras {
+            mounts: &container.mounts,
+            hostname: &container.hostname,
+            hosts: &container.hosts,
+            is_privileged: container.process.privileged,
+            owner: (user.uid, user.gid),
+        };
+        if let Err(fault) = rootfs::enter(&tree, &extras) {
+            tell_fault(&failed, &fault);
+            exit(1);
+        }
+        drop(tree);
+        let begin = || execute_program(&container.process, &user, &streams);
+        exit(be_init(begin, &theirs, &failed))
+    };
+    drop((theirs, failed, streams, tree));
+    supervise(init, &ours, failure, answers)
+}
+
+/// Starts the process, tells the supervisor which one it is, and waits for all there are.
+fn be_init(begin: impl FnOnce() -> i32, supervisor: &UnixStream, failed: &OwnedFd) -> i32 {
+    let child = match fork() {
+        Ok(Some(child)) => child,
+        Ok(None) => {
+            tell_errno(failed, begin());
+            exit(127);
+        }
+        Err(fault) => {
+            tell_fault(failed, &fault);
+            return 1;
+        }
+    };
+    let process = pidfd_open(child, PidfdFlags::empty());
+    if process.is_ok_and(|process| wire::send_descriptors(supervisor, &[process.as_fd()]).is_err()) {
+        return 1;
+    }
+    // Nothing of the pipeline's is left open here: who reads the process's output sees its end.
+    close_all();
+    loop {
+        match wait(WaitOptions::empty()) {
+            Ok(Some((pid, status))) if pid == child => return code(status),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return 1,
+        }
+    }
+}
+
+/// Closes every descriptor.
+#[allow(unsafe_code)]
+fn close_all() {
+    // SAFETY: the process uses no descriptor from here on, and ends without dropping any.
+    unsafe { libc::syscall(libc::SYS_close_range, 0, u32::MAX, 0) };
+}
+
+fn code(status: WaitStatus) -> i32 {
+    let signal = status.terminating_signal().map(|signal| 128 + signal);
+    status.exit_status().or(signal).unwrap_or(1)
+}
+
+fn supervise(init: Pid, ours: &UnixStream, failure: OwnedFd, answers: &UnixStream) -> Result<(), Fault> {
+    let process = wire::receive_descriptors(ours).context("the container's first process")?;
+    let process = process.and_then(|descriptors| descriptors.into_iter().next());
+    if !begins(init, failure, answers)? {
+        return Ok(());
+    }
+    let process = process.ok_or_else(|| Fault::new("the container's first process ended"))?;
+    wire::say(answers, &Answer::Started { container: init.as_raw_nonzero().get() })
+        .context("the pipeline")?;
+    let status = follow(init, &process, answers)?;
+    let exited = Answer::Exited { code: code(status), out_of_memory: false };
+    wire::say(answers, &exited).context("the pipeline")
+}
+
+/// Whether the program runs. If not, the pipeline knows.
+fn begins(child: Pid, failure: OwnedFd, answers: &UnixStream) -> Result<bool, Fault> {
+    let beginning = hear(failure);
+    if beginning != Beginning::Runs {
+        let _ = waitpid(Some(child), WaitOptions::empty());
+    }
+    match beginning {
+        Beginning::Runs => Ok(true),
+        Beginning::Failed(text) => Err(Fault::new(text)),
+        Beginning::CannotRun(errno) => {
+            wire::say(answers, &Answer::CannotRun { errno }).context("the pipeline")?;
+            Ok(false)
+        }
+    }
+}
+
+/// Obeys until the container ends. A pipeline that hangs up wants it to end.
+fn follow(init: Pid, process: &OwnedFd, answers: &UnixStream) -> Result<WaitStatus, Fault> {
+    let ended = pidfd_open(init, PidfdFlags::empty()).context("the container")?;
+    let mut orders = BufReader::new(answers.try_clone().context("a socket")?);
+    let mut listens = true;
+    loop {
+        let mut sources = vec![PollFd::new(&ended, PollFlags::IN)];
+        if listens {
+            sources.push(PollFd::new(answers, PollFlags::IN));
+        }
+        match poll(&mut sources, None) {
+            Err(rustix::io::Errno::INTR) => continue,
+            other => other.context("poll")?,
+        };
+        let is_order = sources.get(1).is_some_and(|source| !source.revents().is_empty());
+        let is_over = sources.first().is_some_and(|source| !source.revents().is_empty());
+        if is_over {
+            let (_, status) = waitpid(Some(init), WaitOptions::empty())
+                .context("the container")?
+                .ok_or_else(|| Fault::new("the container is gone"))?;
+            return Ok(status);
+        }
+        if is_order && !obey(&mut orders, process) {
+            listens = false;
+            let _ = pidfd_send_signal(&ended, Signal::KILL);
+        }
+    }
+}
+
+/// Does what is ordered; `false` where nothing can be ordered any more.
+fn obey(orders: &mut BufReader<UnixStream>, process: &OwnedFd) -> bool {
+    loop {
+        let mut line = String::new();
+        if orders.read_line(&mut line).unwrap_or(0) == 0 {
+            return false;
+        }
+        if let Ok(Order::Signal(number)) = serde_json::from_str(&line)
+            && let Some(signal) = Signal::from_named_raw(number)
+        {
+            // One that has ended needs none.
+            let _ = pidfd_send_signal(process, signal);
+        }
+        if orders.buffer().is_empty() {
+            return true;
+        }
+    }
+}
+
+/// Runs one more process in a container, to its end.
+pub(super) fn execute(
+    container: i32,
+    process: &Process,
+    streams: Vec<OwnedFd>,
+    answers: &UnixStream,
+) -> Result<(), Fault> {
+    let pid = Pid::from_raw(container).ok_or_else(|| Fault::new("no such container"))?;
+    let target = pidfd_open(pid, PidfdFlags::empty()).context("the container")?;
+    let all = libc::CLONE_NEWNS
+        | libc::CLONE_NEWUTS
+        | libc::CLONE_NEWIPC
+        | libc::CLONE_NEWPID
+        | libc::CLONE_NEWNET
+        | libc::CLONE_NEWCGROUP;
+    enter_namespaces(&target, all).context("the container")?;
+    let root =
+        rustix::fs::openat(rustix::fs::CWD, "/", OFlags::PATH | OFlags::CLOEXEC, rustix::fs::Mode::empty());
+    let root = root.context("its file system")?;
+    let user = user(root.as_fd(), &process.user)?;
+    let (failure, failed) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).context("a pipe")?;
+    let Some(child) = fork()? else {
+        drop(failure);
+        let _ = set_parent_process_death_signal(Some(Signal::KILL));
+        tell_errno(&failed, execute_program(process, &user, &streams));
+        exit(127);
+    };
+    drop((failed, streams));
+    if !begins(child, failure, answers)? {
+        return Ok(());
+    }
+    wire::say(answers, &Answer::Started { container }).context("the pipeline")?;
+    let process = pidfd_open(child, PidfdFlags::empty()).context("the process")?;
+    let status = follow(child, &process, answers)?;
+    wire::say(answers, &Answer::Exited { code: code(status), out_of_memory: false }).context("the pipeline")
+}
+
+#[allow(unsafe_code)]
+fn enter_namespaces(target: &OwnedFd, kinds: i32) -> std::io::Result<()> {
+    use std::os::fd::AsRawFd as _;
+    // SAFETY: a plain call in a process with one thread.
+    if unsafe { libc::setns(target.as_raw_fd(), kinds) } != 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    Ok(())
+}

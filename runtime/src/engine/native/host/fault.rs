@@ -1,0 +1,29 @@
+//! What went wrong on the far side of a socket: a sentence.
+
+use std::fmt;
+
+#[derive(Debug)]
+pub(super) struct Fault(String);
+
+impl Fault {
+    pub(super) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Says what was attempted.
+pub(super) trait Context<T> {
+    fn context(self, what: impl fmt::Display) -> Result<T, Fault>;
+}
+
+impl<T, E: fmt::Display> Context<T> for Result<T, E> {
+    fn context(self, what: impl fmt::Display) -> Result<T, Fault> {
+        self.map_err(|error| Fault(format!("{what}: {error}")))
+    }
+}

@@ -1,0 +1,206 @@
+//! Looking into file systems that nothing runs in, and putting files into them.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{
+    AtFlags, Dir, FileType, Mode, OFlags, Uid, fstat, mkdirat, openat, readlinkat, statat, symlinkat,
+};
+use rustix::io::Errno;
+use rustix::thread::UnshareFlags;
+
+use super::fault::{Context as _, Fault};
+use super::rootfs::{self, Tree, find, make_directory};
+use super::unpack::unpack;
+use super::unshare;
+use crate::engine::native::wire::{self, Answer, Files, Placement, Root, Stat};
+
+pub(super) fn answer(files: &Files, descriptors: Vec<OwnedFd>, answers: &UnixStream) -> Result<(), Fault> {
+    unshare(UnshareFlags::NEWNS).context("mounts of its own")?;
+    let answer = match files {
+        Files::Stat { root, path } => stat(&rootfs::open(root)?, path)?,
+        Files::Read { root, path } => {
+            let to = descriptors.into_iter().next().ok_or_else(|| Fault::new("nowhere to send it"))?;
+            read(&rootfs::open(root)?, path, to)?
+        }
+        Files::Unpack { into, size, digest } => {
+            let archive = descriptors.into_iter().next().ok_or_else(|| Fault::new("nothing to unpack"))?;
+            unpack(into, archive, *size, digest.as_deref())?;
+            Answer::Done
+        }
+        Files::Place { root, placements } => {
+            place(&rootfs::open(root)?, placements)?;
+            Answer::Done
+        }
+    };
+    wire::say(answers, &answer).context("the pipeline")
+}
+
+/// `None` where nothing is there.
+fn look(tree: &Tree, path: &str) -> Result<Option<OwnedFd>, Fault> {
+    match find(tree.as_fd(), path, OFlags::PATH) {
+        Ok(found) => Ok(Some(found)),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        Err(error) => Err(Fault::new(format!("{path}: {error}"))),
+    }
+}
+
+fn stat(tree: &Tree, path: &str) -> Result<Answer, Fault> {
+    let Some(found) = look(tree, path)? else {
+        return Ok(Answer::NoSuchPath);
+    };
+    let found = fstat(&found).context(path)?;
+    Ok(Answer::Stat(Stat {
+        mode: found.st_mode,
+        size: u64::try_from(found.st_size).unwrap_or(0),
+        mtime: found.st_mtime,
+    }))
+}
+
+fn read(tree: &Tree, path: &str, to: OwnedFd) -> Result<Answer, Fault> {
+    let Some(found) = look(tree, path)? else {
+        return Ok(Answer::NoSuchPath);
+    };
+    let kind = FileType::from_raw_mode(fstat(&found).context(path)?.st_mode);
+    let mut archive = tar::Builder::new(io::BufWriter::with_capacity(1 << 16, File::from(to)));
+    archive.follow_symlinks(false);
+    // The descriptor's own name leads to what it has open, and to nothing else.
+    let name = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&found));
+    if kind == FileType::Directory {
+        archive.append_dir_all(".", format!("{name}/.")).context(path)?;
+    } else {
+        let file = find(tree.as_fd(), path, OFlags::RDONLY | OFlags::NONBLOCK).context(path)?;
+        archive.append_file(".", &mut File::from(file)).context(path)?;
+    }
+    archive.into_inner().and_then(|mut out| out.flush()).context(path)?;
+    Ok(Answer::Done)
+}
+
+fn place(tree: &Tree, placements: &[Placement]) -> Result<(), Fault> {
+    for placement in placements {
+        match placement {
+            Placement::File { path, contents } => {
+                let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+                let parent = make_directory(tree.as_fd(), parent).context(path)?;
+                let mut file = create(parent.as_fd(), Path::new(name), 0o644).context(path)?;
+                file.write_all(contents).context(path)?;
+            }
+            Placement::Copy { layers, from, to } => {
+                let source = rootfs::open(&Root { layers: layers.clone(), changes: None })?;
+                copy_to(&source, from, tree, to)
+                    .map_err(|error| Fault::new(format!("{from} to {to}: {error}")))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A directory's contents go into the directory `to`, a file becomes `to`.
+fn copy_to(source: &Tree, from: &str, tree: &Tree, to: &str) -> io::Result<()> {
+    let found = find(source.as_fd(), from, OFlags::PATH)?;
+    let known = fstat(&found)?;
+    if FileType::from_raw_mode(known.st_mode) == FileType::Directory {
+        let target = make_directory(tree.as_fd(), to)?;
+        let from = openat(&found, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        return copy_contents(&from, target.as_fd());
+    }
+    let (parent, name) = to.rsplit_once('/').unwrap_or(("", to));
+    let target = make_directory(tree.as_fd(), parent)?;
+    let mut file = File::from(find(source.as_fd(), from, OFlags::RDONLY)?);
+    let mut copy = create(target.as_fd(), Path::new(name), known.st_mode & 0o7777)?;
+    io::copy(&mut file, &mut copy)?;
+    set_owner_and_times(&copy, &known)
+}
+
+/// A new file in the place of whatever is there.
+fn create(parent: BorrowedFd<'_>, name: &Path, mode: u32) -> io::Result<File> {
+    match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let file = openat(parent, name, flags, Mode::from_raw_mode(mode))?;
+    rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
+    Ok(File::from(file))
+}
+
+fn set_owner_and_times(file: &File, known: &rustix::fs::Stat) -> io::Result<()> {
+    rustix::fs::fchown(
+        file,
+        Some(Uid::from_raw(known.st_uid)),
+        Some(rustix::fs::Gid::from_raw(known.st_gid)),
+    )?;
+    rustix::fs::fchmod(file, Mode::from_raw_mode(known.st_mode & 0o7777))?;
+    Ok(rustix::fs::futimens(file, &times(known))?)
+}
+
+fn times(known: &rustix::fs::Stat) -> rustix::fs::Timestamps {
+    let time = rustix::fs::Timespec {
+        tv_sec: known.st_mtime,
+        tv_nsec: i64::try_from(known.st_mtime_nsec).unwrap_or(0),
+    };
+    rustix::fs::Timestamps { last_access: time, last_modification: time }
+}
+
+/// Without recursion, as a hostile tree may be deeper than a stack.
+fn copy_contents(from: &OwnedFd, to: BorrowedFd<'_>) -> io::Result<()> {
+    let mut pending =
+        vec![(openat(from, ".", DIRECTORY, Mode::empty())?, openat(to, ".", DIRECTORY, Mode::empty())?)];
+    while let Some((from, to)) = pending.pop() {
+        let names: Vec<PathBuf> = Dir::read_from(&from)?
+            .map(|entry| {
+                entry.map(|entry| Path::new(std::ffi::OsStr::from_bytes(entry.file_name().to_bytes())).into())
+            })
+            .collect::<Result<_, _>>()?;
+        for name in names.iter().filter(|name| ![".", ".."].iter().any(|own| *name == Path::new(own))) {
+            let known = statat(&from, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            match FileType::from_raw_mode(known.st_mode) {
+                FileType::Directory => pending.push(copy_directory(&from, &to, name, &known)?),
+                FileType::RegularFile => {
+                    let source = openat(
+                        &from,
+                        name,
+                        OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+                        Mode::empty(),
+                    )?;
+                    let mut copy = create(to.as_fd(), name, 0o600)?;
+                    io::copy(&mut File::from(source), &mut copy)?;
+                    set_owner_and_times(&copy, &known)?;
+                }
+                FileType::Symlink => {
+                    let target = readlinkat(&from, name, Vec::new())?;
+                    let _ = rustix::fs::unlinkat(&to, name, AtFlags::empty());
+                    symlinkat(target, &to, name)?;
+                    let owner = (Uid::from_raw(known.st_uid), rustix::fs::Gid::from_raw(known.st_gid));
+                    rustix::fs::chownat(&to, name, Some(owner.0), Some(owner.1), AtFlags::SYMLINK_NOFOLLOW)?;
+                }
+                // Devices, sockets and pipes are of the machine that they are on.
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+const DIRECTORY: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
+
+fn copy_directory(
+    from: &OwnedFd,
+    to: &OwnedFd,
+    name: &Path,
+    known: &rustix::fs::Stat,
+) -> io::Result<(OwnedFd, OwnedFd)> {
+    let from = openat(from, name, DIRECTORY, Mode::empty())?;
+    match mkdirat(to, name, Mode::from_raw_mode(0o755)) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let to = File::from(openat(to, name, DIRECTORY, Mode::empty())?);
+    set_owner_and_times(&to, known)?;
+    Ok((from, to.into()))
+}

@@ -1,0 +1,144 @@
+//! The host: the program itself, re-executed, in namespaces of its own. All containers of a session are its descendants.
+//!
+//! A pipeline has many threads, and a process with threads cannot safely fork. The host has one. It is the first process
+//! of a process namespace, so that the kernel ends every container when it ends; and it ends when the pipeline does,
+//! whose end closes the channel. Mounts and network links are in namespaces that nothing else uses, and go with them.
+//!
+//! ```text
+//! pipeline ── channel ── keeper            waits, and is what the pipeline made
+//!                          └ host          process 1 of its namespace; the bridge of the services is in its network
+//!                              ├ supervisor of a container ─ init ─ the user's process …
+//!                              └ one process for each look into a file system
+//! ```
+
+mod container;
+mod fault;
+mod files;
+mod netlink;
+mod network;
+mod process;
+mod rootfs;
+mod unpack;
+
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use rustix::mount::{MountPropagationFlags, mount_change};
+use rustix::process::{Pid, Signal, WaitOptions, set_parent_process_death_signal, waitpid};
+use rustix::thread::UnshareFlags;
+
+use super::wire::{self, Answer, Request};
+use fault::{Context as _, Fault};
+
+/// Plays the role to its end.
+pub(crate) fn keep(channel: UnixStream) {
+    let Ok(Some((Request::Begin { store }, descriptors))) = wire::receive(&channel) else {
+        return; // the pipeline has died already
+    };
+    let Some(answers) = descriptors.into_iter().next().map(UnixStream::from) else {
+        return;
+    };
+    if let Err(fault) = begin(&store).and_then(|()| host(channel, &answers)) {
+        // Nobody to tell where the pipeline has died.
+        let _ = wire::say(&answers, &Answer::Failed(fault.to_string()));
+    }
+}
+
+/// From here on nothing is seen of what the host does, and it goes with the host.
+fn begin(store: &Path) -> Result<(), Fault> {
+    std::env::set_current_dir(store).context(format_args!("the store {}", store.display()))?;
+    let flags = UnshareFlags::NEWNS
+        | UnshareFlags::NEWPID
+        | UnshareFlags::NEWNET
+        | UnshareFlags::NEWIPC
+        | UnshareFlags::NEWUTS;
+    unshare(flags).context("namespaces of its own")?;
+    mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE).context("private mounts")
+}
+
+/// Becomes the host in a child, and waits for it.
+fn host(channel: UnixStream, answers: &UnixStream) -> Result<(), Fault> {
+    if let Some(child) = fork()? {
+        drop(channel);
+        loop {
+            match waitpid(Some(child), WaitOptions::empty()) {
+                Err(rustix::io::Errno::INTR) => {}
+                _ => return Ok(()),
+            }
+        }
+    }
+    // The keeper's death must be the host's.
+    let _ = set_parent_process_death_signal(Some(Signal::KILL));
+    let served = serve(&channel, answers);
+    if let Err(fault) = served {
+        let _ = wire::say(answers, &Answer::Failed(fault.to_string()));
+    }
+    exit(0)
+}
+
+fn serve(channel: &UnixStream, answers: &UnixStream) -> Result<(), Fault> {
+    // What dies here, orphans of containers among it, is waited for by nobody.
+    ignore_children(true);
+    rootfs::mount_proc(Path::new("/proc")).context("/proc of the host")?;
+    network::make_hub().context("a network for the services")?;
+    wire::say(answers, &Answer::Done).context("the pipeline")?;
+    // An error of the channel is its end.
+    while let Ok(Some((request, descriptors))) = wire::receive(channel) {
+        // A child that cannot be made has dropped the answers: the pipeline is told by that.
+        if let Ok(None) = fork() {
+            ignore_children(false);
+            let code = std::panic::catch_unwind(|| handle(request, descriptors)).is_err();
+            exit(i32::from(code));
+        }
+    }
+    Ok(())
+}
+
+fn handle(request: Request, descriptors: Vec<OwnedFd>) {
+    let mut descriptors = descriptors.into_iter();
+    let Some(answers) = descriptors.next().map(UnixStream::from) else {
+        return;
+    };
+    let rest: Vec<OwnedFd> = descriptors.collect();
+    let outcome = match request {
+        Request::Run(container) => container::run(&container, rest, &answers),
+        Request::Execute { container, process } => container::execute(container, &process, rest, &answers),
+        Request::Files(files) => files::answer(&files, rest, &answers),
+        Request::Socket => network::give_socket(&answers),
+        Request::Begin { .. } => Err(Fault::new("it has begun")),
+    };
+    if let Err(fault) = outcome {
+        let _ = wire::say(&answers, &Answer::Failed(fault.to_string()));
+    }
+}
+
+/// `None` in the child.
+#[allow(unsafe_code)]
+fn fork() -> Result<Option<Pid>, Fault> {
+    // SAFETY: every process of the host has one thread, so its copy can do whatever it can.
+    match unsafe { libc::fork() } {
+        child if child < 0 => Err(Fault::new(format!("fork: {}", std::io::Error::last_os_error()))),
+        child => Ok(Pid::from_raw(child)),
+    }
+}
+
+/// Ends the process without what the user's program registered for its end.
+#[allow(unsafe_code)]
+fn exit(code: i32) -> ! {
+    // SAFETY: ends the process.
+    unsafe { libc::_exit(code) }
+}
+
+/// Whether children are waited for by the kernel.
+#[allow(unsafe_code)]
+fn ignore_children(ignored: bool) {
+    // SAFETY: no handler is installed.
+    unsafe { libc::signal(libc::SIGCHLD, if ignored { libc::SIG_IGN } else { libc::SIG_DFL }) };
+}
+
+#[allow(unsafe_code)]
+fn unshare(flags: UnshareFlags) -> rustix::io::Result<()> {
+    // SAFETY: the process has one thread, and no file descriptor table is unshared.
+    unsafe { rustix::thread::unshare_unsafe(flags) }
+}

@@ -1,0 +1,169 @@
+//! The few words of rtnetlink(7) that a network of containers takes: links, addresses, up.
+//!
+//! A crate for all of rtnetlink costs more build time than the rest of this engine, and wants an executor.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
+
+use rustix::net::netlink::SocketAddrNetlink;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, send, socket_with,
+};
+
+const NLM_F_REQUEST: u16 = 1;
+const NLM_F_ACK: u16 = 4;
+const NLM_F_EXCL: u16 = 0x200;
+const NLM_F_CREATE: u16 = 0x400;
+const NLMSG_ERROR: u16 = 2;
+const RTM_NEWLINK: u16 = 16;
+const RTM_NEWADDR: u16 = 20;
+const IFLA_IFNAME: u16 = 3;
+const IFLA_MASTER: u16 = 10;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_NET_NS_FD: u16 = 28;
+const IFLA_INFO_KIND: u16 = 1;
+const IFLA_INFO_DATA: u16 = 2;
+const VETH_INFO_PEER: u16 = 1;
+const IFA_ADDRESS: u16 = 1;
+const IFA_LOCAL: u16 = 2;
+const IFF_UP: u32 = 1;
+
+/// A conversation with the kernel about the network namespace it was opened in.
+#[derive(Debug)]
+pub(super) struct Netlink {
+    socket: OwnedFd,
+    sequence: u32,
+}
+
+impl Netlink {
+    pub(super) fn open() -> io::Result<Self> {
+        // NETLINK_ROUTE is protocol 0, which is the default.
+        let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
+        bind(&socket, &SocketAddrNetlink::new(0, 0))?;
+        Ok(Self { socket, sequence: 0 })
+    }
+
+    pub(super) fn add_bridge(&mut self, name: &str) -> io::Result<()> {
+        let mut message = Message::link(RTM_NEWLINK, 0, 0);
+        message.text(IFLA_IFNAME, name);
+        message.nested(IFLA_LINKINFO, |info| info.text(IFLA_INFO_KIND, "bridge"));
+        self.ask(message, NLM_F_CREATE | NLM_F_EXCL)
+    }
+
+    /// A pair of links: `name` here, a port of the bridge, and `peer` in another namespace.
+    pub(super) fn add_veth(
+        &mut self,
+        name: &str,
+        bridge: u32,
+        peer: &str,
+        there: BorrowedFd<'_>,
+    ) -> io::Result<()> {
+        let mut message = Message::link(RTM_NEWLINK, 0, IFF_UP);
+        message.text(IFLA_IFNAME, name);
+        message.number(IFLA_MASTER, bridge);
+        message.nested(IFLA_LINKINFO, |info| {
+            info.text(IFLA_INFO_KIND, "veth");
+            info.nested(IFLA_INFO_DATA, |data| {
+                data.nested(VETH_INFO_PEER, |other| {
+                    other.bytes.extend([0; 16]);
+                    other.text(IFLA_IFNAME, peer);
+                    other.number(IFLA_NET_NS_FD, u32::try_from(there.as_raw_fd()).unwrap_or(0));
+                });
+            });
+        });
+        self.ask(message, NLM_F_CREATE | NLM_F_EXCL)
+    }
+
+    pub(super) fn up(&mut self, link: u32) -> io::Result<()> {
+        self.ask(Message::link(RTM_NEWLINK, link, IFF_UP), 0)
+    }
+
+    pub(super) fn add_address(&mut self, link: u32, address: Ipv4Addr, prefix: u8) -> io::Result<()> {
+        let mut message = Message::new(RTM_NEWADDR);
+        // struct ifaddrmsg: family, prefix length, flags, scope, link
+        message.bytes.extend([u8::try_from(libc::AF_INET).unwrap_or(2), prefix, 0, 0]);
+        message.bytes.extend(link.to_ne_bytes());
+        message.attribute(IFA_LOCAL, &address.octets());
+        message.attribute(IFA_ADDRESS, &address.octets());
+        self.ask(message, NLM_F_CREATE | NLM_F_EXCL)
+    }
+
+    fn ask(&mut self, message: Message, flags: u16) -> io::Result<()> {
+        self.sequence += 1;
+        let bytes = message.finish(NLM_F_REQUEST | NLM_F_ACK | flags, self.sequence);
+        send(&self.socket, &bytes, SendFlags::empty())?;
+        let mut answer = [0; 4096];
+        let (_, length) =
+            rustix::io::retry_on_intr(|| recv(&self.socket, &mut answer[..], RecvFlags::empty()))?;
+        let kind = answer.get(4..6).and_then(|kind| kind.try_into().ok()).map(u16::from_ne_bytes);
+        let error = answer.get(16..20).and_then(|error| error.try_into().ok()).map(i32::from_ne_bytes);
+        match (kind, error) {
+            (Some(NLMSG_ERROR), Some(0)) if length >= 20 => Ok(()),
+            (Some(NLMSG_ERROR), Some(error)) if length >= 20 => Err(io::Error::from_raw_os_error(-error)),
+            _ => Err(io::Error::other("an answer of rtnetlink that is none")),
+        }
+    }
+}
+
+/// The index of a link of the calling thread's network namespace.
+pub(super) fn link(name: &str) -> io::Result<u32> {
+    let any = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+    Ok(rustix::net::netdevice::name_to_index(any, name)?)
+}
+
+/// A message in the making: header, then attributes, each padded to four bytes.
+struct Message {
+    bytes: Vec<u8>,
+}
+
+impl Message {
+    fn new(kind: u16) -> Self {
+        let mut bytes = vec![0; 16];
+        bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
+        Self { bytes }
+    }
+
+    /// With a struct ifinfomsg: family, type, index, flags, which flags.
+    fn link(kind: u16, index: u32, flags: u32) -> Self {
+        let mut message = Self::new(kind);
+        message.bytes.extend([0; 4]);
+        for field in [index, flags, flags] {
+            message.bytes.extend(field.to_ne_bytes());
+        }
+        message
+    }
+
+    fn attribute(&mut self, kind: u16, value: &[u8]) {
+        self.nested(kind, |inner| inner.bytes.extend(value));
+    }
+
+    fn text(&mut self, kind: u16, value: &str) {
+        self.nested(kind, |inner| {
+            inner.bytes.extend(value.as_bytes());
+            inner.bytes.push(0);
+        });
+    }
+
+    fn number(&mut self, kind: u16, value: u32) {
+        self.attribute(kind, &value.to_ne_bytes());
+    }
+
+    fn nested(&mut self, kind: u16, write: impl FnOnce(&mut Self)) {
+        let start = self.bytes.len();
+        self.bytes.extend([0; 4]);
+        write(self);
+        let length = u16::try_from(self.bytes.len() - start).unwrap_or(u16::MAX);
+        self.bytes[start..start + 2].copy_from_slice(&length.to_ne_bytes());
+        self.bytes[start + 2..start + 4].copy_from_slice(&kind.to_ne_bytes());
+        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+    }
+
+    fn finish(mut self, flags: u16, sequence: u32) -> Vec<u8> {
+        let length = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
+        self.bytes[0..4].copy_from_slice(&length.to_ne_bytes());
+        self.bytes[6..8].copy_from_slice(&flags.to_ne_bytes());
+        self.bytes[8..12].copy_from_slice(&sequence.to_ne_bytes());
+        self.bytes
+    }
+}

@@ -1,0 +1,215 @@
+//! The user's process: who it is, what it may do, and the execution of its program.
+
+use std::ffi::{CString, OsStr};
+use std::fs::File;
+use std::io::Read as _;
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::thread::{CapabilitySet, CapabilitySets};
+
+use super::fault::{Context as _, Fault};
+use super::rootfs;
+use crate::engine::native::wire::Process;
+use crate::engine::user::User;
+
+/// What Docker gives a container's root, but for making device nodes and writing to the machine's audit log.
+const RIGHTS: CapabilitySet = CapabilitySet::CHOWN
+    .union(CapabilitySet::DAC_OVERRIDE)
+    .union(CapabilitySet::FSETID)
+    .union(CapabilitySet::FOWNER)
+    .union(CapabilitySet::NET_RAW)
+    .union(CapabilitySet::SETGID)
+    .union(CapabilitySet::SETUID)
+    .union(CapabilitySet::SETFCAP)
+    .union(CapabilitySet::SETPCAP)
+    .union(CapabilitySet::NET_BIND_SERVICE)
+    .union(CapabilitySet::SYS_CHROOT)
+    .union(CapabilitySet::KILL);
+
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Looks the user up in the file system's own files.
+pub(super) fn user(root: std::os::fd::BorrowedFd<'_>, wanted: &str) -> Result<User, Fault> {
+    let read = |path: &str| {
+        let mut text = Vec::new();
+        // Larger ones are somebody's joke.
+        let file = rootfs::find(root, path, OFlags::RDONLY | OFlags::NONBLOCK);
+        if let Ok(file) = file {
+            let _ = File::from(file).take(16 << 20).read_to_end(&mut text);
+        }
+        String::from_utf8_lossy(&text).into_owned()
+    };
+    User::find(wanted, &read("/etc/passwd"), &read("/etc/group")).map_err(Fault::new)
+}
+
+/// Executes the program in the calling process. Comes back only with the error number of what failed.
+pub(super) fn execute(process: &Process, user: &User, streams: &[OwnedFd]) -> i32 {
+    match attempt(process, user, streams) {
+        Ok(never) => match never {},
+        Err(error) => error.raw_os_error().unwrap_or(libc::EIO),
+    }
+}
+
+fn attempt(process: &Process, user: &User, streams: &[OwnedFd]) -> std::io::Result<std::convert::Infallible> {
+    rustix::process::setsid()?;
+    default_signals();
+    for (stream, number) in streams.iter().zip(0..3) {
+        duplicate(stream, number)?;
+    }
+    rustix::process::umask(Mode::from_raw_mode(0o022));
+    become_user(user, process.privileged)?;
+    let directory = if process.workdir.is_empty() { "/" } else { &process.workdir };
+    rustix::process::chdir(directory)?;
+    let mut environment = process.env.clone();
+    let has = |name: &str| process.env.iter().any(|(key, _)| key == name);
+    if !has("PATH") {
+        environment.push(("PATH".to_owned(), DEFAULT_PATH.to_owned()));
+    }
+    if !has("HOME") {
+        environment.push(("HOME".to_owned(), user.home.clone()));
+    }
+    let variables: Vec<CString> = environment
+        .iter()
+        .map(|(key, value)| CString::new(format!("{key}={value}")))
+        .collect::<Result<_, _>>()?;
+    let arguments: Vec<CString> =
+        process.args.iter().map(|argument| CString::new(argument.as_str())).collect::<Result<_, _>>()?;
+    let path =
+        environment.iter().rev().find(|(key, _)| key == "PATH").map_or(DEFAULT_PATH, |(_, value)| value);
+    run_program(&arguments, &variables, path)
+}
+
+/// As execvpe(3) looks for it, in the path that the process itself will have.
+fn run_program(
+    arguments: &[CString],
+    variables: &[CString],
+    path: &str,
+) -> std::io::Result<std::convert::Infallible> {
+    let not_found = || std::io::Error::from_raw_os_error(libc::ENOENT);
+    let program = arguments.first().ok_or_else(not_found)?;
+    if program.as_bytes().contains(&b'/') {
+        return Err(exec(program, arguments, variables));
+    }
+    let mut last = not_found();
+    for directory in path.split(':') {
+        let directory = if directory.is_empty() { "." } else { directory };
+        let mut candidate = directory.as_bytes().to_vec();
+        candidate.push(b'/');
+        candidate.extend(program.as_bytes());
+        let error = exec(&CString::new(candidate)?, arguments, variables);
+        match error.raw_os_error() {
+            Some(libc::ENOENT | libc::ENOTDIR) => {}
+            // Another one of the name may be executable.
+            Some(libc::EACCES) => last = error,
+            _ => return Err(error),
+        }
+    }
+    Err(last)
+}
+
+#[allow(unsafe_code)]
+fn exec(program: &CString, arguments: &[CString], variables: &[CString]) -> std::io::Error {
+    let pointers = |list: &[CString]| {
+        let mut pointers: Vec<_> = list.iter().map(|text| text.as_ptr()).collect();
+        pointers.push(std::ptr::null());
+        pointers
+    };
+    let (arguments, variables) = (pointers(arguments), pointers(variables));
+    // SAFETY: all are ended by null, and live until the call fails.
+    unsafe { libc::execve(program.as_ptr(), arguments.as_ptr(), variables.as_ptr()) };
+    std::io::Error::last_os_error()
+}
+
+#[allow(unsafe_code)]
+fn duplicate(stream: &OwnedFd, number: i32) -> std::io::Result<()> {
+    // SAFETY: the standard streams of this process belong to nobody in it.
+    if unsafe { libc::dup2(stream.as_raw_fd(), number) } < 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// A role ignores what ends pipelines; nobody else should.
+#[allow(unsafe_code)]
+fn default_signals() {
+    for signal in 1..=31 {
+        // SAFETY: no handler is installed; the two that cannot be changed stay as they are.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
+#[allow(unsafe_code)]
+fn become_user(user: &User, is_privileged: bool) -> std::io::Result<()> {
+    if !is_privileged {
+        for number in 0..64 {
+            let Some(right) = CapabilitySet::from_bits(1 << number) else { continue };
+            if !RIGHTS.contains(right) {
+                // Those that this kernel does not know are none.
+                let _ = rustix::thread::remove_capability_from_bounding_set(right);
+            }
+        }
+    }
+    let groups: Vec<libc::gid_t> = user.groups.clone();
+    // SAFETY: plain calls; the list outlives its own. All of them are of the one thread of this process.
+    let failed = unsafe {
+        libc::setgroups(groups.len(), groups.as_ptr()) != 0
+            || libc::setresgid(user.gid, user.gid, user.gid) != 0
+            || libc::setresuid(user.uid, user.uid, user.uid) != 0
+    };
+    if failed {
+        return Err(std::io::Error::last_os_error());
+    }
+    if user.uid == 0 && !is_privileged {
+        let sets =
+            CapabilitySets { effective: RIGHTS, permitted: RIGHTS, inheritable: CapabilitySet::empty() };
+        rustix::thread::set_capabilities(None, sets)?;
+    }
+    Ok(())
+}
+
+/// Makes the working directory where an image has none, as Docker does.
+pub(super) fn make_workdir(root: std::os::fd::BorrowedFd<'_>, process: &Process) -> Result<(), Fault> {
+    if process.workdir.is_empty() {
+        return Ok(());
+    }
+    rootfs::make_directory(root, &process.workdir).map(drop).context(format_args!(
+        "the working directory {}",
+        OsStr::from_bytes(process.workdir.as_bytes()).display()
+    ))
+}
+
+/// What a pipe says that is closed by a successful execution.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Beginning {
+    Runs,
+    /// The program could not be executed.
+    CannotRun(i32),
+    /// It did not come to that.
+    Failed(String),
+}
+
+pub(super) fn tell_errno(pipe: &OwnedFd, errno: i32) {
+    let _ = rustix::io::write(pipe.as_fd(), &errno.to_ne_bytes());
+}
+
+pub(super) fn tell_fault(pipe: &OwnedFd, fault: &Fault) {
+    let mut bytes = 0_i32.to_ne_bytes().to_vec();
+    bytes.extend(fault.to_string().into_bytes());
+    // Less than what a pipe takes at once.
+    bytes.truncate(4000);
+    let _ = rustix::io::write(pipe.as_fd(), &bytes);
+}
+
+pub(super) fn hear(pipe: OwnedFd) -> Beginning {
+    let mut bytes = Vec::new();
+    if File::from(pipe).read_to_end(&mut bytes).is_err() {
+        return Beginning::Failed("the container's first process was lost".to_owned());
+    }
+    match bytes.split_first_chunk() {
+        None => Beginning::Runs,
+        Some((errno, [])) => Beginning::CannotRun(i32::from_ne_bytes(*errno)),
+        Some((_, text)) => Beginning::Failed(String::from_utf8_lossy(text).into_owned()),
+    }
+}

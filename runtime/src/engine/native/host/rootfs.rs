@@ -1,0 +1,366 @@
+//! A container's file system: layers, mounts, and the way into it.
+//!
+//! An image is not trusted: no path of one is followed outside of it. Whatever is looked for in a file system is looked
+//! for with `openat2(RESOLVE_IN_ROOT)`, where a symbolic link, absolute or with `..`, ends inside.
+
+use std::ffi::CString;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, statat};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
+    fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount, move_mount, open_tree, unmount,
+};
+
+use super::fault::{Context as _, Fault};
+use crate::engine::native::wire::{Changes, Mount, Root, Source};
+
+/// Where an overlay is put for a moment, in the store: every process that does so has mounts of its own.
+const ASIDE: &str = "aside";
+
+/// What is in the kernel's /proc and nobody's business, as Docker has it.
+const MASKED: [&str; 9] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/sys/firmware",
+];
+
+const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+const DEVICES: [&str; 6] = ["full", "null", "random", "tty", "urandom", "zero"];
+
+/// A file system that is mounted nowhere.
+pub(super) struct Tree(OwnedFd);
+
+impl AsFd for Tree {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Opens a file system of layers.
+pub(super) fn open(root: &Root) -> Result<Tree, Fault> {
+    let points = root.changes.as_ref().map(|changes| &changes.points);
+    // The highest is the first of the option; one alone is no overlay.
+    let lower: Vec<&PathBuf> = root.layers.iter().rev().chain(points).collect();
+    let (source, options) = match (&root.changes, lower.as_slice()) {
+        (_, []) => return Err(Fault::new("a file system without layers")),
+        (None, [only]) => {
+            let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+            return Ok(Tree(open_tree(CWD, *only, flags).context(only.display())?));
+        }
+        (changes, lower) => ("overlay", overlay_options(lower, changes.as_ref())),
+    };
+    if let Some(Changes { work, .. }) = &root.changes {
+        // Left by an earlier mount of the same, which never failed to write: this session has read what it wrote.
+        let _ = std::fs::remove_dir_all(work.join("work/incompat"));
+    }
+    let options = CString::new(options).context("overlay options")?;
+    mount(source, ASIDE, "overlay", MountFlags::NODEV, Some(options.as_c_str())).map_err(|error| {
+        let depth = if options.as_bytes().len() > 4000 { " (too many layers)" } else { "" };
+        Fault::new(format!("an overlay of {} layers: {error}{depth}", lower.len()))
+    })?;
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let tree = open_tree(CWD, ASIDE, flags).context("the overlay")?;
+    unmount(ASIDE, UnmountFlags::DETACH).context("the overlay, aside")?;
+    Ok(Tree(tree))
+}
+
+/// Paths are of the store, which is the working directory: a page has to hold all of them.
+fn overlay_options(lower: &[&PathBuf], changes: Option<&Changes>) -> String {
+    let names: Vec<String> = lower.iter().map(|layer| layer.display().to_string()).collect();
+    let mut options = format!("lowerdir={}", names.join(":"));
+    if let Some(Changes { upper, work, .. }) = changes {
+        // Volatile: what is kept is synced when it is kept, and the rest never has to be.
+        let _ = write!(options, ",upperdir={},workdir={},volatile", upper.display(), work.display());
+    }
+    options
+}
+
+/// Opens a path as the container would, without its user's rights: for looking, or to mount on.
+pub(super) fn find(root: BorrowedFd<'_>, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    let path = path.trim_start_matches('/');
+    let path = if path.is_empty() { "." } else { path };
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let mode = if flags.contains(OFlags::CREATE) { Mode::from_raw_mode(0o644) } else { Mode::empty() };
+    openat2(root, path, flags | OFlags::CLOEXEC, mode, resolve)
+}
+
+/// Makes a directory and its parents where they are missing, and opens it.
+pub(super) fn make_directory(root: BorrowedFd<'_>, path: &str) -> rustix::io::Result<OwnedFd> {
+    let mut at = find(root, "/", OFlags::PATH)?;
+    let mut walked = String::new();
+    for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {
+        walked.push('/');
+        walked.push_str(part);
+        at = match find(root, &walked, OFlags::PATH | OFlags::DIRECTORY) {
+            Err(Errno::NOENT) => {
+                mkdirat(&at, part, Mode::from_raw_mode(0o755))?;
+                find(root, &walked, OFlags::PATH | OFlags::DIRECTORY)?
+            }
+            found => found?,
+        };
+    }
+    Ok(at)
+}
+
+/// Makes an empty file where nothing is, for something to be mounted on.
+fn make_file(root: BorrowedFd<'_>, path: &str) -> rustix::io::Result<OwnedFd> {
+    match find(root, path, OFlags::PATH) {
+        Err(Errno::NOENT) => {}
+        found => return found,
+    }
+    let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let parent = make_directory(root, parent)?;
+    openat(&parent, name, OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC, Mode::from_raw_mode(0o644))?;
+    find(root, path, OFlags::PATH)
+}
+
+/// What a container has besides its layers.
+pub(super) struct Extras<'a> {
+    pub(super) mounts: &'a [Mount],
+    pub(super) hostname: &'a str,
+    pub(super) hosts: &'a str,
+    pub(super) is_privileged: bool,
+    /// Who the secrets belong to.
+    pub(super) owner: (u32, u32),
+}
+
+/// Makes what is to be mounted on, below everything, where nothing of it is kept.
+pub(super) fn prepare_points(points: &Path, mounts: &[Mount]) -> Result<(), Fault> {
+    let root = openat(CWD, points, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    let root = root.context("what is mounted on")?;
+    let directories = ["/proc", "/sys", "/dev"].into_iter().map(|path| (path, true));
+    let files = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"].into_iter().map(|path| (path, false));
+    let own = mounts.iter().map(|mount| (mount.path.as_str(), is_directory(&mount.source)));
+    for (path, is_directory) in directories.chain(files).chain(own) {
+        let made =
+            if is_directory { make_directory(root.as_fd(), path) } else { make_file(root.as_fd(), path) };
+        // Where one mount is inside of another file, the mount itself says so.
+        let _ = made;
+    }
+    Ok(())
+}
+
+fn is_directory(source: &Source) -> bool {
+    match source {
+        Source::Directory(_) | Source::Memory => true,
+        Source::Layers { from, .. } => from.ends_with('/'),
+        Source::Secret(_) | Source::Socket(_) => false,
+    }
+}
+
+/// Mounts everything, and makes the file system the process's own. `/proc` is that of the calling process's namespace.
+pub(super) fn enter(tree: &Tree, extras: &Extras<'_>) -> Result<(), Fault> {
+    let root = tree.as_fd();
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    move_mount(root, "", CWD, ASIDE, flags).context("the file system")?;
+    let root = openat(CWD, ASIDE, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    let root = root.context("the file system")?;
+    let root = root.as_fd();
+    kernel_file_systems(root, extras.is_privileged)?;
+    own_files(root, extras)?;
+    let mut sorted: Vec<&Mount> = extras.mounts.iter().collect();
+    // The outer before the inner.
+    sorted.sort_by_key(|mount| mount.path.matches('/').count());
+    for mount in sorted {
+        put(root, mount, extras.owner)
+            .map_err(|fault| Fault::new(format!("mount at {}: {fault}", mount.path)))?;
+    }
+    if !extras.is_privileged {
+        mask(root);
+    }
+    rustix::process::fchdir(root).context("the file system")?;
+    rustix::process::pivot_root(".", ".").context("the file system's root")?;
+    unmount(".", UnmountFlags::DETACH).context("the machine's file system")
+}
+
+fn attach(root: BorrowedFd<'_>, what: &OwnedFd, at: &OwnedFd) -> rustix::io::Result<()> {
+    let _ = root;
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(what, "", at, "", flags)
+}
+
+/// A new file system of a kind, mounted nowhere yet.
+fn new(kind: &str, options: &[(&str, &str)], attributes: MountAttrFlags) -> rustix::io::Result<OwnedFd> {
+    let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    for (key, value) in options {
+        fsconfig_set_string(context.as_fd(), *key, *value)?;
+    }
+    fsconfig_create(context.as_fd())?;
+    fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+}
+
+const CLOSED: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID
+    .union(MountAttrFlags::MOUNT_ATTR_NODEV)
+    .union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
+
+fn kernel_file_systems(root: BorrowedFd<'_>, is_privileged: bool) -> Result<(), Fault> {
+    let place = |path: &str, what: rustix::io::Result<OwnedFd>| -> Result<(), Fault> {
+        let at = make_directory(root, path).context(path)?;
+        attach(root, &what.context(path)?, &at).context(path)
+    };
+    place("/proc", new("proc", &[], CLOSED))?;
+    let sys = if is_privileged { CLOSED } else { CLOSED | MountAttrFlags::MOUNT_ATTR_RDONLY };
+    place("/sys", new("sysfs", &[], sys))?;
+    place("/dev", new("tmpfs", &[("mode", "755"), ("size", "65536k")], MountAttrFlags::MOUNT_ATTR_NOSUID))?;
+    let terminals = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    place(
+        "/dev/pts",
+        new("devpts", &[("ptmxmode", "0666"), ("mode", "0620"), ("newinstance", "")], terminals)
+            .or_else(|_| new("devpts", &[("ptmxmode", "0666"), ("mode", "0620")], terminals)),
+    )?;
+    place("/dev/shm", new("tmpfs", &[("mode", "1777"), ("size", "65536k")], CLOSED))?;
+    place("/dev/mqueue", new("mqueue", &[], CLOSED))?;
+    for device in DEVICES {
+        let path = format!("/dev/{device}");
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        let found = open_tree(CWD, path.as_str(), flags).context(&path)?;
+        let at = make_file(root, &path).context(&path)?;
+        attach(root, &found, &at).context(&path)?;
+    }
+    let dev = find(root, "/dev", OFlags::PATH).context("/dev")?;
+    let links = [
+        ("/proc/self/fd", "fd"),
+        ("/proc/self/fd/0", "stdin"),
+        ("/proc/self/fd/1", "stdout"),
+        ("/proc/self/fd/2", "stderr"),
+        ("pts/ptmx", "ptmx"),
+    ];
+    for (to, name) in links {
+        rustix::fs::symlinkat(to, &dev, name).context(name)?;
+    }
+    Ok(())
+}
+
+/// `/etc/hosts` and its like: read-only files in memory over whatever the image has there.
+fn own_files(root: BorrowedFd<'_>, extras: &Extras<'_>) -> Result<(), Fault> {
+    let memory =
+        new("tmpfs", &[("mode", "755"), ("size", "1m")], CLOSED).context("a file system in memory")?;
+    // No server is asked: names are those of `/etc/hosts`, and others are unknown at once.
+    let resolver = "# no name server: every name that this container may use is in /etc/hosts\noptions timeout:1 attempts:1\n";
+    let files = [
+        ("hosts", extras.hosts.to_owned()),
+        ("hostname", format!("{}\n", extras.hostname)),
+        ("resolv.conf", resolver.to_owned()),
+    ];
+    for (name, text) in files {
+        let path = format!("/etc/{name}");
+        let at = make_file(root, &path).context(&path)?;
+        write_in(&memory, name, text.as_bytes(), 0o644, (0, 0)).context(&path)?;
+        attach(root, &piece(&memory, name).context(&path)?, &at).context(&path)?;
+    }
+    Ok(())
+}
+
+fn write_in(at: &OwnedFd, name: &str, contents: &[u8], mode: u32, owner: (u32, u32)) -> std::io::Result<()> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+    let file = openat(at, name, flags, Mode::from_raw_mode(mode))?;
+    let (user, group) = (rustix::fs::Uid::from_raw(owner.0), rustix::fs::Gid::from_raw(owner.1));
+    rustix::fs::fchown(&file, Some(user), Some(group))?;
+    rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
+    std::fs::File::from(file).write_all(contents)
+}
+
+/// A part of a file system, to be mounted.
+fn piece(of: &OwnedFd, name: &str) -> rustix::io::Result<OwnedFd> {
+    open_tree(of, name, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)
+}
+
+fn put(root: BorrowedFd<'_>, mount: &Mount, owner: (u32, u32)) -> Result<(), Fault> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let what = match &mount.source {
+        Source::Directory(path) => open_tree(CWD, path, flags).context(path.display())?,
+        Source::Socket(path) => {
+            let found = statat(CWD, path, AtFlags::empty()).context(path.display())?;
+            if FileType::from_raw_mode(found.st_mode) != FileType::Socket {
+                return Err(Fault::new(format!("{} is no socket", path.display())));
+            }
+            open_tree(CWD, path, flags).context(path.display())?
+        }
+        Source::Memory => new("tmpfs", &[("mode", "1777")], CLOSED).context("a file system in memory")?,
+        Source::Secret(contents) => {
+            let memory = new("tmpfs", &[("mode", "755"), ("size", "16m")], CLOSED);
+            let memory = memory.context("a file system in memory")?;
+            write_in(&memory, "secret", contents, 0o400, owner).context("a secret")?;
+            piece(&memory, "secret").context("a secret")?
+        }
+        Source::Layers { layers, from, scratch } => {
+            let root = Root { layers: layers.clone(), changes: Some(scratch.clone()) };
+            let other = open(&root)?;
+            let found = find(other.as_fd(), from, OFlags::PATH).context(from)?;
+            let flags = flags | OpenTreeFlags::AT_EMPTY_PATH;
+            open_tree(&found, "", flags).context(from)?
+        }
+    };
+    if mount.readonly {
+        read_only(&what).context("read-only")?;
+    }
+    let at = if is_directory(&mount.source) {
+        make_directory(root, &mount.path)
+    } else {
+        make_file(root, &mount.path)
+    };
+    attach(root, &what, &at.context("what it is mounted on")?).context("the mount")
+}
+
+/// `mount_setattr(2)`, which rustix does not have.
+#[allow(unsafe_code)]
+fn read_only(what: &OwnedFd) -> std::io::Result<()> {
+    let attributes =
+        libc::mount_attr { attr_set: libc::MOUNT_ATTR_RDONLY, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    // SAFETY: both pointers are to memory that outlives the call, and the size is that of the structure.
+    let failed = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            what.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            &raw const attributes,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    if failed == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
+/// Not every kernel has all of it.
+fn mask(root: BorrowedFd<'_>) {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    for path in MASKED {
+        let Ok(at) = find(root, path, OFlags::PATH) else { continue };
+        let is_directory = find(root, path, OFlags::PATH | OFlags::DIRECTORY).is_ok();
+        let cover = if is_directory {
+            new("tmpfs", &[("size", "0")], CLOSED | MountAttrFlags::MOUNT_ATTR_RDONLY)
+        } else {
+            open_tree(CWD, "/dev/null", flags)
+        };
+        let _ = cover.and_then(|cover| attach(root, &cover, &at));
+    }
+    for path in READ_ONLY {
+        let Ok(at) = find(root, path, OFlags::PATH) else { continue };
+        let copy = open_tree(&at, "", flags | OpenTreeFlags::AT_EMPTY_PATH | OpenTreeFlags::AT_RECURSIVE);
+        if let Ok(copy) = copy
+            && read_only(&copy).is_ok()
+        {
+            let _ = attach(root, &copy, &at);
+        }
+    }
+}
+
+/// The processes of the calling process's namespace.
+pub(super) fn mount_proc(at: &Path) -> std::io::Result<()> {
+    let at = CString::new(at.as_os_str().as_bytes())?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    Ok(mount(c"proc", at.as_c_str(), c"proc", flags, None)?)
+}

@@ -1,0 +1,298 @@
+//! Containers without a daemon: Linux, as root. In the making; see ARCHITECTURE.md for what it cannot do yet.
+//!
+//! ```text
+//!   store     layers, results and caches on disk
+//!   image     images out of a Docker engine's store
+//!   step  service  spec  process     what a session asks for
+//!   client    the socket to the host, a process of its own …
+//!   wire      … and what is said over it
+//!   host      … where containers are made: namespaces, mounts, network
+//! ```
+
+mod address;
+mod client;
+pub(crate) mod host;
+mod image;
+mod process;
+mod service;
+mod spec;
+mod step;
+mod store;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::AsFd as _;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{OnceCell, mpsc};
+
+use self::address::Addresses;
+use self::client::Host;
+use self::store::{Scratch, Store, StoredStep, root_of, snapshot_of};
+use self::wire::{Answer, Files, Request};
+use super::docker::Source;
+use super::{
+    Call, Description, Engine, Image, Instance, Kept, Link, Prepared, Progress, ServiceSpec, SessionId, Sink,
+    Snapshot, StepOutput, StepSpec,
+};
+use crate::graph::ImageName;
+use crate::value::{EntryKind, Stat};
+use crate::{Digest, Error, Result};
+
+/// The engine of one session.
+#[derive(Debug)]
+pub(crate) struct Native {
+    description: Description,
+    shared: Arc<Shared>,
+}
+
+/// What everything of a session uses.
+struct Shared {
+    host: Host,
+    store: Store,
+    addresses: Arc<Addresses>,
+    /// The addresses of the running services, by host name.
+    running: Mutex<BTreeMap<String, u16>>,
+    images: OnceCell<Source>,
+    /// File systems that are kept until the end.
+    held: Mutex<Vec<Scratch>>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("host", &self.host).field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+/// An address, given back when dropped.
+#[derive(Debug)]
+struct Address {
+    number: u16,
+    addresses: Arc<Addresses>,
+}
+
+impl Drop for Address {
+    fn drop(&mut self) {
+        self.addresses.give_back(self.number);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// For `map_err`: what was being done.
+fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
+    move |error| Error::engine(what, error)
+}
+
+impl Native {
+    pub(crate) async fn open(session: &SessionId) -> Result<Arc<Self>> {
+        Self::open_at(Store::place(), session).await
+    }
+
+    async fn open_at(place: PathBuf, session: &SessionId) -> Result<Arc<Self>> {
+        let (id, at) = (session.clone(), place.clone());
+        let opened = tokio::task::spawn_blocking(move || Store::open(at, &id)).await;
+        let opened = opened.unwrap_or_else(|error| Err(io::Error::other(error)));
+        let store = opened.map_err(|error| Error::io(place, &error))?;
+        let host = Host::start(store.root()).await.map_err(|error| Error::EngineUnreachable {
+            tried: vec![format!("native: {error} (it needs Linux 5.12 and root)")],
+        })?;
+        let architecture = match std::env::consts::ARCH {
+            "x86_64" => "amd64",
+            "aarch64" => "arm64",
+            other => other,
+        };
+        Ok(Arc::new(Self {
+            description: Description {
+                name: "native",
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                platform: format!("linux/{architecture}"),
+            },
+            shared: Arc::new(Shared {
+                host,
+                store,
+                addresses: Arc::default(),
+                running: Mutex::default(),
+                images: OnceCell::new(),
+                held: Mutex::default(),
+            }),
+        }))
+    }
+}
+
+impl Shared {
+    fn address(&self, what: &str) -> Result<Address> {
+        let number = self.addresses.take();
+        let number = number.ok_or_else(|| Error::engine(what, "all addresses of the session are in use"))?;
+        Ok(Address { number, addresses: Arc::clone(&self.addresses) })
+    }
+
+    /// The text of `/etc/hosts`: a container knows itself and what it is linked with.
+    fn hosts(&self, what: &str, own: &str, address: Option<u16>, links: &[Link]) -> Result<String> {
+        let mut text =
+            vec!["127.0.0.1\tlocalhost".to_owned(), "::1\tlocalhost ip6-localhost ip6-loopback".to_owned()];
+        let here = address.map_or_else(|| "127.0.1.1".to_owned(), |number| address::of(number).to_string());
+        text.push(format!("{here}\t{own}"));
+        let running = lock(&self.running);
+        for link in links {
+            let number = running
+                .get(&link.hostname)
+                .ok_or_else(|| Error::engine(what, format!("the service {} does not run", link.hostname)))?;
+            let names = std::iter::once(&link.hostname).chain(&link.aliases);
+            let names: Vec<&str> = names.map(String::as_str).collect();
+            text.push(format!("{}\t{}", address::of(*number), names.join(" ")));
+        }
+        Ok(text.join("\n") + "\n")
+    }
+
+    fn hold(&self, scratch: Scratch) {
+        lock(&self.held).push(scratch);
+    }
+
+    async fn import(
+        &self,
+        key: &Digest,
+        mut archive: mpsc::Receiver<io::Result<Vec<u8>>>,
+    ) -> io::Result<Snapshot> {
+        let scratch = self.store.scratch()?;
+        let path = self.store.root().join(&scratch.changes.points).join("archive.tar");
+        let mut file = std::fs::File::create(&path)?;
+        while let Some(piece) = archive.recv().await {
+            file.write_all(&piece?)?;
+        }
+        let file = std::fs::File::open(&path)?;
+        let into = scratch.changes.upper.clone();
+        let request = Request::Files(Files::Unpack { into, size: file.metadata()?.len(), digest: None });
+        match self.host.ask_once(&request, &[file.as_fd()]).await? {
+            Answer::Done => {}
+            Answer::Failed(text) => return Err(io::Error::other(text)),
+            other => return Err(client::unexpected(&other)),
+        }
+        let layers = vec![self.store.keep(&scratch, key)?];
+        let step =
+            StoredStep { layers: layers.clone(), stdout: Vec::new(), stderr: Vec::new(), exit_code: 0 };
+        self.store.keep_step(key, &step)?;
+        Ok(snapshot_of(&layers))
+    }
+
+    async fn read(&self, snapshot: &Snapshot, path: &str, sink: mpsc::Sender<Vec<u8>>) -> Result<()> {
+        let what = || format!("read `{path}`");
+        let (from, to) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
+            .map_err(io::Error::from)
+            .map_err(failed(what()))?;
+        let request = Request::Files(Files::Read { root: root_of(snapshot), path: path.to_owned() });
+        let answers = self.host.ask(&request, &[to.as_fd()]).map_err(failed(what()))?;
+        drop(to);
+        let forward = tokio::task::spawn_blocking(move || {
+            let mut from = std::fs::File::from(from);
+            loop {
+                let mut piece = vec![0; 64 << 10];
+                let length = from.read(&mut piece)?;
+                piece.truncate(length);
+                if length == 0 || sink.blocking_send(piece).is_err() {
+                    return Ok(());
+                }
+            }
+        });
+        let answer = answers.split().0.next().await;
+        let forwarded: io::Result<()> = forward.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+        match answer.map_err(failed(what()))? {
+            Answer::Done => forwarded.map_err(failed(what())),
+            Answer::NoSuchPath => Err(Error::NoSuchPath {
+                container: snapshot.0.clone(),
+                path: path.to_owned(),
+                message: format!("there is no `{path}`"),
+            }),
+            Answer::Failed(text) => Err(Error::engine(what(), text)),
+            other => Err(failed(what())(client::unexpected(&other))),
+        }
+    }
+
+    async fn stat(&self, snapshot: &Snapshot, path: &str) -> Result<Option<Stat>> {
+        let what = || format!("look at `{path}`");
+        let request = Request::Files(Files::Stat { root: root_of(snapshot), path: path.to_owned() });
+        match self.host.ask_once(&request, &[]).await.map_err(failed(what()))? {
+            Answer::Stat(found) => {
+                Ok(Some(Stat { kind: kind(found.mode), size: found.size, mode: found.mode & 0o7777 }))
+            }
+            Answer::NoSuchPath => Ok(None),
+            Answer::Failed(text) => Err(Error::engine(what(), text)),
+            other => Err(failed(what())(client::unexpected(&other))),
+        }
+    }
+}
+
+fn kind(mode: u32) -> EntryKind {
+    match rustix::fs::FileType::from_raw_mode(mode) {
+        rustix::fs::FileType::Directory => EntryKind::Directory,
+        rustix::fs::FileType::RegularFile => EntryKind::File,
+        rustix::fs::FileType::Symlink => EntryKind::Symlink,
+        _ => EntryKind::Other,
+    }
+}
+
+impl Engine for Native {
+    fn describe(&self) -> &Description {
+        &self.description
+    }
+
+    fn resolve<'a>(&'a self, name: &'a ImageName, progress: &'a Progress) -> Call<'a, Image> {
+        Box::pin(image::resolve(&self.shared, name, progress))
+    }
+
+    fn lookup<'a>(&'a self, key: &'a Digest) -> Call<'a, Option<Kept>> {
+        Box::pin(async move {
+            Ok(self.shared.store.step(key).map(|step| Kept {
+                snapshot: snapshot_of(&step.layers),
+                output: StepOutput { stdout: step.stdout, stderr: step.stderr, exit_code: step.exit_code },
+            }))
+        })
+    }
+
+    fn import<'a>(
+        &'a self,
+        key: &'a Digest,
+        archive: mpsc::Receiver<io::Result<Vec<u8>>>,
+    ) -> Call<'a, Snapshot> {
+        Box::pin(async move { self.shared.import(key, archive).await.map_err(failed("keep a directory")) })
+    }
+
+    fn prepare(&self, step: StepSpec) -> Call<'_, Box<dyn Prepared>> {
+        Box::pin(step::prepare(&self.shared, step))
+    }
+
+    fn start(&self, service: ServiceSpec, log: Sink) -> Call<'_, Arc<dyn Instance>> {
+        Box::pin(service::start(&self.shared, service, log))
+    }
+
+    fn stat<'a>(&'a self, snapshot: &'a Snapshot, path: &'a str) -> Call<'a, Option<Stat>> {
+        Box::pin(self.shared.stat(snapshot, path))
+    }
+
+    fn read<'a>(
+        &'a self,
+        snapshot: &'a Snapshot,
+        path: &'a str,
+        sink: mpsc::Sender<Vec<u8>>,
+    ) -> Call<'a, ()> {
+        Box::pin(self.shared.read(snapshot, path, sink))
+    }
+
+    fn close(&self) -> Call<'_, ()> {
+        Box::pin(async move {
+            self.shared.host.end();
+            lock(&self.shared.held).clear();
+            let shared = Arc::clone(&self.shared);
+            // What cannot be removed now is by the next session.
+            let _ = tokio::task::spawn_blocking(move || shared.store.close()).await;
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,132 @@
+//! A container as a pipeline sees it: something that is asked for, writes, and ends.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::unix::pipe;
+
+use super::client::{Heard, Host, Orders, unexpected};
+use super::wire::{Answer, Order, Request};
+use crate::engine::{Exit, Sink, Stream};
+
+/// A process that runs.
+pub(super) struct Launched {
+    pub(super) container: i32,
+    pub(super) orders: Orders,
+    pub(super) output: Output,
+}
+
+/// What is heard of a process. Dropping it, and the orders, ends the process.
+pub(super) struct Output {
+    heard: Heard,
+    stdout: pipe::Receiver,
+    stderr: pipe::Receiver,
+}
+
+/// Why nothing runs.
+pub(super) enum NotLaunched {
+    /// The program could not be executed.
+    CannotRun(io::Error),
+    Failed(io::Error),
+}
+
+impl From<io::Error> for NotLaunched {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Starts a process, feeding it in the background what it is to read.
+pub(super) async fn launch(
+    host: &Host,
+    request: &Request,
+    stdin: Option<Arc<[u8]>>,
+) -> Result<Launched, NotLaunched> {
+    let (stdout, stdout_there) = output_pipe()?;
+    let (stderr, stderr_there) = output_pipe()?;
+    let (feed, stdin_there) = input(stdin)?;
+    let answers = host.ask(request, &[stdin_there.as_fd(), stdout_there.as_fd(), stderr_there.as_fd()])?;
+    drop((stdout_there, stderr_there, stdin_there));
+    let (mut heard, orders) = answers.split();
+    match heard.next().await? {
+        Answer::Started { container } => {
+            if let Some((mut pipe, text)) = feed {
+                // It ends when the process reads no more.
+                tokio::spawn(async move { pipe.write_all(&text).await });
+            }
+            Ok(Launched { container, orders, output: Output { heard, stdout, stderr } })
+        }
+        Answer::CannotRun { errno } => Err(NotLaunched::CannotRun(io::Error::from_raw_os_error(errno))),
+        Answer::Failed(text) => Err(NotLaunched::Failed(io::Error::other(text))),
+        other => Err(NotLaunched::Failed(unexpected(&other))),
+    }
+}
+
+type Feed = Option<(pipe::Sender, Arc<[u8]>)>;
+
+fn input(stdin: Option<Arc<[u8]>>) -> io::Result<(Feed, OwnedFd)> {
+    let Some(text) = stdin else {
+        return Ok((None, File::open("/dev/null")?.into()));
+    };
+    let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    rustix::io::ioctl_fionbio(&write, true)?;
+    Ok((Some((pipe::Sender::from_owned_fd(write)?, text)), read))
+}
+
+fn output_pipe() -> io::Result<(pipe::Receiver, OwnedFd)> {
+    let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    rustix::io::ioctl_fionbio(&read, true)?;
+    Ok((pipe::Receiver::from_owned_fd(read)?, write))
+}
+
+impl Output {
+    /// Hears a process out, to its end and that of all it wrote.
+    pub(super) async fn hear(self, sink: &Sink) -> io::Result<Exit> {
+        let Self { mut heard, stdout, stderr } = self;
+        let (exit, out, err) = tokio::join!(
+            heard.next(),
+            copy(stdout, Stream::Stdout, sink),
+            copy(stderr, Stream::Stderr, sink)
+        );
+        out.and(err)?;
+        match exit? {
+            Answer::Exited { code, out_of_memory } => Ok(Exit { code, out_of_memory }),
+            Answer::Failed(text) => Err(io::Error::other(text)),
+            other => Err(unexpected(&other)),
+        }
+    }
+}
+
+async fn copy(mut from: pipe::Receiver, stream: Stream, sink: &Sink) -> io::Result<()> {
+    let mut piece = vec![0; 32 << 10];
+    loop {
+        match from.read(&mut piece).await? {
+            0 => return Ok(()),
+            length => sink(stream, piece.get(..length).unwrap_or_default()),
+        }
+    }
+}
+
+/// Hears a process out that is killed when its time is over.
+pub(super) async fn hear_within(
+    launched: Launched,
+    limit: Option<Duration>,
+    sink: &Sink,
+    timed_out: &mut bool,
+) -> io::Result<Exit> {
+    let Launched { mut orders, output, .. } = launched;
+    let mut hearing = std::pin::pin!(output.hear(sink));
+    let Some(limit) = limit else {
+        return hearing.await;
+    };
+    if let Ok(exit) = tokio::time::timeout(limit, &mut hearing).await {
+        return exit;
+    }
+    *timed_out = true;
+    orders.give(Order::Signal(libc::SIGKILL)).await?;
+    hearing.await
+}

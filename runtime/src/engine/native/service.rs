@@ -1,0 +1,207 @@
+//! Services: started, heard until they end, asked, signalled, removed.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use super::process::{Launched, NotLaunched, hear_within, launch};
+use super::store::{Scratch, layers};
+use super::wire::{Container, Order, Process, Request, Root};
+use super::{Address, Shared, address, failed, lock, spec};
+use crate::engine::command::cannot_run;
+use crate::engine::probe::{self, Way};
+use crate::engine::{Call, Exit, Instance, ProbeProgress, ServiceSpec, Sink, StepOutput, Stream};
+use crate::value::Port;
+use crate::{Error, Result};
+
+/// A service's container.
+struct Running {
+    shared: Arc<Shared>,
+    name: String,
+    hostname: String,
+    container: i32,
+    process: Process,
+    address: Address,
+    orders: tokio::sync::Mutex<super::client::Orders>,
+    end: watch::Receiver<Option<Result<Exit>>>,
+    task: tokio::task::AbortHandle,
+    _scratches: Vec<Scratch>,
+}
+
+pub(super) async fn start(
+    shared: &Arc<Shared>,
+    service: ServiceSpec,
+    log: Sink,
+) -> Result<Arc<dyn Instance>> {
+    let ServiceSpec { name, hostname, filesystem, process, links } = service;
+    let what = format!("start service {name}");
+    let command = process.args.first().cloned().unwrap_or_default();
+    spec::check(&what, &process)?;
+    let scratch = shared.store.scratch().map_err(failed(&what))?;
+    super::step::place(shared, &name, &filesystem.base, &scratch, filesystem.placements).await?;
+    let mounts = spec::mounts(shared, &what, &filesystem.mounts, Some(&process))?;
+    let address = shared.address(&what)?;
+    let own_name = process.hostname.clone().unwrap_or_else(|| hostname.clone());
+    let mut hosts = shared.hosts(&what, &own_name, Some(address.number), &links)?;
+    // A service knows its own name, whatever it calls its machine.
+    if own_name != hostname {
+        let own = address::of(address.number);
+        hosts = format!("{hosts}{own}\t{hostname}\n");
+    }
+    let process = spec::process(&process);
+    let request = Request::Run(Box::new(Container {
+        root: Root { layers: layers(&filesystem.base), changes: Some(scratch.changes.clone()) },
+        mounts: mounts.list,
+        hostname: own_name,
+        hosts,
+        address: Some(address.number),
+        process: process.clone(),
+    }));
+    let Launched { container, orders, output } = match launch(&shared.host, &request, None).await {
+        Ok(launched) => launched,
+        Err(NotLaunched::CannotRun(error)) => return Err(cannot_run(&what, &command, &error.to_string())),
+        Err(NotLaunched::Failed(error)) => return Err(failed(what)(error)),
+    };
+    lock(&shared.running).insert(hostname.clone(), address.number);
+    let (tell, end) = watch::channel(None);
+    let task = tokio::spawn(async move {
+        let exit = output.hear(&log).await.map_err(failed(what));
+        tell.send_replace(Some(exit));
+    });
+    let mut scratches = mounts.scratches;
+    scratches.push(scratch);
+    Ok(Arc::new(Running {
+        shared: Arc::clone(shared),
+        name,
+        hostname,
+        container,
+        process,
+        address,
+        orders: tokio::sync::Mutex::new(orders),
+        end,
+        task: task.abort_handle(),
+        _scratches: scratches,
+    }))
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.forget();
+        // Closes the socket, which ends the container.
+        self.task.abort();
+    }
+}
+
+/// From the network that it is in.
+impl Way for Running {
+    fn ip(&self) -> IpAddr {
+        address::of(self.address.number).into()
+    }
+
+    async fn connect(&self, address: SocketAddr) -> io::Result<TcpStream> {
+        self.shared.host.socket().await?.connect(address).await
+    }
+
+    fn udp_tables(&self) -> Option<Vec<File>> {
+        None
+    }
+}
+
+impl Instance for Running {
+    fn wait(&self) -> Call<'_, Exit> {
+        Box::pin(async move {
+            let mut end = self.end.clone();
+            let found = end.wait_for(Option::is_some).await.map(|end| (*end).clone());
+            found.ok().flatten().unwrap_or_else(|| {
+                Err(Error::Cancelled {
+                    what: format!("service {}", self.name),
+                    reason: "it was removed".to_owned(),
+                })
+            })
+        })
+    }
+
+    fn wait_ports<'a>(&'a self, ports: &'a [Port], progress: &'a ProbeProgress) -> Call<'a, ()> {
+        Box::pin(async move {
+            // There is no other way, and this one is never barred.
+            while probe::wait_ports(self, ports, progress).await.is_err() {}
+            Ok(())
+        })
+    }
+
+    fn wait_http<'a>(&'a self, port: u16, path: &'a str, progress: &'a ProbeProgress) -> Call<'a, ()> {
+        Box::pin(async move {
+            while probe::wait_http(self, port, path, progress).await.is_err() {}
+            Ok(())
+        })
+    }
+
+    fn exec<'a>(&'a self, args: &'a [String]) -> Call<'a, StepOutput> {
+        Box::pin(async move {
+            let command = args.first().map_or("", String::as_str);
+            let what = format!("run `{command}` in service {}", self.name);
+            let process = Process { args: args.to_vec(), ..self.process.clone() };
+            let request = Request::Execute { container: self.container, process: Box::new(process) };
+            let launched = match launch(&self.shared.host, &request, None).await {
+                Ok(launched) => launched,
+                Err(NotLaunched::CannotRun(error)) => {
+                    return Err(cannot_run(&what, command, &error.to_string()));
+                }
+                Err(NotLaunched::Failed(error)) => return Err(failed(what)(error)),
+            };
+            let heard = Arc::new(Mutex::new(StepOutput::default()));
+            let into = Arc::clone(&heard);
+            let sink: Sink = Arc::new(move |stream, piece: &[u8]| {
+                let mut output = lock(&into);
+                match stream {
+                    Stream::Stdout => output.stdout.extend_from_slice(piece),
+                    Stream::Stderr => output.stderr.extend_from_slice(piece),
+                }
+            });
+            let exit = hear_within(launched, None, &sink, &mut false).await.map_err(failed(what))?;
+            let output = std::mem::take(&mut *lock(&heard));
+            Ok(StepOutput { exit_code: exit.code, ..output })
+        })
+    }
+
+    fn signal<'a>(&'a self, signal: &'a str) -> Call<'a, ()> {
+        Box::pin(async move {
+            let what = format!("send {signal} to service {}", self.name);
+            let number =
+                crate::rules::SIGNALS.iter().find(|(name, _)| *name == signal).map(|(_, number)| *number);
+            let number = number.ok_or_else(|| Error::engine(&what, "there is no such signal"))?;
+            self.orders.lock().await.give(Order::Signal(number)).await.map_err(failed(what))
+        })
+    }
+
+    fn remove(&self) -> Call<'_, ()> {
+        Box::pin(async move {
+            self.forget();
+            self.signal("SIGKILL").await?;
+            // However it ended, it has.
+            let _ = self.wait().await;
+            Ok(())
+        })
+    }
+}
+
+impl Running {
+    /// Nobody is told its address any more.
+    fn forget(&self) {
+        let mut running = lock(&self.shared.running);
+        if running.get(&self.hostname) == Some(&self.address.number) {
+            running.remove(&self.hostname);
+        }
+    }
+}

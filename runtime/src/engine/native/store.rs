@@ -1,0 +1,295 @@
+//! What the engine keeps on disk, in one directory for all pipelines of a user.
+//!
+//! ```text
+//! l/<name>            layers: what an image or a step adds. Names are short, as one page holds those of a mount
+//! images/<id>.json    which layers an image has, and its configuration
+//! steps/<key>.json    which layers a step left, and its output
+//! volumes/<name>      cache volumes
+//! scratch/<session>/  what is being made: renamed into place when it is whole, or removed
+//! aside               where something is mounted for a moment
+//! ```
+//!
+//! Whatever is found under its name is whole, whenever a process died: it was made in `scratch`, synced and renamed.
+//! A session locks its scratch directory; those that nobody has locked any more are removed by the next session.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::FlockOperation;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::wire::{Changes, Root};
+use crate::Digest;
+use crate::engine::{SessionId, Snapshot};
+
+/// Where a session keeps things.
+#[derive(Debug)]
+pub(super) struct Store {
+    root: PathBuf,
+    /// Of this session, below the root.
+    scratch: PathBuf,
+    /// Locked as long as this session is there.
+    #[cfg_attr(not(test), expect(dead_code, reason = "it is there to be open"))]
+    lock: File,
+    next: AtomicU64,
+}
+
+/// What an image is.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct StoredImage {
+    /// The lowest first.
+    pub(super) layers: Vec<String>,
+}
+
+/// What a step left.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct StoredStep {
+    pub(super) layers: Vec<String>,
+    pub(super) stdout: Vec<u8>,
+    pub(super) stderr: Vec<u8>,
+    pub(super) exit_code: i32,
+}
+
+/// Directories to work in, removed when dropped.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    /// In full.
+    path: PathBuf,
+    /// As the host finds them.
+    pub(super) changes: Changes,
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let path = std::mem::take(&mut self.path);
+        // Large ones take a while. What a process that ends leaves is removed by the next session.
+        let remove = move || drop(fs::remove_dir_all(path));
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
+            Err(_) => remove(),
+        }
+    }
+}
+
+impl Store {
+    /// `$BOWLINE_HOME`, or `bowline` in the user's cache directory (XDG Base Directory Specification).
+    pub(super) fn place() -> PathBuf {
+        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        set("BOWLINE_HOME").unwrap_or_else(|| {
+            let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
+            cache.unwrap_or_else(|| "/var/cache".into()).join("bowline")
+        })
+    }
+
+    /// Opens it, making what is missing, and removes what dead sessions left.
+    pub(super) fn open(root: PathBuf, session: &SessionId) -> io::Result<Self> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&root)?;
+        for directory in ["l", "images", "steps", "volumes", "scratch", "aside"] {
+            fs::create_dir_all(root.join(directory))?;
+        }
+        sweep(&root.join("scratch"));
+        let scratch = PathBuf::from("scratch").join(session.as_str());
+        fs::create_dir(root.join(&scratch))?;
+        let lock = lock_file(&root.join(&scratch))?;
+        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(Self { root, scratch, lock, next: AtomicU64::new(0) })
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Fresh directories for changes.
+    pub(super) fn scratch(&self) -> io::Result<Scratch> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed).to_string();
+        let name = self.scratch.join(number);
+        for part in ["upper", "work", "points"] {
+            fs::create_dir_all(self.root.join(&name).join(part))?;
+        }
+        let changes =
+            Changes { upper: name.join("upper"), work: name.join("work"), points: name.join("points") };
+        Ok(Scratch { path: self.root.join(name), changes })
+    }
+
+    /// Keeps the changes as a layer. The name is that of what they are the changes of.
+    pub(super) fn keep(&self, scratch: &Scratch, key: &Digest) -> io::Result<String> {
+        let name = layer_name(key);
+        let place = self.root.join("l").join(&name);
+        match fs::rename(self.root.join(&scratch.changes.upper), &place) {
+            Ok(()) => Ok(name),
+            // Another process has run the same, and was first.
+            Err(error) if place.is_dir() && is_taken(&error) => Ok(name),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Where an unpacked layer goes, and whether it is there.
+    pub(super) fn layer(&self, digest: &Digest) -> (String, bool) {
+        let name = layer_name(digest);
+        let is_there = self.root.join("l").join(&name).is_dir();
+        (name, is_there)
+    }
+
+    pub(super) fn image(&self, id: &str) -> Option<StoredImage> {
+        let found: StoredImage = self.record("images", id)?;
+        self.has_all(&found.layers).then_some(found)
+    }
+
+    pub(super) fn keep_image(&self, id: &str, image: &StoredImage) -> io::Result<()> {
+        self.write_record("images", id, image)
+    }
+
+    pub(super) fn step(&self, key: &Digest) -> Option<StoredStep> {
+        let found: StoredStep = self.record("steps", &key.to_string())?;
+        self.has_all(&found.layers).then_some(found)
+    }
+
+    pub(super) fn keep_step(&self, key: &Digest, step: &StoredStep) -> io::Result<()> {
+        self.write_record("steps", &key.to_string(), step)
+    }
+
+    /// The directory of a cache volume, as the host finds it.
+    pub(super) fn volume(&self, key: &str) -> io::Result<PathBuf> {
+        use sha2::Digest as _;
+        let name = Digest(sha2::Sha256::digest(key.as_bytes()).into()).to_string();
+        let path = PathBuf::from("volumes").join(name);
+        fs::create_dir_all(self.root.join(&path))?;
+        Ok(path)
+    }
+
+    fn has_all(&self, layers: &[String]) -> bool {
+        layers.iter().all(|name| self.root.join("l").join(name).is_dir())
+    }
+
+    fn record<T: DeserializeOwned>(&self, kind: &str, name: &str) -> Option<T> {
+        let path = self.root.join(kind).join(format!("{name}.json"));
+        serde_json::from_slice(&fs::read(path).ok()?).ok()
+    }
+
+    /// Its contents are on the disk before its name is: everything that it names is, too.
+    fn write_record(&self, kind: &str, name: &str, record: &impl Serialize) -> io::Result<()> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let aside = self.root.join(&self.scratch).join(format!("record-{number}"));
+        let mut file = File::create(&aside)?;
+        file.write_all(&serde_json::to_vec(record)?)?;
+        rustix::fs::syncfs(&file)?;
+        fs::rename(aside, self.root.join(kind).join(format!("{name}.json")))
+    }
+
+    /// Removes what this session made and did not keep.
+    pub(super) fn close(&self) {
+        let _ = fs::remove_dir_all(self.root.join(&self.scratch));
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// The layers of a snapshot, which is named after them.
+pub(super) fn layers(snapshot: &Snapshot) -> Vec<PathBuf> {
+    snapshot.0.split(',').filter(|name| !name.is_empty()).map(PathBuf::from).collect()
+}
+
+/// The names of what is kept: what is only held is no part of anything else.
+pub(super) fn names(snapshot: &Snapshot) -> Vec<String> {
+    let names = snapshot.0.split(',').map(|path| path.trim_start_matches("l/").to_owned());
+    names.filter(|name| !name.is_empty()).collect()
+}
+
+pub(super) fn snapshot_of(layers: &[String]) -> Snapshot {
+    let paths: Vec<String> = layers.iter().map(|name| format!("l/{name}")).collect();
+    Snapshot(paths.join(","))
+}
+
+/// A file system to look into.
+pub(super) fn root_of(snapshot: &Snapshot) -> Root {
+    Root { layers: layers(snapshot), changes: None }
+}
+
+/// 80 bits of a digest tell apart more layers than a disk holds.
+fn layer_name(digest: &Digest) -> String {
+    format!("{digest:.20}")
+}
+
+fn is_taken(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists)
+}
+
+fn lock_file(scratch: &Path) -> io::Result<File> {
+    File::options().create(true).truncate(false).write(true).mode(0o600).open(scratch.join("lock"))
+}
+
+/// Removes the scratch directories of dead sessions.
+fn sweep(scratch: &Path) {
+    let Ok(sessions) = fs::read_dir(scratch) else { return };
+    for session in sessions.filter_map(Result::ok).map(|entry| entry.path()) {
+        // One that is being made has no lock yet, and is younger than any that was left.
+        let Ok(lock) = File::open(session.join("lock")) else { continue };
+        if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            let _ = fs::remove_dir_all(session);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(number: u8) -> Digest {
+        Digest([number; 32])
+    }
+
+    #[test]
+    fn what_is_kept_is_found_by_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().join("home"), &SessionId::random()).unwrap();
+        let scratch = store.scratch().unwrap();
+        fs::write(store.root().join(&scratch.changes.upper).join("x"), "kept").unwrap();
+        let layers = vec![store.keep(&scratch, &key(1)).unwrap()];
+        let step =
+            StoredStep { layers: layers.clone(), stdout: b"out".into(), stderr: Vec::new(), exit_code: 3 };
+        store.keep_step(&key(1), &step).unwrap();
+        // The same once more is the first one's.
+        let again = store.scratch().unwrap();
+        fs::write(store.root().join(&again.changes.upper).join("y"), "late").unwrap();
+        assert_eq!(store.keep(&again, &key(1)).unwrap(), layers[0]);
+        drop((scratch, again, store));
+        let other = Store::open(dir.path().join("home"), &SessionId::random()).unwrap();
+        let found = other.step(&key(1)).unwrap();
+        assert_eq!(
+            (found.exit_code, found.stdout.as_slice(), &found.layers),
+            (3, b"out".as_slice(), &layers)
+        );
+        assert_eq!(fs::read_to_string(other.root().join("l").join(&layers[0]).join("x")).unwrap(), "kept");
+        assert!(other.step(&key(2)).is_none());
+        // A record whose layers are gone is none.
+        fs::remove_dir_all(other.root().join("l").join(&layers[0])).unwrap();
+        assert!(other.step(&key(1)).is_none());
+    }
+
+    #[test]
+    fn what_the_dead_left_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let [alive, dead] = [SessionId::random(), SessionId::random()];
+        let store = Store::open(dir.path().to_owned(), &alive).unwrap();
+        let left = Store::open(dir.path().to_owned(), &dead).unwrap();
+        let scratch = left.scratch().unwrap();
+        let lock = File::open(dir.path().join("scratch").join(dead.as_str()).join("lock")).unwrap();
+        // As a process that was killed leaves it: unlocked, but there.
+        rustix::fs::flock(&left.lock, FlockOperation::Unlock).unwrap();
+        std::mem::forget((left, scratch));
+        drop(lock);
+        let next = Store::open(dir.path().to_owned(), &SessionId::random()).unwrap();
+        assert!(!dir.path().join("scratch").join(dead.as_str()).exists());
+        assert!(dir.path().join("scratch").join(alive.as_str()).exists());
+        drop((store, next));
+        assert_eq!(fs::read_dir(dir.path().join("scratch")).unwrap().count(), 0);
+    }
+}

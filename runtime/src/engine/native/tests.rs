@@ -1,0 +1,76 @@
+//! On this machine, as root, with images out of its Docker engine. Without one they fail, unless
+//! `BOWLINE_SKIP_ENGINE_TESTS` is set.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::engine::testing::{image, link, nothing, run, script, service, step, text};
+use crate::engine::{Access, Mount, MountSource, Placement, ProbeProgress};
+use crate::value::Port;
+
+/// The engine, in a store that all tests of this process share; or the end of the test.
+macro_rules! engine {
+    () => {
+        match super::open().await {
+            Some(engine) => engine,
+            None => return,
+        }
+    };
+}
+
+mod confinement;
+mod services;
+mod steps;
+
+const BUSYBOX: &str = "busybox:1.35";
+const HOST: &str = "0123456789abcdefghijklmnop";
+
+async fn open() -> Option<Arc<Native>> {
+    // One of them takes the image, and the others find it.
+    static FIRST: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    // One directory for all, emptied by the next run: images are unpacked once.
+    static PLACE: std::sync::LazyLock<PathBuf> = std::sync::LazyLock::new(|| {
+        let place = std::env::temp_dir().join("bowline-native-tests");
+        let _ = std::fs::remove_dir_all(&place);
+        place
+    });
+    if std::env::var_os("BOWLINE_SKIP_ENGINE_TESTS").is_some() {
+        return None;
+    }
+    let engine = Native::open_at(PLACE.clone(), &SessionId::random()).await.unwrap();
+    let _first = FIRST.lock().await;
+    image(&*engine, BUSYBOX).await;
+    Some(engine)
+}
+
+async fn busybox(engine: &Native) -> Snapshot {
+    image(engine, BUSYBOX).await.snapshot
+}
+
+fn key() -> Digest {
+    use sha2::Digest as _;
+    Digest(sha2::Sha256::digest(SessionId::random().as_str()).into())
+}
+
+/// How many processes of this machine have this text in their command line.
+fn processes_with(text: &str) -> usize {
+    let all = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    all.filter(|entry| {
+        std::fs::read(entry.path().join("cmdline"))
+            .is_ok_and(|line| String::from_utf8_lossy(&line).replace('\0', " ").contains(text))
+    })
+    .count()
+}
+
+/// Within two seconds.
+fn soon(what: impl Fn() -> bool) -> bool {
+    let start = Instant::now();
+    while !what() {
+        if start.elapsed() > Duration::from_secs(2) {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    true
+}

@@ -1,0 +1,152 @@
+//! What a container must not see, and what an image must not do.
+
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixListener};
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_sees_nothing_of_the_machine() {
+    let engine = engine!();
+    let base = busybox(&engine).await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let own = file.path().display();
+    let address = SocketAddr::from_abstract_name(b"bowline-native-test").unwrap();
+    let _listener = UnixListener::bind_addr(&address).unwrap();
+    // The init, and what looks.
+    let looks = "ps | grep -v 'PID\\|ps$\\|grep\\|sh -c\\|wc' | wc -l
+        cat /proc/net/unix | grep -c bowline-native-test
+        ls OWN /work 2>/dev/null | wc -l
+        echo x > /proc/sys/kernel/core_pattern 2>/dev/null || echo refused
+        echo b > /proc/sysrq-trigger 2>/dev/null || echo refused
+        mount -t tmpfs x /mnt 2>/dev/null || echo refused
+        mknod /x b 8 0 2>/dev/null || echo refused
+        hostname other 2>/dev/null || echo refused
+        head -c 1 /proc/kcore | wc -c
+        grep CapEff /proc/self/status
+        ls /proc/self/fd | wc -l";
+    let looks = looks.replace("OWN", &own.to_string());
+    let (_, output) = run(&*engine, script(&base, &looks)).await;
+    let rights = format!("CapEff:\t{:016x}", 0xa004_25fb_u64 & !(1 << 27) & !(1 << 29));
+    let wanted = format!("1\n0\n0\nrefused\nrefused\nrefused\nrefused\nrefused\n0\n{rights}\n4\n");
+    // The last is what `ls` itself has open: three streams and the directory.
+    assert_eq!(text(&output.stdout), wanted, "{}", text(&output.stderr));
+    engine.close().await.unwrap();
+}
+
+/// An archive with these entries: name, kind, link, contents.
+fn archive(entries: &[(&str, tar::EntryType, &str, &[u8])]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (name, kind, link, contents) in entries {
+        let mut header = tar::Header::new_gnu();
+        // Past what the library refuses to write.
+        let field = &mut header.as_old_mut().name;
+        field[..name.len()].copy_from_slice(name.as_bytes());
+        header.as_old_mut().linkname[..link.len()].copy_from_slice(link.as_bytes());
+        header.set_entry_type(*kind);
+        header.set_mode(0o755);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_size(contents.len() as u64);
+        header.set_cksum();
+        builder.append(&header, *contents).unwrap();
+    }
+    builder.into_inner().unwrap()
+}
+
+async fn unpacked(engine: &Native, archive: Vec<u8>, digest: Option<String>) -> (Answer, Scratch) {
+    let scratch = engine.shared.store.scratch().unwrap();
+    let path = engine.shared.store.root().join(&scratch.changes.points).join("layer.tar");
+    std::fs::write(&path, &archive).unwrap();
+    let file = std::fs::File::open(path).unwrap();
+    let into = scratch.changes.upper.clone();
+    let request = Request::Files(Files::Unpack { into, size: archive.len() as u64, digest });
+    (engine.shared.host.ask_once(&request, &[file.as_fd()]).await.unwrap(), scratch)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hostile_layer_writes_nowhere_else() {
+    use tar::EntryType::{Block, Char, Directory, Link, Regular, Symlink};
+    let engine = engine!();
+    let outside = tempfile::tempdir().unwrap();
+    let target = outside.path().join("victim");
+    std::fs::write(&target, "safe").unwrap();
+    let victim = target.display().to_string();
+    let up = format!("../../../../../../../../..{victim}");
+    let directory = outside.path().display().to_string();
+    for (name, entries) in [
+        ("absolute", vec![(victim.as_str(), Regular, "", b"bad".as_slice())]),
+        ("up", vec![(up.as_str(), Regular, "", b"bad")]),
+        ("symlink", vec![("l", Symlink, directory.as_str(), b""), ("l/victim", Regular, "", b"bad")]),
+        (
+            "symlink up",
+            vec![("l", Symlink, "../../../../../../../../../tmp", b""), ("l/x", Regular, "", b"bad")],
+        ),
+        ("hard link", vec![("h", Link, victim.as_str(), b""), ("h", Regular, "", b"bad")]),
+        ("whiteout", vec![("l", Symlink, directory.as_str(), b""), ("l/.wh.victim", Regular, "", b"")]),
+        ("opaque", vec![("l", Symlink, directory.as_str(), b""), ("l/.wh..wh..opq", Regular, "", b"")]),
+        ("whiteout up", vec![(".wh...", Regular, "", b""), (".wh.", Regular, "", b"")]),
+        ("device", vec![("disk", Block, "", b""), ("memory", Char, "", b""), ("dev", Directory, "", b"")]),
+    ] {
+        let (answer, scratch) = unpacked(&engine, archive(&entries), None).await;
+        let upper = engine.shared.store.root().join(&scratch.changes.upper);
+        assert!(matches!(answer, Answer::Done | Answer::Failed(_)), "{name}: {answer:?}");
+        assert_eq!(std::fs::read_to_string(&target).unwrap(), "safe", "{name}");
+        assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 1, "{name}");
+        assert!(!Path::new("/tmp/x").exists(), "{name}");
+        assert!(!upper.join("disk").exists() && !upper.join("memory").exists(), "{name}");
+    }
+    engine.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_layer_is_what_its_digest_says() {
+    use sha2::Digest as _;
+    let engine = engine!();
+    let archive = archive(&[("a", tar::EntryType::Regular, "", b"x")]);
+    let digest = crate::Digest(sha2::Sha256::digest(&archive).into()).to_string();
+    let (answer, scratch) = unpacked(&engine, archive.clone(), Some(digest)).await;
+    assert_eq!(answer, Answer::Done);
+    let upper = engine.shared.store.root().join(&scratch.changes.upper);
+    assert_eq!(std::fs::read_to_string(upper.join("a")).unwrap(), "x");
+    let (answer, _scratch) = unpacked(&engine, archive, Some("0".repeat(64))).await;
+    assert!(
+        matches!(&answer, Answer::Failed(text) if text.contains("not what its image says")),
+        "{answer:?}"
+    );
+    engine.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whiteouts_hide_what_is_below() {
+    use tar::EntryType::{Directory, Regular};
+    let engine = engine!();
+    let lower = [
+        ("d", Directory, "", b"".as_slice()),
+        ("d/a", Regular, "", b"1"),
+        ("e", Directory, "", b""),
+        ("e/b", Regular, "", b"2"),
+        ("f", Regular, "", b"3"),
+    ];
+    let upper = [
+        (".wh.f", Regular, "", b"".as_slice()),
+        ("d", Directory, "", b""),
+        ("d/.wh..wh..opq", Regular, "", b""),
+        ("d/new", Regular, "", b"4"),
+    ];
+    let mut layers = Vec::new();
+    let mut scratches = Vec::new();
+    for entries in [lower.as_slice(), &upper] {
+        let (answer, scratch) = unpacked(&engine, archive(entries), None).await;
+        assert_eq!(answer, Answer::Done);
+        layers.push(scratch.changes.upper.display().to_string());
+        scratches.push(scratch);
+    }
+    let both = Snapshot(layers.join(","));
+    let mut seen = Vec::new();
+    for path in ["/d/a", "/d/new", "/e/b", "/f"] {
+        seen.push(engine.stat(&both, path).await.unwrap().is_some());
+    }
+    assert_eq!(seen, [false, true, true, false]);
+    engine.close().await.unwrap();
+}

@@ -1,0 +1,183 @@
+//! Steps: what they give, what they leave.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_gives_output_and_exit_code() {
+    let engine = engine!();
+    let base = busybox(&engine).await;
+    let (_, output) = run(&*engine, script(&base, "echo out; echo err >&2; exit 3")).await;
+    assert_eq!(output, StepOutput { stdout: b"out\n".into(), stderr: b"err\n".into(), exit_code: 3 });
+    let (_, output) = run(&*engine, script(&base, "kill -TERM $$")).await;
+    assert_eq!(output.exit_code, 143);
+    engine.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_is_found_by_another_session() {
+    let engine = engine!();
+    let base = busybox(&engine).await;
+    let key = key();
+    assert!(engine.lookup(&key).await.unwrap().is_none());
+    let (finished, output) =
+        run(&*engine, script(&base, "echo kept > /file; rm /etc/group; cat /file")).await;
+    let snapshot = finished.keep(key, output.clone()).await.unwrap();
+    engine.close().await.unwrap();
+
+    let engine = engine!();
+    let kept = engine.lookup(&key).await.unwrap().unwrap();
+    assert_eq!((&kept.snapshot, &kept.output), (&snapshot, &output));
+    let (_, output) = run(&*engine, script(&kept.snapshot, "cat /file; ls /etc/group || echo gone")).await;
+    assert_eq!(text(&output.stdout), "kept\ngone\n");
+    engine.close().await.unwrap();
+}
+
+/// What was only there to be mounted on is no part of a result.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_writes_nothing_adds_no_layer() {
+    let engine = engine!();
+    let base = busybox(&engine).await;
+    let mut step = script(&base, "cat /run/secrets/token /cache/x; echo > /cache/x; cat /etc/hostname");
+    let secret = MountSource::Secret(b"hunter2\n".as_slice().into());
+    let cache = MountSource::Cache(SessionId::random().to_string());
+    step.filesystem.mounts = vec![
+        Mount { path: "/run/secrets/token".into(), source: secret, access: Access::ReadOnly },
+        Mount { path: "/cache".into(), source: cache, access: Access::ReadWrite },
+    ];
+    let (finished, output) = run(&*engine, step).await;
+    assert_eq!(text(&output.stdout), "hunter2\nbowline\n");
+    let snapshot = finished.keep(key(), output).await.unwrap();
+    assert_eq!(snapshot, base);
+    engine.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cache_is_kept_and_can_be_read_only() {
+    let engine = engine!();
+    let base = busybox(&engine).await;
+    let cache = SessionId::random().to_string();
+    let mount = |access| Mount { path: "/cache".into(), source: MountSource::Cache(cache.clone()), access };
+    let mut writes = script(&base, "echo seen > /cache/x");
+    writes.filesystem.mounts = vec![mount(Access::ReadWrite)];
+    run(&*engine, writes).await;
+    let mut reads = script(&base, "cat /cache/x; echo > /cache/y || echo refused");
+    reads.filesystem.mounts = vec![mount(Access::ReadOnly)];
+    let (_, output) = run(&*engine, reads).await;
+    assert_eq!(text(&output.stdout), "seen\nrefused\n");
+    engine.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_placed_copied_mounted_and_read() {
+    let engine = engine!();
+    let base = busybox(&engine).await;
+    let (made, output) =
+        run(&*engine, script(&base, "mkdir -p /out/sub; echo a > /out/sub/a; ln -s sub/a /out/link")).await;
+    let made = made.keep(key(), output).await.unwrap();
+    let mut step = script(
+        &base,
+        "cat /etc/motd /copy/link /copy/sub/a /seen/sub/a; echo lost > /seen/new; stat -c %a /etc/motd",
+    );
+    step.filesystem.placements = vec![
+        Placement::File { path: "/etc/motd".into(), contents: b"hello\n".as_slice().into() },
+        Placement::Copy { snapshot: made.clone(), from: "/out".into(), to: "/copy".into() },
+    ];
+    let source = MountSource::Snapshot { snapshot: made.clone(), from: "/out/".into() };
+    step.filesystem.mounts = vec![Mount { path: "/seen".into(), source, access: Access::ReadWrite }];
+    let (finished, output) = run(&*engine, step).await;
+    assert_eq!((text(&output.stderr).as_str(), text(&output.stdout).as_str()), ("", "hello\na\na\na\n644\n"));
+    let snapshot = finished.keep(key(), output).await.unwrap();
+    let found = engine.stat(&snapshot, "/copy/link").await.unwrap().unwrap();
+    assert_eq!((found.kind, found.size), (EntryKind::File, 2));
+    assert!(engine.stat(&snapshot, "/seen/new").await.unwrap().is_none());
+    assert!(engine.stat(&made, "/out/sub/a/x").await.unwrap().is_none());
+    let (sink, mut pieces) = mpsc::channel(4);
+    let reading = async { engine.read(&snapshot, "/copy", sink).await.unwrap() };
+    let collecting = async {
+        let mut archive = Vec::new();
+        while let Some(piece) = pieces.recv().await {
+            archive.extend(piece);
+        }
+        archive
+    };
+    let ((), archive) = tokio::join!(reading, collecting);
+    let mut names: Vec<String> = tar::Archive::new(archive.as_slice())
+        .entries()
+        .unwrap()
+        .map(|entry| entry.unwrap().path().unwrap().display().to_string())
+        .collect();
+    names.sort();
+    assert_eq!(names.join(" "), "./ link sub sub/a");
+    engine.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn standard_input_limits_and_users() {
+    let engine = engine!();
+    let base = busybox(&engine).await;
+    let mut reads = step(&base, &["wc", "-c"]);
+    reads.stdin = Some(vec![b'x'; 1 << 20].into());
+    let (_, output) = run(&*engine, reads).await;
+    assert_eq!(text(&output.stdout).trim(), "1048576");
+    let (_, output) = run(&*engine, step(&base, &["wc", "-c"])).await;
+    assert_eq!(text(&output.stdout).trim(), "0");
+
+    let mut slow = script(&base, "echo begun; sleep 60 & wait");
+    slow.limit = Some(Duration::from_millis(300));
+    let start = Instant::now();
+    let (finished, output) = run(&*engine, slow).await;
+    assert!(finished.timed_out() && start.elapsed() < Duration::from_secs(5));
+    assert_eq!((output.exit_code, text(&output.stdout).as_str()), (137, "begun\n"));
+
+    let mut other = script(&base, "id -u; id -g; touch /x 2>/dev/null || echo refused; echo $HOME; pwd");
+    let process = other.process.as_mut().unwrap();
+    process.user = "65534:7".into();
+    process.workdir = "/new/place".into();
+    let (_, output) = run(&*engine, other).await;
+    assert_eq!(text(&output.stdout), "65534\n7\nrefused\n/home\n/new/place\n");
+    engine.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_is_not_there_is_named() {
+    let engine = engine!();
+    let base = busybox(&engine).await;
+    for (command, wanted) in
+        [("no-such-program", "there is no command `no-such-program`"), ("/etc", "`/etc` cannot be run")]
+    {
+        let prepared = engine.prepare(step(&base, &[command])).await.unwrap();
+        let error = prepared.run(nothing()).await.err().unwrap().to_string();
+        assert!(error.contains(wanted), "{error}");
+    }
+    let mut limited = step(&base, &["true"]);
+    limited.process.as_mut().unwrap().memory = Some(1 << 20);
+    let error = engine.prepare(limited).await.err().unwrap().to_string();
+    assert!(error.contains("cannot limit memory yet"), "{error}");
+    engine.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn to_drop_a_step_is_to_end_it() {
+    let engine = engine!();
+    let base = busybox(&engine).await;
+    let mark = SessionId::random().to_string();
+    let prepared = engine.prepare(step(&base, &["sh", "-c", "sleep 61; true", &mark])).await.unwrap();
+    let running = tokio::spawn(prepared.run(nothing()));
+    assert!(soon(|| processes_with(&mark) > 0));
+    running.abort();
+    assert!(soon(|| processes_with(&mark) == 0));
+    engine.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_chain() {
+    let engine = engine!();
+    let mut at = busybox(&engine).await;
+    for number in 0..120 {
+        let (finished, output) = run(&*engine, script(&at, &format!("echo {number} >> /numbers"))).await;
+        at = finished.keep(key(), output).await.unwrap();
+    }
+    let (_, output) = run(&*engine, script(&at, "wc -l < /numbers")).await;
+    assert_eq!(text(&output.stdout).trim(), "120");
+    engine.close().await.unwrap();
+}

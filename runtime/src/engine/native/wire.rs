@@ -1,0 +1,248 @@
+//! What a pipeline and its host say to each other.
+//!
+//! A request is one byte with descriptors: a memory file with the request as JSON, then those that the request is about.
+//! The first of these is always a socket of its own for the answers, a line of JSON each, so that nothing that takes
+//! long keeps the next request waiting.
+
+use std::io::{self, IoSlice, IoSliceMut, Read as _, Seek as _, Write as _};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
+};
+use serde::{Deserialize, Serialize};
+
+/// More than any request has.
+const MOST_DESCRIPTORS: usize = 8;
+
+/// What a host is asked for.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Request {
+    /// The first of all, once. Descriptors: answers.
+    Begin { store: PathBuf },
+    /// Descriptors: answers, standard input, output and error.
+    Run(Box<Container>),
+    /// Runs one more process in a container. Descriptors as for `Run`.
+    Execute {
+        /// What [`Answer::Started`] said.
+        container: i32,
+        process: Box<Process>,
+    },
+    /// Descriptors: answers, and where an archive goes or comes from.
+    Files(Files),
+    /// A TCP socket in the network of the services. Descriptors: answers, which it comes back on.
+    Socket,
+}
+
+/// A process in a world of its own.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Container {
+    pub(super) root: Root,
+    pub(super) mounts: Vec<Mount>,
+    pub(super) hostname: String,
+    /// The text of `/etc/hosts`.
+    pub(super) hosts: String,
+    /// Its address in the network of the services, as the last 16 bits; nothing but its own loopback without.
+    pub(super) address: Option<u16>,
+    pub(super) process: Process,
+}
+
+/// A file system: layers, the lowest first, and where changes go. All are paths in the store.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Root {
+    pub(super) layers: Vec<PathBuf>,
+    /// The directories of an overlay. Read-only without.
+    pub(super) changes: Option<Changes>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Changes {
+    pub(super) upper: PathBuf,
+    pub(super) work: PathBuf,
+    /// The lowest layer of all: what something is mounted on has to be there, and must not be kept.
+    pub(super) points: PathBuf,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Mount {
+    pub(super) path: String,
+    pub(super) source: Source,
+    pub(super) readonly: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Source {
+    /// A directory of the store.
+    Directory(PathBuf),
+    /// What another file system has at a path; what is written there is lost.
+    Layers { layers: Vec<PathBuf>, from: String, scratch: Changes },
+    /// An empty directory in memory.
+    Memory,
+    /// A file in memory with these contents, for the process's user alone.
+    Secret(Vec<u8>),
+    /// A socket of the machine.
+    Socket(PathBuf),
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Process {
+    pub(super) args: Vec<String>,
+    /// Secrets included.
+    pub(super) env: Vec<(String, String)>,
+    pub(super) workdir: String,
+    pub(super) user: String,
+    pub(super) privileged: bool,
+}
+
+/// Something about a file system that nothing runs in.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Files {
+    /// Answered with [`Answer::Stat`] or [`Answer::NoSuchPath`].
+    Stat { root: Root, path: String },
+    /// As an archive, to the descriptor.
+    Read { root: Root, path: String },
+    /// Puts files into it.
+    Place { root: Root, placements: Vec<Placement> },
+    /// Unpacks so many bytes of an archive from where the descriptor stands, into a directory of the store. They have
+    /// to be of this SHA-256 digest, as 64 hex digits.
+    Unpack { into: PathBuf, size: u64, digest: Option<String> },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Placement {
+    File { path: String, contents: Vec<u8> },
+    Copy { layers: Vec<PathBuf>, from: String, to: String },
+}
+
+/// What a container's answers socket takes: a line of JSON each.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) enum Order {
+    Signal(i32),
+}
+
+/// What a host says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) enum Answer {
+    /// The program runs: the process that everything in the container descends from.
+    Started {
+        container: i32,
+    },
+    /// The process has ended, and all that it had started.
+    Exited {
+        code: i32,
+        out_of_memory: bool,
+    },
+    /// The program could not be executed.
+    CannotRun {
+        errno: i32,
+    },
+    Stat(Stat),
+    NoSuchPath,
+    /// What was asked for is done.
+    Done,
+    /// It could not be; in words.
+    Failed(String),
+}
+
+/// As stat(2) has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Stat {
+    pub(super) mode: u32,
+    pub(super) size: u64,
+    pub(super) mtime: i64,
+}
+
+/// Sends a request.
+pub(super) fn send(
+    channel: &UnixStream,
+    request: &Request,
+    descriptors: &[BorrowedFd<'_>],
+) -> io::Result<()> {
+    let text = serde_json::to_vec(request)?;
+    let memory = rustix::fs::memfd_create(c"request", rustix::fs::MemfdFlags::CLOEXEC)?;
+    let mut memory = std::fs::File::from(memory);
+    memory.write_all(&text)?;
+    memory.rewind()?;
+    let mut all = vec![memory.as_fd()];
+    all.extend_from_slice(descriptors);
+    send_descriptors(channel, &all)
+}
+
+/// Receives a request with its descriptors; `None` at the end.
+pub(super) fn receive(channel: &UnixStream) -> io::Result<Option<(Request, Vec<OwnedFd>)>> {
+    let Some(mut descriptors) = receive_descriptors(channel)? else {
+        return Ok(None);
+    };
+    if descriptors.is_empty() {
+        return Err(io::Error::other("a request without descriptors"));
+    }
+    let mut text = Vec::new();
+    std::fs::File::from(descriptors.remove(0)).read_to_end(&mut text)?;
+    Ok(Some((serde_json::from_slice(&text)?, descriptors)))
+}
+
+pub(super) fn send_descriptors(channel: &UnixStream, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(io::Error::other("too many descriptors"));
+    }
+    let sent = sendmsg(channel, &[IoSlice::new(b"!")], &mut ancillary, SendFlags::NOSIGNAL)?;
+    if sent == 1 { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
+}
+
+pub(super) fn receive_descriptors(channel: &UnixStream) -> io::Result<Option<Vec<OwnedFd>>> {
+    let mut byte = [0];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let mut parts = [IoSliceMut::new(&mut byte)];
+    let received =
+        rustix::io::retry_on_intr(|| recvmsg(channel, &mut parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC))?;
+    if received.bytes == 0 {
+        return Ok(None);
+    }
+    let mut descriptors = Vec::new();
+    for message in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(received) = message {
+            descriptors.extend(received);
+        }
+    }
+    Ok(Some(descriptors))
+}
+
+/// Sends an answer or an order.
+pub(super) fn say(socket: &UnixStream, what: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(what)?;
+    line.push(b'\n');
+    let mut socket = socket;
+    socket.write_all(&line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_arrives_with_its_descriptors() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (left, right) = UnixStream::pair().unwrap();
+        let root = Root { layers: vec!["l/a".into()], changes: None };
+        // Larger than what a socket takes at once.
+        let placements = vec![Placement::File { path: "/x".into(), contents: vec![7; 1 << 20] }];
+        send(&ours, &Request::Files(Files::Place { root, placements }), &[left.as_fd()]).unwrap();
+        let (request, mut descriptors) = receive(&theirs).unwrap().unwrap();
+        let Request::Files(Files::Place { root, placements }) = request else { panic!("{request:?}") };
+        assert_eq!(root.layers, [PathBuf::from("l/a")]);
+        assert!(matches!(&placements[..], [Placement::File { contents, .. }] if contents.len() == 1 << 20));
+        say(&UnixStream::from(descriptors.remove(0)), &Answer::Done).unwrap();
+        let mut line = [0; 7];
+        (&right).read_exact(&mut line).unwrap();
+        assert_eq!(&line, b"\"Done\"\n");
+        drop(ours);
+        assert!(receive(&theirs).unwrap().is_none());
+    }
+}

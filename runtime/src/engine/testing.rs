@@ -1,0 +1,87 @@
+//! What the tests of every engine say and hear.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{
+    Engine, Filesystem, Finished, Image, Link, Process, ServiceSpec, Sink, Snapshot, StepOutput, StepSpec,
+    Stream,
+};
+use crate::graph::ImageName;
+
+/// A sink that remembers.
+pub(super) fn recorder() -> (Sink, Arc<Mutex<StepOutput>>) {
+    let heard = Arc::new(Mutex::new(StepOutput::default()));
+    let into = Arc::clone(&heard);
+    let sink: Sink = Arc::new(move |stream, bytes| {
+        let mut heard = into.lock().unwrap_or_else(PoisonError::into_inner);
+        match stream {
+            Stream::Stdout => heard.stdout.extend_from_slice(bytes),
+            Stream::Stderr => heard.stderr.extend_from_slice(bytes),
+        }
+    });
+    (sink, heard)
+}
+
+pub(super) fn nothing() -> Sink {
+    Arc::new(|_, _| {})
+}
+
+pub(super) async fn image(engine: &dyn Engine, reference: &str) -> Image {
+    engine.resolve(&ImageName::new(reference), &|_| {}).await.unwrap()
+}
+
+/// Runs a step to its end and gives what it wrote.
+pub(super) async fn run(engine: &dyn Engine, step: StepSpec) -> (Box<dyn Finished>, StepOutput) {
+    let (sink, heard) = recorder();
+    let finished = engine.prepare(step).await.unwrap().run(sink).await.unwrap();
+    let heard = heard.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let output = StepOutput { exit_code: finished.exit().code, ..heard };
+    (finished, output)
+}
+
+pub(super) fn process(args: &[&str]) -> Process {
+    let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    Process {
+        args: args.iter().map(|&arg| arg.to_owned()).collect(),
+        env: vec![("PATH".to_owned(), path.to_owned())],
+        ..Default::default()
+    }
+}
+
+pub(super) fn filesystem(base: &Snapshot) -> Filesystem {
+    Filesystem { base: base.clone(), placements: Vec::new(), mounts: Vec::new() }
+}
+
+pub(super) fn step(base: &Snapshot, args: &[&str]) -> StepSpec {
+    StepSpec {
+        name: "test".to_owned(),
+        filesystem: filesystem(base),
+        process: Some(process(args)),
+        stdin: None,
+        limit: None,
+        links: Vec::new(),
+    }
+}
+
+/// A step of a shell script.
+pub(super) fn script(base: &Snapshot, script: &str) -> StepSpec {
+    step(base, &["sh", "-c", script])
+}
+
+pub(super) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+pub(super) fn service(base: &Snapshot, hostname: &str, args: &[&str]) -> ServiceSpec {
+    ServiceSpec {
+        name: "test".to_owned(),
+        hostname: hostname.to_owned(),
+        filesystem: filesystem(base),
+        process: process(args),
+        links: Vec::new(),
+    }
+}
+
+pub(super) fn link(hostname: &str, alias: &str) -> Link {
+    Link { hostname: hostname.to_owned(), aliases: vec![alias.to_owned()] }
+}
