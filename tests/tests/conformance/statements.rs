@@ -165,7 +165,7 @@ async fn the_host_name_and_memory_are_a_process_own() {
 #[bowline::test]
 async fn only_the_privileged_have_all_rights() {
     let nonce = nonce();
-    let mount = "mount -t tmpfs none /mnt && echo mounted || echo refused";
+    let mount = "mkdir -p /mnt; mount -t tmpfs none /mnt && echo mounted || echo refused";
     let p = pipeline! {
         container privileged_ {
             image "busybox:1.35";

@@ -56,12 +56,21 @@ impl Host {
         self.ask(request, descriptors)?.split().0.next().await
     }
 
+    /// The tables of the UDP sockets in a container's network, open.
+    pub(super) async fn udp_tables(&self, container: i32) -> io::Result<Vec<OwnedFd>> {
+        self.ask_for_descriptors(&Request::UdpTables { container }).await
+    }
+
+    /// A request that is answered with descriptors; with none where it failed.
+    async fn ask_for_descriptors(&self, request: &Request) -> io::Result<Vec<OwnedFd>> {
+        let answers = self.ask(request, &[])?;
+        answers.socket.readable().await?;
+        Ok(wire::receive_descriptors(&answers.socket.into_std()?)?.unwrap_or_default())
+    }
+
     /// A TCP socket, connected to nothing yet, in the network of the services.
     pub(super) async fn socket(&self) -> io::Result<tokio::net::TcpSocket> {
-        let answers = self.ask(&Request::Socket, &[])?;
-        answers.socket.readable().await?;
-        let received = wire::receive_descriptors(&answers.socket.into_std()?)?;
-        let socket = received.and_then(|descriptors| descriptors.into_iter().next());
+        let socket = self.ask_for_descriptors(&Request::Socket).await?.into_iter().next();
         let socket: OwnedFd = socket.ok_or_else(|| io::Error::other("the host gave no socket"))?;
         Ok(tokio::net::TcpSocket::from_std_stream(std::net::TcpStream::from(socket)))
     }

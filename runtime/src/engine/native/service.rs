@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -16,8 +17,11 @@ use super::{Address, Shared, address, failed, lock, spec};
 use crate::engine::command::cannot_run;
 use crate::engine::probe::{self, Way};
 use crate::engine::{Call, Exit, Instance, ProbeProgress, ServiceSpec, Sink, StepOutput, Stream};
-use crate::value::Port;
+use crate::value::{Port, Protocol};
 use crate::{Error, Result};
+
+/// A way that led nowhere, as that to a service that is ending, is not tried without end at once.
+const AGAIN_AFTER: Duration = Duration::from_millis(25);
 
 /// A service's container.
 struct Running {
@@ -28,6 +32,8 @@ struct Running {
     process: Process,
     address: Address,
     orders: tokio::sync::Mutex<super::client::Orders>,
+    /// Asked for by the first who waits for a UDP port.
+    udp_tables: tokio::sync::OnceCell<Vec<File>>,
     end: watch::Receiver<Option<Result<Exit>>>,
     task: tokio::task::AbortHandle,
     _scratches: Vec<Scratch>,
@@ -83,6 +89,7 @@ pub(super) async fn start(
         process,
         address,
         orders: tokio::sync::Mutex::new(orders),
+        udp_tables: tokio::sync::OnceCell::new(),
         end,
         task: task.abort_handle(),
         _scratches: scratches,
@@ -114,7 +121,8 @@ impl Way for Running {
     }
 
     fn udp_tables(&self) -> Option<Vec<File>> {
-        None
+        // Every reader reads from the start.
+        self.udp_tables.get()?.iter().map(|table| table.try_clone().ok()).collect()
     }
 }
 
@@ -134,15 +142,27 @@ impl Instance for Running {
 
     fn wait_ports<'a>(&'a self, ports: &'a [Port], progress: &'a ProbeProgress) -> Call<'a, ()> {
         Box::pin(async move {
+            if ports.iter().any(|port| port.protocol == Protocol::Udp) {
+                let tables = self.udp_tables.get_or_try_init(|| async {
+                    let tables = self.shared.host.udp_tables(self.container).await?;
+                    Ok(tables.into_iter().map(File::from).collect())
+                });
+                // One that has ended has none: who waits for it is told so.
+                let _: io::Result<&Vec<File>> = tables.await;
+            }
             // There is no other way, and this one is never barred.
-            while probe::wait_ports(self, ports, progress).await.is_err() {}
+            while probe::wait_ports(self, ports, progress).await.is_err() {
+                tokio::time::sleep(AGAIN_AFTER).await;
+            }
             Ok(())
         })
     }
 
     fn wait_http<'a>(&'a self, port: u16, path: &'a str, progress: &'a ProbeProgress) -> Call<'a, ()> {
         Box::pin(async move {
-            while probe::wait_http(self, port, path, progress).await.is_err() {}
+            while probe::wait_http(self, port, path, progress).await.is_err() {
+                tokio::time::sleep(AGAIN_AFTER).await;
+            }
             Ok(())
         })
     }

@@ -34,6 +34,9 @@ pub(super) enum Request {
     },
     /// Descriptors: answers, and where an archive goes or comes from.
     Files(Files),
+    /// The tables of the UDP sockets in a container's network, `/proc/net/udp` and `udp6`. Descriptors: answers, which
+    /// they come back on.
+    UdpTables { container: i32 },
     /// A TCP socket in the network of the services. Descriptors: answers, which it comes back on.
     Socket,
 }

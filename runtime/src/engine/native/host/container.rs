@@ -5,7 +5,7 @@
 //! the only one that knows of the pipeline.
 
 use std::io::{BufRead as _, BufReader};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -217,6 +217,18 @@ pub(super) fn execute(
     let process = pidfd_open(child, PidfdFlags::empty()).context("the process")?;
     let status = follow(child, &process, answers)?;
     wire::say(answers, &Answer::Exited { code: code(status), out_of_memory: false }).context("the pipeline")
+}
+
+/// A table is that of the network namespace it was opened in, whoever reads it.
+pub(super) fn give_udp_tables(container: i32, answers: &UnixStream) -> Result<(), Fault> {
+    let pid = Pid::from_raw(container).ok_or_else(|| Fault::new("no such container"))?;
+    let target = pidfd_open(pid, PidfdFlags::empty()).context("the container")?;
+    enter_namespaces(&target, libc::CLONE_NEWNET).context("the container's network")?;
+    let open = |name: &str| std::fs::File::open(format!("/proc/thread-self/net/{name}"));
+    // Where there is no IPv6, there is no table for it.
+    let tables: Vec<_> = ["udp", "udp6"].into_iter().filter_map(|name| open(name).ok()).collect();
+    let descriptors: Vec<_> = tables.iter().map(AsFd::as_fd).collect();
+    wire::send_descriptors(answers, &descriptors).context("the pipeline")
 }
 
 #[allow(unsafe_code)]

@@ -106,6 +106,7 @@ fn handle(request: Request, descriptors: Vec<OwnedFd>) {
         Request::Execute { container, process } => container::execute(container, &process, rest, &answers),
         Request::Files(files) => files::answer(&files, rest, &answers),
         Request::Socket => network::give_socket(&answers),
+        Request::UdpTables { container } => container::give_udp_tables(container, &answers),
         Request::Begin { .. } => Err(Fault::new("it has begun")),
     };
     if let Err(fault) = outcome {

@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{CWD, FileType, Mode, XattrFlags, mknodat, setxattr};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Uid, XattrFlags, chownat, mknodat, setxattr};
 use sha2::Digest as _;
 
 use super::fault::{Context as _, Fault};
@@ -23,9 +23,9 @@ pub(super) fn unpack(into: &Path, archive: OwnedFd, size: u64, digest: Option<&s
     rustix::process::chdir(into).context(into.display())?;
     rustix::process::chroot(".").context("a root of its own")?;
     let mut reader = Hashing { inner: File::from(archive).take(size), hash: sha2::Sha256::new() };
-    entries(&mut reader).context("a layer")?;
+    entries(&mut reader).map_err(|error| Fault::new(format!("an archive: {}", with_sources(&error))))?;
     // The digest is of all of it, the padding included.
-    io::copy(&mut reader, &mut io::sink()).context("a layer")?;
+    io::copy(&mut reader, &mut io::sink()).context("an archive")?;
     let found = data_encoding::HEXLOWER.encode(&reader.hash.finalize());
     match digest {
         Some(wanted) if wanted != found => {
@@ -33,6 +33,17 @@ pub(super) fn unpack(into: &Path, archive: OwnedFd, size: u64, digest: Option<&s
         }
         _ => Ok(()),
     }
+}
+
+/// The library says what it did, and keeps to itself what the system said.
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
 }
 
 struct Hashing<R> {
@@ -51,7 +62,6 @@ impl<R: Read> Read for Hashing<R> {
 fn entries(reader: &mut impl Read) -> io::Result<()> {
     let mut archive = tar::Archive::new(reader);
     archive.set_preserve_permissions(true);
-    archive.set_preserve_ownerships(true);
     archive.set_preserve_mtime(true);
     archive.set_overwrite(true);
     for entry in archive.entries()? {
@@ -79,7 +89,22 @@ fn entries(reader: &mut impl Read) -> io::Result<()> {
             rustix::fs::chmod("/", Mode::from_raw_mode(mode))?;
             continue;
         }
-        entry.unpack_in("/")?;
+        if entry.unpack_in("/")? && entry.header().entry_type() != tar::EntryType::Link {
+            own(&Path::new("/").join(&path), entry.header())?;
+        }
+    }
+    Ok(())
+}
+
+/// Not left to the library, which refuses archives that say nothing of owners; then they are root's.
+fn own(path: &Path, header: &tar::Header) -> io::Result<()> {
+    let number =
+        |number: io::Result<u64>| number.ok().and_then(|number| u32::try_from(number).ok()).unwrap_or(0);
+    let (user, group) = (Uid::from_raw(number(header.uid())), Gid::from_raw(number(header.gid())));
+    chownat(CWD, path, Some(user), Some(group), AtFlags::SYMLINK_NOFOLLOW)?;
+    // A change of owner takes away the right to run as them.
+    if header.entry_type() != tar::EntryType::Symlink {
+        rustix::fs::chmod(path, Mode::from_raw_mode(header.mode()? & 0o7777))?;
     }
     Ok(())
 }

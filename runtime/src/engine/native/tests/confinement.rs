@@ -19,7 +19,7 @@ async fn a_container_sees_nothing_of_the_machine() {
         ls OWN /work 2>/dev/null | wc -l
         echo x > /proc/sys/kernel/core_pattern 2>/dev/null || echo refused
         echo b > /proc/sysrq-trigger 2>/dev/null || echo refused
-        mount -t tmpfs x /mnt 2>/dev/null || echo refused
+        mkdir /there; mount -t tmpfs x /there 2>/dev/null || echo refused
         mknod /x b 8 0 2>/dev/null || echo refused
         hostname other 2>/dev/null || echo refused
         head -c 1 /proc/kcore | wc -c
@@ -148,5 +148,19 @@ async fn whiteouts_hide_what_is_below() {
         seen.push(engine.stat(&both, path).await.unwrap().is_some());
     }
     assert_eq!(seen, [false, true, true, false]);
+    engine.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_privileged_have_all_rights() {
+    let engine = engine!();
+    let base = busybox(&engine).await;
+    let mut step =
+        script(&base, "mkdir /there; mount -t tmpfs x /there && echo mounted; grep CapEff /proc/self/status");
+    step.process.as_mut().unwrap().privileged = true;
+    let (_, output) = run(&*engine, step).await;
+    let own = std::fs::read_to_string("/proc/self/status").unwrap();
+    let own = own.lines().find(|line| line.starts_with("CapEff")).unwrap();
+    assert_eq!(text(&output.stdout), format!("mounted\n{own}\n"), "{}", text(&output.stderr));
     engine.close().await.unwrap();
 }
