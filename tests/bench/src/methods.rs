@@ -75,6 +75,8 @@ pub(crate) const SCENARIOS: [(&str, &str); 3] = [
     ("second", "one more client of a redis that is running (time from when the first client is done)"),
 ];
 
+const NATIVE: &str = "no daemon; containers have no seccomp filter and no way out to the world";
+
 const NO_SAFETY_NET: &str =
     "kills the service instead of stopping it; removes nothing after an error or a signal";
 
@@ -168,6 +170,14 @@ pub(crate) static METHODS: &[Method] = &[
         "nothing of the above; keeps the step's result for the next run",
     ),
     here("redis", "bowline-cached", Role::Cached, ours::redis_cached, "runs nothing: the result is found"),
+    here("redis", "bowline-native", Role::Other, ours::redis, NATIVE),
+    here(
+        "redis",
+        "bowline-native-cached",
+        Role::Cached,
+        ours::redis_cached,
+        "runs nothing: the result is found",
+    ),
     here(
         "chain",
         "raw-commit",
@@ -190,6 +200,7 @@ pub(crate) static METHODS: &[Method] = &[
         "one live container, an exec a step, one commit at the end: no step's file system is kept but the last",
     ),
     here("chain", "bowline", Role::Ours, ours::chain, "nothing of the above"),
+    here("chain", "bowline-native", Role::Other, ours::chain, NATIVE),
     here("chain", "bowline-cached", Role::Cached, ours::chain_cached, "runs nothing: the result is found"),
     here("second", "raw", Role::Raw, raw_second::own_network, NO_SAFETY_NET),
     here(
@@ -200,4 +211,5 @@ pub(crate) static METHODS: &[Method] = &[
         "NOT ISOLATED: the client is in the service's network namespace, and no alias is possible",
     ),
     here("second", "bowline", Role::Ours, ours::second, "nothing of the above; keeps the result"),
+    here("second", "bowline-native", Role::Other, ours::second, NATIVE),
 ];

@@ -185,6 +185,8 @@ fn command(method: &Method, run: &Run, file: &File) -> Result<Command> {
         Way::Here(_) => {
             let mut command = Command::new(std::env::current_exe()?);
             command.args(["--child", &method.full_name(), &run.id, &run.batch]);
+            // Ours is compared on both engines.
+            command.env("BOWLINE_ENGINE", if method.name.contains("native") { "native" } else { "docker" });
             Ok(command)
         }
         Way::Script { script, .. } => {
