@@ -239,26 +239,37 @@ async fn a_socket_of_the_host_is_reached() {
 
 #[bowline::test]
 async fn limits_reach_the_process_and_change_no_identity() {
-    let session = Session::current();
     let nonce = nonce();
+    // Of either version of control groups.
+    let look = "cd /sys/fs/cgroup; {
+        cat memory/memory.limit_in_bytes || cat memory.max
+        { cat cpu/cpu.cfs_quota_us cpu/cpu.cfs_period_us || cat cpu.max; } | xargs
+        } 2>/dev/null";
+    let serve = format!("mkdir /www; {{ {look}; }} > /www/limits; exec httpd -f -p 80 -h /www");
     let p = pipeline! {
         service limited {
             image "busybox:1.35";
             env NONCE = nonce;
             limit cpu 0.5;
             limit memory "64MiB";
-            run ["sleep", "600"];
-            expose 80 unprobed;
+            run ["sh", "-c", serve];
+            expose 80;
+        }
+        container client {
+            image "busybox:1.35";
+            bind limited as "srv";
+            exec ["wget", "-qO-", "http://srv/limits"];
+        }
+        container own {
+            image "busybox:1.35";
+            limit cpu 0.5;
+            limit memory "64MiB";
+            exec ["sh", "-c", look];
         }
     };
-    p.limited.start().await.unwrap();
-    let name = bowline_tests::containers(&session)
-        .into_iter()
-        .find(|name| name.ends_with(&p.limited.hostname()))
-        .unwrap();
-    let format = "{{.HostConfig.NanoCpus}} {{.HostConfig.Memory}} {{.HostConfig.MemorySwap}}";
-    let limits = bowline_tests::docker(&["inspect", "--format", format, &name]);
-    assert_eq!(limits.trim(), "500000000 67108864 67108864");
+    let limits = "67108864\n50000 100000\n";
+    assert_eq!(p.client.stdout().await.unwrap(), limits);
+    assert_eq!(p.own.stdout().await.unwrap(), limits);
     assert_eq!(p.limited.clone().limit_memory("1GiB").hostname(), p.limited.hostname());
     let wrong = busybox().limit_memory("much").exec(["true"]).sync().await.unwrap_err().to_string();
     assert!(wrong.contains("invalid size `much`"), "{wrong}");

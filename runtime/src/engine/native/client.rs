@@ -10,6 +10,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::wire::{self, Answer, Order, Request};
+use crate::engine::SessionId;
 use crate::reexec::{self, Role};
 
 /// A session's host. It ends, with all that runs in it, when this is dropped.
@@ -21,10 +22,11 @@ pub(super) struct Host {
 
 impl Host {
     /// Starts it. `store` becomes its working directory.
-    pub(super) async fn start(store: &Path) -> io::Result<Self> {
+    pub(super) async fn start(store: &Path, session: &SessionId) -> io::Result<Self> {
         let channel = tokio::task::spawn_blocking(|| reexec::spawn(Role::Host)).await??;
         let host = Self { channel: Mutex::new(Some(channel)) };
-        let answers = host.ask(&Request::Begin { store: store.to_owned() }, &[])?;
+        let answers =
+            host.ask(&Request::Begin { store: store.to_owned(), session: session.clone().into() }, &[])?;
         match answers.split().0.next().await? {
             Answer::Done => Ok(host),
             Answer::Failed(text) => Err(io::Error::other(text)),

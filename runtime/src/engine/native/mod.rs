@@ -101,7 +101,7 @@ impl Native {
         let opened = tokio::task::spawn_blocking(move || Store::open(at, &id)).await;
         let opened = opened.unwrap_or_else(|error| Err(io::Error::other(error)));
         let store = opened.map_err(|error| Error::io(place, &error))?;
-        let host = Host::start(store.root()).await.map_err(|error| Error::EngineUnreachable {
+        let host = Host::start(store.root(), session).await.map_err(|error| Error::EngineUnreachable {
             tried: vec![format!("native: {error} (it needs Linux 5.12 and root)")],
         })?;
         let architecture = match std::env::consts::ARCH {

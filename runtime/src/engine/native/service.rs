@@ -47,7 +47,6 @@ pub(super) async fn start(
     let ServiceSpec { name, hostname, filesystem, process, links } = service;
     let what = format!("start service {name}");
     let command = process.args.first().cloned().unwrap_or_default();
-    spec::check(&what, &process)?;
     let scratch = shared.store.scratch().map_err(failed(&what))?;
     super::step::place(shared, &name, &filesystem.base, &scratch, filesystem.placements).await?;
     let mounts = spec::mounts(shared, &what, &filesystem.mounts, Some(&process))?;
@@ -59,7 +58,7 @@ pub(super) async fn start(
         let own = address::of(address.number);
         hosts = format!("{hosts}{own}\t{hostname}\n");
     }
-    let process = spec::process(&process);
+    let process = spec::process(&process, &scratch.changes);
     let request = Request::Run(Box::new(Container {
         root: Root { layers: layers(&filesystem.base), changes: Some(scratch.changes.clone()) },
         mounts: mounts.list,

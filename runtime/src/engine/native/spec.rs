@@ -1,10 +1,12 @@
 //! What a session asks for, as the host is told.
 
+use std::path::Path;
+
 use super::store::{Scratch, layers};
-use super::wire::{Mount, Process, Source};
+use super::wire::{Changes, Limits, Mount, Process, Source};
 use super::{Shared, failed};
+use crate::Result;
 use crate::engine::{self, Access, MountSource};
-use crate::{Error, Result};
 
 /// Mounts, and what has to be there as long as they are.
 pub(super) struct Mounts {
@@ -12,27 +14,27 @@ pub(super) struct Mounts {
     pub(super) scratches: Vec<Scratch>,
 }
 
-/// Refuses what this engine cannot do yet: nobody should take a limit for set that is not.
-pub(super) fn check(what: &str, process: &engine::Process) -> Result<()> {
-    let missing = if process.cpu.is_some() {
-        "limit processors"
-    } else if process.memory.is_some() {
-        "limit memory"
-    } else {
-        return Ok(());
-    };
-    let message = format!("the native engine cannot {missing} yet\n\nhelp: `BOWLINE_ENGINE=docker` can");
-    Err(Error::engine(what, message))
-}
-
-pub(super) fn process(process: &engine::Process) -> Process {
+/// The process of a container that has these changes.
+pub(super) fn process(process: &engine::Process, changes: &Changes) -> Process {
+    let is_limited = process.cpu.is_some() || process.memory.is_some();
     Process {
         args: process.args.clone(),
         env: process.env.iter().chain(&process.secret_env).cloned().collect(),
         workdir: process.workdir.clone(),
         user: process.user.clone(),
         privileged: process.privileged,
+        limits: is_limited.then(|| Limits {
+            group: name_of(changes),
+            cpu: process.cpu,
+            memory: process.memory,
+        }),
     }
+}
+
+/// The number that its scratch directory has in its session.
+fn name_of(changes: &Changes) -> String {
+    let directory = changes.upper.parent().and_then(Path::file_name);
+    directory.unwrap_or_default().to_string_lossy().into_owned()
 }
 
 pub(super) fn mounts(

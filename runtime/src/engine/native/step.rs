@@ -1,10 +1,11 @@
 //! Steps: prepared, run to their end, and kept or held.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::process::{NotLaunched, hear_within, launch};
-use super::store::{Scratch, StoredStep, layers, snapshot_of};
+use super::store::{Scratch, Store, StoredStep, is_merged, layers, snapshot_of};
 use super::wire::{self, Answer, Container, Files, Request, Root};
 use super::{Shared, failed, spec};
 use crate::engine::command::cannot_run;
@@ -43,9 +44,6 @@ pub(super) async fn prepare(shared: &Arc<Shared>, step: StepSpec) -> Result<Box<
     let base = step.filesystem.base.clone();
     place(shared, &step.name, &base, &scratch, step.filesystem.placements).await?;
     let mounts = spec::mounts(shared, &what, &step.filesystem.mounts, step.process.as_ref())?;
-    if let Some(process) = &step.process {
-        spec::check(&what, process)?;
-    }
     Ok(Box::new(Ready {
         shared: Arc::clone(shared),
         name: step.name,
@@ -108,7 +106,7 @@ async fn run(step: Ready, sink: Sink) -> Result<Ended> {
             hostname,
             hosts,
             address: address.as_ref().map(|address| address.number),
-            process: spec::process(&process),
+            process: spec::process(&process, &scratch.changes),
         }));
         let launched = match launch(&shared.host, &request, stdin).await {
             Ok(launched) => launched,
@@ -139,8 +137,7 @@ impl Finished for Ended {
     fn keep(self: Box<Self>, key: Digest, output: StepOutput) -> Call<'static, Snapshot> {
         Box::pin(async move {
             let what = format!("keep what {} left", self.name);
-            let kept = tokio::task::spawn_blocking(move || self.keep_now(&key, output)).await;
-            kept.unwrap_or_else(|error| Err(std::io::Error::other(error))).map_err(failed(what))
+            self.keep_under(key, output).await.map_err(failed(what))
         })
     }
 
@@ -154,8 +151,59 @@ impl Finished for Ended {
     }
 }
 
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+}
+
+/// Makes fewer layers of as many as an overlay is to have: those on top become one.
+async fn shorten(shared: &Shared, mut names: Vec<String>) -> io::Result<Vec<String>> {
+    let Some(start) = merge_from(&names) else { return Ok(names) };
+    let top = names.split_off(start);
+    let name = Store::merged_name(&top);
+    if !shared.store.has(&name) {
+        let scratch = shared.store.scratch()?;
+        let layers = layers(&snapshot_of(&top));
+        let request = Request::Files(Files::Merge { layers, into: scratch.changes.upper.clone() });
+        match shared.host.ask_once(&request, &[]).await? {
+            Answer::Done => shared.store.keep_as(&scratch, &name)?,
+            Answer::Failed(text) => return Err(io::Error::other(text)),
+            other => return Err(super::client::unexpected(&other)),
+        }
+    }
+    names.push(name);
+    Ok(names)
+}
+
+/// Which of the layers are merged. Those that were merged before are left alone as long as enough others come, so that
+/// what a chain costs does not grow with its length.
+fn merge_from(names: &[String]) -> Option<usize> {
+    const MOST: usize = 128;
+    const HALF: usize = MOST / 2;
+    const WORTH_IT: usize = 16;
+    if names.len() < MOST {
+        return None;
+    }
+    let above_merged = names.iter().rposition(|name| is_merged(name)).map_or(0, |last| last + 1);
+    let start = above_merged.max(HALF);
+    Some(if names.len() - start >= WORTH_IT { start } else { HALF })
+}
+
 impl Ended {
-    fn keep_now(&self, key: &Digest, output: StepOutput) -> std::io::Result<Snapshot> {
+    async fn keep_under(self: Box<Self>, key: Digest, output: StepOutput) -> io::Result<Snapshot> {
+        let shared = Arc::clone(&self.shared);
+        let names = blocking(move || self.keep_layer(&key)).await?;
+        let names = shorten(&shared, names).await?;
+        blocking(move || {
+            let StepOutput { stdout, stderr, exit_code } = output;
+            let snapshot = snapshot_of(&names);
+            shared.store.keep_step(&key, &StoredStep { layers: names, stdout, stderr, exit_code })?;
+            Ok(snapshot)
+        })
+        .await
+    }
+
+    /// All layers of what the step left.
+    fn keep_layer(&self, key: &Digest) -> io::Result<Vec<String>> {
         let store = &self.shared.store;
         let mut names = super::store::names(&self.base);
         let upper = store.root().join(&self.scratch.changes.upper);
@@ -163,8 +211,28 @@ impl Ended {
         if std::fs::read_dir(upper)?.next().is_some() {
             names.push(store.keep(&self.scratch, key)?);
         }
-        let StepOutput { stdout, stderr, exit_code } = output;
-        store.keep_step(key, &StoredStep { layers: names.clone(), stdout, stderr, exit_code })?;
-        Ok(snapshot_of(&names))
+        Ok(names)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_of_any_length_has_few_layers() {
+        let mut names = Vec::new();
+        let (mut merges, mut taken) = (0, 0);
+        for number in 0..10_000 {
+            names.push(format!("{number:020}"));
+            if let Some(start) = merge_from(&names) {
+                merges += 1;
+                taken += names.len() - start;
+                names.truncate(start);
+                names.push(format!("m{number:019}"));
+            }
+            assert!(names.len() < 128);
+        }
+        assert!(merges < 400 && taken < 25_000, "{merges} merges of {taken} layers");
     }
 }

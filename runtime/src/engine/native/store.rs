@@ -103,6 +103,12 @@ impl Store {
         &self.root
     }
 
+    /// The name of this session.
+    #[cfg(test)]
+    pub(super) fn session(&self) -> PathBuf {
+        self.scratch.file_name().unwrap_or_default().into()
+    }
+
     /// Fresh directories for changes.
     pub(super) fn scratch(&self) -> io::Result<Scratch> {
         let number = self.next.fetch_add(1, Ordering::Relaxed).to_string();
@@ -118,19 +124,34 @@ impl Store {
     /// Keeps the changes as a layer. The name is that of what they are the changes of.
     pub(super) fn keep(&self, scratch: &Scratch, key: &Digest) -> io::Result<String> {
         let name = layer_name(key);
-        let place = self.root.join("l").join(&name);
+        self.keep_as(scratch, &name)?;
+        Ok(name)
+    }
+
+    pub(super) fn keep_as(&self, scratch: &Scratch, name: &str) -> io::Result<()> {
+        let place = self.root.join("l").join(name);
         match fs::rename(self.root.join(&scratch.changes.upper), &place) {
-            Ok(()) => Ok(name),
             // Another process has run the same, and was first.
-            Err(error) if place.is_dir() && is_taken(&error) => Ok(name),
-            Err(error) => Err(error),
+            Err(error) if place.is_dir() && is_taken(&error) => Ok(()),
+            other => other,
         }
+    }
+
+    /// What a layer is called that is made of others.
+    pub(super) fn merged_name(names: &[String]) -> String {
+        use sha2::Digest as _;
+        let digest = Digest(sha2::Sha256::digest(names.join(",")).into());
+        format!("{MERGED}{digest:.19}")
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.root.join("l").join(name).is_dir()
     }
 
     /// Where an unpacked layer goes, and whether it is there.
     pub(super) fn layer(&self, digest: &Digest) -> (String, bool) {
         let name = layer_name(digest);
-        let is_there = self.root.join("l").join(&name).is_dir();
+        let is_there = self.has(&name);
         (name, is_there)
     }
 
@@ -162,7 +183,7 @@ impl Store {
     }
 
     fn has_all(&self, layers: &[String]) -> bool {
-        layers.iter().all(|name| self.root.join("l").join(name).is_dir())
+        layers.iter().all(|name| self.has(name))
     }
 
     fn record<T: DeserializeOwned>(&self, kind: &str, name: &str) -> Option<T> {
@@ -211,6 +232,13 @@ pub(super) fn snapshot_of(layers: &[String]) -> Snapshot {
 /// A file system to look into.
 pub(super) fn root_of(snapshot: &Snapshot) -> Root {
     Root { layers: layers(snapshot), changes: None }
+}
+
+/// Starts the names of layers made of others; no digest does.
+const MERGED: char = 'm';
+
+pub(super) fn is_merged(name: &str) -> bool {
+    name.starts_with(MERGED)
 }
 
 /// 80 bits of a digest tell apart more layers than a disk holds.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::engine::testing::{image, link, nothing, run, script, service, step, text};
-use crate::engine::{Access, Mount, MountSource, Placement, ProbeProgress};
+use crate::engine::{Access, Exit, Mount, MountSource, Placement, ProbeProgress};
 use crate::value::Port;
 
 /// The engine, in a store that all tests of this process share; or the end of the test.

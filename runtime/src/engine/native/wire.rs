@@ -23,7 +23,7 @@ const MOST_DESCRIPTORS: usize = 8;
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Request {
     /// The first of all, once. Descriptors: answers.
-    Begin { store: PathBuf },
+    Begin { store: PathBuf, session: String },
     /// Descriptors: answers, standard input, output and error.
     Run(Box<Container>),
     /// Runs one more process in a container. Descriptors as for `Run`.
@@ -99,6 +99,18 @@ pub(super) struct Process {
     pub(super) workdir: String,
     pub(super) user: String,
     pub(super) privileged: bool,
+    pub(super) limits: Option<Limits>,
+}
+
+/// What a container may use, all its processes together.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Limits {
+    /// The name of its control group, which no other container of the session has.
+    pub(super) group: String,
+    /// Processors.
+    pub(super) cpu: Option<f64>,
+    /// Bytes.
+    pub(super) memory: Option<u64>,
 }
 
 /// Something about a file system that nothing runs in.
@@ -110,6 +122,8 @@ pub(super) enum Files {
     Read { root: Root, path: String },
     /// Puts files into it.
     Place { root: Root, placements: Vec<Placement> },
+    /// Makes one layer of several, the lowest first, in an empty directory of the store.
+    Merge { layers: Vec<PathBuf>, into: PathBuf },
     /// Unpacks so many bytes of an archive from where the descriptor stands, into a directory of the store. They have
     /// to be of this SHA-256 digest, as 64 hex digits.
     Unpack { into: PathBuf, size: u64, digest: Option<String> },

@@ -16,6 +16,7 @@ use rustix::process::{
 };
 use rustix::thread::UnshareFlags;
 
+use super::cgroup::Group;
 use super::fault::{Context as _, Fault};
 use super::process::{
     Beginning, execute as execute_program, hear, make_workdir, tell_errno, tell_fault, user,
@@ -25,13 +26,18 @@ use super::{exit, fork, network, unshare};
 use crate::engine::native::wire::{self, Answer, Container, Order, Process};
 
 /// Runs a container to its end.
-pub(super) fn run(container: &Container, streams: Vec<OwnedFd>, answers: &UnixStream) -> Result<(), Fault> {
+pub(super) fn run(
+    container: &Container,
+    session: &str,
+    streams: Vec<OwnedFd>,
+    answers: &UnixStream,
+) -> Result<(), Fault> {
+    let mut group = group(session, &container.process)?;
+    if let (Some(group), Some(limits)) = (&mut group, &container.process.limits) {
+        group.make(limits)?;
+    }
     network::enter_own(container.address)?;
-    let flags = UnshareFlags::NEWNS
-        | UnshareFlags::NEWUTS
-        | UnshareFlags::NEWIPC
-        | UnshareFlags::NEWPID
-        | UnshareFlags::NEWCGROUP;
+    let flags = UnshareFlags::NEWNS | UnshareFlags::NEWUTS | UnshareFlags::NEWIPC | UnshareFlags::NEWPID;
     unshare(flags).context("namespaces of its own")?;
     rustix::system::sethostname(container.hostname.as_bytes()).context("its host name")?;
     if let Some(changes) = &container.root.changes {
@@ -51,8 +57,9 @@ pub(super) fn run(container: &Container, streams: Vec<OwnedFd>, answers: &UnixSt
             hosts: &container.hosts,
             is_privileged: container.process.privileged,
             owner: (user.uid, user.gid),
+            groups: group.as_ref().map(Group::shown),
         };
-        if let Err(fault) = rootfs::enter(&tree, &extras) {
+        if let Err(fault) = enter_group(group.as_ref()).and_then(|()| rootfs::enter(&tree, &extras)) {
             tell_fault(&failed, &fault);
             exit(1);
         }
@@ -61,7 +68,23 @@ pub(super) fn run(container: &Container, streams: Vec<OwnedFd>, answers: &UnixSt
         exit(be_init(begin, &theirs, &failed))
     };
     drop((theirs, failed, streams, tree));
-    supervise(init, &ours, failure, answers)
+    let supervised = supervise(init, &ours, failure, group.as_ref(), answers);
+    if let Some(group) = group {
+        group.remove();
+    }
+    supervised
+}
+
+fn group(session: &str, process: &Process) -> Result<Option<Group>, Fault> {
+    process.limits.as_ref().map(|limits| Group::find(session, limits)).transpose()
+}
+
+/// From here on the group is all that the process knows of.
+fn enter_group(group: Option<&Group>) -> Result<(), Fault> {
+    if let Some(group) = group {
+        group.enter()?;
+    }
+    unshare(UnshareFlags::NEWCGROUP).context("a view of control groups of its own")
 }
 
 /// Starts the process, tells the supervisor which one it is, and waits for all there are.
@@ -104,7 +127,13 @@ fn code(status: WaitStatus) -> i32 {
     status.exit_status().or(signal).unwrap_or(1)
 }
 
-fn supervise(init: Pid, ours: &UnixStream, failure: OwnedFd, answers: &UnixStream) -> Result<(), Fault> {
+fn supervise(
+    init: Pid,
+    ours: &UnixStream,
+    failure: OwnedFd,
+    group: Option<&Group>,
+    answers: &UnixStream,
+) -> Result<(), Fault> {
     let process = wire::receive_descriptors(ours).context("the container's first process")?;
     let process = process.and_then(|descriptors| descriptors.into_iter().next());
     if !begins(init, failure, answers)? {
@@ -113,8 +142,10 @@ fn supervise(init: Pid, ours: &UnixStream, failure: OwnedFd, answers: &UnixStrea
     let process = process.ok_or_else(|| Fault::new("the container's first process ended"))?;
     wire::say(answers, &Answer::Started { container: init.as_raw_nonzero().get() })
         .context("the pipeline")?;
-    let status = follow(init, &process, answers)?;
-    let exited = Answer::Exited { code: code(status), out_of_memory: false };
+    let code = code(follow(init, &process, answers)?);
+    // What went well although something of it was killed knew how to do without.
+    let out_of_memory = code != 0 && group.is_some_and(Group::ran_out_of_memory);
+    let exited = Answer::Exited { code, out_of_memory };
     wire::say(answers, &exited).context("the pipeline")
 }
 
@@ -186,9 +217,13 @@ fn obey(orders: &mut BufReader<UnixStream>, process: &OwnedFd) -> bool {
 pub(super) fn execute(
     container: i32,
     process: &Process,
+    session: &str,
     streams: Vec<OwnedFd>,
     answers: &UnixStream,
 ) -> Result<(), Fault> {
+    if let Some(group) = group(session, process)? {
+        group.enter()?;
+    }
     let pid = Pid::from_raw(container).ok_or_else(|| Fault::new("no such container"))?;
     let target = pidfd_open(pid, PidfdFlags::empty()).context("the container")?;
     let all = libc::CLONE_NEWNS

@@ -32,6 +32,10 @@ pub(super) fn answer(files: &Files, descriptors: Vec<OwnedFd>, answers: &UnixStr
             unpack(into, archive, *size, digest.as_deref())?;
             Answer::Done
         }
+        Files::Merge { layers, into } => {
+            super::merge::merge(layers, into)?;
+            Answer::Done
+        }
         Files::Place { root, placements } => {
             place(&rootfs::open(root)?, placements)?;
             Answer::Done
@@ -138,7 +142,7 @@ fn set_owner_and_times(file: &File, known: &rustix::fs::Stat) -> io::Result<()> 
     Ok(rustix::fs::futimens(file, &times(known))?)
 }
 
-fn times(known: &rustix::fs::Stat) -> rustix::fs::Timestamps {
+pub(super) fn times(known: &rustix::fs::Stat) -> rustix::fs::Timestamps {
     let time = rustix::fs::Timespec {
         tv_sec: known.st_mtime,
         tv_nsec: i64::try_from(known.st_mtime_nsec).unwrap_or(0),
@@ -186,7 +190,7 @@ fn copy_contents(from: &OwnedFd, to: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-const DIRECTORY: OFlags =
+pub(super) const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
 
 fn copy_directory(

@@ -11,9 +11,11 @@
 //!                              └ one process for each look into a file system
 //! ```
 
+mod cgroup;
 mod container;
 mod fault;
 mod files;
+mod merge;
 mod netlink;
 mod network;
 mod process;
@@ -33,13 +35,13 @@ use fault::{Context as _, Fault};
 
 /// Plays the role to its end.
 pub(crate) fn keep(channel: UnixStream) {
-    let Ok(Some((Request::Begin { store }, descriptors))) = wire::receive(&channel) else {
+    let Ok(Some((Request::Begin { store, session }, descriptors))) = wire::receive(&channel) else {
         return; // the pipeline has died already
     };
     let Some(answers) = descriptors.into_iter().next().map(UnixStream::from) else {
         return;
     };
-    if let Err(fault) = begin(&store).and_then(|()| host(channel, &answers)) {
+    if let Err(fault) = begin(&store).and_then(|()| host(channel, &answers, &session)) {
         // Nobody to tell where the pipeline has died.
         let _ = wire::say(&answers, &Answer::Failed(fault.to_string()));
     }
@@ -58,26 +60,25 @@ fn begin(store: &Path) -> Result<(), Fault> {
 }
 
 /// Becomes the host in a child, and waits for it.
-fn host(channel: UnixStream, answers: &UnixStream) -> Result<(), Fault> {
+fn host(channel: UnixStream, answers: &UnixStream, session: &str) -> Result<(), Fault> {
+    let mounts = cgroup::mounts().context("/proc/self/mountinfo")?;
     if let Some(child) = fork()? {
         drop(channel);
-        loop {
-            match waitpid(Some(child), WaitOptions::empty()) {
-                Err(rustix::io::Errno::INTR) => {}
-                _ => return Ok(()),
-            }
-        }
+        while matches!(waitpid(Some(child), WaitOptions::empty()), Err(rustix::io::Errno::INTR)) {}
+        // By now the kernel has ended all that was in there.
+        cgroup::remove_all(&mounts, session);
+        return Ok(());
     }
     // The keeper's death must be the host's.
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
-    let served = serve(&channel, answers);
+    let served = serve(&channel, answers, session);
     if let Err(fault) = served {
         let _ = wire::say(answers, &Answer::Failed(fault.to_string()));
     }
     exit(0)
 }
 
-fn serve(channel: &UnixStream, answers: &UnixStream) -> Result<(), Fault> {
+fn serve(channel: &UnixStream, answers: &UnixStream, session: &str) -> Result<(), Fault> {
     // What dies here, orphans of containers among it, is waited for by nobody.
     ignore_children(true);
     rootfs::mount_proc(Path::new("/proc")).context("/proc of the host")?;
@@ -88,22 +89,24 @@ fn serve(channel: &UnixStream, answers: &UnixStream) -> Result<(), Fault> {
         // A child that cannot be made has dropped the answers: the pipeline is told by that.
         if let Ok(None) = fork() {
             ignore_children(false);
-            let code = std::panic::catch_unwind(|| handle(request, descriptors)).is_err();
+            let code = std::panic::catch_unwind(|| handle(request, descriptors, session)).is_err();
             exit(i32::from(code));
         }
     }
     Ok(())
 }
 
-fn handle(request: Request, descriptors: Vec<OwnedFd>) {
+fn handle(request: Request, descriptors: Vec<OwnedFd>, session: &str) {
     let mut descriptors = descriptors.into_iter();
     let Some(answers) = descriptors.next().map(UnixStream::from) else {
         return;
     };
     let rest: Vec<OwnedFd> = descriptors.collect();
     let outcome = match request {
-        Request::Run(container) => container::run(&container, rest, &answers),
-        Request::Execute { container, process } => container::execute(container, &process, rest, &answers),
+        Request::Run(container) => container::run(&container, session, rest, &answers),
+        Request::Execute { container, process } => {
+            container::execute(container, &process, session, rest, &answers)
+        }
         Request::Files(files) => files::answer(&files, rest, &answers),
         Request::Socket => network::give_socket(&answers),
         Request::UdpTables { container } => container::give_udp_tables(container, &answers),

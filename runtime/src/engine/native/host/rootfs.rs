@@ -17,6 +17,7 @@ use rustix::mount::{
     fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount, move_mount, open_tree, unmount,
 };
 
+use super::cgroup::Shown;
 use super::fault::{Context as _, Fault};
 use crate::engine::native::wire::{Changes, Mount, Root, Source};
 
@@ -80,7 +81,8 @@ pub(super) fn open(root: &Root) -> Result<Tree, Fault> {
 /// Paths are of the store, which is the working directory: a page has to hold all of them.
 fn overlay_options(lower: &[&PathBuf], changes: Option<&Changes>) -> String {
     let names: Vec<String> = lower.iter().map(|layer| layer.display().to_string()).collect();
-    let mut options = format!("lowerdir={}", names.join(":"));
+    // Other settings leave marks in layers that mean nothing once layers are merged; an image could bring some, too.
+    let mut options = format!("redirect_dir=nofollow,metacopy=off,index=off,lowerdir={}", names.join(":"));
     if let Some(Changes { upper, work, .. }) = changes {
         // Volatile: what is kept is synced when it is kept, and the rest never has to be.
         let _ = write!(options, ",upperdir={},workdir={},volatile", upper.display(), work.display());
@@ -135,6 +137,8 @@ pub(super) struct Extras<'a> {
     pub(super) is_privileged: bool,
     /// Who the secrets belong to.
     pub(super) owner: (u32, u32),
+    /// The control groups that limit it.
+    pub(super) groups: Option<Shown>,
 }
 
 /// Makes what is to be mounted on, below everything, where nothing of it is kept.
@@ -170,6 +174,9 @@ pub(super) fn enter(tree: &Tree, extras: &Extras<'_>) -> Result<(), Fault> {
     let root = root.context("the file system")?;
     let root = root.as_fd();
     kernel_file_systems(root, extras.is_privileged)?;
+    if let Some(groups) = &extras.groups {
+        control_groups(root, groups)?;
+    }
     own_files(root, extras)?;
     let mut sorted: Vec<&Mount> = extras.mounts.iter().collect();
     // The outer before the inner.
@@ -242,6 +249,37 @@ fn kernel_file_systems(root: BorrowedFd<'_>, is_privileged: bool) -> Result<(), 
         rustix::fs::symlinkat(to, &dev, name).context(name)?;
     }
     Ok(())
+}
+
+/// So that a program can ask how much it may use, as runtimes with a heap do.
+fn control_groups(root: BorrowedFd<'_>, groups: &Shown) -> Result<(), Fault> {
+    const AT: &str = "/sys/fs/cgroup";
+    let closed = CLOSED | MountAttrFlags::MOUNT_ATTR_RDONLY;
+    let place = |what: &OwnedFd, path: &str| -> Result<(), Fault> {
+        let at = find(root, path, OFlags::PATH).context(path)?;
+        attach(root, what, &at).context(path)
+    };
+    match groups {
+        Shown::Unified => place(&new("cgroup2", &[], closed).context(AT)?, AT),
+        Shown::Single(controllers) => {
+            let memory = new("tmpfs", &[("mode", "755"), ("size", "64k")], CLOSED).context(AT)?;
+            for controller in controllers {
+                mkdirat(&memory, controller.name(), Mode::from_raw_mode(0o755)).context(AT)?;
+            }
+            read_only(&memory).context(AT)?;
+            place(&memory, AT)?;
+            for controller in controllers {
+                let controller_option = CString::new(controller.name()).context(AT)?;
+                let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RDONLY;
+                let path = format!("{AT}/{}", controller.name());
+                let at = find(root, &path, OFlags::PATH).context(&path)?;
+                let at = format!("/proc/self/fd/{}", at.as_raw_fd());
+                mount(c"cgroup", at.as_str(), c"cgroup", flags, Some(controller_option.as_c_str()))
+                    .context(&path)?;
+            }
+            Ok(())
+        }
+    }
 }
 
 /// `/etc/hosts` and its like: read-only files in memory over whatever the image has there.

@@ -73,7 +73,7 @@ fn entries(reader: &mut impl Read) -> io::Result<()> {
             std::fs::create_dir_all(Path::new("/").join(parent))?;
             if name == OPAQUE {
                 let directory = Path::new("/").join(parent);
-                setxattr(&directory, "trusted.overlay.opaque", b"y", XattrFlags::empty())?;
+                setxattr(&directory, super::merge::OPAQUE, b"y", XattrFlags::empty())?;
             } else if !gone.is_empty() && !gone.starts_with(WHITEOUT) {
                 let gone = Path::new("/").join(parent).join(gone);
                 mknodat(CWD, &gone, FileType::CharacterDevice, Mode::empty(), 0)?;

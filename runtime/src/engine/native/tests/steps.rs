@@ -149,10 +149,6 @@ async fn a_command_that_is_not_there_is_named() {
         let error = prepared.run(nothing()).await.err().unwrap().to_string();
         assert!(error.contains(wanted), "{error}");
     }
-    let mut limited = step(&base, &["true"]);
-    limited.process.as_mut().unwrap().memory = Some(1 << 20);
-    let error = engine.prepare(limited).await.err().unwrap().to_string();
-    assert!(error.contains("cannot limit memory yet"), "{error}");
     engine.close().await.unwrap();
 }
 
@@ -169,15 +165,72 @@ async fn to_drop_a_step_is_to_end_it() {
     engine.close().await.unwrap();
 }
 
+/// An overlay has 500 layers at most.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_chain() {
+async fn a_chain_of_500_steps() {
     let engine = engine!();
     let mut at = busybox(&engine).await;
-    for number in 0..120 {
-        let (finished, output) = run(&*engine, script(&at, &format!("echo {number} >> /numbers"))).await;
+    let (first, _) = run(
+        &*engine,
+        script(&at, "mkdir -p /d/e /gone /back; echo 1 > /gone/x; echo 1 > /back/x; chown 7:7 /d/e"),
+    )
+    .await;
+    at = first.keep(key(), StepOutput::default()).await.unwrap();
+    for number in 0..500 {
+        // Every kind of change, somewhere in the middle.
+        let change = match number {
+            90 => "rm -r /gone /back /etc/group; mkdir /back; ln -s x /link; mkfifo /pipe",
+            100 => "rm /link; mkdir /link; echo y > /link/y; chmod 700 /d/e",
+            _ => "true",
+        };
+        let text = format!("{change}; echo {number} >> /numbers; echo {number} > /d/e/{number}");
+        let (finished, output) = run(&*engine, script(&at, &text)).await;
         at = finished.keep(key(), output).await.unwrap();
     }
-    let (_, output) = run(&*engine, script(&at, "wc -l < /numbers")).await;
-    assert_eq!(text(&output.stdout).trim(), "120");
+    let looks =
+        "wc -l < /numbers; ls /d/e | wc -l; cat /d/e/499; ls -A /back; ls /gone /etc/group 2>&1 | wc -l
+        cat /link/y; stat -c '%u %a' /d/e; test -p /pipe && echo pipe; test -x /bin/busybox && echo whole";
+    let (_, output) = run(&*engine, script(&at, looks)).await;
+    assert_eq!(text(&output.stdout), "500\n500\n499\n2\ny\n7 700\npipe\nwhole\n", "{output:?}");
+    assert!(at.0.split(',').count() < 128);
     engine.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_hold_and_can_be_read_inside() {
+    let engine = engine!();
+    let base = busybox(&engine).await;
+    let limited = |text: &str| {
+        let mut step = script(&base, text);
+        let process = step.process.as_mut().unwrap();
+        (process.cpu, process.memory) = (Some(0.5), Some(32 << 20));
+        step
+    };
+    // Of either version.
+    let look = "cd /sys/fs/cgroup
+        cat memory/memory.limit_in_bytes memory.max 2>/dev/null
+        { cat cpu/cpu.cfs_quota_us cpu/cpu.cfs_period_us || cat cpu.max; } 2>/dev/null | xargs
+        echo 0 2>/dev/null > memory/memory.limit_in_bytes || echo refused
+        mkdir memory/more more 2>/dev/null || echo refused
+        cut -d: -f3 /proc/self/cgroup | sort -u | head -n 1";
+    let (_, output) = run(&*engine, limited(look)).await;
+    assert_eq!(text(&output.stdout), "33554432\n50000 100000\nrefused\nrefused\n/\n", "{output:?}");
+
+    let hungry = "head -c 100000000 /dev/zero | tail -c 100000000 | wc -c; exit 9";
+    let (finished, output) = run(&*engine, limited(hungry)).await;
+    assert_eq!(finished.exit(), Exit { code: 9, out_of_memory: true }, "{output:?}");
+    let (finished, _) = run(&*engine, limited("exit 9")).await;
+    assert_eq!(finished.exit(), Exit { code: 9, out_of_memory: false });
+    // The machine's own groups are as they were.
+    engine.close().await.unwrap();
+    let session = engine.shared.store.session();
+    assert!(soon(|| !groups_of_machine().any(|group| group.ends_with(&session))));
+}
+
+fn groups_of_machine() -> impl Iterator<Item = PathBuf> {
+    let hierarchies = std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().filter_map(Result::ok);
+    let all = hierarchies.map(|entry| entry.path().join("bowline"));
+    let all = all.chain([PathBuf::from("/sys/fs/cgroup/bowline")]);
+    all.flat_map(|all| std::fs::read_dir(all).into_iter().flatten().filter_map(Result::ok))
+        .map(|entry| entry.path())
 }
