@@ -75,7 +75,7 @@ pub(crate) const SCENARIOS: [(&str, &str); 3] = [
     ("second", "one more client of a redis that is running (time from when the first client is done)"),
 ];
 
-const NATIVE: &str = "no daemon; containers have no seccomp filter and no way out to the world";
+const NATIVE: &str = "no daemon; containers have no way out to the world";
 
 const NO_SAFETY_NET: &str =
     "kills the service instead of stopping it; removes nothing after an error or a signal";

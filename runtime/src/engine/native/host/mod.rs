@@ -15,6 +15,7 @@ mod cgroup;
 mod container;
 mod fault;
 mod files;
+mod filter;
 mod merge;
 mod netlink;
 mod network;

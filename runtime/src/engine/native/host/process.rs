@@ -59,6 +59,10 @@ fn attempt(process: &Process, user: &User, streams: &[OwnedFd]) -> std::io::Resu
         duplicate(stream, number)?;
     }
     rustix::process::umask(Mode::from_raw_mode(0o022));
+    if !process.privileged {
+        // While there is still the right to; without it, no program of the container could gain rights by set-user-ID.
+        super::filter::install()?;
+    }
     become_user(user, process.privileged)?;
     let directory = if process.workdir.is_empty() { "/" } else { &process.workdir };
     rustix::process::chdir(directory)?;

@@ -24,11 +24,16 @@ async fn a_container_sees_nothing_of_the_machine() {
         hostname other 2>/dev/null || echo refused
         head -c 1 /proc/kcore | wc -c
         grep CapEff /proc/self/status
+        grep Seccomp: /proc/self/status
+        unshare -U true 2>/dev/null || echo refused
+        su nobody -s /bin/sh -c 'unshare -U true' 2>/dev/null || echo refused
         ls /proc/self/fd | wc -l";
     let looks = looks.replace("OWN", &own.to_string());
     let (_, output) = run(&*engine, script(&base, &looks)).await;
     let rights = format!("CapEff:\t{:016x}", 0xa004_25fb_u64 & !(1 << 27) & !(1 << 29));
-    let wanted = format!("1\n0\n0\nrefused\nrefused\nrefused\nrefused\nrefused\n0\n{rights}\n4\n");
+    let wanted = format!(
+        "1\n0\n0\nrefused\nrefused\nrefused\nrefused\nrefused\n0\n{rights}\nSeccomp:\t2\nrefused\nrefused\n4\n"
+    );
     // The last is what `ls` itself has open: three streams and the directory.
     assert_eq!(text(&output.stdout), wanted, "{}", text(&output.stderr));
     engine.close().await.unwrap();
@@ -155,12 +160,14 @@ async fn whiteouts_hide_what_is_below() {
 async fn the_privileged_have_all_rights() {
     let engine = engine!();
     let base = busybox(&engine).await;
-    let mut step =
-        script(&base, "mkdir /there; mount -t tmpfs x /there && echo mounted; grep CapEff /proc/self/status");
+    let mut step = script(
+        &base,
+        "mkdir /there; mount -t tmpfs x /there && echo mounted; grep 'CapEff\\|Seccomp:' /proc/self/status",
+    );
     step.process.as_mut().unwrap().privileged = true;
     let (_, output) = run(&*engine, step).await;
     let own = std::fs::read_to_string("/proc/self/status").unwrap();
     let own = own.lines().find(|line| line.starts_with("CapEff")).unwrap();
-    assert_eq!(text(&output.stdout), format!("mounted\n{own}\n"), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout), format!("mounted\n{own}\nSeccomp:\t0\n"), "{}", text(&output.stderr));
     engine.close().await.unwrap();
 }
