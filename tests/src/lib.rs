@@ -1,10 +1,16 @@
 //! What the conformance suite stands on: real services, and looking at the engine from outside.
 
+use std::io::Write as _;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use bowline::{Container, Port, Service, Session};
+
+mod docker;
+mod native;
+
+pub use docker::created_since;
 
 /// A text that no other test, run or machine has: a definition that holds it is not in any cache.
 #[must_use]
@@ -25,42 +31,48 @@ pub fn docker(args: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// The names of a session's containers, running or not, sorted.
+/// Whether the suite runs on the native engine, which no command line asks.
+#[must_use]
+pub fn on_native() -> bool {
+    std::env::var("BOWLINE_ENGINE").is_ok_and(|engine| engine == "native")
+}
+
+/// Whether a test can go on; says so where it cannot. For what only Docker has, or only its command line shows.
+#[must_use]
+pub fn on_docker(why: &str) -> bool {
+    if on_native() {
+        // Not captured by the test's harness, so that it can be counted.
+        let _ = writeln!(std::io::stderr().lock(), "skipped on the native engine: {why}");
+    }
+    !on_native()
+}
+
+/// The names of a session's containers, sorted; with Docker, of those that have ended, too. Each ends in its host name.
 #[must_use]
 pub fn containers(session: &Session) -> Vec<String> {
-    labelled("ps", &session.id())
+    if on_native() { native::hostnames(&session.id()) } else { docker::labelled("ps", &session.id()) }
 }
 
 /// How many of a session's containers have a running process.
 #[must_use]
 pub fn running(session: &Session) -> usize {
-    let filter = format!("label=bowline.session={}", session.id());
-    docker(&["ps", "--filter", &filter, "--format", "{{.Names}}"]).lines().count()
+    if on_native() { native::containers(&session.id()).len() } else { docker::running(session).len() }
 }
 
-/// All that is left of a session in the engine: containers and networks.
+/// All that is left of a session in the engine: containers and networks; on the native engine containers and files.
 #[must_use]
 pub fn remains(session: &str) -> Vec<String> {
-    [labelled("ps", session), labelled("network", session)].concat()
-}
-
-fn labelled(what: &str, session: &str) -> Vec<String> {
-    let filter = format!("label=bowline.session={session}");
-    let list = match what {
-        "ps" => docker(&["ps", "-a", "--filter", &filter, "--format", "{{.Names}}"]),
-        _ => docker(&["network", "ls", "--filter", &filter, "--format", "{{.Name}}"]),
-    };
-    let mut names: Vec<String> = list.lines().map(str::to_owned).collect();
-    names.sort();
-    names
+    if on_native() {
+        return [native::hostnames(session), native::files(session)].concat();
+    }
+    [docker::labelled("ps", session), docker::labelled("network", session)].concat()
 }
 
 /// Whether a service has a running process in a session.
 #[must_use]
 pub fn is_running(session: &Session, service: &Service) -> bool {
-    let filter = format!("label=bowline.session={}", session.id());
-    let names = docker(&["ps", "--filter", &filter, "--format", "{{.Names}}"]);
-    names.lines().any(|name| name.ends_with(&service.hostname()))
+    let names = if on_native() { native::hostnames(&session.id()) } else { docker::running(session) };
+    names.iter().any(|name| name.ends_with(&service.hostname()))
 }
 
 /// The address of a session's running service.
@@ -69,35 +81,60 @@ pub fn is_running(session: &Session, service: &Service) -> bool {
 /// When it is not running.
 #[must_use]
 pub fn address(session: &Session, service: &Service) -> String {
+    if on_native() {
+        return native::address(&session.id(), &service.hostname()).expect("it runs");
+    }
     let name =
         containers(session).into_iter().find(|name| name.ends_with(&service.hostname())).expect("it runs");
-    let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
-    docker(&["inspect", "--format", format, &name]).trim().to_owned()
+    docker::address(&name)
 }
 
-/// How many containers a session has created since a time, as the engine saw it.
+/// Makes an empty file in a running service's file system.
+///
+/// # Panics
+/// When it is not running.
+pub fn touch(session: &Session, service: &str, path: &str) {
+    if on_native() {
+        let (root, _) = native::find(&session.id(), service).expect("it runs");
+        std::fs::write(format!("{}{path}", root.display()), "").expect("the file can be written");
+        return;
+    }
+    let name = containers(session).into_iter().find(|name| name.ends_with(service)).expect("it runs");
+    let _ = docker(&["exec", &name, "touch", path]);
+}
+
+/// Whether a running service has something at a path.
+///
+/// # Panics
+/// When it is not there.
 #[must_use]
-pub fn created_since(session: &Session, since: SystemTime) -> usize {
-    let seconds = |time: SystemTime| {
-        let time = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        format!("{}.{:09}", time.as_secs(), time.subsec_nanos())
-    };
-    let (since, until) = (seconds(since), seconds(SystemTime::now()));
-    let session = format!("label=bowline.session={}", session.id());
-    let events = docker(&[
-        "events",
-        "--since",
-        &since,
-        "--until",
-        &until,
-        "--filter",
-        "type=container",
-        "--filter",
-        "event=create",
-        "--filter",
-        &session,
+pub fn has(session: &Session, service: &str, path: &str) -> bool {
+    if on_native() {
+        return native::find(&session.id(), service).is_some_and(|(root, _)| root.join(&path[1..]).exists());
+    }
+    let name = containers(session).into_iter().find(|name| name.ends_with(service)).expect("it runs");
+    let test = Command::new("docker").args(["exec", &name, "test", "-e", path]).status();
+    test.is_ok_and(|status| status.success())
+}
+
+/// How many files of the native engine's store have a text in them.
+///
+/// # Panics
+/// When it cannot be searched.
+#[must_use]
+pub fn stored(text: &str) -> usize {
+    let mut grep = Command::new("grep");
+    grep.args([
+        "--recursive",
+        "--text",
+        "--fixed-strings",
+        "--files-with-matches",
+        "--devices=skip",
+        "--",
+        text,
     ]);
-    events.lines().count()
+    let output = grep.arg(native::store()).output().expect("grep can be run");
+    String::from_utf8_lossy(&output.stdout).lines().count()
 }
 
 /// Waits until something is so, looking often; the time it took.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bowline::{Container, Error, Exit, Ready, Service, ServiceCause, Session};
-use bowline_tests::{client, containers, eventually, fetch, nonce, python_service, running, server};
+use bowline_tests::{client, eventually, fetch, nonce, python_service, running, server};
 
 #[bowline::test]
 async fn exit_42_before_ready_ends_the_start_at_once() {
@@ -77,8 +77,7 @@ async fn exit_in_a_dependency_is_told_through_the_chain() {
     let client = tokio::spawn(client("app", &app, "import time; time.sleep(60)").sync());
     tokio::task::spawn_blocking(move || {
         eventually("both services and the client run", Duration::from_mins(1), || running(&session) == 3);
-        let db = containers(&session).into_iter().find(|name| name.ends_with(&hostname)).unwrap();
-        let _ = bowline_tests::docker(&["exec", &db, "touch", "/die"]);
+        bowline_tests::touch(&session, &hostname, "/die");
     })
     .await
     .unwrap();

@@ -66,15 +66,10 @@ async fn kill_overtakes_a_blocked_stop_and_both_return() {
     let service = stubborn().stop_with(Stop::signal("SIGTERM").within("1h"));
     service.start().await.unwrap();
     let stop = tokio::spawn(service.stop());
-    let name =
-        containers(&Session::current()).into_iter().find(|name| name.ends_with(&service.hostname())).unwrap();
+    let (session, hostname) = (Session::current(), service.hostname());
     tokio::task::spawn_blocking(move || {
         eventually("the stop signal has arrived and is ignored", Duration::from_secs(10), || {
-            std::process::Command::new("docker")
-                .args(["exec", &name, "test", "-e", "/ignored"])
-                .status()
-                .unwrap()
-                .success()
+            bowline_tests::has(&session, &hostname, "/ignored")
         })
     })
     .await

@@ -149,6 +149,9 @@ fn text(bytes: &[u8]) -> String {
 /// An image that nobody else has: unlike a new name for a known one, it has to come over the wire.
 #[test]
 fn an_absent_image_is_pulled_once_for_all_who_wait_for_it() {
+    if !bowline_tests::on_docker("images are pulled by Docker") {
+        return;
+    }
     let name = format!("bowline-test-{}", nonce());
     let _ = docker(&["run", "--name", &name, "busybox:1.35", "sh", "-c", "echo $HOSTNAME >/mine"]);
     let _ = docker(&["commit", &name, &format!("{name}:1")]);
@@ -166,6 +169,9 @@ fn an_absent_image_is_pulled_once_for_all_who_wait_for_it() {
 
 #[test]
 fn an_image_is_pulled_by_its_digest() {
+    if !bowline_tests::on_docker("images are pulled by Docker") {
+        return;
+    }
     let registry = Registry::open();
     let _ = docker(&["pull", "--quiet", &registry.image]);
     let names = registry.pulled();
@@ -178,6 +184,9 @@ fn an_image_is_pulled_by_its_digest() {
 
 #[test]
 fn what_a_registry_does_not_have_is_not_found() {
+    if !bowline_tests::on_docker("images are pulled by Docker") {
+        return;
+    }
     let registry = Registry::open();
     for image in
         [registry.image.replace(":1", ":none"), format!("{}/unauthorized/denied:1", registry.address)]
@@ -188,6 +197,9 @@ fn what_a_registry_does_not_have_is_not_found() {
 
 #[test]
 fn a_registry_that_is_not_there_is_named_at_once() {
+    if !bowline_tests::on_docker("images are pulled by Docker") {
+        return;
+    }
     let registry = Registry::open();
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let began = Instant::now();
@@ -197,6 +209,9 @@ fn a_registry_that_is_not_there_is_named_at_once() {
 
 #[test]
 fn a_registry_refuses_without_credentials_and_with_wrong_ones() {
+    if !bowline_tests::on_docker("images are pulled by Docker") {
+        return;
+    }
     let registry = Registry::locked();
     let refused = format!("not allowed to pull `{}`", registry.image);
     let none = "no credentials were sent: there is no Docker configuration file";
@@ -210,6 +225,9 @@ fn a_registry_refuses_without_credentials_and_with_wrong_ones() {
 
 #[test]
 fn whoever_has_logged_in_may_pull() {
+    if !bowline_tests::on_docker("images are pulled by Docker") {
+        return;
+    }
     let registry = Registry::locked();
     registry.log_in();
     registry.runs(&registry.image);
@@ -217,6 +235,9 @@ fn whoever_has_logged_in_may_pull() {
 
 #[test]
 fn a_credential_helper_is_asked() {
+    if !bowline_tests::on_docker("images are pulled by Docker") {
+        return;
+    }
     let registry = Registry::locked();
     registry.write_helper(&format!(
         r#"#!/bin/sh
@@ -229,6 +250,9 @@ fn a_credential_helper_is_asked() {
 
 #[test]
 fn a_broken_credential_helper_is_heard() {
+    if !bowline_tests::on_docker("images are pulled by Docker") {
+        return;
+    }
     let registry = Registry::locked();
     let refused = format!("not allowed to pull `{}`", registry.image);
     registry.write_helper("#!/bin/sh\necho the keyring is locked; exit 1\n");

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::store::layers;
 use super::*;
 use crate::engine::testing::{image, link, nothing, run, script, service, step, text};
 use crate::engine::{Access, Exit, Mount, MountSource, Placement, ProbeProgress};

@@ -41,7 +41,7 @@ pub(super) fn run(
     unshare(flags).context("namespaces of its own")?;
     rustix::system::sethostname(container.hostname.as_bytes()).context("its host name")?;
     if let Some(changes) = &container.root.changes {
-        rootfs::prepare_points(&changes.points, &container.mounts)?;
+        rootfs::prepare_points(&changes.points)?;
     }
     let tree = rootfs::open(&container.root)?;
     let user = user(tree.as_fd(), &container.process.user)?;

@@ -68,6 +68,8 @@ fn host(channel: UnixStream, answers: &UnixStream, session: &str) -> Result<(), 
         while matches!(waitpid(Some(child), WaitOptions::empty()), Err(rustix::io::Errno::INTR)) {}
         // By now the kernel has ended all that was in there.
         cgroup::remove_all(&mounts, session);
+        // Of a pipeline that ended well nothing is here any more; the store is the working directory.
+        let _ = std::fs::remove_dir_all(Path::new("scratch").join(session));
         return Ok(());
     }
     // The keeper's death must be the host's.

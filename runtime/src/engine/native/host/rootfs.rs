@@ -141,18 +141,17 @@ pub(super) struct Extras<'a> {
     pub(super) groups: Option<Shown>,
 }
 
-/// Makes what is to be mounted on, below everything, where nothing of it is kept.
-pub(super) fn prepare_points(points: &Path, mounts: &[Mount]) -> Result<(), Fault> {
+/// Makes what every container has something mounted on, below everything, where nothing of it is kept. What a user
+/// mounts leaves an empty directory or file behind where nothing was, as on every other engine.
+pub(super) fn prepare_points(points: &Path) -> Result<(), Fault> {
     let root = openat(CWD, points, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
     let root = root.context("what is mounted on")?;
     let directories = ["/proc", "/sys", "/dev"].into_iter().map(|path| (path, true));
     let files = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"].into_iter().map(|path| (path, false));
-    let own = mounts.iter().map(|mount| (mount.path.as_str(), is_directory(&mount.source)));
-    for (path, is_directory) in directories.chain(files).chain(own) {
+    for (path, is_directory) in directories.chain(files) {
         let made =
             if is_directory { make_directory(root.as_fd(), path) } else { make_file(root.as_fd(), path) };
-        // Where one mount is inside of another file, the mount itself says so.
-        let _ = made;
+        made.context(path)?;
     }
     Ok(())
 }

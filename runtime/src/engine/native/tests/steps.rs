@@ -32,12 +32,15 @@ async fn what_is_kept_is_found_by_another_session() {
     engine.close().await.unwrap();
 }
 
-/// What was only there to be mounted on is no part of a result.
+/// What is mounted leaves a place that is empty, and nothing else.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_step_that_writes_nothing_adds_no_layer() {
+async fn nothing_stays_of_what_is_mounted() {
     let engine = engine!();
     let base = busybox(&engine).await;
     let mut step = script(&base, "cat /run/secrets/token /cache/x; echo > /cache/x; cat /etc/hostname");
+    let (finished, output) = run(&*engine, step.clone()).await;
+    assert_eq!(text(&output.stdout), "bowline\n");
+    assert_eq!(finished.keep(key(), output).await.unwrap(), base, "a step that writes nothing adds no layer");
     let secret = MountSource::Secret(b"hunter2\n".as_slice().into());
     let cache = MountSource::Cache(SessionId::random().to_string());
     step.filesystem.mounts = vec![
@@ -47,7 +50,15 @@ async fn a_step_that_writes_nothing_adds_no_layer() {
     let (finished, output) = run(&*engine, step).await;
     assert_eq!(text(&output.stdout), "hunter2\nbowline\n");
     let snapshot = finished.keep(key(), output).await.unwrap();
-    assert_eq!(snapshot, base);
+    let layer = engine.shared.store.root().join(layers(&snapshot).pop().unwrap());
+    let mut find = std::process::Command::new("find");
+    let left = find.args([".", "-printf", "%p %s\\n"]).current_dir(layer).output().unwrap();
+    let mut left: Vec<String> = text(&left.stdout).lines().map(str::to_owned).collect();
+    left.retain(|line| !line.starts_with(". "));
+    left.sort();
+    let kinds: Vec<&str> = left.iter().map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(kinds, ["./cache", "./run", "./run/secrets", "./run/secrets/token"]);
+    assert_eq!(left.last().unwrap(), "./run/secrets/token 0");
     engine.close().await.unwrap();
 }
 
