@@ -1,6 +1,9 @@
 //! What happens to whole pipelines: killed, interrupted, cut off, switched off.
 
+use std::fs;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -124,4 +127,71 @@ fn an_unreachable_engine_is_diagnosed_within_two_seconds() {
             assert!(stderr.contains(part), "{part:?} is not in: {stderr}");
         }
     }
+}
+
+/// Processes that this program was started as, in whatever role.
+fn instances_of(program: &Path) -> usize {
+    let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    processes
+        .filter(|process| fs::read_link(process.path().join("exe")).is_ok_and(|exe| exe == program))
+        .count()
+}
+
+/// Whatever a store names is there and whole.
+fn assert_intact(store: &Path) {
+    let mut seen = 0;
+    for kind in ["steps", "images"] {
+        for record in fs::read_dir(store.join(kind)).unwrap() {
+            let text = fs::read(record.unwrap().path()).unwrap();
+            let record: serde_json::Value = serde_json::from_slice(&text).unwrap();
+            for layer in record["layers"].as_array().unwrap() {
+                assert!(store.join("l").join(layer.as_str().unwrap()).is_dir(), "{layer} is missing");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 0);
+}
+
+#[test]
+fn sigkill_at_200_moments_leaves_nothing_after_two_seconds() {
+    if !bowline_tests::on_native() {
+        return; // with a daemon, what is left is found by a watchdog, within ten seconds
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let (program, store) = (directory.path().join("pipeline"), directory.path().join("store"));
+    // A name of its own tells its processes from those of other tests.
+    fs::copy(env!("CARGO_BIN_EXE_pipeline"), &program).unwrap();
+    let ping = || {
+        let mut command = Command::new(&program);
+        command.arg("ping").env("BOWLINE_HOME", &store).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    };
+    // The images are there, and how long it takes is known.
+    assert_eq!(ping().output().unwrap().stdout, b"PONG\n");
+    let began = Instant::now();
+    assert_eq!(ping().output().unwrap().stdout, b"PONG\n");
+    let whole = began.elapsed();
+    let mut most = 0;
+    for number in 0..200_u64 {
+        let moment = RandomState::new().hash_one(number) % u64::try_from(whole.as_micros()).unwrap();
+        let mut child = ping().spawn().unwrap();
+        std::thread::sleep(Duration::from_micros(moment));
+        most = most.max(instances_of(&program));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        if number % 20 == 19 {
+            let nothing_runs = || instances_of(&program) == 0;
+            eventually("nothing runs", Duration::from_secs(2), nothing_runs);
+            // Who dies before there is anybody to notice leaves a directory, which the next one removes.
+            assert_eq!(ping().output().unwrap().stdout, b"PONG\n");
+            let made = || fs::read_dir(store.join("scratch")).unwrap().count();
+            eventually("nothing is in the making", Duration::from_secs(2), || made() == 0);
+        }
+    }
+    assert!(most > 3, "a keeper, a host and containers were seen");
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!mounts.contains(store.to_str().unwrap()), "{mounts}");
+    assert_intact(&store);
+    assert_eq!(ping().output().unwrap().stdout, b"PONG\n");
 }
