@@ -22,6 +22,7 @@ use crate::{Digest, Result};
 mod command;
 #[cfg(feature = "docker")]
 pub(crate) mod docker;
+mod doctor;
 #[cfg(all(feature = "native", target_os = "linux"))]
 pub(crate) mod native;
 #[cfg(feature = "docker")]
@@ -32,6 +33,8 @@ mod user;
 #[cfg(test)]
 #[cfg(feature = "docker")]
 mod testing;
+
+pub use self::doctor::{Diagnosis, doctor};
 
 /// What an engine's call gives: a future, boxed so that the trait can be an object.
 pub(crate) type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
@@ -162,7 +165,7 @@ pub(crate) struct Image {
 }
 
 /// An image's configuration (OCI image specification, "config").
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct ImageConfig {
     pub(crate) env: Vec<(String, String)>,
     pub(crate) workdir: String,
@@ -176,7 +179,7 @@ pub(crate) struct ImageConfig {
 }
 
 /// An image's `HEALTHCHECK`; zero where the image says nothing.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Healthcheck {
     /// `["NONE"]`, `["CMD", …]` or `["CMD-SHELL", "…"]`.
     pub(crate) test: Vec<String>,
@@ -437,11 +440,30 @@ const CHOICE: &str = "BOWLINE_ENGINE";
 pub(crate) async fn open(session: &SessionId) -> Result<Arc<dyn Engine>> {
     match std::env::var(CHOICE).unwrap_or_default().as_str() {
         // Boxed, as few pipelines open more than one and all carry the room for it.
-        "" | "docker" => Box::pin(open_docker(session)).await,
+        "" => Box::pin(open_any(session)).await,
+        "docker" => Box::pin(open_docker(session)).await,
         "native" => Box::pin(open_native(session)).await,
         other => Err(crate::Error::EngineUnreachable {
             tried: vec![format!("`{other}`, which {CHOICE} asks for: the engines are `docker` and `native`")],
         }),
+    }
+}
+
+/// Docker where one answers, else the native engine where it can run.
+async fn open_any(session: &SessionId) -> Result<Arc<dyn Engine>> {
+    let mut tried = match open_docker(session).await {
+        Err(crate::Error::EngineUnreachable { tried }) if cfg!(feature = "native") => tried,
+        other => return other,
+    };
+    match open_native(session).await {
+        Ok(engine) => Ok(engine),
+        Err(error) => {
+            match error {
+                crate::Error::EngineUnreachable { tried: more } => tried.extend(more),
+                other => tried.push(format!("native: {other}")),
+            }
+            Err(crate::Error::EngineUnreachable { tried })
+        }
     }
 }
 

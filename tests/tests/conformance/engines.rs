@@ -46,6 +46,23 @@ impl Drop for SecondEngine {
     }
 }
 
+#[bowline::test]
+async fn the_doctor_says_what_each_engine_can_do() {
+    let found = bowline::doctor().await.to_string();
+    let lines: Vec<&str> = found.lines().collect();
+    let (last, engines) = lines.split_last().unwrap();
+    assert!(engines[0].starts_with("docker: ready, version ") && engines[0].contains(", linux/"), "{found}");
+    assert!(engines[1].starts_with("native: "), "{found}");
+    if bowline_tests::on_native() {
+        assert!(engines[1].starts_with("native: ready, version "), "{found}");
+        assert!(engines[2..].contains(&"  lacks a way out to the world from containers"), "{found}");
+    }
+    let chosen = std::env::var("BOWLINE_ENGINE").unwrap_or_default();
+    let wanted =
+        if chosen.is_empty() { "docker".to_owned() } else { format!("{chosen}, as BOWLINE_ENGINE says") };
+    assert_eq!(*last, format!("pipelines run on: {wanted}"));
+}
+
 fn script(action: &str) -> Command {
     let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/setup/second-engine"));
     command.arg(action);

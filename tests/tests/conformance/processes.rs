@@ -119,7 +119,8 @@ fn an_unreachable_engine_is_diagnosed_within_two_seconds() {
     let hung = format!("tcp://{}", silent.local_addr().unwrap());
     for host in ["tcp://127.0.0.1:1", "unix:///no/such.sock", &hung, "nonsense://x"] {
         let began = Instant::now();
-        let output = pipeline("ping").env("DOCKER_HOST", host).output().unwrap();
+        let mut ping = pipeline("ping");
+        let output = ping.env("DOCKER_HOST", host).env("BOWLINE_ENGINE", "docker").output().unwrap();
         assert!(began.elapsed() < Duration::from_millis(2500), "{host}: {:?}", began.elapsed());
         assert_eq!(output.status.code(), Some(1));
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -127,6 +128,33 @@ fn an_unreachable_engine_is_diagnosed_within_two_seconds() {
             assert!(stderr.contains(part), "{part:?} is not in: {stderr}");
         }
     }
+}
+
+#[test]
+fn without_docker_the_native_engine_runs_what_it_has() {
+    if !bowline_tests::on_native() {
+        return; // it needs root
+    }
+    let store = tempfile::tempdir().unwrap();
+    let ping = |without: bool| {
+        let mut command = pipeline("ping");
+        command.env_remove("BOWLINE_ENGINE").env("BOWLINE_HOME", store.path());
+        if without {
+            command.env("DOCKER_HOST", "unix:///no/such.sock");
+        } else {
+            command.env("BOWLINE_ENGINE", "native");
+        }
+        command.output().unwrap()
+    };
+    let output = ping(true);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    for part in
+        ["no container engine answers", "/no/such.sock", "native: docker.io/library/redis:7 is not in "]
+    {
+        assert!(stderr.contains(part), "{part:?} is not in: {stderr}");
+    }
+    assert_eq!(ping(false).stdout, b"PONG\n");
+    assert_eq!(ping(true).stdout, b"PONG\n");
 }
 
 /// Processes that this program was started as, in whatever role.

@@ -113,7 +113,7 @@ impl Connection {
         }))
     }
 
-    pub(super) fn describe(&self) -> Description {
+    pub(crate) fn describe(&self) -> Description {
         Description {
             name: "docker",
             version: self.engine.version.clone(),

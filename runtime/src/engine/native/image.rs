@@ -9,24 +9,52 @@ use std::path::{Component, Path, PathBuf};
 use futures_util::StreamExt as _;
 use serde::Deserialize;
 
-use super::store::{StoredImage, snapshot_of};
+use super::store::{StoredImage, StoredReference, snapshot_of};
 use super::wire::{Answer, Files, Request};
 use super::{Shared, failed};
 use crate::engine::docker::Source;
 use crate::engine::{Image, Progress};
 use crate::graph::ImageName;
-use crate::{Digest, Result};
+use crate::{Digest, Error, Result};
 
-/// Finds an image, fetching from the Docker engine what the store has not.
+/// Finds an image, fetching from the Docker engine what the store has not. Where no engine answers, a reference means
+/// what it meant when one last did.
 pub(super) async fn resolve(shared: &Shared, name: &ImageName, progress: &Progress) -> Result<Image> {
-    let source = shared.images.get_or_try_init(Source::open).await?;
-    let found = source.find(name).await?;
-    let id = found.id.trim_start_matches("sha256:").to_owned();
-    let stored = match shared.store.image(&id) {
-        Some(stored) => stored,
-        None => fetch(shared, source, name, &found.id, &id, progress).await?,
+    let source = match shared.images.get_or_try_init(Source::open).await {
+        Ok(source) => source,
+        Err(Error::EngineUnreachable { tried }) => return remembered(shared, name, tried),
+        Err(other) => return Err(other),
     };
-    Ok(Image { id: found.id, snapshot: snapshot_of(&stored.layers), config: found.config })
+    let found = source.find(name).await?;
+    let id = plain_id(&found.id);
+    let stored = match shared.store.image(id) {
+        Some(stored) => stored,
+        None => fetch(shared, source, name, &found.id, id, progress).await?,
+    };
+    let reference = StoredReference { id: found.id, config: found.config };
+    shared.store.keep_reference(name, &reference).map_err(failed(format!("remember {name}")))?;
+    Ok(image_of(reference, &stored))
+}
+
+fn remembered(shared: &Shared, name: &ImageName, mut tried: Vec<String>) -> Result<Image> {
+    let found = shared.store.reference(name);
+    let found = found.and_then(|found| Some((shared.store.image(plain_id(&found.id))?, found)));
+    if let Some((stored, reference)) = found {
+        return Ok(image_of(reference, &stored));
+    }
+    let store = shared.store.root().display();
+    tried.push(format!("native: {name} is not in {store}, and images come out of a Docker engine's store"));
+    Err(Error::EngineUnreachable { tried })
+}
+
+fn image_of(reference: StoredReference, stored: &StoredImage) -> Image {
+    let StoredReference { id, config } = reference;
+    Image { id, snapshot: snapshot_of(&stored.layers), config }
+}
+
+/// A file name.
+fn plain_id(id: &str) -> &str {
+    id.trim_start_matches("sha256:")
 }
 
 async fn fetch(

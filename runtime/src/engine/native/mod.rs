@@ -86,6 +86,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What a pipeline cannot have on this engine, on this machine: for people.
+pub(super) fn lacks() -> Vec<String> {
+    let always = [
+        "images from anywhere but the store of a Docker engine, or its own",
+        "a way out to the world from containers",
+        "emulation of other platforms, unless this machine has it (binfmt_misc)",
+    ];
+    always.into_iter().map(str::to_owned).chain(host::lacks()).collect()
+}
+
 /// For `map_err`: what was being done.
 fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
     move |error| Error::engine(what, error)

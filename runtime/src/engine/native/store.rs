@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! l/<name>            layers: what an image or a step adds. Names are short, as one page holds those of a mount
-//! images/<id>.json    which layers an image has, and its configuration
+//! images/<id>.json    which layers an image has
+//! references/<…>.json which image a reference led to, and the image's configuration
 //! steps/<key>.json    which layers a step left, and its output
 //! volumes/<name>      cache volumes
 //! scratch/<session>/  what is being made: renamed into place when it is whole, or removed
@@ -24,7 +25,8 @@ use serde::{Deserialize, Serialize};
 
 use super::wire::{Changes, Root};
 use crate::Digest;
-use crate::engine::{SessionId, Snapshot};
+use crate::engine::{ImageConfig, SessionId, Snapshot};
+use crate::graph::ImageName;
 
 /// Where a session keeps things.
 #[derive(Debug)]
@@ -43,6 +45,14 @@ pub(super) struct Store {
 pub(super) struct StoredImage {
     /// The lowest first.
     pub(super) layers: Vec<String>,
+}
+
+/// What a reference led to when it was last asked for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct StoredReference {
+    /// As `sha256:…`.
+    pub(super) id: String,
+    pub(super) config: ImageConfig,
 }
 
 /// What a step left.
@@ -88,7 +98,7 @@ impl Store {
     /// Opens it, making what is missing, and removes what dead sessions left.
     pub(super) fn open(root: PathBuf, session: &SessionId) -> io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&root)?;
-        for directory in ["l", "images", "steps", "volumes", "scratch", "aside"] {
+        for directory in ["l", "images", "references", "steps", "volumes", "scratch", "aside"] {
             fs::create_dir_all(root.join(directory))?;
         }
         sweep(&root.join("scratch"));
@@ -164,6 +174,17 @@ impl Store {
         self.write_record("images", id, image)
     }
 
+    pub(super) fn reference(&self, name: &ImageName) -> Option<StoredReference> {
+        self.record("references", &reference_name(name))
+    }
+
+    pub(super) fn keep_reference(&self, name: &ImageName, found: &StoredReference) -> io::Result<()> {
+        if self.reference(name).is_some_and(|known| known.id == found.id) {
+            return Ok(());
+        }
+        self.write_record("references", &reference_name(name), found)
+    }
+
     pub(super) fn step(&self, key: &Digest) -> Option<StoredStep> {
         let found: StoredStep = self.record("steps", &key.to_string())?;
         self.has_all(&found.layers).then_some(found)
@@ -232,6 +253,12 @@ pub(super) fn snapshot_of(layers: &[String]) -> Snapshot {
 /// A file system to look into.
 pub(super) fn root_of(snapshot: &Snapshot) -> Root {
     Root { layers: layers(snapshot), changes: None }
+}
+
+fn reference_name(name: &ImageName) -> String {
+    use sha2::Digest as _;
+    let text = format!("{} {}", name.reference, name.platform.as_deref().unwrap_or_default());
+    Digest(sha2::Sha256::digest(text).into()).to_string()
 }
 
 /// Starts the names of layers made of others; no digest does.

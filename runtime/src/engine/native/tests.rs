@@ -30,11 +30,17 @@ const HOST: &str = "0123456789abcdefghijklmnop";
 async fn open() -> Option<Arc<Native>> {
     // One of them takes the image, and the others find it.
     static FIRST: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-    // One directory for all, emptied by the next run: images are unpacked once.
+    // One directory for all of a run, removed by the next one: images are unpacked once.
     static PLACE: std::sync::LazyLock<PathBuf> = std::sync::LazyLock::new(|| {
-        let place = std::env::temp_dir().join("bowline-native-tests");
-        let _ = std::fs::remove_dir_all(&place);
-        place
+        const PREFIX: &str = "bowline-native-tests-";
+        for entry in std::fs::read_dir(std::env::temp_dir()).unwrap().filter_map(Result::ok) {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let run = name.strip_prefix(PREFIX);
+            if run.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
+        std::env::temp_dir().join(format!("{PREFIX}{}", std::process::id()))
     });
     if std::env::var_os("BOWLINE_SKIP_ENGINE_TESTS").is_some() {
         return None;

@@ -264,6 +264,14 @@ pub(super) fn mounts() -> io::Result<String> {
     fs::read_to_string("/proc/self/mountinfo")
 }
 
+/// Limits that cannot be set here.
+pub(super) fn lacks() -> Vec<String> {
+    let mounts = mounts().unwrap_or_default();
+    let missing =
+        [Controller::Cpu, Controller::Memory].into_iter().filter(|one| hierarchy(&mounts, *one).is_none());
+    missing.map(|one| format!("limits of {}: no control group for it is mounted", one.name())).collect()
+}
+
 /// Removes what a session's containers had, once none of them runs any more.
 pub(super) fn remove_all(mounts: &str, session: &str) {
     for controller in [Controller::Cpu, Controller::Memory] {

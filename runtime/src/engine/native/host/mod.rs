@@ -34,6 +34,11 @@ use rustix::thread::UnshareFlags;
 use super::wire::{self, Answer, Request};
 use fault::{Context as _, Fault};
 
+/// What this machine does not let a host do.
+pub(super) fn lacks() -> Vec<String> {
+    cgroup::lacks()
+}
+
 /// Plays the role to its end.
 pub(crate) fn keep(channel: UnixStream) {
     let Ok(Some((Request::Begin { store, session }, descriptors))) = wire::receive(&channel) else {

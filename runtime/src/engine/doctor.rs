@@ -1,0 +1,105 @@
+//! What each engine says of this machine.
+
+use std::fmt;
+
+use super::Description;
+#[cfg(all(feature = "native", target_os = "linux"))]
+use super::SessionId;
+use crate::Error;
+
+/// What each engine can do here, in words: made by [`doctor`] and read by printing it.
+#[derive(Debug, Clone)]
+pub struct Diagnosis {
+    engines: Vec<Examined>,
+    chosen: String,
+}
+
+/// One engine.
+#[derive(Debug, Clone)]
+struct Examined {
+    name: &'static str,
+    /// What it is, or why it cannot run, a reason a line.
+    outcome: Result<String, Vec<String>>,
+    /// What a pipeline cannot have on it here.
+    lacks: Vec<String>,
+}
+
+/// Asks every engine whether it can run pipelines on this machine, and what it lacks: for people who wonder why one was
+/// taken and another was not. It starts nothing and takes 2 s at most.
+///
+/// ```no_run
+/// # async fn wondering() {
+/// eprintln!("{}", bowline::doctor().await);
+/// # }
+/// ```
+///
+/// ```text
+/// docker: ready, version 28.2.2, linux/amd64
+/// native: cannot run
+///   native: namespaces of its own: Operation not permitted (it needs Linux 5.12 and root)
+/// pipelines run on: docker
+/// ```
+pub async fn doctor() -> Diagnosis {
+    let (docker, native) = tokio::join!(Box::pin(examine_docker()), Box::pin(examine_native()));
+    let chosen = match std::env::var(super::CHOICE).unwrap_or_default().as_str() {
+        "" if docker.outcome.is_ok() => "docker".to_owned(),
+        "" if native.outcome.is_ok() => "native, as no Docker answers".to_owned(),
+        "" => "nothing: no engine can run here".to_owned(),
+        name => format!("{name}, as {} says", super::CHOICE),
+    };
+    Diagnosis { engines: vec![docker, native], chosen }
+}
+
+fn examined(name: &'static str, found: Result<Description, Error>, lacks: Vec<String>) -> Examined {
+    let outcome = match found {
+        Ok(Description { version, platform, .. }) => Ok(format!("version {version}, {platform}")),
+        Err(Error::EngineUnreachable { tried }) => Err(tried),
+        Err(other) => Err(vec![other.to_string()]),
+    };
+    let lacks = if outcome.is_ok() { lacks } else { Vec::new() };
+    Examined { name, outcome, lacks }
+}
+
+#[cfg(feature = "docker")]
+async fn examine_docker() -> Examined {
+    let found = super::docker::connect().await;
+    examined("docker", found.map(|connection| connection.describe()), Vec::new())
+}
+
+#[cfg(not(feature = "docker"))]
+async fn examine_docker() -> Examined {
+    examined("docker", Err(super::not_built("docker")), Vec::new())
+}
+
+#[cfg(all(feature = "native", target_os = "linux"))]
+async fn examine_native() -> Examined {
+    use super::Engine as _;
+    let opened = super::native::Native::open(&SessionId::random()).await;
+    if let Ok(native) = &opened {
+        // What was made for the question goes with it.
+        let _ = native.close().await;
+    }
+    let found = opened.map(|native| native.describe().clone());
+    examined("native", found, super::native::lacks())
+}
+
+#[cfg(not(all(feature = "native", target_os = "linux")))]
+async fn examine_native() -> Examined {
+    examined("native", Err(super::not_built("native")), Vec::new())
+}
+
+impl fmt::Display for Diagnosis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Examined { name, outcome, lacks } in &self.engines {
+            match outcome {
+                Ok(found) => writeln!(f, "{name}: ready, {found}")?,
+                Err(reasons) => {
+                    writeln!(f, "{name}: cannot run")?;
+                    reasons.iter().try_for_each(|reason| writeln!(f, "  {reason}"))?;
+                }
+            }
+            lacks.iter().try_for_each(|lack| writeln!(f, "  lacks {lack}"))?;
+        }
+        write!(f, "pipelines run on: {}", self.chosen)
+    }
+}
