@@ -279,6 +279,19 @@ pub(crate) fn signal(text: &str) -> Result<&'static str, Problem> {
         })
 }
 
+/// The kinds of images that are files (containers-transports(5)).
+const IMAGE_FILES: [&str; 2] = ["oci", "docker-archive"];
+
+/// The kind and the path of an image that is a file, where the reference is to one: `oci:./dir`,
+/// `docker-archive:./x.tar`, each with `:name` behind it where there are several. The path starts with `.` or `/`, as
+/// no tag does.
+pub(crate) fn image_file(reference: &str) -> Option<(&'static str, &str)> {
+    IMAGE_FILES.iter().find_map(|kind| {
+        let path = reference.strip_prefix(kind)?.strip_prefix(':')?;
+        path.starts_with(['.', '/']).then_some((*kind, path))
+    })
+}
+
 /// An image reference: `[registry[:port]/]repository[:tag][@digest]`, by the grammar of the OCI distribution
 /// specification (v1.1, "Pulling manifests") and of Docker's `reference` package.
 pub(crate) fn image(reference: &str) -> Checked {
@@ -286,8 +299,23 @@ pub(crate) fn image(reference: &str) -> Checked {
     if reference.is_empty() {
         return Err(Problem::new("an empty image reference").help("for example `redis:7`"));
     }
+    if let Some((_, rest)) = image_file(reference) {
+        let (path, name) = rest.split_once(':').map_or((rest, None), |(path, name)| (path, Some(name)));
+        return match name {
+            Some("") => Err(invalid("the name after the path is empty")),
+            _ if path.contains('\0') => Err(invalid("a path has no NUL")),
+            _ => Ok(()),
+        };
+    }
     if reference.chars().any(char::is_whitespace) {
         return Err(invalid("white space is not allowed"));
+    }
+    for kind in IMAGE_FILES {
+        if let Some(path) = reference.strip_prefix(kind).and_then(|rest| rest.strip_prefix(':'))
+            && path.contains('/')
+        {
+            return Err(invalid("a path starts with `./` or `/`").help(format!("`{kind}:./{path}`")));
+        }
     }
     let (name, digest) = match reference.split_once('@') {
         Some((name, digest)) => (name, Some(digest)),
@@ -415,6 +443,13 @@ mod tests {
             message(image("x@sha256:12")),
             "invalid image reference `x@sha256:12`: the digest needs 64 lower-case hex digits, found 2"
         );
+        assert_eq!(message(image("oci:./my images/redis:7")), "ok");
+        assert_eq!(message(image("docker-archive:/tmp/x.tar")), "ok");
+        assert_eq!(
+            message(image("oci:build/redis")),
+            "invalid image reference `oci:build/redis`: a path starts with `./` or `/`\n\nhelp: `oci:./build/redis`"
+        );
+        assert!(image("oci:./x:").is_err());
         assert_eq!(message(image("a b")), "invalid image reference `a b`: white space is not allowed");
         assert!(image("-x").is_err());
         assert!(image(":7").is_err());

@@ -47,9 +47,7 @@ pub enum Error {
         message: String,
     },
     /// No image of this reference, neither in the engine nor in its registry.
-    #[error(
-        "image `{reference}` was not found: {message}\n\nhelp: check the name and the tag, or whether the registry can be reached"
-    )]
+    #[error("image `{reference}` was not found: {message}{}", or_where_to_look(.message))]
     ImageNotFound {
         /// The reference.
         reference: String,
@@ -177,6 +175,30 @@ fn prefix(item: Option<&str>) -> String {
 
 fn after_colon(message: &str) -> String {
     if message.is_empty() { String::new() } else { format!(": {message}") }
+}
+
+/// Where whoever failed has no advice of his own.
+fn or_where_to_look(message: &str) -> &'static str {
+    if message.contains("help: ") {
+        ""
+    } else {
+        "\n\nhelp: check the name and the tag, or whether the registry can be reached"
+    }
+}
+
+/// What an error of a library says, and after it every cause that it does not name itself.
+#[cfg(feature = "docker")]
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let error_text = error.to_string();
+        if !text.contains(&error_text) {
+            text = format!("{text}: {error_text}");
+        }
+        cause = error.source();
+    }
+    text
 }
 
 fn tried_lines(tried: &[String]) -> String {

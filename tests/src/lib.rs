@@ -47,6 +47,22 @@ pub fn on_docker(why: &str) -> bool {
     !on_native()
 }
 
+/// Whether containers can be limited; says so where they cannot: without root nobody may write control groups, unless
+/// somebody gave this user some.
+#[must_use]
+pub fn may_limit() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let is_root = status.lines().any(|line| line.split_whitespace().eq(["Uid:", "0", "0", "0", "0"]));
+    if on_native() && !is_root {
+        let _ = writeln!(
+            std::io::stderr().lock(),
+            "skipped on the native engine: without root it limits nothing"
+        );
+        return false;
+    }
+    true
+}
+
 /// The names of a session's containers, sorted; with Docker, of those that have ended, too. Each ends in its host name.
 #[must_use]
 pub fn containers(session: &Session) -> Vec<String> {

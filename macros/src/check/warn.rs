@@ -93,6 +93,9 @@ fn check_tags(cx: &mut Check, subject: Subject) {
             continue;
         };
         let reference = text.value();
+        if rules::image_file(&reference).is_some() {
+            continue;
+        }
         let name = reference.rsplit('/').next().unwrap_or(&reference);
         if rules::image(&reference).is_ok() && !name.contains([':', '@']) {
             let message = format!("image `{reference}` has no tag");

@@ -36,7 +36,9 @@ struct Examined {
 /// ```text
 /// docker: ready, version 28.2.2, linux/amd64
 /// native: cannot run
-///   native: namespaces of its own: Operation not permitted (it needs Linux 5.12 and root)
+///   native: there is no `newuidmap`
+///
+///   help: install it (Debian's package `uidmap`, Fedora's `shadow-utils`)
 /// pipelines run on: docker
 /// ```
 pub async fn doctor() -> Diagnosis {
@@ -74,12 +76,15 @@ async fn examine_docker() -> Examined {
 #[cfg(all(feature = "native", target_os = "linux"))]
 async fn examine_native() -> Examined {
     use super::Engine as _;
-    let opened = super::native::Native::open(&SessionId::random()).await;
-    if let Ok(native) = &opened {
-        // What was made for the question goes with it.
-        let _ = native.close().await;
-    }
-    let found = opened.map(|native| native.describe().clone());
+    let found = match super::native::Native::open(&SessionId::random()).await {
+        Ok(native) => {
+            let tried = native.try_overlay().await;
+            // What was made for the question goes with it.
+            let _ = native.close().await;
+            tried.map(|()| native.describe().clone())
+        }
+        Err(error) => Err(error),
+    };
     examined("native", found, super::native::lacks())
 }
 

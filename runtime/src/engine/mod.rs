@@ -19,6 +19,9 @@ use crate::value::{Port, Stat};
 use crate::{Digest, Result};
 
 #[cfg(feature = "docker")]
+#[cfg_attr(not(feature = "native"), allow(dead_code, reason = "an engine that unpacks uses all of it"))]
+mod archive;
+#[cfg(feature = "docker")]
 mod command;
 #[cfg(feature = "docker")]
 pub(crate) mod docker;
@@ -26,7 +29,11 @@ mod doctor;
 #[cfg(all(feature = "native", target_os = "linux"))]
 pub(crate) mod native;
 #[cfg(feature = "docker")]
+#[cfg_attr(not(feature = "registry"), allow(dead_code, reason = "whoever pulls uses all of it"))]
+mod oci;
+#[cfg(feature = "docker")]
 mod probe;
+mod prune;
 #[cfg(feature = "docker")]
 mod user;
 
@@ -35,6 +42,7 @@ mod user;
 mod testing;
 
 pub use self::doctor::{Diagnosis, doctor};
+pub use self::prune::{Prune, Pruned, prune};
 
 /// What an engine's call gives: a future, boxed so that the trait can be an object.
 pub(crate) type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
@@ -269,7 +277,7 @@ pub(crate) struct Mount {
 /// What is mounted.
 #[derive(Clone)]
 pub(crate) enum MountSource {
-    /// A cache volume, by its key; what an empty one has first is up to the engine.
+    /// A cache volume, by its key. A new one has first what the file system has at the path it is mounted at.
     Cache(String),
     /// What a snapshot has at a path: a directory where it ends in `/`, else a file. Never written to.
     Snapshot { snapshot: Snapshot, from: String },

@@ -18,6 +18,31 @@ impl ImageName {
     }
 }
 
+/// An image that is a file or a directory of this machine, as containers-transports(5) writes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ImageFile<'a> {
+    pub(crate) kind: ImageFileKind,
+    pub(crate) path: &'a str,
+    /// Which one of several.
+    pub(crate) name: Option<&'a str>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ImageFileKind {
+    OciLayout,
+    DockerArchive,
+}
+
+impl ImageName {
+    /// Where the reference is to no registry.
+    pub(crate) fn file(&self) -> Option<ImageFile<'_>> {
+        let (prefix, rest) = crate::rules::image_file(&self.reference)?;
+        let kind = if prefix == "oci" { ImageFileKind::OciLayout } else { ImageFileKind::DockerArchive };
+        let (path, name) = rest.split_once(':').map_or((rest, None), |(path, name)| (path, Some(name)));
+        Some(ImageFile { kind, path, name })
+    }
+}
+
 impl fmt::Display for ImageName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.reference)?;
@@ -32,6 +57,9 @@ impl fmt::Display for ImageName {
 ///
 /// A reference with a digest is identified by the digest; its tag says nothing more.
 fn canonical(reference: &str) -> String {
+    if crate::rules::image_file(reference).is_some() {
+        return reference.to_owned();
+    }
     let (name, digest) = match reference.split_once('@') {
         Some((name, digest)) => (name, Some(digest)),
         None => (reference, None),
@@ -55,7 +83,7 @@ fn canonical(reference: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::canonical;
+    use super::*;
 
     #[test]
     fn completes_as_docker_does() {
@@ -65,5 +93,24 @@ mod tests {
         assert_eq!(canonical("localhost:5000/a"), "localhost:5000/a:latest");
         assert_eq!(canonical("index.docker.io/acme/api:2"), "docker.io/acme/api:2");
         assert_eq!(canonical("redis:7@sha256:ab"), "docker.io/library/redis@sha256:ab");
+    }
+
+    #[test]
+    fn files_are_told_from_registries() {
+        let name = ImageName::new("oci:./build/image:v1");
+        let file = name.file().unwrap();
+        assert_eq!(
+            (file.kind, file.path, file.name),
+            (ImageFileKind::OciLayout, "./build/image", Some("v1"))
+        );
+        let name = ImageName::new("docker-archive:/a.tar:redis:7");
+        let file = name.file().unwrap();
+        assert_eq!(
+            (file.kind, file.path, file.name),
+            (ImageFileKind::DockerArchive, "/a.tar", Some("redis:7"))
+        );
+        // A repository may be called that.
+        assert_eq!(canonical("oci:latest"), "docker.io/library/oci:latest");
+        assert!(ImageName::new("oci:latest").file().is_none());
     }
 }

@@ -4,6 +4,10 @@ use crate::{Argument, Container, CopySource, EnvValue, Mount, Service};
 
 /// `image "redis:7";`: the image that it starts from. It is the first statement of a body.
 ///
+/// Also an image in files of this machine, as containers-transports(5) writes them: `image "oci:./dir";` for an OCI image
+/// layout, `image "docker-archive:./x.tar";` for what `docker save` writes. The path starts with `./` or `/`; where there
+/// are several images `:name` behind it says which.
+///
 /// ```
 /// # use bowline::prelude::*;
 /// let p = pipeline! {

@@ -16,7 +16,7 @@ pub struct CacheVolume {
 }
 
 impl CacheVolume {
-    /// The volume of this key; it is made when it is first mounted.
+    /// The volume of this key; it is made when it is first mounted, with what the container has there.
     pub fn new(key: impl Into<String>) -> Self {
         Self { key: key.into() }
     }

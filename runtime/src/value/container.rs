@@ -42,7 +42,9 @@ pub struct Output {
 }
 
 impl Container {
-    /// A container of this image.
+    /// A container of this image: `redis:7`, `registry.example/team/app:1.2`, `busybox@sha256:…`; or in files of this
+    /// machine: `oci:./dir` (an OCI image layout), `docker-archive:./x.tar` (what `docker save` writes), relative to the
+    /// working directory, with `:name` behind them where there are several (containers-transports(5)).
     pub fn from_image(reference: impl Into<String>) -> Self {
         let reference = reference.into();
         let checked = crate::rules::image(&reference);

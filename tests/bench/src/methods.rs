@@ -39,6 +39,7 @@ pub(crate) enum Tool {
     Docker,
     DockerCompose,
     ComposePlugin,
+    Runc,
 }
 
 impl Tool {
@@ -48,6 +49,7 @@ impl Tool {
             Self::Docker => &["docker", "--version"],
             Self::DockerCompose => &["docker-compose", "version", "--short"],
             Self::ComposePlugin => &["docker", "compose", "version", "--short"],
+            Self::Runc => &["runc", "--version"],
         }
     }
 }
@@ -63,7 +65,7 @@ pub(crate) fn find(full_name: &str) -> Option<&'static Method> {
 }
 
 /// The scenarios, in the order of the tables.
-pub(crate) const SCENARIOS: [(&str, &str); 3] = [
+pub(crate) const SCENARIOS: [(&str, &str); 7] = [
     (
         "redis",
         "start redis, wait until it is ready, `redis-cli -h redis-srv ping` in a second container, tear down",
@@ -73,9 +75,13 @@ pub(crate) const SCENARIOS: [(&str, &str); 3] = [
         "20 steps of one container, each writes 10 kB and its file system is kept (time from the start)",
     ),
     ("second", "one more client of a redis that is running (time from when the first client is done)"),
+    ("step", "one step that does nothing, its file system kept (time from when one before it is done)"),
+    ("hundred", "100 steps that do nothing and are of nothing but an image, at once (time as above)"),
+    ("bytes", "one step that writes 200 MB, its file system kept (time as above)"),
+    ("files", "one step that makes 10,000 files, its file system kept (time as above)"),
 ];
 
-const NATIVE: &str = "no daemon; containers have no way out to the world";
+const NATIVE: &str = "no daemon; containers reach the world by TCP only";
 
 const NO_SAFETY_NET: &str =
     "kills the service instead of stopping it; removes nothing after an error or a signal";
@@ -98,6 +104,17 @@ const fn script(
     leaves_out: &'static str,
 ) -> Method {
     Method { scenario: "redis", name, role: Role::Other, way: Way::Script { script, file, tool }, leaves_out }
+}
+
+/// Only the process: the image is unpacked and the overlay mounted before, and nothing is found again.
+const fn runc(scenario: &'static str, command: &'static str) -> Method {
+    Method {
+        scenario,
+        name: "runc-prepared",
+        role: Role::Raw,
+        way: Way::Script { script: peers::RUNC, file: command, tool: Tool::Runc },
+        leaves_out: "everything but the container: image and overlay are prepared, no network, nothing is kept under a name",
+    }
 }
 
 pub(crate) static METHODS: &[Method] = &[
@@ -212,4 +229,14 @@ pub(crate) static METHODS: &[Method] = &[
     ),
     here("second", "bowline", Role::Ours, ours::second, "nothing of the above; keeps the result"),
     here("second", "bowline-native", Role::Other, ours::second, NATIVE),
+    runc("step", ours::NOTHING),
+    here("step", "bowline", Role::Other, ours::step, "nothing of the above"),
+    here("step", "bowline-native", Role::Ours, ours::step, NATIVE),
+    here("hundred", "bowline-native", Role::Ours, ours::hundred, NATIVE),
+    runc("bytes", ours::BYTES),
+    here("bytes", "bowline", Role::Other, ours::bytes, "nothing of the above"),
+    here("bytes", "bowline-native", Role::Ours, ours::bytes, NATIVE),
+    runc("files", ours::FILES),
+    here("files", "bowline", Role::Other, ours::files, "nothing of the above"),
+    here("files", "bowline-native", Role::Ours, ours::files, NATIVE),
 ];

@@ -86,3 +86,52 @@ pub(crate) fn chain_cached(_: &Run) -> Result<()> {
     }
     main()
 }
+
+pub(crate) const NOTHING: &str = "true";
+pub(crate) const BYTES: &str = "head -c 200000000 /dev/zero >/big";
+pub(crate) const FILES: &str = "mkdir /d; i=0; while [ $i -lt 10000 ]; do : >/d/$i; i=$((i+1)); done";
+
+/// Steps side by side, after one that has everything in place.
+async fn steps_of(number: usize, command: &str) -> Result<()> {
+    say_session();
+    let run = this_run();
+    let base = || Container::from_image(raw_chain::IMAGE).env("NONCE", &run.id);
+    base().shell("true # the first").sync().await?;
+    say("begin");
+    let steps = (0..number).map(|step| base().shell(format!("{command} # {step}")).sync());
+    futures_util::future::try_join_all(steps).await?;
+    say("result kept");
+    Ok(())
+}
+
+pub(crate) fn step(_: &Run) -> Result<()> {
+    #[bowline::main]
+    async fn main() -> Result<()> {
+        steps_of(1, NOTHING).await
+    }
+    main()
+}
+
+pub(crate) fn hundred(_: &Run) -> Result<()> {
+    #[bowline::main]
+    async fn main() -> Result<()> {
+        steps_of(100, NOTHING).await
+    }
+    main()
+}
+
+pub(crate) fn bytes(_: &Run) -> Result<()> {
+    #[bowline::main]
+    async fn main() -> Result<()> {
+        steps_of(1, BYTES).await
+    }
+    main()
+}
+
+pub(crate) fn files(_: &Run) -> Result<()> {
+    #[bowline::main]
+    async fn main() -> Result<()> {
+        steps_of(1, FILES).await
+    }
+    main()
+}

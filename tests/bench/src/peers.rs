@@ -45,6 +45,24 @@ answer=$(compose run --rm -T client)
 echo "result $answer"
 "#;
 
+/// The OCI runtime that Docker uses, without Docker: with everything in place but the process.
+pub(crate) const RUNC: &str = r#"
+set -euo pipefail
+name=$1 command=$(cat "$2") dir=$(mktemp -d)
+trap 'umount "$dir/rootfs" || true; rm -rf "$dir"' EXIT
+mkdir "$dir"/{rootfs,lower,upper,work}
+container=$(docker create --label "bowline-bench.run=$name" busybox:1.35)
+docker export "$container" | tar -x -C "$dir/lower"
+docker rm "$container" >/dev/null
+cd "$dir"
+mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work rootfs
+runc spec
+sed -i 's/"terminal": true/"terminal": false/; s/"readonly": true/"readonly": false/; s|"sh"$|"sh", "-c", "'"$command"'"|' config.json
+echo begin
+runc run "$name" </dev/null
+echo 'result kept'
+"#;
+
 macro_rules! compose_file {
     ($interval:literal) => {
         concat!(

@@ -93,6 +93,12 @@ async fn run_image() -> Result<()> {
     Ok(())
 }
 
+#[bowline::main]
+async fn prune() -> Result<()> {
+    println!("{}", bowline::prune(bowline::Prune::all()).await?);
+    Ok(())
+}
+
 fn main() -> Result<()> {
     match std::env::args().nth(1).as_deref() {
         Some("hostname") => {
@@ -107,6 +113,7 @@ fn main() -> Result<()> {
         Some("plain") => plain(),
         Some("plain-for-long") => plain_for_long(),
         Some("ping") => ping(),
+        Some("prune") => prune(),
         Some("run-image") => run_image(),
         Some("ways-to-be-ready") => ways_to_be_ready(),
         other => panic!("no such pipeline: {other:?}"),

@@ -61,19 +61,22 @@ async fn what_ignores_its_stop_signal_is_killed() {
     assert!(!is_running(&session, &service));
 }
 
+/// Waits until a service has made a file: the stop signal has arrived.
+async fn appears(service: &Service, path: &'static str) {
+    let (session, hostname) = (Session::current(), service.hostname());
+    tokio::task::spawn_blocking(move || {
+        eventually(path, Duration::from_secs(10), || bowline_tests::has(&session, &hostname, path))
+    })
+    .await
+    .unwrap();
+}
+
 #[bowline::test]
 async fn kill_overtakes_a_blocked_stop_and_both_return() {
     let service = stubborn().stop_with(Stop::signal("SIGTERM").within("1h"));
     service.start().await.unwrap();
     let stop = tokio::spawn(service.stop());
-    let (session, hostname) = (Session::current(), service.hostname());
-    tokio::task::spawn_blocking(move || {
-        eventually("the stop signal has arrived and is ignored", Duration::from_secs(10), || {
-            bowline_tests::has(&session, &hostname, "/ignored")
-        })
-    })
-    .await
-    .unwrap();
+    appears(&service, "/ignored").await;
     let began = Instant::now();
     service.kill().await.unwrap();
     stop.await.unwrap().unwrap();
@@ -82,12 +85,12 @@ async fn kill_overtakes_a_blocked_stop_and_both_return() {
 
 #[bowline::test]
 async fn a_newcomer_to_a_stopping_service_waits_for_a_fresh_one() {
-    let slow = "import http.server, os, signal, sys, threading, time, uuid\nme = str(uuid.uuid4())\ndef stop(*_):\n  threading.Timer(2, os._exit, (0,)).start()\nsignal.signal(signal.SIGTERM, stop)\nclass H(http.server.BaseHTTPRequestHandler):\n  def do_GET(self):\n    self.send_response(200); self.end_headers(); self.wfile.write(me.encode())\nhttp.server.ThreadingHTTPServer(('0.0.0.0', 8080), H).serve_forever()";
+    let slow = "import http.server, os, signal, sys, threading, time, uuid\nme = str(uuid.uuid4())\ndef stop(*_):\n  open('/stopping', 'w').close()\n  threading.Timer(2, os._exit, (0,)).start()\nsignal.signal(signal.SIGTERM, stop)\nclass H(http.server.BaseHTTPRequestHandler):\n  def do_GET(self):\n    self.send_response(200); self.end_headers(); self.wfile.write(me.encode())\nhttp.server.ThreadingHTTPServer(('0.0.0.0', 8080), H).serve_forever()";
     let service = python_service(slow).env("NONCE", nonce()).expose(8080);
     service.start().await.unwrap();
     let first = fetch("www", &service, "/id").stdout().await.unwrap();
     let stop = tokio::spawn(service.stop());
-    tokio::task::yield_now().await;
+    appears(&service, "/stopping").await;
     let second = fetch("www", &service, "/id").stdout().await.unwrap();
     assert_ne!(first, second);
     stop.await.unwrap().unwrap();

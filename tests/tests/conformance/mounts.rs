@@ -200,3 +200,18 @@ async fn labels_are_on_the_container_and_in_no_identity() {
     let format = "{{index .Config.Labels \"com.example.team\"}} {{.Config.Labels.build}}";
     assert_eq!(docker(&["inspect", "--format", format, &name.unwrap()]).trim(), "storage 5");
 }
+
+#[bowline::test]
+async fn a_new_cache_has_first_what_the_image_has_there() {
+    let cache = CacheVolume::new(format!("new-{}", nonce()));
+    let base = busybox().env("NONCE", nonce()).shell(
+        "mkdir -p /data/sub && echo first > /data/sub/x && ln -s sub/x /data/link && chown -R 7:8 /data && chmod 750 /data",
+    );
+    let look = "stat -c '%u %g %a' /data /data/sub/x; cat /data/link; echo second > /data/sub/x";
+    let first = Container::from_container(&base).mount("/data", &cache).shell(look);
+    assert_eq!(first.stdout().await.unwrap(), "7 8 750\n7 8 644\nfirst\n");
+    // From then on it has what was put into it, wherever it is mounted.
+    let later =
+        busybox().env("NONCE", nonce()).mount("/etc", &cache).shell("cat /etc/sub/x; ls /etc/passwd || true");
+    assert_eq!(later.stdout().await.unwrap(), "second\n");
+}

@@ -23,6 +23,32 @@ pub(super) struct Found {
     pub(super) note: String,
 }
 
+/// What a registry can be shown by whoever asks it without an engine.
+#[cfg(feature = "registry")]
+pub(crate) enum Shown {
+    Password(String, String),
+    /// Of a registry.
+    Token(String),
+}
+
+/// The credentials for a canonical reference, and a sentence about them for when they are refused.
+#[cfg(feature = "registry")]
+pub(crate) async fn login(reference: &str) -> (Option<Shown>, String) {
+    let Found { credentials, note } = find(reference).await;
+    let Some(credentials) = credentials else { return (None, note) };
+    let DockerCredentials { username, password, identitytoken, registrytoken, .. } = credentials;
+    match (registrytoken, identitytoken, username) {
+        (Some(token), ..) => (Some(Shown::Token(token)), note),
+        (None, Some(_), _) => {
+            let note =
+                format!("{note}: an identity token, which only a Docker engine can exchange for another");
+            (None, note)
+        }
+        (None, None, Some(user)) => (Some(Shown::Password(user, password.unwrap_or_default())), note),
+        (None, None, None) => (None, note),
+    }
+}
+
 /// Looks up the credentials for a canonical reference. Runs a credential helper where one is configured.
 pub(super) async fn find(reference: &str) -> Found {
     let registry = match reference.split('/').next() {

@@ -1,12 +1,12 @@
 //! What the engine answers when it refuses, told apart once.
 
-use std::error::Error as _;
 use std::future::Future;
 use std::time::Duration;
 
 use bollard::errors::Error as Failure;
 
 use crate::Error;
+use crate::error::with_causes;
 
 /// For calls that are answered from memory: a few milliseconds, even from far away.
 pub(super) const BRIEF: Duration = Duration::from_secs(30);
@@ -49,18 +49,7 @@ pub(super) fn message(failure: &Failure) -> String {
         Failure::DockerResponseServerError { message, .. } => message.trim().to_owned(),
         Failure::DockerStreamError { error } => error.trim().to_owned(),
         Failure::RequestTimeoutError => "no answer in time".to_owned(),
-        other => {
-            let mut text = other.to_string();
-            let mut cause = other.source();
-            while let Some(error) = cause {
-                let error_text = error.to_string();
-                if !text.contains(&error_text) {
-                    text = format!("{text}: {error_text}");
-                }
-                cause = error.source();
-            }
-            text
-        }
+        other => with_causes(other),
     }
 }
 

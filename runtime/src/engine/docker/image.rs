@@ -1,18 +1,20 @@
 //! Images by their names: found in the engine, or pulled into it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use bollard::models::{HealthConfig, ImageConfig as Found, ImageInspect};
+use bollard::models::{ImageConfig as Found, ImageInspect};
 
 use super::failure::{self, BRIEF, within};
-use super::{Shared, names, pull};
-use crate::engine::{Healthcheck, Image, ImageConfig, Progress, Snapshot};
+use super::{Shared, load, names, pull};
+use crate::engine::{Image, ImageConfig, Progress, Snapshot, oci};
 use crate::graph::ImageName;
 use crate::{Error, Result};
 
 /// Finds an image, pulling it when it is absent.
 pub(super) async fn resolve(shared: &Arc<Shared>, name: &ImageName, progress: &Progress) -> Result<Image> {
+    if let Some(file) = name.file() {
+        return load::load(shared, name, &file, progress).await;
+    }
     let wanted = Wanted::new(shared, name);
     let found = match wanted.present(&shared.client).await? {
         Some(found) => found,
@@ -63,38 +65,30 @@ impl Wanted {
         }
     }
 
-    /// Whether an image is of the platform. Many images for ARM say no variant; imported ones may say nothing, and are
-    /// then taken for what every engine takes them for: its own.
+    /// Whether an image is of the platform.
     pub(super) fn is(&self, found: &ImageInspect) -> bool {
-        let [os, architecture, variant] = [&found.os, &found.architecture, &found.variant]
-            .map(|part| part.as_deref().filter(|part| !part.is_empty()));
-        let mut parts = self.platform().split('/');
-        let [wanted_os, wanted_architecture, wanted_variant] = [parts.next(), parts.next(), parts.next()];
-        if self.name.platform.is_none() {
-            let runs =
-                |architecture| RUN_BY.contains(&(wanted_architecture.unwrap_or_default(), architecture));
-            return os.is_none_or(|os| wanted_os == Some(os))
-                && architecture.is_none_or(|found| wanted_architecture == Some(found) || runs(found));
-        }
-        os == wanted_os
-            && architecture == wanted_architecture
-            && (variant.is_none() || wanted_variant.is_none() || variant == wanted_variant)
+        platform(found).fits(self.name.platform.as_deref(), &self.own)
     }
 
     /// What is to be said when there is only another platform's image.
     pub(super) fn only_for_another(&self, found: &ImageInspect, message: String) -> Error {
-        let part = |part: &Option<String>| part.clone().unwrap_or_default();
         Error::PlatformNotFound {
             reference: self.name.reference.to_string(),
             platform: self.platform().to_owned(),
-            found: format!("{}/{}", part(&found.os), part(&found.architecture)),
+            found: oci::Platform { variant: String::new(), ..platform(found) }.to_string(),
             message,
         }
     }
 }
 
-/// Which processors run programs of which other ones, as they are.
-const RUN_BY: [(&str, &str); 2] = [("amd64", "386"), ("arm64", "arm")];
+fn platform(found: &ImageInspect) -> oci::Platform {
+    let part = |part: &Option<String>| part.clone().unwrap_or_default();
+    oci::Platform {
+        os: part(&found.os),
+        architecture: part(&found.architecture),
+        variant: part(&found.variant),
+    }
+}
 
 pub(super) async fn inspect(client: &bollard::Docker, reference: &str) -> Result<Option<ImageInspect>> {
     match within(BRIEF, client.inspect_image(reference)).await {
@@ -104,38 +98,16 @@ pub(super) async fn inspect(client: &bollard::Docker, reference: &str) -> Result
     }
 }
 
-fn image(shared: &Shared, inspected: &ImageInspect) -> Result<Image> {
+pub(super) fn image(shared: &Shared, inspected: &ImageInspect) -> Result<Image> {
     let facts = shared.snapshots.learn(inspected)?;
     let config = inspected.config.clone().unwrap_or_default();
-    Ok(Image { id: facts.id.clone(), snapshot: Snapshot(facts.id.clone()), config: image_config(config) })
+    Ok(Image { id: facts.id.clone(), snapshot: Snapshot(facts.id.clone()), config: image_config(config)? })
 }
 
-pub(super) fn image_config(config: Found) -> ImageConfig {
-    let variable =
-        |text: &String| text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
-    ImageConfig {
-        env: config.env.iter().flatten().filter_map(variable).collect(),
-        workdir: config.working_dir.unwrap_or_default(),
-        user: config.user.unwrap_or_default(),
-        entrypoint: config.entrypoint.unwrap_or_default(),
-        command: config.cmd.unwrap_or_default(),
-        stop_signal: config.stop_signal.filter(|signal| !signal.is_empty()),
-        healthcheck: config.healthcheck.and_then(healthcheck),
-        shell: config.shell.unwrap_or_default(),
-    }
-}
-
-fn healthcheck(check: HealthConfig) -> Option<Healthcheck> {
-    let test = check.test.filter(|test| !test.is_empty())?;
-    let duration =
-        |nanoseconds: Option<i64>| Duration::from_nanos(u64::try_from(nanoseconds.unwrap_or(0)).unwrap_or(0));
-    Some(Healthcheck {
-        test,
-        interval: duration(check.interval),
-        timeout: duration(check.timeout),
-        start_period: duration(check.start_period),
-        retries: u32::try_from(check.retries.unwrap_or(0)).unwrap_or(0),
-    })
+/// The Docker API has it in the form that the OCI image specification took over from it.
+pub(super) fn image_config(config: Found) -> Result<ImageConfig> {
+    let config = serde_json::to_value(config).and_then(serde_json::from_value::<oci::Config>);
+    config.map(Into::into).map_err(|error| Error::engine("read an image's configuration", error))
 }
 
 #[cfg(test)]
@@ -155,21 +127,6 @@ mod tests {
             variant: part(variant),
             ..Default::default()
         }
-    }
-
-    #[test]
-    fn platforms_are_told_apart() {
-        let fits =
-            |platform, os, architecture, variant| wanted(platform).is(&made_for(os, architecture, variant));
-        assert!(fits(None, "linux", "amd64", ""));
-        assert!(fits(None, "linux", "386", ""), "an amd64 runs it");
-        assert!(!fits(Some("linux/amd64"), "linux", "386", ""), "but is not what was asked for");
-        assert!(!fits(None, "linux", "arm64", "v8") && !fits(None, "windows", "amd64", ""));
-        assert!(fits(Some("linux/arm64"), "linux", "arm64", "v8"));
-        assert!(fits(Some("linux/arm/v7"), "linux", "arm", "v7"));
-        assert!(fits(Some("linux/arm/v7"), "linux", "arm", ""));
-        assert!(!fits(Some("linux/arm/v7"), "linux", "arm", "v6"));
-        assert!(fits(None, "linux", "", "") && !fits(Some("linux/amd64"), "linux", "", ""));
     }
 
     #[test]

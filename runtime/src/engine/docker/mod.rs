@@ -3,6 +3,7 @@
 //! ```text
 //!   connect   context            the way to an engine that answers
 //!   image     pull  credentials  names → images, pulling
+//!   load                         files → images
 //!   snapshot  recast             what file systems are called, and images made of others
 //!   create    place   network    containers: made, filled, connected
 //!   mount                        what is there while they run
@@ -25,6 +26,7 @@ mod failure;
 mod image;
 mod keep;
 mod labels;
+mod load;
 mod mount;
 mod names;
 mod network;
@@ -51,6 +53,8 @@ use tokio::sync::{OnceCell, RwLock, Semaphore, mpsc};
 
 use self::cleaner::Cleaner;
 pub(crate) use self::connect::{Connection, connect};
+#[cfg(feature = "registry")]
+pub(crate) use self::credentials::{Shown, login};
 #[cfg(feature = "native")]
 pub(crate) use self::source::Source;
 use self::watchdog::Watchdog;

@@ -26,6 +26,11 @@ pub(super) fn platform_image(reference: &str, platform: &str) -> String {
     format!("bowline/platform:{}", data_encoding::HEXLOWER.encode(&hash[..16]))
 }
 
+/// An image that was a file of somebody's machine, by the digest of its configuration.
+pub(super) fn loaded_image(id: &Digest) -> String {
+    format!("bowline/loaded:{id}")
+}
+
 /// The volume of a cache key. Keys are free text, names are not: the hash tells keys apart that look alike.
 pub(super) fn cache_volume(key: &str) -> String {
     let readable: String = key

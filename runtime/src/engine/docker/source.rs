@@ -38,7 +38,7 @@ impl Source {
         match wanted.present(&self.client).await? {
             Some(found) => Ok(Found {
                 id: found.id.unwrap_or_default(),
-                config: image_config(found.config.unwrap_or_default()),
+                config: image_config(found.config.unwrap_or_default())?,
             }),
             None => match inspect(&self.client, &name.reference).await? {
                 Some(found) => Err(wanted.only_for_another(&found, String::new())),

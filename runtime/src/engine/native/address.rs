@@ -1,20 +1,41 @@
-//! Addresses in the network of a session's services: 10.205.0.0/16, of which nobody outside of the session sees anything.
+//! Addresses in the two networks of a session, of which nobody outside of the session sees anything: 10.205.0.0/16 is that
+//! of the services and of all that is bound to one, 10.204.0.0/16 that of the others.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::{Mutex, PoisonError};
 
-/// The bridge itself.
-pub(super) const HUB: Ipv4Addr = Ipv4Addr::new(10, 205, 0, 1);
+use serde::{Deserialize, Serialize};
+
+/// Both networks, with 15 bits.
+pub(super) const ALL: Ipv4Addr = Ipv4Addr::new(10, 204, 0, 0);
 pub(super) const PREFIX: u8 = 16;
 /// The first that a container can have.
 pub(super) const FIRST: u16 = 2;
 /// One below the broadcast address.
 const LAST: u16 = u16::MAX - 1;
 
-pub(super) fn of(number: u16) -> Ipv4Addr {
-    let [high, low] = number.to_be_bytes();
-    Ipv4Addr::new(10, 205, high, low)
+/// Which network: what is bound to nothing reaches no service, whatever address it guesses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Network {
+    Services,
+    Others,
+}
+
+impl Network {
+    pub(super) fn of(self, number: u16) -> Ipv4Addr {
+        let [high, low] = number.to_be_bytes();
+        let second = match self {
+            Self::Services => 205,
+            Self::Others => 204,
+        };
+        Ipv4Addr::new(10, second, high, low)
+    }
+
+    /// The bridge itself.
+    pub(super) fn hub(self) -> Ipv4Addr {
+        self.of(1)
+    }
 }
 
 /// Who has which address.
@@ -52,6 +73,7 @@ mod tests {
         addresses.give_back(700);
         addresses.give_back(5);
         assert_eq!((addresses.take(), addresses.take(), addresses.take()), (Some(5), Some(700), None));
-        assert_eq!(of(700), Ipv4Addr::new(10, 205, 2, 188));
+        assert_eq!(Network::Services.of(700), Ipv4Addr::new(10, 205, 2, 188));
+        assert_eq!(Network::Others.hub(), Ipv4Addr::new(10, 204, 0, 1));
     }
 }

@@ -1,6 +1,6 @@
 //! The pipeline's side of the socket to its host.
 
-use std::io;
+use std::io::{self, BufRead as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
+use super::address::Network;
 use super::wire::{self, Answer, Order, Request};
 use crate::engine::SessionId;
 use crate::reexec::{self, Role};
@@ -18,17 +19,23 @@ use crate::reexec::{self, Role};
 pub(super) struct Host {
     /// Empty once the session is closed.
     channel: Mutex<Option<UnixStream>>,
+    /// Open as long as anything of the host is there.
+    there: tokio::sync::Mutex<Option<Heard>>,
 }
 
 impl Host {
     /// Starts it. `store` becomes its working directory.
     pub(super) async fn start(store: &Path, session: &SessionId) -> io::Result<Self> {
         let channel = tokio::task::spawn_blocking(|| reexec::spawn(Role::Host)).await??;
-        let host = Self { channel: Mutex::new(Some(channel)) };
+        let host = Self { channel: Mutex::new(Some(channel)), there: tokio::sync::Mutex::default() };
         let answers =
             host.ask(&Request::Begin { store: store.to_owned(), session: session.clone().into() }, &[])?;
-        match answers.split().0.next().await? {
-            Answer::Done => Ok(host),
+        let mut heard = answers.split().0;
+        match heard.next().await? {
+            Answer::Done => {
+                *host.there.lock().await = Some(heard);
+                Ok(host)
+            }
             Answer::Failed(text) => Err(io::Error::other(text)),
             other => Err(unexpected(&other)),
         }
@@ -63,11 +70,41 @@ impl Host {
         self.ask_for_descriptors(&Request::UdpTables { container }).await
     }
 
-    /// A request that is answered with descriptors; with none where it failed.
+    /// A network for a container.
+    pub(super) async fn network(
+        &self,
+        network: Network,
+        address: u16,
+        has_gateway: bool,
+    ) -> io::Result<OwnedFd> {
+        let request = Request::Network { network, address, has_gateway };
+        let made = self.ask_for_descriptors(&request).await?.into_iter().next();
+        made.ok_or_else(|| io::Error::other("the host gave no network"))
+    }
+
+    /// The sockets of a gateway, in the networks of the session.
+    pub(super) async fn gateway(&self) -> io::Result<Vec<OwnedFd>> {
+        self.ask_for_descriptors(&Request::Gateway).await
+    }
+
+    /// A request that is answered with descriptors.
     async fn ask_for_descriptors(&self, request: &Request) -> io::Result<Vec<OwnedFd>> {
         let answers = self.ask(request, &[])?;
         answers.socket.readable().await?;
-        Ok(wire::receive_descriptors(&answers.socket.into_std()?)?.unwrap_or_default())
+        let socket = answers.socket.into_std()?;
+        let received = wire::receive_descriptors(&socket)?.unwrap_or_default();
+        if !received.is_empty() {
+            return Ok(received);
+        }
+        // What came was the first character of an answer in words.
+        socket.set_nonblocking(false)?;
+        let mut text = "{".to_owned();
+        io::BufReader::new(socket).read_line(&mut text)?;
+        match serde_json::from_str(&text) {
+            Ok(Answer::Failed(text)) => Err(io::Error::other(text)),
+            Ok(other) => Err(unexpected(&other)),
+            Err(_) => Err(io::Error::other("the host ended")),
+        }
     }
 
     /// A TCP socket, connected to nothing yet, in the network of the services.
@@ -75,6 +112,13 @@ impl Host {
         let socket = self.ask_for_descriptors(&Request::Socket).await?.into_iter().next();
         let socket: OwnedFd = socket.ok_or_else(|| io::Error::other("the host gave no socket"))?;
         Ok(tokio::net::TcpSocket::from_std_stream(std::net::TcpStream::from(socket)))
+    }
+
+    /// Waits until everything of the host is gone, with what it had in the store.
+    pub(super) async fn gone(&self) {
+        if let Some(mut heard) = self.there.lock().await.take() {
+            let _ = heard.next().await;
+        }
     }
 
     /// Ends the host and everything in it.
@@ -96,13 +140,14 @@ impl Answers {
     }
 }
 
+#[derive(Debug)]
 pub(super) struct Heard(BufReader<OwnedReadHalf>);
 
 impl Heard {
     pub(super) async fn next(&mut self) -> io::Result<Answer> {
         let mut line = String::new();
         if self.0.read_line(&mut line).await? == 0 {
-            return Err(io::Error::other("the host ended"));
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the host ended"));
         }
         Ok(serde_json::from_str(&line)?)
     }

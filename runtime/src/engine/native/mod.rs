@@ -1,9 +1,10 @@
-//! Containers without a daemon: Linux, as root. In the making; see ARCHITECTURE.md for what it cannot do yet.
+//! Containers without a daemon: Linux, as root or in a user namespace. In the making; see ARCHITECTURE.md for what it cannot do yet.
 //!
 //! ```text
 //!   store     layers, results and caches on disk
-//!   image     images out of a Docker engine's store
+//!   image     images: files, those of a Docker engine, those of registries
 //!   step  service  spec  process     what a session asks for
+//!   gateway   the way to the world
 //!   client    the socket to the host, a process of its own …
 //!   wire      … and what is said over it
 //!   host      … where containers are made: namespaces, mounts, network
@@ -11,6 +12,7 @@
 
 mod address;
 mod client;
+mod gateway;
 pub(crate) mod host;
 mod image;
 mod process;
@@ -25,16 +27,20 @@ mod wire;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::AsFd as _;
+use std::net::Ipv4Addr;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{OnceCell, mpsc};
 
-use self::address::Addresses;
+use self::address::{Addresses, Network};
 use self::client::Host;
+use self::gateway::Gateway;
+pub(crate) use self::store::{Bounds, Removed};
 use self::store::{Scratch, Store, StoredStep, root_of, snapshot_of};
-use self::wire::{Answer, Files, Request};
+use self::wire::{Answer, Files, Request, Root};
 use super::docker::Source;
 use super::{
     Call, Description, Engine, Image, Instance, Kept, Link, Prepared, Progress, ServiceSpec, SessionId, Sink,
@@ -53,12 +59,18 @@ pub(crate) struct Native {
 
 /// What everything of a session uses.
 struct Shared {
-    host: Host,
+    host: Arc<Host>,
     store: Store,
     addresses: Arc<Addresses>,
     /// The addresses of the running services, by host name.
     running: Mutex<BTreeMap<String, u16>>,
     images: OnceCell<Source>,
+    /// Made for the first container; or why there is none.
+    gateway: OnceCell<std::result::Result<Gateway, String>>,
+    /// Its own, as `os/architecture`.
+    platform: String,
+    /// Networks of steps that have ended.
+    idle: Mutex<Vec<Nic>>,
     /// File systems that are kept until the end.
     held: Mutex<Vec<Scratch>>,
 }
@@ -66,6 +78,20 @@ struct Shared {
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared").field("host", &self.host).field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+/// A network namespace with an address, for one container at a time.
+#[derive(Debug)]
+struct Nic {
+    network: Network,
+    address: Address,
+    namespace: OwnedFd,
+}
+
+impl Nic {
+    fn ip(&self) -> Ipv4Addr {
+        self.network.of(self.address.number)
     }
 }
 
@@ -82,6 +108,9 @@ impl Drop for Address {
     }
 }
 
+/// As long is it waited for a host to end, which has to remove what its containers left.
+const END: Duration = Duration::from_secs(10);
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -89,8 +118,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// What a pipeline cannot have on this engine, on this machine: for people.
 pub(super) fn lacks() -> Vec<String> {
     let always = [
-        "images from anywhere but the store of a Docker engine, or its own",
-        "a way out to the world from containers",
+        #[cfg(not(feature = "registry"))]
+        "images out of registries: bowline was built without the feature `registry`",
+        "a way to the world for anything but TCP and questions for names",
         "emulation of other platforms, unless this machine has it (binfmt_misc)",
     ];
     always.into_iter().map(str::to_owned).chain(host::lacks()).collect()
@@ -111,19 +141,28 @@ impl Native {
         let opened = tokio::task::spawn_blocking(move || Store::open(at, &id)).await;
         let opened = opened.unwrap_or_else(|error| Err(io::Error::other(error)));
         let store = opened.map_err(|error| Error::io(place, &error))?;
-        let host = Host::start(store.root(), session).await.map_err(|error| Error::EngineUnreachable {
-            tried: vec![format!("native: {error} (it needs Linux 5.12 and root)")],
-        })?;
+        let host = Host::start(store.root(), session)
+            .await
+            .map_err(|error| Error::EngineUnreachable { tried: vec![format!("native: {error}")] })?;
+        let host = Arc::new(host);
+        if !rustix::process::geteuid().is_root() {
+            let by = Arc::clone(&host);
+            // What is left where the host has ended is removed at its end.
+            store.remove_by(Box::new(move |path| {
+                let _ = by.ask(&Request::Files(Files::Remove { path: path.to_owned() }), &[]);
+            }));
+        }
         let architecture = match std::env::consts::ARCH {
             "x86_64" => "amd64",
             "aarch64" => "arm64",
             other => other,
         };
+        let platform = format!("linux/{architecture}");
         Ok(Arc::new(Self {
             description: Description {
                 name: "native",
                 version: env!("CARGO_PKG_VERSION").to_owned(),
-                platform: format!("linux/{architecture}"),
+                platform: platform.clone(),
             },
             shared: Arc::new(Shared {
                 host,
@@ -131,25 +170,97 @@ impl Native {
                 addresses: Arc::default(),
                 running: Mutex::default(),
                 images: OnceCell::new(),
+                gateway: OnceCell::new(),
+                platform,
+                idle: Mutex::default(),
                 held: Mutex::default(),
             }),
         }))
     }
 }
 
+impl Native {
+    /// Finds out whether the store is where layers can be laid on each other: not every file system will do.
+    pub(super) async fn try_overlay(&self) -> Result<()> {
+        let what = || format!("an overlay in {}", self.shared.store.root().display());
+        let scratch = || self.shared.store.scratch().map_err(failed(what()));
+        let (lower, upper) = (scratch()?, scratch()?);
+        let root = Root { layers: vec![lower.changes.upper.clone()], changes: Some(upper.changes.clone()) };
+        let request = Request::Files(Files::Stat { root, path: "/".to_owned() });
+        match self.shared.host.ask_once(&request, &[]).await.map_err(failed(what()))? {
+            Answer::Stat(_) => Ok(()),
+            Answer::Failed(text) => {
+                let help = "help: name a directory on another file system (ext4, xfs, btrfs) in BOWLINE_HOME";
+                Err(Error::engine(what(), format!("{text}\n\n{help}")))
+            }
+            other => Err(failed(what())(client::unexpected(&other))),
+        }
+    }
+
+    /// Removes from the store what is not needed.
+    pub(crate) async fn prune(&self, bounds: Bounds) -> Result<Removed> {
+        let what = || format!("prune {}", self.shared.store.root().display());
+        let scratch = self.shared.store.scratch().map_err(failed(what()))?;
+        let request = Request::Files(Files::Prune { bounds, aside: scratch.changes.upper.clone() });
+        match self.shared.host.ask_once(&request, &[]).await.map_err(failed(what()))? {
+            Answer::Pruned(removed) => Ok(removed),
+            Answer::Failed(text) => Err(Error::engine(what(), text)),
+            other => Err(failed(what())(client::unexpected(&other))),
+        }
+    }
+}
+
 impl Shared {
-    fn address(&self, what: &str) -> Result<Address> {
+    /// A new one: what was known by an address must not be met there as something else.
+    async fn new_nic(&self, what: &str, network: Network) -> Result<Nic> {
         let number = self.addresses.take();
         let number = number.ok_or_else(|| Error::engine(what, "all addresses of the session are in use"))?;
-        Ok(Address { number, addresses: Arc::clone(&self.addresses) })
+        let address = Address { number, addresses: Arc::clone(&self.addresses) };
+        let has_gateway = self.gateway().await.is_ok();
+        let namespace = self.host.network(network, number, has_gateway).await.map_err(failed(what))?;
+        Ok(Nic { network, address, namespace })
+    }
+
+    /// One for a step, which nobody knows by its address; most have been used before. To make one takes as long as all
+    /// else of a container, and the kernel is busy for longer when it is gone.
+    async fn nic(&self, what: &str, network: Network) -> Result<Nic> {
+        let idle = {
+            let mut idle = lock(&self.idle);
+            idle.iter().position(|nic| nic.network == network).map(|found| idle.swap_remove(found))
+        };
+        match idle {
+            Some(nic) => Ok(nic),
+            None => self.new_nic(what, network).await,
+        }
+    }
+
+    /// For the next step. Nothing runs in it any more, and nothing that did had the right to change it.
+    fn give_back(&self, nic: Nic) {
+        lock(&self.idle).push(nic);
+    }
+
+    /// The way to the world, or why there is none; made for the first who asks.
+    async fn gateway(&self) -> &std::result::Result<Gateway, String> {
+        let make = || async {
+            let sockets = self.host.gateway().await.map_err(|error| error.to_string())?;
+            Gateway::serve(sockets).map_err(|error| error.to_string())
+        };
+        self.gateway.get_or_init(make).await
+    }
+
+    /// The text of `/etc/resolv.conf`.
+    async fn resolver(&self, network: Network) -> String {
+        match self.gateway().await {
+            Ok(_) => gateway::resolver(network),
+            Err(error) => format!("# no name server: {}\n", error.replace('\n', " ")),
+        }
     }
 
     /// The text of `/etc/hosts`: a container knows itself and what it is linked with.
-    fn hosts(&self, what: &str, own: &str, address: Option<u16>, links: &[Link]) -> Result<String> {
+    fn hosts(&self, what: &str, own: &str, address: Ipv4Addr, links: &[Link]) -> Result<String> {
         let mut text =
             vec!["127.0.0.1\tlocalhost".to_owned(), "::1\tlocalhost ip6-localhost ip6-loopback".to_owned()];
-        let here = address.map_or_else(|| "127.0.1.1".to_owned(), |number| address::of(number).to_string());
-        text.push(format!("{here}\t{own}"));
+        text.push(format!("{address}\t{own}"));
         let running = lock(&self.running);
         for link in links {
             let number = running
@@ -157,7 +268,7 @@ impl Shared {
                 .ok_or_else(|| Error::engine(what, format!("the service {} does not run", link.hostname)))?;
             let names = std::iter::once(&link.hostname).chain(&link.aliases);
             let names: Vec<&str> = names.map(String::as_str).collect();
-            text.push(format!("{}\t{}", address::of(*number), names.join(" ")));
+            text.push(format!("{}\t{}", Network::Services.of(*number), names.join(" ")));
         }
         Ok(text.join("\n") + "\n")
     }
@@ -299,6 +410,10 @@ impl Engine for Native {
         Box::pin(async move {
             self.shared.host.end();
             lock(&self.shared.held).clear();
+            lock(&self.shared.idle).clear();
+            if !rustix::process::geteuid().is_root() {
+                let _ = tokio::time::timeout(END, self.shared.host.gone()).await;
+            }
             let shared = Arc::clone(&self.shared);
             // What cannot be removed now is by the next session.
             let _ = tokio::task::spawn_blocking(move || shared.store.close()).await;

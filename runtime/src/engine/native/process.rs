@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,12 +44,16 @@ impl From<io::Error> for NotLaunched {
 pub(super) async fn launch(
     host: &Host,
     request: &Request,
+    network: Option<BorrowedFd<'_>>,
     stdin: Option<Arc<[u8]>>,
 ) -> Result<Launched, NotLaunched> {
     let (stdout, stdout_there) = output_pipe()?;
     let (stderr, stderr_there) = output_pipe()?;
     let (feed, stdin_there) = input(stdin)?;
-    let answers = host.ask(request, &[stdin_there.as_fd(), stdout_there.as_fd(), stderr_there.as_fd()])?;
+    let mut all = vec![stdin_there.as_fd(), stdout_there.as_fd(), stderr_there.as_fd()];
+    all.extend(network);
+    let answers = host.ask(request, &all)?;
+    drop(all);
     drop((stdout_there, stderr_there, stdin_there));
     let (mut heard, orders) = answers.split();
     match heard.next().await? {

@@ -4,16 +4,18 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
+use super::address::Network;
 use super::process::{Launched, NotLaunched, hear_within, launch};
 use super::store::{Scratch, layers};
 use super::wire::{Container, Order, Process, Request, Root};
-use super::{Address, Shared, address, failed, lock, spec};
+use super::{Nic, Shared, failed, lock, spec};
 use crate::engine::command::cannot_run;
 use crate::engine::probe::{self, Way};
 use crate::engine::{Call, Exit, Instance, ProbeProgress, ServiceSpec, Sink, StepOutput, Stream};
@@ -30,7 +32,7 @@ struct Running {
     hostname: String,
     container: i32,
     process: Process,
-    address: Address,
+    nic: Nic,
     orders: tokio::sync::Mutex<super::client::Orders>,
     /// Asked for by the first who waits for a UDP port.
     udp_tables: tokio::sync::OnceCell<Vec<File>>,
@@ -50,29 +52,33 @@ pub(super) async fn start(
     let scratch = shared.store.scratch().map_err(failed(&what))?;
     super::step::place(shared, &name, &filesystem.base, &scratch, filesystem.placements).await?;
     let mounts = spec::mounts(shared, &what, &filesystem.mounts, Some(&process))?;
-    let address = shared.address(&what)?;
+    let nic = shared.new_nic(&what, Network::Services).await?;
     let own_name = process.hostname.clone().unwrap_or_else(|| hostname.clone());
-    let mut hosts = shared.hosts(&what, &own_name, Some(address.number), &links)?;
+    let mut hosts = shared.hosts(&what, &own_name, nic.ip(), &links)?;
     // A service knows its own name, whatever it calls its machine.
     if own_name != hostname {
-        let own = address::of(address.number);
+        let own = nic.ip();
         hosts = format!("{hosts}{own}\t{hostname}\n");
     }
+    let resolver = shared.resolver(Network::Services).await;
     let process = spec::process(&process, &scratch.changes);
     let request = Request::Run(Box::new(Container {
         root: Root { layers: layers(&filesystem.base), changes: Some(scratch.changes.clone()) },
         mounts: mounts.list,
         hostname: own_name,
         hosts,
-        address: Some(address.number),
+        resolver,
         process: process.clone(),
     }));
-    let Launched { container, orders, output } = match launch(&shared.host, &request, None).await {
-        Ok(launched) => launched,
-        Err(NotLaunched::CannotRun(error)) => return Err(cannot_run(&what, &command, &error.to_string())),
-        Err(NotLaunched::Failed(error)) => return Err(failed(what)(error)),
-    };
-    lock(&shared.running).insert(hostname.clone(), address.number);
+    let Launched { container, orders, output } =
+        match launch(&shared.host, &request, Some(nic.namespace.as_fd()), None).await {
+            Ok(launched) => launched,
+            Err(NotLaunched::CannotRun(error)) => {
+                return Err(cannot_run(&what, &command, &error.to_string()));
+            }
+            Err(NotLaunched::Failed(error)) => return Err(failed(what)(error)),
+        };
+    lock(&shared.running).insert(hostname.clone(), nic.address.number);
     let (tell, end) = watch::channel(None);
     let task = tokio::spawn(async move {
         let exit = output.hear(&log).await.map_err(failed(what));
@@ -86,7 +92,7 @@ pub(super) async fn start(
         hostname,
         container,
         process,
-        address,
+        nic,
         orders: tokio::sync::Mutex::new(orders),
         udp_tables: tokio::sync::OnceCell::new(),
         end,
@@ -112,7 +118,7 @@ impl Drop for Running {
 /// From the network that it is in.
 impl Way for Running {
     fn ip(&self) -> IpAddr {
-        address::of(self.address.number).into()
+        self.nic.ip().into()
     }
 
     async fn connect(&self, address: SocketAddr) -> io::Result<TcpStream> {
@@ -172,7 +178,7 @@ impl Instance for Running {
             let what = format!("run `{command}` in service {}", self.name);
             let process = Process { args: args.to_vec(), ..self.process.clone() };
             let request = Request::Execute { container: self.container, process: Box::new(process) };
-            let launched = match launch(&self.shared.host, &request, None).await {
+            let launched = match launch(&self.shared.host, &request, None, None).await {
                 Ok(launched) => launched,
                 Err(NotLaunched::CannotRun(error)) => {
                     return Err(cannot_run(&what, command, &error.to_string()));
@@ -219,7 +225,7 @@ impl Running {
     /// Nobody is told its address any more.
     fn forget(&self) {
         let mut running = lock(&self.shared.running);
-        if running.get(&self.hostname) == Some(&self.address.number) {
+        if running.get(&self.hostname) == Some(&self.nic.address.number) {
             running.remove(&self.hostname);
         }
     }

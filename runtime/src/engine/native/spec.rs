@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::store::{Scratch, layers};
+use super::store::{Scratch, Store, layers};
 use super::wire::{Changes, Limits, Mount, Process, Source};
 use super::{Shared, failed};
 use crate::Result;
@@ -46,7 +46,12 @@ pub(super) fn mounts(
     let mut all = Mounts { list: Vec::new(), scratches: Vec::new() };
     for mount in mounts {
         let source = match &mount.source {
-            MountSource::Cache(key) => Source::Directory(shared.store.volume(key).map_err(failed(what))?),
+            MountSource::Cache(key) => {
+                let scratch = shared.store.scratch().map_err(failed(what))?;
+                let fresh = scratch.changes.upper.clone();
+                all.scratches.push(scratch);
+                Source::Cache { volume: Store::volume(key), fresh }
+            }
             MountSource::Snapshot { snapshot, from } => {
                 let scratch = shared.store.scratch().map_err(failed(what))?;
                 let changes = scratch.changes.clone();

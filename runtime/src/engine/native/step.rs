@@ -1,9 +1,11 @@
 //! Steps: prepared, run to their end, and kept or held.
 
 use std::io;
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::address::Network;
 use super::process::{NotLaunched, hear_within, launch};
 use super::store::{Scratch, Store, StoredStep, is_merged, layers, snapshot_of};
 use super::wire::{self, Answer, Container, Files, Request, Root};
@@ -97,18 +99,20 @@ async fn run(step: Ready, sink: Sink) -> Result<Ended> {
     if let Some(process) = process {
         let command = process.args.first().cloned().unwrap_or_default();
         let what = format!("run `{command}` in {name}");
-        let address = if links.is_empty() { None } else { Some(shared.address(&what)?) };
+        let network = if links.is_empty() { Network::Others } else { Network::Services };
+        let nic = shared.nic(&what, network).await?;
+        let resolver = shared.resolver(network).await;
         let hostname = process.hostname.clone().unwrap_or_else(|| HOSTNAME.to_owned());
-        let hosts = shared.hosts(&what, &hostname, address.as_ref().map(|address| address.number), &links)?;
+        let hosts = shared.hosts(&what, &hostname, nic.ip(), &links)?;
         let request = Request::Run(Box::new(Container {
             root: Root { layers: layers(&base), changes: Some(scratch.changes.clone()) },
             mounts: mounts.list,
             hostname,
             hosts,
-            address: address.as_ref().map(|address| address.number),
+            resolver,
             process: spec::process(&process, &scratch.changes),
         }));
-        let launched = match launch(&shared.host, &request, stdin).await {
+        let launched = match launch(&shared.host, &request, Some(nic.namespace.as_fd()), stdin).await {
             Ok(launched) => launched,
             Err(NotLaunched::CannotRun(error)) => {
                 return Err(cannot_run(&what, &command, &error.to_string()));
@@ -116,7 +120,11 @@ async fn run(step: Ready, sink: Sink) -> Result<Ended> {
             Err(NotLaunched::Failed(error)) => return Err(failed(what)(error)),
         };
         exit = hear_within(launched, limit, &sink, &mut timed_out).await.map_err(failed(what))?;
-        drop((address, mounts.scratches));
+        // Whoever had all rights may have changed it.
+        if !process.privileged {
+            shared.give_back(nic);
+        }
+        drop(mounts.scratches);
     }
     Ok(Ended { shared, name, base, scratch, exit, timed_out })
 }

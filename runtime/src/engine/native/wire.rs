@@ -16,6 +16,9 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::address::Network;
+use super::store::{Bounds, Removed};
+
 /// More than any request has.
 const MOST_DESCRIPTORS: usize = 8;
 
@@ -24,9 +27,12 @@ const MOST_DESCRIPTORS: usize = 8;
 pub(super) enum Request {
     /// The first of all, once. Descriptors: answers.
     Begin { store: PathBuf, session: String },
-    /// Descriptors: answers, standard input, output and error.
+    /// Makes a network namespace with an address, given as its last 16 bits, for one container at a time. Descriptors:
+    /// answers, which it comes back on.
+    Network { network: Network, address: u16, has_gateway: bool },
+    /// Descriptors: answers, standard input, output and error, and the network.
     Run(Box<Container>),
-    /// Runs one more process in a container. Descriptors as for `Run`.
+    /// Runs one more process in a container. Descriptors as for `Run`, without a network.
     Execute {
         /// What [`Answer::Started`] said.
         container: i32,
@@ -37,6 +43,9 @@ pub(super) enum Request {
     /// The tables of the UDP sockets in a container's network, `/proc/net/udp` and `udp6`. Descriptors: answers, which
     /// they come back on.
     UdpTables { container: i32 },
+    /// Lets what containers send to the world arrive at three sockets. Descriptors: answers, which they come back on: for
+    /// connections, for questions for names by TCP, and by UDP.
+    Gateway,
     /// A TCP socket in the network of the services. Descriptors: answers, which it comes back on.
     Socket,
 }
@@ -49,8 +58,8 @@ pub(super) struct Container {
     pub(super) hostname: String,
     /// The text of `/etc/hosts`.
     pub(super) hosts: String,
-    /// Its address in the network of the services, as the last 16 bits; nothing but its own loopback without.
-    pub(super) address: Option<u16>,
+    /// The text of `/etc/resolv.conf`.
+    pub(super) resolver: String,
     pub(super) process: Process,
 }
 
@@ -79,8 +88,9 @@ pub(super) struct Mount {
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Source {
-    /// A directory of the store.
-    Directory(PathBuf),
+    /// A cache volume, a directory of the store. Where there is none yet, the empty directory `fresh` becomes it, with
+    /// what the container has at the path.
+    Cache { volume: PathBuf, fresh: PathBuf },
     /// What another file system has at a path; what is written there is lost.
     Layers { layers: Vec<PathBuf>, from: String, scratch: Changes },
     /// An empty directory in memory.
@@ -124,8 +134,13 @@ pub(super) enum Files {
     Place { root: Root, placements: Vec<Placement> },
     /// Makes one layer of several, the lowest first, in an empty directory of the store.
     Merge { layers: Vec<PathBuf>, into: PathBuf },
-    /// Unpacks so many bytes of an archive from where the descriptor stands, into a directory of the store. They have
-    /// to be of this SHA-256 digest, as 64 hex digits.
+    /// Removes what is not needed from the store; an empty directory of it is for what is on its way out. Answered with
+    /// [`Answer::Pruned`].
+    Prune { bounds: Bounds, aside: PathBuf },
+    /// Removes a directory of the store, whoever owns what is in it.
+    Remove { path: PathBuf },
+    /// Unpacks so many bytes of an archive from where the descriptor stands, into a directory of the store. It may be
+    /// compressed, with gzip or zstd; what it is then has to be of this SHA-256 digest, as 64 hex digits.
     Unpack { into: PathBuf, size: u64, digest: Option<String> },
 }
 
@@ -158,6 +173,7 @@ pub(super) enum Answer {
         errno: i32,
     },
     Stat(Stat),
+    Pruned(Removed),
     NoSuchPath,
     /// What was asked for is done.
     Done,

@@ -29,14 +29,16 @@ use crate::engine::native::wire::{self, Answer, Container, Order, Process};
 pub(super) fn run(
     container: &Container,
     session: &str,
-    streams: Vec<OwnedFd>,
+    mut streams: Vec<OwnedFd>,
     answers: &UnixStream,
 ) -> Result<(), Fault> {
+    let network = streams.pop().ok_or_else(|| Fault::new("a container without a network"))?;
     let mut group = group(session, &container.process)?;
     if let (Some(group), Some(limits)) = (&mut group, &container.process.limits) {
         group.make(limits)?;
     }
-    network::enter_own(container.address)?;
+    network::enter(&network)?;
+    drop(network);
     let flags = UnshareFlags::NEWNS | UnshareFlags::NEWUTS | UnshareFlags::NEWIPC | UnshareFlags::NEWPID;
     unshare(flags).context("namespaces of its own")?;
     rustix::system::sethostname(container.hostname.as_bytes()).context("its host name")?;
@@ -55,6 +57,7 @@ pub(super) fn run(
             mounts: &container.mounts,
             hostname: &container.hostname,
             hosts: &container.hosts,
+            resolver: &container.resolver,
             is_privileged: container.process.privileged,
             owner: (user.uid, user.gid),
             groups: group.as_ref().map(Group::shown),

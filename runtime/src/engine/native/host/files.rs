@@ -14,9 +14,11 @@ use rustix::io::Errno;
 use rustix::thread::UnshareFlags;
 
 use super::fault::{Context as _, Fault};
+use super::merge::set_like;
 use super::rootfs::{self, Tree, find, make_directory};
 use super::unpack::unpack;
 use super::unshare;
+use crate::engine::native::store;
 use crate::engine::native::wire::{self, Answer, Files, Placement, Root, Stat};
 
 pub(super) fn answer(files: &Files, descriptors: Vec<OwnedFd>, answers: &UnixStream) -> Result<(), Fault> {
@@ -30,6 +32,14 @@ pub(super) fn answer(files: &Files, descriptors: Vec<OwnedFd>, answers: &UnixStr
         Files::Unpack { into, size, digest } => {
             let archive = descriptors.into_iter().next().ok_or_else(|| Fault::new("nothing to unpack"))?;
             unpack(into, archive, *size, digest.as_deref())?;
+            Answer::Done
+        }
+        Files::Prune { bounds, aside } => {
+            let removed = store::prune(Path::new(""), aside, bounds).context("remove what is not needed")?;
+            Answer::Pruned(removed)
+        }
+        Files::Remove { path } => {
+            std::fs::remove_dir_all(path).context(path.display())?;
             Answer::Done
         }
         Files::Merge { layers, into } => {
@@ -117,7 +127,7 @@ fn copy_to(source: &Tree, from: &str, tree: &Tree, to: &str) -> io::Result<()> {
     let mut file = File::from(find(source.as_fd(), from, OFlags::RDONLY)?);
     let mut copy = create(target.as_fd(), Path::new(name), known.st_mode & 0o7777)?;
     io::copy(&mut file, &mut copy)?;
-    set_owner_and_times(&copy, &known)
+    set_like(&file, &copy)
 }
 
 /// A new file in the place of whatever is there.
@@ -132,16 +142,6 @@ fn create(parent: BorrowedFd<'_>, name: &Path, mode: u32) -> io::Result<File> {
     Ok(File::from(file))
 }
 
-fn set_owner_and_times(file: &File, known: &rustix::fs::Stat) -> io::Result<()> {
-    rustix::fs::fchown(
-        file,
-        Some(Uid::from_raw(known.st_uid)),
-        Some(rustix::fs::Gid::from_raw(known.st_gid)),
-    )?;
-    rustix::fs::fchmod(file, Mode::from_raw_mode(known.st_mode & 0o7777))?;
-    Ok(rustix::fs::futimens(file, &times(known))?)
-}
-
 pub(super) fn times(known: &rustix::fs::Stat) -> rustix::fs::Timestamps {
     let time = rustix::fs::Timespec {
         tv_sec: known.st_mtime,
@@ -151,7 +151,7 @@ pub(super) fn times(known: &rustix::fs::Stat) -> rustix::fs::Timestamps {
 }
 
 /// Without recursion, as a hostile tree may be deeper than a stack.
-fn copy_contents(from: &OwnedFd, to: BorrowedFd<'_>) -> io::Result<()> {
+pub(super) fn copy_contents(from: &OwnedFd, to: BorrowedFd<'_>) -> io::Result<()> {
     let mut pending =
         vec![(openat(from, ".", DIRECTORY, Mode::empty())?, openat(to, ".", DIRECTORY, Mode::empty())?)];
     while let Some((from, to)) = pending.pop() {
@@ -163,7 +163,7 @@ fn copy_contents(from: &OwnedFd, to: BorrowedFd<'_>) -> io::Result<()> {
         for name in names.iter().filter(|name| ![".", ".."].iter().any(|own| *name == Path::new(own))) {
             let known = statat(&from, name, AtFlags::SYMLINK_NOFOLLOW)?;
             match FileType::from_raw_mode(known.st_mode) {
-                FileType::Directory => pending.push(copy_directory(&from, &to, name, &known)?),
+                FileType::Directory => pending.push(copy_directory(&from, &to, name)?),
                 FileType::RegularFile => {
                     let source = openat(
                         &from,
@@ -172,8 +172,9 @@ fn copy_contents(from: &OwnedFd, to: BorrowedFd<'_>) -> io::Result<()> {
                         Mode::empty(),
                     )?;
                     let mut copy = create(to.as_fd(), name, 0o600)?;
-                    io::copy(&mut File::from(source), &mut copy)?;
-                    set_owner_and_times(&copy, &known)?;
+                    let mut source = File::from(source);
+                    io::copy(&mut source, &mut copy)?;
+                    set_like(&source, &copy)?;
                 }
                 FileType::Symlink => {
                     let target = readlinkat(&from, name, Vec::new())?;
@@ -193,18 +194,13 @@ fn copy_contents(from: &OwnedFd, to: BorrowedFd<'_>) -> io::Result<()> {
 pub(super) const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
 
-fn copy_directory(
-    from: &OwnedFd,
-    to: &OwnedFd,
-    name: &Path,
-    known: &rustix::fs::Stat,
-) -> io::Result<(OwnedFd, OwnedFd)> {
+fn copy_directory(from: &OwnedFd, to: &OwnedFd, name: &Path) -> io::Result<(OwnedFd, OwnedFd)> {
     let from = openat(from, name, DIRECTORY, Mode::empty())?;
     match mkdirat(to, name, Mode::from_raw_mode(0o755)) {
         Ok(()) | Err(Errno::EXIST) => {}
         Err(error) => return Err(error.into()),
     }
-    let to = File::from(openat(to, name, DIRECTORY, Mode::empty())?);
-    set_owner_and_times(&to, known)?;
-    Ok((from, to.into()))
+    let to = openat(to, name, DIRECTORY, Mode::empty())?;
+    set_like(&from, &to)?;
+    Ok((from, to))
 }

@@ -20,8 +20,14 @@ use super::fault::Fault;
 use super::files::{DIRECTORY, times};
 
 /// On a directory of which nothing below is seen.
-pub(super) const OPAQUE: &str = "trusted.overlay.opaque";
-const OVERLAY: &str = "trusted.overlay.";
+pub(super) fn opaque() -> &'static str {
+    if super::user::is_entered() { "user.overlay.opaque" } else { "trusted.overlay.opaque" }
+}
+
+/// Whether an attribute is one that overlayfs keeps for itself.
+pub(super) fn is_overlays(name: &str) -> bool {
+    ["trusted.overlay.", "user.overlay."].iter().any(|start| name.starts_with(start))
+}
 
 /// Makes one layer of several, the lowest first, in an empty directory. It hides and shows of the layers below it what
 /// they did.
@@ -61,7 +67,7 @@ fn lay(layer: &Path, into: &Path) -> io::Result<()> {
 
 fn lay_directory(from: &OwnedFd, to: &OwnedFd, name: &Path) -> io::Result<(OwnedFd, OwnedFd)> {
     let from = openat(from, name, DIRECTORY, Mode::empty())?;
-    let is_opaque = fgetxattr(&from, OPAQUE, &mut [0_u8; 8][..]).is_ok();
+    let is_opaque = fgetxattr(&from, opaque(), &mut [0_u8; 8][..]).is_ok();
     let below = match statat(to, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(known) => Some(FileType::from_raw_mode(known.st_mode)),
         Err(Errno::NOENT) => None,
@@ -79,18 +85,19 @@ fn lay_directory(from: &OwnedFd, to: &OwnedFd, name: &Path) -> io::Result<(Owned
     let to = openat(to, name, DIRECTORY, Mode::empty())?;
     set_like(&from, &to)?;
     if hides {
-        fsetxattr(&to, OPAQUE, b"y", XattrFlags::empty())?;
+        fsetxattr(&to, opaque(), b"y", XattrFlags::empty())?;
     }
     Ok((from, to))
 }
 
 /// Owner, mode and attributes, but for what overlayfs keeps for itself.
-fn set_like(from: &OwnedFd, to: &OwnedFd) -> io::Result<()> {
+pub(super) fn set_like(from: impl AsFd, to: impl AsFd) -> io::Result<()> {
+    let (from, to) = (from.as_fd(), to.as_fd());
     let known = fstat(from)?;
     fchown(to, Some(Uid::from_raw(known.st_uid)), Some(Gid::from_raw(known.st_gid)))?;
     fchmod(to, Mode::from_raw_mode(known.st_mode & 0o7777))?;
     for (name, value) in attributes(from)? {
-        if !name.starts_with(OVERLAY) {
+        if !is_overlays(&name) {
             fsetxattr(to, name.as_str(), &value, XattrFlags::empty())?;
         }
     }
@@ -98,7 +105,7 @@ fn set_like(from: &OwnedFd, to: &OwnedFd) -> io::Result<()> {
 }
 
 /// None where the file system has none.
-fn attributes(of: &OwnedFd) -> io::Result<BTreeMap<String, Vec<u8>>> {
+fn attributes(of: BorrowedFd<'_>) -> io::Result<BTreeMap<String, Vec<u8>>> {
     let mut list = vec![0_u8; 64 << 10];
     let length = match flistxattr(of, list.as_mut_slice()) {
         Ok(length) => length,

@@ -19,9 +19,11 @@ mod filter;
 mod merge;
 mod netlink;
 mod network;
+mod nft;
 mod process;
 mod rootfs;
 mod unpack;
+mod user;
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -31,6 +33,7 @@ use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::process::{Pid, Signal, WaitOptions, set_parent_process_death_signal, waitpid};
 use rustix::thread::UnshareFlags;
 
+use super::store;
 use super::wire::{self, Answer, Request};
 use fault::{Context as _, Fault};
 
@@ -47,40 +50,58 @@ pub(crate) fn keep(channel: UnixStream) {
     let Some(answers) = descriptors.into_iter().next().map(UnixStream::from) else {
         return;
     };
-    if let Err(fault) = begin(&store).and_then(|()| host(channel, &answers, &session)) {
-        // Nobody to tell where the pipeline has died.
-        let _ = wire::say(&answers, &Answer::Failed(fault.to_string()));
+    let begun = begin(&store).and_then(|()| {
+        let mounts = cgroup::mounts().context("/proc/self/mountinfo")?;
+        Ok((fork()?, mounts))
+    });
+    match begun {
+        Ok((Some(child), mounts)) => {
+            drop(channel);
+            outlive(child, answers, &mounts, &session);
+        }
+        Ok((None, _)) => host(&channel, &answers, &session),
+        Err(fault) => {
+            // Nobody to tell where the pipeline has died.
+            let _ = wire::say(&answers, &Answer::Failed(fault.to_string()));
+        }
     }
 }
 
 /// From here on nothing is seen of what the host does, and it goes with the host.
 fn begin(store: &Path) -> Result<(), Fault> {
     std::env::set_current_dir(store).context(format_args!("the store {}", store.display()))?;
+    user::become_root()?;
     let flags = UnshareFlags::NEWNS
         | UnshareFlags::NEWPID
         | UnshareFlags::NEWNET
         | UnshareFlags::NEWIPC
         | UnshareFlags::NEWUTS;
-    unshare(flags).context("namespaces of its own")?;
+    unshare(flags).map_err(user::why_not)?;
     mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE).context("private mounts")
 }
 
-/// Becomes the host in a child, and waits for it.
-fn host(channel: UnixStream, answers: &UnixStream, session: &str) -> Result<(), Fault> {
-    let mounts = cgroup::mounts().context("/proc/self/mountinfo")?;
-    if let Some(child) = fork()? {
-        drop(channel);
-        while matches!(waitpid(Some(child), WaitOptions::empty()), Err(rustix::io::Errno::INTR)) {}
-        // By now the kernel has ended all that was in there.
-        cgroup::remove_all(&mounts, session);
-        // Of a pipeline that ended well nothing is here any more; the store is the working directory.
-        let _ = std::fs::remove_dir_all(Path::new("scratch").join(session));
-        return Ok(());
+/// Waits for the host, and does what is left to do when it has ended, however it did.
+fn outlive(host: Pid, answers: UnixStream, mounts: &str, session: &str) {
+    if user::is_entered() {
+        // What containers' users own can be removed by nobody outside.
+        store::sweep(Path::new("scratch"));
     }
+    while matches!(waitpid(Some(host), WaitOptions::empty()), Err(rustix::io::Errno::INTR)) {}
+    // By now the kernel has ended all that was in there.
+    cgroup::remove_all(mounts, session);
+    // Of a pipeline that ended well nothing is here any more; the store is the working directory.
+    let _ = std::fs::remove_dir_all(Path::new("scratch").join(session));
+    // Whoever waited for the end need not wait for a disk. Where this fails, what was kept counts until the machine is
+    // started again.
+    drop(answers);
+    let _ = store::make_durable(Path::new(""), session);
+}
+
+/// The first process of its namespace.
+fn host(channel: &UnixStream, answers: &UnixStream, session: &str) -> ! {
     // The keeper's death must be the host's.
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
-    let served = serve(&channel, answers, session);
-    if let Err(fault) = served {
+    if let Err(fault) = serve(channel, answers, session) {
         let _ = wire::say(answers, &Answer::Failed(fault.to_string()));
     }
     exit(0)
@@ -89,7 +110,14 @@ fn host(channel: UnixStream, answers: &UnixStream, session: &str) -> Result<(), 
 fn serve(channel: &UnixStream, answers: &UnixStream, session: &str) -> Result<(), Fault> {
     // What dies here, orphans of containers among it, is waited for by nobody.
     ignore_children(true);
-    rootfs::mount_proc(Path::new("/proc")).context("/proc of the host")?;
+    rootfs::mount_proc(Path::new("/proc")).map_err(|error| {
+        let help = if user::is_entered() && error.raw_os_error() == Some(libc::EPERM) {
+            "\n\nhelp: where parts of /proc are hidden, as in a container, no other may be mounted without root"
+        } else {
+            ""
+        };
+        Fault::new(format!("/proc of the host: {error}{help}"))
+    })?;
     network::make_hub().context("a network for the services")?;
     wire::say(answers, &Answer::Done).context("the pipeline")?;
     // An error of the channel is its end.
@@ -116,6 +144,10 @@ fn handle(request: Request, descriptors: Vec<OwnedFd>, session: &str) {
             container::execute(container, &process, session, rest, &answers)
         }
         Request::Files(files) => files::answer(&files, rest, &answers),
+        Request::Network { network, address, has_gateway } => {
+            network::give_own(network, address, has_gateway, &answers)
+        }
+        Request::Gateway => network::give_gateway(&answers),
         Request::Socket => network::give_socket(&answers),
         Request::UdpTables { container } => container::give_udp_tables(container, &answers),
         Request::Begin { .. } => Err(Fault::new("it has begun")),

@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, send, socket_with,
+    AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, send, socket_with,
 };
 
 const NLM_F_REQUEST: u16 = 1;
@@ -18,6 +18,7 @@ const NLM_F_CREATE: u16 = 0x400;
 const NLMSG_ERROR: u16 = 2;
 const RTM_NEWLINK: u16 = 16;
 const RTM_NEWADDR: u16 = 20;
+const RTM_NEWROUTE: u16 = 24;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;
@@ -25,6 +26,7 @@ const IFLA_NET_NS_FD: u16 = 28;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
 const VETH_INFO_PEER: u16 = 1;
+const RTA_GATEWAY: u16 = 5;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 const IFF_UP: u32 = 1;
@@ -39,7 +41,11 @@ pub(super) struct Netlink {
 impl Netlink {
     pub(super) fn open() -> io::Result<Self> {
         // NETLINK_ROUTE is protocol 0, which is the default.
-        let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
+        Self::open_for(None)
+    }
+
+    pub(super) fn open_for(protocol: Option<Protocol>) -> io::Result<Self> {
+        let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol)?;
         bind(&socket, &SocketAddrNetlink::new(0, 0))?;
         Ok(Self { socket, sequence: 0 })
     }
@@ -89,10 +95,35 @@ impl Netlink {
         self.ask(message, NLM_F_CREATE | NLM_F_EXCL)
     }
 
+    /// Whatever has no other way goes to `gateway`.
+    pub(super) fn add_default_route(&mut self, gateway: Ipv4Addr) -> io::Result<()> {
+        let mut message = Message::new(RTM_NEWROUTE);
+        let family = u8::try_from(libc::AF_INET).unwrap_or(2);
+        // struct rtmsg: family, two prefix lengths, type of service, table, protocol, scope, type, flags
+        let (table, protocol) = (libc::RT_TABLE_MAIN, libc::RTPROT_BOOT);
+        message.bytes.extend([family, 0, 0, 0, table, protocol, libc::RT_SCOPE_UNIVERSE, libc::RTN_UNICAST]);
+        message.bytes.extend([0; 4]);
+        message.attribute(RTA_GATEWAY, &gateway.octets());
+        self.ask(message, NLM_F_CREATE | NLM_F_EXCL)
+    }
+
     fn ask(&mut self, message: Message, flags: u16) -> io::Result<()> {
-        self.sequence += 1;
-        let bytes = message.finish(NLM_F_REQUEST | NLM_F_ACK | flags, self.sequence);
+        self.ask_all(vec![(message, NLM_F_ACK | flags)])
+    }
+
+    /// Says all of it at once, and hears an answer to each that asks for one.
+    pub(super) fn ask_all(&mut self, messages: Vec<(Message, u16)>) -> io::Result<()> {
+        let answers = messages.iter().filter(|(_, flags)| flags & NLM_F_ACK != 0).count();
+        let mut bytes = Vec::new();
+        for (message, flags) in messages {
+            self.sequence += 1;
+            bytes.extend(message.finish(NLM_F_REQUEST | flags, self.sequence));
+        }
         send(&self.socket, &bytes, SendFlags::empty())?;
+        (0..answers).try_for_each(|_| self.hear())
+    }
+
+    fn hear(&self) -> io::Result<()> {
         let mut answer = [0; 4096];
         let (_, length) =
             rustix::io::retry_on_intr(|| recv(&self.socket, &mut answer[..], RecvFlags::empty()))?;
@@ -113,12 +144,12 @@ pub(super) fn link(name: &str) -> io::Result<u32> {
 }
 
 /// A message in the making: header, then attributes, each padded to four bytes.
-struct Message {
-    bytes: Vec<u8>,
+pub(super) struct Message {
+    pub(super) bytes: Vec<u8>,
 }
 
 impl Message {
-    fn new(kind: u16) -> Self {
+    pub(super) fn new(kind: u16) -> Self {
         let mut bytes = vec![0; 16];
         bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
         Self { bytes }
@@ -134,11 +165,11 @@ impl Message {
         message
     }
 
-    fn attribute(&mut self, kind: u16, value: &[u8]) {
+    pub(super) fn attribute(&mut self, kind: u16, value: &[u8]) {
         self.nested(kind, |inner| inner.bytes.extend(value));
     }
 
-    fn text(&mut self, kind: u16, value: &str) {
+    pub(super) fn text(&mut self, kind: u16, value: &str) {
         self.nested(kind, |inner| {
             inner.bytes.extend(value.as_bytes());
             inner.bytes.push(0);
@@ -149,7 +180,7 @@ impl Message {
         self.attribute(kind, &value.to_ne_bytes());
     }
 
-    fn nested(&mut self, kind: u16, write: impl FnOnce(&mut Self)) {
+    pub(super) fn nested(&mut self, kind: u16, write: impl FnOnce(&mut Self)) {
         let start = self.bytes.len();
         self.bytes.extend([0; 4]);
         write(self);

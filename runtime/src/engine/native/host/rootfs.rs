@@ -10,7 +10,10 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, statat};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, ResolveFlags, mkdirat, openat, openat2, renameat_with,
+    statat,
+};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
@@ -83,6 +86,10 @@ fn overlay_options(lower: &[&PathBuf], changes: Option<&Changes>) -> String {
     let names: Vec<String> = lower.iter().map(|layer| layer.display().to_string()).collect();
     // Other settings leave marks in layers that mean nothing once layers are merged; an image could bring some, too.
     let mut options = format!("redirect_dir=nofollow,metacopy=off,index=off,lowerdir={}", names.join(":"));
+    if super::user::is_entered() {
+        // Others are for who is root of the machine.
+        options.push_str(",userxattr");
+    }
     if let Some(Changes { upper, work, .. }) = changes {
         // Volatile: what is kept is synced when it is kept, and the rest never has to be.
         let _ = write!(options, ",upperdir={},workdir={},volatile", upper.display(), work.display());
@@ -134,6 +141,7 @@ pub(super) struct Extras<'a> {
     pub(super) mounts: &'a [Mount],
     pub(super) hostname: &'a str,
     pub(super) hosts: &'a str,
+    pub(super) resolver: &'a str,
     pub(super) is_privileged: bool,
     /// Who the secrets belong to.
     pub(super) owner: (u32, u32),
@@ -158,7 +166,7 @@ pub(super) fn prepare_points(points: &Path) -> Result<(), Fault> {
 
 fn is_directory(source: &Source) -> bool {
     match source {
-        Source::Directory(_) | Source::Memory => true,
+        Source::Cache { .. } | Source::Memory => true,
         Source::Layers { from, .. } => from.ends_with('/'),
         Source::Secret(_) | Source::Socket(_) => false,
     }
@@ -285,12 +293,10 @@ fn control_groups(root: BorrowedFd<'_>, groups: &Shown) -> Result<(), Fault> {
 fn own_files(root: BorrowedFd<'_>, extras: &Extras<'_>) -> Result<(), Fault> {
     let memory =
         new("tmpfs", &[("mode", "755"), ("size", "1m")], CLOSED).context("a file system in memory")?;
-    // No server is asked: names are those of `/etc/hosts`, and others are unknown at once.
-    let resolver = "# no name server: every name that this container may use is in /etc/hosts\noptions timeout:1 attempts:1\n";
     let files = [
         ("hosts", extras.hosts.to_owned()),
         ("hostname", format!("{}\n", extras.hostname)),
-        ("resolv.conf", resolver.to_owned()),
+        ("resolv.conf", extras.resolver.to_owned()),
     ];
     for (name, text) in files {
         let path = format!("/etc/{name}");
@@ -318,7 +324,10 @@ fn piece(of: &OwnedFd, name: &str) -> rustix::io::Result<OwnedFd> {
 fn put(root: BorrowedFd<'_>, mount: &Mount, owner: (u32, u32)) -> Result<(), Fault> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let what = match &mount.source {
-        Source::Directory(path) => open_tree(CWD, path, flags).context(path.display())?,
+        Source::Cache { volume, fresh } => {
+            make_volume(root, &mount.path, volume, fresh)?;
+            open_tree(CWD, volume, flags).context(volume.display())?
+        }
         Source::Socket(path) => {
             let found = statat(CWD, path, AtFlags::empty()).context(path.display())?;
             if FileType::from_raw_mode(found.st_mode) != FileType::Socket {
@@ -350,6 +359,22 @@ fn put(root: BorrowedFd<'_>, mount: &Mount, owner: (u32, u32)) -> Result<(), Fau
         make_file(root, &mount.path)
     };
     attach(root, &what, &at.context("what it is mounted on")?).context("the mount")
+}
+
+/// A cache is made whole or not at all, and by one container, whatever others do at the same time.
+fn make_volume(root: BorrowedFd<'_>, path: &str, volume: &Path, fresh: &Path) -> Result<(), Fault> {
+    if volume.is_dir() {
+        return Ok(());
+    }
+    if let Ok(found) = find(root, path, OFlags::RDONLY | OFlags::DIRECTORY) {
+        let into = openat(CWD, fresh, super::files::DIRECTORY, Mode::empty()).context(fresh.display())?;
+        super::files::copy_contents(&found, into.as_fd()).context("what a new cache has first")?;
+        super::merge::set_like(&found, &into).context("what a new cache has first")?;
+    }
+    match renameat_with(CWD, fresh, CWD, volume, RenameFlags::NOREPLACE) {
+        Ok(()) | Err(Errno::EXIST) => Ok(()),
+        Err(error) => Err(Fault::new(format!("{}: {error}", volume.display()))),
+    }
 }
 
 /// `mount_setattr(2)`, which rustix does not have.

@@ -4,26 +4,35 @@
 //! that it unpacks into, so that whatever a name or a link says, it says it of that directory.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufRead as _, Read};
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Uid, XattrFlags, chownat, mknodat, setxattr};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Uid, XattrFlags, chownat, lsetxattr, mknodat, setxattr};
+use rustix::io::Errno;
 use sha2::Digest as _;
 
 use super::fault::{Context as _, Fault};
+use crate::error::with_causes;
 
 /// Starts the name of what is gone.
 const WHITEOUT: &str = ".wh.";
 /// In a directory of which nothing below is seen.
 const OPAQUE: &str = ".wh..wh..opq";
 
-/// Unpacks `size` bytes of an archive. Gives nothing away of the machine, whatever is in it.
+/// As much memory more than the program has is enough for every archive that is none to do harm.
+const MEMORY: u64 = 256 << 20;
+
+/// Unpacks `size` bytes of an archive, compressed or not. Gives nothing away of the machine, whatever is in it.
 pub(super) fn unpack(into: &Path, archive: OwnedFd, size: u64, digest: Option<&str>) -> Result<(), Fault> {
+    let limit = Some(address_space().context("/proc/self/statm")? + MEMORY);
     rustix::process::chdir(into).context(into.display())?;
     rustix::process::chroot(".").context("a root of its own")?;
-    let mut reader = Hashing { inner: File::from(archive).take(size), hash: sha2::Sha256::new() };
-    entries(&mut reader).map_err(|error| Fault::new(format!("an archive: {}", with_sources(&error))))?;
+    let limit = rustix::process::Rlimit { current: limit, maximum: limit };
+    rustix::process::setrlimit(rustix::process::Resource::As, limit).context("a limit of its memory")?;
+    let plain = decompressed(File::from(archive).take(size)).context("an archive")?;
+    let mut reader = Hashing { inner: plain, hash: sha2::Sha256::new() };
+    entries(&mut reader).map_err(|error| Fault::new(format!("an archive: {}", with_causes(&error))))?;
     // The digest is of all of it, the padding included.
     io::copy(&mut reader, &mut io::sink()).context("an archive")?;
     let found = data_encoding::HEXLOWER.encode(&reader.hash.finalize());
@@ -35,15 +44,25 @@ pub(super) fn unpack(into: &Path, archive: OwnedFd, size: u64, digest: Option<&s
     }
 }
 
-/// The library says what it did, and keeps to itself what the system said.
-fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
+/// Of this process, in bytes (`proc_pid_statm(5)`).
+fn address_space() -> io::Result<u64> {
+    let text = std::fs::read_to_string("/proc/self/statm")?;
+    let pages = text.split(' ').next().and_then(|pages| pages.parse::<u64>().ok());
+    let pages = pages.ok_or_else(|| io::Error::other("it says nothing"))?;
+    Ok(pages * rustix::param::page_size() as u64)
+}
+
+/// Told by how it begins, as all tools do: media types are often wrong.
+fn decompressed(archive: io::Take<File>) -> io::Result<Box<dyn Read>> {
+    let mut archive = io::BufReader::with_capacity(1 << 17, archive);
+    let start = archive.fill_buf()?;
+    Ok(if start.starts_with(&[0x1f, 0x8b]) {
+        Box::new(flate2::bufread::MultiGzDecoder::new(archive))
+    } else if start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+        Box::new(ruzstd::decoding::StreamingDecoder::new(archive).map_err(io::Error::other)?)
+    } else {
+        Box::new(archive)
+    })
 }
 
 struct Hashing<R> {
@@ -73,7 +92,7 @@ fn entries(reader: &mut impl Read) -> io::Result<()> {
             std::fs::create_dir_all(Path::new("/").join(parent))?;
             if name == OPAQUE {
                 let directory = Path::new("/").join(parent);
-                setxattr(&directory, super::merge::OPAQUE, b"y", XattrFlags::empty())?;
+                setxattr(&directory, super::merge::opaque(), b"y", XattrFlags::empty())?;
             } else if !gone.is_empty() && !gone.starts_with(WHITEOUT) {
                 let gone = Path::new("/").join(parent).join(gone);
                 mknodat(CWD, &gone, FileType::CharacterDevice, Mode::empty(), 0)?;
@@ -89,11 +108,36 @@ fn entries(reader: &mut impl Read) -> io::Result<()> {
             rustix::fs::chmod("/", Mode::from_raw_mode(mode))?;
             continue;
         }
+        let attributes = attributes(&mut entry)?;
         if entry.unpack_in("/")? && entry.header().entry_type() != tar::EntryType::Link {
-            own(&Path::new("/").join(&path), entry.header())?;
+            let path = Path::new("/").join(&path);
+            own(&path, entry.header())?;
+            for (name, value) in attributes {
+                match lsetxattr(&path, name.as_str(), &value, XattrFlags::empty()) {
+                    // Not every file system has every kind, nor may everybody set all of them; Docker does without too.
+                    Ok(()) | Err(Errno::NOTSUP | Errno::PERM) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
         }
     }
     Ok(())
+}
+
+/// Extended attributes, a file's capabilities among them (OCI image layer specification, "file attributes"): but for
+/// those that tell overlayfs what a layer is.
+fn attributes(entry: &mut tar::Entry<'_, impl Read>) -> io::Result<Vec<(String, Vec<u8>)>> {
+    const PREFIX: &str = "SCHILY.xattr.";
+    let Some(extensions) = entry.pax_extensions()? else { return Ok(Vec::new()) };
+    let mut attributes = Vec::new();
+    for extension in extensions {
+        let extension = extension?;
+        let name = extension.key().ok().and_then(|key| key.strip_prefix(PREFIX));
+        if let Some(name) = name.filter(|name| !super::merge::is_overlays(name)) {
+            attributes.push((name.to_owned(), extension.value_bytes().to_vec()));
+        }
+    }
+    Ok(attributes)
 }
 
 /// Not left to the library, which refuses archives that say nothing of owners; then they are root's.

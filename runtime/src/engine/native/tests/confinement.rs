@@ -14,7 +14,7 @@ async fn a_container_sees_nothing_of_the_machine() {
     let address = SocketAddr::from_abstract_name(b"bowline-native-test").unwrap();
     let _listener = UnixListener::bind_addr(&address).unwrap();
     // The init, and what looks.
-    let looks = "ps | grep -v 'PID\\|ps$\\|grep\\|sh -c\\|wc' | wc -l
+    let looks = "ps > /list; grep -c -v 'PID\\|ps$\\|sh -c' /list
         cat /proc/net/unix | grep -c bowline-native-test
         ls OWN /work 2>/dev/null | wc -l
         echo x > /proc/sys/kernel/core_pattern 2>/dev/null || echo refused
@@ -170,4 +170,104 @@ async fn the_privileged_have_all_rights() {
     let own = own.lines().find(|line| line.starts_with("CapEff")).unwrap();
     assert_eq!(text(&output.stdout), format!("mounted\n{own}\nSeccomp:\t0\n"), "{}", text(&output.stderr));
     engine.close().await.unwrap();
+}
+
+/// A layer as large as no machine is, of a few bytes: an entry that says it has a name of 4 GB, in zeros.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bomb_goes_off_in_a_process_of_its_own() {
+    use std::io::Write as _;
+    let engine = engine!();
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::GNULongName);
+    header.set_path("././@LongLink").unwrap();
+    header.set_size(4 << 30);
+    header.set_cksum();
+    let pack = |bytes: &[u8]| {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        packed.write_all(bytes).unwrap();
+        packed.finish().unwrap()
+    };
+    let mut bomb = pack(header.as_bytes());
+    bomb.extend(pack(&vec![0; 1 << 20]).repeat(4096));
+    assert!(bomb.len() < 20 << 20);
+    let error = unpacked_or_not(&engine, &bomb).await;
+    assert!(error.contains("memory") || error.contains("the host ended"), "{error}");
+    // The host has not noticed.
+    let (answer, _scratch) =
+        unpacked(&engine, archive(&[("a", tar::EntryType::Regular, "", b"x")]), None).await;
+    assert_eq!(answer, Answer::Done);
+    engine.close().await.unwrap();
+}
+
+async fn unpacked_or_not(engine: &Native, archive: &[u8]) -> String {
+    let scratch = engine.shared.store.scratch().unwrap();
+    let path = engine.shared.store.root().join(&scratch.changes.points).join("layer.tar");
+    std::fs::write(&path, archive).unwrap();
+    let file = std::fs::File::open(path).unwrap();
+    let into = scratch.changes.upper.clone();
+    let request = Request::Files(Files::Unpack { into, size: archive.len() as u64, digest: None });
+    match engine.shared.host.ask_once(&request, &[file.as_fd()]).await {
+        Ok(Answer::Failed(text)) => text,
+        Ok(other) => panic!("{other:?}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_layers_attributes_are_kept_but_for_those_of_overlays() {
+    let engine = engine!();
+    let mut builder = tar::Builder::new(Vec::new());
+    // The right to bind small ports, effective (capabilities(7), "file capabilities", version 2).
+    let capability: [u8; 20] = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let attributes: [(&str, &[u8]); 4] = [
+        ("SCHILY.xattr.security.capability", &capability),
+        ("SCHILY.xattr.user.mine", b"kept"),
+        ("SCHILY.xattr.trusted.overlay.redirect", b"/etc"),
+        ("SCHILY.xattr.user.overlay.opaque", b"y"),
+    ];
+    builder.append_pax_extensions(attributes).unwrap();
+    let mut header = tar::Header::new_ustar();
+    header.set_path("program").unwrap();
+    header.set_mode(0o755);
+    header.set_uid(1);
+    header.set_gid(1);
+    header.set_size(1);
+    header.set_cksum();
+    builder.append(&header, &b"x"[..]).unwrap();
+    let (answer, scratch) = unpacked(&engine, builder.into_inner().unwrap(), None).await;
+    assert_eq!(answer, Answer::Done);
+    let program = engine.shared.store.root().join(&scratch.changes.upper).join("program");
+    let found = |name: &str| {
+        let mut value = vec![0_u8; 64];
+        let length = rustix::fs::getxattr(&program, name, value.as_mut_slice()).ok()?;
+        value.truncate(length);
+        Some(value)
+    };
+    assert_eq!(found("security.capability").unwrap(), capability);
+    assert_eq!(found("user.mine").unwrap(), b"kept");
+    assert_eq!((found("trusted.overlay.redirect"), found("user.overlay.opaque")), (None, None));
+    engine.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_does_not_reach_the_services_of_another() {
+    let (one, other) = (engine!(), engine!());
+    let base = busybox(&one).await;
+    let script_of = "echo page > /index.html; exec httpd -f -p 80 -h /";
+    let web = one.start(service(&base, HOST, &["sh", "-c", script_of]), nothing()).await.unwrap();
+    web.wait_ports(&[Port::tcp(80)], &ProbeProgress::default()).await.unwrap();
+    let look =
+        "for host in 10.205.0.2 10.205.0.3 10.204.0.2; do wget -T 1 -qO- http://$host/ || echo none; done";
+    let (_, output) = run(&*other, script(&base, look)).await;
+    assert_eq!(text(&output.stdout), "none\nnone\nnone\n");
+    // In its own network there is nothing at that address either, where a service is.
+    let own = other.start(service(&base, HOST, &["sleep", "60"]), nothing()).await.unwrap();
+    let mut linked = script(&base, look);
+    linked.links = vec![link(HOST, "own")];
+    let (_, output) = run(&*other, linked).await;
+    assert_eq!(text(&output.stdout), "none\nnone\nnone\n");
+    own.remove().await.unwrap();
+    web.remove().await.unwrap();
+    one.close().await.unwrap();
+    other.close().await.unwrap();
 }

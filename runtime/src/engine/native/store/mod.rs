@@ -6,20 +6,28 @@
 //! references/<…>.json which image a reference led to, and the image's configuration
 //! steps/<key>.json    which layers a step left, and its output
 //! volumes/<name>      cache volumes
+//! durable/<boot>      from when to when everything that was made is on the disk
 //! scratch/<session>/  what is being made: renamed into place when it is whole, or removed
+//! downloads/<digest>  what came of a layer so far, locked by whoever fetches it; removed once it is unpacked
 //! aside               where something is mounted for a moment
 //! ```
 //!
-//! Whatever is found under its name is whole, whenever a process died: it was made in `scratch`, synced and renamed.
-//! A session locks its scratch directory; those that nobody has locked any more are removed by the next session.
+//! Whatever is found under its name is whole, whenever a process died: it was made in `scratch` and renamed. What a crash of
+//! the machine may have damaged is not found (`durable`). A session locks its scratch directory; those that nobody has locked any more are removed by the next session.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+mod durable;
+mod prune;
+
+use std::fmt;
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
 
-use rustix::fs::FlockOperation;
+use rustix::fs::{CWD, FlockOperation, RenameFlags, renameat_with};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -28,8 +36,16 @@ use crate::Digest;
 use crate::engine::{ImageConfig, SessionId, Snapshot};
 use crate::graph::ImageName;
 
+use self::durable::Sound;
+pub(super) use self::durable::make_durable;
+pub(super) use self::prune::prune;
+pub(crate) use self::prune::{Bounds, Removed};
+
+const LAYERS: &str = "l";
+/// The kinds of records that name layers.
+const RECORDS: [&str; 2] = ["images", "steps"];
+
 /// Where a session keeps things.
-#[derive(Debug)]
 pub(super) struct Store {
     root: PathBuf,
     /// Of this session, below the root.
@@ -38,7 +54,13 @@ pub(super) struct Store {
     #[cfg_attr(not(test), expect(dead_code, reason = "it is there to be open"))]
     lock: File,
     next: AtomicU64,
+    remover: Arc<OnceLock<Remover>>,
+    began: SystemTime,
+    sound: Sound,
 }
+
+/// Removes a directory of the store, by its path in it.
+pub(super) type Remover = Box<dyn Fn(&Path) + Send + Sync>;
 
 /// What an image is.
 #[derive(Debug, Serialize, Deserialize)]
@@ -65,16 +87,26 @@ pub(super) struct StoredStep {
 }
 
 /// Directories to work in, removed when dropped.
-#[derive(Debug)]
 pub(super) struct Scratch {
     /// In full.
     path: PathBuf,
     /// As the host finds them.
     pub(super) changes: Changes,
+    remover: Arc<OnceLock<Remover>>,
+}
+
+impl fmt::Debug for Scratch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scratch").field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
+        if let (Some(remove), Some(path)) = (self.remover.get(), self.changes.upper.parent()) {
+            remove(path);
+            return;
+        }
         let path = std::mem::take(&mut self.path);
         // Large ones take a while. What a process that ends leaves is removed by the next session.
         let remove = move || drop(fs::remove_dir_all(path));
@@ -82,6 +114,15 @@ impl Drop for Scratch {
             Ok(runtime) => drop(runtime.spawn_blocking(remove)),
             Err(_) => remove(),
         }
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("root", &self.root)
+            .field("scratch", &self.scratch)
+            .finish_non_exhaustive()
     }
 }
 
@@ -98,15 +139,37 @@ impl Store {
     /// Opens it, making what is missing, and removes what dead sessions left.
     pub(super) fn open(root: PathBuf, session: &SessionId) -> io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&root)?;
-        for directory in ["l", "images", "references", "steps", "volumes", "scratch", "aside"] {
+        let (owner, own) = (fs::metadata(&root)?.uid(), rustix::process::geteuid().as_raw());
+        if owner != own {
+            let message = format!(
+                "it belongs to the user {owner}, and this is {own}\n\nhelp: name another directory in BOWLINE_HOME, or be that user"
+            );
+            return Err(io::Error::other(message));
+        }
+        for directory in [LAYERS, "images", "references", "steps", "volumes", "scratch", "downloads", "aside"]
+        {
             fs::create_dir_all(root.join(directory))?;
         }
+        let sound = Sound::load(&root)?;
         sweep(&root.join("scratch"));
         let scratch = PathBuf::from("scratch").join(session.as_str());
         fs::create_dir(root.join(&scratch))?;
         let lock = lock_file(&root.join(&scratch))?;
         rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
-        Ok(Self { root, scratch, lock, next: AtomicU64::new(0) })
+        Ok(Self {
+            root,
+            scratch,
+            lock,
+            next: AtomicU64::new(0),
+            remover: Arc::default(),
+            began: SystemTime::now(),
+            sound,
+        })
+    }
+
+    /// From now on directories are removed by somebody who has the right to: not root, which needs nobody.
+    pub(super) fn remove_by(&self, remover: Remover) {
+        let _ = self.remover.set(remover);
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -126,9 +189,11 @@ impl Store {
         for part in ["upper", "work", "points"] {
             fs::create_dir_all(self.root.join(&name).join(part))?;
         }
+        // It is the root directory that a container's users see, whatever the pipeline's umask is.
+        fs::set_permissions(self.root.join(&name).join("upper"), Permissions::from_mode(0o755))?;
         let changes =
             Changes { upper: name.join("upper"), work: name.join("work"), points: name.join("points") };
-        Ok(Scratch { path: self.root.join(name), changes })
+        Ok(Scratch { path: self.root.join(name), changes, remover: Arc::clone(&self.remover) })
     }
 
     /// Keeps the changes as a layer. The name is that of what they are the changes of.
@@ -139,10 +204,15 @@ impl Store {
     }
 
     pub(super) fn keep_as(&self, scratch: &Scratch, name: &str) -> io::Result<()> {
-        let place = self.root.join("l").join(name);
+        let place = self.root.join(LAYERS).join(name);
         match fs::rename(self.root.join(&scratch.changes.upper), &place) {
             // Another process has run the same, and was first.
-            Err(error) if place.is_dir() && is_taken(&error) => Ok(()),
+            Err(error) if is_taken(&error) && self.has(name) => Ok(()),
+            // What a crash of the machine may have damaged, and so nobody uses.
+            Err(error) if is_taken(&error) => {
+                let ours = self.root.join(&scratch.changes.upper);
+                Ok(renameat_with(CWD, ours, CWD, place, RenameFlags::EXCHANGE)?)
+            }
             other => other,
         }
     }
@@ -154,8 +224,10 @@ impl Store {
         format!("{MERGED}{digest:.19}")
     }
 
+    /// Whether a layer is there, and whole.
     pub(super) fn has(&self, name: &str) -> bool {
-        self.root.join("l").join(name).is_dir()
+        let Ok(known) = fs::symlink_metadata(self.root.join(LAYERS).join(name)) else { return false };
+        known.is_dir() && self.sound.is_sound(made(&known))
     }
 
     /// Where an unpacked layer goes, and whether it is there.
@@ -194,13 +266,17 @@ impl Store {
         self.write_record("steps", &key.to_string(), step)
     }
 
-    /// The directory of a cache volume, as the host finds it.
-    pub(super) fn volume(&self, key: &str) -> io::Result<PathBuf> {
+    /// Where a blob is as long as it is being fetched, in this session or a later one.
+    #[cfg(feature = "registry")]
+    pub(super) fn download(&self, blob: &Digest) -> PathBuf {
+        self.root.join("downloads").join(blob.to_string())
+    }
+
+    /// The directory of a cache volume, as the host finds it, whether or not it is there.
+    pub(super) fn volume(key: &str) -> PathBuf {
         use sha2::Digest as _;
         let name = Digest(sha2::Sha256::digest(key.as_bytes()).into()).to_string();
-        let path = PathBuf::from("volumes").join(name);
-        fs::create_dir_all(self.root.join(&path))?;
-        Ok(path)
+        PathBuf::from("volumes").join(name)
     }
 
     fn has_all(&self, layers: &[String]) -> bool {
@@ -208,18 +284,28 @@ impl Store {
     }
 
     fn record<T: DeserializeOwned>(&self, kind: &str, name: &str) -> Option<T> {
-        let path = self.root.join(kind).join(format!("{name}.json"));
-        serde_json::from_slice(&fs::read(path).ok()?).ok()
+        let path = record_path(&self.root, kind, name);
+        let mut file = File::open(&path).ok()?;
+        let mut text = Vec::new();
+        file.read_to_end(&mut text).ok()?;
+        // Once a session is enough: what was used since it began is in use.
+        if file.metadata().and_then(|known| known.modified()).ok()? < self.began {
+            file.set_modified(SystemTime::now()).ok()?;
+            if !path.exists() {
+                return None; // being removed
+            }
+        }
+        serde_json::from_slice(&text).ok()
     }
 
-    /// Its contents are on the disk before its name is: everything that it names is, too.
+    /// One that a crash of the machine has damaged is none, and one of damaged layers neither.
     fn write_record(&self, kind: &str, name: &str, record: &impl Serialize) -> io::Result<()> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let aside = self.root.join(&self.scratch).join(format!("record-{number}"));
         let mut file = File::create(&aside)?;
         file.write_all(&serde_json::to_vec(record)?)?;
-        rustix::fs::syncfs(&file)?;
-        fs::rename(aside, self.root.join(kind).join(format!("{name}.json")))
+        self.sound.expect(&self.root, self.scratch.file_name().unwrap_or_default())?;
+        fs::rename(aside, record_path(&self.root, kind, name))
     }
 
     /// Removes what this session made and did not keep.
@@ -232,6 +318,10 @@ impl Drop for Store {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+fn record_path(root: &Path, kind: &str, name: &str) -> PathBuf {
+    root.join(kind).join(format!("{name}.json"))
 }
 
 /// The layers of a snapshot, which is named after them.
@@ -273,6 +363,12 @@ fn layer_name(digest: &Digest) -> String {
     format!("{digest:.20}")
 }
 
+/// When a layer got its name.
+fn made(known: &fs::Metadata) -> SystemTime {
+    let nanoseconds = u32::try_from(known.ctime_nsec()).unwrap_or(0);
+    SystemTime::UNIX_EPOCH + Duration::new(u64::try_from(known.ctime()).unwrap_or(0), nanoseconds)
+}
+
 fn is_taken(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists)
 }
@@ -282,7 +378,7 @@ fn lock_file(scratch: &Path) -> io::Result<File> {
 }
 
 /// Removes the scratch directories of dead sessions.
-fn sweep(scratch: &Path) {
+pub(super) fn sweep(scratch: &Path) {
     let Ok(sessions) = fs::read_dir(scratch) else { return };
     for session in sessions.filter_map(Result::ok).map(|entry| entry.path()) {
         // One that is being made has no lock yet, and is younger than any that was left.
@@ -327,6 +423,29 @@ mod tests {
         // A record whose layers are gone is none.
         fs::remove_dir_all(other.root().join("l").join(&layers[0])).unwrap();
         assert!(other.step(&key(1)).is_none());
+    }
+
+    #[test]
+    fn what_a_crash_may_have_damaged_is_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(dir.path().to_owned(), &SessionId::random()).unwrap();
+        let keep = |store: &Store, text: &str| {
+            let scratch = store.scratch().unwrap();
+            fs::write(store.root().join(&scratch.changes.upper).join("x"), text).unwrap();
+            let layers = vec![store.keep(&scratch, &key(1)).unwrap()];
+            let step = StoredStep { layers, stdout: Vec::new(), stderr: Vec::new(), exit_code: 0 };
+            store.keep_step(&key(1), &step).unwrap();
+            fs::read_to_string(store.root().join("l").join(&step.layers[0]).join("x")).unwrap()
+        };
+        assert_eq!(keep(&store, "first"), "first");
+        store.sound.crash(dir.path());
+        assert!(store.step(&key(1)).is_none(), "nobody had it written to the disk");
+        assert_eq!(keep(&store, "second"), "second", "it is not trusted");
+        assert!(store.step(&key(1)).is_some());
+        make_durable(dir.path(), &store.session().display().to_string()).unwrap();
+        store.sound.crash(dir.path());
+        assert!(store.step(&key(1)).is_some());
+        assert_eq!(keep(&store, "third"), "second");
     }
 
     #[test]

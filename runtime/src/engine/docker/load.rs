@@ -1,0 +1,99 @@
+//! Images that are files of this machine, sent to the engine.
+
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::sync::Arc;
+
+use bollard::query_parameters::ImportImageOptionsBuilder;
+use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::failure::{self, LONG, within};
+use super::image::{image, inspect};
+use super::{Shared, names};
+use crate::engine::archive::{self, Archived, Layer};
+use crate::engine::{Image, Progress};
+use crate::graph::{ImageFile, ImageName};
+use crate::{Error, Result};
+
+/// Finds the image in the engine by what the file says it is, sending it when it is absent.
+pub(super) async fn load(
+    shared: &Arc<Shared>,
+    name: &ImageName,
+    file: &ImageFile<'_>,
+    progress: &Progress,
+) -> Result<Image> {
+    let what = format!("load `{name}`");
+    let found = archive::find(name, file, &shared.description.platform)?;
+    let called = names::loaded_image(&found.id);
+    if let Some(present) = inspect(&shared.client, &called).await? {
+        return image(shared, &present);
+    }
+    progress(&format!("loading {name}"));
+    let options = ImportImageOptionsBuilder::default().quiet(true).build();
+    let (tell, pieces) = mpsc::channel::<io::Result<Bytes>>(4);
+    let tag = called.clone();
+    let writing = tokio::task::spawn_blocking(move || {
+        let mut sink = Pieces(tell.clone());
+        if let Err(error) = write(&found, &tag, &mut sink) {
+            // Where nobody listens the engine has answered already.
+            let _ = tell.blocking_send(Err(error));
+        }
+    });
+    let pieces =
+        stream::unfold(pieces, |mut pieces| async { pieces.recv().await.map(|piece| (piece, pieces)) });
+    let body = bollard::body_try_stream(pieces.boxed());
+    let load = shared.client.import_image(options, body, None);
+    let loaded = within(LONG, load.try_for_each(|_| async { Ok(()) })).await;
+    let _ = writing.await;
+    loaded.map_err(failure::during(&*what))?;
+    match inspect(&shared.client, &called).await? {
+        Some(present) => image(shared, &present),
+        None => Err(Error::engine(what, "the engine took it, but does not have it")),
+    }
+}
+
+/// An archive of the form that every engine of this API takes, whatever the image's was: layers stay as they are.
+fn write(image: &Archived, tag: &str, sink: &mut impl io::Write) -> io::Result<()> {
+    let mut archive = tar::Builder::new(io::BufWriter::with_capacity(64 << 10, sink));
+    let config = format!("{}.json", image.id);
+    let layers: Vec<String> = (0..image.layers.len()).map(|number| format!("{number}/layer.tar")).collect();
+    let manifest = json!([{ "Config": config, "RepoTags": [tag], "Layers": layers }]).to_string();
+    add(&mut archive, &config, image.document.len() as u64, &image.document[..])?;
+    for (layer, name) in image.layers.iter().zip(&layers) {
+        let Layer { path, offset, size, .. } = layer;
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::Start(*offset))?;
+        add(&mut archive, name, *size, file.take(*size))?;
+    }
+    add(&mut archive, "manifest.json", manifest.len() as u64, manifest.as_bytes())?;
+    io::Write::flush(&mut archive.into_inner()?)
+}
+
+fn add(
+    archive: &mut tar::Builder<impl io::Write>,
+    name: &str,
+    size: u64,
+    contents: impl io::Read,
+) -> io::Result<()> {
+    let mut header = tar::Header::new_gnu();
+    header.set_size(size);
+    header.set_mode(0o644);
+    archive.append_data(&mut header, name, contents)
+}
+
+/// What is written, on its way to the engine.
+struct Pieces(mpsc::Sender<io::Result<Bytes>>);
+
+impl io::Write for Pieces {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        let sent = self.0.blocking_send(Ok(Bytes::copy_from_slice(piece)));
+        sent.map(|()| piece.len()).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,179 @@
+//! Images: files of this machine, those of a Docker engine that answers, those that were there before, and registries.
+//! Whatever an image comes from, it is taken once, layer by layer.
+
+#[cfg(feature = "registry")]
+mod registry;
+#[cfg(feature = "registry")]
+mod routes;
+
+use std::fs::File;
+use std::io::{self, Seek as _, SeekFrom, Write as _};
+use std::os::fd::AsFd as _;
+
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
+
+use super::store::{StoredImage, StoredReference, snapshot_of};
+use super::wire::{Answer, Files, Request};
+use super::{Shared, failed};
+use crate::engine::archive::{self, Archived, Layer};
+use crate::engine::docker::Source;
+use crate::engine::{Image, ImageConfig, Progress};
+use crate::graph::ImageName;
+use crate::{Digest, Error, Result};
+
+/// As many layers are fetched and unpacked at once, as Docker does.
+const AT_ONCE: usize = 3;
+
+/// Finds an image, fetching what the store has not: from where its reference says, where that is a file; else from a
+/// Docker engine that has it. Where none has, a reference means what it last meant, and what was never there is pulled.
+pub(super) async fn resolve(shared: &Shared, name: &ImageName, progress: &Progress) -> Result<Image> {
+    if let Some(file) = name.file() {
+        let found = archive::find(name, &file, &shared.platform)?;
+        return take(shared, &format!("read {name}"), name, &found, progress).await;
+    }
+    let why_not = match from_docker(shared, name, progress).await {
+        Ok(image) => return Ok(image),
+        Err(error) if is_absence(&error) => error,
+        Err(other) => return Err(other),
+    };
+    if let Some(image) = remembered(shared, name) {
+        return Ok(image);
+    }
+    pull(shared, name, progress, why_not).await
+}
+
+/// Whether an engine has no such image, or there is no engine.
+fn is_absence(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::EngineUnreachable { .. } | Error::ImageNotFound { .. } | Error::PlatformNotFound { .. }
+    )
+}
+
+#[cfg(feature = "registry")]
+async fn pull(shared: &Shared, name: &ImageName, progress: &Progress, why_not: Error) -> Result<Image> {
+    registry::pull(shared, name, progress).await.map_err(|error| match why_not {
+        // That there is another platform's says more.
+        Error::PlatformNotFound { reference, platform, found, .. } => {
+            Error::PlatformNotFound { reference, platform, found, message: error.to_string() }
+        }
+        _ => error,
+    })
+}
+
+#[cfg(not(feature = "registry"))]
+#[expect(clippy::unused_async, reason = "with the feature it waits")]
+async fn pull(_: &Shared, name: &ImageName, _: &Progress, why_not: Error) -> Result<Image> {
+    let reason = format!(
+        "the native engine does not have it, and bowline was built without the feature `registry`, which pulls images\n{why_not}"
+    );
+    Err(Error::ImageNotFound { reference: name.reference.to_string(), message: reason })
+}
+
+fn remembered(shared: &Shared, name: &ImageName) -> Option<Image> {
+    let found = shared.store.reference(name)?;
+    let stored = shared.store.image(plain_id(&found.id))?;
+    Some(image_of(found, &stored))
+}
+
+fn image_of(reference: StoredReference, stored: &StoredImage) -> Image {
+    let StoredReference { id, config } = reference;
+    Image { id, snapshot: snapshot_of(&stored.layers), config }
+}
+
+/// A file name.
+fn plain_id(id: &str) -> &str {
+    id.trim_start_matches("sha256:")
+}
+
+async fn from_docker(shared: &Shared, name: &ImageName, progress: &Progress) -> Result<Image> {
+    let source = shared.images.get_or_try_init(Source::open).await?;
+    let found = source.find(name).await?;
+    if let Some(stored) = shared.store.image(plain_id(&found.id)) {
+        return remember(shared, name, found.id, found.config, &stored);
+    }
+    let what = format!("take {name} from the Docker engine");
+    progress(&format!("unpacking {name}"));
+    let scratch = shared.store.scratch().map_err(failed(&what))?;
+    let path = shared.store.root().join(&scratch.changes.points).join("archive.tar");
+    let mut pieces = Box::pin(source.export(&found.id));
+    let mut file = File::create(&path).map_err(failed(&what))?;
+    while let Some(piece) = pieces.next().await {
+        file.write_all(&piece?).map_err(failed(&what))?;
+    }
+    let listed = tokio::task::spawn_blocking(move || archive::only_one(&path)).await;
+    let archived = listed.unwrap_or_else(|error| Err(error.to_string()));
+    let archived = archived.map_err(|error| Error::engine(&what, error))?;
+    let layers = unpack_all(shared, &archived.layers).await.map_err(failed(&what))?;
+    let stored = StoredImage { layers };
+    shared.store.keep_image(plain_id(&found.id), &stored).map_err(failed(what))?;
+    remember(shared, name, found.id, found.config, &stored)
+}
+
+/// Makes an image of files the store's.
+async fn take(
+    shared: &Shared,
+    what: &str,
+    name: &ImageName,
+    found: &Archived,
+    progress: &Progress,
+) -> Result<Image> {
+    let id = found.id.to_string();
+    let stored = if let Some(stored) = shared.store.image(&id) {
+        stored
+    } else {
+        progress(&format!("unpacking {name}"));
+        let layers = unpack_all(shared, &found.layers).await.map_err(failed(what))?;
+        let stored = StoredImage { layers };
+        shared.store.keep_image(&id, &stored).map_err(failed(what))?;
+        stored
+    };
+    let reference = StoredReference { id: format!("sha256:{id}"), config: found.config.clone() };
+    Ok(image_of(reference, &stored))
+}
+
+fn remember(
+    shared: &Shared,
+    name: &ImageName,
+    id: String,
+    config: ImageConfig,
+    stored: &StoredImage,
+) -> Result<Image> {
+    let reference = StoredReference { id, config };
+    shared.store.keep_reference(name, &reference).map_err(failed(format!("remember {name}")))?;
+    Ok(image_of(reference, stored))
+}
+
+/// The names of layers that are in files, the lowest first.
+async fn unpack_all(shared: &Shared, layers: &[Layer]) -> io::Result<Vec<String>> {
+    let unpacked: Vec<_> = layers.iter().map(|layer| unpack_layer(shared, layer).boxed()).collect();
+    stream::iter(unpacked).buffered(AT_ONCE).try_collect().await
+}
+
+async fn unpack_layer(shared: &Shared, layer: &Layer) -> io::Result<String> {
+    let (name, is_there) = shared.store.layer(&layer.digest);
+    if !is_there {
+        let mut file = File::open(&layer.path)?;
+        file.seek(SeekFrom::Start(layer.offset))?;
+        unpack(shared, &file, layer.size, &layer.digest).await?;
+    }
+    Ok(name)
+}
+
+/// Unpacks so many bytes of a file, from where it stands.
+async fn unpack(shared: &Shared, file: &File, size: u64, digest: &Digest) -> io::Result<()> {
+    let scratch = shared.store.scratch()?;
+    let into = scratch.changes.upper.clone();
+    let request = Request::Files(Files::Unpack { into, size, digest: Some(digest.to_string()) });
+    let answer = shared.host.ask_once(&request, &[file.as_fd()]).await.map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => io::Error::other(format!(
+            "unpacking the layer sha256:{digest} ended without a word: it takes more than 256 MB of memory, or something killed it"
+        )),
+        _ => error,
+    });
+    match answer? {
+        Answer::Done => shared.store.keep(&scratch, digest).map(drop),
+        Answer::Failed(text) => Err(io::Error::other(text)),
+        other => Err(super::client::unexpected(&other)),
+    }
+}

@@ -1,0 +1,392 @@
+//! Images out of registries (OCI distribution specification): several layers at once, each verified on arrival, and gone
+//! on with where an earlier download broke off, whichever process it was of.
+
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
+use oci_client::client::{AsLayerDescriptor, BlobResponse, ClientConfig, ClientProtocol, LayerDescriptor};
+use oci_client::errors::{OciDistributionError as Refusal, OciErrorCode};
+use oci_client::secrets::RegistryAuth;
+use oci_client::{Client, Reference};
+use rustix::fs::{FlockOperation, flock};
+use sha2::Digest as _;
+
+use super::routes::{self, Route};
+use super::{AT_ONCE, Shared, StoredImage, failed, remember, unpack};
+use crate::engine::docker::{Shown, login};
+use crate::engine::oci::{Configuration, Descriptor, Document, Manifest};
+use crate::engine::{Image, Progress};
+use crate::error::with_causes;
+use crate::graph::ImageName;
+use crate::{Digest, Error, Result};
+
+/// At most this often is progress told.
+const TELL_EVERY: Duration = Duration::from_millis(200);
+/// A registry that says nothing for as long is given up.
+const SILENCE: Duration = Duration::from_secs(30);
+const CONNECT: Duration = Duration::from_secs(10);
+/// As often is a download gone on with that brings nothing more.
+const TRIES: u32 = 5;
+
+const DOCUMENTS: [&str; 4] = [
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+];
+
+/// Pulls an image from the first place that has it.
+pub(super) async fn pull(shared: &Shared, name: &ImageName, progress: &Progress) -> Result<Image> {
+    let (registry, rest) = name.reference.split_once('/').unwrap_or(("docker.io", &name.reference));
+    let mut routes = routes::find(registry)?.into_iter().peekable();
+    loop {
+        let Some(route) = routes.next() else {
+            return Err(Error::engine(format!("pull `{name}`"), "there is nowhere to pull it from"));
+        };
+        match Pull::new(shared, name, &route, rest).await?.run(progress).await {
+            Err(error) if routes.peek().is_some() => {
+                progress(&format!("{} does not have {name}: {error}", route.host));
+            }
+            result => return result,
+        }
+    }
+}
+
+/// One image, of one registry.
+struct Pull<'a> {
+    shared: &'a Shared,
+    name: &'a ImageName,
+    client: Client,
+    reference: Reference,
+    auth: RegistryAuth,
+    /// About the credentials, for when they are refused.
+    note: String,
+    /// Bytes of this image's layers, so far and in all.
+    done: AtomicU64,
+    total: AtomicU64,
+}
+
+impl<'a> Pull<'a> {
+    async fn new(shared: &'a Shared, name: &'a ImageName, route: &Route, rest: &str) -> Result<Self> {
+        // Whoever chose another provider for the whole program keeps it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let text = format!("{}/{}{rest}", route.host, route.prefix);
+        let reference: Reference =
+            text.parse().map_err(|error| Error::engine(format!("pull `{text}`"), error))?;
+        let protocol = if route.is_plain { ClientProtocol::Http } else { ClientProtocol::Https };
+        let client = Client::new(ClientConfig {
+            protocol,
+            read_timeout: Some(SILENCE),
+            connect_timeout: Some(CONNECT),
+            user_agent: concat!("bowline/", env!("CARGO_PKG_VERSION")),
+            ..ClientConfig::default()
+        });
+        let (login, note) = login(&text).await;
+        let auth = match login {
+            Some(Shown::Password(user, password)) => RegistryAuth::Basic(user, password),
+            Some(Shown::Token(token)) => RegistryAuth::Bearer(token),
+            None => RegistryAuth::Anonymous,
+        };
+        let (done, total) = (AtomicU64::new(0), AtomicU64::new(0));
+        Ok(Self { shared, name, client, reference, auth, note, done, total })
+    }
+
+    async fn run(&self, progress: &Progress) -> Result<Image> {
+        progress(&format!("pulling {}", self.name));
+        let mut fetching = std::pin::pin!(self.fetch());
+        let mut ticks = tokio::time::interval(TELL_EVERY);
+        ticks.tick().await;
+        loop {
+            tokio::select! {
+                image = &mut fetching => return image,
+                _ = ticks.tick() => {
+                    let megabytes = |bytes: &AtomicU64| bytes.load(Ordering::Relaxed).div_ceil(1_000_000);
+                    if let total @ 1.. = megabytes(&self.total) {
+                        progress(&format!("pulling {}: {} of {total} MB", self.name, megabytes(&self.done)));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn fetch(&self) -> Result<Image> {
+        let what = format!("pull `{}`", self.name);
+        let broken = |message: String| Error::engine(&what, message);
+        let manifest = self.manifest().await?;
+        let document = self.document(&manifest.config).await?;
+        let configuration = Configuration::parse(&document).map_err(broken)?;
+        let digests = configuration.layers().map_err(broken)?;
+        if digests.len() != manifest.layers.len() {
+            return Err(broken("its configuration is of another image".to_owned()));
+        }
+        let config = configuration.config();
+        let id = manifest.config.digest().map_err(broken)?.to_string();
+        let stored = if let Some(stored) = self.shared.store.image(&id) {
+            stored
+        } else {
+            let wanted = manifest.layers.iter().zip(&digests);
+            let missing = wanted.clone().filter(|(_, digest)| !self.shared.store.layer(digest).1);
+            self.total.store(missing.map(|(layer, _)| layer.size).sum(), Ordering::Relaxed);
+            let layers: Vec<_> = wanted.map(|(layer, digest)| self.layer(layer, digest).boxed()).collect();
+            let layers = stream::iter(layers).buffered(AT_ONCE).try_collect().await?;
+            let stored = StoredImage { layers };
+            self.shared.store.keep_image(&id, &stored).map_err(failed(what))?;
+            stored
+        };
+        remember(self.shared, self.name, format!("sha256:{id}"), config, &stored)
+    }
+
+    /// The manifest for the platform, by way of an index where there is one.
+    async fn manifest(&self) -> Result<Manifest> {
+        let mut reference = self.reference.clone();
+        let broken = |message: String| Error::engine(format!("pull `{}`", self.name), message);
+        for _ in 0..4 {
+            let pulled = self.client.pull_manifest_raw(&reference, &self.auth, &DOCUMENTS).await;
+            let (text, _) = pulled.map_err(|error| self.refusal(&error))?;
+            if let Some(wanted) = reference.digest() {
+                check(wanted, &text).map_err(broken)?;
+            }
+            match Document::parse(&text).map_err(broken)? {
+                Document::Manifest(manifest) => return Ok(manifest),
+                Document::Index(index) => {
+                    let asked = self.name.platform.as_deref();
+                    let own = &self.shared.platform;
+                    let chosen = index.choose(asked, own).map_err(|found| Error::PlatformNotFound {
+                        reference: self.name.reference.to_string(),
+                        platform: asked.unwrap_or(own).to_owned(),
+                        found,
+                        message: String::new(),
+                    })?;
+                    reference = reference.clone_with_digest(chosen.digest.clone());
+                }
+            }
+        }
+        Err(broken("its indexes lead to indexes only".to_owned()))
+    }
+
+    /// A small blob.
+    async fn document(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
+        let mut text = Vec::new();
+        let pulled = self.client.pull_blob(&self.reference, Blob(descriptor), &mut text).await;
+        pulled.map_err(|error| self.refusal(&error))?;
+        check(&descriptor.digest, &text)
+            .map_err(|error| Error::engine(format!("pull `{}`", self.name), error))?;
+        Ok(text)
+    }
+
+    /// The name of a layer, which is fetched and unpacked where it is not there.
+    async fn layer(&self, descriptor: &Descriptor, digest: &Digest) -> Result<String> {
+        let what = || format!("pull `{}`", self.name);
+        let store = &self.shared.store;
+        let blob = descriptor.digest().map_err(|error| Error::engine(what(), error))?;
+        let path = store.download(&blob);
+        let (name, mut is_there) = store.layer(digest);
+        if !is_there {
+            // Whoever else fetches it, in this process or another, is waited for.
+            let download = Download::open(path.clone()).await.map_err(failed(what()))?;
+            is_there = store.layer(digest).1;
+            if !is_there {
+                self.download(download, descriptor, &blob, digest).await?;
+            }
+            let _ = std::fs::remove_file(path);
+        }
+        if is_there {
+            self.done.fetch_add(descriptor.size, Ordering::Relaxed);
+        }
+        Ok(name)
+    }
+
+    async fn download(
+        &self,
+        mut download: Download,
+        descriptor: &Descriptor,
+        blob: &Digest,
+        digest: &Digest,
+    ) -> Result<()> {
+        let what = || format!("pull `{}`", self.name);
+        if download.length > descriptor.size {
+            download.begin_anew().map_err(failed(what()))?;
+        }
+        self.done.fetch_add(download.length, Ordering::Relaxed);
+        let mut tries = 0;
+        while download.length < descriptor.size {
+            let before = download.length;
+            let result = self.go_on(&mut download, descriptor).await;
+            tries = if download.length > before { 0 } else { tries + 1 };
+            match result {
+                Ok(()) if download.length >= descriptor.size => break,
+                Err(Stop::Here(error)) => return Err(error),
+                Err(Stop::Perhaps(error)) if tries >= TRIES => return Err(error),
+                Ok(()) if tries >= TRIES => {
+                    return Err(Error::engine(what(), format!("the registry sends no more of {blob}")));
+                }
+                _ => tokio::time::sleep(Duration::from_millis(100 << tries.min(5))).await,
+            }
+        }
+        let found = Digest(download.hash.clone().finalize().into());
+        if found != *blob {
+            // Not to be gone on with.
+            let _ = download.file.set_len(0);
+            let message = format!("the registry sent something else: sha256:{blob} is sha256:{found}");
+            return Err(Error::engine(what(), message));
+        }
+        download.file.rewind().map_err(failed(what()))?;
+        unpack(self.shared, &download.file, download.length, digest).await.map_err(failed(what()))
+    }
+
+    /// Fetches what is missing, until the end or until the connection breaks.
+    async fn go_on(&self, download: &mut Download, descriptor: &Descriptor) -> std::result::Result<(), Stop> {
+        let what = || format!("pull `{}`", self.name);
+        let from = download.length;
+        let answer =
+            self.client.pull_blob_stream_partial(&self.reference, Blob(descriptor), from, None).await;
+        let mut pieces = match answer {
+            Ok(BlobResponse::Partial(pieces)) => pieces,
+            Ok(BlobResponse::Full(pieces)) => {
+                // A registry that knows no ranges begins anew.
+                self.done.fetch_sub(from, Ordering::Relaxed);
+                download.begin_anew().map_err(|error| Stop::Here(failed(what())(error)))?;
+                pieces
+            }
+            Err(error @ Refusal::RequestError(_)) => return Err(Stop::Perhaps(self.refusal(&error))),
+            Err(error) => return Err(Stop::Here(self.refusal(&error))),
+        };
+        while let Some(piece) = pieces.next().await {
+            let piece = piece.map_err(|error| Stop::Perhaps(failed(what())(error)))?;
+            download.add(&piece).map_err(|error| Stop::Here(failed(what())(error)))?;
+            self.done.fetch_add(piece.len() as u64, Ordering::Relaxed);
+            if download.length > descriptor.size {
+                let _ = download.file.set_len(0);
+                let message = format!("the registry sends more of {} than there is", descriptor.digest);
+                return Err(Stop::Here(Error::engine(what(), message)));
+            }
+        }
+        Ok(())
+    }
+
+    fn refusal(&self, error: &Refusal) -> Error {
+        refusal(&self.name.reference, error, &self.note)
+    }
+}
+
+/// Why a download stops.
+enum Stop {
+    /// It may go on later.
+    Perhaps(Error),
+    Here(Error),
+}
+
+/// A file that grows, locked.
+struct Download {
+    file: File,
+    length: u64,
+    hash: sha2::Sha256,
+}
+
+impl Download {
+    async fn open(path: PathBuf) -> io::Result<Self> {
+        let open = tokio::task::spawn_blocking(move || Self::open_now(&path));
+        open.await.unwrap_or_else(|error| Err(io::Error::other(error)))
+    }
+
+    fn open_now(path: &Path) -> io::Result<Self> {
+        loop {
+            let mut file = File::options().read(true).append(true).create(true).open(path)?;
+            flock(&file, FlockOperation::LockExclusive)?;
+            // Whoever had it may have finished, and removed it.
+            if file.metadata()?.ino_and_dev()
+                != std::fs::metadata(path).ok().map_or((0, 0), |there| there.ino_and_dev())
+            {
+                continue;
+            }
+            let mut hash = sha2::Sha256::new();
+            let mut length = 0;
+            let mut piece = vec![0; 1 << 20];
+            loop {
+                match file.read(&mut piece)? {
+                    0 => return Ok(Self { file, length, hash }),
+                    read => {
+                        hash.update(piece.get(..read).unwrap_or_default());
+                        length += read as u64;
+                    }
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, piece: &[u8]) -> io::Result<()> {
+        self.file.write_all(piece)?;
+        self.hash.update(piece);
+        self.length += piece.len() as u64;
+        Ok(())
+    }
+
+    fn begin_anew(&mut self) -> io::Result<()> {
+        self.file.set_len(0)?;
+        self.hash = sha2::Sha256::new();
+        self.length = 0;
+        Ok(())
+    }
+}
+
+trait Identity {
+    fn ino_and_dev(&self) -> (u64, u64);
+}
+
+impl Identity for std::fs::Metadata {
+    fn ino_and_dev(&self) -> (u64, u64) {
+        use std::os::unix::fs::MetadataExt as _;
+        (self.ino(), self.dev())
+    }
+}
+
+/// Of these only what it is counts, and never another address that a manifest has for it.
+struct Blob<'a>(&'a Descriptor);
+
+impl AsLayerDescriptor for Blob<'_> {
+    fn as_layer_descriptor(&self) -> LayerDescriptor<'_> {
+        LayerDescriptor { digest: &self.0.digest, urls: &None }
+    }
+}
+
+fn check(wanted: &str, text: &[u8]) -> std::result::Result<(), String> {
+    let found = format!("sha256:{}", Digest(sha2::Sha256::digest(text).into()));
+    if found == wanted {
+        Ok(())
+    } else {
+        Err(format!("the registry sent something else: {wanted} is {found}"))
+    }
+}
+
+/// Tells a registry's refusals apart.
+fn refusal(reference: &str, error: &Refusal, note: &str) -> Error {
+    let message = with_causes(error);
+    let reference = reference.to_owned();
+    let says = |codes: &[OciErrorCode]| match error {
+        Refusal::RegistryError { envelope, .. } => {
+            envelope.errors.iter().any(|error| codes.contains(&error.code))
+        }
+        _ => false,
+    };
+    match error {
+        Refusal::UnauthorizedError { .. }
+        | Refusal::AuthenticationFailure(_)
+        | Refusal::ServerError { code: 401 | 403, .. } => {
+            Error::Unauthorized { reference, message: format!("{message}\n{note}") }
+        }
+        _ if says(&[OciErrorCode::Unauthorized, OciErrorCode::Denied]) => {
+            Error::Unauthorized { reference, message: format!("{message}\n{note}") }
+        }
+        Refusal::ImageManifestNotFoundError(_) | Refusal::ServerError { code: 404, .. } => {
+            Error::ImageNotFound { reference, message }
+        }
+        _ if says(&[OciErrorCode::ManifestUnknown, OciErrorCode::NameUnknown, OciErrorCode::NotFound]) => {
+            Error::ImageNotFound { reference, message }
+        }
+        _ => Error::engine(format!("pull `{reference}`"), message),
+    }
+}

@@ -1,0 +1,97 @@
+//! Making room: what the native engine keeps and nobody needs.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::Result;
+
+/// What [`prune`] removes: all that is not in use, unless something narrower is said.
+///
+/// ```no_run
+/// # async fn making_room() -> bowline::Result<()> {
+/// use std::time::Duration;
+///
+/// use bowline::Prune;
+///
+/// const GIB: u64 = 1 << 30;
+/// let fortnight = Duration::from_secs(14 * 24 * 60 * 60);
+/// let pruned = bowline::prune(Prune::all().unused_for(fortnight).down_to(20 * GIB)).await?;
+/// eprintln!("{pruned}");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Default)]
+#[cfg_attr(
+    not(all(feature = "native", target_os = "linux")),
+    expect(dead_code, reason = "nothing is pruned")
+)]
+pub struct Prune {
+    unused_for: Option<Duration>,
+    down_to: Option<u64>,
+}
+
+impl Prune {
+    /// All that is not in use.
+    #[must_use]
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    /// Only what no pipeline has used for as long.
+    #[must_use]
+    pub fn unused_for(self, time: Duration) -> Self {
+        Self { unused_for: Some(time), ..self }
+    }
+
+    /// As much as it takes to have no more than this many bytes left, what was used longest ago first; with
+    /// [`unused_for`](Self::unused_for), what one or the other says.
+    #[must_use]
+    pub fn down_to(self, bytes: u64) -> Self {
+        Self { down_to: Some(bytes), ..self }
+    }
+}
+
+/// What [`prune`] removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pruned {
+    /// How many images and results of steps.
+    pub entries: u64,
+    /// How many bytes of the disk they had for themselves.
+    pub bytes: u64,
+    /// How many bytes are left.
+    pub left: u64,
+}
+
+impl fmt::Display for Pruned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [bytes, left] = [self.bytes, self.left].map(|bytes| bytes.div_ceil(1_000_000));
+        write!(f, "removed {} images and results, {bytes} MB; {left} MB are left", self.entries)
+    }
+}
+
+/// Removes images and results of steps from the store of the native engine (`$BOWLINE_HOME`). Never what a pipeline may be
+/// using: whatever was used since the oldest one that runs began. Cache volumes stay. What the Docker engine keeps is
+/// Docker's to remove: `docker image prune --all --filter label=bowline.exit`.
+///
+/// # Errors
+/// [`EngineUnreachable`](crate::Error::EngineUnreachable) where the native engine cannot run, [`Engine`](crate::Error::Engine) where something cannot be removed.
+pub async fn prune(what: Prune) -> Result<Pruned> {
+    Box::pin(prune_native(what)).await
+}
+
+#[cfg(all(feature = "native", target_os = "linux"))]
+async fn prune_native(what: Prune) -> Result<Pruned> {
+    use super::Engine as _;
+    let native = super::native::Native::open(&super::SessionId::random()).await?;
+    let Prune { unused_for, down_to } = what;
+    let removed = native.prune(super::native::Bounds { unused_for, down_to }).await;
+    native.close().await?;
+    let super::native::Removed { records, bytes, left } = removed?;
+    Ok(Pruned { entries: records, bytes, left })
+}
+
+#[cfg(not(all(feature = "native", target_os = "linux")))]
+#[expect(clippy::unused_async, reason = "where the engine is built it waits")]
+async fn prune_native(_: Prune) -> Result<Pruned> {
+    Err(super::not_built("native"))
+}

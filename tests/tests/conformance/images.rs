@@ -1,0 +1,116 @@
+//! Images that are files: archives as `docker save` writes them, and OCI image layouts.
+
+use std::path::Path;
+use std::process::Command;
+
+use bowline::{Container, Error};
+use bowline_tests::{docker, nonce};
+
+/// Writes an image that no engine has, in every form, below a directory: `image.tar`, `both.tar` with a second one in
+/// it, and `layout`, whose one layer is compressed.
+fn write(directory: &Path) {
+    let name = format!("bowline-tests/file-{}", nonce());
+    let _ = docker(&[
+        "run",
+        "--name",
+        &name.replace('/', "-"),
+        "busybox:1.35",
+        "sh",
+        "-c",
+        "echo $HOSTNAME >/mine",
+    ]);
+    let change = "--change=ENV GREETING=hello";
+    let _ = docker(&["commit", change, &name.replace('/', "-"), &format!("{name}:1")]);
+    let _ = docker(&["rm", &name.replace('/', "-")]);
+    let script = r#"
+        docker save -o image.tar "$0:1"
+        docker save -o both.tar "$0:1" busybox:1.35
+        docker rmi "$0:1"
+        mkdir saved layout
+        tar -xf image.tar -C saved
+        blobs=layout/blobs/sha256; mkdir -p $blobs
+        keep() { digest=$(sha256sum "$1" | cut -c -64); size=$(stat -c %s "$1"); mv "$1" "$blobs/$digest"; }
+        describe() { printf '{"mediaType":"application/vnd.oci.image.%s","digest":"sha256:%s","size":%s%s}' "$1" "$digest" "$size" "$2"; }
+        layers=
+        for layer in $(grep -o '"Layers":\[[^]]*' saved/manifest.json | cut -d '[' -f 2 | tr -d '"' | tr ',' ' '); do
+            gzip -c "saved/$layer" >layer.gz; keep layer.gz
+            layers="$layers${layers:+,}$(describe layer.v1.tar+gzip '')"
+        done
+        cp "saved/$(grep -o '"Config":"[^"]*' saved/manifest.json | cut -d '"' -f 4)" config.json; keep config.json
+        printf '{"schemaVersion":2,"config":%s,"layers":[%s]}' "$(describe config.v1+json '')" "$layers" >manifest; keep manifest
+        named=',"annotations":{"org.opencontainers.image.ref.name":"v1"},"platform":{"os":"linux","architecture":"'$(docker version -f '{{.Server.Arch}}')'"}'
+        printf '{"schemaVersion":2,"manifests":[%s]}' "$(describe manifest.v1+json "$named")" >layout/index.json
+        echo '{"imageLayoutVersion":"1.0.0"}' >layout/oci-layout
+        rm -r saved
+        printf '%s' "$0" >name
+    "#;
+    let output = Command::new("sh").args(["-ec", script, &name]).current_dir(directory).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn look(reference: &str) -> Container {
+    Container::from_image(reference).env("NONCE", nonce()).shell("cat /mine; echo $GREETING; ls /bin/busybox")
+}
+
+#[bowline::test]
+async fn images_are_read_from_files() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path());
+    let (at, name) =
+        (directory.path().display(), std::fs::read_to_string(directory.path().join("name")).unwrap());
+    let forms = [
+        format!("docker-archive:{at}/image.tar"),
+        format!("docker-archive:{at}/both.tar:{name}:1"),
+        format!("oci:{at}/layout"),
+        format!("oci:{at}/layout:v1"),
+    ];
+    for form in &forms {
+        let output = look(form).stdout().await.unwrap();
+        assert!(output.ends_with("\nhello\n/bin/busybox\n") && output.len() > 20, "{form}: {output}");
+    }
+    // The same contents are the same image, whatever form they came in: what was run of one need not be of another.
+    let step = |form: &str| Container::from_image(form).exec(["cat", "/proc/sys/kernel/random/uuid"]);
+    let first = step(&forms[0]).stdout().await.unwrap();
+    for form in &forms {
+        assert_eq!(step(form).stdout().await.unwrap(), first, "{form}");
+    }
+    if !bowline_tests::on_native() {
+        let loaded = docker(&["images", "--quiet", "--filter", "reference=bowline/loaded"]);
+        for id in loaded.lines() {
+            let _ = Command::new("docker").args(["rmi", "--force", id]).output();
+        }
+    }
+}
+
+#[bowline::test]
+async fn files_that_are_no_image_are_named() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path());
+    let at = directory.path().display();
+    std::fs::write(directory.path().join("text"), "no archive").unwrap();
+    std::fs::create_dir(directory.path().join("empty")).unwrap();
+    let failing = [
+        (format!("docker-archive:{at}/none.tar"), "No such file".to_owned()),
+        (format!("docker-archive:{at}/text"), "not a tar archive".to_owned()),
+        (format!("docker-archive:{at}/both.tar"), "help: add `:".to_owned()),
+        (format!("docker-archive:{at}/both.tar:redis:7"), "there is no image `redis:7`, but: ".to_owned()),
+        (format!("oci:{at}/empty"), "`index.json` is missing".to_owned()),
+        (format!("oci:{at}/layout:v2"), "there is no image `v2`, but: v1".to_owned()),
+    ];
+    for (form, says) in failing {
+        let error = look(&form).sync().await.unwrap_err();
+        assert!(matches!(error, Error::ImageNotFound { .. }), "{error:?}");
+        assert!(error.to_string().contains(&says), "{says:?} is not in: {error}");
+    }
+    let foreign = Container::from_image(format!("oci:{at}/layout")).platform("linux/s390x").exec(["true"]);
+    let foreign = foreign.sync().await.unwrap_err();
+    assert!(foreign.to_string().contains("linux/s390x"), "{foreign}");
+    // Somebody has touched the manifest.
+    let index = std::fs::read_to_string(directory.path().join("layout/index.json")).unwrap();
+    let digest = index.split("sha256:").nth(1).unwrap()[..64].to_owned();
+    let blob = directory.path().join("layout/blobs/sha256").join(digest);
+    let text = std::fs::read_to_string(&blob).unwrap();
+    std::fs::write(&blob, format!("{text} ")).unwrap();
+    let error = look(&format!("oci:{at}/layout")).sync().await.unwrap_err().to_string();
+    assert!(error.contains("is not what it is called"), "{error}");
+}
