@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{CWD, FlockOperation, RenameFlags, renameat_with};
+use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -151,11 +151,10 @@ impl Store {
             fs::create_dir_all(root.join(directory))?;
         }
         let sound = Sound::load(&root)?;
-        sweep(&root.join("scratch"));
         let scratch = PathBuf::from("scratch").join(session.as_str());
-        fs::create_dir(root.join(&scratch))?;
-        let lock = lock_file(&root.join(&scratch))?;
-        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+        let (lock, dead) = join(&root.join("scratch"), &root.join(&scratch))?;
+        // Large ones take a while.
+        dead.into_iter().for_each(Dead::remove);
         Ok(Self {
             root,
             scratch,
@@ -373,20 +372,55 @@ fn is_taken(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists)
 }
 
-fn lock_file(scratch: &Path) -> io::Result<File> {
-    File::options().create(true).truncate(false).write(true).mode(0o600).open(scratch.join("lock"))
+/// What a session left that died.
+#[derive(Debug)]
+struct Dead {
+    path: PathBuf,
+    /// Held, so that nobody else removes it at the same time. Who died before making it has none.
+    _lock: Option<File>,
+}
+
+impl Dead {
+    fn remove(self) {
+        let _ = fs::remove_dir_all(self.path);
+    }
+}
+
+/// Makes a session's directory and locks it, and finds those that nobody has locked any more. One session after another
+/// does so: a directory without a lock is never one that is about to have it.
+fn join(all: &Path, own: &Path) -> io::Result<(File, Vec<Dead>)> {
+    let turn = File::open(all)?;
+    flock(&turn, FlockOperation::LockExclusive)?;
+    let dead = find_dead(all)?;
+    fs::create_dir(own)?;
+    let lock = File::options().create_new(true).write(true).mode(0o600).open(own.join("lock"))?;
+    flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+    Ok((lock, dead))
 }
 
 /// Removes the scratch directories of dead sessions.
-pub(super) fn sweep(scratch: &Path) {
-    let Ok(sessions) = fs::read_dir(scratch) else { return };
-    for session in sessions.filter_map(Result::ok).map(|entry| entry.path()) {
-        // One that is being made has no lock yet, and is younger than any that was left.
-        let Ok(lock) = File::open(session.join("lock")) else { continue };
-        if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            let _ = fs::remove_dir_all(session);
-        }
+pub(super) fn sweep(all: &Path) {
+    let find = || {
+        let turn = File::open(all)?;
+        flock(&turn, FlockOperation::LockExclusive)?;
+        find_dead(all)
+    };
+    find().into_iter().flatten().for_each(Dead::remove);
+}
+
+/// In one's turn.
+fn find_dead(all: &Path) -> io::Result<Vec<Dead>> {
+    let mut dead = Vec::new();
+    for path in fs::read_dir(all)?.filter_map(Result::ok).map(|entry| entry.path()) {
+        let lock = match File::open(path.join("lock")) {
+            Ok(lock) if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() => Some(lock),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            // One that lives; or that cannot be looked at, as with too many open files.
+            Ok(_) | Err(_) => continue,
+        };
+        dead.push(Dead { path, _lock: lock });
     }
+    Ok(dead)
 }
 
 #[cfg(test)]
@@ -457,11 +491,15 @@ mod tests {
         let scratch = left.scratch().unwrap();
         let lock = File::open(dir.path().join("scratch").join(dead.as_str()).join("lock")).unwrap();
         // As a process that was killed leaves it: unlocked, but there.
-        rustix::fs::flock(&left.lock, FlockOperation::Unlock).unwrap();
+        flock(&left.lock, FlockOperation::Unlock).unwrap();
         std::mem::forget((left, scratch));
         drop(lock);
+        // As one leaves it that was killed a moment earlier.
+        let younger = dir.path().join("scratch").join(SessionId::random().as_str());
+        fs::create_dir(&younger).unwrap();
         let next = Store::open(dir.path().to_owned(), &SessionId::random()).unwrap();
         assert!(!dir.path().join("scratch").join(dead.as_str()).exists());
+        assert!(!younger.exists());
         assert!(dir.path().join("scratch").join(alive.as_str()).exists());
         drop((store, next));
         assert_eq!(fs::read_dir(dir.path().join("scratch")).unwrap().count(), 0);

@@ -106,7 +106,7 @@ fn in_use_since(scratch: &Path, aside: &Path) -> io::Result<SystemTime> {
         if Some(session.as_path()) == own {
             continue;
         }
-        // One that has no lock yet is about to have one.
+        // One that has no lock is about to have it, or to be removed.
         let began = fs::metadata(session.join("lock")).and_then(|lock| lock.modified());
         let began = began.or_else(|_| fs::metadata(&session).and_then(|directory| directory.modified()));
         let Ok(began) = began else { continue };
