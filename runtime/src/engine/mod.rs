@@ -89,8 +89,9 @@ pub(crate) trait Engine: Send + Sync + fmt::Debug {
     /// Removes all that the session made and has not kept, running or not. The engine value is of no use afterwards.
     fn close(&self) -> Call<'_, ()>;
 
-    /// As [`close`](Self::close), for a program that is about to end: nothing runs any more when this returns, but the
-    /// removal of what is dead may go on without this process, where the engine has somebody to see to it.
+    /// As [`close`](Self::close), for a program that is about to end: nothing runs any more when this returns, but for
+    /// what was [handed over](Instance::leave), and the removal of what is dead may go on without this process, where the
+    /// engine has somebody to see to it.
     fn leave(&self) -> Call<'_, ()> {
         self.close()
     }
@@ -372,7 +373,18 @@ pub(crate) trait Instance: Send + Sync + fmt::Debug {
 
     /// Removes the service, killing it when it runs. No error when it is gone already.
     fn remove(&self) -> Call<'_, ()>;
+
+    /// Hands the service's end over to somebody who outlives the program: it is sent the signal once all of `users` have
+    /// ended, and killed where it takes longer than `within`. Nothing is heard of it any more. `None`, and nothing has
+    /// happened, where the engine has nobody to see to it.
+    fn leave<'a>(&'a self, _signal: &'a str, _within: Duration, _users: Vec<Left>) -> Call<'a, Option<Left>> {
+        Box::pin(async { Ok(None) })
+    }
 }
+
+/// A service that has been handed over, under the engine's own name for it.
+#[derive(Debug, Clone)]
+pub(crate) struct Left(pub(crate) i32);
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -134,26 +134,36 @@ impl Session {
     /// removes everything but cached results and cache volumes. Closing twice is closing once; a value awaited
     /// afterwards is an error.
     pub async fn close(&self) -> Result<()> {
-        self.finish(Removal::Awaited).await
+        self.finish(End::Removed).await
     }
 
-    /// Ends the session of a program that is about to end: as [`close`](Self::close), but the removal of what no longer
+    /// Ends the session of a program that is interrupted: as [`close`](Self::close), but the removal of what no longer
     /// runs may go on without this process.
-    pub(crate) async fn leave(&self) -> Result<()> {
-        self.finish(Removal::HandedOver).await
+    pub(crate) async fn stop(&self) -> Result<()> {
+        self.finish(End::Stopped).await
     }
 
-    async fn finish(&self, removal: Removal) -> Result<()> {
+    /// Ends the session of a program that is about to end by itself: as [`stop`](Self::stop), but services may take their
+    /// time to stop without this process, where the engine has somebody to see to it.
+    pub(crate) async fn leave(&self) -> Result<()> {
+        self.finish(End::Left).await
+    }
+
+    async fn finish(&self, end: End) -> Result<()> {
         let inner = self.inner.clone();
-        ambient::run(async move { inner.close(removal).await }).await
+        ambient::run(async move { inner.close(end).await }).await
     }
 }
 
-/// Whether the end of a session waits until everything is removed, or only until nothing runs.
-#[derive(Clone, Copy)]
-enum Removal {
-    Awaited,
-    HandedOver,
+/// What the end of a session waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// That everything is removed.
+    Removed,
+    /// That nothing runs.
+    Stopped,
+    /// That somebody sees to it.
+    Left,
 }
 
 impl Inner {
@@ -201,21 +211,21 @@ impl Inner {
     }
 
     /// Ends the session, once: whoever else asks waits for the same end.
-    async fn close(self: Arc<Self>, removal: Removal) -> Result<()> {
-        self.closed.get_or_init(|| self.end(removal)).await.clone()
+    async fn close(self: Arc<Self>, end: End) -> Result<()> {
+        self.closed.get_or_init(|| self.end(end)).await.clone()
     }
 
-    async fn end(&self, removal: Removal) -> Result<()> {
+    async fn end(&self, end: End) -> Result<()> {
         self.closing.send_replace(true);
         // Steps see `closing` and let go of their services; services then end, users first, because each holds what it
         // uses until it is gone itself.
         let supervisors: Vec<_> = self.services().drain().map(|(_, supervisor)| supervisor).collect();
-        futures_util::future::join_all(supervisors.iter().map(Supervisor::close)).await;
+        futures_util::future::join_all(supervisors.iter().map(|one| one.close(end))).await;
         let mut keeping = std::mem::take(&mut *self.keeping());
         while keeping.join_next().await.is_some() {}
-        match (self.engine.get(), removal) {
-            (Some(engine), Removal::Awaited) => engine.close().await,
-            (Some(engine), Removal::HandedOver) => engine.leave().await,
+        match (self.engine.get(), end) {
+            (Some(engine), End::Removed) => engine.close().await,
+            (Some(engine), End::Stopped | End::Left) => engine.leave().await,
             (None, _) => Ok(()),
         }
     }

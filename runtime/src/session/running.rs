@@ -14,7 +14,7 @@ use super::log::ServiceLog;
 use super::scrub::Secrets;
 use super::unit::Leases;
 use super::{Inner, process, steps};
-use crate::engine::{Image, Instance, ServiceSpec};
+use crate::engine::{Image, Instance, Left, ServiceSpec};
 use crate::error::ServiceCause;
 use crate::graph::{Reach, ServiceNode};
 use crate::value::{Check, Port, Stop};
@@ -36,6 +36,8 @@ pub(super) struct Running {
     /// The steps that have run against it.
     seen: Mutex<HashSet<crate::Digest>>,
     measures: Mutex<Vec<Measure>>,
+    /// Services that used it and were handed over to the engine.
+    users_left: Mutex<Vec<Left>>,
     /// Why it ended, once it has.
     ended: watch::Sender<Option<Error>>,
 }
@@ -61,6 +63,15 @@ impl Running {
     /// Says why it ended, to everyone who uses it.
     pub(super) fn end(&self, why: Error) {
         self.ended.send_replace(Some(why));
+    }
+
+    /// Notes that a service that uses it ends without this process.
+    pub(super) fn was_left_by(&self, user: &Left) {
+        self.users_left.lock().unwrap_or_else(PoisonError::into_inner).push(user.clone());
+    }
+
+    pub(super) fn users_left(&self) -> Vec<Left> {
+        self.users_left.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Waits until the process ends, or something that it uses does.
@@ -206,6 +217,7 @@ pub(super) async fn start(session: Arc<Inner>, service: Arc<ServiceNode>) -> Res
         dependencies,
         seen: Mutex::default(),
         measures: Mutex::new(vec![Measure::of(&service)]),
+        users_left: Mutex::default(),
         ended: watch::channel(None).0,
     };
     let result = tokio::select! {

@@ -12,8 +12,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
-use super::Inner;
 use super::running::{Running, start};
+use super::{End, Inner};
 use crate::graph::ServiceNode;
 use crate::{Error, Result};
 
@@ -30,7 +30,13 @@ enum Message {
     Stop(oneshot::Sender<()>),
     Kill(oneshot::Sender<()>),
     /// As soon as nobody uses it, stop; and never start again.
-    Close(oneshot::Sender<()>),
+    Close(Closing),
+}
+
+/// Whoever closes the session, and how.
+struct Closing {
+    end: End,
+    done: oneshot::Sender<()>,
 }
 
 /// The way to a service's supervisor.
@@ -90,8 +96,8 @@ impl Supervisor {
         self.ask(Message::Kill).await
     }
 
-    pub(super) async fn close(&self) {
-        let _ = self.ask(Message::Close).await;
+    pub(super) async fn close(&self, end: End) {
+        let _ = self.ask(|done| Message::Close(Closing { end, done })).await;
     }
 
     async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Result<T> {
@@ -168,8 +174,8 @@ struct Task {
     service: Arc<ServiceNode>,
     inbox: UnboundedReceiver<Message>,
     messages: tokio::sync::mpsc::WeakUnboundedSender<Message>,
-    /// Whoever closes the session, once it does.
-    closing: Option<oneshot::Sender<()>>,
+    /// Once the session closes.
+    closing: Option<Closing>,
     /// How many steps will need the service.
     pins: usize,
 }
@@ -191,7 +197,7 @@ impl Task {
             };
         }
         if let Some(closing) = self.closing.take() {
-            let _ = closing.send(());
+            let _ = closing.done.send(());
         }
     }
 
@@ -207,7 +213,7 @@ impl Task {
                 // Of a process that ended by itself; nothing is left to count.
                 Message::Release(_) => {}
                 Message::Stop(done) | Message::Kill(done) => answer([done]),
-                Message::Close(done) => self.closing = Some(done),
+                Message::Close(closing) => self.closing = Some(closing),
             }
             if !waiters.is_empty() {
                 return Some(waiters);
@@ -237,8 +243,8 @@ impl Task {
                         stopped.push(done);
                         break Err(self.cancelled("it was stopped while it started"));
                     }
-                    Some(Message::Close(done)) => {
-                        self.closing = Some(done);
+                    Some(Message::Close(closing)) => {
+                        self.closing = Some(closing);
                         break Err(super::closed(&format!("service `{}`", self.service.name)));
                     }
                     None => break Err(super::closed(&format!("service `{}`", self.service.name))),
@@ -272,7 +278,10 @@ impl Task {
         let mut unused_since = Instant::now();
         loop {
             let idle = uses == 0 && self.pins == 0 && !held;
-            if self.closing.is_some() && uses == 0 {
+            if let (Some(closing), 0) = (&self.closing, uses) {
+                if closing.end == End::Left && self.leave(&running).await {
+                    return After::Rest;
+                }
                 return self.stopping(running, Vec::new(), false).await;
             }
             tokio::select! {
@@ -301,7 +310,7 @@ impl Task {
                     }
                     Some(Message::Stop(done)) => return self.stopping(running, vec![done], false).await,
                     Some(Message::Kill(done)) => return self.stopping(running, vec![done], true).await,
-                    Some(Message::Close(done)) => self.closing = Some(done),
+                    Some(Message::Close(closing)) => self.closing = Some(closing),
                     // Nobody holds the session: nobody can ask for the service again.
                     None => return self.stopping(running, Vec::new(), false).await,
                 },
@@ -324,6 +333,23 @@ impl Task {
         running.end(error);
         let _ = running.instance.remove().await;
         After::Rest
+    }
+
+    /// Lets the service be stopped by whoever outlives the program, once its users are; whether there is such a one.
+    async fn leave(&self, running: &Running) -> bool {
+        let (signal, within) = running.stop_manner();
+        match running.instance.leave(&signal, within, running.users_left()).await {
+            Ok(Some(left)) => {
+                running.end(self.cancelled("the program ended"));
+                running.dependencies.were_left_by(&left);
+                true
+            }
+            Ok(None) => false,
+            Err(error) => {
+                self.complain(&error);
+                false
+            }
+        }
     }
 
     /// Sends the stop signal, and SIGKILL when that takes too long; newcomers wait for a fresh instance.

@@ -29,7 +29,7 @@ pub(super) fn watch() {
                     RECEIVED.send_replace(true);
                     let closing = async {
                         let sessions = ambient::all();
-                        futures_util::future::join_all(sessions.iter().map(super::Session::leave)).await;
+                        futures_util::future::join_all(sessions.iter().map(super::Session::stop)).await;
                     };
                     tokio::select! {
                         () = closing => {}

@@ -13,6 +13,7 @@ use futures_util::future::select_all;
 use super::running::Running;
 use super::service::Lease;
 use crate::Error;
+use crate::engine::Left;
 use crate::graph::{Binding, Digest, ServiceNode, Step, closure};
 
 /// How long the engine may take to say that a service ended, once a client failed.
@@ -39,6 +40,11 @@ impl Leases {
             )
         });
         select_all(broken).await.0
+    }
+
+    /// Notes that a service that uses these ends without this process.
+    pub(super) fn were_left_by(&self, user: &Left) {
+        self.running().for_each(|running| running.was_left_by(user));
     }
 
     /// The end of a service that may have caused a failure seen just now.

@@ -93,6 +93,42 @@ async fn run_image() -> Result<()> {
     Ok(())
 }
 
+/// Two services, one of which uses the other to its last moment, and takes two seconds and more output than a pipe holds to
+/// stop. Both write down how they ended, on the cache volume that a variable names.
+#[bowline::main]
+async fn leave() -> Result<()> {
+    let volume = CacheVolume::new(std::env::var("KEY").expect("KEY names a cache volume"));
+    let on_stop = |what: &str| {
+        python_service(&format!(
+            "import http.server, os, signal, threading, time, urllib.request\n\
+             web = http.server.ThreadingHTTPServer(('0.0.0.0', 8080), http.server.SimpleHTTPRequestHandler)\n\
+             signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=web.shutdown).start())\n\
+             web.serve_forever()\n{what}\n"
+        ))
+        .mount("/state", &volume)
+        .expose(8080)
+    };
+    let note = "open('/state/log', 'a').write";
+    let below = on_stop(&format!("{note}('below\\n')")).named("below");
+    let above = on_stop(&format!(
+        "print('x' * 200_000, flush=True); time.sleep(2)\n\
+         {note}(f\"above {{urllib.request.urlopen('http://below:8080/').status}}\\n\")"
+    ))
+    .bind("below", &below)
+    .named("above");
+    println!("session {}", Session::current().id());
+    client("above", &above, "get('http://above:8080/')").sync().await
+}
+
+/// What is on the cache volume that a variable names.
+#[bowline::main]
+async fn left() -> Result<()> {
+    let volume = CacheVolume::new(std::env::var("KEY").expect("KEY names a cache volume"));
+    let look = Container::from_image("busybox:1.35").env("NONCE", nonce()).mount("/state", &volume);
+    print!("{}", look.exec(["cat", "/state/log"]).stdout().await?);
+    Ok(())
+}
+
 #[bowline::main]
 async fn prune() -> Result<()> {
     println!("{}", bowline::prune(bowline::Prune::all()).await?);
@@ -105,6 +141,8 @@ fn main() -> Result<()> {
             println!("{}", Service::from_image("redis:7").env("A", "1").expose(6379).hostname());
             Ok(())
         }
+        Some("leave") => leave(),
+        Some("left") => left(),
         Some("owned") => owned(),
         Some("panics") => {
             panics();

@@ -67,6 +67,23 @@ fn a_second_signal_forces_the_end() {
     nothing_left(&session);
 }
 
+/// On an engine that sees to it a program ends before its services have: these still stop one after the other, and whoever
+/// comes next finds what they left.
+#[test]
+fn services_stop_in_order_whether_or_not_the_program_waits() {
+    let key = format!("test-{}", bowline_tests::nonce());
+    let output = pipeline("leave").env("KEY", &key).output().unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let session = stdout.trim().strip_prefix("session ").unwrap();
+    if bowline_tests::on_native() {
+        assert!(!remains(session).is_empty(), "the program has waited for its services");
+    }
+    let output = pipeline("left").env("KEY", &key).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "above 200\nbelow\n");
+    nothing_left(session);
+}
+
 #[test]
 fn a_panic_cleans_up_and_goes_on() {
     let output = pipeline("panics").output().unwrap();

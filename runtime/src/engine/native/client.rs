@@ -24,12 +24,12 @@ pub(super) struct Host {
 }
 
 impl Host {
-    /// Starts it. `store` becomes its working directory.
-    pub(super) async fn start(store: &Path, session: &SessionId) -> io::Result<Self> {
+    /// Starts it. `store` becomes its working directory, and `lock` stays open until all of the session is gone.
+    pub(super) async fn start(store: &Path, session: &SessionId, lock: BorrowedFd<'_>) -> io::Result<Self> {
         let channel = tokio::task::spawn_blocking(|| reexec::spawn(Role::Host)).await??;
         let host = Self { channel: Mutex::new(Some(channel)), there: tokio::sync::Mutex::default() };
-        let answers =
-            host.ask(&Request::Begin { store: store.to_owned(), session: session.clone().into() }, &[])?;
+        let begin = Request::Begin { store: store.to_owned(), session: session.clone().into() };
+        let answers = host.ask(&begin, &[lock])?;
         let mut heard = answers.split().0;
         match heard.next().await? {
             Answer::Done => {
@@ -119,6 +119,13 @@ impl Host {
         if let Some(mut heard) = self.there.lock().await.take() {
             let _ = heard.next().await;
         }
+    }
+
+    /// Lets the host see to the end of what was told to leave.
+    pub(super) fn leave(&self) -> io::Result<()> {
+        self.ask(&Request::Leave, &[])?;
+        self.end();
+        Ok(())
     }
 
     /// Ends the host and everything in it.

@@ -73,6 +73,15 @@ struct Shared {
     idle: Mutex<Vec<Nic>>,
     /// File systems that are kept until the end.
     held: Mutex<Vec<Scratch>>,
+    /// What services use that were told to leave; none were where there is nothing.
+    left: Mutex<Option<LeftBehind>>,
+}
+
+/// What stays in use when the pipeline has ended.
+#[derive(Debug, Default)]
+struct LeftBehind {
+    scratches: Vec<Scratch>,
+    volumes: Vec<PathBuf>,
 }
 
 impl fmt::Debug for Shared {
@@ -141,7 +150,7 @@ impl Native {
         let opened = tokio::task::spawn_blocking(move || Store::open(at, &id)).await;
         let opened = opened.unwrap_or_else(|error| Err(io::Error::other(error)));
         let store = opened.map_err(|error| Error::io(place, &error))?;
-        let host = Host::start(store.root(), session)
+        let host = Host::start(store.root(), session, store.lock())
             .await
             .map_err(|error| Error::EngineUnreachable { tried: vec![format!("native: {error}")] })?;
         let host = Arc::new(host);
@@ -174,6 +183,7 @@ impl Native {
                 platform,
                 idle: Mutex::default(),
                 held: Mutex::default(),
+                left: Mutex::default(),
             }),
         }))
     }
@@ -271,6 +281,14 @@ impl Shared {
             text.push(format!("{}\t{}", Network::Services.of(*number), names.join(" ")));
         }
         Ok(text.join("\n") + "\n")
+    }
+
+    /// These are in use until a service has ended that was told to leave.
+    fn leave_behind(&self, scratches: Vec<Scratch>, volumes: &[PathBuf]) {
+        let mut left = lock(&self.left);
+        let left = left.get_or_insert_default();
+        left.scratches.extend(scratches);
+        left.volumes.extend_from_slice(volumes);
     }
 
     fn hold(&self, scratch: Scratch) {
@@ -418,6 +436,17 @@ impl Engine for Native {
             // What cannot be removed now is by the next session.
             let _ = tokio::task::spawn_blocking(move || shared.store.close()).await;
             Ok(())
+        })
+    }
+
+    fn leave(&self) -> Call<'_, ()> {
+        Box::pin(async move {
+            let left = lock(&self.shared.left).take();
+            let Some(LeftBehind { scratches, volumes }) = left else { return self.close().await };
+            let left = self.shared.store.leave(&volumes).and_then(|()| self.shared.host.leave());
+            // Not before: the store removes them no more.
+            drop(scratches);
+            left.map_err(failed("leave services to their end"))
         })
     }
 }

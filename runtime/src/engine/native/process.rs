@@ -46,12 +46,16 @@ pub(super) async fn launch(
     request: &Request,
     network: Option<BorrowedFd<'_>>,
     stdin: Option<Arc<[u8]>>,
+    future: Future,
 ) -> Result<Launched, NotLaunched> {
     let (stdout, stdout_there) = output_pipe()?;
     let (stderr, stderr_there) = output_pipe()?;
     let (feed, stdin_there) = input(stdin)?;
     let mut all = vec![stdin_there.as_fd(), stdout_there.as_fd(), stderr_there.as_fd()];
     all.extend(network);
+    if future == Future::MayLeave {
+        all.extend([stdout.as_fd(), stderr.as_fd()]);
+    }
     let answers = host.ask(request, &all)?;
     drop(all);
     drop((stdout_there, stderr_there, stdin_there));
@@ -68,6 +72,14 @@ pub(super) async fn launch(
         Answer::Failed(text) => Err(NotLaunched::Failed(io::Error::other(text))),
         other => Err(NotLaunched::Failed(unexpected(&other))),
     }
+}
+
+/// What becomes of a process when its pipeline ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Future {
+    Ends,
+    /// It may be told to end by itself ([`Order::Leave`]): somebody has to read its output then.
+    MayLeave,
 }
 
 type Feed = Option<(pipe::Sender, Arc<[u8]>)>;

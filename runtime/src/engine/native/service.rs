@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd as _;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,13 +13,13 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::address::Network;
-use super::process::{Launched, NotLaunched, hear_within, launch};
+use super::process::{Future, Launched, NotLaunched, hear_within, launch};
 use super::store::{Scratch, layers};
-use super::wire::{Container, Order, Process, Request, Root};
+use super::wire::{Container, Leave, Order, Process, Request, Root};
 use super::{Nic, Shared, failed, lock, spec};
 use crate::engine::command::cannot_run;
 use crate::engine::probe::{self, Way};
-use crate::engine::{Call, Exit, Instance, ProbeProgress, ServiceSpec, Sink, StepOutput, Stream};
+use crate::engine::{Call, Exit, Instance, Left, ProbeProgress, ServiceSpec, Sink, StepOutput, Stream};
 use crate::value::{Port, Protocol};
 use crate::{Error, Result};
 
@@ -38,7 +39,8 @@ struct Running {
     udp_tables: tokio::sync::OnceCell<Vec<File>>,
     end: watch::Receiver<Option<Result<Exit>>>,
     task: tokio::task::AbortHandle,
-    _scratches: Vec<Scratch>,
+    scratches: Mutex<Vec<Scratch>>,
+    volumes: Vec<PathBuf>,
 }
 
 pub(super) async fn start(
@@ -52,6 +54,7 @@ pub(super) async fn start(
     let scratch = shared.store.scratch().map_err(failed(&what))?;
     super::step::place(shared, &name, &filesystem.base, &scratch, filesystem.placements).await?;
     let mounts = spec::mounts(shared, &what, &filesystem.mounts, Some(&process))?;
+    shared.store.wait_for(&mounts.volumes).await.map_err(failed(&what))?;
     let nic = shared.new_nic(&what, Network::Services).await?;
     let own_name = process.hostname.clone().unwrap_or_else(|| hostname.clone());
     let mut hosts = shared.hosts(&what, &own_name, nic.ip(), &links)?;
@@ -71,7 +74,7 @@ pub(super) async fn start(
         process: process.clone(),
     }));
     let Launched { container, orders, output } =
-        match launch(&shared.host, &request, Some(nic.namespace.as_fd()), None).await {
+        match launch(&shared.host, &request, Some(nic.namespace.as_fd()), None, Future::MayLeave).await {
             Ok(launched) => launched,
             Err(NotLaunched::CannotRun(error)) => {
                 return Err(cannot_run(&what, &command, &error.to_string()));
@@ -97,7 +100,8 @@ pub(super) async fn start(
         udp_tables: tokio::sync::OnceCell::new(),
         end,
         task: task.abort_handle(),
-        _scratches: scratches,
+        scratches: Mutex::new(scratches),
+        volumes: mounts.volumes,
     }))
 }
 
@@ -178,7 +182,7 @@ impl Instance for Running {
             let what = format!("run `{command}` in service {}", self.name);
             let process = Process { args: args.to_vec(), ..self.process.clone() };
             let request = Request::Execute { container: self.container, process: Box::new(process) };
-            let launched = match launch(&self.shared.host, &request, None, None).await {
+            let launched = match launch(&self.shared.host, &request, None, None, Future::Ends).await {
                 Ok(launched) => launched,
                 Err(NotLaunched::CannotRun(error)) => {
                     return Err(cannot_run(&what, command, &error.to_string()));
@@ -203,9 +207,7 @@ impl Instance for Running {
     fn signal<'a>(&'a self, signal: &'a str) -> Call<'a, ()> {
         Box::pin(async move {
             let what = format!("send {signal} to service {}", self.name);
-            let number =
-                crate::rules::SIGNALS.iter().find(|(name, _)| *name == signal).map(|(_, number)| *number);
-            let number = number.ok_or_else(|| Error::engine(&what, "there is no such signal"))?;
+            let number = number_of(signal).ok_or_else(|| Error::engine(&what, "there is no such signal"))?;
             self.orders.lock().await.give(Order::Signal(number)).await.map_err(failed(what))
         })
     }
@@ -219,6 +221,23 @@ impl Instance for Running {
             Ok(())
         })
     }
+
+    fn leave<'a>(&'a self, signal: &'a str, within: Duration, users: Vec<Left>) -> Call<'a, Option<Left>> {
+        Box::pin(async move {
+            let what = format!("leave service {}", self.name);
+            let signal = number_of(signal).ok_or_else(|| Error::engine(&what, "there is no such signal"))?;
+            self.forget();
+            let users = users.into_iter().map(|user| user.0).collect();
+            let order = Order::Leave(Leave { signal, within, users });
+            self.orders.lock().await.give(order).await.map_err(failed(what))?;
+            self.shared.leave_behind(std::mem::take(&mut lock(&self.scratches)), &self.volumes);
+            Ok(Some(Left(self.container)))
+        })
+    }
+}
+
+fn number_of(signal: &str) -> Option<i32> {
+    crate::rules::SIGNALS.iter().find(|(name, _)| *name == signal).map(|(_, number)| *number)
 }
 
 impl Running {

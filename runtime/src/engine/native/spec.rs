@@ -1,6 +1,6 @@
 //! What a session asks for, as the host is told.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::store::{Scratch, Store, layers};
 use super::wire::{Changes, Limits, Mount, Process, Source};
@@ -11,6 +11,8 @@ use crate::engine::{self, Access, MountSource};
 /// Mounts, and what has to be there as long as they are.
 pub(super) struct Mounts {
     pub(super) list: Vec<Mount>,
+    /// The cache volumes among them.
+    pub(super) volumes: Vec<PathBuf>,
     pub(super) scratches: Vec<Scratch>,
 }
 
@@ -43,14 +45,16 @@ pub(super) fn mounts(
     mounts: &[engine::Mount],
     process: Option<&engine::Process>,
 ) -> Result<Mounts> {
-    let mut all = Mounts { list: Vec::new(), scratches: Vec::new() };
+    let mut all = Mounts { list: Vec::new(), volumes: Vec::new(), scratches: Vec::new() };
     for mount in mounts {
         let source = match &mount.source {
             MountSource::Cache(key) => {
                 let scratch = shared.store.scratch().map_err(failed(what))?;
                 let fresh = scratch.changes.upper.clone();
                 all.scratches.push(scratch);
-                Source::Cache { volume: Store::volume(key), fresh }
+                let volume = Store::volume(key);
+                all.volumes.push(volume.clone());
+                Source::Cache { volume, fresh }
             }
             MountSource::Snapshot { snapshot, from } => {
                 let scratch = shared.store.scratch().map_err(failed(what))?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::Network;
-use super::process::{NotLaunched, hear_within, launch};
+use super::process::{Future, NotLaunched, hear_within, launch};
 use super::store::{Scratch, Store, StoredStep, is_merged, layers, snapshot_of};
 use super::wire::{self, Answer, Container, Files, Request, Root};
 use super::{Shared, failed, spec};
@@ -46,6 +46,7 @@ pub(super) async fn prepare(shared: &Arc<Shared>, step: StepSpec) -> Result<Box<
     let base = step.filesystem.base.clone();
     place(shared, &step.name, &base, &scratch, step.filesystem.placements).await?;
     let mounts = spec::mounts(shared, &what, &step.filesystem.mounts, step.process.as_ref())?;
+    shared.store.wait_for(&mounts.volumes).await.map_err(failed(&what))?;
     Ok(Box::new(Ready {
         shared: Arc::clone(shared),
         name: step.name,
@@ -112,13 +113,14 @@ async fn run(step: Ready, sink: Sink) -> Result<Ended> {
             resolver,
             process: spec::process(&process, &scratch.changes),
         }));
-        let launched = match launch(&shared.host, &request, Some(nic.namespace.as_fd()), stdin).await {
-            Ok(launched) => launched,
-            Err(NotLaunched::CannotRun(error)) => {
-                return Err(cannot_run(&what, &command, &error.to_string()));
-            }
-            Err(NotLaunched::Failed(error)) => return Err(failed(what)(error)),
-        };
+        let launched =
+            match launch(&shared.host, &request, Some(nic.namespace.as_fd()), stdin, Future::Ends).await {
+                Ok(launched) => launched,
+                Err(NotLaunched::CannotRun(error)) => {
+                    return Err(cannot_run(&what, &command, &error.to_string()));
+                }
+                Err(NotLaunched::Failed(error)) => return Err(failed(what)(error)),
+            };
         exit = hear_within(launched, limit, &sink, &mut timed_out).await.map_err(failed(what))?;
         // Whoever had all rights may have changed it.
         if !process.privileged {

@@ -9,6 +9,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -25,12 +26,13 @@ const MOST_DESCRIPTORS: usize = 8;
 /// What a host is asked for.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Request {
-    /// The first of all, once. Descriptors: answers.
+    /// The first of all, once. Descriptors: answers, and the lock of the session, held until all that it made is gone.
     Begin { store: PathBuf, session: String },
     /// Makes a network namespace with an address, given as its last 16 bits, for one container at a time. Descriptors:
     /// answers, which it comes back on.
     Network { network: Network, address: u16, has_gateway: bool },
-    /// Descriptors: answers, standard input, output and error, and the network.
+    /// Descriptors: answers, standard input, output and error, and the network; then, of what may be told to leave, the
+    /// ends that its output is read at.
     Run(Box<Container>),
     /// Runs one more process in a container. Descriptors as for `Run`, without a network.
     Execute {
@@ -48,6 +50,8 @@ pub(super) enum Request {
     Gateway,
     /// A TCP socket in the network of the services. Descriptors: answers, which it comes back on.
     Socket,
+    /// The pipeline is about to end: what was told to leave may end after it. Descriptors: answers, which nothing comes on.
+    Leave,
 }
 
 /// A process in a world of its own.
@@ -151,9 +155,21 @@ pub(super) enum Placement {
 }
 
 /// What a container's answers socket takes: a line of JSON each.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Order {
     Signal(i32),
+    /// The last one.
+    Leave(Leave),
+}
+
+/// How a container ends without its pipeline.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Leave {
+    pub(super) signal: i32,
+    /// From the signal to SIGKILL.
+    pub(super) within: Duration,
+    /// The containers that end first, as [`Answer::Started`] named them.
+    pub(super) users: Vec<i32>,
 }
 
 /// What a host says.

@@ -4,26 +4,25 @@
 //! when the user's process does; then the kernel ends all the others. The supervisor is outside of the namespace and is
 //! the only one that knows of the pipeline.
 
-use std::io::{BufRead as _, BufReader};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
-use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::OFlags;
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, pidfd_open, pidfd_send_signal,
-    set_parent_process_death_signal, wait, waitpid,
+    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, pidfd_open, set_parent_process_death_signal, wait,
+    waitpid,
 };
 use rustix::thread::UnshareFlags;
 
 use super::cgroup::Group;
 use super::fault::{Context as _, Fault};
+use super::follow::Followed;
 use super::process::{
     Beginning, execute as execute_program, hear, make_workdir, tell_errno, tell_fault, user,
 };
 use super::rootfs::{self, Extras};
 use super::{exit, fork, network, unshare};
-use crate::engine::native::wire::{self, Answer, Container, Order, Process};
+use crate::engine::native::wire::{self, Answer, Container, Process};
 
 /// Runs a container to its end.
 pub(super) fn run(
@@ -32,6 +31,8 @@ pub(super) fn run(
     mut streams: Vec<OwnedFd>,
     answers: &UnixStream,
 ) -> Result<(), Fault> {
+    // Standard input, output and error, and the network; then where output is read.
+    let output = streams.split_off(streams.len().min(4));
     let network = streams.pop().ok_or_else(|| Fault::new("a container without a network"))?;
     let mut group = group(session, &container.process)?;
     if let (Some(group), Some(limits)) = (&mut group, &container.process.limits) {
@@ -71,7 +72,7 @@ pub(super) fn run(
         exit(be_init(begin, &theirs, &failed))
     };
     drop((theirs, failed, streams, tree));
-    let supervised = supervise(init, &ours, failure, group.as_ref(), answers);
+    let supervised = supervise(init, &ours, failure, group.as_ref(), answers, output);
     if let Some(group) = group {
         group.remove();
     }
@@ -136,6 +137,7 @@ fn supervise(
     failure: OwnedFd,
     group: Option<&Group>,
     answers: &UnixStream,
+    output: Vec<OwnedFd>,
 ) -> Result<(), Fault> {
     let process = wire::receive_descriptors(ours).context("the container's first process")?;
     let process = process.and_then(|descriptors| descriptors.into_iter().next());
@@ -145,7 +147,7 @@ fn supervise(
     let process = process.ok_or_else(|| Fault::new("the container's first process ended"))?;
     wire::say(answers, &Answer::Started { container: init.as_raw_nonzero().get() })
         .context("the pipeline")?;
-    let code = code(follow(init, &process, answers)?);
+    let code = code(Followed::new(init, &process, output)?.follow(answers)?);
     // What went well although something of it was killed knew how to do without.
     let out_of_memory = code != 0 && group.is_some_and(Group::ran_out_of_memory);
     let exited = Answer::Exited { code, out_of_memory };
@@ -164,54 +166,6 @@ fn begins(child: Pid, failure: OwnedFd, answers: &UnixStream) -> Result<bool, Fa
         Beginning::CannotRun(errno) => {
             wire::say(answers, &Answer::CannotRun { errno }).context("the pipeline")?;
             Ok(false)
-        }
-    }
-}
-
-/// Obeys until the container ends. A pipeline that hangs up wants it to end.
-fn follow(init: Pid, process: &OwnedFd, answers: &UnixStream) -> Result<WaitStatus, Fault> {
-    let ended = pidfd_open(init, PidfdFlags::empty()).context("the container")?;
-    let mut orders = BufReader::new(answers.try_clone().context("a socket")?);
-    let mut listens = true;
-    loop {
-        let mut sources = vec![PollFd::new(&ended, PollFlags::IN)];
-        if listens {
-            sources.push(PollFd::new(answers, PollFlags::IN));
-        }
-        match poll(&mut sources, None) {
-            Err(rustix::io::Errno::INTR) => continue,
-            other => other.context("poll")?,
-        };
-        let is_order = sources.get(1).is_some_and(|source| !source.revents().is_empty());
-        let is_over = sources.first().is_some_and(|source| !source.revents().is_empty());
-        if is_over {
-            let (_, status) = waitpid(Some(init), WaitOptions::empty())
-                .context("the container")?
-                .ok_or_else(|| Fault::new("the container is gone"))?;
-            return Ok(status);
-        }
-        if is_order && !obey(&mut orders, process) {
-            listens = false;
-            let _ = pidfd_send_signal(&ended, Signal::KILL);
-        }
-    }
-}
-
-/// Does what is ordered; `false` where nothing can be ordered any more.
-fn obey(orders: &mut BufReader<UnixStream>, process: &OwnedFd) -> bool {
-    loop {
-        let mut line = String::new();
-        if orders.read_line(&mut line).unwrap_or(0) == 0 {
-            return false;
-        }
-        if let Ok(Order::Signal(number)) = serde_json::from_str(&line)
-            && let Some(signal) = Signal::from_named_raw(number)
-        {
-            // One that has ended needs none.
-            let _ = pidfd_send_signal(process, signal);
-        }
-        if orders.buffer().is_empty() {
-            return true;
         }
     }
 }
@@ -253,7 +207,7 @@ pub(super) fn execute(
     }
     wire::say(answers, &Answer::Started { container }).context("the pipeline")?;
     let process = pidfd_open(child, PidfdFlags::empty()).context("the process")?;
-    let status = follow(child, &process, answers)?;
+    let status = Followed::new(child, &process, Vec::new())?.follow(answers)?;
     wire::say(answers, &Answer::Exited { code: code(status), out_of_memory: false }).context("the pipeline")
 }
 

@@ -16,6 +16,7 @@ mod container;
 mod fault;
 mod files;
 mod filter;
+mod follow;
 mod merge;
 mod netlink;
 mod network;
@@ -30,7 +31,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use rustix::mount::{MountPropagationFlags, mount_change};
-use rustix::process::{Pid, Signal, WaitOptions, set_parent_process_death_signal, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, set_parent_process_death_signal, wait, waitpid};
 use rustix::thread::UnshareFlags;
 
 use super::store;
@@ -47,9 +48,11 @@ pub(crate) fn keep(channel: UnixStream) {
     let Ok(Some((Request::Begin { store, session }, descriptors))) = wire::receive(&channel) else {
         return; // the pipeline has died already
     };
-    let Some(answers) = descriptors.into_iter().next().map(UnixStream::from) else {
+    let mut descriptors = descriptors.into_iter();
+    let Some(answers) = descriptors.next().map(UnixStream::from) else {
         return;
     };
+    let lock = descriptors.next();
     let begun = begin(&store).and_then(|()| {
         let mounts = cgroup::mounts().context("/proc/self/mountinfo")?;
         Ok((fork()?, mounts))
@@ -57,7 +60,12 @@ pub(crate) fn keep(channel: UnixStream) {
     match begun {
         Ok((Some(child), mounts)) => {
             drop(channel);
-            outlive(child, answers, &mounts, &session);
+            outlive(child, &mounts, &session);
+            drop(lock);
+            // Whoever waited for the end need not wait for a disk. Where this fails, what was kept counts until the machine
+            // is started again.
+            drop(answers);
+            let _ = store::make_durable(Path::new(""), &session);
         }
         Ok((None, _)) => host(&channel, &answers, &session),
         Err(fault) => {
@@ -81,7 +89,7 @@ fn begin(store: &Path) -> Result<(), Fault> {
 }
 
 /// Waits for the host, and does what is left to do when it has ended, however it did.
-fn outlive(host: Pid, answers: UnixStream, mounts: &str, session: &str) {
+fn outlive(host: Pid, mounts: &str, session: &str) {
     if user::is_entered() {
         // What containers' users own can be removed by nobody outside.
         store::sweep(Path::new("scratch"));
@@ -91,10 +99,6 @@ fn outlive(host: Pid, answers: UnixStream, mounts: &str, session: &str) {
     cgroup::remove_all(mounts, session);
     // Of a pipeline that ended well nothing is here any more; the store is the working directory.
     let _ = std::fs::remove_dir_all(Path::new("scratch").join(session));
-    // Whoever waited for the end need not wait for a disk. Where this fails, what was kept counts until the machine is
-    // started again.
-    drop(answers);
-    let _ = store::make_durable(Path::new(""), session);
 }
 
 /// The first process of its namespace.
@@ -120,14 +124,23 @@ fn serve(channel: &UnixStream, answers: &UnixStream, session: &str) -> Result<()
     })?;
     network::make_hub().context("a network for the services")?;
     wire::say(answers, &Answer::Done).context("the pipeline")?;
+    let mut leaves = false;
     // An error of the channel is its end.
     while let Ok(Some((request, descriptors))) = wire::receive(channel) {
+        if let Request::Leave = request {
+            leaves = true;
+            continue;
+        }
         // A child that cannot be made has dropped the answers: the pipeline is told by that.
         if let Ok(None) = fork() {
             ignore_children(false);
             let code = std::panic::catch_unwind(|| handle(request, descriptors, session)).is_err();
             exit(i32::from(code));
         }
+    }
+    if leaves {
+        // Nobody waits for ignored children but the kernel: this ends when there are none.
+        while !matches!(wait(WaitOptions::empty()), Err(rustix::io::Errno::CHILD)) {}
     }
     Ok(())
 }
@@ -150,7 +163,7 @@ fn handle(request: Request, descriptors: Vec<OwnedFd>, session: &str) {
         Request::Gateway => network::give_gateway(&answers),
         Request::Socket => network::give_socket(&answers),
         Request::UdpTables { container } => container::give_udp_tables(container, &answers),
-        Request::Begin { .. } => Err(Fault::new("it has begun")),
+        Request::Begin { .. } | Request::Leave => Err(Fault::new("no request for a child")),
     };
     if let Err(fault) = outcome {
         let _ = wire::say(&answers, &Answer::Failed(fault.to_string()));

@@ -21,9 +21,10 @@ mod prune;
 use std::fmt;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
@@ -42,6 +43,10 @@ pub(super) use self::prune::prune;
 pub(crate) use self::prune::{Bounds, Removed};
 
 const LAYERS: &str = "l";
+/// What a session leaves in its scratch directory whose services end after it: the cache volumes that they use.
+const LEFT: &str = "left.json";
+/// As often is looked whether they have ended.
+const AGAIN_AFTER: Duration = Duration::from_millis(5);
 /// The kinds of records that name layers.
 const RECORDS: [&str; 2] = ["images", "steps"];
 
@@ -51,12 +56,19 @@ pub(super) struct Store {
     /// Of this session, below the root.
     scratch: PathBuf,
     /// Locked as long as this session is there.
-    #[cfg_attr(not(test), expect(dead_code, reason = "it is there to be open"))]
     lock: File,
     next: AtomicU64,
-    remover: Arc<OnceLock<Remover>>,
+    removal: Arc<Removal>,
     began: SystemTime,
     sound: Sound,
+}
+
+/// Who removes what the session made and did not keep: the session itself, where nobody is said.
+#[derive(Default)]
+struct Removal {
+    by: OnceLock<Remover>,
+    /// Left to whoever outlives the session.
+    is_left: AtomicBool,
 }
 
 /// Removes a directory of the store, by its path in it.
@@ -92,7 +104,7 @@ pub(super) struct Scratch {
     path: PathBuf,
     /// As the host finds them.
     pub(super) changes: Changes,
-    remover: Arc<OnceLock<Remover>>,
+    removal: Arc<Removal>,
 }
 
 impl fmt::Debug for Scratch {
@@ -103,7 +115,10 @@ impl fmt::Debug for Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if let (Some(remove), Some(path)) = (self.remover.get(), self.changes.upper.parent()) {
+        if self.removal.is_left.load(Ordering::Relaxed) {
+            return;
+        }
+        if let (Some(remove), Some(path)) = (self.removal.by.get(), self.changes.upper.parent()) {
             remove(path);
             return;
         }
@@ -160,7 +175,7 @@ impl Store {
             scratch,
             lock,
             next: AtomicU64::new(0),
-            remover: Arc::default(),
+            removal: Arc::default(),
             began: SystemTime::now(),
             sound,
         })
@@ -168,7 +183,12 @@ impl Store {
 
     /// From now on directories are removed by somebody who has the right to: not root, which needs nobody.
     pub(super) fn remove_by(&self, remover: Remover) {
-        let _ = self.remover.set(remover);
+        let _ = self.removal.by.set(remover);
+    }
+
+    /// Whoever has it open keeps others from removing what this session made.
+    pub(super) fn lock(&self) -> BorrowedFd<'_> {
+        self.lock.as_fd()
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -192,7 +212,7 @@ impl Store {
         fs::set_permissions(self.root.join(&name).join("upper"), Permissions::from_mode(0o755))?;
         let changes =
             Changes { upper: name.join("upper"), work: name.join("work"), points: name.join("points") };
-        Ok(Scratch { path: self.root.join(name), changes, remover: Arc::clone(&self.remover) })
+        Ok(Scratch { path: self.root.join(name), changes, removal: Arc::clone(&self.removal) })
     }
 
     /// Keeps the changes as a layer. The name is that of what they are the changes of.
@@ -307,8 +327,36 @@ impl Store {
         fs::rename(aside, record_path(&self.root, kind, name))
     }
 
+    /// What is still in use is left to the process that outlives the session, these cache volumes among it.
+    pub(super) fn leave(&self, volumes: &[PathBuf]) -> io::Result<()> {
+        self.removal.is_left.store(true, Ordering::Relaxed);
+        fs::write(self.root.join(&self.scratch).join(LEFT), serde_json::to_vec(volumes)?)
+    }
+
+    /// Waits until no session uses any of these cache volumes whose program has ended: what comes next is to find them as
+    /// they were left.
+    pub(super) async fn wait_for(&self, volumes: &[PathBuf]) -> io::Result<()> {
+        if volumes.is_empty() {
+            return Ok(());
+        }
+        for session in fs::read_dir(self.root.join("scratch"))?.filter_map(Result::ok) {
+            let text = fs::read(session.path().join(LEFT)).unwrap_or_default();
+            let left: Vec<PathBuf> = serde_json::from_slice(&text).unwrap_or_default();
+            let Ok(lock) = File::open(session.path().join("lock")) else { continue };
+            while left.iter().any(|volume| volumes.contains(volume))
+                && flock(&lock, FlockOperation::NonBlockingLockShared).is_err()
+            {
+                tokio::time::sleep(AGAIN_AFTER).await;
+            }
+        }
+        Ok(())
+    }
+
     /// Removes what this session made and did not keep.
     pub(super) fn close(&self) {
+        if self.removal.is_left.load(Ordering::Relaxed) {
+            return;
+        }
         let _ = fs::remove_dir_all(self.root.join(&self.scratch));
     }
 }
