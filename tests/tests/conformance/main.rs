@@ -7,6 +7,7 @@ mod health;
 mod host;
 mod images;
 mod lifecycle;
+mod limits;
 mod mounts;
 mod platforms;
 mod processes;

@@ -22,7 +22,7 @@ use super::process::{
     Beginning, execute as execute_program, hear, make_workdir, tell_errno, tell_fault, user,
 };
 use super::rootfs::{self, Extras};
-use super::{exit, fork, network, unshare};
+use super::{exit, fork, network, rlimits, unshare};
 use crate::engine::native::wire::{self, Answer, Container, Order, Process};
 
 /// Runs a container to its end.
@@ -33,6 +33,7 @@ pub(super) fn run(
     answers: &UnixStream,
 ) -> Result<(), Fault> {
     let network = streams.pop().ok_or_else(|| Fault::new("a container without a network"))?;
+    rlimits::permit(&container.process)?;
     let mut group = group(session, &container.process)?;
     if let (Some(group), Some(limits)) = (&mut group, &container.process.limits) {
         group.make(limits)?;
@@ -224,6 +225,7 @@ pub(super) fn execute(
     streams: Vec<OwnedFd>,
     answers: &UnixStream,
 ) -> Result<(), Fault> {
+    rlimits::permit(process)?;
     if let Some(group) = group(session, process)? {
         group.enter()?;
     }
