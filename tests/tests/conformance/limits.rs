@@ -1,7 +1,7 @@
 //! Limits that processes run into; what they see of those of time and memory is in `statements.rs`.
 
 use bowline::{Container, Error, pipeline};
-use bowline_tests::{may_limit, nonce};
+use bowline_tests::{may_limit, nonce, on_native};
 
 fn busybox() -> Container {
     Container::from_image("busybox:1.35").env("NONCE", nonce())
@@ -102,4 +102,35 @@ async fn limits_that_no_kernel_takes_are_mistakes() {
         let error = wrong.exec(["true"]).sync().await.unwrap_err().to_string();
         assert!(error.contains(said), "{error}");
     }
+}
+
+/// What containers print of their limits where the pipeline is started by a shell that says this before.
+fn seen_behind(shell: &str) -> Vec<String> {
+    let script = format!("{shell} exec \"$0\" ulimits");
+    let mut command = std::process::Command::new("bash");
+    let output = command.args(["-c", &script, env!("CARGO_BIN_EXE_pipeline")]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn containers_do_not_inherit_the_limits_of_a_shell() {
+    let seen = seen_behind(
+        "ulimit -S -n 256; ulimit -S -c 0; ulimit -S -s 1024; ulimit -S -u 5000; ulimit -S -t 90;",
+    );
+    assert_eq!(seen, seen_behind(""));
+    if !on_native() {
+        return;
+    }
+    let found = |what: &str, nth: usize| {
+        let lines: Vec<_> = seen.iter().filter(|line| line.starts_with(what)).collect();
+        lines[nth].rsplit(' ').next().unwrap().to_owned()
+    };
+    // As much as there may be; one in the place of a hard limit that was lower before cannot be told from here.
+    for what in ["open files", "core file size", "max user processes", "cpu time"] {
+        assert_eq!(found(what, 0), found(what, 1), "{what}");
+    }
+    assert_ne!(found("open files", 0), "256");
+    assert_eq!(found("stack size", 0), "8192");
+    assert_eq!([found("open files", 2), found("open files", 3)], ["200", "200"]);
 }
