@@ -11,6 +11,7 @@ mod limits;
 mod mounts;
 mod platforms;
 mod processes;
+mod programs;
 mod pruning;
 mod registry;
 mod secrets;
