@@ -5,7 +5,10 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::ToTokens;
-use syn::{Attribute, Expr, FnArg, Lit, LitInt, LitStr, Local, Pat, Signature, Token, Visibility};
+use syn::{
+    Attribute, Expr, ExprLit, ExprUnary, FnArg, Lit, LitInt, LitStr, Local, Pat, Signature, Token, UnOp,
+    Visibility,
+};
 
 use crate::keywords::{Keyword, Words};
 
@@ -202,6 +205,8 @@ pub(crate) enum StatementKind {
     Privileged,
     LimitCpu(Value),
     LimitMemory(Value),
+    LimitPids(Value),
+    LimitNofile(Value),
     /// A `limit` of something else: reported by the parser.
     LimitUnknown,
     Tmpfs(Value),
@@ -409,6 +414,22 @@ impl Value {
         match self.expr()? {
             Expr::Lit(literal) => match &literal.lit {
                 Lit::Str(text) => Some(text),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// The number, when it is an integer literal, with or without a minus; one too long to read is out of every range.
+    pub(crate) fn number(&self) -> Option<i128> {
+        let read = |literal: &ExprLit, sign: i128| match &literal.lit {
+            Lit::Int(number) => Some(number.base10_parse::<i128>().map_or(i128::MAX, |number| sign * number)),
+            _ => None,
+        };
+        match self.expr()? {
+            Expr::Lit(literal) => read(literal, 1),
+            Expr::Unary(ExprUnary { op: UnOp::Neg(_), expr, .. }) => match &**expr {
+                Expr::Lit(literal) => read(literal, -1),
                 _ => None,
             },
             _ => None,

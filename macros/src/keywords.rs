@@ -78,7 +78,7 @@ inside! {
     ON_OR_WITHIN = "http": ["on", "within"];
     TIMES_OR_WITHIN = "log": ["times", "within"];
     WITHIN = "within": ["within"];
-    LIMIT = "limit": ["cpu", "memory"];
+    LIMIT = "limit": ["cpu", "memory", "pids", "nofile"];
     /// What may stand in braces behind a command.
     OPTION = "option": ["stdin", "expect", "timeout", "stdout", "stderr", "uncached"];
     /// How a command may be expected to end.
@@ -107,6 +107,8 @@ pub(crate) fn wanted(word: &str) -> &'static str {
         "times" => "a number",
         "cpu" => "a number of processors",
         "memory" => "a size",
+        "pids" => "a number of processes",
+        "nofile" => "a number of files",
         _ => "a value",
     }
 }

@@ -1,4 +1,4 @@
-//! Amounts of memory, judged by the macro and the runtime alike (the runtime's file of this name is a link to this one).
+//! Amounts that are limited, judged by the macro and the runtime alike (the runtime's file of this name is a link to this one).
 
 use crate::rules::Problem;
 
@@ -35,9 +35,27 @@ pub(crate) fn size(text: &str) -> Result<u64, Problem> {
     bytes.checked_add(part / 10u64.pow(scale)).ok_or_else(invalid)
 }
 
+/// How many processes a kernel can be told to allow: `PID_MAX_LIMIT`. The first is the engine's, the second the program.
+pub(crate) fn pids(number: i128) -> Result<(), Problem> {
+    within("pids", number, 2, 4_194_304)
+}
+
+/// How many files a kernel can be told to allow: the largest `fs.nr_open`.
+pub(crate) fn nofile(number: i128) -> Result<(), Problem> {
+    within("nofile", number, 1, 2_147_483_584)
+}
+
+fn within(what: &str, number: i128, least: i128, most: i128) -> Result<(), Problem> {
+    if (least..=most).contains(&number) {
+        return Ok(());
+    }
+    Err(Problem::new(format!("`limit {what}` of {number} is out of range"))
+        .help(format!("`limit {what}` takes {least} to {most}")))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::size;
+    use super::{nofile, pids, size};
 
     #[test]
     fn sizes() {
@@ -49,5 +67,16 @@ mod tests {
         for text in ["", "512", "MiB", "1.MiB", "-1MiB", "1,5GB", "1.2.3GB", "99999999TiB", "5 parsecs"] {
             assert!(size(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn numbers() {
+        for good in [2, 256, 4_194_304] {
+            assert!(pids(good).is_ok() && nofile(good).is_ok(), "{good}");
+        }
+        for bad in [-1, 0, 1 << 40, i128::MAX] {
+            assert!(pids(bad).is_err() && nofile(bad).is_err(), "{bad}");
+        }
+        assert!(pids(1).is_err() && nofile(1).is_ok());
     }
 }

@@ -56,7 +56,7 @@ pub fn may_limit() -> bool {
     if on_native() && !is_root {
         let _ = writeln!(
             std::io::stderr().lock(),
-            "skipped on the native engine: without root it limits nothing"
+            "skipped on the native engine: without root it has no control groups"
         );
         return false;
     }

@@ -24,6 +24,9 @@ fn main() {
             limit cpu 0.5;
             limit memory "512MiB";
             limit memory 1 << 29;
+            limit pids 256;
+            limit pids arguments.len() as u32 * 16;
+            limit nofile 65536;
             file "/srv/index.html" = "Hello";
             file "/srv/bytes" = [1, 2, 3];
             run ["nginx", "-g", format!("daemon off; # {text}")];

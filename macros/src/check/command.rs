@@ -1,17 +1,20 @@
 //! Commands and the small literals around them.
 
 use super::registry::{
-    COMMAND_AS_STRING, EMPTY_COMMAND, INVALID_DURATION, INVALID_HOSTNAME, INVALID_LABEL, INVALID_PLATFORM,
-    INVALID_SIGNAL, INVALID_SIZE, INVALID_VARIABLE, REPEATED_STATEMENT, Rule,
+    COMMAND_AS_STRING, EMPTY_COMMAND, INVALID_DURATION, INVALID_HOSTNAME, INVALID_LABEL, INVALID_LIMIT,
+    INVALID_PLATFORM, INVALID_SIGNAL, INVALID_SIZE, INVALID_VARIABLE, REPEATED_STATEMENT, Rule,
 };
 use super::{Check, Subject, earlier};
 use crate::ast::{Key, Operand, Probe, StatementKind, Value};
 use crate::errors::help;
 use crate::names::Placed;
 use crate::rules::{self, Problem};
+use crate::sizes;
 use proc_macro2::Span;
+use quote::ToTokens as _;
 use syn::LitStr;
 use syn::ext::IdentExt;
+use syn::spanned::Spanned as _;
 
 pub(super) fn check_commands(cx: &mut Check, subject: Subject) {
     for placed in subject.statements() {
@@ -93,8 +96,10 @@ pub(super) fn check_times_and_signals(cx: &mut Check, subject: Subject) {
         match &placed.statement.kind {
             StatementKind::Linger(time) => check_duration(cx, time.text()),
             StatementKind::LimitMemory(size) => {
-                check_text(cx, &INVALID_SIZE, size.text(), |text| crate::sizes::size(text).map(drop));
+                check_text(cx, &INVALID_SIZE, size.text(), |text| sizes::size(text).map(drop));
             }
+            StatementKind::LimitPids(value) => check_number(cx, placed, value, sizes::pids),
+            StatementKind::LimitNofile(value) => check_number(cx, placed, value, sizes::nofile),
             StatementKind::Platform(platform) => {
                 check_text(cx, &INVALID_PLATFORM, platform.text(), |text| rules::platform(text).map(drop));
             }
@@ -106,6 +111,18 @@ pub(super) fn check_times_and_signals(cx: &mut Check, subject: Subject) {
             }
             _ => {}
         }
+    }
+}
+
+fn check_number(cx: &mut Check, placed: &Placed, value: &Value, judge: fn(i128) -> Result<(), Problem>) {
+    let (Some(number), Some(expr)) = (value.number(), value.expr()) else { return };
+    if let Err(mut problem) = judge(number) {
+        if number == i128::MAX {
+            // As it is written; too long to read.
+            problem.message =
+                problem.message.replace(&number.to_string(), &expr.to_token_stream().to_string());
+        }
+        cx.fault(&INVALID_LIMIT, placed, expr.span(), problem);
     }
 }
 

@@ -35,6 +35,8 @@ impl Cx<'_> {
             StatementKind::Tmpfs(path) => plain("tmpfs", path),
             StatementKind::LimitCpu(processors) => plain("limit_cpu", processors),
             StatementKind::LimitMemory(size) => plain("limit_memory", size),
+            StatementKind::LimitPids(number) => plain("limit_pids", number),
+            StatementKind::LimitNofile(number) => plain("limit_nofile", number),
             StatementKind::Privileged => quote_spanned!(span=> .privileged()),
             StatementKind::Entrypoint(command) => {
                 let command = self.command(command, span);

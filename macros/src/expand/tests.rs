@@ -50,6 +50,8 @@ snapshots! {
             privileged;
             limit cpu 2.5;
             limit memory "512MiB";
+            limit pids 256;
+            limit nofile 1 << 16;
             tmpfs "/run";
             socket "/var/run/x.sock" at "/x.sock";
             expose 2375;

@@ -110,18 +110,24 @@ impl Parser {
 }
 
 impl Parser {
-    /// `limit cpu 2.0` or `limit memory "512MiB"`.
+    /// `limit cpu 2.0`, `limit memory "512MiB"`, `limit pids 256` or `limit nofile 65536`.
     pub(super) fn limit(&mut self, input: ParseStream) -> StatementKind {
-        match self.slot(input, &LIMIT) {
-            Some(word) if word == "cpu" => return StatementKind::LimitCpu(self.value(input)),
-            Some(_) => return StatementKind::LimitMemory(self.value(input)),
-            None => self.stray(input),
+        if let Some(word) = self.slot(input, &LIMIT) {
+            let limit = match word.to_string().as_str() {
+                "cpu" => StatementKind::LimitCpu,
+                "memory" => StatementKind::LimitMemory,
+                "pids" => StatementKind::LimitPids,
+                _ => StatementKind::LimitNofile,
+            };
+            return limit(self.value(input));
         }
+        self.stray(input);
         let (span, message) = match input.fork().call(Ident::parse_any) {
             Ok(word) => (word.span(), format!("cannot limit `{word}`")),
             Err(_) => (before(input), "expected what to limit after this".to_owned()),
         };
-        let advice = "`limit cpu 2.0;` or `limit memory \"512MiB\";`";
+        let advice =
+            "`limit cpu 2.0;`, `limit memory \"512MiB\";`, `limit pids 256;` or `limit nofile 65536;`";
         self.errors.at(&UNKNOWN_LIMIT, span, help(message, advice));
         skip_to_semicolon(input);
         StatementKind::LimitUnknown

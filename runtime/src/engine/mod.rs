@@ -231,6 +231,10 @@ pub(crate) struct Process {
     pub(crate) cpu: Option<f64>,
     /// Memory in bytes, with all that it starts; no limit otherwise.
     pub(crate) memory: Option<u64>,
+    /// Processes and threads, with all that it starts; no limit otherwise.
+    pub(crate) pids: Option<u32>,
+    /// Files that each process may have open; the engine's default otherwise.
+    pub(crate) nofile: Option<u32>,
     /// Shown to the engine's users.
     pub(crate) labels: Vec<(String, String)>,
     /// Paths that are empty and in memory.

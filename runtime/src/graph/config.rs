@@ -29,6 +29,8 @@ impl Config {
             Op::Privileged => self.privileged = true,
             Op::LimitCpu(processors) => self.cpu = Some(*processors),
             Op::LimitMemory(bytes) => self.memory = Some(*bytes),
+            Op::LimitPids(number) => self.pids = Some(*number),
+            Op::LimitNofile(number) => self.nofile = Some(*number),
             Op::Tmpfs(path) => drop(self.tmpfs.insert(trimmed(path))),
             Op::Socket { path, host } => drop(self.sockets.insert(trimmed(path), host.clone())),
             _ => {}

@@ -127,6 +127,10 @@ pub(crate) struct Config {
     pub(crate) cpu: Option<f64>,
     /// In bytes.
     pub(crate) memory: Option<u64>,
+    /// Processes and threads.
+    pub(crate) pids: Option<u32>,
+    /// Open files of each process.
+    pub(crate) nofile: Option<u32>,
     /// Paths in memory.
     pub(crate) tmpfs: BTreeSet<String>,
     /// Shown to the engine's users, and no part of an identity.

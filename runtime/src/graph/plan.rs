@@ -256,6 +256,8 @@ fn details(config: &Config) -> Vec<String> {
     details.extend(config.privileged.then(|| "privileged".to_owned()));
     details.extend(config.cpu.map(|processors| format!("limit cpu {processors}")));
     details.extend(config.memory.map(|bytes| format!("limit memory {bytes} bytes")));
+    details.extend(config.pids.map(|number| format!("limit pids {number}")));
+    details.extend(config.nofile.map(|number| format!("limit nofile {number}")));
     details.extend(config.tmpfs.iter().map(|path| format!("tmpfs {path}")));
     details.extend(config.sockets.iter().map(|(path, host)| format!("socket {host} at {path}")));
     details

@@ -266,8 +266,8 @@ pub fn tmpfs(path: impl Into<String>) {}
 /// ```
 pub fn socket(host: impl Into<String>, at: impl Into<String>) {}
 
-/// `limit cpu 0.5;` · `limit memory "512MiB";`: what each process may use, with those it starts. No limit is a part of
-/// an identity.
+/// `limit cpu 0.5;` · `limit memory "512MiB";` · `limit pids 256;` · `limit nofile 65536;`: what each process may use,
+/// with those it starts; files are counted of each alone. No limit is a part of an identity.
 ///
 /// ```
 /// # use bowline::prelude::*;
@@ -276,6 +276,8 @@ pub fn socket(host: impl Into<String>, at: impl Into<String>) {}
 ///         image "debian:12";
 ///         limit cpu 0.5;
 ///         limit memory "512MiB";
+///         limit pids 256;
+///         limit nofile 65536;
 ///         exec ["true"];
 ///     }
 /// };

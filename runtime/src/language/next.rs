@@ -24,7 +24,7 @@ places! {
     http = word::{on, within};
     log = word::{times, within};
     within = word::{within};
-    limit = word::{cpu, memory};
+    limit = word::{cpu, memory, pids, nofile};
     option = option::{stdin, expect, timeout, stdout, stderr, uncached};
     expectation = word::{success, failure, any};
 }

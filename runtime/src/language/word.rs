@@ -194,6 +194,38 @@ pub fn cpu(processors: f64) {}
 /// ```
 pub fn memory(size: &str) {}
 
+/// `limit pids 256;`: how many processes and threads each process may have, itself, those it starts, and one that the
+/// engine has before it: 2 to 4,194,304. One more cannot be started.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     container c {
+///         image "debian:12";
+///         limit pids 256;
+///         exec ["true"];
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn pids(number: u32) {}
+
+/// `limit nofile 65536;`: how many files each process may have open, 1 or more; where the engine may not allow as many,
+/// starting the process is an error.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     service s {
+///         image "nginx:1.22";
+///         limit nofile 65536;
+///         expose 80;
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn nofile(number: u32) {}
+
 /// `expect success;`: the command has to end with 0. So it is if nothing is said.
 ///
 /// ```

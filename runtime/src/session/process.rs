@@ -62,6 +62,8 @@ fn complete(name: &str, args: Vec<String>, config: &Config, image: Option<&Image
         privileged: config.privileged,
         cpu: config.cpu,
         memory: config.memory,
+        pids: config.pids,
+        nofile: config.nofile,
         labels: config.labels.clone().into_iter().collect(),
         tmpfs: config.tmpfs.iter().cloned().collect(),
         sockets: config.sockets.iter().map(|(path, host)| (path.clone(), host.clone())).collect(),

@@ -113,6 +113,8 @@ pub(crate) enum Op {
     Privileged,
     LimitCpu(f64),
     LimitMemory(u64),
+    LimitPids(u32),
+    LimitNofile(u32),
     Tmpfs(String),
     Socket { path: String, host: String },
     WriteFile { path: String, contents: Arc<[u8]> },
@@ -313,6 +315,38 @@ macro_rules! shared_operations {
                     Ok(bytes) => crate::value::Op::LimitMemory(bytes),
                     Err(message) => crate::value::Op::Invalid(crate::value::Invalid(message)),
                 });
+            })
+        }
+
+        /// Limits how many processes and threads each process may have from here on, itself and those that it starts
+        /// counted, and one that the engine has before it: 2 to 4,194,304. What would be one more cannot be started:
+        /// `EAGAIN`. It is no part of an identity.
+        ///
+        /// ```
+        /// use bowline::Container;
+        /// let tests = Container::from_image("python:3.11").limit_pids(256).exec(["python3", "-m", "unittest"]);
+        /// # let _ = tests;
+        /// ```
+        pub fn limit_pids(self, number: u32) -> Self {
+            self.edit(|body| {
+                body.check(crate::sizes::pids(number.into()));
+                body.ops.push(crate::value::Op::LimitPids(number));
+            })
+        }
+
+        /// Limits how many files each process may have open from here on (`RLIMIT_NOFILE`, both the soft and the hard
+        /// limit): 1 to as many as the engine may allow, where more are an error when the process is started. By
+        /// default it is the engine's limit. It is no part of an identity.
+        ///
+        /// ```
+        /// use bowline::Service;
+        /// let db = Service::from_image("postgres:15").limit_nofile(65_536).expose(5432);
+        /// # let _ = db;
+        /// ```
+        pub fn limit_nofile(self, number: u32) -> Self {
+            self.edit(|body| {
+                body.check(crate::sizes::nofile(number.into()));
+                body.ops.push(crate::value::Op::LimitNofile(number));
             })
         }
 

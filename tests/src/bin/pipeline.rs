@@ -71,6 +71,16 @@ async fn ways_to_be_ready() -> Result<()> {
     Ok(())
 }
 
+/// What a container's processes are limited to, and what a limit in a pipeline makes of it.
+#[bowline::main]
+async fn ulimits() -> Result<()> {
+    let look =
+        |debian: Container| debian.env("NONCE", nonce()).exec(["bash", "-c", "ulimit -Sa; ulimit -Ha"]);
+    let debian = Container::from_image("debian:12");
+    print!("{}{}", look(debian.clone()).stdout().await?, look(debian.limit_nofile(200)).stdout().await?);
+    Ok(())
+}
+
 #[bowline::main]
 async fn ping() -> Result<()> {
     let redis = Service::from_image("redis:7").env("NONCE", nonce()).expose(6379).named("redis");
@@ -151,6 +161,7 @@ fn main() -> Result<()> {
         Some("plain") => plain(),
         Some("plain-for-long") => plain_for_long(),
         Some("ping") => ping(),
+        Some("ulimits") => ulimits(),
         Some("prune") => prune(),
         Some("run-image") => run_image(),
         Some("ways-to-be-ready") => ways_to_be_ready(),

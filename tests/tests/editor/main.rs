@@ -234,7 +234,7 @@ fn inside(editor: &mut Editor) {
     editor.inserts(&edited(last, "bind redis a│;"), "as");
     editor.completes(&edited(last, "mount data │;"), "at");
     editor.completes(&edited(last, "mount data at \"/x\" │;"), "readonly");
-    editor.completes(&edited(last, "limit │;"), "cpu memory");
+    editor.completes(&edited(last, "limit │;"), "cpu memory nofile pids");
     editor.completes(&edited(last, "exec [\"x\"] { │ }"), "expect stderr stdin stdout timeout uncached");
     editor.completes(&edited(last, "exec [\"x\"] { expect │; }"), "any failure success");
     editor.completes(&edited(last, "exec [\"x\"] { stdout │; }"), "to");
@@ -247,6 +247,10 @@ fn inside(editor: &mut Editor) {
     editor.hover(&edited("bind redis as", "bind redis a│s"), &["pub fn r#as", "under which alias"]);
     let limit = edited(last, "limit mem│ory \"1GiB\"; exec [\"x\"] { uncached; }");
     editor.hover(&limit, &["pub fn memory", "how much memory"]);
+    let limit = edited(last, "limit no│file 64;");
+    editor.hover(&limit, &["pub fn nofile", "how many files"]);
+    editor.definition(&limit, &[("word.rs", "nofile")]);
+    editor.completes(&edited(last, "limit p│;"), "cpu memory nofile pids");
     let option = edited(last, "exec [\"x\"] { unc│ached; }");
     editor.hover(&option, &["pub fn uncached", "in every run"]);
     editor.definition(&option, &[("option.rs", "uncached")]);

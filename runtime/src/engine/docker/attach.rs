@@ -113,6 +113,11 @@ fn explain_start(what: &str, command: &str, message: &str) -> Error {
     // runc: `exec: "nope": executable file not found in $PATH`, `exec: "/etc": permission denied`
     match message.split_once(&format!("exec: \"{command}\": ")) {
         Some((_, reason)) => cannot_run(what, command, reason),
+        // runc: `error setting rlimit type 7`, crun: "setrlimit `RLIMIT_NOFILE`"; no other one is ever asked for.
+        None if message.contains("rlimit") => {
+            let help = "the engine may not allow as many open files as `limit nofile` says: ask for fewer, or raise its own limit (`LimitNOFILE=` of its service, up to what sysctl `fs.nr_open` says)";
+            Error::engine(what, format!("limit nofile: {message}\n\nhelp: {help}"))
+        }
         None => Error::engine(what, message),
     }
 }

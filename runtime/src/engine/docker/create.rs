@@ -12,6 +12,7 @@ use crate::engine::{Filesystem, Link, Process};
 use crate::{Error, Result};
 use bollard::models::{
     ContainerCreateBody, EndpointSettings, HealthConfig, HostConfig, Mount, MountType, NetworkingConfig,
+    ResourcesUlimits,
 };
 
 /// A container to be made.
@@ -122,6 +123,8 @@ fn body(
             memory: process.memory.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
             // No more by swapping.
             memory_swap: process.memory.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
+            pids_limit: process.pids.map(i64::from),
+            ulimits: process.nofile.map(|number| vec![open_files(number)]),
             network_mode: (recipe.reach == Reach::Services).then(|| names::prefix(&shared.session)),
             ..Default::default()
         }),
@@ -180,6 +183,11 @@ async fn has_init(shared: &Shared) -> Result<bool> {
 fn nanos(processors: f64) -> i64 {
     let time = Duration::try_from_secs_f64(processors).unwrap_or(Duration::MAX);
     i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
+}
+
+fn open_files(number: u32) -> ResourcesUlimits {
+    let number = Some(i64::from(number));
+    ResourcesUlimits { name: Some("nofile".to_owned()), soft: number, hard: number }
 }
 
 /// Mounts that a process has of its own.

@@ -18,7 +18,7 @@ pub(super) struct Mounts {
 
 /// The process of a container that has these changes.
 pub(super) fn process(process: &engine::Process, changes: &Changes) -> Process {
-    let is_limited = process.cpu.is_some() || process.memory.is_some();
+    let is_limited = process.cpu.is_some() || process.memory.is_some() || process.pids.is_some();
     Process {
         args: process.args.clone(),
         env: process.env.iter().chain(&process.secret_env).cloned().collect(),
@@ -29,7 +29,9 @@ pub(super) fn process(process: &engine::Process, changes: &Changes) -> Process {
             group: name_of(changes),
             cpu: process.cpu,
             memory: process.memory,
+            pids: process.pids,
         }),
+        nofile: process.nofile,
     }
 }
 

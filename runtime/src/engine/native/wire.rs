@@ -114,6 +114,8 @@ pub(super) struct Process {
     pub(super) user: String,
     pub(super) privileged: bool,
     pub(super) limits: Option<Limits>,
+    /// Files that each process may have open.
+    pub(super) nofile: Option<u32>,
 }
 
 /// What a container may use, all its processes together.
@@ -125,6 +127,8 @@ pub(super) struct Limits {
     pub(super) cpu: Option<f64>,
     /// Bytes.
     pub(super) memory: Option<u64>,
+    /// Processes and threads.
+    pub(super) pids: Option<u32>,
 }
 
 /// Something about a file system that nothing runs in.

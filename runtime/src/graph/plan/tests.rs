@@ -143,11 +143,29 @@ fn what_cannot_change_the_result_is_no_part_of_an_identity() {
         .ready(Ready::log("up").within("5s"))
         .stop_with(Stop::signal("SIGINT"))
         .linger("1s")
+        .limit_cpu(0.5)
+        .limit_memory("64MiB")
+        .limit_pids(256)
+        .limit_nofile(65_536)
         .named("other");
     assert_eq!(plain.digest().unwrap(), tuned.digest().unwrap());
     assert_eq!(plain.hostname(), tuned.hostname());
     assert_ne!(plain.digest().unwrap(), plain.clone().instance("2").digest().unwrap());
     assert_ne!(plain.digest().unwrap(), plain.run(["redis-server"]).digest().unwrap());
+}
+
+#[test]
+fn limits_are_shown() {
+    let limited = Container::from_image("debian:12")
+        .limit_cpu(0.5)
+        .limit_memory("64MiB")
+        .limit_pids(256)
+        .limit_nofile(65_536)
+        .shell("make");
+    let plan = limited.plan().to_string();
+    for limit in ["limit cpu 0.5", "limit memory 67108864 bytes", "limit pids 256", "limit nofile 65536"] {
+        assert!(plan.contains(limit), "{limit}: {plan}");
+    }
 }
 
 #[test]

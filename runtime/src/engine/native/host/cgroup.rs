@@ -57,13 +57,17 @@ struct Made {
 pub(super) enum Controller {
     Cpu,
     Memory,
+    Pids,
 }
 
 impl Controller {
+    const ALL: [Self; 3] = [Self::Cpu, Self::Memory, Self::Pids];
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Cpu => "cpu",
             Self::Memory => "memory",
+            Self::Pids => "pids",
         }
     }
 }
@@ -71,7 +75,9 @@ impl Controller {
 /// Which controllers these limits take.
 fn controllers(limits: &Limits) -> Vec<Controller> {
     let cpu = limits.cpu.map(|_| Controller::Cpu);
-    cpu.into_iter().chain(limits.memory.map(|_| Controller::Memory)).collect()
+    let memory = limits.memory.map(|_| Controller::Memory);
+    let pids = limits.pids.map(|_| Controller::Pids);
+    [cpu, memory, pids].into_iter().flatten().collect()
 }
 
 impl Group {
@@ -243,6 +249,9 @@ fn set(place: &Path, version: Version, controller: Controller, limits: &Limits) 
             write("cpu.cfs_quota_us", quota(limits.cpu).to_string())
         }
         (Controller::Cpu, Version::Two) => write("cpu.max", format!("{} {PERIOD}", quota(limits.cpu))),
+        (Controller::Pids, _) => {
+            write("pids.max", limits.pids.map_or("max".to_owned(), |number| number.to_string()))
+        }
     }
 }
 
@@ -267,14 +276,13 @@ pub(super) fn mounts() -> io::Result<String> {
 /// Limits that cannot be set here.
 pub(super) fn lacks() -> Vec<String> {
     let mounts = mounts().unwrap_or_default();
-    let missing =
-        [Controller::Cpu, Controller::Memory].into_iter().filter(|one| hierarchy(&mounts, *one).is_none());
+    let missing = Controller::ALL.into_iter().filter(|one| hierarchy(&mounts, *one).is_none());
     missing.map(|one| format!("limits of {}: no control group for it is mounted", one.name())).collect()
 }
 
 /// Removes what a session's containers had, once none of them runs any more.
 pub(super) fn remove_all(mounts: &str, session: &str) {
-    for controller in [Controller::Cpu, Controller::Memory] {
+    for controller in Controller::ALL {
         let Some(hierarchy) = hierarchy(mounts, controller) else { continue };
         let all = hierarchy.mount.join(ALL);
         let own = all.join(session);
@@ -319,7 +327,7 @@ mod tests {
     #[test]
     fn limits_are_written_as_each_version_has_them() {
         let dir = tempfile::tempdir().unwrap();
-        let limits = Limits { group: "1".into(), cpu: Some(1.5), memory: Some(1 << 26) };
+        let limits = Limits { group: "1".into(), cpu: Some(1.5), memory: Some(1 << 26), pids: Some(64) };
         let written = |controller, version| {
             set(dir.path(), version, controller, &limits).unwrap();
             let mut files: Vec<_> =
@@ -346,6 +354,9 @@ mod tests {
             ["cpu.cfs_period_us=100000", "cpu.cfs_quota_us=150000"]
         );
         assert_eq!(written(Controller::Cpu, Version::Two), ["cpu.max=150000 100000"]);
+        for version in [Version::One, Version::Two] {
+            assert_eq!(written(Controller::Pids, version), ["pids.max=64"]);
+        }
         assert_eq!((quota(Some(0.0001)), kills("oom_kill_disable 0\nunder_oom 0\noom_kill 3\n")), (1000, 3));
     }
 }

@@ -21,7 +21,7 @@ use super::process::{
     Beginning, execute as execute_program, hear, make_workdir, tell_errno, tell_fault, user,
 };
 use super::rootfs::{self, Extras};
-use super::{exit, fork, network, unshare};
+use super::{exit, fork, network, rlimits, unshare};
 use crate::engine::native::wire::{self, Answer, Container, Process};
 
 /// Runs a container to its end.
@@ -34,6 +34,7 @@ pub(super) fn run(
     // Standard input, output and error, and the network; then where output is read.
     let output = streams.split_off(streams.len().min(4));
     let network = streams.pop().ok_or_else(|| Fault::new("a container without a network"))?;
+    rlimits::permit(&container.process)?;
     let mut group = group(session, &container.process)?;
     if let (Some(group), Some(limits)) = (&mut group, &container.process.limits) {
         group.make(limits)?;
@@ -178,6 +179,7 @@ pub(super) fn execute(
     streams: Vec<OwnedFd>,
     answers: &UnixStream,
 ) -> Result<(), Fault> {
+    rlimits::permit(process)?;
     if let Some(group) = group(session, process)? {
         group.enter()?;
     }

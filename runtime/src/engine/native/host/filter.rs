@@ -4,98 +4,16 @@
 //! whoever asks. It is written the other way round, as what is refused, and ends at the last call that was known when it
 //! was written: later ones are answered as an older kernel answers, so that a program does without them.
 
-use libc::{BPF_ABS, BPF_JEQ, BPF_JGT, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter};
+mod calls;
 
-/// As a filter sees it (`linux/audit.h`). Programs for any other one are not run: their calls have other numbers.
-#[cfg(target_arch = "x86_64")]
-const ARCHITECTURE: u32 = 0xC000_003E;
-#[cfg(target_arch = "aarch64")]
-const ARCHITECTURE: u32 = 0xC000_00B7;
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-compile_error!(
-    "the native engine has no system call filter for this architecture: leave the feature `native` out"
-);
+use libc::{
+    BPF_ABS, BPF_JA, BPF_JEQ, BPF_JGT, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter,
+};
+
+use self::calls::{Abi, CLONE3, Call, HERE};
 
 /// `file_setattr`, of Linux 6.17.
 const LAST_KNOWN: u32 = 469;
-
-/// Refused with EPERM, whatever the arguments are.
-const REFUSED: &[libc::c_long] = &[
-    // The kernel itself: its modules, its successor, its log, its programs.
-    libc::SYS_init_module,
-    libc::SYS_finit_module,
-    libc::SYS_delete_module,
-    libc::SYS_kexec_load,
-    libc::SYS_reboot,
-    libc::SYS_syslog,
-    libc::SYS_bpf,
-    libc::SYS_perf_event_open,
-    libc::SYS_lookup_dcookie,
-    libc::SYS_acct,
-    libc::SYS_swapon,
-    libc::SYS_swapoff,
-    libc::SYS_quotactl,
-    libc::SYS_quotactl_fd,
-    libc::SYS_nfsservctl,
-    // The machine's clock and names.
-    libc::SYS_settimeofday,
-    libc::SYS_clock_settime,
-    libc::SYS_clock_adjtime,
-    libc::SYS_sethostname,
-    libc::SYS_setdomainname,
-    libc::SYS_vhangup,
-    // Mounts and namespaces.
-    libc::SYS_mount,
-    libc::SYS_umount2,
-    libc::SYS_pivot_root,
-    libc::SYS_open_tree,
-    libc::SYS_move_mount,
-    libc::SYS_fsopen,
-    libc::SYS_fsconfig,
-    libc::SYS_fsmount,
-    libc::SYS_fspick,
-    libc::SYS_mount_setattr,
-    467, // open_tree_attr
-    libc::SYS_setns,
-    libc::SYS_unshare,
-    // Files by other ways than paths, and who looks on.
-    libc::SYS_open_by_handle_at,
-    libc::SYS_name_to_handle_at,
-    libc::SYS_fanotify_init,
-    // Keys belong to the machine, not to a namespace.
-    libc::SYS_add_key,
-    libc::SYS_request_key,
-    libc::SYS_keyctl,
-    // Where memory lies.
-    libc::SYS_get_mempolicy,
-    libc::SYS_set_mempolicy,
-    libc::SYS_mbind,
-    libc::SYS_move_pages,
-    libc::SYS_migrate_pages,
-    450, // set_mempolicy_home_node
-    // Into other processes.
-    libc::SYS_kcmp,
-    libc::SYS_pidfd_getfd,
-    libc::SYS_process_madvise,
-    // Large, and often the way in.
-    libc::SYS_userfaultfd,
-    libc::SYS_io_uring_setup,
-    libc::SYS_io_uring_enter,
-    libc::SYS_io_uring_register,
-];
-
-#[cfg(target_arch = "x86_64")]
-const REFUSED_HERE: &[libc::c_long] = &[
-    libc::SYS_kexec_file_load,
-    libc::SYS_iopl,
-    libc::SYS_ioperm,
-    libc::SYS_uselib,
-    libc::SYS_ustat,
-    libc::SYS_sysfs,
-    libc::SYS__sysctl,
-];
-#[cfg(target_arch = "aarch64")]
-const REFUSED_HERE: &[libc::c_long] = &[294]; // kexec_file_load
 
 /// Those of clone(2) that make namespaces. The one for time shares its bit with an exit signal, and needs a right that
 /// no container has.
@@ -116,7 +34,7 @@ const NO_SUCH_CALL: u32 = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
 /// Takes effect on the calling process and on all that it starts, for good.
 #[allow(unsafe_code)]
 pub(super) fn install() -> std::io::Result<()> {
-    let mut program = program();
+    let mut program = program(&HERE);
     let length = u16::try_from(program.len()).map_err(std::io::Error::other)?;
     let filter = libc::sock_fprog { len: length, filter: program.as_mut_ptr() };
     // SAFETY: the kernel copies the program, which outlives the call.
@@ -125,31 +43,47 @@ pub(super) fn install() -> std::io::Result<()> {
     if failed == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
-fn program() -> Vec<sock_filter> {
+fn program(abis: &[&Abi]) -> Vec<sock_filter> {
     let mut program = vec![load(ARCHITECTURE_AT)];
-    program.extend(unless(BPF_JEQ, ARCHITECTURE, libc::SECCOMP_RET_KILL_PROCESS));
-    program.push(load(NUMBER));
-    program.extend(when(BPF_JGT, LAST_KNOWN, NO_SUCH_CALL));
-    for call in REFUSED.iter().chain(REFUSED_HERE) {
-        program.extend(when(BPF_JEQ, number(*call), PERMISSION_DENIED));
+    for abi in abis {
+        let part = part(abi);
+        program.push(instruction(BPF_JMP | BPF_JEQ | BPF_K, abi.architecture, 1, 0));
+        // Farther than comparisons reach.
+        program.push(instruction(BPF_JMP | BPF_JA, u32::try_from(part.len()).unwrap_or(u32::MAX), 0, 0));
+        program.extend(part);
     }
-    // Its flags are in memory, where no filter sees them: programs use clone then.
-    program.extend(when(BPF_JEQ, number(libc::SYS_clone3), NO_SUCH_CALL));
-    let clone = when(BPF_JSET, NAMESPACES, PERMISSION_DENIED);
-    program.extend(of_first_argument(libc::SYS_clone, &clone));
-    // Sockets to the machine that this one is a guest of.
-    let vsock = when(BPF_JEQ, number(libc::c_long::from(libc::AF_VSOCK)), PERMISSION_DENIED);
-    program.extend(of_first_argument(libc::SYS_socket, &vsock));
-    let mut personalities: Vec<_> =
-        PERSONALITIES.into_iter().flat_map(|known| when(BPF_JEQ, known, ALLOW)).collect();
-    personalities.push(end(PERMISSION_DENIED));
-    program.extend(of_first_argument(libc::SYS_personality, &personalities));
-    program.push(end(ALLOW));
+    program.push(end(libc::SECCOMP_RET_KILL_PROCESS));
     program
 }
 
+/// Decides every call of one kind of program.
+fn part(abi: &Abi) -> Vec<sock_filter> {
+    let mut part = vec![load(NUMBER)];
+    for call in abi.allowed {
+        part.extend(when(BPF_JEQ, number(*call), ALLOW));
+    }
+    // Those of x32, which have bit 30 set, are past it, too.
+    part.extend(when(BPF_JGT, LAST_KNOWN, NO_SUCH_CALL));
+    for call in abi.refused.into_iter().flatten() {
+        part.extend(when(BPF_JEQ, number(*call), PERMISSION_DENIED));
+    }
+    // Its flags are in memory, where no filter sees them: programs use clone then.
+    part.extend(when(BPF_JEQ, number(CLONE3), NO_SUCH_CALL));
+    let clone = when(BPF_JSET, NAMESPACES, PERMISSION_DENIED);
+    part.extend(of_first_argument(abi.clone, &clone));
+    // Sockets to the machine that this one is a guest of.
+    let vsock = when(BPF_JEQ, number(Call::from(libc::AF_VSOCK)), PERMISSION_DENIED);
+    part.extend(of_first_argument(abi.socket, &vsock));
+    let mut personalities: Vec<_> =
+        PERSONALITIES.into_iter().flat_map(|known| when(BPF_JEQ, known, ALLOW)).collect();
+    personalities.push(end(PERMISSION_DENIED));
+    part.extend(of_first_argument(abi.personality, &personalities));
+    part.push(end(ALLOW));
+    part
+}
+
 /// Numbers of calls are small.
-fn number(call: libc::c_long) -> u32 {
+fn number(call: Call) -> u32 {
     u32::try_from(call).unwrap_or(u32::MAX)
 }
 
@@ -169,12 +103,8 @@ fn when(comparison: u32, value: u32, answer: u32) -> [sock_filter; 2] {
     [instruction(BPF_JMP | comparison | BPF_K, value, 0, 1), end(answer)]
 }
 
-fn unless(comparison: u32, value: u32, answer: u32) -> [sock_filter; 2] {
-    [instruction(BPF_JMP | comparison | BPF_K, value, 1, 0), end(answer)]
-}
-
 /// Looks at the first argument of one call; goes on with the number where nothing of it decided.
-fn of_first_argument(call: libc::c_long, checks: &[sock_filter]) -> Vec<sock_filter> {
+fn of_first_argument(call: Call, checks: &[sock_filter]) -> Vec<sock_filter> {
     let length = u8::try_from(checks.len() + 2).unwrap_or(u8::MAX);
     let mut all = vec![instruction(BPF_JMP | BPF_JEQ | BPF_K, number(call), 0, length), load(FIRST_ARGUMENT)];
     all.extend_from_slice(checks);
@@ -184,11 +114,11 @@ fn of_first_argument(call: libc::c_long, checks: &[sock_filter]) -> Vec<sock_fil
 
 #[cfg(test)]
 mod tests {
+    use super::calls::{ARM, I386, NATIVE};
     use super::*;
 
     /// What the kernel would answer.
-    fn answer(architecture: u32, call: libc::c_long, argument: u32) -> u32 {
-        let program = program();
+    fn answer(program: &[sock_filter], architecture: u32, call: Call, argument: u32) -> u32 {
         let (mut at, mut value) = (0, 0);
         loop {
             let sock_filter { code, jt, jf, k } = program[at];
@@ -196,6 +126,10 @@ mod tests {
             at += 1;
             let holds = match code & 0xF0 {
                 _ if code == BPF_RET | BPF_K => return k,
+                _ if code == BPF_JMP | BPF_JA => {
+                    at += usize::try_from(k).unwrap();
+                    continue;
+                }
                 _ if code == BPF_LD | BPF_W | BPF_ABS => {
                     value = match k {
                         NUMBER => number(call),
@@ -214,30 +148,117 @@ mod tests {
         }
     }
 
+    /// Every number that there is, and those around them.
+    fn decides_as_it_should(program: &[sock_filter], abi: &Abi) {
+        let here = |call, argument| answer(program, abi.architecture, call, argument);
+        let refused: Vec<Call> = abi.refused.into_iter().flatten().copied().collect();
+        for call in (0..=Call::from(LAST_KNOWN)).filter(|call| *call != abi.personality) {
+            let wanted = match call {
+                CLONE3 => NO_SUCH_CALL,
+                _ if refused.contains(&call) => PERMISSION_DENIED,
+                _ => ALLOW,
+            };
+            assert_eq!(here(call, 1), wanted, "{call} of {:x}", abi.architecture);
+        }
+        for call in [470, 1000, 0x4000_0000, 0x4000_0001, 0xF_0000, 0xF_0003] {
+            assert_eq!(here(call, 0), NO_SUCH_CALL, "{call} of {:x}", abi.architecture);
+        }
+        for call in abi.allowed {
+            assert_eq!(here(*call, 0), ALLOW, "{call} of {:x}", abi.architecture);
+        }
+        let thread = number(Call::from(libc::CLONE_VM | libc::CLONE_THREAD));
+        assert_eq!(here(abi.clone, thread), ALLOW);
+        for kind in [libc::CLONE_NEWUSER, libc::CLONE_NEWNS, libc::CLONE_NEWNET, libc::CLONE_NEWCGROUP] {
+            let flags = number(Call::from(kind)) | 0x11;
+            assert_eq!(here(abi.clone, flags), PERMISSION_DENIED);
+        }
+        assert_eq!([1, 2, 10, 16, 41].map(|family| here(abi.socket, family)), [ALLOW; 5]);
+        assert_eq!(here(abi.socket, 40), PERMISSION_DENIED);
+        assert_eq!(PERSONALITIES.map(|value| here(abi.personality, value)), [ALLOW; 5]);
+        for other in [1, 0x40_0000, 0x4_0000, 0x2_0001] {
+            assert_eq!(here(abi.personality, other), PERMISSION_DENIED, "{other:x}");
+        }
+    }
+
     #[test]
     fn calls_are_answered_as_they_should_be() {
-        let here = |call, argument| answer(ARCHITECTURE, call, argument);
-        for call in
-            [libc::SYS_read, libc::SYS_execve, libc::SYS_chroot, libc::SYS_ptrace, libc::SYS_openat2, 469]
-        {
-            assert_eq!(here(call, 1), ALLOW, "{call}");
+        for other in [I386, ARM] {
+            let program = program(&[&NATIVE, &other]);
+            decides_as_it_should(&program, &NATIVE);
+            decides_as_it_should(&program, &other);
+            for unknown in [0x4000_0002, 0x8000_0015, 0] {
+                assert_eq!(answer(&program, unknown, 3, 0), libc::SECCOMP_RET_KILL_PROCESS);
+            }
         }
-        for call in REFUSED.iter().chain(REFUSED_HERE) {
-            assert_eq!(here(*call, 0), PERMISSION_DENIED, "{call}");
-        }
-        for call in [libc::SYS_clone3, 470, 0x4000_0000] {
-            assert_eq!(here(call, 0), NO_SUCH_CALL, "{call}");
-        }
-        let thread = number(libc::c_long::from(libc::CLONE_VM | libc::CLONE_THREAD));
-        assert_eq!(here(libc::SYS_clone, thread), ALLOW);
-        for kind in [libc::CLONE_NEWUSER, libc::CLONE_NEWNS, libc::CLONE_NEWNET, libc::CLONE_NEWCGROUP] {
-            let flags = number(libc::c_long::from(kind)) | 0x11;
-            assert_eq!(here(libc::SYS_clone, flags), PERMISSION_DENIED);
-        }
-        assert_eq!(here(libc::SYS_socket, 2), ALLOW);
-        assert_eq!(here(libc::SYS_socket, 40), PERMISSION_DENIED);
-        assert_eq!([0, 8, u32::MAX].map(|value| here(libc::SYS_personality, value)), [ALLOW; 3]);
-        assert_eq!(here(libc::SYS_personality, 0x40_0000), PERMISSION_DENIED);
-        assert_eq!(answer(0x4000_0003, libc::SYS_read, 0), libc::SECCOMP_RET_KILL_PROCESS);
+        let kinds = HERE.map(|abi| abi.architecture);
+        let foreign = if kinds.contains(&I386.architecture) { ARM } else { I386 };
+        assert_eq!(answer(&program(&HERE), foreign.architecture, 3, 0), libc::SECCOMP_RET_KILL_PROCESS);
+    }
+
+    /// From what is known of a few, not from the lists.
+    #[test]
+    fn each_kind_has_its_own_numbers() {
+        let native = |call| (&NATIVE, call);
+        let refused = [
+            native(libc::SYS_mount),
+            native(libc::SYS_setns),
+            native(libc::SYS_bpf),
+            // mount, umount, stime, umount2, sethostname, iopl, vm86old, init_module, vm86, pivot_root, unshare, setns,
+            // finit_module, bpf, clock_settime64, open_tree.
+            (&I386, 21),
+            (&I386, 22),
+            (&I386, 25),
+            (&I386, 52),
+            (&I386, 74),
+            (&I386, 110),
+            (&I386, 113),
+            (&I386, 128),
+            (&I386, 166),
+            (&I386, 217),
+            (&I386, 310),
+            (&I386, 346),
+            (&I386, 350),
+            (&I386, 357),
+            (&I386, 404),
+            (&I386, 428),
+            // mount, umount2, pivot_root, unshare, setns, bpf, kexec_file_load.
+            (&ARM, 21),
+            (&ARM, 52),
+            (&ARM, 218),
+            (&ARM, 337),
+            (&ARM, 375),
+            (&ARM, 386),
+            (&ARM, 401),
+        ];
+        let allowed = [
+            native(libc::SYS_execve),
+            native(libc::SYS_chroot),
+            native(libc::SYS_ptrace),
+            native(libc::SYS_openat2),
+            // execve, ptrace, chroot, mmap, socketcall, ipc, modify_ldt, set_thread_area, set_tid_address, statx,
+            // clock_gettime64, file_setattr.
+            (&I386, 11),
+            (&I386, 26),
+            (&I386, 61),
+            (&I386, 90),
+            (&I386, 102),
+            (&I386, 117),
+            (&I386, 123),
+            (&I386, 243),
+            (&I386, 258),
+            (&I386, 383),
+            (&I386, 403),
+            (&I386, 469),
+            // execve, ptrace, mmap2, socket, statx, set_tls.
+            (&ARM, 11),
+            (&ARM, 26),
+            (&ARM, 192),
+            (&ARM, 281),
+            (&ARM, 397),
+            (&ARM, 0xF_0005),
+        ];
+        let of = |(abi, call): (&Abi, Call)| answer(&program(&[abi]), abi.architecture, call, 0);
+        assert_eq!(refused.map(of), [PERMISSION_DENIED; 26]);
+        assert_eq!(allowed.map(of), [ALLOW; 22]);
     }
 }

@@ -22,6 +22,7 @@ mod netlink;
 mod network;
 mod nft;
 mod process;
+mod rlimits;
 mod rootfs;
 mod unpack;
 mod user;

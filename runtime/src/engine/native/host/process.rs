@@ -58,6 +58,7 @@ fn attempt(process: &Process, user: &User, streams: &[OwnedFd]) -> std::io::Resu
     for (stream, number) in streams.iter().zip(0..3) {
         duplicate(stream, number)?;
     }
+    super::rlimits::apply(process)?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
     if !process.privileged {
         // While there is still the right to; without it, no program of the container could gain rights by set-user-ID.

@@ -214,18 +214,19 @@ async fn limits_hold_and_can_be_read_inside() {
     let limited = |text: &str| {
         let mut step = script(&base, text);
         let process = step.process.as_mut().unwrap();
-        (process.cpu, process.memory) = (Some(0.5), Some(32 << 20));
+        (process.cpu, process.memory, process.pids) = (Some(0.5), Some(32 << 20), Some(64));
         step
     };
     // Of either version.
     let look = "cd /sys/fs/cgroup
         cat memory/memory.limit_in_bytes memory.max 2>/dev/null
+        cat pids/pids.max pids.max 2>/dev/null
         { cat cpu/cpu.cfs_quota_us cpu/cpu.cfs_period_us || cat cpu.max; } 2>/dev/null | xargs
         echo 0 2>/dev/null > memory/memory.limit_in_bytes || echo refused
         mkdir memory/more more 2>/dev/null || echo refused
         cut -d: -f3 /proc/self/cgroup | sort -u | head -n 1";
     let (_, output) = run(&*engine, limited(look)).await;
-    assert_eq!(text(&output.stdout), "33554432\n50000 100000\nrefused\nrefused\n/\n", "{output:?}");
+    assert_eq!(text(&output.stdout), "33554432\n64\n50000 100000\nrefused\nrefused\n/\n", "{output:?}");
 
     let hungry = "head -c 100000000 /dev/zero | tail -c 100000000 | wc -c; exit 9";
     let (finished, output) = run(&*engine, limited(hungry)).await;
