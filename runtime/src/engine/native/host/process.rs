@@ -7,6 +7,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 
 use rustix::fs::{Mode, OFlags};
+use rustix::process::DumpableBehavior;
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use super::fault::{Context as _, Fault};
@@ -64,6 +65,9 @@ fn attempt(process: &Process, user: &User, streams: &[OwnedFd]) -> std::io::Resu
         // While there is still the right to; without it, no program of the container could gain rights by set-user-ID.
         super::filter::install()?;
     }
+    // Until it executes a program of the container this is the pipeline's own, with the pipeline's memory: with no more
+    // rights than the container's processes have, it would be theirs to look into, and to write to by its name in `/proc`.
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     become_user(user, process.privileged)?;
     let directory = if process.workdir.is_empty() { "/" } else { &process.workdir };
     rustix::process::chdir(directory)?;

@@ -27,14 +27,16 @@ async fn a_container_sees_nothing_of_the_machine() {
         grep Seccomp: /proc/self/status
         unshare -U true 2>/dev/null || echo refused
         su nobody -s /bin/sh -c 'unshare -U true' 2>/dev/null || echo refused
-        ls /proc/self/fd | wc -l";
+        ls /proc/self/fd | wc -l
+        cat /proc/1/environ 2>/dev/null | wc -c
+        readlink /proc/1/exe || echo refused";
     let looks = looks.replace("OWN", &own.to_string());
     let (_, output) = run(&*engine, script(&base, &looks)).await;
     let rights = format!("CapEff:\t{:016x}", 0xa004_25fb_u64 & !(1 << 27) & !(1 << 29));
     let wanted = format!(
-        "1\n0\n0\nrefused\nrefused\nrefused\nrefused\nrefused\n0\n{rights}\nSeccomp:\t2\nrefused\nrefused\n4\n"
+        "1\n0\n0\nrefused\nrefused\nrefused\nrefused\nrefused\n0\n{rights}\nSeccomp:\t2\nrefused\nrefused\n4\n0\nrefused\n"
     );
-    // The last is what `ls` itself has open: three streams and the directory.
+    // The 4 are what `ls` itself has open: three streams and the directory.
     assert_eq!(text(&output.stdout), wanted, "{}", text(&output.stderr));
     engine.close().await.unwrap();
 }
@@ -153,6 +155,23 @@ async fn whiteouts_hide_what_is_below() {
         seen.push(engine.stat(&both, path).await.unwrap().is_some());
     }
     assert_eq!(seen, [false, true, true, false]);
+    engine.close().await.unwrap();
+}
+
+/// Whoever looks for it would find the pipeline's own program, for as long as a probe takes to become the container's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_never_sees_the_program_of_the_pipeline() {
+    let engine = engine!();
+    let base = image(&*engine, "python:3.11").await.snapshot;
+    let look = "import os\nwhile True:\n for pid in filter(str.isdigit, os.listdir('/proc')):\n  try: exe = os.readlink(f'/proc/{pid}/exe')\n  except OSError: continue\n  if not exe.startswith('/usr/bin/'): raise SystemExit(exe)\n";
+    let service = engine.start(service(&base, HOST, &["python3", "-c", look]), nothing()).await.unwrap();
+    for _ in 0..100 {
+        let args = ["/usr/bin/true".to_owned()];
+        assert_eq!(service.exec(&args).await.unwrap().exit_code, 0);
+    }
+    let ended = tokio::time::timeout(Duration::from_millis(100), service.wait()).await;
+    assert!(ended.is_err(), "it saw something, and ended");
+    service.remove().await.unwrap();
     engine.close().await.unwrap();
 }
 
