@@ -58,6 +58,18 @@ pub(crate) trait Engine: Send + Sync + fmt::Debug {
     /// Finds what an earlier step left under this key, in this run or another.
     fn lookup<'a>(&'a self, key: &'a Digest) -> Call<'a, Option<Kept>>;
 
+    /// Waits until no other process runs the step of this key with this limit of its time, which is told once to
+    /// `waiting`, and keeps others from it as long as the claim is there. An engine on which processes cannot know of each
+    /// other lets everybody have one.
+    fn claim<'a>(
+        &'a self,
+        _key: &'a Digest,
+        _limit: Option<Duration>,
+        _waiting: &'a (dyn Fn() + Sync),
+    ) -> Call<'a, Claim> {
+        Box::pin(async { Ok(Claim(None)) })
+    }
+
     /// Makes a file system of a tar archive and keeps it under a key, for good, as if a step had left it. An error in
     /// place of a piece is the end of it, and nothing is kept.
     fn import<'a>(
@@ -197,6 +209,20 @@ pub(crate) struct Healthcheck {
     pub(crate) start_period: Duration,
     pub(crate) retries: u32,
 }
+
+/// The right to run a step, given up when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Claim(#[expect(dead_code, reason = "it is there to be dropped")] Option<Box<dyn Held>>);
+
+impl Claim {
+    #[cfg(all(feature = "native", target_os = "linux"))]
+    pub(crate) fn new(held: impl Held + 'static) -> Self {
+        Self(Some(Box::new(held)))
+    }
+}
+
+/// Something that ends when it is dropped.
+pub(crate) trait Held: Send + Sync + fmt::Debug {}
 
 /// What a step left behind.
 #[derive(Debug, Clone)]

@@ -12,7 +12,8 @@ use super::service::{Lease, Pin};
 use super::unit::{Leases, unseen};
 use super::{Inner, process};
 use crate::engine::{
-    self, Engine, Filesystem, Finished, Image, Link, Placement, Prepared, Snapshot, StepOutput, StepSpec,
+    self, Claim, Engine, Filesystem, Finished, Image, Link, Placement, Prepared, Snapshot, StepOutput,
+    StepSpec,
 };
 use crate::graph::{
     Binding, Digest, Fs, Identities, ImageName, Mount, MountSource, Place, Reach, ServiceNode, Step, closure,
@@ -124,8 +125,17 @@ impl Request {
         if changes_nothing {
             return Ok(Arc::new(Done::kept(self.filesystem(&step.base).await?, StepOutput::default())));
         }
+        let mut claim = None;
+        if may_be_kept {
+            let waiting = || self.session.report.event(&step.name, "waits for another process that runs it");
+            claim = Some(self.engine.claim(&key, step.options.timeout, &waiting).await?);
+            // Whoever had the claim before has left a result, unless that failed.
+            if let Some(kept) = self.engine.lookup(&key).await? {
+                return Ok(Arc::new(Done::kept(kept.snapshot, kept.output)));
+            }
+        }
         let (finished, output) = self.clone().run(step.clone()).await?;
-        Ok(Arc::new(self.keep(&step, key, finished, output)))
+        Ok(Arc::new(self.keep(&step, key, claim, finished, output)))
     }
 
     /// Runs a step's process to its success. Boxed, as running a step may mean running earlier ones again.
@@ -234,7 +244,14 @@ impl Request {
     }
 
     /// Keeps a result in the background; who needs the file system waits for it, who needs the output does not.
-    fn keep(&self, step: &Step, key: Digest, finished: Box<dyn Finished>, output: StepOutput) -> Done {
+    fn keep(
+        &self,
+        step: &Step,
+        key: Digest,
+        claim: Option<Claim>,
+        finished: Box<dyn Finished>,
+        output: StepOutput,
+    ) -> Done {
         let (stored, snapshot) = watch::channel(None);
         let (report, name, kept) = (self.session.report.clone(), step.name.clone(), output.clone());
         let is_volatile = step.is_volatile;
@@ -243,6 +260,8 @@ impl Request {
             if let Err(error) = &result {
                 report.event(&name, &format!("the result could not be kept: {error}"));
             }
+            // Not before others would find it.
+            drop(claim);
             stored.send_replace(Some(result));
         });
         Done { output, snapshot }

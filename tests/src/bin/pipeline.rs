@@ -130,6 +130,16 @@ async fn leave() -> Result<()> {
     client("above", &above, "get('http://above:8080/')").sync().await
 }
 
+/// A step that takes a moment and writes down that it ran, on the cache volume that a variable names.
+#[bowline::main]
+async fn once() -> Result<()> {
+    let key = std::env::var("KEY").expect("KEY names a cache volume");
+    let volume = CacheVolume::new(&key);
+    let step = Container::from_image("busybox:1.35").env("NONCE", key).mount("/state", &volume);
+    print!("{}", step.shell("echo ran >>/state/log; sleep 1; echo done").stdout().await?);
+    Ok(())
+}
+
 /// What is on the cache volume that a variable names.
 #[bowline::main]
 async fn left() -> Result<()> {
@@ -153,6 +163,7 @@ fn main() -> Result<()> {
         }
         Some("leave") => leave(),
         Some("left") => left(),
+        Some("once") => once(),
         Some("owned") => owned(),
         Some("panics") => {
             panics();

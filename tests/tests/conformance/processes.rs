@@ -85,6 +85,24 @@ fn services_stop_in_order_whether_or_not_the_program_waits() {
 }
 
 #[test]
+fn a_step_runs_once_for_all_processes() {
+    if !bowline_tests::on_native() {
+        return; // processes do not know of each other there
+    }
+    let key = format!("test-{}", bowline_tests::nonce());
+    let start = || pipeline("once").env("KEY", &key).env("BOWLINE_PROGRESS", "plain").spawn().unwrap();
+    let all: Vec<_> = (0..4).map(|_| start()).collect();
+    let outputs: Vec<_> = all.into_iter().map(|one| one.wait_with_output().unwrap()).collect();
+    assert!(outputs.iter().all(|output| output.stdout == b"done\n"), "{outputs:?}");
+    let waited = |output: &&std::process::Output| {
+        String::from_utf8_lossy(&output.stderr).contains("waits for another process that runs it")
+    };
+    assert!(outputs.iter().any(|output| waited(&output)), "{outputs:?}");
+    let output = pipeline("left").env("KEY", &key).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "ran\n");
+}
+
+#[test]
 fn a_panic_cleans_up_and_goes_on() {
     let output = pipeline("panics").output().unwrap();
     assert_eq!(output.status.code(), Some(101));

@@ -43,8 +43,8 @@ use self::store::{Scratch, Store, StoredStep, root_of, snapshot_of};
 use self::wire::{Answer, Files, Request, Root};
 use super::docker::Source;
 use super::{
-    Call, Description, Engine, Image, Instance, Kept, Link, Prepared, Progress, ServiceSpec, SessionId, Sink,
-    Snapshot, StepOutput, StepSpec,
+    Call, Claim, Description, Engine, Image, Instance, Kept, Link, Prepared, Progress, ServiceSpec,
+    SessionId, Sink, Snapshot, StepOutput, StepSpec,
 };
 use crate::graph::ImageName;
 use crate::value::{EntryKind, Stat};
@@ -116,6 +116,9 @@ impl Drop for Address {
         self.addresses.give_back(self.number);
     }
 }
+
+/// As often is looked whether another process is done.
+const AGAIN_AFTER: Duration = Duration::from_millis(5);
 
 /// As long is it waited for a host to end, which has to remove what its containers left.
 const END: Duration = Duration::from_secs(10);
@@ -392,6 +395,26 @@ impl Engine for Native {
                 snapshot: snapshot_of(&step.layers),
                 output: StepOutput { stdout: step.stdout, stderr: step.stderr, exit_code: step.exit_code },
             }))
+        })
+    }
+
+    fn claim<'a>(
+        &'a self,
+        key: &'a Digest,
+        limit: Option<Duration>,
+        waiting: &'a (dyn Fn() + Sync),
+    ) -> Call<'a, Claim> {
+        Box::pin(async move {
+            let mut tell = Some(waiting);
+            loop {
+                if let Some(lock) = self.shared.store.claim(key, limit).map_err(failed("claim a step"))? {
+                    return Ok(Claim::new(lock));
+                }
+                if let Some(tell) = tell.take() {
+                    tell();
+                }
+                tokio::time::sleep(AGAIN_AFTER).await;
+            }
         })
     }
 

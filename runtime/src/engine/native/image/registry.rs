@@ -12,9 +12,10 @@ use oci_client::client::{AsLayerDescriptor, BlobResponse, ClientConfig, ClientPr
 use oci_client::errors::{OciDistributionError as Refusal, OciErrorCode};
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::FlockOperation;
 use sha2::Digest as _;
 
+use super::super::store::lock;
 use super::routes::{self, Route};
 use super::{AT_ONCE, Shared, StoredImage, failed, remember, unpack};
 use crate::engine::docker::{Shown, login};
@@ -294,25 +295,17 @@ impl Download {
     }
 
     fn open_now(path: &Path) -> io::Result<Self> {
+        let file = lock::open(path, FlockOperation::LockExclusive)?;
+        let mut file = file.ok_or_else(|| io::Error::other("somebody else has it"))?;
+        let mut hash = sha2::Sha256::new();
+        let mut length = 0;
+        let mut piece = vec![0; 1 << 20];
         loop {
-            let mut file = File::options().read(true).append(true).create(true).open(path)?;
-            flock(&file, FlockOperation::LockExclusive)?;
-            // Whoever had it may have finished, and removed it.
-            if file.metadata()?.ino_and_dev()
-                != std::fs::metadata(path).ok().map_or((0, 0), |there| there.ino_and_dev())
-            {
-                continue;
-            }
-            let mut hash = sha2::Sha256::new();
-            let mut length = 0;
-            let mut piece = vec![0; 1 << 20];
-            loop {
-                match file.read(&mut piece)? {
-                    0 => return Ok(Self { file, length, hash }),
-                    read => {
-                        hash.update(piece.get(..read).unwrap_or_default());
-                        length += read as u64;
-                    }
+            match file.read(&mut piece)? {
+                0 => return Ok(Self { file, length, hash }),
+                read => {
+                    hash.update(piece.get(..read).unwrap_or_default());
+                    length += read as u64;
                 }
             }
         }
@@ -330,17 +323,6 @@ impl Download {
         self.hash = sha2::Sha256::new();
         self.length = 0;
         Ok(())
-    }
-}
-
-trait Identity {
-    fn ino_and_dev(&self) -> (u64, u64);
-}
-
-impl Identity for std::fs::Metadata {
-    fn ino_and_dev(&self) -> (u64, u64) {
-        use std::os::unix::fs::MetadataExt as _;
-        (self.ino(), self.dev())
     }
 }
 

@@ -9,6 +9,7 @@
 //! durable/<boot>      from when to when everything that was made is on the disk
 //! scratch/<session>/  what is being made: renamed into place when it is whole, or removed
 //! downloads/<digest>  what came of a layer so far, locked by whoever fetches it; removed once it is unpacked
+//! running/<key>       locked by whoever runs the step
 //! aside               where something is mounted for a moment
 //! ```
 //!
@@ -16,6 +17,7 @@
 //! the machine may have damaged is not found (`durable`). A session locks its scratch directory; those that nobody has locked any more are removed by the next session.
 
 mod durable;
+pub(super) mod lock;
 mod prune;
 
 use std::fmt;
@@ -161,7 +163,8 @@ impl Store {
             );
             return Err(io::Error::other(message));
         }
-        for directory in [LAYERS, "images", "references", "steps", "volumes", "scratch", "downloads", "aside"]
+        for directory in
+            [LAYERS, "images", "references", "steps", "volumes", "scratch", "downloads", "running", "aside"]
         {
             fs::create_dir_all(root.join(directory))?;
         }
@@ -279,6 +282,12 @@ impl Store {
     pub(super) fn step(&self, key: &Digest) -> Option<StoredStep> {
         let found: StoredStep = self.record("steps", &key.to_string())?;
         self.has_all(&found.layers).then_some(found)
+    }
+
+    /// The right to run a step, unless somebody has it.
+    pub(super) fn claim(&self, key: &Digest, limit: Option<Duration>) -> io::Result<Option<lock::Lock>> {
+        let limit = limit.map(|limit| format!("-{}", limit.as_millis())).unwrap_or_default();
+        lock::Lock::try_new(self.root.join("running").join(format!("{key}{limit}")))
     }
 
     pub(super) fn keep_step(&self, key: &Digest, step: &StoredStep) -> io::Result<()> {
