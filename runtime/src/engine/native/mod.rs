@@ -120,7 +120,7 @@ pub(super) fn lacks() -> Vec<String> {
     let always = [
         #[cfg(not(feature = "registry"))]
         "images out of registries: bowline was built without the feature `registry`",
-        "a way to the world for anything but TCP and questions for names",
+        "a way to the world for anything but TCP and UDP",
         "emulation of other platforms, unless this machine has it (binfmt_misc)",
     ];
     always.into_iter().map(str::to_owned).chain(host::lacks()).collect()
@@ -197,6 +197,14 @@ impl Native {
         }
     }
 
+    /// What it lacks of what it has elsewhere, found out by trying.
+    pub(super) async fn lacks(&self) -> Vec<String> {
+        match self.shared.gateway().await {
+            Ok(gateway) => gateway.lacks().into_iter().collect(),
+            Err(error) => vec![format!("any way to the world: {error}")],
+        }
+    }
+
     /// Removes from the store what is not needed.
     pub(crate) async fn prune(&self, bounds: Bounds) -> Result<Removed> {
         let what = || format!("prune {}", self.shared.store.root().display());
@@ -236,14 +244,19 @@ impl Shared {
 
     /// For the next step. Nothing runs in it any more, and nothing that did had the right to change it.
     fn give_back(&self, nic: Nic) {
+        if let Some(Ok(gateway)) = self.gateway.get() {
+            gateway.forget(nic.ip());
+        }
         lock(&self.idle).push(nic);
     }
 
     /// The way to the world, or why there is none; made for the first who asks.
     async fn gateway(&self) -> &std::result::Result<Gateway, String> {
         let make = || async {
-            let sockets = self.host.gateway().await.map_err(|error| error.to_string())?;
-            Gateway::serve(sockets).map_err(|error| error.to_string())
+            let (sockets, datagrams) = tokio::join!(self.host.gateway(), self.host.datagrams());
+            let mut gateway = sockets.and_then(Gateway::serve).map_err(|error| error.to_string())?;
+            gateway.serve_datagrams(datagrams);
+            Ok(gateway)
         };
         self.gateway.get_or_init(make).await
     }

@@ -1,0 +1,175 @@
+//! Datagrams to the world, and their answers.
+//!
+//! What goes from one address to another is a flow, with a socket of the pipeline's own that is connected to where the
+//! datagrams are for: so only answers from there come back. What cannot be passed on at once is lost, as datagrams are.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{Ipv4Addr, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustix::net::SendFlags;
+use rustix::process::{Resource, getrlimit};
+use tokio::io::Interest;
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, timeout_at};
+
+use super::super::lock;
+use super::datagram::{Answers, Ends, SPACE, receive};
+use super::leads_out;
+
+/// As long as nothing is heard a flow stays: the kernel's own times, `nf_conntrack_udp_timeout` and …`_stream`.
+const UNANSWERED: Duration = Duration::from_secs(30);
+const ANSWERED: Duration = Duration::from_mins(2);
+
+/// All flows of a session.
+#[derive(Debug)]
+pub(super) struct Datagrams {
+    inside: tokio::net::UdpSocket,
+    answers: Arc<Mutex<Answers>>,
+    flows: HashMap<Ends, Flow>,
+    most: usize,
+    open: JoinSet<Ends>,
+    ended: mpsc::UnboundedReceiver<Ipv4Addr>,
+}
+
+#[derive(Debug)]
+struct Flow {
+    outside: Arc<tokio::net::UdpSocket>,
+    life: Arc<Life>,
+    task: AbortHandle,
+}
+
+/// When something was last sent or heard, and whether anything was heard.
+#[derive(Debug)]
+struct Life(Mutex<(Instant, bool)>);
+
+impl Drop for Flow {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Datagrams {
+    /// By the sockets that the host made: for what containers send, for answers, for messages that there is nobody.
+    /// `ended` says of which container nothing is there any more.
+    pub(super) fn new(sockets: Vec<OwnedFd>, ended: mpsc::UnboundedReceiver<Ipv4Addr>) -> io::Result<Self> {
+        let [inside, answers, messages] = super::three(sockets)?;
+        // Each is an open file, of which the pipeline has other uses.
+        let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        Ok(Self {
+            inside: tokio::net::UdpSocket::from_std(UdpSocket::from(inside))?,
+            answers: Arc::new(Mutex::new(Answers::new(answers, messages))),
+            flows: HashMap::new(),
+            most: usize::try_from(files / 4).unwrap_or(usize::MAX).clamp(64, 4096),
+            open: JoinSet::new(),
+            ended,
+        })
+    }
+
+    pub(super) async fn carry(mut self) {
+        let mut space = vec![0; SPACE];
+        loop {
+            let arrived = self.inside.async_io(Interest::READABLE, || receive(&self.inside, &mut space));
+            tokio::select! {
+                Some(idle) = self.open.join_next() => {
+                    if let Ok(ends) = idle {
+                        self.flows.remove(&ends);
+                    }
+                }
+                Some(container) = self.ended.recv() => {
+                    self.flows.retain(|ends, _| *ends.container.ip() != container);
+                }
+                arrived = arrived => {
+                    if let Ok((ends, length)) = arrived {
+                        self.pass(ends, &space[..length]);
+                    }
+                }
+            }
+        }
+    }
+
+    fn pass(&mut self, ends: Ends, datagram: &[u8]) {
+        if !leads_out(*ends.world.ip()) {
+            return;
+        }
+        if self.flows.get(&ends).is_none_or(|flow| flow.task.is_finished()) {
+            // Who cannot be reached now, as nothing leads there or too many files are open, may be later.
+            let Ok(flow) = self.open(ends) else { return };
+            self.flows.insert(ends, flow);
+        }
+        if let Some(flow) = self.flows.get(&ends) {
+            flow.life.goes_on(false);
+            flow.send(datagram);
+        }
+    }
+
+    fn open(&mut self, ends: Ends) -> io::Result<Flow> {
+        if self.flows.len() >= self.most {
+            let oldest = self.flows.iter().min_by_key(|(_, flow)| flow.life.last());
+            let oldest = oldest.map(|(ends, _)| *ends);
+            oldest.and_then(|ends| self.flows.remove(&ends));
+        }
+        let outside = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        // To a broadcast address this is refused.
+        outside.connect(ends.world)?;
+        outside.set_nonblocking(true)?;
+        let outside = Arc::new(tokio::net::UdpSocket::from_std(outside)?);
+        let life = Arc::new(Life(Mutex::new((Instant::now(), false))));
+        let hears = hear(ends, Arc::clone(&outside), Arc::clone(&life), Arc::clone(&self.answers));
+        Ok(Flow { outside, life, task: self.open.spawn(hears) })
+    }
+}
+
+impl Flow {
+    fn send(&self, datagram: &[u8]) {
+        let send = || rustix::net::send(&self.outside, datagram, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+        // What is said of an earlier one has kept this one from being sent.
+        if send() == Err(rustix::io::Errno::CONNREFUSED) {
+            let _ = send();
+        }
+    }
+}
+
+impl Life {
+    fn goes_on(&self, heard: bool) {
+        let mut life = lock(&self.0);
+        *life = (Instant::now(), life.1 || heard);
+    }
+
+    fn last(&self) -> Instant {
+        lock(&self.0).0
+    }
+
+    fn end(&self) -> Instant {
+        let (last, answered) = *lock(&self.0);
+        last + if answered { ANSWERED } else { UNANSWERED }
+    }
+}
+
+/// Passes on what comes back, until nothing has come or gone for a while.
+async fn hear(
+    ends: Ends,
+    outside: Arc<tokio::net::UdpSocket>,
+    life: Arc<Life>,
+    answers: Arc<Mutex<Answers>>,
+) -> Ends {
+    loop {
+        let pass_on = || lock(&answers).pass_on(&outside, ends);
+        let heard = outside.async_io(Interest::READABLE | Interest::ERROR, pass_on);
+        match timeout_at(life.end(), heard).await {
+            Ok(Ok(())) => life.goes_on(true),
+            Ok(Err(error)) => {
+                if error.kind() == io::ErrorKind::ConnectionRefused {
+                    lock(&answers).refuse(ends);
+                }
+                return ends;
+            }
+            Err(_) if life.end() <= Instant::now() => return ends,
+            Err(_) => {}
+        }
+    }
+}
