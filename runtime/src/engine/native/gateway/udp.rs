@@ -173,3 +173,40 @@ async fn hear(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, SocketAddrV4};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_flow_that_was_silent_for_longest_makes_room() {
+        let bind = || {
+            let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+            socket.set_nonblocking(true).unwrap();
+            socket
+        };
+        let (sink, own) = (bind(), bind());
+        own.connect("192.0.2.1:9").unwrap();
+        let IpAddr::V4(address) = own.local_addr().unwrap().ip() else { panic!("{own:?}") };
+        let world = SocketAddrV4::new(address, sink.local_addr().unwrap().port());
+        let from = |port| Ends { container: SocketAddrV4::new(Ipv4Addr::new(10, 204, 0, 2), port), world };
+        let sockets = std::iter::repeat_with(|| OwnedFd::from(bind())).take(3).collect();
+        let mut datagrams = Datagrams::new(sockets, mpsc::unbounded_channel().1).unwrap();
+        datagrams.most = 3;
+        for port in [1, 2, 3, 1, 4, 5] {
+            datagrams.pass(from(port), b"x");
+        }
+        let mut ports: Vec<u16> = datagrams.flows.keys().map(|ends| ends.container.port()).collect();
+        ports.sort_unstable();
+        assert_eq!(ports, [1, 4, 5]);
+        // Nothing is lost of what was sent before.
+        sink.set_nonblocking(false).unwrap();
+        let mut heard = std::collections::BTreeSet::new();
+        for _ in 0..6 {
+            heard.insert(sink.recv_from(&mut [0; 9]).unwrap().1);
+        }
+        assert_eq!(heard.len(), 5);
+    }
+}
