@@ -75,13 +75,16 @@ fn python(at: SocketAddr, program: &str) -> Container {
 
 #[bowline::test]
 async fn a_datagram_reaches_the_world_and_its_answer_comes_back() {
-    // All kinds of lengths, up to the largest; from many ports; and to where nobody is.
+    // All kinds of lengths, up to the largest; several at once (UDP_SEGMENT, udp(7)); from many ports; to where nobody is.
     let program = "
 s = udp()
 for length in [5, 0, 1472, 20000, 65507]:
   sent = bytes(i * i % 251 for i in range(length))
   s.sendto(sent, at)
   print(length, s.recvfrom(65536) == (sent, at))
+s.setsockopt(IPPROTO_UDP, 103, 1000)
+s.sendto(bytes(4500), at)
+print([len(s.recv(65536)) for i in range(5)])
 for i in range(200):
   s = udp()
   s.sendto(b'%d' % i, at)
@@ -96,7 +99,10 @@ except ConnectionRefusedError: print('nobody')
     let free = UdpSocket::bind((own_address(), 0)).unwrap().local_addr().unwrap();
     let program = program.replace("NOBODY", &free.port().to_string());
     let output = python(echo(1), &program).stdout().await.unwrap();
-    assert_eq!(output, "5 True\n0 True\n1472 True\n20000 True\n65507 True\nmany\nnobody\n");
+    assert_eq!(
+        output,
+        "5 True\n0 True\n1472 True\n20000 True\n65507 True\n[1000, 1000, 1000, 1000, 500]\nmany\nnobody\n"
+    );
 }
 
 #[bowline::test]

@@ -37,7 +37,7 @@ use tokio::sync::{OnceCell, mpsc};
 
 use self::address::{Addresses, Network};
 use self::client::Host;
-use self::gateway::Gateway;
+use self::gateway::{Farewell, Gateway};
 pub(crate) use self::store::{Bounds, Removed};
 use self::store::{Scratch, Store, StoredStep, root_of, snapshot_of};
 use self::wire::{Answer, Files, Request, Root};
@@ -87,6 +87,7 @@ struct Nic {
     network: Network,
     address: Address,
     namespace: OwnedFd,
+    farewell: Option<Farewell>,
 }
 
 impl Nic {
@@ -224,9 +225,10 @@ impl Shared {
         let number = self.addresses.take();
         let number = number.ok_or_else(|| Error::engine(what, "all addresses of the session are in use"))?;
         let address = Address { number, addresses: Arc::clone(&self.addresses) };
-        let has_gateway = self.gateway().await.is_ok();
-        let namespace = self.host.network(network, number, has_gateway).await.map_err(failed(what))?;
-        Ok(Nic { network, address, namespace })
+        let gateway = self.gateway().await.as_ref().ok();
+        let namespace = self.host.network(network, number, gateway.is_some()).await.map_err(failed(what))?;
+        let farewell = gateway.and_then(|gateway| gateway.farewell(network.of(number)));
+        Ok(Nic { network, address, namespace, farewell })
     }
 
     /// One for a step, which nobody knows by its address; most have been used before. To make one takes as long as all
@@ -244,9 +246,7 @@ impl Shared {
 
     /// For the next step. Nothing runs in it any more, and nothing that did had the right to change it.
     fn give_back(&self, nic: Nic) {
-        if let Some(Ok(gateway)) = self.gateway.get() {
-            gateway.forget(nic.ip());
-        }
+        nic.farewell.iter().for_each(Farewell::say);
         lock(&self.idle).push(nic);
     }
 

@@ -64,16 +64,34 @@ impl Gateway {
         });
     }
 
-    /// Nothing is passed on any more to who had this address.
-    pub(super) fn forget(&self, container: Ipv4Addr) {
-        if let Ok(ended) = &self.ended {
-            let _ = ended.send(container);
-        }
+    /// For who has an address of the session.
+    pub(super) fn farewell(&self, container: Ipv4Addr) -> Option<Farewell> {
+        let ended = self.ended.as_ref().ok()?.clone();
+        Some(Farewell { container, ended })
     }
 
     /// What does not pass though it could, and why.
     pub(super) fn lacks(&self) -> Option<String> {
         self.ended.as_ref().err().map(|error| format!("a way to the world by UDP: {error}"))
+    }
+}
+
+/// Ends all flows of datagrams with an address, when asked and when dropped.
+#[derive(Debug)]
+pub(super) struct Farewell {
+    container: Ipv4Addr,
+    ended: mpsc::UnboundedSender<Ipv4Addr>,
+}
+
+impl Farewell {
+    pub(super) fn say(&self) {
+        let _ = self.ended.send(self.container);
+    }
+}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        self.say();
     }
 }
 

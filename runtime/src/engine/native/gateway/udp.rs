@@ -24,6 +24,8 @@ use super::leads_out;
 /// As long as nothing is heard a flow stays: the kernel's own times, `nf_conntrack_udp_timeout` and …`_stream`.
 const UNANSWERED: Duration = Duration::from_secs(30);
 const ANSWERED: Duration = Duration::from_mins(2);
+/// As many datagrams are passed on before anything else is looked at.
+const AT_ONCE: usize = 64;
 
 /// All flows of a session.
 #[derive(Debug)]
@@ -73,18 +75,21 @@ impl Datagrams {
     pub(super) async fn carry(mut self) {
         let mut space = vec![0; SPACE];
         loop {
-            let arrived = self.inside.async_io(Interest::READABLE, || receive(&self.inside, &mut space));
             tokio::select! {
                 Some(idle) = self.open.join_next() => {
-                    if let Ok(ends) = idle {
+                    if let Ok(ends) = idle
+                        && self.flows.get(&ends).is_some_and(|flow| flow.task.is_finished())
+                    {
                         self.flows.remove(&ends);
                     }
                 }
                 Some(container) = self.ended.recv() => {
                     self.flows.retain(|ends, _| *ends.container.ip() != container);
                 }
-                arrived = arrived => {
-                    if let Ok((ends, length)) = arrived {
+                _ = self.inside.readable() => {
+                    for _ in 0..AT_ONCE {
+                        let arrived = self.inside.try_io(Interest::READABLE, || receive(&self.inside, &mut space));
+                        let Ok((ends, length)) = arrived else { break };
                         self.pass(ends, &space[..length]);
                     }
                 }
