@@ -99,9 +99,10 @@ fn three(sockets: Vec<OwnedFd>) -> io::Result<[OwnedFd; 3]> {
     sockets.try_into().map_err(|_| io::Error::other("the host gave other sockets than it should"))
 }
 
-/// Whether this is an address of another machine, or one that this machine has in a network. A container's own loopback
-/// and broadcasts never come here, unless it forges packets: they would arrive at the pipeline's own. Nor is anything
-/// of the session's networks anywhere else.
+/// Whether this is an address of another machine, or one that this machine has in a network. What a container sends to its
+/// own loopback, or to all in its network, does not come here; but whoever may forge packets or change its network can send
+/// such things to the hub, and from the pipeline they would go to the machine's loopback. Addresses of a session are nowhere
+/// else. To a broadcast address of a network of the machine no socket connects that was not made for it.
 fn leads_out(address: Ipv4Addr) -> bool {
     let [first, second, ..] = address.octets();
     let [own, pair, ..] = address::ALL.octets();

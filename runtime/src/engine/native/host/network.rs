@@ -29,7 +29,7 @@ pub(super) fn make_hub() -> Result<(), Fault> {
     netlink.up(link("lo").context("lo")?).context("lo up")?;
     // It may have taken over from the machine that it forwards.
     std::fs::write("/proc/sys/net/ipv4/ip_forward", "0").context("ip_forward")?;
-    // What goes over a bridge is filtered where it arrives, and not before that as well. Most kernels do not do that.
+    // With `br_netfilter`, which daemons load, the bridge filters as well: what it diverts arrives nowhere.
     let _ = std::fs::write("/proc/sys/net/bridge/bridge-nf-call-iptables", "0");
     for (network, name) in BRIDGES {
         netlink.add_bridge(name).context("a bridge")?;

@@ -1,6 +1,6 @@
 //! The way to the world, and what it leads nowhere near.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 
 use super::*;
 
@@ -65,6 +65,38 @@ s.sendto(b'last', (own, {open}))",
     assert_eq!(heard(&everywhere).0, "last");
     loopback.set_nonblocking(true).unwrap();
     assert_eq!(loopback.recv(&mut [0; 9]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    engine.close().await.unwrap();
+}
+
+/// Not by whoever may change its own network either.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_does_not_reach_the_loopback_of_the_machine() {
+    let engine = engine!();
+    let base = busybox(&engine).await;
+    let hidden = TcpListener::bind("127.0.0.2:0").unwrap();
+    hidden.set_nonblocking(true).unwrap();
+    let open = TcpListener::bind((own_address(), 0)).unwrap();
+    let mut step = script(
+        &base,
+        &format!(
+            "for i in all eth0; do echo 1 > /proc/sys/net/ipv4/conf/$i/route_localnet; done
+            ip route del table local 127.0.0.0/8 dev lo
+            ip route add 127.0.0.0/8 via {} && echo around
+            timeout 5 nc {} {} < /dev/null
+            timeout 5 nc 127.0.0.2 {} < /dev/null
+            true",
+            Network::Others.hub(),
+            own_address(),
+            open.local_addr().unwrap().port(),
+            hidden.local_addr().unwrap().port()
+        ),
+    );
+    step.process.as_mut().unwrap().privileged = true;
+    let accepted = tokio::task::spawn_blocking(move || open.accept().map(|_| ()));
+    let (_, output) = run(&*engine, step).await;
+    assert_eq!(text(&output.stdout), "around\n", "{}", text(&output.stderr));
+    accepted.await.unwrap().unwrap();
+    assert_eq!(hidden.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
     engine.close().await.unwrap();
 }
 
