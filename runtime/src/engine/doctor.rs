@@ -76,16 +76,18 @@ async fn examine_docker() -> Examined {
 #[cfg(all(feature = "native", target_os = "linux"))]
 async fn examine_native() -> Examined {
     use super::Engine as _;
+    let mut lacks = super::native::lacks();
     let found = match super::native::Native::open(&SessionId::random()).await {
         Ok(native) => {
             let tried = native.try_overlay().await;
+            lacks.extend(native.lacks().await);
             // What was made for the question goes with it.
             let _ = native.close().await;
             tried.map(|()| native.describe().clone())
         }
         Err(error) => Err(error),
     };
-    examined("native", found, super::native::lacks())
+    examined("native", found, lacks)
 }
 
 #[cfg(not(all(feature = "native", target_os = "linux")))]

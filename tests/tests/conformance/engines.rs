@@ -55,10 +55,8 @@ async fn the_doctor_says_what_each_engine_can_do() {
     assert!(engines[1].starts_with("native: "), "{found}");
     if bowline_tests::on_native() {
         assert!(engines[1].starts_with("native: ready, version "), "{found}");
-        assert!(
-            engines[2..].contains(&"  lacks a way to the world for anything but TCP and questions for names"),
-            "{found}"
-        );
+        assert!(engines[2..].contains(&"  lacks a way to the world for anything but TCP and UDP"), "{found}");
+        assert!(!engines[2..].iter().any(|line| line.contains("by UDP")), "{found}");
     }
     let chosen = std::env::var("BOWLINE_ENGINE").unwrap_or_default();
     let wanted =

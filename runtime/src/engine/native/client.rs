@@ -87,6 +87,11 @@ impl Host {
         self.ask_for_descriptors(&Request::Gateway).await
     }
 
+    /// The sockets of a gateway that datagrams pass, where the kernel can do that.
+    pub(super) async fn datagrams(&self) -> io::Result<Vec<OwnedFd>> {
+        self.ask_for_descriptors(&Request::Datagrams).await
+    }
+
     /// A request that is answered with descriptors.
     async fn ask_for_descriptors(&self, request: &Request) -> io::Result<Vec<OwnedFd>> {
         let answers = self.ask(request, &[])?;

@@ -37,7 +37,7 @@ use tokio::sync::{OnceCell, mpsc};
 
 use self::address::{Addresses, Network};
 use self::client::Host;
-use self::gateway::Gateway;
+use self::gateway::{Farewell, Gateway};
 pub(crate) use self::store::{Bounds, Removed};
 use self::store::{Scratch, Store, StoredStep, root_of, snapshot_of};
 use self::wire::{Answer, Files, Request, Root};
@@ -96,6 +96,7 @@ struct Nic {
     network: Network,
     address: Address,
     namespace: OwnedFd,
+    farewell: Option<Farewell>,
 }
 
 impl Nic {
@@ -132,7 +133,7 @@ pub(super) fn lacks() -> Vec<String> {
     let always = [
         #[cfg(not(feature = "registry"))]
         "images out of registries: bowline was built without the feature `registry`",
-        "a way to the world for anything but TCP and questions for names",
+        "a way to the world for anything but TCP and UDP",
         "emulation of other platforms, unless this machine has it (binfmt_misc)",
     ];
     always.into_iter().map(str::to_owned).chain(host::lacks()).collect()
@@ -210,6 +211,14 @@ impl Native {
         }
     }
 
+    /// What it lacks of what it has elsewhere, found out by trying.
+    pub(super) async fn lacks(&self) -> Vec<String> {
+        match self.shared.gateway().await {
+            Ok(gateway) => gateway.lacks().into_iter().collect(),
+            Err(error) => vec![format!("any way to the world: {error}")],
+        }
+    }
+
     /// Removes from the store what is not needed.
     pub(crate) async fn prune(&self, bounds: Bounds) -> Result<Removed> {
         let what = || format!("prune {}", self.shared.store.root().display());
@@ -229,9 +238,10 @@ impl Shared {
         let number = self.addresses.take();
         let number = number.ok_or_else(|| Error::engine(what, "all addresses of the session are in use"))?;
         let address = Address { number, addresses: Arc::clone(&self.addresses) };
-        let has_gateway = self.gateway().await.is_ok();
-        let namespace = self.host.network(network, number, has_gateway).await.map_err(failed(what))?;
-        Ok(Nic { network, address, namespace })
+        let gateway = self.gateway().await.as_ref().ok();
+        let namespace = self.host.network(network, number, gateway.is_some()).await.map_err(failed(what))?;
+        let farewell = gateway.and_then(|gateway| gateway.farewell(network.of(number)));
+        Ok(Nic { network, address, namespace, farewell })
     }
 
     /// One for a step, which nobody knows by its address; most have been used before. To make one takes as long as all
@@ -249,14 +259,17 @@ impl Shared {
 
     /// For the next step. Nothing runs in it any more, and nothing that did had the right to change it.
     fn give_back(&self, nic: Nic) {
+        nic.farewell.iter().for_each(Farewell::say);
         lock(&self.idle).push(nic);
     }
 
     /// The way to the world, or why there is none; made for the first who asks.
     async fn gateway(&self) -> &std::result::Result<Gateway, String> {
         let make = || async {
-            let sockets = self.host.gateway().await.map_err(|error| error.to_string())?;
-            Gateway::serve(sockets).map_err(|error| error.to_string())
+            let (sockets, datagrams) = tokio::join!(self.host.gateway(), self.host.datagrams());
+            let mut gateway = sockets.and_then(Gateway::serve).map_err(|error| error.to_string())?;
+            gateway.serve_datagrams(datagrams);
+            Ok(gateway)
         };
         self.gateway.get_or_init(make).await
     }

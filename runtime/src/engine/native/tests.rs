@@ -23,6 +23,7 @@ macro_rules! engine {
 mod confinement;
 mod services;
 mod steps;
+mod world;
 
 const BUSYBOX: &str = "busybox:1.35";
 const HOST: &str = "0123456789abcdefghijklmnop";

@@ -48,6 +48,9 @@ pub(super) enum Request {
     /// Lets what containers send to the world arrive at three sockets. Descriptors: answers, which they come back on: for
     /// connections, for questions for names by TCP, and by UDP.
     Gateway,
+    /// Lets datagrams that containers send to the world arrive at a socket. Descriptors: answers, which three come back
+    /// on: that one, a raw one for answers, and one for messages of ICMP.
+    Datagrams,
     /// A TCP socket in the network of the services. Descriptors: answers, which it comes back on.
     Socket,
     /// The pipeline is about to end: what was told to leave may end after it. Descriptors: answers, which nothing comes on.

@@ -162,6 +162,7 @@ fn handle(request: Request, descriptors: Vec<OwnedFd>, session: &str) {
             network::give_own(network, address, has_gateway, &answers)
         }
         Request::Gateway => network::give_gateway(&answers),
+        Request::Datagrams => network::give_datagrams(&answers),
         Request::Socket => network::give_socket(&answers),
         Request::UdpTables { container } => container::give_udp_tables(container, &answers),
         Request::Begin { .. } | Request::Leave => Err(Fault::new("no request for a child")),

@@ -19,6 +19,7 @@ const NLMSG_ERROR: u16 = 2;
 const RTM_NEWLINK: u16 = 16;
 const RTM_NEWADDR: u16 = 20;
 const RTM_NEWROUTE: u16 = 24;
+const RTM_NEWRULE: u16 = 32;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;
@@ -26,10 +27,16 @@ const IFLA_NET_NS_FD: u16 = 28;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
 const VETH_INFO_PEER: u16 = 1;
+const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
+const FRA_FWMARK: u16 = 10;
+/// Looks into another table.
+const FR_ACT_TO_TBL: u8 = 1;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 const IFF_UP: u32 = 1;
+/// `AF_INET`.
+const IPV4: u8 = 2;
 
 /// A conversation with the kernel about the network namespace it was opened in.
 #[derive(Debug)]
@@ -88,7 +95,7 @@ impl Netlink {
     pub(super) fn add_address(&mut self, link: u32, address: Ipv4Addr, prefix: u8) -> io::Result<()> {
         let mut message = Message::new(RTM_NEWADDR);
         // struct ifaddrmsg: family, prefix length, flags, scope, link
-        message.bytes.extend([u8::try_from(libc::AF_INET).unwrap_or(2), prefix, 0, 0]);
+        message.bytes.extend([IPV4, prefix, 0, 0]);
         message.bytes.extend(link.to_ne_bytes());
         message.attribute(IFA_LOCAL, &address.octets());
         message.attribute(IFA_ADDRESS, &address.octets());
@@ -97,13 +104,25 @@ impl Netlink {
 
     /// Whatever has no other way goes to `gateway`.
     pub(super) fn add_default_route(&mut self, gateway: Ipv4Addr) -> io::Result<()> {
-        let mut message = Message::new(RTM_NEWROUTE);
-        let family = u8::try_from(libc::AF_INET).unwrap_or(2);
-        // struct rtmsg: family, two prefix lengths, type of service, table, protocol, scope, type, flags
-        let (table, protocol) = (libc::RT_TABLE_MAIN, libc::RTPROT_BOOT);
-        message.bytes.extend([family, 0, 0, 0, table, protocol, libc::RT_SCOPE_UNIVERSE, libc::RTN_UNICAST]);
-        message.bytes.extend([0; 4]);
+        let mut message = Message::route(libc::RT_TABLE_MAIN, libc::RT_SCOPE_UNIVERSE, libc::RTN_UNICAST);
         message.attribute(RTA_GATEWAY, &gateway.octets());
+        self.ask(message, NLM_F_CREATE | NLM_F_EXCL)
+    }
+
+    /// By this table every address is one of this namespace.
+    pub(super) fn add_local_route(&mut self, table: u8, lo: u32) -> io::Result<()> {
+        let mut message = Message::route(table, libc::RT_SCOPE_HOST, libc::RTN_LOCAL);
+        message.number(RTA_OIF, lo);
+        self.ask(message, NLM_F_CREATE | NLM_F_EXCL)
+    }
+
+    /// What has this mark is routed by this table.
+    pub(super) fn add_rule(&mut self, mark: u32, table: u8) -> io::Result<()> {
+        let mut message = Message::new(RTM_NEWRULE);
+        // struct fib_rule_hdr: family, two prefix lengths, type of service, table, two reserved, action, flags
+        message.bytes.extend([IPV4, 0, 0, 0, table, 0, 0, FR_ACT_TO_TBL]);
+        message.bytes.extend([0; 4]);
+        message.number(FRA_FWMARK, mark);
         self.ask(message, NLM_F_CREATE | NLM_F_EXCL)
     }
 
@@ -162,6 +181,14 @@ impl Message {
         for field in [index, flags, flags] {
             message.bytes.extend(field.to_ne_bytes());
         }
+        message
+    }
+
+    /// With a struct rtmsg: family, two prefix lengths, type of service, table, protocol, scope, type, flags.
+    fn route(table: u8, scope: u8, kind: u8) -> Self {
+        let mut message = Self::new(RTM_NEWROUTE);
+        message.bytes.extend([IPV4, 0, 0, 0, table, libc::RTPROT_BOOT, scope, kind]);
+        message.bytes.extend([0; 4]);
         message
     }
 

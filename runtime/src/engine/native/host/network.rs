@@ -2,10 +2,10 @@
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType, bind, ipproto, socket_with};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 
 use super::fault::{Context as _, Fault};
@@ -18,6 +18,10 @@ const BRIDGES: [(Network, &str); 2] = [(Network::Services, "services"), (Network
 
 const DOMAIN: u16 = 53;
 
+/// What the filter marks is at home here, whatever address it is for.
+const MARK: u32 = 1;
+const TABLE: u8 = 100;
+
 /// In the host's own network namespace. A daemon's packet filter is in another one, and does not see these bridges.
 /// Nothing is forwarded from one to the other.
 pub(super) fn make_hub() -> Result<(), Fault> {
@@ -25,6 +29,8 @@ pub(super) fn make_hub() -> Result<(), Fault> {
     netlink.up(link("lo").context("lo")?).context("lo up")?;
     // It may have taken over from the machine that it forwards.
     std::fs::write("/proc/sys/net/ipv4/ip_forward", "0").context("ip_forward")?;
+    // With `br_netfilter`, which daemons load, the bridge filters as well: what it diverts arrives nowhere.
+    let _ = std::fs::write("/proc/sys/net/bridge/bridge-nf-call-iptables", "0");
     for (network, name) in BRIDGES {
         netlink.add_bridge(name).context("a bridge")?;
         let bridge = link(name).context("the bridge")?;
@@ -87,4 +93,44 @@ pub(super) fn give_gateway(answers: &UnixStream) -> Result<(), Fault> {
     nft::redirect(address::ALL, port).context("nf_tables")?;
     wire::send_descriptors(answers, &[connections.as_fd(), by_tcp.as_fd(), by_udp.as_fd()])
         .context("the pipeline")
+}
+
+/// Datagrams are not redirected, as none would know any more where it was for: they arrive as they were sent. Answers
+/// are sent by raw sockets, which alone can say that they come from any address and port.
+pub(super) fn give_datagrams(answers: &UnixStream) -> Result<(), Fault> {
+    let datagrams = UdpSocket::bind(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)).context("a socket")?;
+    let port = datagrams.local_addr().context("a socket")?.port();
+    datagrams.set_nonblocking(true).context("a socket")?;
+    for option in [libc::IP_TRANSPARENT, libc::IP_RECVORIGDSTADDR] {
+        set(datagrams.as_fd(), option).context("a socket for any address")?;
+    }
+    let (by_udp, by_icmp) = (raw(ipproto::UDP)?, raw(ipproto::ICMP)?);
+    let mut netlink = Netlink::open().context("rtnetlink")?;
+    let lo = link("lo").context("lo")?;
+    netlink.add_local_route(TABLE, lo).context("a table of routes")?;
+    netlink.add_rule(MARK, TABLE).context("a rule for routes")?;
+    nft::divert(address::ALL, port, MARK).context("transparent proxying (nft_tproxy)")?;
+    wire::send_descriptors(answers, &[datagrams.as_fd(), by_udp.as_fd(), by_icmp.as_fd()])
+        .context("the pipeline")
+}
+
+/// For sending only: nothing is for the loopback address, where it hears.
+fn raw(protocol: Protocol) -> Result<OwnedFd, Fault> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket =
+        socket_with(AddressFamily::INET, SocketType::RAW, flags, Some(protocol)).context("a raw socket")?;
+    bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).context("a raw socket")?;
+    set(socket.as_fd(), libc::IP_TRANSPARENT).context("a raw socket for any address")?;
+    Ok(socket)
+}
+
+/// Turns an option of ip(7) on.
+#[allow(unsafe_code)]
+fn set(socket: BorrowedFd<'_>, option: libc::c_int) -> std::io::Result<()> {
+    static ON: libc::c_int = 1;
+    let length = u32::try_from(size_of_val(&ON)).unwrap_or(0);
+    // SAFETY: the value outlives the call, and is as long as is said.
+    let failed =
+        unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_IP, option, (&raw const ON).cast(), length) };
+    if failed == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }

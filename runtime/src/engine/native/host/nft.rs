@@ -21,68 +21,111 @@ const NLM_F_CREATE: u16 = 0x400;
 const NLM_F_APPEND: u16 = 0x800;
 
 const TABLE: &str = "bowline";
-const CHAIN: &str = "out";
 /// Where the address of an IPv4 packet's destination is, and the port of what it carries.
 const DESTINATION: (u32, u32, u32) = (1, 16, 4);
 const PORT: (u32, u32, u32) = (2, 2, 2);
+const META_MARK: u32 = 3;
 const META_L4PROTO: u32 = 16;
+const META_PKTTYPE: u32 = 19;
+/// Neither a broadcast nor for many.
+const PACKET_HOST: u8 = 0;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const DOMAIN: u16 = 53;
 const REGISTER: u32 = 1;
 const EQUAL: u32 = 0;
 const UNEQUAL: u32 = 1;
 
-/// What containers send to the world arrives at sockets of the hub: connections at `tcp`, questions for names at port 53.
-/// What is for the networks of the hub itself, `network` with 15 bits, is left alone.
+/// Connections that containers make to the world arrive at the hub's port `tcp`, questions for names at port 53. What is
+/// for the networks of the hub itself, `network` with 15 bits, is left alone, and so are broadcasts.
 pub(super) fn redirect(network: Ipv4Addr, tcp: u16) -> io::Result<()> {
-    let to_world = |rule: &mut Message| {
-        load(rule, DESTINATION);
-        expression(rule, "bitwise", |data| {
-            for (kind, number) in [(1, REGISTER), (2, REGISTER), (3, 4)] {
-                data.attribute(kind, &number.to_be_bytes());
-            }
-            value(data, 4, &[255, 254, 0, 0]);
-            value(data, 5, &[0; 4]);
-        });
-        compare(rule, UNEQUAL, &network.octets());
-    };
-    let mut table = message(NEW_TABLE);
-    table.text(1, TABLE);
-    let mut chain = message(NEW_CHAIN);
-    chain.text(1, TABLE);
-    chain.text(3, CHAIN);
-    // Before routing, where destinations are translated.
-    chain.nested(4 | NLA_F_NESTED, |hook| {
-        hook.attribute(1, &0_u32.to_be_bytes());
-        hook.attribute(2, &(-100_i32).to_be_bytes());
-    });
-    chain.text(7, "nat");
-    let rules = [(6, None, tcp), (17, Some(53_u16), 53)].map(|(protocol, port, to)| {
-        let mut rule = message(NEW_RULE);
-        rule.text(1, TABLE);
-        rule.text(2, CHAIN);
-        rule.nested(4 | NLA_F_NESTED, |rule| {
-            to_world(rule);
-            expression(rule, "meta", |data| {
-                data.attribute(1, &REGISTER.to_be_bytes());
-                data.attribute(2, &META_L4PROTO.to_be_bytes());
-            });
-            compare(rule, EQUAL, &[protocol]);
+    const CHAIN: &str = "redirected";
+    let rules = [(TCP, None, tcp), (UDP, Some(DOMAIN), DOMAIN)].map(|(protocol, port, to)| {
+        rule(CHAIN, |rule| {
+            to_world(rule, network, protocol);
             if let Some(port) = port {
                 load(rule, PORT);
                 compare(rule, EQUAL, &port.to_be_bytes());
             }
-            expression(rule, "immediate", |data| {
-                data.attribute(1, &REGISTER.to_be_bytes());
-                value(data, 2, &u16::to_be_bytes(to));
-            });
+            immediate(rule, &to.to_be_bytes());
             expression(rule, "redir", |data| data.attribute(1, &REGISTER.to_be_bytes()));
-        });
-        rule
+        })
     });
+    // Where destinations are translated.
+    add(chain(CHAIN, "nat", -100), rules)
+}
+
+/// All other datagrams to the world are for the socket at the hub's port `udp`, unchanged, and have a mark.
+pub(super) fn divert(network: Ipv4Addr, udp: u16, mark: u32) -> io::Result<()> {
+    const CHAIN: &str = "diverted";
+    let rule = rule(CHAIN, |rule| {
+        to_world(rule, network, UDP);
+        load(rule, PORT);
+        compare(rule, UNEQUAL, &DOMAIN.to_be_bytes());
+        immediate(rule, &udp.to_be_bytes());
+        expression(rule, "tproxy", |data| {
+            data.attribute(1, &u32::from(FAMILY_IPV4).to_be_bytes());
+            data.attribute(3, &REGISTER.to_be_bytes());
+        });
+        immediate(rule, &mark.to_ne_bytes());
+        expression(rule, "meta", |data| {
+            data.attribute(2, &META_MARK.to_be_bytes());
+            data.attribute(3, &REGISTER.to_be_bytes());
+        });
+    });
+    // Where packets are changed.
+    add(chain(CHAIN, "filter", -150), [rule])
+}
+
+fn add(chain: Message, rules: impl IntoIterator<Item = Message>) -> io::Result<()> {
+    let mut table = message(NEW_TABLE);
+    table.text(1, TABLE);
     let create = NLM_F_ACK | NLM_F_CREATE;
     let mut batch = vec![(batch(BATCH_BEGIN), 0), (table, create), (chain, create)];
     batch.extend(rules.into_iter().map(|rule| (rule, create | NLM_F_APPEND)));
     batch.push((self::batch(BATCH_END), 0));
     Netlink::open_for(Some(netlink::NETFILTER))?.ask_all(batch)
+}
+
+/// Before routing.
+fn chain(name: &str, kind: &str, priority: i32) -> Message {
+    let mut chain = message(NEW_CHAIN);
+    chain.text(1, TABLE);
+    chain.text(3, name);
+    chain.nested(4 | NLA_F_NESTED, |hook| {
+        hook.attribute(1, &0_u32.to_be_bytes());
+        hook.attribute(2, &priority.to_be_bytes());
+    });
+    chain.text(7, kind);
+    chain
+}
+
+fn rule(chain: &str, write: impl FnOnce(&mut Message)) -> Message {
+    let mut rule = message(NEW_RULE);
+    rule.text(1, TABLE);
+    rule.text(2, chain);
+    rule.nested(4 | NLA_F_NESTED, write);
+    rule
+}
+
+/// Goes on with what is of this protocol, for this machine as the next on its way, and not for `network`.
+fn to_world(rule: &mut Message, network: Ipv4Addr, protocol: u8) {
+    load(rule, DESTINATION);
+    expression(rule, "bitwise", |data| {
+        for (kind, number) in [(1, REGISTER), (2, REGISTER), (3, 4)] {
+            data.attribute(kind, &number.to_be_bytes());
+        }
+        value(data, 4, &[255, 254, 0, 0]);
+        value(data, 5, &[0; 4]);
+    });
+    compare(rule, UNEQUAL, &network.octets());
+    for (key, wanted) in [(META_PKTTYPE, PACKET_HOST), (META_L4PROTO, protocol)] {
+        expression(rule, "meta", |data| {
+            data.attribute(1, &REGISTER.to_be_bytes());
+            data.attribute(2, &key.to_be_bytes());
+        });
+        compare(rule, EQUAL, &[wanted]);
+    }
 }
 
 fn message(kind: u16) -> Message {
@@ -103,6 +146,13 @@ fn expression(rule: &mut Message, name: &str, write: impl FnOnce(&mut Message)) 
     rule.nested(1 | NLA_F_NESTED, |element| {
         element.text(1, name);
         element.nested(2 | NLA_F_NESTED, write);
+    });
+}
+
+fn immediate(rule: &mut Message, bytes: &[u8]) {
+    expression(rule, "immediate", |data| {
+        data.attribute(1, &REGISTER.to_be_bytes());
+        value(data, 2, bytes);
     });
 }
 

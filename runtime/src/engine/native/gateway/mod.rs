@@ -2,8 +2,13 @@
 //!
 //! What a container sends to the world ends at sockets of the hub (`host/nft.rs`), which belong to the hub's network but
 //! are held by the pipeline. So a connection goes on as one of the pipeline's own, by whatever way the machine's programs
-//! have: nothing of the machine's network is changed, no right is needed for it, and nothing stays behind. TCP and
+//! have: nothing of the machine's network is changed, no right is needed for it, and nothing stays behind. TCP, UDP and
 //! questions for names go through, and nothing else does.
+//!
+//! So a container reaches what the machine does, at the machine's own addresses too, but for its loopback ([`leads_out`]).
+
+mod datagram;
+mod udp;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -13,9 +18,11 @@ use std::time::Duration;
 
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::address::Network;
+use self::udp::Datagrams;
+use super::address::{self, Network};
 
 /// As long as resolvers wait for one server (resolv.conf(5)).
 const ANSWER: Duration = Duration::from_secs(5);
@@ -28,14 +35,15 @@ const QUESTIONS: usize = 1024;
 /// Ends when it is dropped.
 #[derive(Debug)]
 pub(super) struct Gateway {
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
+    /// Takes the addresses of containers that have ended, where datagrams pass; else why they do not.
+    ended: Result<mpsc::UnboundedSender<Ipv4Addr>, String>,
 }
 
 impl Gateway {
     /// Serves the sockets that the host made: connections, questions by TCP, questions by UDP.
     pub(super) fn serve(sockets: Vec<OwnedFd>) -> io::Result<Self> {
-        let [connections, by_tcp, by_udp] = <[OwnedFd; 3]>::try_from(sockets)
-            .map_err(|_| io::Error::other("the host gave other sockets than it should"))?;
+        let [connections, by_tcp, by_udp] = three(sockets)?;
         let listener = |socket: OwnedFd| TcpListener::from_std(std::net::TcpListener::from(socket));
         let (connections, by_tcp) = (listener(connections)?, listener(by_tcp)?);
         let by_udp = UdpSocket::from_std(std::net::UdpSocket::from(by_udp))?;
@@ -43,8 +51,63 @@ impl Gateway {
         tasks.spawn(accept(connections, original));
         tasks.spawn(accept(by_tcp, |_| resolvers().into_iter().next()));
         tasks.spawn(answer(by_udp));
-        Ok(Self { _tasks: tasks })
+        Ok(Self { tasks, ended: Err("nobody asked for it".to_owned()) })
     }
+
+    /// Serves the sockets that the host made for datagrams, or knows why there are none.
+    pub(super) fn serve_datagrams(&mut self, sockets: io::Result<Vec<OwnedFd>>) {
+        let (tell, ended) = mpsc::unbounded_channel();
+        let made = sockets.and_then(|sockets| Datagrams::new(sockets, ended));
+        self.ended = made.map_err(|error| error.to_string()).map(|datagrams| {
+            self.tasks.spawn(datagrams.carry());
+            tell
+        });
+    }
+
+    /// For who has an address of the session.
+    pub(super) fn farewell(&self, container: Ipv4Addr) -> Option<Farewell> {
+        let ended = self.ended.as_ref().ok()?.clone();
+        Some(Farewell { container, ended })
+    }
+
+    /// What does not pass though it could, and why.
+    pub(super) fn lacks(&self) -> Option<String> {
+        self.ended.as_ref().err().map(|error| format!("a way to the world by UDP: {error}"))
+    }
+}
+
+/// Ends all flows of datagrams with an address, when asked and when dropped.
+#[derive(Debug)]
+pub(super) struct Farewell {
+    container: Ipv4Addr,
+    ended: mpsc::UnboundedSender<Ipv4Addr>,
+}
+
+impl Farewell {
+    pub(super) fn say(&self) {
+        let _ = self.ended.send(self.container);
+    }
+}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        self.say();
+    }
+}
+
+fn three(sockets: Vec<OwnedFd>) -> io::Result<[OwnedFd; 3]> {
+    sockets.try_into().map_err(|_| io::Error::other("the host gave other sockets than it should"))
+}
+
+/// Whether this is an address of another machine, or one that this machine has in a network. What a container sends to its
+/// own loopback, or to all in its network, does not come here; but whoever may forge packets or change its network can send
+/// such things to the hub, and from the pipeline they would go to the machine's loopback. Addresses of a session are nowhere
+/// else. To a broadcast address of a network of the machine no socket connects that was not made for it.
+fn leads_out(address: Ipv4Addr) -> bool {
+    let [first, second, ..] = address.octets();
+    let [own, pair, ..] = address::ALL.octets();
+    let in_session = (first, second & 0xfe) == (own, pair);
+    !(in_session || first == 0 || address.is_loopback() || address.is_multicast() || address.is_broadcast())
 }
 
 /// Lets every connection go on to where it is for.
@@ -99,7 +162,8 @@ fn original(stream: &TcpStream) -> Option<SocketAddr> {
         )
     };
     let address = Ipv4Addr::from(u32::from_be(found.sin_addr.s_addr));
-    (failed == 0).then(|| SocketAddrV4::new(address, u16::from_be(found.sin_port)).into())
+    (failed == 0 && leads_out(address))
+        .then(|| SocketAddrV4::new(address, u16::from_be(found.sin_port)).into())
 }
 
 /// The text of a container's resolv.conf(5): it asks the gateway, and completes names as the machine does.
@@ -161,4 +225,21 @@ fn failure(mut question: Vec<u8>) -> Option<Vec<u8>> {
     let flags = question.get_mut(3)?;
     *flags = (*flags & 0xf0) | 2;
     Some(question)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_elsewhere_leads_out() {
+        let inside = ["127.0.0.1", "127.9.9.9", "0.0.0.0", "0.1.2.3", "224.0.0.251", "239.255.255.250"];
+        let session = ["255.255.255.255", "10.204.0.1", "10.205.255.255"];
+        for address in inside.into_iter().chain(session) {
+            assert!(!leads_out(address.parse().unwrap()), "{address}");
+        }
+        for address in ["10.203.255.255", "10.206.0.0", "192.0.2.1", "172.17.0.1", "169.254.1.1"] {
+            assert!(leads_out(address.parse().unwrap()), "{address}");
+        }
+    }
 }

@@ -1,0 +1,217 @@
+//! Datagrams to the world, and their answers.
+//!
+//! What goes from one address to another is a flow, with a socket of the pipeline's own that is connected to where the
+//! datagrams are for: so only answers from there come back. What cannot be passed on at once is lost, as datagrams are.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{Ipv4Addr, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustix::net::SendFlags;
+use rustix::process::{Resource, getrlimit};
+use tokio::io::Interest;
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, timeout_at};
+
+use super::super::lock;
+use super::datagram::{Answers, Ends, SPACE, receive};
+use super::leads_out;
+
+/// As long as nothing is heard a flow stays: the kernel's own times, `nf_conntrack_udp_timeout` and …`_stream`.
+const UNANSWERED: Duration = Duration::from_secs(30);
+const ANSWERED: Duration = Duration::from_mins(2);
+/// As many datagrams are passed on before anything else is looked at.
+const AT_ONCE: usize = 64;
+
+/// All flows of a session.
+#[derive(Debug)]
+pub(super) struct Datagrams {
+    inside: tokio::net::UdpSocket,
+    answers: Arc<Mutex<Answers>>,
+    flows: HashMap<Ends, Flow>,
+    most: usize,
+    open: JoinSet<Ends>,
+    ended: mpsc::UnboundedReceiver<Ipv4Addr>,
+}
+
+#[derive(Debug)]
+struct Flow {
+    outside: Arc<tokio::net::UdpSocket>,
+    life: Arc<Life>,
+    task: AbortHandle,
+}
+
+/// When something was last sent or heard, and whether anything was heard.
+#[derive(Debug)]
+struct Life(Mutex<(Instant, bool)>);
+
+impl Drop for Flow {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Datagrams {
+    /// By the sockets that the host made: for what containers send, for answers, for messages that there is nobody.
+    /// `ended` says of which container nothing is there any more.
+    pub(super) fn new(sockets: Vec<OwnedFd>, ended: mpsc::UnboundedReceiver<Ipv4Addr>) -> io::Result<Self> {
+        let [inside, answers, messages] = super::three(sockets)?;
+        // Each is an open file, of which the pipeline has other uses.
+        let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        Ok(Self {
+            inside: tokio::net::UdpSocket::from_std(UdpSocket::from(inside))?,
+            answers: Arc::new(Mutex::new(Answers::new(answers, messages))),
+            flows: HashMap::new(),
+            most: usize::try_from(files / 4).unwrap_or(usize::MAX).clamp(64, 4096),
+            open: JoinSet::new(),
+            ended,
+        })
+    }
+
+    pub(super) async fn carry(mut self) {
+        let mut space = vec![0; SPACE];
+        loop {
+            tokio::select! {
+                Some(idle) = self.open.join_next() => {
+                    if let Ok(ends) = idle
+                        && self.flows.get(&ends).is_some_and(|flow| flow.task.is_finished())
+                    {
+                        self.flows.remove(&ends);
+                    }
+                }
+                Some(container) = self.ended.recv() => {
+                    self.flows.retain(|ends, _| *ends.container.ip() != container);
+                }
+                _ = self.inside.readable() => {
+                    for _ in 0..AT_ONCE {
+                        let arrived = self.inside.try_io(Interest::READABLE, || receive(&self.inside, &mut space));
+                        let Ok((ends, length)) = arrived else { break };
+                        self.pass(ends, &space[..length]);
+                    }
+                }
+            }
+        }
+    }
+
+    fn pass(&mut self, ends: Ends, datagram: &[u8]) {
+        if !leads_out(*ends.world.ip()) {
+            return;
+        }
+        if self.flows.get(&ends).is_none_or(|flow| flow.task.is_finished()) {
+            // Who cannot be reached now, as nothing leads there or too many files are open, may be later.
+            let Ok(flow) = self.open(ends) else { return };
+            self.flows.insert(ends, flow);
+        }
+        if let Some(flow) = self.flows.get(&ends) {
+            flow.life.goes_on(false);
+            flow.send(datagram);
+        }
+    }
+
+    fn open(&mut self, ends: Ends) -> io::Result<Flow> {
+        if self.flows.len() >= self.most {
+            let oldest = self.flows.iter().min_by_key(|(_, flow)| flow.life.last());
+            let oldest = oldest.map(|(ends, _)| *ends);
+            oldest.and_then(|ends| self.flows.remove(&ends));
+        }
+        let outside = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        // To a broadcast address this is refused.
+        outside.connect(ends.world)?;
+        outside.set_nonblocking(true)?;
+        let outside = Arc::new(tokio::net::UdpSocket::from_std(outside)?);
+        let life = Arc::new(Life(Mutex::new((Instant::now(), false))));
+        let hears = hear(ends, Arc::clone(&outside), Arc::clone(&life), Arc::clone(&self.answers));
+        Ok(Flow { outside, life, task: self.open.spawn(hears) })
+    }
+}
+
+impl Flow {
+    fn send(&self, datagram: &[u8]) {
+        let send = || rustix::net::send(&self.outside, datagram, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+        // What is said of an earlier one has kept this one from being sent.
+        if send() == Err(rustix::io::Errno::CONNREFUSED) {
+            let _ = send();
+        }
+    }
+}
+
+impl Life {
+    fn goes_on(&self, heard: bool) {
+        let mut life = lock(&self.0);
+        *life = (Instant::now(), life.1 || heard);
+    }
+
+    fn last(&self) -> Instant {
+        lock(&self.0).0
+    }
+
+    fn end(&self) -> Instant {
+        let (last, answered) = *lock(&self.0);
+        last + if answered { ANSWERED } else { UNANSWERED }
+    }
+}
+
+/// Passes on what comes back, until nothing has come or gone for a while.
+async fn hear(
+    ends: Ends,
+    outside: Arc<tokio::net::UdpSocket>,
+    life: Arc<Life>,
+    answers: Arc<Mutex<Answers>>,
+) -> Ends {
+    loop {
+        let pass_on = || lock(&answers).pass_on(&outside, ends);
+        let heard = outside.async_io(Interest::READABLE | Interest::ERROR, pass_on);
+        match timeout_at(life.end(), heard).await {
+            Ok(Ok(())) => life.goes_on(true),
+            Ok(Err(error)) => {
+                if error.kind() == io::ErrorKind::ConnectionRefused {
+                    lock(&answers).refuse(ends);
+                }
+                return ends;
+            }
+            Err(_) if life.end() <= Instant::now() => return ends,
+            Err(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, SocketAddrV4};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_flow_that_was_silent_for_longest_makes_room() {
+        let bind = || {
+            let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+            socket.set_nonblocking(true).unwrap();
+            socket
+        };
+        let (sink, own) = (bind(), bind());
+        own.connect("192.0.2.1:9").unwrap();
+        let IpAddr::V4(address) = own.local_addr().unwrap().ip() else { panic!("{own:?}") };
+        let world = SocketAddrV4::new(address, sink.local_addr().unwrap().port());
+        let from = |port| Ends { container: SocketAddrV4::new(Ipv4Addr::new(10, 204, 0, 2), port), world };
+        let sockets = std::iter::repeat_with(|| OwnedFd::from(bind())).take(3).collect();
+        let mut datagrams = Datagrams::new(sockets, mpsc::unbounded_channel().1).unwrap();
+        datagrams.most = 3;
+        for port in [1, 2, 3, 1, 4, 5] {
+            datagrams.pass(from(port), b"x");
+        }
+        let mut ports: Vec<u16> = datagrams.flows.keys().map(|ends| ends.container.port()).collect();
+        ports.sort_unstable();
+        assert_eq!(ports, [1, 4, 5]);
+        // Nothing is lost of what was sent before.
+        sink.set_nonblocking(false).unwrap();
+        let mut heard = std::collections::BTreeSet::new();
+        for _ in 0..6 {
+            heard.insert(sink.recv_from(&mut [0; 9]).unwrap().1);
+        }
+        assert_eq!(heard.len(), 5);
+    }
+}
