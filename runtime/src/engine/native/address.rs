@@ -22,6 +22,13 @@ pub(super) enum Network {
     Others,
 }
 
+/// Whom a container is there for: a step is reached by no other step, whatever address that guesses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Audience {
+    Everybody,
+    Nobody,
+}
+
 impl Network {
     pub(super) fn of(self, number: u16) -> Ipv4Addr {
         let [high, low] = number.to_be_bytes();

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
-use super::address::Network;
+use super::address::{Audience, Network};
 use super::wire::{self, Answer, Order, Request};
 use crate::engine::SessionId;
 use crate::reexec::{self, Role};
@@ -75,9 +75,10 @@ impl Host {
         &self,
         network: Network,
         address: u16,
+        audience: Audience,
         has_gateway: bool,
     ) -> io::Result<OwnedFd> {
-        let request = Request::Network { network, address, has_gateway };
+        let request = Request::Network { network, address, audience, has_gateway };
         let made = self.ask_for_descriptors(&request).await?.into_iter().next();
         made.ok_or_else(|| io::Error::other("the host gave no network"))
     }

@@ -35,7 +35,7 @@ use std::time::Duration;
 
 use tokio::sync::{OnceCell, mpsc};
 
-use self::address::{Addresses, Network};
+use self::address::{Addresses, Audience, Network};
 use self::client::Host;
 use self::gateway::{Farewell, Gateway};
 pub(crate) use self::store::{Bounds, Removed};
@@ -234,12 +234,13 @@ impl Native {
 
 impl Shared {
     /// A new one: what was known by an address must not be met there as something else.
-    async fn new_nic(&self, what: &str, network: Network) -> Result<Nic> {
+    async fn new_nic(&self, what: &str, network: Network, audience: Audience) -> Result<Nic> {
         let number = self.addresses.take();
         let number = number.ok_or_else(|| Error::engine(what, "all addresses of the session are in use"))?;
         let address = Address { number, addresses: Arc::clone(&self.addresses) };
         let gateway = self.gateway().await.as_ref().ok();
-        let namespace = self.host.network(network, number, gateway.is_some()).await.map_err(failed(what))?;
+        let namespace = self.host.network(network, number, audience, gateway.is_some()).await;
+        let namespace = namespace.map_err(failed(what))?;
         let farewell = gateway.and_then(|gateway| gateway.farewell(network.of(number)));
         Ok(Nic { network, address, namespace, farewell })
     }
@@ -253,7 +254,7 @@ impl Shared {
         };
         match idle {
             Some(nic) => Ok(nic),
-            None => self.new_nic(what, network).await,
+            None => self.new_nic(what, network, Audience::Nobody).await,
         }
     }
 

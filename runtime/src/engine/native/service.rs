@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use super::address::Network;
+use super::address::{Audience, Network};
 use super::process::{Future, Launched, NotLaunched, hear_within, launch};
 use super::store::{Scratch, layers};
 use super::wire::{Container, Leave, Order, Process, Request, Root};
@@ -55,7 +55,7 @@ pub(super) async fn start(
     super::step::place(shared, &name, &filesystem.base, &scratch, filesystem.placements).await?;
     let mounts = spec::mounts(shared, &what, &filesystem.mounts, Some(&process))?;
     shared.store.wait_for(&mounts.volumes).await.map_err(failed(&what))?;
-    let nic = shared.new_nic(&what, Network::Services).await?;
+    let nic = shared.new_nic(&what, Network::Services, Audience::Everybody).await?;
     let own_name = process.hostname.clone().unwrap_or_else(|| hostname.clone());
     let mut hosts = shared.hosts(&what, &own_name, nic.ip(), &links)?;
     // A service knows its own name, whatever it calls its machine.

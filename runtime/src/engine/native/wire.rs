@@ -17,7 +17,7 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::address::Network;
+use super::address::{Audience, Network};
 use super::store::{Bounds, Removed};
 
 /// More than any request has.
@@ -30,7 +30,7 @@ pub(super) enum Request {
     Begin { store: PathBuf, session: String },
     /// Makes a network namespace with an address, given as its last 16 bits, for one container at a time. Descriptors:
     /// answers, which it comes back on.
-    Network { network: Network, address: u16, has_gateway: bool },
+    Network { network: Network, address: u16, audience: Audience, has_gateway: bool },
     /// Descriptors: answers, standard input, output and error, and the network; then, of what may be told to leave, the
     /// ends that its output is read at.
     Run(Box<Container>),

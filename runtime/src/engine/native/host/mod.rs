@@ -158,8 +158,8 @@ fn handle(request: Request, descriptors: Vec<OwnedFd>, session: &str) {
             container::execute(container, &process, session, rest, &answers)
         }
         Request::Files(files) => files::answer(&files, rest, &answers),
-        Request::Network { network, address, has_gateway } => {
-            network::give_own(network, address, has_gateway, &answers)
+        Request::Network { network, address, audience, has_gateway } => {
+            network::give_own(network, address, audience, has_gateway, &answers)
         }
         Request::Gateway => network::give_gateway(&answers),
         Request::Datagrams => network::give_datagrams(&answers),

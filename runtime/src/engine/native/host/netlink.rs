@@ -26,6 +26,9 @@ const IFLA_LINKINFO: u16 = 18;
 const IFLA_NET_NS_FD: u16 = 28;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
+const IFLA_INFO_SLAVE_KIND: u16 = 4;
+const IFLA_INFO_SLAVE_DATA: u16 = 5;
+const IFLA_BRPORT_ISOLATED: u16 = 33;
 const VETH_INFO_PEER: u16 = 1;
 const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
@@ -86,6 +89,17 @@ impl Netlink {
             });
         });
         self.ask(message, NLM_F_CREATE | NLM_F_EXCL)
+    }
+
+    /// A port of a bridge from now on reaches no other one like it.
+    pub(super) fn isolate(&mut self, port: &str) -> io::Result<()> {
+        let mut message = Message::link(RTM_NEWLINK, 0, 0);
+        message.text(IFLA_IFNAME, port);
+        message.nested(IFLA_LINKINFO, |info| {
+            info.text(IFLA_INFO_SLAVE_KIND, "bridge");
+            info.nested(IFLA_INFO_SLAVE_DATA, |data| data.attribute(IFLA_BRPORT_ISOLATED, &[1]));
+        });
+        self.ask(message, 0)
     }
 
     pub(super) fn up(&mut self, link: u32) -> io::Result<()> {

@@ -11,7 +11,7 @@ use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 use super::fault::{Context as _, Fault};
 use super::netlink::{Netlink, link};
 use super::{nft, unshare};
-use crate::engine::native::address::{self, Network};
+use crate::engine::native::address::{self, Audience, Network};
 use crate::engine::native::wire;
 
 const BRIDGES: [(Network, &str); 2] = [(Network::Services, "services"), (Network::Others, "others")];
@@ -44,6 +44,7 @@ pub(super) fn make_hub() -> Result<(), Fault> {
 pub(super) fn give_own(
     network: Network,
     number: u16,
+    audience: Audience,
     has_gateway: bool,
     answers: &UnixStream,
 ) -> Result<(), Fault> {
@@ -55,7 +56,11 @@ pub(super) fn give_own(
     own.up(link("lo").context("lo")?).context("lo up")?;
     let here = File::open("/proc/self/ns/net").context("its network")?;
     // No two of a session have the same number, whichever bridge they are on.
-    hub.add_veth(&format!("c{number}"), bridge, "eth0", here.as_fd()).context("a link to the bridge")?;
+    let port = format!("c{number}");
+    hub.add_veth(&port, bridge, "eth0", here.as_fd()).context("a link to the bridge")?;
+    if audience == Audience::Nobody {
+        hub.isolate(&port).context("a link to nobody else")?;
+    }
     let link = link("eth0").context("eth0")?;
     own.add_address(link, network.of(number), address::PREFIX).context("its address")?;
     own.up(link).context("eth0 up")?;

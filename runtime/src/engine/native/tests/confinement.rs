@@ -268,6 +268,38 @@ async fn a_layers_attributes_are_kept_but_for_those_of_overlays() {
     engine.close().await.unwrap();
 }
 
+/// Neither one that is bound to a service, nor one that is bound to none.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_does_not_reach_another() {
+    let engine = engine!();
+    let base = busybox(&engine).await;
+    let web = "echo page >/index.html; httpd -p 80 -h /; exec sleep 600";
+    let served = engine.start(service(&base, HOST, &["sh", "-c", web]), nothing()).await.unwrap();
+    served.wait_ports(&[Port::tcp(80)], &ProbeProgress::default()).await.unwrap();
+    for links in [vec![], vec![link(HOST, "own")]] {
+        let (told, up) = tokio::sync::oneshot::channel();
+        let told = Mutex::new(Some(told));
+        let sink: Sink =
+            Arc::new(move |_, own: &[u8]| drop(lock(&told).take().map(|told| told.send(text(own)))));
+        let mut listens = script(&base, "echo page >/index.html; httpd -p 80 -h /; hostname -i; sleep 600");
+        listens.links.clone_from(&links);
+        let other = engine.prepare(listens).await.unwrap();
+        let other = tokio::spawn(other.run(sink));
+        let address = up.await.unwrap();
+        let look = format!("nc -w 1 {} 80 </dev/null && echo reached || echo none", address.trim());
+        let mut looks = script(&base, &look);
+        looks.links = links;
+        let (_, output) = run(&*engine, looks).await;
+        assert_eq!(text(&output.stdout), "none\n", "{}", text(&output.stderr));
+        other.abort();
+    }
+    let mut bound = script(&base, "wget -qO- http://own/");
+    bound.links = vec![link(HOST, "own")];
+    assert_eq!(text(&run(&*engine, bound).await.1.stdout), "page\n");
+    served.remove().await.unwrap();
+    engine.close().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_does_not_reach_the_services_of_another() {
     let (one, other) = (engine!(), engine!());
@@ -275,8 +307,11 @@ async fn a_session_does_not_reach_the_services_of_another() {
     let script_of = "echo page > /index.html; exec httpd -f -p 80 -h /";
     let web = one.start(service(&base, HOST, &["sh", "-c", script_of]), nothing()).await.unwrap();
     web.wait_ports(&[Port::tcp(80)], &ProbeProgress::default()).await.unwrap();
-    let look =
-        "for host in 10.205.0.2 10.205.0.3 10.204.0.2; do wget -T 1 -qO- http://$host/ || echo none; done";
+    let look = "for host in 10.205.0.2 10.205.0.3 10.204.0.2
+        do nc -w 1 $host 80 </dev/null 2>/dev/null && echo reached || echo none; done";
+    let mut bound = script(&base, look);
+    bound.links = vec![link(HOST, "own")];
+    assert_eq!(text(&run(&*one, bound).await.1.stdout).matches("reached").count(), 1, "it is there");
     let (_, output) = run(&*other, script(&base, look)).await;
     assert_eq!(text(&output.stdout), "none\nnone\nnone\n");
     // In its own network there is nothing at that address either, where a service is.
