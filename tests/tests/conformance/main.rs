@@ -11,6 +11,7 @@ mod mounts;
 mod platforms;
 mod processes;
 mod pruning;
+mod publishing;
 mod registry;
 mod secrets;
 mod statements;

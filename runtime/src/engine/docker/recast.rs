@@ -30,9 +30,6 @@ pub(super) async fn plain(shared: &Arc<Shared>, image: &Facts) -> Result<String>
 }
 
 /// An image with these layers and a configuration, under a name.
-///
-/// `POST /images/load` reads an archive of a configuration and layers, and skips layers that the engine has already
-/// (moby, `image/tarexport/load.go`): so the archive needs no layers at all. 36 ms whatever the image's size.
 pub(super) async fn relabel(
     shared: &Arc<Shared>,
     image: &Facts,
@@ -46,10 +43,17 @@ pub(super) async fn relabel(
         "rootfs": { "type": "layers", "diff_ids": image.layers },
         "history": [],
     });
-    let config = config.to_string().into_bytes();
-    let layers: Vec<String> = (0..image.layers.len()).map(|index| format!("{index}/layer.tar")).collect();
+    dress(shared, image.layers.len(), name, &config.to_string().into_bytes()).await
+}
+
+/// An image of layers that the engine has, by the text of its configuration, under a name.
+///
+/// `POST /images/load` reads an archive of a configuration and layers, and skips layers that the engine has already
+/// (moby, `image/tarexport/load.go`): so the archive needs no layers at all. 36 ms whatever the image's size.
+pub(super) async fn dress(shared: &Arc<Shared>, layers: usize, name: &str, config: &[u8]) -> Result<String> {
+    let layers: Vec<String> = (0..layers).map(|index| format!("{index}/layer.tar")).collect();
     let manifest = json!([{ "Config": "config.json", "RepoTags": [name], "Layers": layers }]);
-    let archive = archive(&[("config.json", &config), ("manifest.json", manifest.to_string().as_bytes())])
+    let archive = archive(&[("config.json", config), ("manifest.json", manifest.to_string().as_bytes())])
         .map_err(|error| Error::engine("write an archive", error))?;
 
     let options = ImportImageOptionsBuilder::default().quiet(true).build();

@@ -43,8 +43,8 @@ use self::store::{Scratch, Store, StoredStep, root_of, snapshot_of};
 use self::wire::{Answer, Files, Request, Root};
 use super::docker::Source;
 use super::{
-    Call, Description, Engine, Image, Instance, Kept, Link, Prepared, Progress, ServiceSpec, SessionId, Sink,
-    Snapshot, StepOutput, StepSpec,
+    Call, Description, Engine, Image, Instance, Kept, Link, NewImage, Prepared, Progress, ServiceSpec,
+    SessionId, Sink, Snapshot, StepOutput, StepSpec,
 };
 use crate::graph::ImageName;
 use crate::value::{EntryKind, Stat};
@@ -404,6 +404,19 @@ impl Engine for Native {
         sink: mpsc::Sender<Vec<u8>>,
     ) -> Call<'a, ()> {
         Box::pin(self.shared.read(snapshot, path, sink))
+    }
+
+    fn publish<'a>(
+        &'a self,
+        image: &'a NewImage,
+        name: &'a ImageName,
+        progress: &'a Progress,
+    ) -> Call<'a, String> {
+        Box::pin(image::publish(&self.shared, image, name, progress))
+    }
+
+    fn export<'a>(&'a self, image: &'a NewImage, to: std::fs::File) -> Call<'a, ()> {
+        Box::pin(image::export(&self.shared, image, to))
     }
 
     fn close(&self) -> Call<'_, ()> {

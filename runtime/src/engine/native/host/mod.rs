@@ -20,6 +20,7 @@ mod merge;
 mod netlink;
 mod network;
 mod nft;
+mod pack;
 mod process;
 mod rootfs;
 mod unpack;

@@ -21,6 +21,12 @@ pub(super) fn find(registry: &str) -> Result<Vec<Route>> {
     parse(&std::env::var(ROUTES).unwrap_or_default(), registry)
 }
 
+/// Where a registry itself is, for what only it takes: a mirror is asked, and told nothing.
+pub(super) fn own(registry: &str) -> Result<Route> {
+    let itself = find(registry)?.into_iter().find(|route| route.host == registry && route.prefix.is_empty());
+    itself.ok_or_else(|| Error::engine(format!("reach {registry}"), "there is no way to it"))
+}
+
 fn parse(text: &str, registry: &str) -> Result<Vec<Route>> {
     let mut routes = Vec::new();
     for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
