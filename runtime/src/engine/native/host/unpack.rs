@@ -87,7 +87,7 @@ fn entries(reader: &mut impl Read) -> io::Result<()> {
     archive.set_preserve_permissions(true);
     archive.set_preserve_mtime(true);
     archive.set_overwrite(true);
-    let mut directories = BTreeMap::new();
+    let mut times = BTreeMap::new();
     for entry in archive.entries()? {
         let mut entry = entry?;
         let path = plain(&entry.path()?);
@@ -123,8 +123,8 @@ fn entries(reader: &mut impl Read) -> io::Result<()> {
         };
         if is_made && kind != tar::EntryType::Link {
             let path = Path::new("/").join(&path);
-            if kind.is_dir() {
-                directories.insert(path.clone(), entry.header().mtime()?);
+            if kind.is_dir() || kind == tar::EntryType::Fifo {
+                times.insert(path.clone(), entry.header().mtime()?);
             }
             own(&path, entry.header())?;
             for (name, value) in attributes {
@@ -136,8 +136,8 @@ fn entries(reader: &mut impl Read) -> io::Result<()> {
             }
         }
     }
-    // What was put into them changed these.
-    directories.iter().try_for_each(|(path, time)| set_time(path, *time))
+    // What is put into a directory changes its time.
+    times.iter().try_for_each(|(path, time)| set_time(path, *time))
 }
 
 /// Which the library takes for a file.
