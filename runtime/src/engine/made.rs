@@ -60,7 +60,7 @@ struct Config<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     user: &'a str,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    exposed_ports: BTreeMap<&'a str, Empty>,
+    exposed_ports: BTreeMap<&'a str, serde_json::Value>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     env: Vec<String>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -68,7 +68,7 @@ struct Config<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     cmd: &'a [String],
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    volumes: BTreeMap<&'a str, Empty>,
+    volumes: BTreeMap<&'a str, serde_json::Value>,
     #[serde(skip_serializing_if = "str::is_empty")]
     working_dir: &'a str,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -80,10 +80,6 @@ struct Config<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     shell: &'a [String],
 }
-
-/// The value of everything in what Go takes for a set.
-#[derive(Serialize)]
-struct Empty {}
 
 /// Durations are nanoseconds.
 #[derive(Serialize)]
@@ -98,7 +94,9 @@ struct Check<'a> {
 
 impl<'a> Config<'a> {
     fn of(config: &'a ImageConfig) -> Self {
-        let set = |names: &'a [String]| names.iter().map(|name| (name.as_str(), Empty {})).collect();
+        // Go has no sets: these are maps of what is empty.
+        let set =
+            |names: &'a [String]| names.iter().map(|name| (name.as_str(), serde_json::json!({}))).collect();
         Self {
             user: &config.user,
             exposed_ports: set(&config.exposed_ports),

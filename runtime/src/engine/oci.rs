@@ -6,7 +6,6 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 use super::{Healthcheck, ImageConfig};
 use crate::Digest;
@@ -52,8 +51,8 @@ pub(crate) struct Config {
     stop_signal: Option<String>,
     healthcheck: Option<Check>,
     shell: Option<Vec<String>>,
-    exposed_ports: Option<BTreeMap<String, IgnoredAny>>,
-    volumes: Option<BTreeMap<String, IgnoredAny>>,
+    exposed_ports: Option<BTreeMap<String, serde_json::Value>>,
+    volumes: Option<BTreeMap<String, serde_json::Value>>,
     labels: Option<BTreeMap<String, String>>,
 }
 

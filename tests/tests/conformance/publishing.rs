@@ -21,12 +21,12 @@ const SEEN: &str = "/d:\nkept\nold\n\n/d/old:\nnew\nnew\ngone\none\nregular file
 
 /// A container with everything that a layer can say, of several steps.
 fn with_everything(secret: &Secret) -> Container {
-    let first = r#"
+    let first = r"
         mkdir -p /d/old; echo old >/d/old/old; echo kept >/d/kept; echo mistake >/d/gone
         echo one >/one; ln /one /two; ln -s one /three; mkfifo -m 644 /fifo
         echo suid >/suid; chown 12:34 /suid; chmod 4755 /suid; head -c 3000000 /dev/urandom >/big
         name=$(printf '%0120d' 0); mkdir -p /deep/$name/$name/$name; echo far >/deep/$name/$name/$name/$name
-    "#;
+    ";
     let second =
         "rm -r /d/old /d/gone /etc/group; mkdir /d/old; echo new >/d/old/new; cat /run/token >/dev/null";
     Container::from_image("busybox:1.35")

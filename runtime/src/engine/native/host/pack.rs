@@ -151,7 +151,7 @@ impl<W: Write> Archive<W> {
         check(name)?;
         let path = [above, bytes].concat();
         let kind = match kind {
-            FileType::RegularFile => return self.file(at, name, known, path),
+            FileType::RegularFile => return self.file(at, name, known, &path),
             FileType::Symlink => {
                 let target = readlinkat(at, name, Vec::new())?;
                 let entry = Entry { link: target.as_bytes(), ..Entry::new(&path, EntryType::Symlink, known) };
@@ -166,18 +166,18 @@ impl<W: Write> Archive<W> {
         self.add(Entry::new(&path, kind, known), io::empty())
     }
 
-    fn file(&mut self, at: &OwnedFd, name: &Path, known: &Stat, path: Vec<u8>) -> io::Result<()> {
+    fn file(&mut self, at: &OwnedFd, name: &Path, known: &Stat, path: &[u8]) -> io::Result<()> {
         if known.st_nlink > 1 {
             let first =
-                self.files.entry((known.st_dev, known.st_ino)).or_insert_with(|| path.clone()).clone();
+                self.files.entry((known.st_dev, known.st_ino)).or_insert_with(|| path.to_vec()).clone();
             if first != path {
-                let entry = Entry { link: &first, ..Entry::new(&path, EntryType::Link, known) };
+                let entry = Entry { link: &first, ..Entry::new(path, EntryType::Link, known) };
                 return self.add(entry, io::empty());
             }
         }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = openat(at, name, flags, Mode::empty())?;
-        let entry = Entry { attributes: kept(&file)?, ..Entry::new(&path, EntryType::Regular, known) };
+        let entry = Entry { attributes: kept(&file)?, ..Entry::new(path, EntryType::Regular, known) };
         self.add(entry, File::from(file))
     }
 

@@ -6,6 +6,9 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use super::*;
 
+/// Deeper than a process may have files open, and than a path may be long.
+const DEPTH: usize = 1500;
+
 /// A layer's archive, in a scratch directory's file, and what is said of it.
 async fn packed(engine: &Native, layer: &Path) -> (Scratch, PathBuf, Answer) {
     let scratch = engine.shared.store.scratch().unwrap();
@@ -78,8 +81,6 @@ async fn a_hostile_tree_is_packed_as_what_it_is() {
     let scratch = engine.shared.store.scratch().unwrap();
     let layer = scratch.changes.upper.clone();
     let root = engine.shared.store.root().join(&layer);
-    // Deeper than a process may have files open, and than a path may be long.
-    const DEPTH: usize = 1500;
     let directory = OFlags::DIRECTORY | OFlags::CLOEXEC;
     let mut at = openat(CWD, &root, directory, Mode::empty()).unwrap();
     for _ in 0..DEPTH {
