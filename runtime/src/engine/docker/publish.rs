@@ -65,7 +65,10 @@ async fn make(shared: &Arc<Shared>, image: &NewImage, name: &str) -> Result<Made
     let (owned, name) = (Arc::clone(shared), name.to_owned());
     let make = async move {
         let before = inspect(&owned.client, &name).await?.and_then(|found| found.id);
-        let id = recast::dress(&owned, facts.layers.len(), &name, &document).await?;
+        let id = match recast::dress(&owned, facts.layers.len(), &name, &document).await {
+            Ok(id) => id,
+            Err(_) => recast::dress_whole(&owned, &facts.id, &name, &document).await?,
+        };
         Ok(Made { shared: owned, name, id, before, is_armed: true })
     };
     shared.cleaner.to_its_end(&what, make).await

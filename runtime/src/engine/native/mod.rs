@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   store     layers, results and caches on disk
-//!   image     images: files, those of a Docker engine, those of registries
+//!   image     images: files, those of a Docker engine, those of registries; and the way back
 //!   step  service  spec  process     what a session asks for
 //!   gateway   the way to the world
 //!   client    the socket to the host, a process of its own …
@@ -119,7 +119,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(super) fn lacks() -> Vec<String> {
     let always = [
         #[cfg(not(feature = "registry"))]
-        "images out of registries: bowline was built without the feature `registry`",
+        "images out of registries, and into them: bowline was built without the feature `registry`",
         "a way to the world for anything but TCP and questions for names",
         "emulation of other platforms, unless this machine has it (binfmt_misc)",
     ];
