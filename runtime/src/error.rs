@@ -71,9 +71,11 @@ pub enum Error {
     },
     /// A registry refused.
     #[error(
-        "not allowed to pull `{reference}`: {message}\n\nhelp: log in with `docker login`; credentials are read from its configuration file and helpers"
+        "not allowed to {doing} `{reference}`: {message}\n\nhelp: log in with `docker login`; credentials are read from its configuration file and helpers"
     )]
     Unauthorized {
+        /// `pull` or `push`.
+        doing: &'static str,
         /// The reference.
         reference: String,
         /// What the registry said.

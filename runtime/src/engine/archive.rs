@@ -9,7 +9,7 @@ use serde::Deserialize;
 use sha2::Digest as _;
 
 use super::ImageConfig;
-use super::oci::{Configuration, Descriptor, Document};
+use super::oci::{Configuration, Descriptor, Document, Platform};
 use crate::graph::{ImageFile, ImageFileKind, ImageName};
 use crate::{Digest, Error, Result};
 
@@ -24,6 +24,7 @@ pub(crate) struct Archived {
     /// The configuration, as it is written.
     pub(crate) document: Vec<u8>,
     pub(crate) config: ImageConfig,
+    pub(crate) platform: Platform,
     /// The lowest first.
     pub(crate) layers: Vec<Layer>,
 }
@@ -46,12 +47,12 @@ pub(crate) fn find(name: &ImageName, file: &ImageFile<'_>, own: &str) -> Result<
         let message = if message.contains("help: ") { message } else { format!("{message}\n\n{help}") };
         Error::ImageNotFound { reference: name.reference.to_string(), message }
     };
-    let (image, platform) = read(file, name.platform.as_deref(), own).map_err(not_found)?;
-    if !platform.fits(name.platform.as_deref(), own) {
+    let image = read(file, name.platform.as_deref(), own).map_err(not_found)?;
+    if !image.platform.fits(name.platform.as_deref(), own) {
         return Err(Error::PlatformNotFound {
             reference: name.reference.to_string(),
             platform: name.platform.as_deref().unwrap_or(own).to_owned(),
-            found: platform.to_string(),
+            found: image.platform.to_string(),
             message: String::new(),
         });
     }
@@ -61,12 +62,10 @@ pub(crate) fn find(name: &ImageName, file: &ImageFile<'_>, own: &str) -> Result<
 /// The one image of an archive.
 pub(crate) fn only_one(archive: &Path) -> std::result::Result<Archived, String> {
     let place = Place::open(archive)?;
-    place.saved(None).map(|(image, _)| image)
+    place.saved(None)
 }
 
-type Read = (Archived, super::oci::Platform);
-
-fn read(file: &ImageFile<'_>, asked: Option<&str>, own: &str) -> std::result::Result<Read, String> {
+fn read(file: &ImageFile<'_>, asked: Option<&str>, own: &str) -> std::result::Result<Archived, String> {
     let path = Path::new(file.path);
     let at = |error: String| format!("{}: {error}", path.display());
     let place = Place::open(path).map_err(at)?;
@@ -153,7 +152,7 @@ impl Place {
     }
 
     /// As `docker save` writes it, with every image under its names.
-    fn saved(&self, name: Option<&str>) -> std::result::Result<Read, String> {
+    fn saved(&self, name: Option<&str>) -> std::result::Result<Archived, String> {
         let manifests: Vec<Saved> = serde_json::from_slice(&self.document("manifest.json")?)
             .map_err(|error| format!("`manifest.json`: {error}"))?;
         let tags = || manifests.iter().flat_map(|image| image.repo_tags.iter().flatten());
@@ -176,7 +175,7 @@ impl Place {
         name: Option<&str>,
         asked: Option<&str>,
         own: &str,
-    ) -> std::result::Result<Read, String> {
+    ) -> std::result::Result<Archived, String> {
         let Document::Index(mut index) = Document::parse(&self.document("index.json")?)? else {
             return Err("`index.json` is no image index".to_owned());
         };
@@ -213,7 +212,7 @@ impl Place {
 fn made(
     document: Vec<u8>,
     places: std::result::Result<Vec<(PathBuf, u64, u64)>, String>,
-) -> std::result::Result<Read, String> {
+) -> std::result::Result<Archived, String> {
     let configuration = Configuration::parse(&document)?;
     let (places, digests) = (places?, configuration.layers()?);
     if digests.len() != places.len() {
@@ -222,7 +221,7 @@ fn made(
     let layer = |((path, offset, size), digest)| Layer { path, offset, size, digest };
     let layers = places.into_iter().zip(digests).map(layer).collect();
     let config = configuration.config();
-    Ok((Archived { id: of(&document), document, config, layers }, configuration.platform))
+    Ok(Archived { id: of(&document), document, config, platform: configuration.platform, layers })
 }
 
 fn of(contents: &[u8]) -> Digest {

@@ -26,6 +26,7 @@ mod command;
 #[cfg(feature = "docker")]
 pub(crate) mod docker;
 mod doctor;
+mod made;
 #[cfg(all(feature = "native", target_os = "linux"))]
 pub(crate) mod native;
 #[cfg(feature = "docker")]
@@ -42,6 +43,7 @@ mod user;
 mod testing;
 
 pub use self::doctor::{Diagnosis, doctor};
+pub(crate) use self::made::NewImage;
 pub use self::prune::{Prune, Pruned, prune};
 
 /// What an engine's call gives: a future, boxed so that the trait can be an object.
@@ -97,6 +99,18 @@ pub(crate) trait Engine: Send + Sync + fmt::Debug {
         path: &'a str,
         sink: tokio::sync::mpsc::Sender<Vec<u8>>,
     ) -> Call<'a, ()>;
+
+    /// Makes an image of a file system and pushes it to a registry, under a reference with a tag; gives the digest of its
+    /// manifest, as `sha256:…`. What the registry has already is not sent. `progress` hears of it.
+    fn publish<'a>(
+        &'a self,
+        image: &'a NewImage,
+        name: &'a ImageName,
+        progress: &'a Progress,
+    ) -> Call<'a, String>;
+
+    /// Makes an image of a file system and writes it into an empty file, as one archive that `docker load` reads.
+    fn export<'a>(&'a self, image: &'a NewImage, to: std::fs::File) -> Call<'a, ()>;
 
     /// Removes all that the session made and has not kept, running or not. The engine value is of no use afterwards.
     fn close(&self) -> Call<'_, ()>;
@@ -183,6 +197,8 @@ pub(crate) struct Image {
     pub(crate) id: String,
     pub(crate) snapshot: Snapshot,
     pub(crate) config: ImageConfig,
+    /// What it is made for, as `os/architecture[/variant]`.
+    pub(crate) platform: String,
 }
 
 /// An image's configuration (OCI image specification, "config").
@@ -197,6 +213,11 @@ pub(crate) struct ImageConfig {
     pub(crate) healthcheck: Option<Healthcheck>,
     /// For a health check in shell form; `/bin/sh -c` where the image says nothing.
     pub(crate) shell: Vec<String>,
+    /// `6379/tcp`, for example.
+    pub(crate) exposed_ports: Vec<String>,
+    /// Paths.
+    pub(crate) volumes: Vec<String>,
+    pub(crate) labels: std::collections::BTreeMap<String, String>,
 }
 
 /// An image's `HEALTHCHECK`; zero where the image says nothing.

@@ -51,6 +51,9 @@ pub(crate) struct Config {
     stop_signal: Option<String>,
     healthcheck: Option<Check>,
     shell: Option<Vec<String>>,
+    exposed_ports: Option<BTreeMap<String, serde_json::Value>>,
+    volumes: Option<BTreeMap<String, serde_json::Value>>,
+    labels: Option<BTreeMap<String, String>>,
 }
 
 /// Durations are nanoseconds.
@@ -77,6 +80,9 @@ impl From<Config> for ImageConfig {
             stop_signal: config.stop_signal.filter(|signal| !signal.is_empty()),
             healthcheck: config.healthcheck.and_then(healthcheck),
             shell: config.shell.unwrap_or_default(),
+            exposed_ports: config.exposed_ports.unwrap_or_default().into_keys().collect(),
+            volumes: config.volumes.unwrap_or_default().into_keys().collect(),
+            labels: config.labels.unwrap_or_default(),
         }
     }
 }
@@ -128,6 +134,13 @@ impl Platform {
             wanted == found || RUN_BY.contains(&(wanted, found))
         };
         os.is_none_or(|os| wanted_os == Some(os)) && architecture.is_none_or(|found| runs(&found))
+    }
+}
+
+impl Platform {
+    /// As text; an engine's own where the image says nothing.
+    pub(crate) fn or(&self, own: &str) -> String {
+        if self.os.is_empty() || self.architecture.is_empty() { own.to_owned() } else { self.to_string() }
     }
 }
 

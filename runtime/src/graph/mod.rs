@@ -20,6 +20,6 @@ pub(crate) use self::identity::Identities;
 pub(crate) use self::image::{ImageFile, ImageFileKind, ImageName};
 pub(crate) use self::lower::{hostname, lower_container, lower_path, lower_service};
 pub(crate) use self::node::{
-    Binding, Config, Fs, Mount, MountSource, Place, Reach, ServiceNode, Step, Var, closure,
+    Binding, Config, ContainerNode, Fs, Mount, MountSource, Place, Reach, ServiceNode, Step, Var, closure,
 };
 pub use self::plan::{Plan, PlanBuilder, PlannedService, PlannedStep};

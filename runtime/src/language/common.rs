@@ -70,7 +70,8 @@ pub fn env(key: impl Into<String>, value: impl Into<EnvValue>) {}
 /// ```
 pub fn platform(platform: impl Into<String>) {}
 
-/// `label "com.example.team" = VALUE;`: marks the containers that commands run in. No part of an identity.
+/// `label "com.example.team" = VALUE;`: marks the containers that commands run in, and images that the container is
+/// [published](crate::Container::publish) as. No part of an identity.
 ///
 /// ```
 /// # use bowline::prelude::*;

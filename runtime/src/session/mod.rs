@@ -13,6 +13,7 @@ mod host;
 mod log;
 mod once;
 mod process;
+mod publishing;
 mod report;
 mod results;
 mod running;
@@ -31,6 +32,7 @@ use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinSet;
 
 use self::once::Once;
+pub(crate) use self::publishing::{export_image, publish};
 use self::report::Reporter;
 use self::service::Supervisor;
 use self::steps::Done;

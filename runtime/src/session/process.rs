@@ -49,6 +49,29 @@ pub(super) fn of_service(service: &ServiceNode, image: Option<&Image>) -> Result
     complete(&service.name, args, &service.config, image)
 }
 
+/// The configuration of an image of a container: that of the image it starts from, with what the pipeline says instead.
+/// Of secrets nothing is in it.
+pub(super) fn of_image(config: &Config, image: Option<&Image>) -> ImageConfig {
+    let ground = image.map(|image| image.config.clone()).unwrap_or_default();
+    let mut made = ImageConfig {
+        workdir: workdir(&ground.workdir, config.workdir.as_deref()),
+        user: config.user.clone().unwrap_or_else(|| ground.user.clone()),
+        ..ground
+    };
+    if let Some(entrypoint) = &config.entrypoint {
+        made.entrypoint.clone_from(entrypoint);
+        made.command.clear();
+    }
+    for (key, value) in &config.env {
+        if let Var::Plain(value) = value {
+            made.env.retain(|(other, _)| other != key);
+            made.env.push((key.clone(), value.clone()));
+        }
+    }
+    made.labels.extend(config.labels.clone());
+    made
+}
+
 fn complete(name: &str, args: Vec<String>, config: &Config, image: Option<&Image>) -> Result<Process> {
     let default = ImageConfig::default();
     let ground = image.map_or(&default, |image| &image.config);

@@ -226,7 +226,8 @@ macro_rules! shared_operations {
             })
         }
 
-        /// Sets a label of the containers that processes run in, from here on: what `docker ps --filter label=…` finds.
+        /// Sets a label of the containers that processes run in, from here on: what `docker ps --filter label=…` finds; and of
+        /// images that a container is published as.
         /// It is no part of an identity, so a result that was kept under another label is taken all the same. Keys that
         /// start with `bowline.` are taken; Docker recommends the reverse DNS notation, `com.example.team`.
         pub fn label(self, key: impl Into<String>, value: impl crate::Argument) -> Self {

@@ -1,6 +1,7 @@
 //! Containers: a base, configuration, and steps that run in order.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::body::{Slot, shared_operations};
@@ -181,6 +182,59 @@ let client = Container::from_image(\"redis:7\").bind(\"db\", &redis).exec([\"red
     /// [`Error::Invalid`] for a container without a step; otherwise whatever went wrong on the way.
     pub fn output(&self) -> impl Future<Output = Result<Output>> + Send + use<> {
         session::output(self.clone())
+    }
+
+    /// Runs the container as [`sync`](Self::sync) does, and pushes what it is then to a registry, as an image:
+    /// `registry.example/team/app:1.2`, with the tag `latest` where none is said. Gives the image's reference by digest,
+    /// `registry.example/team/app@sha256:…`.
+    ///
+    /// The image has the configuration of the one that the container starts from (its variables, working directory, user,
+    /// command, ports, labels …), with what the container says instead; an `entrypoint` of its own takes the command away,
+    /// as Docker's does. Nothing of secrets is in it, nor of caches and whatever else is mounted. Where the container's
+    /// result is cached, what the native engine pushes is byte for byte the same each time.
+    ///
+    /// Credentials are those of `docker login`, as for pulls; what the registry has already is not sent again. The native
+    /// engine needs the feature `registry` for it. While the Docker engine pushes, the reference is a name of the image in
+    /// that engine; afterwards it means there what it meant before.
+    ///
+    /// ```no_run
+    /// # async fn example() -> bowline::Result<()> {
+    /// use bowline::Container;
+    /// let app = Container::from_image("python:3.11")
+    ///     .exec(["pip", "install", "--target", "/app", "httpbin"])
+    ///     .env("PYTHONPATH", "/app")
+    ///     .entrypoint(["python3", "-m", "httpbin.core"]);
+    /// println!("{}", app.publish("registry.example/team/app:1.2").await?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a reference to files or one that has a digest; [`Error::Unauthorized`] when the registry
+    /// refuses; otherwise whatever went wrong on the way.
+    pub fn publish<R: Into<String>>(
+        &self,
+        reference: R,
+    ) -> impl Future<Output = Result<String>> + Send + use<R> {
+        session::publish(self.clone(), reference.into())
+    }
+
+    /// Runs the container as [`sync`](Self::sync) does, and writes what it is then into a file on the pipeline's machine, as
+    /// the image that [`publish`](Self::publish) pushes: one archive that `docker load` reads, and `image
+    /// "docker-archive:./app.tar"` of a pipeline. The image has no name in it. Missing parent directories are made; an
+    /// interrupted export leaves the old file.
+    ///
+    /// ```no_run
+    /// # async fn example(app: bowline::Container) -> bowline::Result<()> {
+    /// app.export_image("build/app.tar").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file cannot be written; otherwise whatever went wrong on the way.
+    pub fn export_image<P: AsRef<Path>>(&self, path: P) -> impl Future<Output = Result<()>> + Send + use<P> {
+        session::export_image(self.clone(), path.as_ref().to_owned())
     }
 
     fn edit(self, change: impl FnOnce(&mut Body)) -> Self {

@@ -149,6 +149,27 @@ async fn left() -> Result<()> {
     Ok(())
 }
 
+/// What the image that a variable names says when it is run as its own configuration has it.
+#[bowline::main]
+async fn serve_image() -> Result<()> {
+    let image = std::env::var("IMAGE").expect("IMAGE names an image");
+    let service = Service::from_image(image).expose(Port::tcp(1));
+    match service.start().await {
+        Err(Error::ServiceStart(error)) => print!("{}", error.log.join("\n") + "\n"),
+        other => panic!("it was to end: {other:?}"),
+    }
+    Ok(())
+}
+
+/// Publishes a small image under the reference that a variable holds; prints its reference by digest.
+#[bowline::main]
+async fn publish() -> Result<()> {
+    let to = std::env::var("IMAGE").expect("IMAGE is a reference");
+    let made = Container::from_image("busybox:1.35").shell("echo made >/made");
+    println!("{}", made.publish(to).await?);
+    Ok(())
+}
+
 #[bowline::main]
 async fn prune() -> Result<()> {
     println!("{}", bowline::prune(bowline::Prune::all()).await?);
@@ -174,7 +195,9 @@ fn main() -> Result<()> {
         Some("ping") => ping(),
         Some("ulimits") => ulimits(),
         Some("prune") => prune(),
+        Some("publish") => publish(),
         Some("run-image") => run_image(),
+        Some("serve-image") => serve_image(),
         Some("ways-to-be-ready") => ways_to_be_ready(),
         other => panic!("no such pipeline: {other:?}"),
     }

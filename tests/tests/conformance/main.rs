@@ -13,6 +13,7 @@ mod platforms;
 mod processes;
 mod programs;
 mod pruning;
+mod publishing;
 mod registry;
 mod secrets;
 mod statements;

@@ -22,11 +22,11 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    fn open() -> Self {
+    pub(crate) fn open() -> Self {
         Self::start("busybox:1.35", &[])
     }
 
-    fn locked() -> Self {
+    pub(crate) fn locked() -> Self {
         Self::start("busybox:1.35", &["--auth", &format!("{USER}:{PASSWORD}")])
     }
 
@@ -43,7 +43,7 @@ impl Registry {
         Self { directory, image: format!("{address}/{name}"), address }
     }
 
-    fn write_config(&self, config: &str) {
+    pub(crate) fn write_config(&self, config: &str) {
         std::fs::write(self.directory.join("config.json"), config).unwrap();
     }
 
@@ -55,7 +55,7 @@ impl Registry {
         feed(&mut install, program);
     }
 
-    fn log_in(&self) {
+    pub(crate) fn log_in(&self) {
         let mut login = Command::new("docker");
         login.args(["login", &self.address, "--username", USER, "--password-stdin"]);
         feed(login.env("DOCKER_HOST", host()).env("DOCKER_CONFIG", &self.directory), PASSWORD);
@@ -65,7 +65,7 @@ impl Registry {
         self.command(image).output().unwrap()
     }
 
-    fn command(&self, image: &str) -> Command {
+    pub(crate) fn command(&self, image: &str) -> Command {
         let path = std::env::var("PATH").unwrap_or_default();
         let mut command = Command::new(env!("CARGO_BIN_EXE_pipeline"));
         command
@@ -88,17 +88,27 @@ impl Registry {
 
     #[track_caller]
     fn fails(&self, image: &str, says: &[&str]) {
-        let output = self.run(image);
-        let stderr = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{stderr}");
-        let error = &stderr[stderr.find("Error: ").expect("it says why")..];
-        for part in says {
-            assert!(error.contains(part), "{part:?} is not in:\n{error}");
-        }
+        refuses(&self.run(image), says);
+    }
+
+    /// Of the docker command.
+    pub(crate) fn config(&self) -> &std::path::Path {
+        &self.directory
+    }
+
+    /// Where it keeps everything.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.directory.join("registry/data")
+    }
+
+    /// How many blobs somebody has begun to send to it.
+    pub(crate) fn uploads(&self) -> usize {
+        let log = std::fs::read_to_string(self.directory.join("registry/log")).unwrap();
+        log.lines().filter(|line| line.contains("\"POST /v2/")).count()
     }
 
     /// Everything the engine has of this registry.
-    fn pulled(&self) -> Vec<String> {
+    pub(crate) fn pulled(&self) -> Vec<String> {
         let format = "{{.Repository}}:{{.Tag}} {{.Repository}}@{{.Digest}}";
         let list = docker(&["images", "--digests", "--format", format]);
         let names = list.split_whitespace().filter(|name| name.starts_with(&format!("{}/", self.address)));
@@ -165,6 +175,17 @@ fn feed(command: &mut Command, input: &str) {
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+/// Checks that a pipeline has failed, and what it says.
+#[track_caller]
+pub(crate) fn refuses(output: &Output, says: &[&str]) {
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    let error = &stderr[stderr.find("Error: ").expect("it says why")..];
+    for part in says {
+        assert!(error.contains(part), "{part:?} is not in:\n{error}");
+    }
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -81,7 +81,7 @@ impl Wanted {
     }
 }
 
-fn platform(found: &ImageInspect) -> oci::Platform {
+pub(super) fn platform(found: &ImageInspect) -> oci::Platform {
     let part = |part: &Option<String>| part.clone().unwrap_or_default();
     oci::Platform {
         os: part(&found.os),
@@ -101,7 +101,12 @@ pub(super) async fn inspect(client: &bollard::Docker, reference: &str) -> Result
 pub(super) fn image(shared: &Shared, inspected: &ImageInspect) -> Result<Image> {
     let facts = shared.snapshots.learn(inspected)?;
     let config = inspected.config.clone().unwrap_or_default();
-    Ok(Image { id: facts.id.clone(), snapshot: Snapshot(facts.id.clone()), config: image_config(config)? })
+    Ok(Image {
+        id: facts.id.clone(),
+        snapshot: Snapshot(facts.id.clone()),
+        config: image_config(config)?,
+        platform: platform(inspected).or(&shared.description.platform),
+    })
 }
 
 /// The Docker API has it in the form that the OCI image specification took over from it.

@@ -3,7 +3,7 @@
 //! ```text
 //!   connect   context            the way to an engine that answers
 //!   image     pull  credentials  names → images, pulling
-//!   load                         files → images
+//!   load      publish            files → images; images → registries and files
 //!   snapshot  recast             what file systems are called, and images made of others
 //!   create    place   network    containers: made, filled, connected
 //!   mount                        what is there while they run
@@ -32,6 +32,7 @@ mod names;
 mod network;
 mod place;
 mod probe;
+mod publish;
 mod pull;
 mod read;
 mod recast;
@@ -56,11 +57,11 @@ pub(crate) use self::connect::{Connection, connect};
 #[cfg(feature = "registry")]
 pub(crate) use self::credentials::{Shown, login};
 #[cfg(feature = "native")]
-pub(crate) use self::source::Source;
+pub(crate) use self::source::{Found, Source};
 use self::watchdog::Watchdog;
 use super::{
-    Call, Description, Engine, Image, Instance, Kept, Prepared, Progress, ServiceSpec, SessionId, Sink,
-    Snapshot, StepSpec,
+    Call, Description, Engine, Image, Instance, Kept, NewImage, Prepared, Progress, ServiceSpec, SessionId,
+    Sink, Snapshot, StepSpec,
 };
 use crate::graph::ImageName;
 use crate::value::Stat;
@@ -213,6 +214,19 @@ impl Engine for Docker {
         sink: mpsc::Sender<Vec<u8>>,
     ) -> Call<'a, ()> {
         Box::pin(read::read(&self.shared, snapshot, path, sink))
+    }
+
+    fn publish<'a>(
+        &'a self,
+        image: &'a NewImage,
+        name: &'a ImageName,
+        progress: &'a Progress,
+    ) -> Call<'a, String> {
+        Box::pin(publish::publish(&self.shared, image, name, progress))
+    }
+
+    fn export<'a>(&'a self, image: &'a NewImage, to: std::fs::File) -> Call<'a, ()> {
+        Box::pin(publish::export(&self.shared, image, to))
     }
 
     fn close(&self) -> Call<'_, ()> {

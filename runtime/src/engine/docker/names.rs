@@ -31,6 +31,11 @@ pub(super) fn loaded_image(id: &Digest) -> String {
     format!("bowline/loaded:{id}")
 }
 
+/// An image on its way into a file; `name` is one of the session's.
+pub(super) fn exported_image(name: &str) -> String {
+    format!("bowline/exported:{name}")
+}
+
 /// The volume of a cache key. Keys are free text, names are not: the hash tells keys apart that look alike.
 pub(super) fn cache_volume(key: &str) -> String {
     let readable: String = key

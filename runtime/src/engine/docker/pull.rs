@@ -29,7 +29,7 @@ const TELL_EVERY: Duration = Duration::from_millis(200);
 #[derive(Default)]
 pub(super) struct Pulls {
     under_way: Mutex<HashMap<ImageName, Weak<Pull>>>,
-    /// Pulls of one reference for several platforms take turns, as each moves what the reference means.
+    /// Pulls of one reference for several platforms take turns, as each moves what the reference means; so do pushes.
     turns: Mutex<HashMap<Arc<str>, Arc<tokio::sync::Mutex<()>>>>,
 }
 
@@ -69,6 +69,11 @@ pub(super) async fn pull(shared: &Arc<Shared>, wanted: Wanted, progress: &Progre
 }
 
 impl Pulls {
+    /// Whose turn it is to change what a reference means.
+    pub(super) fn turn(&self, name: &ImageName) -> Arc<tokio::sync::Mutex<()>> {
+        Arc::clone(lock(&self.turns).entry(name.reference.clone()).or_default())
+    }
+
     fn join(&self, client: &Docker, wanted: Wanted) -> Arc<Pull> {
         let name = wanted.name.clone();
         let mut under_way = lock(&self.under_way);
@@ -79,7 +84,7 @@ impl Pulls {
             }
         }
         let (tell, state) = watch::channel(State::Pulling(format!("pulling {name}")));
-        let turn = Arc::clone(lock(&self.turns).entry(name.reference.clone()).or_default());
+        let turn = self.turn(&name);
         let client = client.clone();
         let task = tokio::spawn(async move {
             let _turn = turn.lock().await;
@@ -138,7 +143,7 @@ async fn give_back(client: &Docker, reference: &str, before: Option<ImageInspect
         .map_err(failure::during(format!("take `{reference}` from another platform's image")))
 }
 
-async fn tag(client: &Docker, id: &str, name: &str) -> Result<()> {
+pub(super) async fn tag(client: &Docker, id: &str, name: &str) -> Result<()> {
     let (repository, tag) = name.rsplit_once(':').unwrap_or((name, "latest"));
     let options = TagImageOptionsBuilder::default().repo(repository).tag(tag).build();
     within(BRIEF, client.tag_image(id, Some(options)))
@@ -213,10 +218,16 @@ fn refusal(reference: &str, error: &Failure, note: &str) -> Error {
     }
     let message = failure::message(error);
     let reference = reference.to_owned();
-    if matches!(failure::status(error), Some(401 | 403)) || speaks_of_refusal(&message) {
-        return Error::Unauthorized { reference, message: format!("{message}\n{note}") };
+    if is_of_rights(error) {
+        let message = format!("{message}\n{note}");
+        return Error::Unauthorized { doing: "pull", reference, message };
     }
     Error::ImageNotFound { reference, message }
+}
+
+/// Whether a registry's refusal is for want of credentials, or of rights.
+pub(super) fn is_of_rights(error: &Failure) -> bool {
+    matches!(failure::status(error), Some(401 | 403)) || speaks_of_refusal(&failure::message(error))
 }
 
 /// Whether a message has one of the words for it, other than in the name of an image.

@@ -1,14 +1,18 @@
 //! Images made of other images: the same layers under another configuration, and many layers made one.
 
+use std::io::{Read, Write};
 use std::sync::Arc;
 
 use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::{CreateImageOptions, ImportImageOptionsBuilder};
-use futures_util::{Stream, TryStreamExt as _};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use serde_json::json;
+use tokio::sync::mpsc;
 
 use super::cleaner::Container;
 use super::failure::{self, BRIEF, LONG, within};
+use super::place::ChannelWriter;
+use super::read::PieceReader;
 use super::snapshot::Facts;
 use super::{Shared, labels};
 use crate::{Error, Result};
@@ -30,9 +34,6 @@ pub(super) async fn plain(shared: &Arc<Shared>, image: &Facts) -> Result<String>
 }
 
 /// An image with these layers and a configuration, under a name.
-///
-/// `POST /images/load` reads an archive of a configuration and layers, and skips layers that the engine has already
-/// (moby, `image/tarexport/load.go`): so the archive needs no layers at all. 36 ms whatever the image's size.
 pub(super) async fn relabel(
     shared: &Arc<Shared>,
     image: &Facts,
@@ -46,19 +47,113 @@ pub(super) async fn relabel(
         "rootfs": { "type": "layers", "diff_ids": image.layers },
         "history": [],
     });
-    let config = config.to_string().into_bytes();
-    let layers: Vec<String> = (0..image.layers.len()).map(|index| format!("{index}/layer.tar")).collect();
+    dress(shared, image.layers.len(), name, &config.to_string().into_bytes()).await
+}
+
+/// An image of layers that the engine has, by the text of its configuration, under a name.
+///
+/// `POST /images/load` reads an archive of a configuration and layers, and skips layers that the engine has already
+/// (moby, `image/tarexport/load.go`): so the archive needs no layers at all. 36 ms whatever the image's size.
+pub(super) async fn dress(shared: &Arc<Shared>, layers: usize, name: &str, config: &[u8]) -> Result<String> {
+    let layers: Vec<String> = (0..layers).map(|index| format!("{index}/layer.tar")).collect();
     let manifest = json!([{ "Config": "config.json", "RepoTags": [name], "Layers": layers }]);
-    let archive = archive(&[("config.json", &config), ("manifest.json", manifest.to_string().as_bytes())])
+    let archive = archive(&[("config.json", config), ("manifest.json", manifest.to_string().as_bytes())])
         .map_err(|error| Error::engine("write an archive", error))?;
 
+    load(shared, name, stream::iter([Ok(archive)])).await
+}
+
+/// As [`dress`], for engines whose image store is another than moby's classic one and that want the layers' contents too:
+/// with all that an image consists of, streamed out of the engine and back.
+pub(super) async fn dress_whole(
+    shared: &Arc<Shared>,
+    image: &str,
+    name: &str,
+    config: &[u8],
+) -> Result<String> {
+    let saved = shared.client.export_image(image);
+    let saved = saved.map(|piece| piece.map_err(|error| std::io::Error::other(failure::message(&error))));
+    let (send, pieces) = mpsc::channel(16);
+    let read = async move {
+        let mut saved = std::pin::pin!(saved);
+        while let Some(piece) = saved.next().await {
+            if send.send(piece.map(|piece| piece.to_vec())).await.is_err() {
+                return;
+            }
+        }
+    };
+    let (send, mut written) = mpsc::channel::<Vec<u8>>(16);
+    let (tag, config) = (name.to_owned(), config.to_vec());
+    let write = tokio::task::spawn_blocking(move || {
+        let to = std::io::BufWriter::with_capacity(64 << 10, ChannelWriter(send));
+        redressed(PieceReader::new(pieces), to, &tag, &config)
+    });
+    let body = stream::poll_fn(move |context| written.poll_recv(context));
+    let ((), write, made) = tokio::join!(read, write, load(shared, name, body.map(Ok)));
+    // What the writer met explains an archive that ended early better than the engine does.
+    let written = write.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+    match written {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::engine(format!("make the image {name}"), error))
+        }
+        _ => made,
+    }
+}
+
+/// `manifest.json` of an archive of images.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Saved {
+    config: String,
+    repo_tags: Option<Vec<String>>,
+    layers: Vec<String>,
+}
+
+/// Copies an archive of one image, with another name and configuration.
+fn redressed(from: impl Read, to: impl Write, name: &str, config: &[u8]) -> std::io::Result<()> {
+    const CONFIG: &str = "config.json";
+    let mut archive = tar::Archive::new(from);
+    let mut out = tar::Builder::new(to);
+    let mut saved = Vec::new();
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        let path = entry.path()?.into_owned();
+        match path.to_str() {
+            Some("manifest.json") => saved = serde_json::from_reader(&mut entry)?,
+            // What says in other words what the image was.
+            Some("index.json" | "oci-layout" | "repositories") => {}
+            _ => {
+                let mut header = entry.header().clone();
+                match entry.link_name()? {
+                    Some(target) => out.append_link(&mut header, &path, target)?,
+                    None => out.append_data(&mut header, &path, &mut entry)?,
+                }
+            }
+        }
+    }
+    let layers = saved.pop().map(|image: Saved| image.layers);
+    let layers = layers.ok_or_else(|| std::io::Error::other("the engine's archive has no manifest.json"))?;
+    let made = Saved { config: CONFIG.to_owned(), repo_tags: Some(vec![name.to_owned()]), layers };
+    let manifest = serde_json::to_vec(&[made])?;
+    for (name, contents) in [(CONFIG, config), ("manifest.json", &manifest)] {
+        out.append_data(&mut file_header(contents.len()), name, contents)?;
+    }
+    out.into_inner()?.flush()
+}
+
+/// Loads an archive that has an image of this name in it.
+async fn load(
+    shared: &Arc<Shared>,
+    name: &str,
+    archive: impl Stream<Item = std::io::Result<Vec<u8>>> + Send + 'static,
+) -> Result<String> {
     let options = ImportImageOptionsBuilder::default().quiet(true).build();
     let what = format!("make the image {name}");
-    let load = shared.client.import_image(options, bollard::body_full(archive.into()), None);
+    let archive = bollard::body_try_stream(archive.map_ok(Into::into));
+    let load = shared.client.import_image(options, archive, None);
     within(LONG, load.try_for_each(|_| async { Ok(()) })).await.map_err(failure::during(&*what))?;
     let made = within(BRIEF, shared.client.inspect_image(name)).await.map_err(failure::during(what))?;
-    let made = shared.snapshots.learn(&made)?;
-    Ok(made.id.clone())
+    Ok(shared.snapshots.learn(&made)?.id.clone())
 }
 
 /// An image of one layer with the same contents.
@@ -138,12 +233,16 @@ pub(super) async fn idle_container(shared: &Arc<Shared>, image: &str) -> Result<
 pub(super) fn archive(files: &[(&str, &[u8])]) -> std::io::Result<Vec<u8>> {
     let mut builder = tar::Builder::new(Vec::new());
     for (path, contents) in files {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(contents.len() as u64);
-        header.set_mode(0o644);
-        builder.append_data(&mut header, path, *contents)?;
+        builder.append_data(&mut file_header(contents.len()), path, *contents)?;
     }
     builder.into_inner()
+}
+
+fn file_header(size: usize) -> tar::Header {
+    let mut header = tar::Header::new_gnu();
+    header.set_size(size as u64);
+    header.set_mode(0o644);
+    header
 }
 
 /// The first half of an image's digest: a tag, and still enough never to meet another.

@@ -154,17 +154,21 @@ pub(super) async fn without_volumes(shared: &Arc<Shared>, image: &str) -> Result
 
 /// The image to make a container from, so that it has the snapshot's contents and room for another layer.
 pub(super) async fn base_image(shared: &Arc<Shared>, snapshot: &Snapshot) -> Result<Arc<Facts>> {
-    let image = match held_container(snapshot) {
-        None => snapshot.0.clone(),
-        Some(container) => image_of_held(shared, container).await?,
-    };
-    let known = without_volumes(shared, &image).await?;
+    let known = without_volumes(shared, &image(shared, snapshot).await?).await?;
     if known.layers.len() < shared.snapshots.layers_at_most {
         return Ok(known);
     }
     let cell = Arc::clone(lock(&shared.snapshots.flattened).entry(known.id.clone()).or_default());
     let flat = cell.get_or_try_init(|| recast::flatten(shared, &known)).await?;
     facts(shared, flat).await
+}
+
+/// The image that has the snapshot's contents.
+pub(super) async fn image(shared: &Arc<Shared>, snapshot: &Snapshot) -> Result<String> {
+    match held_container(snapshot) {
+        None => Ok(snapshot.0.clone()),
+        Some(container) => image_of_held(shared, container).await,
+    }
 }
 
 async fn image_of_held(shared: &Arc<Shared>, container: &str) -> Result<String> {

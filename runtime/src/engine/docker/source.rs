@@ -5,7 +5,7 @@ use futures_util::{Stream, StreamExt as _};
 
 use super::connect::{Connection, connect};
 use super::failure;
-use super::image::{Wanted, image_config, inspect};
+use super::image::{Wanted, image_config, inspect, platform};
 use crate::engine::ImageConfig;
 use crate::graph::ImageName;
 use crate::{Error, Result};
@@ -24,6 +24,8 @@ pub(crate) struct Found {
     /// The digest of its configuration, as `sha256:…`.
     pub(crate) id: String,
     pub(crate) config: ImageConfig,
+    /// What it is made for, as `os/architecture[/variant]`.
+    pub(crate) platform: String,
 }
 
 impl Source {
@@ -37,6 +39,7 @@ impl Source {
         let wanted = Wanted::on(name, &self.platform);
         match wanted.present(&self.client).await? {
             Some(found) => Ok(Found {
+                platform: platform(&found).or(&self.platform),
                 id: found.id.unwrap_or_default(),
                 config: image_config(found.config.unwrap_or_default())?,
             }),

@@ -19,6 +19,7 @@ macro_rules! engine {
 mod connecting;
 mod ends;
 mod files;
+mod images;
 mod services;
 mod steps;
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   store     layers, results and caches on disk
-//!   image     images: files, those of a Docker engine, those of registries
+//!   image     images: files, those of a Docker engine, those of registries; and the way back
 //!   step  service  spec  process     what a session asks for
 //!   gateway   the way to the world
 //!   client    the socket to the host, a process of its own …
@@ -43,7 +43,7 @@ use self::store::{Scratch, Store, StoredStep, root_of, snapshot_of};
 use self::wire::{Answer, Files, Request, Root};
 use super::docker::Source;
 use super::{
-    Call, Claim, Description, Engine, Image, Instance, Kept, Link, Prepared, Progress, ServiceSpec,
+    Call, Claim, Description, Engine, Image, Instance, Kept, Link, NewImage, Prepared, Progress, ServiceSpec,
     SessionId, Sink, Snapshot, StepOutput, StepSpec,
 };
 use crate::graph::ImageName;
@@ -132,7 +132,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(super) fn lacks() -> Vec<String> {
     let always = [
         #[cfg(not(feature = "registry"))]
-        "images out of registries: bowline was built without the feature `registry`",
+        "images out of registries, and into them: bowline was built without the feature `registry`",
         "a way to the world for anything but TCP and UDP",
         "emulation of other platforms, unless this machine has it (binfmt_misc)",
     ];
@@ -459,6 +459,19 @@ impl Engine for Native {
         sink: mpsc::Sender<Vec<u8>>,
     ) -> Call<'a, ()> {
         Box::pin(self.shared.read(snapshot, path, sink))
+    }
+
+    fn publish<'a>(
+        &'a self,
+        image: &'a NewImage,
+        name: &'a ImageName,
+        progress: &'a Progress,
+    ) -> Call<'a, String> {
+        Box::pin(image::publish(&self.shared, image, name, progress))
+    }
+
+    fn export<'a>(&'a self, image: &'a NewImage, to: std::fs::File) -> Call<'a, ()> {
+        Box::pin(image::export(&self.shared, image, to))
     }
 
     fn close(&self) -> Call<'_, ()> {

@@ -21,6 +21,7 @@ macro_rules! engine {
 }
 
 mod confinement;
+mod layers;
 mod services;
 mod steps;
 mod world;

@@ -145,6 +145,8 @@ pub(super) enum Files {
     Place { root: Root, placements: Vec<Placement> },
     /// Makes one layer of several, the lowest first, in an empty directory of the store.
     Merge { layers: Vec<PathBuf>, into: PathBuf },
+    /// Writes a layer as an archive, compressed, to the descriptor. Answered with [`Answer::Packed`].
+    Pack { layer: PathBuf },
     /// Removes what is not needed from the store; an empty directory of it is for what is on its way out. Answered with
     /// [`Answer::Pruned`].
     Prune { bounds: Bounds, aside: PathBuf },
@@ -197,11 +199,22 @@ pub(super) enum Answer {
     },
     Stat(Stat),
     Pruned(Removed),
+    Packed(Packed),
     NoSuchPath,
     /// What was asked for is done.
     Done,
     /// It could not be; in words.
     Failed(String),
+}
+
+/// A layer's archive, as images speak of it. Digests are `sha256:…`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Packed {
+    /// Of the archive before it was compressed.
+    pub(super) unpacked: String,
+    pub(super) digest: String,
+    /// In bytes, compressed.
+    pub(super) size: u64,
 }
 
 /// As stat(2) has it.

@@ -15,6 +15,7 @@ use rustix::thread::UnshareFlags;
 
 use super::fault::{Context as _, Fault};
 use super::merge::set_like;
+use super::pack::pack;
 use super::rootfs::{self, Tree, find, make_directory};
 use super::unpack::unpack;
 use super::unshare;
@@ -33,6 +34,10 @@ pub(super) fn answer(files: &Files, descriptors: Vec<OwnedFd>, answers: &UnixStr
             let archive = descriptors.into_iter().next().ok_or_else(|| Fault::new("nothing to unpack"))?;
             unpack(into, archive, *size, digest.as_deref())?;
             Answer::Done
+        }
+        Files::Pack { layer } => {
+            let to = descriptors.into_iter().next().ok_or_else(|| Fault::new("nowhere to write it"))?;
+            Answer::Packed(pack(layer, to)?)
         }
         Files::Prune { bounds, aside } => {
             let removed = store::prune(Path::new(""), aside, bounds).context("remove what is not needed")?;

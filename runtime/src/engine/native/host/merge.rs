@@ -105,7 +105,7 @@ pub(super) fn set_like(from: impl AsFd, to: impl AsFd) -> io::Result<()> {
 }
 
 /// None where the file system has none.
-fn attributes(of: BorrowedFd<'_>) -> io::Result<BTreeMap<String, Vec<u8>>> {
+pub(super) fn attributes(of: BorrowedFd<'_>) -> io::Result<BTreeMap<String, Vec<u8>>> {
     let mut list = vec![0_u8; 64 << 10];
     let length = match flistxattr(of, list.as_mut_slice()) {
         Ok(length) => length,
@@ -123,7 +123,7 @@ fn attributes(of: BorrowedFd<'_>) -> io::Result<BTreeMap<String, Vec<u8>>> {
     Ok(all)
 }
 
-fn names(directory: &OwnedFd) -> io::Result<Vec<PathBuf>> {
+pub(super) fn names(directory: &OwnedFd) -> io::Result<Vec<PathBuf>> {
     let mut names = Vec::new();
     for entry in Dir::read_from(directory)? {
         let entry = entry?;

@@ -21,6 +21,7 @@ mod merge;
 mod netlink;
 mod network;
 mod nft;
+mod pack;
 mod process;
 mod rlimits;
 mod rootfs;

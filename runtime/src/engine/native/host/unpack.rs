@@ -3,12 +3,16 @@
 //! A layer is not trusted. It is unpacked by a process that sees nothing of the machine's file system but the directory
 //! that it unpacks into, so that whatever a name or a link says, it says it of that directory.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead as _, Read};
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Uid, XattrFlags, chownat, lsetxattr, mknodat, setxattr};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags, chownat, lsetxattr, mknodat,
+    setxattr, utimensat,
+};
 use rustix::io::Errno;
 use sha2::Digest as _;
 
@@ -16,9 +20,9 @@ use super::fault::{Context as _, Fault};
 use crate::error::with_causes;
 
 /// Starts the name of what is gone.
-const WHITEOUT: &str = ".wh.";
+pub(super) const WHITEOUT: &str = ".wh.";
 /// In a directory of which nothing below is seen.
-const OPAQUE: &str = ".wh..wh..opq";
+pub(super) const OPAQUE: &str = ".wh..wh..opq";
 
 /// As much memory more than the program has is enough for every archive that is none to do harm.
 const MEMORY: u64 = 256 << 20;
@@ -83,6 +87,7 @@ fn entries(reader: &mut impl Read) -> io::Result<()> {
     archive.set_preserve_permissions(true);
     archive.set_preserve_mtime(true);
     archive.set_overwrite(true);
+    let mut times = BTreeMap::new();
     for entry in archive.entries()? {
         let mut entry = entry?;
         let path = plain(&entry.path()?);
@@ -109,8 +114,18 @@ fn entries(reader: &mut impl Read) -> io::Result<()> {
             continue;
         }
         let attributes = attributes(&mut entry)?;
-        if entry.unpack_in("/")? && entry.header().entry_type() != tar::EntryType::Link {
+        let kind = entry.header().entry_type();
+        let is_made = if kind == tar::EntryType::Fifo {
+            make_fifo(&Path::new("/").join(&path))?;
+            true
+        } else {
+            entry.unpack_in("/")?
+        };
+        if is_made && kind != tar::EntryType::Link {
             let path = Path::new("/").join(&path);
+            if kind.is_dir() || kind == tar::EntryType::Fifo {
+                times.insert(path.clone(), entry.header().mtime()?);
+            }
             own(&path, entry.header())?;
             for (name, value) in attributes {
                 match lsetxattr(&path, name.as_str(), &value, XattrFlags::empty()) {
@@ -121,7 +136,30 @@ fn entries(reader: &mut impl Read) -> io::Result<()> {
             }
         }
     }
-    Ok(())
+    // What is put into a directory changes its time.
+    times.iter().try_for_each(|(path, time)| set_time(path, *time))
+}
+
+/// Which the library takes for a file.
+fn make_fifo(path: &Path) -> io::Result<()> {
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    Ok(mknodat(CWD, path, FileType::Fifo, Mode::empty(), 0)?)
+}
+
+fn set_time(path: &Path, seconds: u64) -> io::Result<()> {
+    let time = Timespec { tv_sec: i64::try_from(seconds).unwrap_or(0), tv_nsec: 0 };
+    let times = Timestamps { last_access: time, last_modification: time };
+    match utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW) {
+        // Something else came into its place.
+        Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Extended attributes, a file's capabilities among them (OCI image layer specification, "file attributes"): but for

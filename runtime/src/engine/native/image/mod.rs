@@ -1,8 +1,13 @@
 //! Images: files of this machine, those of a Docker engine that answers, those that were there before, and registries.
 //! Whatever an image comes from, it is taken once, layer by layer.
 
+mod blobs;
+#[cfg(feature = "registry")]
+mod push;
 #[cfg(feature = "registry")]
 mod registry;
+#[cfg(feature = "registry")]
+mod remote;
 #[cfg(feature = "registry")]
 mod routes;
 
@@ -12,12 +17,13 @@ use std::os::fd::AsFd as _;
 
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 
+pub(super) use self::blobs::export;
 use super::store::{StoredImage, StoredReference, snapshot_of};
 use super::wire::{Answer, Files, Request};
 use super::{Shared, failed};
 use crate::engine::archive::{self, Archived, Layer};
-use crate::engine::docker::Source;
-use crate::engine::{Image, ImageConfig, Progress};
+use crate::engine::docker::{Found, Source};
+use crate::engine::{Image, NewImage, Progress};
 use crate::graph::ImageName;
 use crate::{Digest, Error, Result};
 
@@ -70,6 +76,23 @@ async fn pull(_: &Shared, name: &ImageName, _: &Progress, why_not: Error) -> Res
     Err(Error::ImageNotFound { reference: name.reference.to_string(), message: reason })
 }
 
+#[cfg(feature = "registry")]
+pub(super) async fn publish(
+    shared: &Shared,
+    image: &NewImage,
+    name: &ImageName,
+    progress: &Progress,
+) -> Result<String> {
+    push::push(shared, image, name, progress).await
+}
+
+#[cfg(not(feature = "registry"))]
+#[expect(clippy::unused_async, reason = "with the feature it waits")]
+pub(super) async fn publish(_: &Shared, _: &NewImage, name: &ImageName, _: &Progress) -> Result<String> {
+    let message = "bowline was built without the feature `registry`, which speaks to registries\n\nhelp: add it, or push with the Docker engine";
+    Err(Error::engine(format!("push `{name}`"), message))
+}
+
 fn remembered(shared: &Shared, name: &ImageName) -> Option<Image> {
     let found = shared.store.reference(name)?;
     let stored = shared.store.image(plain_id(&found.id))?;
@@ -77,8 +100,8 @@ fn remembered(shared: &Shared, name: &ImageName) -> Option<Image> {
 }
 
 fn image_of(reference: StoredReference, stored: &StoredImage) -> Image {
-    let StoredReference { id, config } = reference;
-    Image { id, snapshot: snapshot_of(&stored.layers), config }
+    let StoredReference { id, config, platform } = reference;
+    Image { id, snapshot: snapshot_of(&stored.layers), config, platform }
 }
 
 /// A file name.
@@ -88,9 +111,10 @@ fn plain_id(id: &str) -> &str {
 
 async fn from_docker(shared: &Shared, name: &ImageName, progress: &Progress) -> Result<Image> {
     let source = shared.images.get_or_try_init(Source::open).await?;
-    let found = source.find(name).await?;
+    let Found { id, config, platform } = source.find(name).await?;
+    let found = StoredReference { id, config, platform };
     if let Some(stored) = shared.store.image(plain_id(&found.id)) {
-        return remember(shared, name, found.id, found.config, &stored);
+        return remember(shared, name, found, &stored);
     }
     let what = format!("take {name} from the Docker engine");
     progress(&format!("unpacking {name}"));
@@ -107,7 +131,7 @@ async fn from_docker(shared: &Shared, name: &ImageName, progress: &Progress) -> 
     let layers = unpack_all(shared, &archived.layers).await.map_err(failed(&what))?;
     let stored = StoredImage { layers };
     shared.store.keep_image(plain_id(&found.id), &stored).map_err(failed(what))?;
-    remember(shared, name, found.id, found.config, &stored)
+    remember(shared, name, found, &stored)
 }
 
 /// Makes an image of files the store's.
@@ -128,18 +152,17 @@ async fn take(
         shared.store.keep_image(&id, &stored).map_err(failed(what))?;
         stored
     };
-    let reference = StoredReference { id: format!("sha256:{id}"), config: found.config.clone() };
+    let platform = found.platform.or(&shared.platform);
+    let reference = StoredReference { id: format!("sha256:{id}"), config: found.config.clone(), platform };
     Ok(image_of(reference, &stored))
 }
 
 fn remember(
     shared: &Shared,
     name: &ImageName,
-    id: String,
-    config: ImageConfig,
+    reference: StoredReference,
     stored: &StoredImage,
 ) -> Result<Image> {
-    let reference = StoredReference { id, config };
     shared.store.keep_reference(name, &reference).map_err(failed(format!("remember {name}")))?;
     Ok(image_of(reference, stored))
 }

@@ -8,17 +8,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
-use oci_client::client::{AsLayerDescriptor, BlobResponse, ClientConfig, ClientProtocol, LayerDescriptor};
-use oci_client::errors::{OciDistributionError as Refusal, OciErrorCode};
-use oci_client::secrets::RegistryAuth;
-use oci_client::{Client, Reference};
+use oci_client::client::{AsLayerDescriptor, BlobResponse, LayerDescriptor};
+use oci_client::errors::OciDistributionError as Refusal;
 use rustix::fs::FlockOperation;
 use sha2::Digest as _;
 
 use super::super::store::lock;
+use super::remote::{Remote, is_absence};
 use super::routes::{self, Route};
-use super::{AT_ONCE, Shared, StoredImage, failed, remember, unpack};
-use crate::engine::docker::{Shown, login};
+use super::{AT_ONCE, Shared, StoredImage, StoredReference, failed, remember, unpack};
 use crate::engine::oci::{Configuration, Descriptor, Document, Manifest};
 use crate::engine::{Image, Progress};
 use crate::error::with_causes;
@@ -29,7 +27,6 @@ use crate::{Digest, Error, Result};
 const TELL_EVERY: Duration = Duration::from_millis(200);
 /// A registry that says nothing for as long is given up.
 const SILENCE: Duration = Duration::from_secs(30);
-const CONNECT: Duration = Duration::from_secs(10);
 /// As often is a download gone on with that brings nothing more.
 const TRIES: u32 = 5;
 
@@ -61,11 +58,7 @@ pub(super) async fn pull(shared: &Shared, name: &ImageName, progress: &Progress)
 struct Pull<'a> {
     shared: &'a Shared,
     name: &'a ImageName,
-    client: Client,
-    reference: Reference,
-    auth: RegistryAuth,
-    /// About the credentials, for when they are refused.
-    note: String,
+    remote: Remote,
     /// Bytes of this image's layers, so far and in all.
     done: AtomicU64,
     total: AtomicU64,
@@ -73,27 +66,9 @@ struct Pull<'a> {
 
 impl<'a> Pull<'a> {
     async fn new(shared: &'a Shared, name: &'a ImageName, route: &Route, rest: &str) -> Result<Self> {
-        // Whoever chose another provider for the whole program keeps it.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let text = format!("{}/{}{rest}", route.host, route.prefix);
-        let reference: Reference =
-            text.parse().map_err(|error| Error::engine(format!("pull `{text}`"), error))?;
-        let protocol = if route.is_plain { ClientProtocol::Http } else { ClientProtocol::Https };
-        let client = Client::new(ClientConfig {
-            protocol,
-            read_timeout: Some(SILENCE),
-            connect_timeout: Some(CONNECT),
-            user_agent: concat!("bowline/", env!("CARGO_PKG_VERSION")),
-            ..ClientConfig::default()
-        });
-        let (login, note) = login(&text).await;
-        let auth = match login {
-            Some(Shown::Password(user, password)) => RegistryAuth::Basic(user, password),
-            Some(Shown::Token(token)) => RegistryAuth::Bearer(token),
-            None => RegistryAuth::Anonymous,
-        };
+        let remote = Remote::new("pull", route, rest, Some(SILENCE)).await?;
         let (done, total) = (AtomicU64::new(0), AtomicU64::new(0));
-        Ok(Self { shared, name, client, reference, auth, note, done, total })
+        Ok(Self { shared, name, remote, done, total })
     }
 
     async fn run(&self, progress: &Progress) -> Result<Image> {
@@ -138,15 +113,18 @@ impl<'a> Pull<'a> {
             self.shared.store.keep_image(&id, &stored).map_err(failed(what))?;
             stored
         };
-        remember(self.shared, self.name, format!("sha256:{id}"), config, &stored)
+        let platform = configuration.platform.or(&self.shared.platform);
+        let found = StoredReference { id: format!("sha256:{id}"), config, platform };
+        remember(self.shared, self.name, found, &stored)
     }
 
     /// The manifest for the platform, by way of an index where there is one.
     async fn manifest(&self) -> Result<Manifest> {
-        let mut reference = self.reference.clone();
+        let mut reference = self.remote.reference.clone();
         let broken = |message: String| Error::engine(format!("pull `{}`", self.name), message);
         for _ in 0..4 {
-            let pulled = self.client.pull_manifest_raw(&reference, &self.auth, &DOCUMENTS).await;
+            let pulled =
+                self.remote.client.pull_manifest_raw(&reference, &self.remote.auth, &DOCUMENTS).await;
             let (text, _) = pulled.map_err(|error| self.refusal(&error))?;
             if let Some(wanted) = reference.digest() {
                 check(wanted, &text).map_err(broken)?;
@@ -172,7 +150,7 @@ impl<'a> Pull<'a> {
     /// A small blob.
     async fn document(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
         let mut text = Vec::new();
-        let pulled = self.client.pull_blob(&self.reference, Blob(descriptor), &mut text).await;
+        let pulled = self.remote.client.pull_blob(&self.remote.reference, Blob(descriptor), &mut text).await;
         pulled.map_err(|error| self.refusal(&error))?;
         check(&descriptor.digest, &text)
             .map_err(|error| Error::engine(format!("pull `{}`", self.name), error))?;
@@ -243,8 +221,11 @@ impl<'a> Pull<'a> {
     async fn go_on(&self, download: &mut Download, descriptor: &Descriptor) -> std::result::Result<(), Stop> {
         let what = || format!("pull `{}`", self.name);
         let from = download.length;
-        let answer =
-            self.client.pull_blob_stream_partial(&self.reference, Blob(descriptor), from, None).await;
+        let answer = self
+            .remote
+            .client
+            .pull_blob_stream_partial(&self.remote.reference, Blob(descriptor), from, None)
+            .await;
         let mut pieces = match answer {
             Ok(BlobResponse::Partial(pieces)) => pieces,
             Ok(BlobResponse::Full(pieces)) => {
@@ -270,7 +251,11 @@ impl<'a> Pull<'a> {
     }
 
     fn refusal(&self, error: &Refusal) -> Error {
-        refusal(&self.name.reference, error, &self.note)
+        if is_absence(error) {
+            let reference = self.name.reference.to_string();
+            return Error::ImageNotFound { reference, message: with_causes(error) };
+        }
+        self.remote.refusal(&self.name.reference, error)
     }
 }
 
@@ -341,34 +326,5 @@ fn check(wanted: &str, text: &[u8]) -> std::result::Result<(), String> {
         Ok(())
     } else {
         Err(format!("the registry sent something else: {wanted} is {found}"))
-    }
-}
-
-/// Tells a registry's refusals apart.
-fn refusal(reference: &str, error: &Refusal, note: &str) -> Error {
-    let message = with_causes(error);
-    let reference = reference.to_owned();
-    let says = |codes: &[OciErrorCode]| match error {
-        Refusal::RegistryError { envelope, .. } => {
-            envelope.errors.iter().any(|error| codes.contains(&error.code))
-        }
-        _ => false,
-    };
-    match error {
-        Refusal::UnauthorizedError { .. }
-        | Refusal::AuthenticationFailure(_)
-        | Refusal::ServerError { code: 401 | 403, .. } => {
-            Error::Unauthorized { reference, message: format!("{message}\n{note}") }
-        }
-        _ if says(&[OciErrorCode::Unauthorized, OciErrorCode::Denied]) => {
-            Error::Unauthorized { reference, message: format!("{message}\n{note}") }
-        }
-        Refusal::ImageManifestNotFoundError(_) | Refusal::ServerError { code: 404, .. } => {
-            Error::ImageNotFound { reference, message }
-        }
-        _ if says(&[OciErrorCode::ManifestUnknown, OciErrorCode::NameUnknown, OciErrorCode::NotFound]) => {
-            Error::ImageNotFound { reference, message }
-        }
-        _ => Error::engine(format!("pull `{reference}`"), message),
     }
 }

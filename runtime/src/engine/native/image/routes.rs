@@ -21,6 +21,16 @@ pub(super) fn find(registry: &str) -> Result<Vec<Route>> {
     parse(&std::env::var(ROUTES).unwrap_or_default(), registry)
 }
 
+/// Where a registry itself is, for what only it takes: a mirror is asked, and told nothing.
+pub(super) fn own(registry: &str) -> Result<Route> {
+    let itself = own_of(find(registry)?, registry);
+    itself.ok_or_else(|| Error::engine(format!("reach {registry}"), "there is no way to it"))
+}
+
+fn own_of(routes: Vec<Route>, registry: &str) -> Option<Route> {
+    routes.into_iter().find(|route| route.host == registry && route.prefix.is_empty())
+}
+
 fn parse(text: &str, registry: &str) -> Result<Vec<Route>> {
     let mut routes = Vec::new();
     for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
@@ -79,6 +89,9 @@ mod tests {
         assert_eq!(found(text, "docker.io"), ["https://mirror.example/hub/", "https://docker.io/"]);
         assert_eq!(found(text, "registry.local"), ["http://registry.local/"]);
         assert_eq!(found(text, "ghcr.io"), ["https://ghcr.io/"]);
+        let own = |registry: &str| own_of(parse(text, registry).unwrap(), registry).unwrap();
+        assert_eq!((own("docker.io").host, own("docker.io").is_plain), ("docker.io".to_owned(), false));
+        assert!(own("registry.local").is_plain, "a mirror is told nothing");
         for bad in ["docker.io", "docker.io=mirror.example", "docker.io=http://"] {
             let error = parse(bad, "docker.io").unwrap_err().to_string();
             assert!(error.contains(bad) && error.contains("help"), "{error}");

@@ -89,6 +89,8 @@ pub(super) struct StoredReference {
     /// As `sha256:…`.
     pub(super) id: String,
     pub(super) config: ImageConfig,
+    /// As `os/architecture[/variant]`.
+    pub(super) platform: String,
 }
 
 /// What a step left.

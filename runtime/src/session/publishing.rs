@@ -1,0 +1,138 @@
+//! Images of containers: pushed to registries, and written to files of this machine.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{Inner, in_session, process};
+use crate::engine::NewImage;
+use crate::graph::{self, ContainerNode, ImageName, Reach};
+use crate::value::Container;
+use crate::{Error, Result};
+
+/// Pushes a container as an image, and gives its reference by digest.
+pub(crate) async fn publish(container: Container, reference: String) -> Result<String> {
+    let node = graph::lower_container(&container)?;
+    let name = target(&reference).map_err(|problem| Error::invalid(Some(&node.name), problem))?;
+    in_session(format!("publishing `{}`", node.name), |session| async move {
+        let image = session.new_image(&node).await?;
+        let engine = session.engine().await?;
+        let report = session.report.clone();
+        let progress = move |line: &str| report.event("image", line);
+        let digest = engine.publish(&image, &name, &progress).await?;
+        let (repository, _) = name.reference.rsplit_once(':').unwrap_or((&name.reference, ""));
+        Ok(format!("{repository}@{digest}"))
+    })
+    .await
+}
+
+/// Writes a container as an image into one file, which is there once it is whole.
+pub(crate) async fn export_image(container: Container, path: PathBuf) -> Result<()> {
+    let node = graph::lower_container(&container)?;
+    in_session(format!("exporting `{}`", node.name), |session| async move {
+        let image = session.new_image(&node).await?;
+        let aside = Aside::make(&path).map_err(|error| Error::io(&path, &error))?;
+        let file = aside.file.try_clone().map_err(|error| Error::io(&path, &error))?;
+        session.engine().await?.export(&image, file).await?;
+        aside.put(&path).map_err(|error| Error::io(&path, &error))
+    })
+    .await
+}
+
+/// Where an image can be pushed to.
+fn target(reference: &str) -> std::result::Result<ImageName, String> {
+    crate::rules::image(reference).map_err(|problem| problem.to_string())?;
+    let name = ImageName::new(reference);
+    if name.file().is_some() {
+        return Err(format!("`{reference}` is no place in a registry\n\nhelp: `export_image` writes files"));
+    }
+    if let Some((repository, _)) = reference.split_once('@') {
+        return Err(format!(
+            "`{reference}` names an image by what it is, which publishing finds out\n\nhelp: `{repository}` with a tag"
+        ));
+    }
+    Ok(name)
+}
+
+impl Inner {
+    /// Makes everything that an image is made of.
+    async fn new_image(self: &Arc<Self>, node: &ContainerNode) -> Result<NewImage> {
+        let request = self.request(Reach::of_fs(&node.fs)).await?;
+        let snapshot = request.filesystem(&node.fs).await?;
+        let ground = request.image(node.config.image.as_ref());
+        let platform = match ground {
+            Some(image) => image.platform.clone(),
+            None => request.engine.describe().platform.clone(),
+        };
+        Ok(NewImage { snapshot, config: process::of_image(&node.config, ground), platform })
+    }
+}
+
+/// A file beside the one it becomes, removed when dropped.
+struct Aside {
+    path: PathBuf,
+    file: File,
+}
+
+impl Aside {
+    fn make(target: &Path) -> io::Result<Self> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let parent =
+            target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let name =
+            target.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no file name"))?;
+        if target.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        std::fs::create_dir_all(parent)?;
+        let (own, number) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = parent.join(format!(".{}.{own}-{number}.part", name.to_string_lossy()));
+        Ok(Self { file: File::create(&path)?, path })
+    }
+
+    fn put(mut self, target: &Path) -> io::Result<()> {
+        std::fs::rename(&self.path, target)?;
+        self.path = PathBuf::new();
+        Ok(())
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        if !self.path.as_os_str().is_empty() {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_place_in_a_registry_can_be_published_to() {
+        assert_eq!(&*target("localhost:5000/app").unwrap().reference, "localhost:5000/app:latest");
+        assert_eq!(&*target("acme/app:1").unwrap().reference, "docker.io/acme/app:1");
+        let says = |reference: &str| target(reference).unwrap_err();
+        assert!(says("Acme/app:1").contains("must be lowercase"));
+        assert!(says("oci:./x").contains("help: `export_image` writes files"));
+        let digest = format!("r.test/app@sha256:{:064}", 1);
+        assert!(says(&digest).contains("help: `r.test/app` with a tag"), "{}", says(&digest));
+    }
+
+    #[test]
+    fn a_file_appears_when_it_is_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("below/x.tar");
+        let entries = || std::fs::read_dir(directory.path().join("below")).unwrap().count();
+        drop(Aside::make(&target).unwrap());
+        assert_eq!(entries(), 0);
+        let aside = Aside::make(&target).unwrap();
+        assert!(!target.exists());
+        aside.put(&target).unwrap();
+        assert!(target.exists() && entries() == 1);
+        assert!(Aside::make(directory.path()).is_err());
+    }
+}
