@@ -82,6 +82,40 @@ async fn images_are_read_from_files() {
     }
 }
 
+/// By the names that a registry would have for them.
+#[test]
+fn a_directory_stands_for_a_registry() {
+    if !bowline_tests::on_native() {
+        return; // what a Docker engine pulls from is its own
+    }
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path());
+    let (store, repository) = (directory.path().join("store"), directory.path().join("images/acme/app"));
+    std::fs::create_dir_all(&repository).unwrap();
+    std::fs::rename(directory.path().join("image.tar"), repository.join("1.tar")).unwrap();
+    std::fs::rename(directory.path().join("layout"), repository.join("latest")).unwrap();
+    let run = |image: &str, images: &str| {
+        Command::new(env!("CARGO_BIN_EXE_pipeline"))
+            .arg("run-image")
+            .env("IMAGE", image)
+            .env("BOWLINE_HOME", &store)
+            .env("DOCKER_HOST", "unix:///no/such.sock")
+            .env("BOWLINE_REGISTRIES", format!("r.test={images},r.test=http://127.0.0.1:1"))
+            .output()
+            .unwrap()
+    };
+    let images = directory.path().join("images");
+    let images = images.to_str().unwrap();
+    for image in ["r.test/acme/app:1", "r.test/acme/app"] {
+        let output = run(image, images);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "ran first\nran second\n", "{image}: {stderr}");
+    }
+    // What was found is known from now on.
+    assert!(run("r.test/acme/app:1", "/nowhere").status.success());
+    assert!(!run("r.test/acme/app:2", images).status.success());
+}
+
 #[bowline::test]
 async fn files_that_are_no_image_are_named() {
     let directory = tempfile::tempdir().unwrap();

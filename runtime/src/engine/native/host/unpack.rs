@@ -3,7 +3,7 @@
 //! A layer is not trusted. It is unpacked by a process that sees nothing of the machine's file system but the directory
 //! that it unpacks into, so that whatever a name or a link says, it says it of that directory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufRead as _, Read};
 use std::os::fd::OwnedFd;
@@ -87,20 +87,19 @@ fn entries(reader: &mut impl Read) -> io::Result<()> {
     archive.set_preserve_permissions(true);
     archive.set_preserve_mtime(true);
     archive.set_overwrite(true);
-    let mut times = BTreeMap::new();
+    let (mut times, mut whiteouts) = (BTreeMap::new(), Whiteouts::default());
     for entry in archive.entries()? {
         let mut entry = entry?;
         let path = plain(&entry.path()?);
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
         let parent = path.parent().unwrap_or(Path::new(""));
         if let Some(gone) = name.strip_prefix(WHITEOUT) {
+            whiteouts.make_room(&Path::new("/").join(parent), true)?;
             std::fs::create_dir_all(Path::new("/").join(parent))?;
             if name == OPAQUE {
-                let directory = Path::new("/").join(parent);
-                setxattr(&directory, super::merge::opaque(), b"y", XattrFlags::empty())?;
+                hide_below(&Path::new("/").join(parent))?;
             } else if !gone.is_empty() && !gone.starts_with(WHITEOUT) {
-                let gone = Path::new("/").join(parent).join(gone);
-                mknodat(CWD, &gone, FileType::CharacterDevice, Mode::empty(), 0)?;
+                whiteouts.add(Path::new("/").join(parent).join(gone))?;
             }
             continue;
         }
@@ -115,6 +114,7 @@ fn entries(reader: &mut impl Read) -> io::Result<()> {
         }
         let attributes = attributes(&mut entry)?;
         let kind = entry.header().entry_type();
+        whiteouts.make_room(&Path::new("/").join(&path), kind.is_dir())?;
         let is_made = if kind == tar::EntryType::Fifo {
             make_fifo(&Path::new("/").join(&path))?;
             true
@@ -138,6 +138,42 @@ fn entries(reader: &mut impl Read) -> io::Result<()> {
     }
     // What is put into a directory changes its time.
     times.iter().try_for_each(|(path, time)| set_time(path, *time))
+}
+
+/// What a layer says is gone. What it has there itself stays, whichever of the two comes first.
+#[derive(Default)]
+struct Whiteouts(BTreeSet<PathBuf>);
+
+impl Whiteouts {
+    fn add(&mut self, path: PathBuf) -> io::Result<()> {
+        match mknodat(CWD, &path, FileType::CharacterDevice, Mode::empty(), 0) {
+            Ok(()) => drop(self.0.insert(path)),
+            Err(Errno::EXIST) if std::fs::symlink_metadata(&path)?.is_dir() => hide_below(&path)?,
+            Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    /// Makes room for an entry, and for the directories that it is in.
+    fn make_room(&mut self, path: &Path, is_directory: bool) -> io::Result<()> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let hidden = path.ancestors().find(|above| self.0.contains(*above)).map(Path::to_owned);
+        let Some(hidden) = hidden else { return Ok(()) };
+        std::fs::remove_file(&hidden)?;
+        if is_directory || hidden != path {
+            std::fs::create_dir(&hidden)?;
+            hide_below(&hidden)?;
+        }
+        self.0.remove(&hidden);
+        Ok(())
+    }
+}
+
+fn hide_below(directory: &Path) -> io::Result<()> {
+    Ok(setxattr(directory, super::merge::opaque(), b"y", XattrFlags::empty())?)
 }
 
 /// Which the library takes for a file.

@@ -8,23 +8,24 @@ mod push;
 mod registry;
 #[cfg(feature = "registry")]
 mod remote;
-#[cfg(feature = "registry")]
 mod routes;
 
 use std::fs::File;
 use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::os::fd::AsFd as _;
+use std::path::Path;
 
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 
 pub(super) use self::blobs::export;
+use self::routes::{Host, Route};
 use super::store::{StoredImage, StoredReference, snapshot_of};
 use super::wire::{Answer, Files, Request};
 use super::{Shared, failed};
 use crate::engine::archive::{self, Archived, Layer};
 use crate::engine::docker::{Found, Source};
 use crate::engine::{Image, NewImage, Progress};
-use crate::graph::ImageName;
+use crate::graph::{ImageFile, ImageFileKind, ImageName};
 use crate::{Digest, Error, Result};
 
 /// As many layers are fetched and unpacked at once, as Docker does.
@@ -35,7 +36,8 @@ const AT_ONCE: usize = 3;
 pub(super) async fn resolve(shared: &Shared, name: &ImageName, progress: &Progress) -> Result<Image> {
     if let Some(file) = name.file() {
         let found = archive::find(name, &file, &shared.platform)?;
-        return take(shared, &format!("read {name}"), name, &found, progress).await;
+        let (reference, stored) = take(shared, &format!("read {name}"), name, &found, progress).await?;
+        return Ok(image_of(reference, &stored));
     }
     let why_not = match from_docker(shared, name, progress).await {
         Ok(image) => return Ok(image),
@@ -56,24 +58,86 @@ fn is_absence(error: &Error) -> bool {
     )
 }
 
-#[cfg(feature = "registry")]
+/// The registry of a reference, and the rest.
+fn parts(name: &ImageName) -> (&str, &str) {
+    name.reference.split_once('/').unwrap_or(("docker.io", &name.reference))
+}
+
+/// Takes an image from the first place that has it.
 async fn pull(shared: &Shared, name: &ImageName, progress: &Progress, why_not: Error) -> Result<Image> {
-    registry::pull(shared, name, progress).await.map_err(|error| match why_not {
-        // That there is another platform's says more.
-        Error::PlatformNotFound { reference, platform, found, .. } => {
-            Error::PlatformNotFound { reference, platform, found, message: error.to_string() }
+    let (registry, rest) = parts(name);
+    let mut missing = why_not;
+    let mut routes = routes::find(registry)?.into_iter().peekable();
+    while let Some(route) = routes.next() {
+        let (place, found) = match &route {
+            Route::Directory(place) => {
+                (place.display().to_string(), from_directory(shared, name, place, rest, progress).await)
+            }
+            Route::Host(host) => (host.name.clone(), from_registry(shared, name, host, rest, progress).await),
+        };
+        match found {
+            Ok(image) => return Ok(image),
+            Err(error) => {
+                if routes.peek().is_some() {
+                    progress(&format!("{place} does not have {name}: {error}"));
+                }
+                missing = joined(missing, error);
+            }
         }
-        _ => error,
-    })
+    }
+    Err(missing)
+}
+
+/// What is said where nobody has it: the last says most, but that there is another platform's says more.
+fn joined(earlier: Error, last: Error) -> Error {
+    match earlier {
+        Error::PlatformNotFound { reference, platform, found, .. } => {
+            Error::PlatformNotFound { reference, platform, found, message: last.to_string() }
+        }
+        _ => last,
+    }
+}
+
+/// From a directory that stands for a registry.
+async fn from_directory(
+    shared: &Shared,
+    name: &ImageName,
+    place: &Path,
+    rest: &str,
+    progress: &Progress,
+) -> Result<Image> {
+    let (repository, tag) = rest.rsplit_once(':').unwrap_or((rest, "latest"));
+    let path = place.join(repository).join(tag);
+    let archive = path.with_file_name(format!("{tag}.tar"));
+    let path = if archive.exists() { archive } else { path };
+    let missing = |message: String| Error::ImageNotFound { reference: name.reference.to_string(), message };
+    if repository.contains('@') || !path.exists() {
+        return Err(missing(format!("there is no {}", path.display())));
+    }
+    let text = path.to_str().ok_or_else(|| missing(format!("{} is no UTF-8", path.display())))?;
+    let file = ImageFile { kind: ImageFileKind::DockerArchive, path: text, name: None };
+    let found = archive::find(name, &file, &shared.platform)?;
+    let what = format!("read {name} from {text}");
+    let (reference, stored) = take(shared, &what, name, &found, progress).await?;
+    remember(shared, name, reference, &stored)
+}
+
+#[cfg(feature = "registry")]
+async fn from_registry(
+    shared: &Shared,
+    name: &ImageName,
+    host: &Host,
+    rest: &str,
+    progress: &Progress,
+) -> Result<Image> {
+    registry::pull(shared, name, host, rest, progress).await
 }
 
 #[cfg(not(feature = "registry"))]
 #[expect(clippy::unused_async, reason = "with the feature it waits")]
-async fn pull(_: &Shared, name: &ImageName, _: &Progress, why_not: Error) -> Result<Image> {
-    let reason = format!(
-        "the native engine does not have it, and bowline was built without the feature `registry`, which pulls images\n{why_not}"
-    );
-    Err(Error::ImageNotFound { reference: name.reference.to_string(), message: reason })
+async fn from_registry(_: &Shared, name: &ImageName, _: &Host, _: &str, _: &Progress) -> Result<Image> {
+    let message = "the native engine does not have it, and bowline was built without the feature `registry`, which pulls images\n\nhelp: add `features = [\"registry\"]`";
+    Err(Error::ImageNotFound { reference: name.reference.to_string(), message: message.to_owned() })
 }
 
 #[cfg(feature = "registry")]
@@ -141,7 +205,7 @@ async fn take(
     name: &ImageName,
     found: &Archived,
     progress: &Progress,
-) -> Result<Image> {
+) -> Result<(StoredReference, StoredImage)> {
     let id = found.id.to_string();
     let stored = if let Some(stored) = shared.store.image(&id) {
         stored
@@ -154,7 +218,7 @@ async fn take(
     };
     let platform = found.platform.or(&shared.platform);
     let reference = StoredReference { id: format!("sha256:{id}"), config: found.config.clone(), platform };
-    Ok(image_of(reference, &stored))
+    Ok((reference, stored))
 }
 
 fn remember(

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::blobs::{self, Blobs, Layer, Text};
 use super::remote::Remote;
-use super::{AT_ONCE, Shared, failed, routes};
+use super::{AT_ONCE, Shared, failed, parts, routes};
 use crate::engine::{NewImage, Progress};
 use crate::graph::ImageName;
 use crate::{Error, Result};
@@ -35,9 +35,9 @@ pub(super) async fn push(
     name: &ImageName,
     progress: &Progress,
 ) -> Result<String> {
-    let (registry, rest) = name.reference.split_once('/').unwrap_or(("docker.io", &name.reference));
-    let route = routes::own(registry)?;
-    let remote = Remote::new("push", &route, rest, None).await?;
+    let (registry, rest) = parts(name);
+    let host = routes::own(registry)?;
+    let remote = Remote::new("push", &host, rest, None).await?;
     let push = Push { name, remote, done: Arc::default(), total: AtomicU64::new(0) };
     progress(&format!("packing {name}"));
     let blobs = blobs::make(shared, &format!("push `{name}`"), image).await?;

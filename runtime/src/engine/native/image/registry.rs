@@ -15,7 +15,7 @@ use sha2::Digest as _;
 
 use super::super::store::lock;
 use super::remote::{Remote, is_absence};
-use super::routes::{self, Route};
+use super::routes::Host;
 use super::{AT_ONCE, Shared, StoredImage, StoredReference, failed, remember, unpack};
 use crate::engine::oci::{Configuration, Descriptor, Document, Manifest};
 use crate::engine::{Image, Progress};
@@ -37,21 +37,15 @@ const DOCUMENTS: [&str; 4] = [
     "application/vnd.docker.distribution.manifest.v2+json",
 ];
 
-/// Pulls an image from the first place that has it.
-pub(super) async fn pull(shared: &Shared, name: &ImageName, progress: &Progress) -> Result<Image> {
-    let (registry, rest) = name.reference.split_once('/').unwrap_or(("docker.io", &name.reference));
-    let mut routes = routes::find(registry)?.into_iter().peekable();
-    loop {
-        let Some(route) = routes.next() else {
-            return Err(Error::engine(format!("pull `{name}`"), "there is nowhere to pull it from"));
-        };
-        match Pull::new(shared, name, &route, rest).await?.run(progress).await {
-            Err(error) if routes.peek().is_some() => {
-                progress(&format!("{} does not have {name}: {error}", route.host));
-            }
-            result => return result,
-        }
-    }
+/// Pulls an image; `rest` is what follows the registry in its reference.
+pub(super) async fn pull(
+    shared: &Shared,
+    name: &ImageName,
+    host: &Host,
+    rest: &str,
+    progress: &Progress,
+) -> Result<Image> {
+    Pull::new(shared, name, host, rest).await?.run(progress).await
 }
 
 /// One image, of one registry.
@@ -65,8 +59,8 @@ struct Pull<'a> {
 }
 
 impl<'a> Pull<'a> {
-    async fn new(shared: &'a Shared, name: &'a ImageName, route: &Route, rest: &str) -> Result<Self> {
-        let remote = Remote::new("pull", route, rest, Some(SILENCE)).await?;
+    async fn new(shared: &'a Shared, name: &'a ImageName, host: &Host, rest: &str) -> Result<Self> {
+        let remote = Remote::new("pull", host, rest, Some(SILENCE)).await?;
         let (done, total) = (AtomicU64::new(0), AtomicU64::new(0));
         Ok(Self { shared, name, remote, done, total })
     }

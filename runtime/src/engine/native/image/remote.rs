@@ -7,7 +7,7 @@ use oci_client::errors::{OciDistributionError as Refusal, OciErrorCode};
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference};
 
-use super::routes::Route;
+use super::routes::Host;
 use crate::engine::docker::{Shown, login};
 use crate::error::with_causes;
 use crate::{Error, Result};
@@ -29,16 +29,16 @@ impl Remote {
     /// up.
     pub(super) async fn new(
         doing: &'static str,
-        route: &Route,
+        host: &Host,
         rest: &str,
         silence: Option<Duration>,
     ) -> Result<Self> {
         // Whoever chose another provider for the whole program keeps it.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let text = format!("{}/{}{rest}", route.host, route.prefix);
+        let text = format!("{}/{}{rest}", host.name, host.prefix);
         let reference: Reference =
             text.parse().map_err(|error| Error::engine(format!("{doing} `{text}`"), error))?;
-        let protocol = if route.is_plain { ClientProtocol::Http } else { ClientProtocol::Https };
+        let protocol = if host.is_plain { ClientProtocol::Http } else { ClientProtocol::Https };
         let client = Client::new(ClientConfig {
             protocol,
             read_timeout: silence,

@@ -1,16 +1,26 @@
-//! Where registries are asked: mirrors, and registries without TLS.
+//! Where a registry's images are: mirrors, directories of this machine, registries without TLS.
+
+use std::path::PathBuf;
 
 use crate::{Error, Result};
 
-/// Says where registries are asked, as `registry=url` with commas between: a mirror, which is asked first, or how the
-/// registry itself is reached where that is without TLS.
-pub(super) const ROUTES: &str = "BOWLINE_REGISTRIES";
+/// Says where a registry's images are, as `registry=url` or `registry=directory` with commas between: a mirror, which is
+/// asked first, or how the registry itself is reached where that is without TLS.
+const ROUTES: &str = "BOWLINE_REGISTRIES";
 
 /// A place where a registry's images are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Route {
+pub(super) enum Route {
+    /// Of archives and layouts, `repository/tag.tar` and `repository/tag`.
+    Directory(PathBuf),
+    Host(Host),
+}
+
+/// A registry that is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Host {
     /// `host[:port]`.
-    pub(super) host: String,
+    pub(super) name: String,
     /// What precedes the repository's name there; empty or with a `/` at its end.
     pub(super) prefix: String,
     pub(super) is_plain: bool,
@@ -22,13 +32,25 @@ pub(super) fn find(registry: &str) -> Result<Vec<Route>> {
 }
 
 /// Where a registry itself is, for what only it takes: a mirror is asked, and told nothing.
-pub(super) fn own(registry: &str) -> Result<Route> {
+#[cfg(feature = "registry")]
+pub(super) fn own(registry: &str) -> Result<Host> {
     let itself = own_of(find(registry)?, registry);
     itself.ok_or_else(|| Error::engine(format!("reach {registry}"), "there is no way to it"))
 }
 
-fn own_of(routes: Vec<Route>, registry: &str) -> Option<Route> {
-    routes.into_iter().find(|route| route.host == registry && route.prefix.is_empty())
+#[cfg(feature = "registry")]
+fn own_of(routes: Vec<Route>, registry: &str) -> Option<Host> {
+    routes.into_iter().find_map(|route| match route {
+        Route::Host(host) if host.is(registry) => Some(host),
+        _ => None,
+    })
+}
+
+impl Host {
+    /// Whether it is the registry itself.
+    fn is(&self, registry: &str) -> bool {
+        self.name == registry && self.prefix.is_empty()
+    }
 }
 
 fn parse(text: &str, registry: &str) -> Result<Vec<Route>> {
@@ -41,10 +63,20 @@ fn parse(text: &str, registry: &str) -> Result<Vec<Route>> {
             )
         };
         let (of, url) = entry.split_once('=').ok_or_else(|| invalid("says no URL"))?;
+        if url.starts_with(['.', '/']) {
+            if of == registry {
+                routes.push(Route::Directory(url.into()));
+            }
+            continue;
+        }
         let (is_plain, rest) = match (url.strip_prefix("http://"), url.strip_prefix("https://")) {
             (Some(rest), _) => (true, rest),
             (_, Some(rest)) => (false, rest),
-            _ => return Err(invalid("has a URL that starts with neither `https://` nor `http://`")),
+            _ => {
+                return Err(invalid(
+                    "has neither a URL, `https://…` or `http://…`, nor a directory, `/…` or `./…`",
+                ));
+            }
         };
         let (host, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         if host.is_empty() {
@@ -53,12 +85,13 @@ fn parse(text: &str, registry: &str) -> Result<Vec<Route>> {
         if of == registry {
             let prefix = prefix.trim_matches('/');
             let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
-            routes.push(Route { host: host.to_owned(), prefix, is_plain });
+            routes.push(Route::Host(Host { name: host.to_owned(), prefix, is_plain }));
         }
     }
     // The registry itself, unless it was said how that is reached.
-    if !routes.iter().any(|route| route.host == registry && route.prefix.is_empty()) {
-        routes.push(Route { host: registry.to_owned(), prefix: String::new(), is_plain: is_here(registry) });
+    if !routes.iter().any(|route| matches!(route, Route::Host(host) if host.is(registry))) {
+        let is_plain = is_here(registry);
+        routes.push(Route::Host(Host { name: registry.to_owned(), prefix: String::new(), is_plain }));
     }
     Ok(routes)
 }
@@ -75,9 +108,13 @@ mod tests {
     use super::*;
 
     fn found(text: &str, registry: &str) -> Vec<String> {
-        let scheme = |route: &Route| if route.is_plain { "http" } else { "https" };
-        let routes = parse(text, registry).unwrap();
-        routes.iter().map(|route| format!("{}://{}/{}", scheme(route), route.host, route.prefix)).collect()
+        let show = |route: &Route| match route {
+            Route::Directory(path) => path.display().to_string(),
+            Route::Host(Host { name, prefix, is_plain }) => {
+                format!("http{}://{name}/{prefix}", if *is_plain { "" } else { "s" })
+            }
+        };
+        parse(text, registry).unwrap().iter().map(show).collect()
     }
 
     #[test]
@@ -89,12 +126,20 @@ mod tests {
         assert_eq!(found(text, "docker.io"), ["https://mirror.example/hub/", "https://docker.io/"]);
         assert_eq!(found(text, "registry.local"), ["http://registry.local/"]);
         assert_eq!(found(text, "ghcr.io"), ["https://ghcr.io/"]);
-        let own = |registry: &str| own_of(parse(text, registry).unwrap(), registry).unwrap();
-        assert_eq!((own("docker.io").host, own("docker.io").is_plain), ("docker.io".to_owned(), false));
-        assert!(own("registry.local").is_plain, "a mirror is told nothing");
+        assert_eq!(found("docker.io=./images", "docker.io"), ["./images", "https://docker.io/"]);
         for bad in ["docker.io", "docker.io=mirror.example", "docker.io=http://"] {
             let error = parse(bad, "docker.io").unwrap_err().to_string();
             assert!(error.contains(bad) && error.contains("help"), "{error}");
         }
+    }
+
+    #[cfg(feature = "registry")]
+    #[test]
+    fn what_is_published_goes_to_the_registry_itself() {
+        let text =
+            "docker.io=/images,docker.io=https://mirror.example/hub/, registry.local=http://registry.local";
+        let own = |registry: &str| own_of(parse(text, registry).unwrap(), registry).unwrap();
+        assert_eq!((own("docker.io").name, own("docker.io").is_plain), ("docker.io".to_owned(), false));
+        assert!(own("registry.local").is_plain, "a mirror is told nothing");
     }
 }

@@ -134,12 +134,26 @@ async fn whiteouts_hide_what_is_below() {
         ("e", Directory, "", b""),
         ("e/b", Regular, "", b"2"),
         ("f", Regular, "", b"3"),
+        ("g", Directory, "", b""),
+        ("g/old", Regular, "", b"5"),
+        ("h", Directory, "", b""),
+        ("h/old", Regular, "", b"6"),
+        ("i", Regular, "", b"7"),
     ];
     let upper = [
         (".wh.f", Regular, "", b"".as_slice()),
         ("d", Directory, "", b""),
         ("d/.wh..wh..opq", Regular, "", b""),
         ("d/new", Regular, "", b"4"),
+        // As some tools write what takes another's place: gone, and there; or the other way round.
+        (".wh.g", Regular, "", b""),
+        ("g/new", Regular, "", b"8"),
+        ("h", Directory, "", b""),
+        ("h/new", Regular, "", b"9"),
+        (".wh.h", Regular, "", b""),
+        (".wh.i", Regular, "", b""),
+        ("i", Directory, "", b""),
+        ("i/new", Regular, "", b"10"),
     ];
     let mut layers = Vec::new();
     let mut scratches = Vec::new();
@@ -151,10 +165,10 @@ async fn whiteouts_hide_what_is_below() {
     }
     let both = Snapshot(layers.join(","));
     let mut seen = Vec::new();
-    for path in ["/d/a", "/d/new", "/e/b", "/f"] {
+    for path in ["/d/a", "/d/new", "/e/b", "/f", "/g/old", "/g/new", "/h/old", "/h/new", "/i", "/i/new"] {
         seen.push(engine.stat(&both, path).await.unwrap().is_some());
     }
-    assert_eq!(seen, [false, true, true, false]);
+    assert_eq!(seen, [false, true, true, false, false, true, false, true, true, true]);
     engine.close().await.unwrap();
 }
 
