@@ -189,7 +189,7 @@ fn or_where_to_look(message: &str) -> &'static str {
 }
 
 /// What an error of a library says, and after it every cause that it does not name itself.
-#[cfg(feature = "docker")]
+#[cfg(any(feature = "docker", native_engine))]
 pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -22,7 +22,7 @@ pub(crate) enum Role {
     #[cfg(feature = "docker")]
     Watchdog,
     /// Makes containers.
-    #[cfg(all(feature = "native", target_os = "linux"))]
+    #[cfg(native_engine)]
     Host,
 }
 
@@ -32,7 +32,7 @@ impl Role {
         match self {
             #[cfg(feature = "docker")]
             Self::Watchdog => concat!("watchdog-", env!("CARGO_PKG_VERSION")),
-            #[cfg(all(feature = "native", target_os = "linux"))]
+            #[cfg(native_engine)]
             Self::Host => concat!("host-", env!("CARGO_PKG_VERSION")),
         }
     }
@@ -41,7 +41,7 @@ impl Role {
         let roles: &[Self] = &[
             #[cfg(feature = "docker")]
             Self::Watchdog,
-            #[cfg(all(feature = "native", target_os = "linux"))]
+            #[cfg(native_engine)]
             Self::Host,
         ];
         roles.iter().copied().find(|role| role.order() == order)
@@ -169,7 +169,7 @@ mod unix {
         match role {
             #[cfg(feature = "docker")]
             Role::Watchdog => crate::engine::docker::watchdog::main(channel),
-            #[cfg(all(feature = "native", target_os = "linux"))]
+            #[cfg(native_engine)]
             Role::Host => crate::engine::native::host::keep(channel),
         }
         0

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Description;
-#[cfg(all(feature = "native", target_os = "linux"))]
+#[cfg(native_engine)]
 use super::SessionId;
 use crate::Error;
 
@@ -73,7 +73,7 @@ async fn examine_docker() -> Examined {
     examined("docker", Err(super::not_built("docker")), Vec::new())
 }
 
-#[cfg(all(feature = "native", target_os = "linux"))]
+#[cfg(native_engine)]
 async fn examine_native() -> Examined {
     use super::Engine as _;
     let mut lacks = super::native::lacks();
@@ -90,7 +90,7 @@ async fn examine_native() -> Examined {
     examined("native", found, lacks)
 }
 
-#[cfg(not(all(feature = "native", target_os = "linux")))]
+#[cfg(not(native_engine))]
 async fn examine_native() -> Examined {
     examined("native", Err(super::not_built("native")), Vec::new())
 }

@@ -18,24 +18,24 @@ use crate::graph::ImageName;
 use crate::value::{Port, Stat};
 use crate::{Digest, Result};
 
-#[cfg(feature = "docker")]
-#[cfg_attr(not(feature = "native"), allow(dead_code, reason = "an engine that unpacks uses all of it"))]
+#[cfg(any(feature = "docker", native_engine))]
 mod archive;
-#[cfg(feature = "docker")]
+#[cfg(any(feature = "docker", native_engine))]
 mod command;
+#[cfg(any(feature = "docker", all(feature = "registry", native_engine)))]
+mod credentials;
 #[cfg(feature = "docker")]
 pub(crate) mod docker;
 mod doctor;
 mod made;
-#[cfg(all(feature = "native", target_os = "linux"))]
+#[cfg(native_engine)]
 pub(crate) mod native;
-#[cfg(feature = "docker")]
-#[cfg_attr(not(feature = "registry"), allow(dead_code, reason = "whoever pulls uses all of it"))]
+#[cfg(any(feature = "docker", native_engine))]
 mod oci;
-#[cfg(feature = "docker")]
+#[cfg(any(feature = "docker", native_engine))]
 mod probe;
 mod prune;
-#[cfg(feature = "docker")]
+#[cfg(any(feature = "docker", native_engine))]
 mod user;
 
 #[cfg(test)]
@@ -236,7 +236,7 @@ pub(crate) struct Healthcheck {
 pub(crate) struct Claim(#[expect(dead_code, reason = "it is there to be dropped")] Option<Box<dyn Held>>);
 
 impl Claim {
-    #[cfg(all(feature = "native", target_os = "linux"))]
+    #[cfg(native_engine)]
     pub(crate) fn new(held: impl Held + 'static) -> Self {
         Self(Some(Box::new(held)))
     }
@@ -523,7 +523,7 @@ pub(crate) async fn open(session: &SessionId) -> Result<Arc<dyn Engine>> {
 /// Docker where one answers, else the native engine where it can run.
 async fn open_any(session: &SessionId) -> Result<Arc<dyn Engine>> {
     let mut tried = match open_docker(session).await {
-        Err(crate::Error::EngineUnreachable { tried }) if cfg!(feature = "native") => tried,
+        Err(crate::Error::EngineUnreachable { tried }) if cfg!(native_engine) => tried,
         other => return other,
     };
     match open_native(session).await {
@@ -549,21 +549,23 @@ async fn open_docker(_: &SessionId) -> Result<Arc<dyn Engine>> {
     Err(not_built("docker"))
 }
 
-#[cfg(all(feature = "native", target_os = "linux"))]
+#[cfg(native_engine)]
 async fn open_native(session: &SessionId) -> Result<Arc<dyn Engine>> {
     Ok(native::Native::open(session).await?)
 }
 
-#[cfg(not(all(feature = "native", target_os = "linux")))]
+#[cfg(not(native_engine))]
 async fn open_native(_: &SessionId) -> Result<Arc<dyn Engine>> {
     Err(not_built("native"))
 }
 
-#[cfg(not(all(feature = "docker", feature = "native", target_os = "linux")))]
+#[cfg(not(all(feature = "docker", native_engine)))]
 fn not_built(feature: &str) -> crate::Error {
     let reason = match feature {
-        "native" if cfg!(not(target_os = "linux")) => "native: it runs on Linux only".to_owned(),
-        _ => format!("nothing: bowline was built without the feature `{feature}`"),
+        "native" if cfg!(feature = "native") => {
+            "native: it runs on Linux only, on x86-64 and ARM64".to_owned()
+        }
+        _ => format!("{feature}: bowline was built without the feature `{feature}`"),
     };
     crate::Error::EngineUnreachable { tried: vec![reason] }
 }

@@ -21,10 +21,7 @@ use crate::Result;
 /// # }
 /// ```
 #[derive(Debug, Clone, Default)]
-#[cfg_attr(
-    not(all(feature = "native", target_os = "linux")),
-    expect(dead_code, reason = "nothing is pruned")
-)]
+#[cfg_attr(not(native_engine), expect(dead_code, reason = "nothing is pruned"))]
 pub struct Prune {
     unused_for: Option<Duration>,
     down_to: Option<u64>,
@@ -79,7 +76,7 @@ pub async fn prune(what: Prune) -> Result<Pruned> {
     Box::pin(prune_native(what)).await
 }
 
-#[cfg(all(feature = "native", target_os = "linux"))]
+#[cfg(native_engine)]
 async fn prune_native(what: Prune) -> Result<Pruned> {
     use super::Engine as _;
     let native = super::native::Native::open(&super::SessionId::random()).await?;
@@ -90,7 +87,7 @@ async fn prune_native(what: Prune) -> Result<Pruned> {
     Ok(Pruned { entries: records, bytes, left })
 }
 
-#[cfg(not(all(feature = "native", target_os = "linux")))]
+#[cfg(not(native_engine))]
 #[expect(clippy::unused_async, reason = "where the engine is built it waits")]
 async fn prune_native(_: Prune) -> Result<Pruned> {
     Err(super::not_built("native"))

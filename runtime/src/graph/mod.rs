@@ -16,7 +16,6 @@ mod plan;
 pub use self::digest::Digest;
 pub(crate) use self::encode::Encoder;
 pub(crate) use self::identity::Identities;
-#[cfg_attr(not(feature = "docker"), expect(unused_imports, reason = "engines use them"))]
 pub(crate) use self::image::{ImageFile, ImageFileKind, ImageName};
 pub(crate) use self::lower::{hostname, lower_container, lower_path, lower_service};
 pub(crate) use self::node::{

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use super::connect::Connection;
+use crate::engine::credentials::config_dir;
 
 /// A place to try: how it is called in messages, and the way there or why there is none.
 pub(super) struct Candidate {
@@ -41,11 +42,6 @@ fn variable(name: &str) -> Option<String> {
 
 fn home() -> Option<PathBuf> {
     env::home_dir().filter(|home| !home.as_os_str().is_empty())
-}
-
-/// The directory of the command line's own files.
-pub(super) fn config_dir() -> Option<PathBuf> {
-    variable("DOCKER_CONFIG").map(PathBuf::from).or_else(|| home().map(|home| home.join(".docker")))
 }
 
 /// `DOCKER_TLS_VERIFY` (any value) asks for TLS, with the certificates in `DOCKER_CERT_PATH` or the configuration.

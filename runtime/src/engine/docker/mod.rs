@@ -21,7 +21,6 @@ mod cleaner;
 mod connect;
 mod context;
 mod create;
-mod credentials;
 mod failure;
 mod image;
 mod keep;
@@ -38,7 +37,7 @@ mod read;
 mod recast;
 mod service;
 mod snapshot;
-#[cfg(feature = "native")]
+#[cfg(native_engine)]
 mod source;
 mod step;
 mod sweep;
@@ -54,9 +53,7 @@ use tokio::sync::{OnceCell, RwLock, Semaphore, mpsc};
 
 use self::cleaner::Cleaner;
 pub(crate) use self::connect::{Connection, connect};
-#[cfg(feature = "registry")]
-pub(crate) use self::credentials::{Shown, login};
-#[cfg(feature = "native")]
+#[cfg(native_engine)]
 pub(crate) use self::source::{Found, Source};
 use self::watchdog::Watchdog;
 use super::{

@@ -10,8 +10,8 @@ use futures_util::StreamExt as _;
 
 use super::failure::{self, BRIEF, LONG, within};
 use super::image::inspect;
-use super::{Shared, credentials, names, pull, recast, snapshot};
-use crate::engine::{NewImage, Progress};
+use super::{Shared, names, pull, recast, snapshot};
+use crate::engine::{NewImage, Progress, credentials};
 use crate::graph::ImageName;
 use crate::{Error, Result};
 
@@ -129,7 +129,8 @@ async fn push(shared: &Shared, reference: &str) -> Result<String> {
     let found = credentials::find(reference).await;
     let (repository, tag) = reference.rsplit_once(':').unwrap_or((reference, "latest"));
     let options = PushImageOptionsBuilder::default().tag(tag).build();
-    let mut events = std::pin::pin!(shared.client.push_image(repository, Some(options), found.credentials));
+    let credentials = found.credentials.map(pull::shown);
+    let mut events = std::pin::pin!(shared.client.push_image(repository, Some(options), credentials));
     let mut digest = None;
     while let Some(event) = within(LONG, async { events.next().await.transpose() })
         .await

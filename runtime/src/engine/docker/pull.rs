@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use bollard::Docker;
+use bollard::auth::DockerCredentials;
 use bollard::errors::Error as Failure;
 use bollard::models::{CreateImageInfo, ImageInspect};
 use bollard::query_parameters::{
@@ -17,8 +18,9 @@ use tokio::time::Instant;
 
 use super::failure::{self, BRIEF, LONG, within};
 use super::image::{Wanted, inspect};
-use super::{Shared, credentials, lock};
+use super::{Shared, lock};
 use crate::engine::Progress;
+use crate::engine::credentials::{self, Credentials};
 use crate::graph::ImageName;
 use crate::{Error, Result};
 
@@ -168,7 +170,7 @@ async fn run_pull(
         _ => options.platform(wanted.platform()),
     };
     let options = options.build();
-    let mut events = client.create_image(Some(options), None, found.credentials);
+    let mut events = client.create_image(Some(options), None, found.credentials.map(shown));
     let mut layers = Layers::default();
     let mut told = Instant::now();
     while let Some(event) = within(LONG, async { events.next().await.transpose() })
@@ -182,6 +184,18 @@ async fn run_pull(
         }
     }
     Ok(())
+}
+
+/// As the engine takes credentials, which it shows to the registry.
+pub(super) fn shown(credentials: Credentials) -> DockerCredentials {
+    DockerCredentials {
+        username: credentials.username,
+        password: credentials.password,
+        identitytoken: credentials.identity_token,
+        registrytoken: credentials.registry_token,
+        serveraddress: Some(credentials.address),
+        ..Default::default()
+    }
 }
 
 /// How far the layers are, by their ids.

@@ -1,4 +1,4 @@
-//! Containers without a daemon: Linux, as root or in a user namespace. In the making; see ARCHITECTURE.md for what it cannot do yet.
+//! Containers without a daemon: Linux, as root or in a user namespace. ARCHITECTURE.md says what it cannot do yet.
 //!
 //! ```text
 //!   store     layers, results and caches on disk
@@ -20,7 +20,7 @@ mod service;
 mod spec;
 mod step;
 mod store;
-#[cfg(test)]
+#[cfg(all(test, feature = "docker"))]
 mod tests;
 mod wire;
 
@@ -41,6 +41,7 @@ use self::gateway::{Farewell, Gateway};
 pub(crate) use self::store::{Bounds, Removed};
 use self::store::{Scratch, Store, StoredStep, root_of, snapshot_of};
 use self::wire::{Answer, Files, Request, Root};
+#[cfg(feature = "docker")]
 use super::docker::Source;
 use super::{
     Call, Claim, Description, Engine, Image, Instance, Kept, Link, NewImage, Prepared, Progress, ServiceSpec,
@@ -64,6 +65,7 @@ struct Shared {
     addresses: Arc<Addresses>,
     /// The addresses of the running services, by host name.
     running: Mutex<BTreeMap<String, u16>>,
+    #[cfg(feature = "docker")]
     images: OnceCell<Source>,
     /// Made for the first container; or why there is none.
     gateway: OnceCell<std::result::Result<Gateway, String>>,
@@ -182,6 +184,7 @@ impl Native {
                 store,
                 addresses: Arc::default(),
                 running: Mutex::default(),
+                #[cfg(feature = "docker")]
                 images: OnceCell::new(),
                 gateway: OnceCell::new(),
                 platform,

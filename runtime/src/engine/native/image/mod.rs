@@ -23,6 +23,7 @@ use super::store::{StoredImage, StoredReference, snapshot_of};
 use super::wire::{Answer, Files, Request};
 use super::{Shared, failed};
 use crate::engine::archive::{self, Archived, Layer};
+#[cfg(feature = "docker")]
 use crate::engine::docker::{Found, Source};
 use crate::engine::{Image, NewImage, Progress};
 use crate::graph::{ImageFile, ImageFileKind, ImageName};
@@ -136,7 +137,7 @@ async fn from_registry(
 #[cfg(not(feature = "registry"))]
 #[expect(clippy::unused_async, reason = "with the feature it waits")]
 async fn from_registry(_: &Shared, name: &ImageName, _: &Host, _: &str, _: &Progress) -> Result<Image> {
-    let message = "the native engine does not have it, and bowline was built without the feature `registry`, which pulls images\n\nhelp: add `features = [\"registry\"]`";
+    let message = "the native engine does not have it, and bowline was built without the feature `registry`, which pulls images\n\nhelp: add `features = [\"registry\"]`, or name a directory of archives in `BOWLINE_REGISTRIES`";
     Err(Error::ImageNotFound { reference: name.reference.to_string(), message: message.to_owned() })
 }
 
@@ -173,6 +174,14 @@ fn plain_id(id: &str) -> &str {
     id.trim_start_matches("sha256:")
 }
 
+#[cfg(not(feature = "docker"))]
+#[expect(clippy::unused_async, reason = "with the feature it waits")]
+async fn from_docker(_: &Shared, name: &ImageName, _: &Progress) -> Result<Image> {
+    let message = "the native engine does not have it".to_owned();
+    Err(Error::ImageNotFound { reference: name.reference.to_string(), message })
+}
+
+#[cfg(feature = "docker")]
 async fn from_docker(shared: &Shared, name: &ImageName, progress: &Progress) -> Result<Image> {
     let source = shared.images.get_or_try_init(Source::open).await?;
     let Found { id, config, platform } = source.find(name).await?;

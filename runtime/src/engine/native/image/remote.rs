@@ -8,7 +8,7 @@ use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference};
 
 use super::routes::Host;
-use crate::engine::docker::{Shown, login};
+use crate::engine::credentials::{self, Credentials, Found};
 use crate::error::with_causes;
 use crate::{Error, Result};
 
@@ -48,12 +48,8 @@ impl Remote {
             use_monolithic_push: true,
             ..ClientConfig::default()
         });
-        let (login, note) = login(&text).await;
-        let auth = match login {
-            Some(Shown::Password(user, password)) => RegistryAuth::Basic(user, password),
-            Some(Shown::Token(token)) => RegistryAuth::Bearer(token),
-            None => RegistryAuth::Anonymous,
-        };
+        let Found { credentials, note } = credentials::find(&text).await;
+        let (auth, note) = shown(credentials.unwrap_or_default(), note);
         Ok(Self { client, reference, auth, doing, note })
     }
 
@@ -68,6 +64,22 @@ impl Remote {
             return Error::Unauthorized { doing: self.doing, reference, message };
         }
         Error::engine(format!("{} `{reference}`", self.doing), message)
+    }
+}
+
+/// What is shown to a registry, and what is said of it.
+fn shown(credentials: Credentials, note: String) -> (RegistryAuth, String) {
+    match (credentials.registry_token, credentials.identity_token, credentials.username) {
+        (Some(token), ..) => (RegistryAuth::Bearer(token), note),
+        (None, Some(_), _) => {
+            let note =
+                format!("{note}: an identity token, which only a Docker engine can exchange for another");
+            (RegistryAuth::Anonymous, note)
+        }
+        (None, None, Some(user)) => {
+            (RegistryAuth::Basic(user, credentials.password.unwrap_or_default()), note)
+        }
+        (None, None, None) => (RegistryAuth::Anonymous, note),
     }
 }
 

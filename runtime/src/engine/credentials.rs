@@ -5,52 +5,44 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use bollard::auth::DockerCredentials;
 use data_encoding::BASE64_NOPAD;
 use serde::Deserialize;
 
-use super::context;
+/// Where the Docker command line keeps its own files: `DOCKER_CONFIG`, else `.docker` in the user's home.
+pub(crate) fn config_dir() -> Option<PathBuf> {
+    let home = || std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
+    let said = std::env::var_os("DOCKER_CONFIG").filter(|value| !value.is_empty()).map(PathBuf::from);
+    said.or_else(|| home().map(|home| home.join(".docker")))
+}
+
+/// What a registry is shown.
+#[derive(Debug, Default)]
+pub(crate) struct Credentials {
+    pub(crate) username: Option<String>,
+    pub(crate) password: Option<String>,
+    /// To be exchanged for another by whoever asks.
+    pub(crate) identity_token: Option<String>,
+    /// To be shown as it is.
+    pub(crate) registry_token: Option<String>,
+    /// Of the registry.
+    pub(crate) address: String,
+}
 
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 
 /// The credentials for a registry, and a sentence about them: told only when the registry refuses, since most images
 /// need none.
 #[derive(Default)]
-pub(super) struct Found {
-    pub(super) credentials: Option<DockerCredentials>,
-    pub(super) note: String,
-}
-
-/// What a registry can be shown by whoever asks it without an engine.
-#[cfg(feature = "registry")]
-pub(crate) enum Shown {
-    Password(String, String),
-    /// Of a registry.
-    Token(String),
-}
-
-/// The credentials for a canonical reference, and a sentence about them for when they are refused.
-#[cfg(feature = "registry")]
-pub(crate) async fn login(reference: &str) -> (Option<Shown>, String) {
-    let Found { credentials, note } = find(reference).await;
-    let Some(credentials) = credentials else { return (None, note) };
-    let DockerCredentials { username, password, identitytoken, registrytoken, .. } = credentials;
-    match (registrytoken, identitytoken, username) {
-        (Some(token), ..) => (Some(Shown::Token(token)), note),
-        (None, Some(_), _) => {
-            let note =
-                format!("{note}: an identity token, which only a Docker engine can exchange for another");
-            (None, note)
-        }
-        (None, None, Some(user)) => (Some(Shown::Password(user, password.unwrap_or_default())), note),
-        (None, None, None) => (None, note),
-    }
+pub(crate) struct Found {
+    pub(crate) credentials: Option<Credentials>,
+    pub(crate) note: String,
 }
 
 /// Looks up the credentials for a canonical reference. Runs a credential helper where one is configured.
-pub(super) async fn find(reference: &str) -> Found {
+pub(crate) async fn find(reference: &str) -> Found {
     let registry = match reference.split('/').next() {
         Some("docker.io") | None => DOCKER_HUB.to_owned(),
         Some(host) => host.to_owned(),
@@ -89,7 +81,7 @@ fn configs() -> Vec<(String, Result<Vec<u8>, String>)> {
     if let Some(text) = std::env::var("DOCKER_AUTH_CONFIG").ok().filter(|text| !text.trim().is_empty()) {
         configs.push(("DOCKER_AUTH_CONFIG".to_owned(), Ok(text.into_bytes())));
     }
-    if let Some(path) = context::config_dir().map(|directory| directory.join("config.json")) {
+    if let Some(path) = config_dir().map(|directory| directory.join("config.json")) {
         match std::fs::read(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             text => configs.push((path.display().to_string(), text.map_err(|error| error.to_string()))),
@@ -121,7 +113,7 @@ impl Config {
         serde_json::from_slice(text).map_err(|error| error.to_string())
     }
 
-    fn credentials(&self, registry: &str) -> Result<Option<DockerCredentials>, String> {
+    fn credentials(&self, registry: &str) -> Result<Option<Credentials>, String> {
         let helper = self.cred_helpers.as_ref().and_then(|helpers| helpers.get(registry));
         let helper = helper.or(self.creds_store.as_ref()).filter(|name| !name.is_empty());
         let from_helper = helper.map_or(Ok(None), |name| ask_helper(name, registry));
@@ -141,7 +133,7 @@ impl Config {
 }
 
 impl Login {
-    fn credentials(&self, registry: &str) -> Result<Option<DockerCredentials>, String> {
+    fn credentials(&self, registry: &str) -> Result<Option<Credentials>, String> {
         let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         let (username, password) = match given(&self.auth) {
             Some(auth) => {
@@ -155,15 +147,14 @@ impl Login {
             }
             None => (given(&self.username), given(&self.password)),
         };
-        let credentials = DockerCredentials {
+        let credentials = Credentials {
             username,
             password,
-            identitytoken: given(&self.identitytoken),
-            registrytoken: given(&self.registrytoken),
-            serveraddress: Some(registry.to_owned()),
-            ..Default::default()
+            identity_token: given(&self.identitytoken),
+            registry_token: given(&self.registrytoken),
+            address: registry.to_owned(),
         };
-        let any = [&credentials.username, &credentials.identitytoken, &credentials.registrytoken];
+        let any = [&credentials.username, &credentials.identity_token, &credentials.registry_token];
         Ok(any.iter().any(|text| text.is_some()).then_some(credentials))
     }
 }
@@ -180,7 +171,7 @@ fn host(registry: &str) -> &str {
 
 /// Asks a credential helper (docker/docker-credential-helpers): the registry on its standard input, the answer or the
 /// reason why there is none on its standard output.
-fn ask_helper(name: &str, registry: &str) -> Result<Option<DockerCredentials>, String> {
+fn ask_helper(name: &str, registry: &str) -> Result<Option<Credentials>, String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Answer {
@@ -212,10 +203,9 @@ fn ask_helper(name: &str, registry: &str) -> Result<Option<DockerCredentials>, S
         });
     }
     let answer: Answer = serde_json::from_slice(&output.stdout).map_err(|error| unusable(&error))?;
-    let mut credentials =
-        DockerCredentials { serveraddress: Some(registry.to_owned()), ..Default::default() };
+    let mut credentials = Credentials { address: registry.to_owned(), ..Default::default() };
     if answer.username == "<token>" {
-        credentials.identitytoken = Some(answer.secret);
+        credentials.identity_token = Some(answer.secret);
     } else {
         (credentials.username, credentials.password) = (Some(answer.username), Some(answer.secret));
     }
@@ -229,7 +219,7 @@ mod tests {
     /// User and password, or the token, of what a configuration has for a registry.
     fn found(config: &str, registry: &str) -> Result<Option<String>, String> {
         let found = Config::parse(config.as_bytes())?.credentials(registry)?;
-        Ok(found.map(|found| match found.identitytoken {
+        Ok(found.map(|found| match found.identity_token {
             Some(token) => token,
             None => [found.username, found.password].map(Option::unwrap_or_default).join(" "),
         }))
