@@ -179,6 +179,13 @@ pub(crate) static METHODS: &[Method] = &[
         peers::COMPOSE_100MS,
         peers::COMPOSE_LEAVES_OUT,
     ),
+    Method {
+        scenario: "redis",
+        name: "runc-prepared",
+        role: Role::Other,
+        way: Way::Script { script: peers::RUNC_REDIS, file: "", tool: Tool::Runc },
+        leaves_out: "everything but the two containers: image, overlays and one network for both are prepared, no names, nothing is kept; kills",
+    },
     here(
         "redis",
         "bowline",

@@ -63,6 +63,43 @@ runc run "$name" </dev/null
 echo 'result kept'
 "#;
 
+/// The same for a service and its client, which share a network that is prepared as well.
+pub(crate) const RUNC_REDIS: &str = r#"
+set -euo pipefail
+name=$1 dir=$(mktemp -d)
+cleanup() {
+  runc delete --force "$name-service" || true
+  umount "$dir"/{service,client}/rootfs || true
+  ip netns delete "$name" || true
+  rm -rf "$dir"
+}
+trap cleanup EXIT
+mkdir "$dir/lower"
+container=$(docker create --label "bowline-bench.run=$name" redis:7)
+docker export "$container" | tar -x -C "$dir/lower"
+docker rm "$container" >/dev/null
+ip netns add "$name"
+ip -n "$name" link set lo up
+# bundle NAME ARGUMENTS, as JSON
+bundle() {
+  mkdir -p "$dir/$1"/{rootfs,upper,work}
+  cd "$dir/$1"
+  mount -t overlay overlay -o "lowerdir=$dir/lower,upperdir=upper,workdir=work" rootfs
+  runc spec
+  sed -i 's/"terminal": true/"terminal": false/; s/"readonly": true/"readonly": false/; s|"sh"$|'"$2"'|
+    s|"type": "network"|"type": "network", "path": "/run/netns/'"$name"'"|' config.json
+}
+bundle service '"redis-server"'
+bundle client '"redis-cli", "ping"'
+echo begin
+cd "$dir/service"
+runc run --detach "$name-service" </dev/null >"$dir/log" 2>&1
+nsenter --net="/run/netns/$name" bash -c 'until (exec 3<>/dev/tcp/127.0.0.1/6379) 2>/dev/null; do sleep 0.002; done'
+cd "$dir/client"
+answer=$(runc run "$name-client" </dev/null)
+echo "result $answer"
+"#;
+
 macro_rules! compose_file {
     ($interval:literal) => {
         concat!(
