@@ -321,7 +321,7 @@ impl Shared {
         mut archive: mpsc::Receiver<io::Result<Vec<u8>>>,
     ) -> io::Result<Snapshot> {
         let scratch = self.store.scratch()?;
-        let path = self.store.root().join(&scratch.changes.points).join("archive.tar");
+        let path = scratch.file("archive.tar");
         let mut file = std::fs::File::create(&path)?;
         while let Some(piece) = archive.recv().await {
             file.write_all(&piece?)?;

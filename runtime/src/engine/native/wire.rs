@@ -82,8 +82,6 @@ pub(super) struct Root {
 pub(super) struct Changes {
     pub(super) upper: PathBuf,
     pub(super) work: PathBuf,
-    /// The lowest layer of all: what something is mounted on has to be there, and must not be kept.
-    pub(super) points: PathBuf,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -44,10 +44,7 @@ pub(super) fn run(
     let flags = UnshareFlags::NEWNS | UnshareFlags::NEWUTS | UnshareFlags::NEWIPC | UnshareFlags::NEWPID;
     unshare(flags).context("namespaces of its own")?;
     rustix::system::sethostname(container.hostname.as_bytes()).context("its host name")?;
-    if let Some(changes) = &container.root.changes {
-        rootfs::prepare_points(&changes.points)?;
-    }
-    let tree = rootfs::open(&container.root)?;
+    let tree = rootfs::open_with_points(&container.root)?;
     let user = user(tree.as_fd(), &container.process.user)?;
     make_workdir(tree.as_fd(), &container.process)?;
     let (ours, theirs) = UnixStream::pair().context("a socket")?;

@@ -32,6 +32,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use rustix::fs::Mode;
 use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::process::{Pid, Signal, WaitOptions, set_parent_process_death_signal, wait, waitpid};
 use rustix::thread::UnshareFlags;
@@ -55,6 +56,8 @@ pub(crate) fn keep(channel: UnixStream) {
         return;
     };
     let lock = descriptors.next();
+    // What is made for containers is as it should be, whatever the pipeline's own files are.
+    rustix::process::umask(Mode::from_raw_mode(0o022));
     let begun = begin(&store).and_then(|()| {
         let mounts = cgroup::mounts().context("/proc/self/mountinfo")?;
         Ok((fork()?, mounts))
@@ -124,6 +127,7 @@ fn serve(channel: &UnixStream, answers: &UnixStream, session: &str) -> Result<()
         };
         Fault::new(format!("/proc of the host: {error}{help}"))
     })?;
+    rootfs::prepare_points()?;
     network::make_hub().context("a network for the services")?;
     wire::say(answers, &Answer::Done).context("the pipeline")?;
     let mut leaves = false;

@@ -22,6 +22,7 @@ use rustix::mount::{
 
 use super::cgroup::Shown;
 use super::fault::{Context as _, Fault};
+use crate::engine::native::store;
 use crate::engine::native::wire::{Changes, Mount, Root, Source};
 
 /// Where an overlay is put for a moment, in the store: every process that does so has mounts of its own.
@@ -55,9 +56,20 @@ impl AsFd for Tree {
 
 /// Opens a file system of layers.
 pub(super) fn open(root: &Root) -> Result<Tree, Fault> {
-    let points = root.changes.as_ref().map(|changes| &changes.points);
+    // One that is made of nothing has to have something below it all the same.
+    let is_nothing = root.layers.is_empty() && root.changes.is_some();
+    open_on(root, is_nothing.then_some(Path::new(store::EMPTY)))
+}
+
+/// Opens that of a container, where all that every container has something mounted on is there.
+pub(super) fn open_with_points(root: &Root) -> Result<Tree, Fault> {
+    open_on(root, Some(Path::new(store::POINTS)))
+}
+
+/// With one more layer below all others.
+fn open_on(root: &Root, lowest: Option<&Path>) -> Result<Tree, Fault> {
     // The highest is the first of the option; one alone is no overlay.
-    let lower: Vec<&PathBuf> = root.layers.iter().rev().chain(points).collect();
+    let lower: Vec<&Path> = root.layers.iter().rev().map(PathBuf::as_path).chain(lowest).collect();
     let (source, options) = match (&root.changes, lower.as_slice()) {
         (_, []) => return Err(Fault::new("a file system without layers")),
         (None, [only]) => {
@@ -82,7 +94,7 @@ pub(super) fn open(root: &Root) -> Result<Tree, Fault> {
 }
 
 /// Paths are of the store, which is the working directory: a page has to hold all of them.
-fn overlay_options(lower: &[&PathBuf], changes: Option<&Changes>) -> String {
+fn overlay_options(lower: &[&Path], changes: Option<&Changes>) -> String {
     let names: Vec<String> = lower.iter().map(|layer| layer.display().to_string()).collect();
     // Other settings leave marks in layers that mean nothing once layers are merged; an image could bring some, too.
     let mut options = format!("redirect_dir=nofollow,metacopy=off,index=off,lowerdir={}", names.join(":"));
@@ -115,7 +127,11 @@ pub(super) fn make_directory(root: BorrowedFd<'_>, path: &str) -> rustix::io::Re
         walked.push_str(part);
         at = match find(root, &walked, OFlags::PATH | OFlags::DIRECTORY) {
             Err(Errno::NOENT) => {
-                mkdirat(&at, part, Mode::from_raw_mode(0o755))?;
+                match mkdirat(&at, part, Mode::from_raw_mode(0o755)) {
+                    // By somebody else, in the meantime.
+                    Ok(()) | Err(Errno::EXIST) => {}
+                    Err(error) => return Err(error),
+                }
                 find(root, &walked, OFlags::PATH | OFlags::DIRECTORY)?
             }
             found => found?,
@@ -149,10 +165,10 @@ pub(super) struct Extras<'a> {
     pub(super) groups: Option<Shown>,
 }
 
-/// Makes what every container has something mounted on, below everything, where nothing of it is kept. What a user
-/// mounts leaves an empty directory or file behind where nothing was, as on every other engine.
-pub(super) fn prepare_points(points: &Path) -> Result<(), Fault> {
-    let root = openat(CWD, points, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+/// Makes what every container has something mounted on: one layer for all of them, below everything, where nothing of it is
+/// kept. What a user mounts leaves an empty directory or file behind where nothing was, as on every other engine.
+pub(super) fn prepare_points() -> Result<(), Fault> {
+    let root = openat(CWD, store::POINTS, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
     let root = root.context("what is mounted on")?;
     let directories = ["/proc", "/sys", "/dev"].into_iter().map(|path| (path, true));
     let files = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"].into_iter().map(|path| (path, false));

@@ -116,7 +116,7 @@ impl Layer {
 
 async fn pack(shared: &Shared, layer: PathBuf) -> io::Result<Layer> {
     let scratch = shared.store.scratch()?;
-    let path = shared.store.root().join(&scratch.changes.points).join("layer.tar.gz");
+    let path = scratch.file("layer.tar.gz");
     let file = File::create(&path)?;
     match shared.host.ask_once(&Request::Files(Files::Pack { layer }), &[file.as_fd()]).await? {
         Answer::Packed(packed) => Ok(Layer { path, packed, _scratch: scratch }),

@@ -192,7 +192,7 @@ async fn from_docker(shared: &Shared, name: &ImageName, progress: &Progress) -> 
     let what = format!("take {name} from the Docker engine");
     progress(&format!("unpacking {name}"));
     let scratch = shared.store.scratch().map_err(failed(&what))?;
-    let path = shared.store.root().join(&scratch.changes.points).join("archive.tar");
+    let path = scratch.file("archive.tar");
     let mut pieces = Box::pin(source.export(&found.id));
     let mut file = File::create(&path).map_err(failed(&what))?;
     while let Some(piece) = pieces.next().await {

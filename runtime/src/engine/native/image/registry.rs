@@ -10,7 +10,6 @@ use std::time::Duration;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use oci_client::client::{AsLayerDescriptor, BlobResponse, LayerDescriptor};
 use oci_client::errors::OciDistributionError as Refusal;
-use rustix::fs::FlockOperation;
 use sha2::Digest as _;
 
 use super::super::store::lock;
@@ -274,8 +273,7 @@ impl Download {
     }
 
     fn open_now(path: &Path) -> io::Result<Self> {
-        let file = lock::open(path, FlockOperation::LockExclusive)?;
-        let mut file = file.ok_or_else(|| io::Error::other("somebody else has it"))?;
+        let mut file = lock::open(path)?;
         let mut hash = sha2::Sha256::new();
         let mut length = 0;
         let mut piece = vec![0; 1 << 20];

@@ -1,52 +1,65 @@
-//! Files that are locked as long as somebody works on what they stand for, and gone when nobody does.
+//! Files that are locked as long as somebody works on what they stand for.
 
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
 
 use crate::engine::Held;
 
-/// Opens a file, making it where it is missing, and locks it; `None` where somebody else has it, who is not to be waited
-/// for. Who had it may have removed it when done: what is locked then is no longer what others find.
-pub(in super::super) fn open(path: &Path, how: FlockOperation) -> io::Result<Option<File>> {
+/// Opens a file, making it where it is missing, and waits until nobody else has it locked. Who had it may have removed it
+/// when done: what is locked then is no longer what others find.
+#[cfg(feature = "registry")]
+pub(in super::super) fn open(path: &Path) -> io::Result<File> {
     loop {
         let file = File::options().read(true).append(true).create(true).open(path)?;
-        match flock(&file, how) {
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        }
+        flock(&file, FlockOperation::LockExclusive)?;
         let identity = |known: fs::Metadata| (known.dev(), known.ino());
         if fs::metadata(path).ok().map(identity) == Some(identity(file.metadata()?)) {
-            return Ok(Some(file));
+            return Ok(file);
         }
     }
 }
 
-/// Holds a lock, and removes its file with it.
+/// Holds one of very many locks, all of them in one file: a byte that need not be there is locked for each. So nothing is
+/// made for one, and nothing has to be removed.
 #[derive(Debug)]
-pub(crate) struct Lock {
-    path: PathBuf,
-    /// Locked until after the file is gone.
-    _file: File,
-}
-
-impl Lock {
-    pub(super) fn try_new(path: PathBuf) -> io::Result<Option<Self>> {
-        let file = open(&path, FlockOperation::NonBlockingLockExclusive)?;
-        Ok(file.map(|file| Self { path, _file: file }))
-    }
-}
+pub(crate) struct Lock(#[expect(dead_code, reason = "it is there to be open")] File);
 
 impl Held for Lock {}
 
-impl Drop for Lock {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
+impl Lock {
+    /// That of a name of which the start tells it from all others; none where somebody has it.
+    pub(super) fn try_new(path: &Path, name: &[u8; 32]) -> io::Result<Option<Self>> {
+        let file = File::options().create(true).truncate(false).write(true).open(path)?;
+        let start = name.first_chunk().map_or(0, |start| u64::from_be_bytes(*start));
+        // Offsets have no sign bit, and one more byte has to fit behind.
+        let at = start >> 2;
+        let free = try_lock(&file, i64::try_from(at).unwrap_or(0))?;
+        Ok(free.then_some(Self(file)))
+    }
+}
+
+/// A lock of the open file, not of the process (fcntl(2), "open file description locks").
+#[allow(unsafe_code)]
+fn try_lock(file: &File, at: i64) -> io::Result<bool> {
+    // SAFETY: numbers only, and not all systems have the same ones.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    lock.l_type = i16::try_from(libc::F_WRLCK).unwrap_or_default();
+    lock.l_whence = i16::try_from(libc::SEEK_SET).unwrap_or_default();
+    lock.l_start = at;
+    lock.l_len = 1;
+    // SAFETY: the structure outlives the call.
+    if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) } == 0 {
+        return Ok(true);
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        Some(libc::EAGAIN | libc::EACCES) => Ok(false),
+        _ => Err(error),
     }
 }
 
@@ -55,21 +68,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lock_has_one_holder_and_leaves_nothing() {
+    fn a_lock_has_one_holder() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("x");
-        let first = Lock::try_new(path.clone()).unwrap().unwrap();
-        assert!(Lock::try_new(path.clone()).unwrap().is_none());
+        let new = |name| Lock::try_new(&path, &[name; 32]).unwrap();
+        let first = new(255).unwrap();
+        assert!(new(255).is_none(), "in this process, too");
+        let other = new(1).unwrap();
+        drop(first);
+        assert!(new(255).is_some() && new(1).is_none());
+        drop(other);
+        assert_eq!(fs::metadata(path).unwrap().len(), 0);
+    }
+
+    #[cfg(feature = "registry")]
+    #[test]
+    fn who_waits_for_a_file_that_is_removed_has_the_next_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x");
+        let first = open(&path).unwrap();
         let waiting = std::thread::spawn({
             let path = path.clone();
-            move || open(&path, FlockOperation::LockExclusive).unwrap().unwrap()
+            move || open(&path).unwrap()
         });
+        fs::remove_file(&path).unwrap();
         drop(first);
-        // Of the file that others find, although what it waited for is gone.
         let second = waiting.join().unwrap();
-        assert!(Lock::try_new(path.clone()).unwrap().is_none());
+        let found = File::open(&path).unwrap();
+        assert!(flock(&found, FlockOperation::NonBlockingLockExclusive).is_err());
         drop(second);
-        drop(Lock::try_new(path.clone()).unwrap().unwrap());
-        assert!(!path.exists());
     }
 }

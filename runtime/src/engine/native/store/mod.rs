@@ -9,7 +9,9 @@
 //! durable/<boot>      from when to when everything that was made is on the disk
 //! scratch/<session>/  what is being made: renamed into place when it is whole, or removed
 //! downloads/<digest>  what came of a layer so far, locked by whoever fetches it; removed once it is unpacked
-//! running/<key>       locked by whoever runs the step
+//! running             locked by whoever runs a step, in a place of the step's
+//! points              the lowest layer of every container: what something is mounted on
+//! empty               that of what is made of nothing
 //! aside               where something is mounted for a moment
 //! ```
 //!
@@ -45,10 +47,15 @@ pub(super) use self::prune::prune;
 pub(crate) use self::prune::{Bounds, Removed};
 
 const LAYERS: &str = "l";
+/// What every container has something mounted on.
+pub(super) const POINTS: &str = "points";
+pub(super) const EMPTY: &str = "empty";
 /// What a session leaves in its scratch directory whose services end after it: the cache volumes that they use.
 const LEFT: &str = "left.json";
 /// As often is looked whether they have ended.
 const AGAIN_AFTER: Duration = Duration::from_millis(5);
+const DIRECTORIES: [&str; 10] =
+    [LAYERS, POINTS, EMPTY, "images", "references", "steps", "volumes", "scratch", "downloads", "aside"];
 /// The kinds of records that name layers.
 const RECORDS: [&str; 2] = ["images", "steps"];
 
@@ -117,6 +124,13 @@ impl fmt::Debug for Scratch {
     }
 }
 
+impl Scratch {
+    /// Where a file may be put that goes with it.
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
 impl Drop for Scratch {
     fn drop(&mut self) {
         if self.removal.is_left.load(Ordering::Relaxed) {
@@ -165,9 +179,7 @@ impl Store {
             );
             return Err(io::Error::other(message));
         }
-        for directory in
-            [LAYERS, "images", "references", "steps", "volumes", "scratch", "downloads", "running", "aside"]
-        {
+        for directory in DIRECTORIES {
             fs::create_dir_all(root.join(directory))?;
         }
         let sound = Sound::load(&root)?;
@@ -210,13 +222,12 @@ impl Store {
     pub(super) fn scratch(&self) -> io::Result<Scratch> {
         let number = self.next.fetch_add(1, Ordering::Relaxed).to_string();
         let name = self.scratch.join(number);
-        for part in ["upper", "work", "points"] {
+        for part in ["upper", "work"] {
             fs::create_dir_all(self.root.join(&name).join(part))?;
         }
         // It is the root directory that a container's users see, whatever the pipeline's umask is.
         fs::set_permissions(self.root.join(&name).join("upper"), Permissions::from_mode(0o755))?;
-        let changes =
-            Changes { upper: name.join("upper"), work: name.join("work"), points: name.join("points") };
+        let changes = Changes { upper: name.join("upper"), work: name.join("work") };
         Ok(Scratch { path: self.root.join(name), changes, removal: Arc::clone(&self.removal) })
     }
 
@@ -288,8 +299,11 @@ impl Store {
 
     /// The right to run a step, unless somebody has it.
     pub(super) fn claim(&self, key: &Digest, limit: Option<Duration>) -> io::Result<Option<lock::Lock>> {
-        let limit = limit.map(|limit| format!("-{}", limit.as_millis())).unwrap_or_default();
-        lock::Lock::try_new(self.root.join("running").join(format!("{key}{limit}")))
+        use sha2::Digest as _;
+        // Whoever has another limit for the time of a run does not wait for this one.
+        let text = format!("{key} {}", limit.unwrap_or_default().as_nanos());
+        let hash: [u8; 32] = sha2::Sha256::digest(text).into();
+        lock::Lock::try_new(&self.root.join("running"), &hash)
     }
 
     pub(super) fn keep_step(&self, key: &Digest, step: &StoredStep) -> io::Result<()> {

@@ -204,10 +204,9 @@ impl Bin<'_> {
     }
 }
 
-/// Downloads that nobody goes on with, locks of who died, and references to images that are gone.
+/// Downloads that nobody goes on with, and references to images that are gone.
 fn remove_stale(root: &Path, in_use: SystemTime) -> io::Result<()> {
-    let locked = fs::read_dir(root.join("downloads"))?.chain(fs::read_dir(root.join("running"))?);
-    for entry in locked.filter_map(Result::ok) {
+    for entry in fs::read_dir(root.join("downloads"))?.filter_map(Result::ok) {
         let Ok(file) = fs::File::open(entry.path()) else { continue };
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
             && file.metadata()?.modified()? < in_use
@@ -347,15 +346,13 @@ mod tests {
     fn what_is_stale_goes_too() {
         let (_directory, store) = old_store();
         let place = |name: &str| store.root().join(name);
-        for name in ["downloads/old", "downloads/new", "references/broken.json", "running/dead"] {
+        for name in ["downloads/old", "downloads/new", "references/broken.json"] {
             fs::write(place(name), "x").unwrap();
         }
-        for name in ["downloads/old", "running/dead"] {
-            fs::File::open(place(name)).unwrap().set_modified(SystemTime::now() - HOUR).unwrap();
-        }
+        fs::File::open(place("downloads/old")).unwrap().set_modified(SystemTime::now() - HOUR).unwrap();
         pruned(&store, &Bounds { unused_for: Some(HOUR * 9), down_to: None });
-        let there = ["downloads/old", "downloads/new", "references/broken.json", "running/dead"]
-            .map(|name| place(name).exists());
-        assert_eq!(there, [false, true, false, false]);
+        let there =
+            ["downloads/old", "downloads/new", "references/broken.json"].map(|name| place(name).exists());
+        assert_eq!(there, [false, true, false]);
     }
 }

@@ -63,7 +63,7 @@ fn archive(entries: &[(&str, tar::EntryType, &str, &[u8])]) -> Vec<u8> {
 
 async fn unpacked(engine: &Native, archive: Vec<u8>, digest: Option<String>) -> (Answer, Scratch) {
     let scratch = engine.shared.store.scratch().unwrap();
-    let path = engine.shared.store.root().join(&scratch.changes.points).join("layer.tar");
+    let path = scratch.file("layer.tar");
     std::fs::write(&path, &archive).unwrap();
     let file = std::fs::File::open(path).unwrap();
     let into = scratch.changes.upper.clone();
@@ -234,7 +234,7 @@ async fn a_bomb_goes_off_in_a_process_of_its_own() {
 
 async fn unpacked_or_not(engine: &Native, archive: &[u8]) -> String {
     let scratch = engine.shared.store.scratch().unwrap();
-    let path = engine.shared.store.root().join(&scratch.changes.points).join("layer.tar");
+    let path = scratch.file("layer.tar");
     std::fs::write(&path, archive).unwrap();
     let file = std::fs::File::open(path).unwrap();
     let into = scratch.changes.upper.clone();

@@ -12,7 +12,7 @@ const DEPTH: usize = 1500;
 /// A layer's archive, in a scratch directory's file, and what is said of it.
 async fn packed(engine: &Native, layer: &Path) -> (Scratch, PathBuf, Answer) {
     let scratch = engine.shared.store.scratch().unwrap();
-    let path = engine.shared.store.root().join(&scratch.changes.points).join("layer.tar.gz");
+    let path = scratch.file("layer.tar.gz");
     let file = std::fs::File::create(&path).unwrap();
     let request = Request::Files(Files::Pack { layer: layer.to_owned() });
     let answer = engine.shared.host.ask_once(&request, &[file.as_fd()]).await.unwrap();
