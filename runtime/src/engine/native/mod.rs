@@ -2,6 +2,8 @@
 //!
 //! ```text
 //!   store     layers, results and caches on disk
+//!   files     what is put into file systems, and looked for
+//!   nic       networks of containers
 //!   image     images: files, those of a Docker engine, those of registries; and the way back
 //!   step  service  spec  process     what a session asks for
 //!   gateway   the way to the world
@@ -12,9 +14,11 @@
 
 mod address;
 mod client;
+mod files;
 mod gateway;
 pub(crate) mod host;
 mod image;
+mod nic;
 mod process;
 mod service;
 mod spec;
@@ -26,29 +30,28 @@ mod wire;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{self, Read as _, Write as _};
-use std::net::Ipv4Addr;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OnceCell, mpsc};
 
-use self::address::{Addresses, Audience, Network};
+use self::address::Addresses;
 use self::client::Host;
-use self::gateway::{Farewell, Gateway};
+use self::gateway::Gateway;
+use self::nic::Nic;
 pub(crate) use self::store::{Bounds, Removed};
-use self::store::{Scratch, Store, StoredStep, root_of, snapshot_of};
+use self::store::{Scratch, Store, snapshot_of};
 use self::wire::{Answer, Files, Request, Root};
 #[cfg(feature = "docker")]
 use super::docker::Source;
 use super::{
-    Call, Claim, Description, Engine, Image, Instance, Kept, Link, NewImage, Prepared, Progress, ServiceSpec,
+    Call, Claim, Description, Engine, Image, Instance, Kept, NewImage, Prepared, Progress, ServiceSpec,
     SessionId, Sink, Snapshot, StepOutput, StepSpec,
 };
 use crate::graph::ImageName;
-use crate::value::{EntryKind, Stat};
+use crate::value::Stat;
 use crate::{Digest, Error, Result};
 
 /// The engine of one session.
@@ -89,34 +92,6 @@ struct LeftBehind {
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared").field("host", &self.host).field("store", &self.store).finish_non_exhaustive()
-    }
-}
-
-/// A network namespace with an address, for one container at a time.
-#[derive(Debug)]
-struct Nic {
-    network: Network,
-    address: Address,
-    namespace: OwnedFd,
-    farewell: Option<Farewell>,
-}
-
-impl Nic {
-    fn ip(&self) -> Ipv4Addr {
-        self.network.of(self.address.number)
-    }
-}
-
-/// An address, given back when dropped.
-#[derive(Debug)]
-struct Address {
-    number: u16,
-    addresses: Arc<Addresses>,
-}
-
-impl Drop for Address {
-    fn drop(&mut self) {
-        self.addresses.give_back(self.number);
     }
 }
 
@@ -236,73 +211,6 @@ impl Native {
 }
 
 impl Shared {
-    /// A new one: what was known by an address must not be met there as something else.
-    async fn new_nic(&self, what: &str, network: Network, audience: Audience) -> Result<Nic> {
-        let number = self.addresses.take();
-        let number = number.ok_or_else(|| Error::engine(what, "all addresses of the session are in use"))?;
-        let address = Address { number, addresses: Arc::clone(&self.addresses) };
-        let gateway = self.gateway().await.as_ref().ok();
-        let namespace = self.host.network(network, number, audience, gateway.is_some()).await;
-        let namespace = namespace.map_err(failed(what))?;
-        let farewell = gateway.and_then(|gateway| gateway.farewell(network.of(number)));
-        Ok(Nic { network, address, namespace, farewell })
-    }
-
-    /// One for a step, which nobody knows by its address; most have been used before. To make one takes as long as all
-    /// else of a container, and the kernel is busy for longer when it is gone.
-    async fn nic(&self, what: &str, network: Network) -> Result<Nic> {
-        let idle = {
-            let mut idle = lock(&self.idle);
-            idle.iter().position(|nic| nic.network == network).map(|found| idle.swap_remove(found))
-        };
-        match idle {
-            Some(nic) => Ok(nic),
-            None => self.new_nic(what, network, Audience::Nobody).await,
-        }
-    }
-
-    /// For the next step. Nothing runs in it any more, and nothing that did had the right to change it.
-    fn give_back(&self, nic: Nic) {
-        nic.farewell.iter().for_each(Farewell::say);
-        lock(&self.idle).push(nic);
-    }
-
-    /// The way to the world, or why there is none; made for the first who asks.
-    async fn gateway(&self) -> &std::result::Result<Gateway, String> {
-        let make = || async {
-            let (sockets, datagrams) = tokio::join!(self.host.gateway(), self.host.datagrams());
-            let mut gateway = sockets.and_then(Gateway::serve).map_err(|error| error.to_string())?;
-            gateway.serve_datagrams(datagrams);
-            Ok(gateway)
-        };
-        self.gateway.get_or_init(make).await
-    }
-
-    /// The text of `/etc/resolv.conf`.
-    async fn resolver(&self, network: Network) -> String {
-        match self.gateway().await {
-            Ok(_) => gateway::resolver(network),
-            Err(error) => format!("# no name server: {}\n", error.replace('\n', " ")),
-        }
-    }
-
-    /// The text of `/etc/hosts`: a container knows itself and what it is linked with.
-    fn hosts(&self, what: &str, own: &str, address: Ipv4Addr, links: &[Link]) -> Result<String> {
-        let mut text =
-            vec!["127.0.0.1\tlocalhost".to_owned(), "::1\tlocalhost ip6-localhost ip6-loopback".to_owned()];
-        text.push(format!("{address}\t{own}"));
-        let running = lock(&self.running);
-        for link in links {
-            let number = running
-                .get(&link.hostname)
-                .ok_or_else(|| Error::engine(what, format!("the service {} does not run", link.hostname)))?;
-            let names = std::iter::once(&link.hostname).chain(&link.aliases);
-            let names: Vec<&str> = names.map(String::as_str).collect();
-            text.push(format!("{}\t{}", Network::Services.of(*number), names.join(" ")));
-        }
-        Ok(text.join("\n") + "\n")
-    }
-
     /// These are in use until a service has ended that was told to leave.
     fn leave_behind(&self, scratches: Vec<Scratch>, volumes: &[PathBuf]) {
         let mut left = lock(&self.left);
@@ -313,87 +221,6 @@ impl Shared {
 
     fn hold(&self, scratch: Scratch) {
         lock(&self.held).push(scratch);
-    }
-
-    async fn import(
-        &self,
-        key: &Digest,
-        mut archive: mpsc::Receiver<io::Result<Vec<u8>>>,
-    ) -> io::Result<Snapshot> {
-        let scratch = self.store.scratch()?;
-        let path = scratch.file("archive.tar");
-        let mut file = std::fs::File::create(&path)?;
-        while let Some(piece) = archive.recv().await {
-            file.write_all(&piece?)?;
-        }
-        let file = std::fs::File::open(&path)?;
-        let into = scratch.changes.upper.clone();
-        let request = Request::Files(Files::Unpack { into, size: file.metadata()?.len(), digest: None });
-        match self.host.ask_once(&request, &[file.as_fd()]).await? {
-            Answer::Done => {}
-            Answer::Failed(text) => return Err(io::Error::other(text)),
-            other => return Err(client::unexpected(&other)),
-        }
-        let layers = vec![self.store.keep(&scratch, key)?];
-        let step =
-            StoredStep { layers: layers.clone(), stdout: Vec::new(), stderr: Vec::new(), exit_code: 0 };
-        self.store.keep_step(key, &step)?;
-        Ok(snapshot_of(&layers))
-    }
-
-    async fn read(&self, snapshot: &Snapshot, path: &str, sink: mpsc::Sender<Vec<u8>>) -> Result<()> {
-        let what = || format!("read `{path}`");
-        let (from, to) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
-            .map_err(io::Error::from)
-            .map_err(failed(what()))?;
-        let request = Request::Files(Files::Read { root: root_of(snapshot), path: path.to_owned() });
-        let answers = self.host.ask(&request, &[to.as_fd()]).map_err(failed(what()))?;
-        drop(to);
-        let forward = tokio::task::spawn_blocking(move || {
-            let mut from = std::fs::File::from(from);
-            loop {
-                let mut piece = vec![0; 64 << 10];
-                let length = from.read(&mut piece)?;
-                piece.truncate(length);
-                if length == 0 || sink.blocking_send(piece).is_err() {
-                    return Ok(());
-                }
-            }
-        });
-        let answer = answers.split().0.next().await;
-        let forwarded: io::Result<()> = forward.await.unwrap_or_else(|error| Err(io::Error::other(error)));
-        match answer.map_err(failed(what()))? {
-            Answer::Done => forwarded.map_err(failed(what())),
-            Answer::NoSuchPath => Err(Error::NoSuchPath {
-                container: snapshot.0.clone(),
-                path: path.to_owned(),
-                message: format!("there is no `{path}`"),
-            }),
-            Answer::Failed(text) => Err(Error::engine(what(), text)),
-            other => Err(failed(what())(client::unexpected(&other))),
-        }
-    }
-
-    async fn stat(&self, snapshot: &Snapshot, path: &str) -> Result<Option<Stat>> {
-        let what = || format!("look at `{path}`");
-        let request = Request::Files(Files::Stat { root: root_of(snapshot), path: path.to_owned() });
-        match self.host.ask_once(&request, &[]).await.map_err(failed(what()))? {
-            Answer::Stat(found) => {
-                Ok(Some(Stat { kind: kind(found.mode), size: found.size, mode: found.mode & 0o7777 }))
-            }
-            Answer::NoSuchPath => Ok(None),
-            Answer::Failed(text) => Err(Error::engine(what(), text)),
-            other => Err(failed(what())(client::unexpected(&other))),
-        }
-    }
-}
-
-fn kind(mode: u32) -> EntryKind {
-    match rustix::fs::FileType::from_raw_mode(mode) {
-        rustix::fs::FileType::Directory => EntryKind::Directory,
-        rustix::fs::FileType::RegularFile => EntryKind::File,
-        rustix::fs::FileType::Symlink => EntryKind::Symlink,
-        _ => EntryKind::Other,
     }
 }
 

@@ -1,14 +1,16 @@
 //! On this machine, as root, with images out of its Docker engine. Without one they fail, unless
 //! `BOWLINE_SKIP_ENGINE_TESTS` is set.
 
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::address::Network;
 use super::store::layers;
 use super::*;
 use crate::engine::testing::{image, link, nothing, run, script, service, step, text};
 use crate::engine::{Access, Exit, Mount, MountSource, Placement, ProbeProgress};
-use crate::value::Port;
+use crate::value::{EntryKind, Port};
 
 /// The engine, in a store that all tests of this process share; or the end of the test.
 macro_rules! engine {

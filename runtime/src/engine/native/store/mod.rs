@@ -9,7 +9,7 @@
 //! durable/<boot>      from when to when everything that was made is on the disk
 //! scratch/<session>/  what is being made: renamed into place when it is whole, or removed
 //! downloads/<digest>  what came of a layer so far, locked by whoever fetches it; removed once it is unpacked
-//! running             locked by whoever runs a step, in a place of the step's
+//! claims              locked by whoever runs a step, in a place of the step's
 //! points              the lowest layer of every container: what something is mounted on
 //! empty               that of what is made of nothing
 //! aside               where something is mounted for a moment
@@ -21,22 +21,23 @@
 mod durable;
 pub(super) mod lock;
 mod prune;
+mod scratch;
 
 use std::fmt;
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::wire::{Changes, Root};
+use super::wire::Root;
 use crate::Digest;
 use crate::engine::{ImageConfig, SessionId, Snapshot};
 use crate::graph::ImageName;
@@ -45,15 +46,13 @@ use self::durable::Sound;
 pub(super) use self::durable::make_durable;
 pub(super) use self::prune::prune;
 pub(crate) use self::prune::{Bounds, Removed};
+use self::scratch::{Dead, Removal, join};
+pub(super) use self::scratch::{Remover, Scratch, sweep};
 
 const LAYERS: &str = "l";
 /// What every container has something mounted on.
 pub(super) const POINTS: &str = "points";
 pub(super) const EMPTY: &str = "empty";
-/// What a session leaves in its scratch directory whose services end after it: the cache volumes that they use.
-const LEFT: &str = "left.json";
-/// As often is looked whether they have ended.
-const AGAIN_AFTER: Duration = Duration::from_millis(5);
 const DIRECTORIES: [&str; 10] =
     [LAYERS, POINTS, EMPTY, "images", "references", "steps", "volumes", "scratch", "downloads", "aside"];
 /// The kinds of records that name layers.
@@ -71,17 +70,6 @@ pub(super) struct Store {
     began: SystemTime,
     sound: Sound,
 }
-
-/// Who removes what the session made and did not keep: the session itself, where nobody is said.
-#[derive(Default)]
-struct Removal {
-    by: OnceLock<Remover>,
-    /// Left to whoever outlives the session.
-    is_left: AtomicBool,
-}
-
-/// Removes a directory of the store, by its path in it.
-pub(super) type Remover = Box<dyn Fn(&Path) + Send + Sync>;
 
 /// What an image is.
 #[derive(Debug, Serialize, Deserialize)]
@@ -107,47 +95,6 @@ pub(super) struct StoredStep {
     pub(super) stdout: Vec<u8>,
     pub(super) stderr: Vec<u8>,
     pub(super) exit_code: i32,
-}
-
-/// Directories to work in, removed when dropped.
-pub(super) struct Scratch {
-    /// In full.
-    path: PathBuf,
-    /// As the host finds them.
-    pub(super) changes: Changes,
-    removal: Arc<Removal>,
-}
-
-impl fmt::Debug for Scratch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Scratch").field("path", &self.path).finish_non_exhaustive()
-    }
-}
-
-impl Scratch {
-    /// Where a file may be put that goes with it.
-    pub(super) fn file(&self, name: &str) -> PathBuf {
-        self.path.join(name)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if self.removal.is_left.load(Ordering::Relaxed) {
-            return;
-        }
-        if let (Some(remove), Some(path)) = (self.removal.by.get(), self.changes.upper.parent()) {
-            remove(path);
-            return;
-        }
-        let path = std::mem::take(&mut self.path);
-        // Large ones take a while. What a process that ends leaves is removed by the next session.
-        let remove = move || drop(fs::remove_dir_all(path));
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
-            Err(_) => remove(),
-        }
-    }
 }
 
 impl fmt::Debug for Store {
@@ -216,19 +163,6 @@ impl Store {
     #[cfg(test)]
     pub(super) fn session(&self) -> PathBuf {
         self.scratch.file_name().unwrap_or_default().into()
-    }
-
-    /// Fresh directories for changes.
-    pub(super) fn scratch(&self) -> io::Result<Scratch> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed).to_string();
-        let name = self.scratch.join(number);
-        for part in ["upper", "work"] {
-            fs::create_dir_all(self.root.join(&name).join(part))?;
-        }
-        // It is the root directory that a container's users see, whatever the pipeline's umask is.
-        fs::set_permissions(self.root.join(&name).join("upper"), Permissions::from_mode(0o755))?;
-        let changes = Changes { upper: name.join("upper"), work: name.join("work") };
-        Ok(Scratch { path: self.root.join(name), changes, removal: Arc::clone(&self.removal) })
     }
 
     /// Keeps the changes as a layer. The name is that of what they are the changes of.
@@ -303,7 +237,7 @@ impl Store {
         // Whoever has another limit for the time of a run does not wait for this one.
         let text = format!("{key} {}", limit.unwrap_or_default().as_nanos());
         let hash: [u8; 32] = sha2::Sha256::digest(text).into();
-        lock::Lock::try_new(&self.root.join("running"), &hash)
+        lock::Lock::try_new(&self.root.join("claims"), &hash)
     }
 
     pub(super) fn keep_step(&self, key: &Digest, step: &StoredStep) -> io::Result<()> {
@@ -350,31 +284,6 @@ impl Store {
         file.write_all(&serde_json::to_vec(record)?)?;
         self.sound.expect(&self.root, self.scratch.file_name().unwrap_or_default())?;
         fs::rename(aside, record_path(&self.root, kind, name))
-    }
-
-    /// What is still in use is left to the process that outlives the session, these cache volumes among it.
-    pub(super) fn leave(&self, volumes: &[PathBuf]) -> io::Result<()> {
-        self.removal.is_left.store(true, Ordering::Relaxed);
-        fs::write(self.root.join(&self.scratch).join(LEFT), serde_json::to_vec(volumes)?)
-    }
-
-    /// Waits until no session uses any of these cache volumes whose program has ended: what comes next is to find them as
-    /// they were left.
-    pub(super) async fn wait_for(&self, volumes: &[PathBuf]) -> io::Result<()> {
-        if volumes.is_empty() {
-            return Ok(());
-        }
-        for session in fs::read_dir(self.root.join("scratch"))?.filter_map(Result::ok) {
-            let text = fs::read(session.path().join(LEFT)).unwrap_or_default();
-            let left: Vec<PathBuf> = serde_json::from_slice(&text).unwrap_or_default();
-            let Ok(lock) = File::open(session.path().join("lock")) else { continue };
-            while left.iter().any(|volume| volumes.contains(volume))
-                && flock(&lock, FlockOperation::NonBlockingLockShared).is_err()
-            {
-                tokio::time::sleep(AGAIN_AFTER).await;
-            }
-        }
-        Ok(())
     }
 
     /// Removes what this session made and did not keep.
@@ -445,59 +354,10 @@ fn is_taken(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists)
 }
 
-/// What a session left that died.
-#[derive(Debug)]
-struct Dead {
-    path: PathBuf,
-    /// Held, so that nobody else removes it at the same time. Who died before making it has none.
-    _lock: Option<File>,
-}
-
-impl Dead {
-    fn remove(self) {
-        let _ = fs::remove_dir_all(self.path);
-    }
-}
-
-/// Makes a session's directory and locks it, and finds those that nobody has locked any more. One session after another
-/// does so: a directory without a lock is never one that is about to have it.
-fn join(all: &Path, own: &Path) -> io::Result<(File, Vec<Dead>)> {
-    let turn = File::open(all)?;
-    flock(&turn, FlockOperation::LockExclusive)?;
-    let dead = find_dead(all)?;
-    fs::create_dir(own)?;
-    let lock = File::options().create_new(true).write(true).mode(0o600).open(own.join("lock"))?;
-    flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
-    Ok((lock, dead))
-}
-
-/// Removes the scratch directories of dead sessions.
-pub(super) fn sweep(all: &Path) {
-    let find = || {
-        let turn = File::open(all)?;
-        flock(&turn, FlockOperation::LockExclusive)?;
-        find_dead(all)
-    };
-    find().into_iter().flatten().for_each(Dead::remove);
-}
-
-/// In one's turn.
-fn find_dead(all: &Path) -> io::Result<Vec<Dead>> {
-    let mut dead = Vec::new();
-    for path in fs::read_dir(all)?.filter_map(Result::ok).map(|entry| entry.path()) {
-        let lock = match File::open(path.join("lock")) {
-            Ok(lock) if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() => Some(lock),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            // One that lives; or that cannot be looked at, as with too many open files.
-            Ok(_) | Err(_) => continue,
-        };
-        dead.push(Dead { path, _lock: lock });
-    }
-    Ok(dead)
-}
-
 #[cfg(test)]
 mod tests {
+    use rustix::fs::{FlockOperation, flock};
+
     use super::*;
 
     fn key(number: u8) -> Digest {
