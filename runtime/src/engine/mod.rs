@@ -513,7 +513,7 @@ pub(crate) async fn open(session: &SessionId) -> Result<Arc<dyn Engine>> {
         // Boxed, as few pipelines open more than one and all carry the room for it.
         "" => Box::pin(open_any(session)).await,
         "docker" => Box::pin(open_docker(session)).await,
-        "native" => Box::pin(open_native(session)).await,
+        "native" => Box::pin(open_native(session, Vec::new())).await,
         other => Err(crate::Error::EngineUnreachable {
             tried: vec![format!("`{other}`, which {CHOICE} asks for: the engines are `docker` and `native`")],
         }),
@@ -526,16 +526,10 @@ async fn open_any(session: &SessionId) -> Result<Arc<dyn Engine>> {
         Err(crate::Error::EngineUnreachable { tried }) if cfg!(native_engine) => tried,
         other => return other,
     };
-    match open_native(session).await {
-        Ok(engine) => Ok(engine),
-        Err(error) => {
-            match error {
-                crate::Error::EngineUnreachable { tried: more } => tried.extend(more),
-                other => tried.push(format!("native: {other}")),
-            }
-            Err(crate::Error::EngineUnreachable { tried })
-        }
-    }
+    open_native(session, tried.clone()).await.map_err(|error| {
+        tried.push(format!("native: {error}"));
+        crate::Error::EngineUnreachable { tried }
+    })
 }
 
 #[cfg(feature = "docker")]
@@ -550,12 +544,12 @@ async fn open_docker(_: &SessionId) -> Result<Arc<dyn Engine>> {
 }
 
 #[cfg(native_engine)]
-async fn open_native(session: &SessionId) -> Result<Arc<dyn Engine>> {
-    Ok(native::Native::open(session).await?)
+async fn open_native(session: &SessionId, tried: Vec<String>) -> Result<Arc<dyn Engine>> {
+    Ok(native::Native::open(session, tried).await?)
 }
 
 #[cfg(not(native_engine))]
-async fn open_native(_: &SessionId) -> Result<Arc<dyn Engine>> {
+async fn open_native(_: &SessionId, _: Vec<String>) -> Result<Arc<dyn Engine>> {
     Err(not_built("native"))
 }
 

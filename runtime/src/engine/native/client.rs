@@ -3,38 +3,93 @@
 use std::io::{self, BufRead as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::OnceCell;
 
 use super::address::{Audience, Network};
+use super::lock;
 use super::wire::{self, Answer, Order, Request};
 use crate::engine::SessionId;
 use crate::reexec::{self, Role};
 
-/// A session's host. It ends, with all that runs in it, when this is dropped.
+/// A session's host, started for the first who asks: whoever finds all results needs none. It ends, with all that runs in
+/// it, when this is dropped.
 #[derive(Debug)]
 pub(super) struct Host {
+    /// Its working directory.
+    store: PathBuf,
+    session: SessionId,
+    /// Stays open until all of the session is gone.
+    lock: OwnedFd,
+    started: OnceCell<Started>,
+    has_ended: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Started {
     /// Empty once the session is closed.
     channel: Mutex<Option<UnixStream>>,
     /// Open as long as anything of the host is there.
     there: tokio::sync::Mutex<Option<Heard>>,
 }
 
+impl Started {
+    fn ask(&self, request: &Request, descriptors: &[BorrowedFd<'_>]) -> io::Result<Answers> {
+        let (ours, theirs) = UnixStream::pair()?;
+        let mut all = vec![theirs.as_fd()];
+        all.extend_from_slice(descriptors);
+        {
+            let channel = lock(&self.channel);
+            let channel = channel.as_ref().ok_or_else(closed)?;
+            // A request is one byte and some descriptors: it never waits for long.
+            wire::send(channel, request, &all)?;
+        }
+        ours.set_nonblocking(true)?;
+        Ok(Answers { socket: tokio::net::UnixStream::from_std(ours)? })
+    }
+}
+
+fn closed() -> io::Error {
+    io::Error::other("the session is closed")
+}
+
 impl Host {
-    /// Starts it. `store` becomes its working directory, and `lock` stays open until all of the session is gone.
-    pub(super) async fn start(store: &Path, session: &SessionId, lock: BorrowedFd<'_>) -> io::Result<Self> {
+    pub(super) fn new(store: &Path, session: &SessionId, lock: BorrowedFd<'_>) -> io::Result<Self> {
+        Ok(Self {
+            store: store.to_owned(),
+            session: session.clone(),
+            lock: lock.try_clone_to_owned()?,
+            started: OnceCell::new(),
+            has_ended: AtomicBool::new(false),
+        })
+    }
+
+    /// Returns once it is there.
+    pub(super) async fn ready(&self) -> io::Result<()> {
+        self.started().await.map(drop)
+    }
+
+    async fn started(&self) -> io::Result<&Started> {
+        if self.has_ended.load(Ordering::Relaxed) {
+            return Err(closed());
+        }
+        self.started.get_or_try_init(|| self.start()).await
+    }
+
+    async fn start(&self) -> io::Result<Started> {
         let channel = tokio::task::spawn_blocking(|| reexec::spawn(Role::Host)).await??;
-        let host = Self { channel: Mutex::new(Some(channel)), there: tokio::sync::Mutex::default() };
-        let begin = Request::Begin { store: store.to_owned(), session: session.clone().into() };
-        let answers = host.ask(&begin, &[lock])?;
-        let mut heard = answers.split().0;
+        let started = Started { channel: Mutex::new(Some(channel)), there: tokio::sync::Mutex::default() };
+        let begin = Request::Begin { store: self.store.clone(), session: self.session.clone().into() };
+        let mut heard = started.ask(&begin, &[self.lock.as_fd()])?.split().0;
         match heard.next().await? {
             Answer::Done => {
-                *host.there.lock().await = Some(heard);
-                Ok(host)
+                *started.there.lock().await = Some(heard);
+                Ok(started)
             }
             Answer::Failed(text) => Err(io::Error::other(text)),
             other => Err(unexpected(&other)),
@@ -42,18 +97,15 @@ impl Host {
     }
 
     /// Sends a request. The answers come when they come; to drop them is to end what was asked for.
-    pub(super) fn ask(&self, request: &Request, descriptors: &[BorrowedFd<'_>]) -> io::Result<Answers> {
-        let (ours, theirs) = UnixStream::pair()?;
-        let mut all = vec![theirs.as_fd()];
-        all.extend_from_slice(descriptors);
-        {
-            let channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
-            let channel = channel.as_ref().ok_or_else(|| io::Error::other("the session is closed"))?;
-            // A request is one byte and some descriptors: it never waits for long.
-            wire::send(channel, request, &all)?;
+    pub(super) async fn ask(&self, request: &Request, descriptors: &[BorrowedFd<'_>]) -> io::Result<Answers> {
+        self.started().await?.ask(request, descriptors)
+    }
+
+    /// Sends a request that nobody waits for the answer to, where there is a host.
+    pub(super) fn tell(&self, request: &Request) {
+        if let Some(started) = self.started.get() {
+            let _ = started.ask(request, &[]);
         }
-        ours.set_nonblocking(true)?;
-        Ok(Answers { socket: tokio::net::UnixStream::from_std(ours)? })
     }
 
     /// A request with one answer.
@@ -62,7 +114,7 @@ impl Host {
         request: &Request,
         descriptors: &[BorrowedFd<'_>],
     ) -> io::Result<Answer> {
-        self.ask(request, descriptors)?.split().0.next().await
+        self.ask(request, descriptors).await?.split().0.next().await
     }
 
     /// The tables of the UDP sockets in a container's network, open.
@@ -95,7 +147,7 @@ impl Host {
 
     /// A request that is answered with descriptors.
     async fn ask_for_descriptors(&self, request: &Request) -> io::Result<Vec<OwnedFd>> {
-        let answers = self.ask(request, &[])?;
+        let answers = self.ask(request, &[]).await?;
         answers.socket.readable().await?;
         let socket = answers.socket.into_std()?;
         let received = wire::receive_descriptors(&socket)?.unwrap_or_default();
@@ -122,21 +174,25 @@ impl Host {
 
     /// Waits until everything of the host is gone, with what it had in the store.
     pub(super) async fn gone(&self) {
-        if let Some(mut heard) = self.there.lock().await.take() {
+        let Some(started) = self.started.get() else { return };
+        if let Some(mut heard) = started.there.lock().await.take() {
             let _ = heard.next().await;
         }
     }
 
     /// Lets the host see to the end of what was told to leave.
-    pub(super) fn leave(&self) -> io::Result<()> {
-        self.ask(&Request::Leave, &[])?;
+    pub(super) async fn leave(&self) -> io::Result<()> {
+        self.ask(&Request::Leave, &[]).await?;
         self.end();
         Ok(())
     }
 
     /// Ends the host and everything in it.
     pub(super) fn end(&self) {
-        self.channel.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.has_ended.store(true, Ordering::Relaxed);
+        if let Some(started) = self.started.get() {
+            lock(&started.channel).take();
+        }
     }
 }
 

@@ -50,7 +50,7 @@ impl Shared {
             .map_err(io::Error::from)
             .map_err(failed(what()))?;
         let request = Request::Files(Files::Read { root: root_of(snapshot), path: path.to_owned() });
-        let answers = self.host.ask(&request, &[to.as_fd()]).map_err(failed(what()))?;
+        let answers = self.host.ask(&request, &[to.as_fd()]).await.map_err(failed(what()))?;
         drop(to);
         let forward = tokio::task::spawn_blocking(move || {
             let mut from = std::fs::File::from(from);

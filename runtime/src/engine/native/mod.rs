@@ -64,6 +64,7 @@ pub(crate) struct Native {
 /// What everything of a session uses.
 struct Shared {
     host: Arc<Host>,
+    tried: Vec<String>,
     store: Store,
     addresses: Arc<Addresses>,
     /// The addresses of the running services, by host name.
@@ -122,24 +123,24 @@ fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
 }
 
 impl Native {
-    pub(crate) async fn open(session: &SessionId) -> Result<Arc<Self>> {
-        Self::open_at(Store::place(), session).await
+    /// `tried` is what is said of other engines where this one cannot run either.
+    pub(crate) async fn open(session: &SessionId, tried: Vec<String>) -> Result<Arc<Self>> {
+        Self::open_at(Store::place(), session, tried).await
     }
 
-    async fn open_at(place: PathBuf, session: &SessionId) -> Result<Arc<Self>> {
+    async fn open_at(place: PathBuf, session: &SessionId, tried: Vec<String>) -> Result<Arc<Self>> {
         let (id, at) = (session.clone(), place.clone());
         let opened = tokio::task::spawn_blocking(move || Store::open(at, &id)).await;
         let opened = opened.unwrap_or_else(|error| Err(io::Error::other(error)));
-        let store = opened.map_err(|error| Error::io(place, &error))?;
-        let host = Host::start(store.root(), session, store.lock())
-            .await
-            .map_err(|error| Error::EngineUnreachable { tried: vec![format!("native: {error}")] })?;
+        let host = |store: &Store| Host::new(store.root(), session, store.lock());
+        let opened = opened.and_then(|store| Ok((host(&store)?, store)));
+        let (host, store) = opened.map_err(|error| Error::io(place, &error))?;
         let host = Arc::new(host);
         if !rustix::process::geteuid().is_root() {
             let by = Arc::clone(&host);
             // What is left where the host has ended is removed at its end.
             store.remove_by(Box::new(move |path| {
-                let _ = by.ask(&Request::Files(Files::Remove { path: path.to_owned() }), &[]);
+                by.tell(&Request::Files(Files::Remove { path: path.to_owned() }));
             }));
         }
         let architecture = match std::env::consts::ARCH {
@@ -156,6 +157,7 @@ impl Native {
             },
             shared: Arc::new(Shared {
                 host,
+                tried,
                 store,
                 addresses: Arc::default(),
                 running: Mutex::default(),
@@ -174,6 +176,7 @@ impl Native {
 impl Native {
     /// Finds out whether the store is where layers can be laid on each other: not every file system will do.
     pub(super) async fn try_overlay(&self) -> Result<()> {
+        self.shared.ready().await?;
         let what = || format!("an overlay in {}", self.shared.store.root().display());
         let scratch = || self.shared.store.scratch().map_err(failed(what()));
         let (lower, upper) = (scratch()?, scratch()?);
@@ -199,6 +202,7 @@ impl Native {
 
     /// Removes from the store what is not needed.
     pub(crate) async fn prune(&self, bounds: Bounds) -> Result<Removed> {
+        self.shared.ready().await?;
         let what = || format!("prune {}", self.shared.store.root().display());
         let scratch = self.shared.store.scratch().map_err(failed(what()))?;
         let request = Request::Files(Files::Prune { bounds, aside: scratch.changes.upper.clone() });
@@ -211,6 +215,14 @@ impl Native {
 }
 
 impl Shared {
+    /// Returns once there is somebody who runs what is asked for.
+    async fn ready(&self) -> Result<()> {
+        self.host.ready().await.map_err(|error| {
+            let tried = self.tried.iter().cloned().chain([format!("native: {error}")]);
+            Error::EngineUnreachable { tried: tried.collect() }
+        })
+    }
+
     /// These are in use until a service has ended that was told to leave.
     fn leave_behind(&self, scratches: Vec<Scratch>, volumes: &[PathBuf]) {
         let mut left = lock(&self.left);
@@ -267,19 +279,31 @@ impl Engine for Native {
         key: &'a Digest,
         archive: mpsc::Receiver<io::Result<Vec<u8>>>,
     ) -> Call<'a, Snapshot> {
-        Box::pin(async move { self.shared.import(key, archive).await.map_err(failed("keep a directory")) })
+        Box::pin(async move {
+            self.shared.ready().await?;
+            self.shared.import(key, archive).await.map_err(failed("keep a directory"))
+        })
     }
 
     fn prepare(&self, step: StepSpec) -> Call<'_, Box<dyn Prepared>> {
-        Box::pin(step::prepare(&self.shared, step))
+        Box::pin(async move {
+            self.shared.ready().await?;
+            step::prepare(&self.shared, step).await
+        })
     }
 
     fn start(&self, service: ServiceSpec, log: Sink) -> Call<'_, Arc<dyn Instance>> {
-        Box::pin(service::start(&self.shared, service, log))
+        Box::pin(async move {
+            self.shared.ready().await?;
+            service::start(&self.shared, service, log).await
+        })
     }
 
     fn stat<'a>(&'a self, snapshot: &'a Snapshot, path: &'a str) -> Call<'a, Option<Stat>> {
-        Box::pin(self.shared.stat(snapshot, path))
+        Box::pin(async move {
+            self.shared.ready().await?;
+            self.shared.stat(snapshot, path).await
+        })
     }
 
     fn read<'a>(
@@ -288,7 +312,10 @@ impl Engine for Native {
         path: &'a str,
         sink: mpsc::Sender<Vec<u8>>,
     ) -> Call<'a, ()> {
-        Box::pin(self.shared.read(snapshot, path, sink))
+        Box::pin(async move {
+            self.shared.ready().await?;
+            self.shared.read(snapshot, path, sink).await
+        })
     }
 
     fn publish<'a>(
@@ -323,7 +350,10 @@ impl Engine for Native {
         Box::pin(async move {
             let left = lock(&self.shared.left).take();
             let Some(LeftBehind { scratches, volumes }) = left else { return self.close().await };
-            let left = self.shared.store.leave(&volumes).and_then(|()| self.shared.host.leave());
+            let left = match self.shared.store.leave(&volumes) {
+                Ok(()) => self.shared.host.leave().await,
+                failed => failed,
+            };
             // Not before: the store removes them no more.
             drop(scratches);
             left.map_err(failed("leave services to their end"))

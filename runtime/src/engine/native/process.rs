@@ -56,7 +56,7 @@ pub(super) async fn launch(
     if future == Future::MayLeave {
         all.extend([stdout.as_fd(), stderr.as_fd()]);
     }
-    let answers = host.ask(request, &all)?;
+    let answers = host.ask(request, &all).await?;
     drop(all);
     drop((stdout_there, stderr_there, stdin_there));
     let (mut heard, orders) = answers.split();

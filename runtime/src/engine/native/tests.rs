@@ -49,7 +49,7 @@ async fn open() -> Option<Arc<Native>> {
     if std::env::var_os("BOWLINE_SKIP_ENGINE_TESTS").is_some() {
         return None;
     }
-    let engine = Native::open_at(PLACE.clone(), &SessionId::random()).await.unwrap();
+    let engine = Native::open_at(PLACE.clone(), &SessionId::random(), Vec::new()).await.unwrap();
     let _first = FIRST.lock().await;
     image(&*engine, BUSYBOX).await;
     Some(engine)

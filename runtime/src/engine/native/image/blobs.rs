@@ -91,6 +91,7 @@ struct Saved {
 
 /// Packs every layer of an image, and writes its documents.
 pub(super) async fn make(shared: &Shared, what: &str, image: &NewImage) -> Result<Blobs> {
+    shared.ready().await?;
     let paths = layers(&image.snapshot);
     let packed: Vec<_> = paths.into_iter().map(|layer| pack(shared, layer).boxed()).collect();
     let packed = stream::iter(packed).buffered(AT_ONCE).try_collect::<Vec<_>>().await;

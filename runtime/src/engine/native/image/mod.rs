@@ -189,6 +189,7 @@ async fn from_docker(shared: &Shared, name: &ImageName, progress: &Progress) -> 
     if let Some(stored) = shared.store.image(plain_id(&found.id)) {
         return remember(shared, name, found, &stored);
     }
+    shared.ready().await?;
     let what = format!("take {name} from the Docker engine");
     progress(&format!("unpacking {name}"));
     let scratch = shared.store.scratch().map_err(failed(&what))?;
@@ -219,6 +220,7 @@ async fn take(
     let stored = if let Some(stored) = shared.store.image(&id) {
         stored
     } else {
+        shared.ready().await?;
         progress(&format!("unpacking {name}"));
         let layers = unpack_all(shared, &found.layers).await.map_err(failed(what))?;
         let stored = StoredImage { layers };

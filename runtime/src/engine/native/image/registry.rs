@@ -97,6 +97,7 @@ impl<'a> Pull<'a> {
         let stored = if let Some(stored) = self.shared.store.image(&id) {
             stored
         } else {
+            self.shared.ready().await?;
             let wanted = manifest.layers.iter().zip(&digests);
             let missing = wanted.clone().filter(|(_, digest)| !self.shared.store.layer(digest).1);
             self.total.store(missing.map(|(layer, _)| layer.size).sum(), Ordering::Relaxed);
