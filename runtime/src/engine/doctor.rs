@@ -43,11 +43,11 @@ struct Examined {
 /// ```
 pub async fn doctor() -> Diagnosis {
     let (docker, native) = tokio::join!(Box::pin(examine_docker()), Box::pin(examine_native()));
-    let chosen = match std::env::var(super::CHOICE).unwrap_or_default().as_str() {
+    let chosen = match std::env::var(super::choice::CHOICE).unwrap_or_default().as_str() {
         "" if docker.outcome.is_ok() => "docker".to_owned(),
         "" if native.outcome.is_ok() => "native, as no Docker answers".to_owned(),
         "" => "nothing: no engine can run here".to_owned(),
-        name => format!("{name}, as {} says", super::CHOICE),
+        name => format!("{name}, as {} says", super::choice::CHOICE),
     };
     Diagnosis { engines: vec![docker, native], chosen }
 }
@@ -70,7 +70,7 @@ async fn examine_docker() -> Examined {
 
 #[cfg(not(feature = "docker"))]
 async fn examine_docker() -> Examined {
-    examined("docker", Err(super::not_built("docker")), Vec::new())
+    examined("docker", Err(super::choice::not_built("docker")), Vec::new())
 }
 
 #[cfg(native_engine)]
@@ -92,7 +92,7 @@ async fn examine_native() -> Examined {
 
 #[cfg(not(native_engine))]
 async fn examine_native() -> Examined {
-    examined("native", Err(super::not_built("native")), Vec::new())
+    examined("native", Err(super::choice::not_built("native")), Vec::new())
 }
 
 impl fmt::Display for Diagnosis {

@@ -20,6 +20,7 @@ use crate::{Digest, Result};
 
 #[cfg(any(feature = "docker", native_engine))]
 mod archive;
+mod choice;
 #[cfg(any(feature = "docker", native_engine))]
 mod command;
 #[cfg(any(feature = "docker", all(feature = "registry", native_engine)))]
@@ -42,6 +43,7 @@ mod user;
 #[cfg(feature = "docker")]
 mod testing;
 
+pub(crate) use self::choice::open;
 pub use self::doctor::{Diagnosis, doctor};
 pub(crate) use self::made::NewImage;
 pub use self::prune::{Prune, Pruned, prune};
@@ -502,64 +504,4 @@ impl ProbeProgress {
     pub(crate) fn failing(&self) -> Vec<(String, String)> {
         self.found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
-}
-
-/// Which engine a pipeline runs on, where that is not left to it.
-const CHOICE: &str = "BOWLINE_ENGINE";
-
-/// Finds and opens an engine for one session.
-pub(crate) async fn open(session: &SessionId) -> Result<Arc<dyn Engine>> {
-    match std::env::var(CHOICE).unwrap_or_default().as_str() {
-        // Boxed, as few pipelines open more than one and all carry the room for it.
-        "" => Box::pin(open_any(session)).await,
-        "docker" => Box::pin(open_docker(session)).await,
-        "native" => Box::pin(open_native(session, Vec::new())).await,
-        other => Err(crate::Error::EngineUnreachable {
-            tried: vec![format!("`{other}`, which {CHOICE} asks for: the engines are `docker` and `native`")],
-        }),
-    }
-}
-
-/// Docker where one answers, else the native engine where it can run.
-async fn open_any(session: &SessionId) -> Result<Arc<dyn Engine>> {
-    let mut tried = match open_docker(session).await {
-        Err(crate::Error::EngineUnreachable { tried }) if cfg!(native_engine) => tried,
-        other => return other,
-    };
-    open_native(session, tried.clone()).await.map_err(|error| {
-        tried.push(format!("native: {error}"));
-        crate::Error::EngineUnreachable { tried }
-    })
-}
-
-#[cfg(feature = "docker")]
-async fn open_docker(session: &SessionId) -> Result<Arc<dyn Engine>> {
-    let connection = docker::connect().await?;
-    Ok(docker::Docker::open(&connection, session.clone()).await?)
-}
-
-#[cfg(not(feature = "docker"))]
-async fn open_docker(_: &SessionId) -> Result<Arc<dyn Engine>> {
-    Err(not_built("docker"))
-}
-
-#[cfg(native_engine)]
-async fn open_native(session: &SessionId, tried: Vec<String>) -> Result<Arc<dyn Engine>> {
-    Ok(native::Native::open(session, tried).await?)
-}
-
-#[cfg(not(native_engine))]
-async fn open_native(_: &SessionId, _: Vec<String>) -> Result<Arc<dyn Engine>> {
-    Err(not_built("native"))
-}
-
-#[cfg(not(all(feature = "docker", native_engine)))]
-fn not_built(feature: &str) -> crate::Error {
-    let reason = match feature {
-        "native" if cfg!(feature = "native") => {
-            "native: it runs on Linux only, on x86-64 and ARM64".to_owned()
-        }
-        _ => format!("{feature}: bowline was built without the feature `{feature}`"),
-    };
-    crate::Error::EngineUnreachable { tried: vec![reason] }
 }

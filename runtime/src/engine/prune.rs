@@ -90,5 +90,5 @@ async fn prune_native(what: Prune) -> Result<Pruned> {
 #[cfg(not(native_engine))]
 #[expect(clippy::unused_async, reason = "where the engine is built it waits")]
 async fn prune_native(_: Prune) -> Result<Pruned> {
-    Err(super::not_built("native"))
+    Err(super::choice::not_built("native"))
 }

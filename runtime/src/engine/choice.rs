@@ -1,0 +1,66 @@
+//! Which engine a pipeline runs on.
+
+use std::sync::Arc;
+
+use super::{Engine, SessionId};
+use crate::{Error, Result};
+
+/// Which engine a pipeline runs on, where that is not left to it.
+pub(super) const CHOICE: &str = "BOWLINE_ENGINE";
+
+/// Finds and opens an engine for one session.
+pub(crate) async fn open(session: &SessionId) -> Result<Arc<dyn Engine>> {
+    match std::env::var(CHOICE).unwrap_or_default().as_str() {
+        // Boxed, as few pipelines open more than one and all carry the room for it.
+        "" => Box::pin(open_any(session)).await,
+        "docker" => Box::pin(open_docker(session)).await,
+        "native" => Box::pin(open_native(session, Vec::new())).await,
+        other => Err(Error::EngineUnreachable {
+            tried: vec![format!("`{other}`, which {CHOICE} asks for: the engines are `docker` and `native`")],
+        }),
+    }
+}
+
+/// Docker where one answers, else the native engine where it can run.
+async fn open_any(session: &SessionId) -> Result<Arc<dyn Engine>> {
+    let mut tried = match open_docker(session).await {
+        Err(Error::EngineUnreachable { tried }) if cfg!(native_engine) => tried,
+        other => return other,
+    };
+    open_native(session, tried.clone()).await.map_err(|error| {
+        tried.push(format!("native: {error}"));
+        Error::EngineUnreachable { tried }
+    })
+}
+
+#[cfg(feature = "docker")]
+async fn open_docker(session: &SessionId) -> Result<Arc<dyn Engine>> {
+    let connection = super::docker::connect().await?;
+    Ok(super::docker::Docker::open(&connection, session.clone()).await?)
+}
+
+#[cfg(not(feature = "docker"))]
+async fn open_docker(_: &SessionId) -> Result<Arc<dyn Engine>> {
+    Err(not_built("docker"))
+}
+
+#[cfg(native_engine)]
+async fn open_native(session: &SessionId, tried: Vec<String>) -> Result<Arc<dyn Engine>> {
+    Ok(super::native::Native::open(session, tried).await?)
+}
+
+#[cfg(not(native_engine))]
+async fn open_native(_: &SessionId, _: Vec<String>) -> Result<Arc<dyn Engine>> {
+    Err(not_built("native"))
+}
+
+#[cfg(not(all(feature = "docker", native_engine)))]
+pub(super) fn not_built(feature: &str) -> Error {
+    let reason = match feature {
+        "native" if cfg!(feature = "native") => {
+            "native: it runs on Linux only, on x86-64 and ARM64".to_owned()
+        }
+        _ => format!("{feature}: bowline was built without the feature `{feature}`"),
+    };
+    Error::EngineUnreachable { tried: vec![reason] }
+}
