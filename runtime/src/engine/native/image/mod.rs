@@ -89,13 +89,17 @@ async fn pull(shared: &Shared, name: &ImageName, progress: &Progress, why_not: E
     Err(missing)
 }
 
-/// What is said where nobody has it: the last says most, but that there is another platform's says more.
+/// What is said where nobody has it: the last says most, but that there is another platform's says more. Whoever only forgot
+/// to start an engine is to learn that it was looked for.
 fn joined(earlier: Error, last: Error) -> Error {
-    match earlier {
-        Error::PlatformNotFound { reference, platform, found, .. } => {
+    match (earlier, last) {
+        (Error::PlatformNotFound { reference, platform, found, .. }, last) => {
             Error::PlatformNotFound { reference, platform, found, message: last.to_string() }
         }
-        _ => last,
+        (earlier @ Error::EngineUnreachable { .. }, Error::ImageNotFound { reference, message }) => {
+            Error::ImageNotFound { reference, message: format!("{message}\n\n{earlier}") }
+        }
+        (_, last) => last,
     }
 }
 
