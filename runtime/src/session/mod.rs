@@ -7,6 +7,7 @@
 //! cancels what nobody else waits for. No clean-up depends on `Drop` doing asynchronous work.
 
 mod ambient;
+mod aside;
 pub(crate) mod entry;
 mod health;
 mod host;

@@ -1,11 +1,12 @@
 //! Reading what steps left behind: files and directories, streamed out of the engine as tar archives.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use super::aside::Aside;
 use super::in_session;
 use crate::engine::{Engine, Snapshot};
 use crate::graph;
@@ -166,19 +167,12 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
     }
 }
 
-/// Writes a file so that an interruption leaves the old one: aside, then in place.
+/// Writes a file whole or not at all.
 fn write_whole(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(parent)?;
-    let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no file name"))?;
-    let aside = parent.join(format!(".{}.{}.part", name.to_string_lossy(), std::process::id()));
-    let written = std::fs::write(&aside, contents)
-        .and_then(|()| set_mode(&aside, mode))
-        .and_then(|()| std::fs::rename(&aside, path));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&aside);
-    }
-    written
+    let mut aside = Aside::make(path)?;
+    aside.file.write_all(contents)?;
+    set_mode(&aside.path, mode)?;
+    aside.put(path)
 }
 
 #[cfg(unix)]

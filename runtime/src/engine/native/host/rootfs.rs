@@ -216,8 +216,7 @@ pub(super) fn enter(tree: &Tree, extras: &Extras<'_>) -> Result<(), Fault> {
     unmount(".", UnmountFlags::DETACH).context("the machine's file system")
 }
 
-fn attach(root: BorrowedFd<'_>, what: &OwnedFd, at: &OwnedFd) -> rustix::io::Result<()> {
-    let _ = root;
+fn attach(what: &OwnedFd, at: &OwnedFd) -> rustix::io::Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     move_mount(what, "", at, "", flags)
 }
@@ -239,7 +238,7 @@ const CLOSED: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID
 fn kernel_file_systems(root: BorrowedFd<'_>, is_privileged: bool) -> Result<(), Fault> {
     let place = |path: &str, what: rustix::io::Result<OwnedFd>| -> Result<(), Fault> {
         let at = make_directory(root, path).context(path)?;
-        attach(root, &what.context(path)?, &at).context(path)
+        attach(&what.context(path)?, &at).context(path)
     };
     place("/proc", new("proc", &[], CLOSED))?;
     let sys = if is_privileged { CLOSED } else { CLOSED | MountAttrFlags::MOUNT_ATTR_RDONLY };
@@ -258,7 +257,7 @@ fn kernel_file_systems(root: BorrowedFd<'_>, is_privileged: bool) -> Result<(), 
         let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
         let found = open_tree(CWD, path.as_str(), flags).context(&path)?;
         let at = make_file(root, &path).context(&path)?;
-        attach(root, &found, &at).context(&path)?;
+        attach(&found, &at).context(&path)?;
     }
     let dev = find(root, "/dev", OFlags::PATH).context("/dev")?;
     let links = [
@@ -280,7 +279,7 @@ fn control_groups(root: BorrowedFd<'_>, groups: &Shown) -> Result<(), Fault> {
     let closed = CLOSED | MountAttrFlags::MOUNT_ATTR_RDONLY;
     let place = |what: &OwnedFd, path: &str| -> Result<(), Fault> {
         let at = find(root, path, OFlags::PATH).context(path)?;
-        attach(root, what, &at).context(path)
+        attach(what, &at).context(path)
     };
     match groups {
         Shown::Unified => place(&new("cgroup2", &[], closed).context(AT)?, AT),
@@ -318,7 +317,7 @@ fn own_files(root: BorrowedFd<'_>, extras: &Extras<'_>) -> Result<(), Fault> {
         let path = format!("/etc/{name}");
         let at = make_file(root, &path).context(&path)?;
         write_in(&memory, name, text.as_bytes(), 0o644, (0, 0)).context(&path)?;
-        attach(root, &piece(&memory, name).context(&path)?, &at).context(&path)?;
+        attach(&piece(&memory, name).context(&path)?, &at).context(&path)?;
     }
     Ok(())
 }
@@ -374,7 +373,7 @@ fn put(root: BorrowedFd<'_>, mount: &Mount, owner: (u32, u32)) -> Result<(), Fau
     } else {
         make_file(root, &mount.path)
     };
-    attach(root, &what, &at.context("what it is mounted on")?).context("the mount")
+    attach(&what, &at.context("what it is mounted on")?).context("the mount")
 }
 
 /// A cache is made whole or not at all, and by one container, whatever others do at the same time.
@@ -423,7 +422,7 @@ fn mask(root: BorrowedFd<'_>) {
         } else {
             open_tree(CWD, "/dev/null", flags)
         };
-        let _ = cover.and_then(|cover| attach(root, &cover, &at));
+        let _ = cover.and_then(|cover| attach(&cover, &at));
     }
     for path in READ_ONLY {
         let Ok(at) = find(root, path, OFlags::PATH) else { continue };
@@ -431,7 +430,7 @@ fn mask(root: BorrowedFd<'_>) {
         if let Ok(copy) = copy
             && read_only(&copy).is_ok()
         {
-            let _ = attach(root, &copy, &at);
+            let _ = attach(&copy, &at);
         }
     }
 }
