@@ -1,0 +1,2 @@
+//! Promises whose proof takes minutes: kills at many random moments, big outputs, disks that fill up.
+//! `tests/run --long` runs them.
