@@ -8,6 +8,7 @@ mod host;
 mod images;
 mod lifecycle;
 mod limits;
+mod links;
 mod mounts;
 mod platforms;
 mod processes;

@@ -4,7 +4,7 @@
 //!   connect   context            the way to an engine that answers
 //!   image     pull  credentials  names → images, pulling
 //!   load      publish            files → images; images → registries and files
-//!   snapshot  recast             what file systems are called, and images made of others
+//!   snapshot  recast    own      what file systems are called, and images made of others, and of nothing
 //!   create    place   network    containers: made, filled, connected
 //!   mount                        what is there while they run
 //!   step      attach  keep       run to the end, heard, kept
@@ -29,6 +29,7 @@ mod load;
 mod mount;
 mod names;
 mod network;
+mod own;
 mod place;
 mod probe;
 mod publish;

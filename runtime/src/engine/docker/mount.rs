@@ -5,6 +5,11 @@
 //! the volume is on the engine's machine: as bind mounts, since engines before 26 mount no part of a volume, and
 //! not single files either.
 //!
+//! What is bound by its path on the engine's machine is followed there, by the engine, if it is a link: so nobody but
+//! this file decides what is in a holder. Its image is one of [our own](super::own) with an empty directory, never one
+//! that a snapshot is made of; nothing is filled into its volume but what is streamed; and what is bound is looked at
+//! before ([`held`]).
+//!
 //! A secret's holder has a volume in memory, which is there as long as a container that runs has it: so it runs (the
 //! helper that [probes](super::probe) services, waiting for something that never comes). Nothing of a secret is on any
 //! disk of the engine's, or in anybody's configuration.
@@ -16,6 +21,7 @@ use bollard::models::{
     ContainerCreateBody, HostConfig, Mount as Mounted, MountType, MountVolumeOptions,
     MountVolumeOptionsDriverConfig, VolumeCreateRequest,
 };
+use bollard::query_parameters::ContainerArchiveInfoOptionsBuilder;
 use futures_util::stream;
 use sha2::Digest as _;
 use tokio::sync::OnceCell;
@@ -23,9 +29,10 @@ use tokio::sync::OnceCell;
 use super::cleaner::Container;
 use super::create::Recipe;
 use super::failure::{self, BRIEF, LONG, within};
-use super::{Shared, labels, lock, names, place, probe, read, snapshot};
+use super::{Shared, labels, lock, names, own, place, probe, read};
 use crate::engine::user::User;
 use crate::engine::{Access, Mount, MountSource, Placement, Snapshot};
+use crate::value::EntryKind;
 use crate::{Error, Result};
 
 /// What is mounted in this session, each thing made once.
@@ -40,7 +47,7 @@ pub(super) struct Mounts {
 type Once<T> = Mutex<HashMap<String, Arc<OnceCell<T>>>>;
 
 /// A container whose volume holds something.
-struct Holder {
+pub(super) struct Holder {
     /// Removed with the session.
     _container: Container,
     /// Where it is on the engine's machine.
@@ -48,7 +55,7 @@ struct Holder {
 }
 
 /// Where a holder has its volume, and what is in it.
-const DIRECTORY: &str = "/bowline";
+pub(super) const DIRECTORY: &str = "/bowline";
 const THING: &str = "held";
 
 /// The most that secrets of one mount may take in memory. The API of Swarm allows 500 kB; certificates with their chains
@@ -106,12 +113,12 @@ async fn cache(shared: &Shared, key: &str) -> Result<String> {
 async fn files(shared: &Arc<Shared>, snapshot: &Snapshot, from: &str) -> Result<String> {
     let cell = holder(shared, format!("{} {from}", snapshot.0));
     let make = || async {
-        let base = snapshot::base_image(shared, snapshot).await?;
-        let container = hold(shared, &base.id, None).await?;
+        let container = hold(shared, &empty_image(shared).await?, None).await?;
         let to = format!("{DIRECTORY}/{THING}");
         let copy = Placement::Copy { snapshot: snapshot.clone(), from: from.to_owned(), to };
         place::place(shared, &container, "a read-only mount", &[copy]).await?;
-        held(shared, container).await
+        let kind = if from.ends_with('/') { EntryKind::Directory } else { EntryKind::File };
+        held(shared, container, kind).await
     };
     Ok(cell.get_or_try_init(make).await?.path.clone())
 }
@@ -132,7 +139,7 @@ async fn secret(shared: &Arc<Shared>, recipe: &Recipe<'_>, mount: &Mount, conten
         place::upload(shared, &container, DIRECTORY, stream::iter([Ok(archive)]))
             .await
             .map_err(failure::during(what()))?;
-        held(shared, container).await
+        held(shared, container, EntryKind::File).await
     };
     Ok(cell.get_or_try_init(make).await?.path.clone())
 }
@@ -173,7 +180,7 @@ fn holder(shared: &Shared, what: String) -> Arc<OnceCell<Holder>> {
 }
 
 /// Makes a holder with an empty volume: on disk, or in memory with these options of tmpfs(5).
-async fn hold(shared: &Arc<Shared>, image: &str, memory: Option<&str>) -> Result<Container> {
+pub(super) async fn hold(shared: &Arc<Shared>, image: &str, memory: Option<&str>) -> Result<Container> {
     let what = "make room for a mount";
     shared.check_open(what)?;
     shared.guarded().await;
@@ -190,7 +197,11 @@ async fn hold(shared: &Arc<Shared>, image: &str, memory: Option<&str>) -> Result
     let volume = Mounted {
         typ: Some(MountType::VOLUME),
         target: Some(DIRECTORY.to_owned()),
-        volume_options: memory.map(in_memory),
+        volume_options: Some(MountVolumeOptions {
+            // Else the engine fills it with what the image has there.
+            no_copy: Some(true),
+            ..memory.map(in_memory).unwrap_or_default()
+        }),
         ..Default::default()
     };
     let mut labels_of = labels::of(&shared.session, "mount");
@@ -214,13 +225,38 @@ async fn hold(shared: &Arc<Shared>, image: &str, memory: Option<&str>) -> Result
     shared.cleaner.to_its_end(what, create).await
 }
 
-/// A holder that has been filled.
-async fn held(shared: &Shared, container: Container) -> Result<Holder> {
+/// The image of holders that do not run: an empty directory.
+pub(super) async fn empty_image(shared: &Shared) -> Result<String> {
+    const WHAT: &str = "put an empty image into the engine";
+    let mut header = tar::Header::new_ustar();
+    header.set_entry_type(tar::EntryType::Directory);
+    header.set_mode(0o755);
+    header.set_size(0);
+    header.set_mtime(0);
+    let mut layer = tar::Builder::new(Vec::new());
+    let directory = format!("{}/", DIRECTORY.trim_start_matches('/'));
+    let layer = layer.append_data(&mut header, directory, std::io::empty()).and_then(|()| layer.into_inner());
+    let layer = layer.map_err(|error| Error::engine(WHAT, error))?;
+    own::Own::new("bowline/empty", WHAT, layer).ready(&shared.client).await
+}
+
+/// A holder that has been filled with something of this kind. Nothing but a directory or a file itself is bound: the
+/// engine would follow a link, on its own machine.
+pub(super) async fn held(shared: &Shared, container: Container, kind: EntryKind) -> Result<Holder> {
     let what = "find what is to be mounted";
+    let path = format!("{DIRECTORY}/{THING}");
+    let options = ContainerArchiveInfoOptionsBuilder::default().path(&path).build();
+    let looked = shared.client.get_container_archive_info(container.name(), Some(options));
+    let found = within(BRIEF, looked).await.map_err(failure::during(what))?;
+    if read::kind(found.file_mode) != kind || !found.link_target.is_empty() {
+        return Err(Error::engine(what, "it is another thing than was put there"));
+    }
     let found = within(BRIEF, shared.client.inspect_container(container.name(), None))
         .await
         .map_err(failure::during(what))?;
-    let volume = found.mounts.into_iter().flatten().find_map(|mount| mount.source);
+    let mut mounts = found.mounts.into_iter().flatten();
+    let volume = mounts.find(|mount| mount.destination.as_deref() == Some(DIRECTORY));
+    let volume = volume.and_then(|mount| mount.source).filter(|source| !source.is_empty());
     let volume =
         volume.ok_or_else(|| Error::engine(what, "the engine does not say where its volumes are"))?;
     Ok(Holder { _container: container, path: format!("{volume}/{THING}") })

@@ -104,7 +104,7 @@ mod go_mode {
     pub(super) const IRREGULAR: u32 = 1 << 19;
 }
 
-fn kind(mode: u32) -> EntryKind {
+pub(super) fn kind(mode: u32) -> EntryKind {
     match mode {
         mode if mode & go_mode::DIRECTORY != 0 => EntryKind::Directory,
         mode if mode & go_mode::SYMLINK != 0 => EntryKind::Symlink,

@@ -20,6 +20,7 @@ mod connecting;
 mod ends;
 mod files;
 mod images;
+mod mounts;
 mod services;
 mod steps;
 

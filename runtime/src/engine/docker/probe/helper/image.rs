@@ -1,11 +1,6 @@
 //! The helper's program, and the image that it is for an engine.
 
-use bollard::query_parameters::CreateImageOptionsBuilder;
-use futures_util::TryStreamExt as _;
-use sha2::{Digest as _, Sha256};
-use tokio::sync::Mutex;
-
-use super::super::super::failure::{self, BRIEF, during, within};
+use super::super::super::own::Own;
 use crate::{Error, Result};
 
 /// Where the program is in its image.
@@ -13,25 +8,10 @@ pub(in super::super::super) const PROGRAM: &str = "/probe";
 
 const WHAT: &str = "put the image of the prober (5 kB) into the engine";
 
-/// The name of the image for an engine of this platform, once the image is there.
+/// The id of the image for an engine of this platform, once the image is there.
 pub(in super::super::super) async fn ready(client: &bollard::Docker, platform: &str) -> Result<String> {
-    /// Two at once would leave an image without a name behind.
-    static IMPORTING: Mutex<()> = Mutex::const_new(());
-
-    let program = program(platform)?;
-    let tag = data_encoding::HEXLOWER.encode(&Sha256::digest(program)[..6]);
-    let name = format!("bowline/probe:{tag}");
-    let _one = IMPORTING.lock().await;
-    match within(BRIEF, client.inspect_image(&name)).await {
-        Ok(_) => return Ok(name),
-        Err(error) if failure::is_absent(&error) => {}
-        Err(error) => return Err(during(WHAT)(error)),
-    }
-    let options = CreateImageOptionsBuilder::default().from_src("-").repo("bowline/probe").tag(&tag).build();
-    let layer = bollard::body_full(layer(program).map_err(|error| Error::engine(WHAT, error))?.into());
-    let imported = client.create_image(Some(options), Some(layer), None).try_for_each(|_| async { Ok(()) });
-    within(BRIEF, imported).await.map_err(during(WHAT))?;
-    Ok(name)
+    let layer = layer(program(platform)?).map_err(|error| Error::engine(WHAT, error))?;
+    Own::new("bowline/probe", WHAT, layer).ready(client).await
 }
 
 /// The program for a platform, as engines call them: `linux/amd64`, `linux/arm64/v8`.
