@@ -24,6 +24,7 @@ macro_rules! engine {
 
 mod confinement;
 mod layers;
+mod paths;
 mod services;
 mod steps;
 mod world;

@@ -7,16 +7,15 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, Uid, fstat, mkdirat, openat, readlinkat, statat, symlinkat,
-};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, Uid, fstat, mkdirat, readlinkat, statat, symlinkat};
 use rustix::io::Errno;
 use rustix::thread::UnshareFlags;
 
 use super::fault::{Context as _, Fault};
+use super::inside;
 use super::merge::set_like;
 use super::pack::pack;
-use super::rootfs::{self, Tree, find, make_directory};
+use super::rootfs::{self, Tree};
 use super::unpack::unpack;
 use super::unshare;
 use crate::engine::native::store;
@@ -61,7 +60,7 @@ pub(super) fn answer(files: &Files, descriptors: Vec<OwnedFd>, answers: &UnixStr
 
 /// `None` where nothing is there.
 fn look(tree: &Tree, path: &str) -> Result<Option<OwnedFd>, Fault> {
-    match find(tree.as_fd(), path, OFlags::PATH) {
+    match inside::find(tree.as_fd(), path) {
         Ok(found) => Ok(Some(found)),
         Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
         Err(error) => Err(Fault::new(format!("{path}: {error}"))),
@@ -92,8 +91,8 @@ fn read(tree: &Tree, path: &str, to: OwnedFd) -> Result<Answer, Fault> {
     if kind == FileType::Directory {
         archive.append_dir_all(".", format!("{name}/.")).context(path)?;
     } else {
-        let file = find(tree.as_fd(), path, OFlags::RDONLY | OFlags::NONBLOCK).context(path)?;
-        archive.append_file(".", &mut File::from(file)).context(path)?;
+        let mut file = inside::file(tree.as_fd(), path).context(path)?;
+        archive.append_file(".", &mut file).context(path)?;
     }
     archive.into_inner().and_then(|mut out| out.flush()).context(path)?;
     Ok(Answer::Done)
@@ -104,8 +103,8 @@ fn place(tree: &Tree, placements: &[Placement]) -> Result<(), Fault> {
         match placement {
             Placement::File { path, contents } => {
                 let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
-                let parent = make_directory(tree.as_fd(), parent).context(path)?;
-                let mut file = create(parent.as_fd(), Path::new(name), 0o644).context(path)?;
+                let parent = inside::make_directory(tree.as_fd(), parent).context(path)?;
+                let mut file = inside::create_at(&parent, name, 0o644).context(path)?;
                 file.write_all(contents).context(path)?;
             }
             Placement::Copy { layers, from, to } => {
@@ -120,31 +119,21 @@ fn place(tree: &Tree, placements: &[Placement]) -> Result<(), Fault> {
 
 /// A directory's contents go into the directory `to`, a file becomes `to`.
 fn copy_to(source: &Tree, from: &str, tree: &Tree, to: &str) -> io::Result<()> {
-    let found = find(source.as_fd(), from, OFlags::PATH)?;
-    let known = fstat(&found)?;
-    if FileType::from_raw_mode(known.st_mode) == FileType::Directory {
-        let target = make_directory(tree.as_fd(), to)?;
-        let from = openat(&found, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        return copy_contents(&from, target.as_fd());
+    let known = fstat(inside::find(source.as_fd(), from)?)?;
+    match FileType::from_raw_mode(known.st_mode) {
+        FileType::Directory => {
+            let target = inside::make_directory(tree.as_fd(), to)?;
+            return copy_contents(&inside::directory(source.as_fd(), from)?, target.as_fd());
+        }
+        FileType::RegularFile => {}
+        _ => return Err(io::Error::other("it is neither a file nor a directory")),
     }
     let (parent, name) = to.rsplit_once('/').unwrap_or(("", to));
-    let target = make_directory(tree.as_fd(), parent)?;
-    let mut file = File::from(find(source.as_fd(), from, OFlags::RDONLY)?);
-    let mut copy = create(target.as_fd(), Path::new(name), known.st_mode & 0o7777)?;
+    let target = inside::make_directory(tree.as_fd(), parent)?;
+    let mut file = inside::file(source.as_fd(), from)?;
+    let mut copy = inside::create_at(&target, name, known.st_mode & 0o7777)?;
     io::copy(&mut file, &mut copy)?;
     set_like(&file, &copy)
-}
-
-/// A new file in the place of whatever is there.
-fn create(parent: BorrowedFd<'_>, name: &Path, mode: u32) -> io::Result<File> {
-    match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => {}
-        Err(error) => return Err(error.into()),
-    }
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let file = openat(parent, name, flags, Mode::from_raw_mode(mode))?;
-    rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
-    Ok(File::from(file))
 }
 
 pub(super) fn times(known: &rustix::fs::Stat) -> rustix::fs::Timestamps {
@@ -157,8 +146,7 @@ pub(super) fn times(known: &rustix::fs::Stat) -> rustix::fs::Timestamps {
 
 /// Without recursion, as a hostile tree may be deeper than a stack.
 pub(super) fn copy_contents(from: &OwnedFd, to: BorrowedFd<'_>) -> io::Result<()> {
-    let mut pending =
-        vec![(openat(from, ".", DIRECTORY, Mode::empty())?, openat(to, ".", DIRECTORY, Mode::empty())?)];
+    let mut pending = vec![(inside::directory_at(from, ".")?, inside::directory_at(to, ".")?)];
     while let Some((from, to)) = pending.pop() {
         let names: Vec<PathBuf> = Dir::read_from(&from)?
             .map(|entry| {
@@ -170,14 +158,8 @@ pub(super) fn copy_contents(from: &OwnedFd, to: BorrowedFd<'_>) -> io::Result<()
             match FileType::from_raw_mode(known.st_mode) {
                 FileType::Directory => pending.push(copy_directory(&from, &to, name)?),
                 FileType::RegularFile => {
-                    let source = openat(
-                        &from,
-                        name,
-                        OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-                        Mode::empty(),
-                    )?;
-                    let mut copy = create(to.as_fd(), name, 0o600)?;
-                    let mut source = File::from(source);
+                    let mut source = inside::file_at(&from, name)?;
+                    let mut copy = inside::create_at(&to, name, 0o600)?;
                     io::copy(&mut source, &mut copy)?;
                     set_like(&source, &copy)?;
                 }
@@ -196,16 +178,13 @@ pub(super) fn copy_contents(from: &OwnedFd, to: BorrowedFd<'_>) -> io::Result<()
     Ok(())
 }
 
-pub(super) const DIRECTORY: OFlags =
-    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
-
 fn copy_directory(from: &OwnedFd, to: &OwnedFd, name: &Path) -> io::Result<(OwnedFd, OwnedFd)> {
-    let from = openat(from, name, DIRECTORY, Mode::empty())?;
+    let from = inside::directory_at(from, name)?;
     match mkdirat(to, name, Mode::from_raw_mode(0o755)) {
         Ok(()) | Err(Errno::EXIST) => {}
         Err(error) => return Err(error.into()),
     }
-    let to = openat(to, name, DIRECTORY, Mode::empty())?;
+    let to = inside::directory_at(to, name)?;
     set_like(&from, &to)?;
     Ok((from, to))
 }

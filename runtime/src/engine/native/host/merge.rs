@@ -4,20 +4,20 @@
 //! own. So a long chain costs a name for each file, once in a while, and no space.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Stat, Uid, XattrFlags, chownat, fchmod, fchown,
-    fgetxattr, flistxattr, fsetxattr, fstat, futimens, linkat, mkdirat, mknodat, openat, statat, unlinkat,
+    AtFlags, CWD, Dir, FileType, Gid, Mode, Stat, Uid, XattrFlags, chownat, fchmod, fchown, fgetxattr,
+    flistxattr, fsetxattr, fstat, futimens, linkat, mkdirat, mknodat, statat, unlinkat,
 };
 use rustix::io::Errno;
 
 use super::fault::Fault;
-use super::files::{DIRECTORY, times};
+use super::files::times;
+use super::inside;
 
 /// On a directory of which nothing below is seen.
 pub(super) fn opaque() -> &'static str {
@@ -40,8 +40,7 @@ pub(super) fn merge(layers: &[PathBuf], into: &Path) -> Result<(), Fault> {
 
 /// Without recursion, as a hostile tree may be deeper than a stack.
 fn lay(layer: &Path, into: &Path) -> io::Result<()> {
-    let open = |path: &Path| openat(CWD, path, DIRECTORY, Mode::empty());
-    let (from, to) = (open(layer)?, open(into)?);
+    let (from, to) = (inside::directory_at(CWD, layer)?, inside::directory_at(CWD, into)?);
     set_like(&from, &to)?;
     let mut pending = vec![(from, to)];
     while let Some((from, to)) = pending.pop() {
@@ -66,7 +65,7 @@ fn lay(layer: &Path, into: &Path) -> io::Result<()> {
 }
 
 fn lay_directory(from: &OwnedFd, to: &OwnedFd, name: &Path) -> io::Result<(OwnedFd, OwnedFd)> {
-    let from = openat(from, name, DIRECTORY, Mode::empty())?;
+    let from = inside::directory_at(from, name)?;
     let is_opaque = fgetxattr(&from, opaque(), &mut [0_u8; 8][..]).is_ok();
     let below = match statat(to, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(known) => Some(FileType::from_raw_mode(known.st_mode)),
@@ -82,7 +81,7 @@ fn lay_directory(from: &OwnedFd, to: &OwnedFd, name: &Path) -> io::Result<(Owned
         Ok(()) | Err(Errno::EXIST) => {}
         Err(error) => return Err(error.into()),
     }
-    let to = openat(to, name, DIRECTORY, Mode::empty())?;
+    let to = inside::directory_at(to, name)?;
     set_like(&from, &to)?;
     if hides {
         fsetxattr(&to, opaque(), b"y", XattrFlags::empty())?;
@@ -150,11 +149,9 @@ fn remove(at: BorrowedFd<'_>, name: &Path) -> io::Result<()> {
 fn copy(from: &OwnedFd, to: &OwnedFd, name: &Path, known: &Stat) -> io::Result<()> {
     match FileType::from_raw_mode(known.st_mode) {
         FileType::RegularFile => {
-            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let source = openat(from, name, flags, Mode::empty())?;
-            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-            let target = openat(to, name, flags, Mode::from_raw_mode(0o600))?;
-            io::copy(&mut File::from(source.try_clone()?), &mut File::from(target.try_clone()?))?;
+            let mut source = inside::file_at(from, name)?;
+            let mut target = inside::create_at(to, name, 0o600)?;
+            io::copy(&mut source, &mut target)?;
             set_like(&source, &target)
         }
         FileType::Symlink => {

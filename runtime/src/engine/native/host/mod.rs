@@ -17,6 +17,7 @@ mod fault;
 mod files;
 mod filter;
 mod follow;
+mod inside;
 mod merge;
 mod netlink;
 mod network;

@@ -6,18 +6,16 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, Stat, fgetxattr, fstat, major, minor, openat, readlinkat, statat,
-};
+use rustix::fs::{AtFlags, CWD, FileType, Stat, fgetxattr, fstat, major, minor, readlinkat, statat};
 use sha2::Digest as _;
 use tar::EntryType;
 
 use super::fault::Fault;
-use super::files::DIRECTORY;
+use super::inside;
 use super::merge::{attributes, is_overlays, names, opaque};
 use super::unpack::{OPAQUE, WHITEOUT};
 use crate::engine::native::wire::Packed;
@@ -29,7 +27,7 @@ pub(super) fn pack(layer: &Path, to: OwnedFd) -> Result<Packed, Fault> {
         // The compressor has neither a time nor a name in its header.
         let packed = flate2::write::GzEncoder::new(Hashing::new(file), flate2::Compression::default());
         let mut archive = Archive { out: tar::Builder::new(Hashing::new(packed)), files: BTreeMap::new() };
-        archive.directory(openat(CWD, layer, DIRECTORY, Mode::empty())?)?;
+        archive.directory(inside::directory_at(CWD, layer)?)?;
         let Hashing { inner, hash: unpacked, .. } = archive.out.into_inner()?;
         let Hashing { inner: mut file, hash, length } = inner.finish()?;
         file.flush()?;
@@ -111,7 +109,7 @@ impl<W: Write> Archive<W> {
             let Some(name) = level.names.next() else {
                 levels.pop();
                 if !levels.is_empty() {
-                    at = openat(&at, "..", DIRECTORY, Mode::empty())?;
+                    at = inside::directory_at(&at, "..")?;
                 }
                 continue;
             };
@@ -124,7 +122,7 @@ impl<W: Write> Archive<W> {
             check(&name)?;
             path.extend_from_slice(name.as_os_str().as_bytes());
             path.push(b'/');
-            at = openat(&at, &name, DIRECTORY, Mode::empty())?;
+            at = inside::directory_at(&at, &name)?;
             self.enter(&at, &known, &path)?;
             levels.push(Level::of(&at, path.len())?);
         }
@@ -175,10 +173,9 @@ impl<W: Write> Archive<W> {
                 return self.add(entry, io::empty());
             }
         }
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = openat(at, name, flags, Mode::empty())?;
+        let file = inside::file_at(at, name)?;
         let entry = Entry { attributes: kept(&file)?, ..Entry::new(path, EntryType::Regular, known) };
-        self.add(entry, File::from(file))
+        self.add(entry, file)
     }
 
     /// An empty file that means something: what is gone, or hidden.
@@ -266,8 +263,7 @@ impl<'a> Entry<'a> {
 
 /// The attributes that are part of an image, as extended headers have them: neither what overlayfs keeps for itself, nor
 /// labels of the machine's security module.
-fn kept(of: &OwnedFd) -> io::Result<Vec<(String, Vec<u8>)>> {
-    use std::os::fd::AsFd as _;
+fn kept(of: impl AsFd) -> io::Result<Vec<(String, Vec<u8>)>> {
     let of_the_image =
         |name: &String| !is_overlays(name) && name != "security.selinux" && !name.contains('=');
     let found = attributes(of.as_fd())?.into_iter().filter(|(name, _)| of_the_image(name));

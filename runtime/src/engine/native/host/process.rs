@@ -6,12 +6,12 @@ use std::io::Read as _;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::Mode;
 use rustix::process::DumpableBehavior;
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use super::fault::{Context as _, Fault};
-use super::rootfs;
+use super::inside;
 use crate::engine::native::wire::Process;
 use crate::engine::user::User;
 
@@ -36,9 +36,8 @@ pub(super) fn user(root: std::os::fd::BorrowedFd<'_>, wanted: &str) -> Result<Us
     let read = |path: &str| {
         let mut text = Vec::new();
         // Larger ones are somebody's joke.
-        let file = rootfs::find(root, path, OFlags::RDONLY | OFlags::NONBLOCK);
-        if let Ok(file) = file {
-            let _ = File::from(file).take(16 << 20).read_to_end(&mut text);
+        if let Ok(file) = inside::file(root, path) {
+            let _ = file.take(16 << 20).read_to_end(&mut text);
         }
         String::from_utf8_lossy(&text).into_owned()
     };
@@ -183,7 +182,7 @@ pub(super) fn make_workdir(root: std::os::fd::BorrowedFd<'_>, process: &Process)
     if process.workdir.is_empty() {
         return Ok(());
     }
-    rootfs::make_directory(root, &process.workdir).map(drop).context(format_args!(
+    inside::make_directory(root, &process.workdir).map(drop).context(format_args!(
         "the working directory {}",
         OsStr::from_bytes(process.workdir.as_bytes()).display()
     ))

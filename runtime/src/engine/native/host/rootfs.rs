@@ -1,7 +1,4 @@
 //! A container's file system: layers, mounts, and the way into it.
-//!
-//! An image is not trusted: no path of one is followed outside of it. Whatever is looked for in a file system is looked
-//! for with `openat2(RESOLVE_IN_ROOT)`, where a symbolic link, absolute or with `..`, ends inside.
 
 use std::ffi::CString;
 use std::fmt::Write as _;
@@ -11,8 +8,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, ResolveFlags, mkdirat, openat, openat2, renameat_with,
-    statat,
+    AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, fstat, mkdirat, openat, renameat_with, statat,
 };
 use rustix::io::Errno;
 use rustix::mount::{
@@ -22,6 +18,7 @@ use rustix::mount::{
 
 use super::cgroup::Shown;
 use super::fault::{Context as _, Fault};
+use super::inside;
 use crate::engine::native::store;
 use crate::engine::native::wire::{Changes, Mount, Root, Source};
 
@@ -109,49 +106,6 @@ fn overlay_options(lower: &[&Path], changes: Option<&Changes>) -> String {
     options
 }
 
-/// Opens a path as the container would, without its user's rights: for looking, or to mount on.
-pub(super) fn find(root: BorrowedFd<'_>, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
-    let path = path.trim_start_matches('/');
-    let path = if path.is_empty() { "." } else { path };
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let mode = if flags.contains(OFlags::CREATE) { Mode::from_raw_mode(0o644) } else { Mode::empty() };
-    openat2(root, path, flags | OFlags::CLOEXEC, mode, resolve)
-}
-
-/// Makes a directory and its parents where they are missing, and opens it.
-pub(super) fn make_directory(root: BorrowedFd<'_>, path: &str) -> rustix::io::Result<OwnedFd> {
-    let mut at = find(root, "/", OFlags::PATH)?;
-    let mut walked = String::new();
-    for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {
-        walked.push('/');
-        walked.push_str(part);
-        at = match find(root, &walked, OFlags::PATH | OFlags::DIRECTORY) {
-            Err(Errno::NOENT) => {
-                match mkdirat(&at, part, Mode::from_raw_mode(0o755)) {
-                    // By somebody else, in the meantime.
-                    Ok(()) | Err(Errno::EXIST) => {}
-                    Err(error) => return Err(error),
-                }
-                find(root, &walked, OFlags::PATH | OFlags::DIRECTORY)?
-            }
-            found => found?,
-        };
-    }
-    Ok(at)
-}
-
-/// Makes an empty file where nothing is, for something to be mounted on.
-fn make_file(root: BorrowedFd<'_>, path: &str) -> rustix::io::Result<OwnedFd> {
-    match find(root, path, OFlags::PATH) {
-        Err(Errno::NOENT) => {}
-        found => return found,
-    }
-    let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
-    let parent = make_directory(root, parent)?;
-    openat(&parent, name, OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC, Mode::from_raw_mode(0o644))?;
-    find(root, path, OFlags::PATH)
-}
-
 /// What a container has besides its layers.
 pub(super) struct Extras<'a> {
     pub(super) mounts: &'a [Mount],
@@ -173,8 +127,11 @@ pub(super) fn prepare_points() -> Result<(), Fault> {
     let directories = ["/proc", "/sys", "/dev"].into_iter().map(|path| (path, true));
     let files = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"].into_iter().map(|path| (path, false));
     for (path, is_directory) in directories.chain(files) {
-        let made =
-            if is_directory { make_directory(root.as_fd(), path) } else { make_file(root.as_fd(), path) };
+        let made = if is_directory {
+            inside::make_directory(root.as_fd(), path)
+        } else {
+            inside::make_file(root.as_fd(), path)
+        };
         made.context(path)?;
     }
     Ok(())
@@ -196,6 +153,12 @@ pub(super) fn enter(tree: &Tree, extras: &Extras<'_>) -> Result<(), Fault> {
     let root = openat(CWD, ASIDE, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
     let root = root.context("the file system")?;
     let root = root.as_fd();
+    // While nothing of the machine is there yet that a link of the image could lead to.
+    for mount in extras.mounts {
+        if let Source::Cache { volume, fresh } = &mount.source {
+            make_volume(root, &mount.path, volume, fresh)?;
+        }
+    }
     kernel_file_systems(root, extras.is_privileged)?;
     if let Some(groups) = &extras.groups {
         control_groups(root, groups)?;
@@ -237,7 +200,7 @@ const CLOSED: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID
 
 fn kernel_file_systems(root: BorrowedFd<'_>, is_privileged: bool) -> Result<(), Fault> {
     let place = |path: &str, what: rustix::io::Result<OwnedFd>| -> Result<(), Fault> {
-        let at = make_directory(root, path).context(path)?;
+        let at = inside::make_directory(root, path).context(path)?;
         attach(&what.context(path)?, &at).context(path)
     };
     place("/proc", new("proc", &[], CLOSED))?;
@@ -256,10 +219,10 @@ fn kernel_file_systems(root: BorrowedFd<'_>, is_privileged: bool) -> Result<(), 
         let path = format!("/dev/{device}");
         let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
         let found = open_tree(CWD, path.as_str(), flags).context(&path)?;
-        let at = make_file(root, &path).context(&path)?;
+        let at = inside::make_file(root, &path).context(&path)?;
         attach(&found, &at).context(&path)?;
     }
-    let dev = find(root, "/dev", OFlags::PATH).context("/dev")?;
+    let dev = inside::find(root, "/dev").context("/dev")?;
     let links = [
         ("/proc/self/fd", "fd"),
         ("/proc/self/fd/0", "stdin"),
@@ -278,7 +241,7 @@ fn control_groups(root: BorrowedFd<'_>, groups: &Shown) -> Result<(), Fault> {
     const AT: &str = "/sys/fs/cgroup";
     let closed = CLOSED | MountAttrFlags::MOUNT_ATTR_RDONLY;
     let place = |what: &OwnedFd, path: &str| -> Result<(), Fault> {
-        let at = find(root, path, OFlags::PATH).context(path)?;
+        let at = inside::find(root, path).context(path)?;
         attach(what, &at).context(path)
     };
     match groups {
@@ -294,7 +257,7 @@ fn control_groups(root: BorrowedFd<'_>, groups: &Shown) -> Result<(), Fault> {
                 let controller_option = CString::new(controller.name()).context(AT)?;
                 let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RDONLY;
                 let path = format!("{AT}/{}", controller.name());
-                let at = find(root, &path, OFlags::PATH).context(&path)?;
+                let at = inside::find(root, &path).context(&path)?;
                 let at = format!("/proc/self/fd/{}", at.as_raw_fd());
                 mount(c"cgroup", at.as_str(), c"cgroup", flags, Some(controller_option.as_c_str()))
                     .context(&path)?;
@@ -315,7 +278,7 @@ fn own_files(root: BorrowedFd<'_>, extras: &Extras<'_>) -> Result<(), Fault> {
     ];
     for (name, text) in files {
         let path = format!("/etc/{name}");
-        let at = make_file(root, &path).context(&path)?;
+        let at = inside::make_file(root, &path).context(&path)?;
         write_in(&memory, name, text.as_bytes(), 0o644, (0, 0)).context(&path)?;
         attach(&piece(&memory, name).context(&path)?, &at).context(&path)?;
     }
@@ -323,12 +286,10 @@ fn own_files(root: BorrowedFd<'_>, extras: &Extras<'_>) -> Result<(), Fault> {
 }
 
 fn write_in(at: &OwnedFd, name: &str, contents: &[u8], mode: u32, owner: (u32, u32)) -> std::io::Result<()> {
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-    let file = openat(at, name, flags, Mode::from_raw_mode(mode))?;
+    let mut file = inside::create_at(at, name, mode)?;
     let (user, group) = (rustix::fs::Uid::from_raw(owner.0), rustix::fs::Gid::from_raw(owner.1));
     rustix::fs::fchown(&file, Some(user), Some(group))?;
-    rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
-    std::fs::File::from(file).write_all(contents)
+    file.write_all(contents)
 }
 
 /// A part of a file system, to be mounted.
@@ -339,10 +300,7 @@ fn piece(of: &OwnedFd, name: &str) -> rustix::io::Result<OwnedFd> {
 fn put(root: BorrowedFd<'_>, mount: &Mount, owner: (u32, u32)) -> Result<(), Fault> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let what = match &mount.source {
-        Source::Cache { volume, fresh } => {
-            make_volume(root, &mount.path, volume, fresh)?;
-            open_tree(CWD, volume, flags).context(volume.display())?
-        }
+        Source::Cache { volume, .. } => open_tree(CWD, volume, flags).context(volume.display())?,
         Source::Socket(path) => {
             let found = statat(CWD, path, AtFlags::empty()).context(path.display())?;
             if FileType::from_raw_mode(found.st_mode) != FileType::Socket {
@@ -360,7 +318,7 @@ fn put(root: BorrowedFd<'_>, mount: &Mount, owner: (u32, u32)) -> Result<(), Fau
         Source::Layers { layers, from, scratch } => {
             let root = Root { layers: layers.clone(), changes: Some(scratch.clone()) };
             let other = open(&root)?;
-            let found = find(other.as_fd(), from, OFlags::PATH).context(from)?;
+            let found = inside::find(other.as_fd(), from).context(from)?;
             let flags = flags | OpenTreeFlags::AT_EMPTY_PATH;
             open_tree(&found, "", flags).context(from)?
         }
@@ -369,20 +327,21 @@ fn put(root: BorrowedFd<'_>, mount: &Mount, owner: (u32, u32)) -> Result<(), Fau
         read_only(&what).context("read-only")?;
     }
     let at = if is_directory(&mount.source) {
-        make_directory(root, &mount.path)
+        inside::make_directory(root, &mount.path)
     } else {
-        make_file(root, &mount.path)
+        inside::make_file(root, &mount.path)
     };
     attach(&what, &at.context("what it is mounted on")?).context("the mount")
 }
 
-/// A cache is made whole or not at all, and by one container, whatever others do at the same time.
+/// A cache is made whole or not at all, and by one container, whatever others do at the same time. What it has first is what
+/// the image has there.
 fn make_volume(root: BorrowedFd<'_>, path: &str, volume: &Path, fresh: &Path) -> Result<(), Fault> {
     if volume.is_dir() {
         return Ok(());
     }
-    if let Ok(found) = find(root, path, OFlags::RDONLY | OFlags::DIRECTORY) {
-        let into = openat(CWD, fresh, super::files::DIRECTORY, Mode::empty()).context(fresh.display())?;
+    if let Ok(found) = inside::directory(root, path) {
+        let into = inside::directory_at(CWD, fresh).context(fresh.display())?;
         super::files::copy_contents(&found, into.as_fd()).context("what a new cache has first")?;
         super::merge::set_like(&found, &into).context("what a new cache has first")?;
     }
@@ -415,8 +374,9 @@ fn read_only(what: &OwnedFd) -> std::io::Result<()> {
 fn mask(root: BorrowedFd<'_>) {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     for path in MASKED {
-        let Ok(at) = find(root, path, OFlags::PATH) else { continue };
-        let is_directory = find(root, path, OFlags::PATH | OFlags::DIRECTORY).is_ok();
+        let Ok(at) = inside::find(root, path) else { continue };
+        let is_directory =
+            fstat(&at).is_ok_and(|at| FileType::from_raw_mode(at.st_mode) == FileType::Directory);
         let cover = if is_directory {
             new("tmpfs", &[("size", "0")], CLOSED | MountAttrFlags::MOUNT_ATTR_RDONLY)
         } else {
@@ -425,7 +385,7 @@ fn mask(root: BorrowedFd<'_>) {
         let _ = cover.and_then(|cover| attach(&cover, &at));
     }
     for path in READ_ONLY {
-        let Ok(at) = find(root, path, OFlags::PATH) else { continue };
+        let Ok(at) = inside::find(root, path) else { continue };
         let copy = open_tree(&at, "", flags | OpenTreeFlags::AT_EMPTY_PATH | OpenTreeFlags::AT_RECURSIVE);
         if let Ok(copy) = copy
             && read_only(&copy).is_ok()

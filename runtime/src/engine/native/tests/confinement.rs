@@ -42,7 +42,7 @@ async fn a_container_sees_nothing_of_the_machine() {
 }
 
 /// An archive with these entries: name, kind, link, contents.
-fn archive(entries: &[(&str, tar::EntryType, &str, &[u8])]) -> Vec<u8> {
+pub(super) fn archive(entries: &[(&str, tar::EntryType, &str, &[u8])]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for (name, kind, link, contents) in entries {
         let mut header = tar::Header::new_gnu();
@@ -61,7 +61,7 @@ fn archive(entries: &[(&str, tar::EntryType, &str, &[u8])]) -> Vec<u8> {
     builder.into_inner().unwrap()
 }
 
-async fn unpacked(engine: &Native, archive: Vec<u8>, digest: Option<String>) -> (Answer, Scratch) {
+pub(super) async fn unpacked(engine: &Native, archive: Vec<u8>, digest: Option<String>) -> (Answer, Scratch) {
     let scratch = engine.shared.store.scratch().unwrap();
     let path = scratch.file("layer.tar");
     std::fs::write(&path, &archive).unwrap();
