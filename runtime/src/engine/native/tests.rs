@@ -23,8 +23,10 @@ macro_rules! engine {
 }
 
 mod confinement;
+mod devices;
 mod layers;
 mod paths;
+mod program;
 mod services;
 mod steps;
 mod world;

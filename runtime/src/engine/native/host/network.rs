@@ -10,7 +10,7 @@ use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 
 use super::fault::{Context as _, Fault};
 use super::netlink::{Netlink, link};
-use super::{nft, unshare};
+use super::{confinement, nft, unshare};
 use crate::engine::native::address::{self, Audience, Network};
 use crate::engine::native::wire;
 
@@ -64,6 +64,9 @@ pub(super) fn give_own(
     let link = link("eth0").context("eth0")?;
     own.add_address(link, network.of(number), address::PREFIX).context("its address")?;
     own.up(link).context("eth0 up")?;
+    for (setting, value) in confinement::NETWORK {
+        std::fs::write(setting, value).context(setting)?;
+    }
     if has_gateway {
         own.add_default_route(network.hub()).context("its way to the world")?;
     }
