@@ -25,6 +25,10 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(1700);
 /// bounded one by one instead ([`failure::within`]).
 const CLIENT_LIMIT: u64 = 365 * 24 * 3600;
 
+/// Podman speaks Docker's API and means something else by it: images that were loaded are found under other names
+/// (4.3), and the names that a container is linked under do not resolve (5.4). Better no pipeline than half of one.
+const PODMAN: &str = "it is Podman, which is not supported yet; BOWLINE_ENGINE=native needs no engine";
+
 /// Where an engine is and how to speak to it: all that another process needs to reach the same engine.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Connection {
@@ -199,6 +203,10 @@ impl Connection {
     /// The long way, through TLS or ssh.
     async fn greet_by_client(&self) -> Result<Greeting, String> {
         let version = self.client().await?.version().await.map_err(explain)?;
+        let mut components = version.components.iter().flatten();
+        if components.any(|component| component.name == "Podman Engine") {
+            return Err(PODMAN.to_owned());
+        }
         Ok(Greeting {
             api: version
                 .api_version
@@ -233,6 +241,9 @@ async fn greet(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<Greeti
             key.eq_ignore_ascii_case(name).then(|| value.trim())
         })
     };
+    if header("Libpod-Api-Version").is_some() {
+        return Err(PODMAN.to_owned());
+    }
     let Some(api) = header("Api-Version").and_then(parse_version) else {
         let first = answer.lines().next().unwrap_or_default();
         return Err(match first {
@@ -240,7 +251,7 @@ async fn greet(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<Greeti
             line => format!("it does not speak Docker's API: `{}`", line.escape_debug()),
         });
     };
-    // `Docker/28.2.2 (linux)`, `Libpod/5.4.0 (linux)`
+    // `Docker/28.2.2 (linux)`
     let server = header("Server").unwrap_or_default();
     let version =
         server.split_once('/').map_or(server, |(_, rest)| rest).split(' ').next().unwrap_or_default();
@@ -254,7 +265,7 @@ async fn greet(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<Greeti
 fn platform_of_peer(stream: &tokio::net::UnixStream) -> String {
     let peer = stream.peer_cred().ok().and_then(|credentials| credentials.pid());
     let program = peer.and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).ok());
-    if !matches!(program.as_deref().map(str::trim_end), Some("dockerd" | "podman" | "systemd")) {
+    if !matches!(program.as_deref().map(str::trim_end), Some("dockerd" | "systemd")) {
         return String::new();
     }
     match std::env::consts::ARCH {

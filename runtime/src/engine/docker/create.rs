@@ -165,7 +165,7 @@ fn links(shared: &Shared, links: &[Link]) -> NetworkingConfig {
 }
 
 /// Whether the engine can put an init process into containers, which reaps what processes leave behind and lets signals
-/// work that a process 1 would not get. Docker says so among its components; Podman has an own one or refuses.
+/// work that a process 1 would not get. Docker says so among its components.
 async fn has_init(shared: &Shared) -> Result<bool> {
     let ask = || async {
         let version = within(BRIEF, shared.client.version())

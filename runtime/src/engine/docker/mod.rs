@@ -1,4 +1,4 @@
-//! Any engine that speaks the Docker API from 1.41: Docker, Docker Desktop, Podman's socket.
+//! Any engine that speaks the Docker API from 1.41: Docker, Docker Desktop, Colima … Podman not yet.
 //!
 //! ```text
 //!   connect   context            the way to an engine that answers

@@ -90,6 +90,10 @@ async fn old_and_odd_engines_are_told_apart() {
         ("HTTP/1.1 200 OK\r\nApi-Version: 1.40\r\n\r\nOK", "it speaks version 1.40 of the API"),
         ("SSH-2.0-OpenSSH_9.2\r\n", "it does not speak Docker's API: `SSH-2.0-OpenSSH_9.2`"),
         ("", "does it expect TLS?"),
+        (
+            "HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nLibpod-Api-Version: 4.3.1\r\nServer: Libpod/4.3.1 (linux)\r\n\r\nOK",
+            "it is Podman, which is not supported yet",
+        ),
     ] {
         let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let host = format!("tcp://{}", server.local_addr().unwrap());
