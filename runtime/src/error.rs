@@ -1,6 +1,7 @@
 //! What can go wrong, as one enum to match on.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::Exit;
@@ -82,7 +83,7 @@ pub enum Error {
         message: String,
     },
     /// No engine answers.
-    #[error("no container engine answers\n{}\n\nhelp: start Docker (`systemctl start docker`, Docker Desktop, Podman's socket …), or point DOCKER_HOST at an engine", tried_lines(.tried))]
+    #[error("no container engine answers\n{}\n\nhelp: start Docker (`systemctl start docker`, Docker Desktop …), or point DOCKER_HOST at an engine", tried_lines(.tried))]
     EngineUnreachable {
         /// What was tried and why it failed, one place a line.
         tried: Vec<String>,
@@ -117,7 +118,37 @@ pub enum Error {
         /// Why it ended.
         reason: String,
     },
+    /// An error of the program itself, and none of bowline's: what `?` makes of an error of the standard library, and
+    /// [`Error::other`] of any. It says what its cause says.
+    ///
+    /// ```
+    /// use bowline::{Error, Result};
+    /// fn read() -> Result<String> {
+    ///     Ok(std::fs::read_to_string("/no/such/file")?)
+    /// }
+    /// let Err(Error::Other(cause)) = read() else { panic!("there is no such file") };
+    /// let cause: &std::io::Error = cause.downcast_ref().unwrap();
+    /// assert_eq!(cause.kind(), std::io::ErrorKind::NotFound);
+    /// ```
+    #[error(transparent)]
+    Other(Arc<dyn std::error::Error + Send + Sync>),
 }
+
+/// Errors of the standard library, so that `?` takes them under the prelude's `Result`. Not all errors there are: that
+/// would take `Error` itself too.
+macro_rules! from_errors {
+    ($($type:ty),*) => { $(
+        impl From<$type> for Error {
+            fn from(error: $type) -> Self {
+                Self::other(error)
+            }
+        }
+    )* };
+}
+from_errors!(std::io::Error, std::fmt::Error, std::env::VarError, std::time::SystemTimeError);
+from_errors!(std::str::Utf8Error, std::string::FromUtf8Error, std::net::AddrParseError);
+from_errors!(std::num::ParseIntError, std::num::ParseFloatError, std::num::TryFromIntError);
+from_errors!(std::str::ParseBoolError, Box<dyn std::error::Error + Send + Sync>);
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -126,6 +157,26 @@ impl fmt::Debug for Error {
 }
 
 impl Error {
+    /// An error of the program itself, of any kind, or a text: what a function that gives bowline's [`Result`] does
+    /// with errors of other crates.
+    ///
+    /// ```
+    /// use bowline::{Error, Result};
+    /// # struct Report;
+    /// # fn parse(text: &str) -> std::result::Result<Report, std::char::ParseCharError> { text.parse::<char>().map(|_| Report) }
+    /// fn report(text: &str) -> Result<Report> {
+    ///     if text.is_empty() {
+    ///         return Err(Error::other("the report is empty"));
+    ///     }
+    ///     parse(text).map_err(Error::other)
+    /// }
+    /// assert_eq!(report("").err().unwrap().to_string(), "the report is empty");
+    /// # assert!(report("ab").is_err());
+    /// ```
+    pub fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Other(Arc::from(error.into()))
+    }
+
     pub(crate) fn invalid(item: Option<&str>, message: impl Into<String>) -> Self {
         Self::Invalid { item: item.map(str::to_owned), message: message.into() }
     }
@@ -163,9 +214,9 @@ impl Error {
     /// # }
     /// ```
     #[must_use]
-    pub fn container(&self) -> Option<&Container> {
+    pub fn container(&self) -> Option<Container> {
         match self {
-            Self::StepFailed(step) => step.container.as_ref(),
+            Self::StepFailed(step) => step.container.clone(),
             _ => None,
         }
     }
@@ -362,3 +413,6 @@ pub(crate) fn show_duration(duration: Duration) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,7 +47,7 @@ pub use bowline_macros::{main, test};
 
 pub use self::engine::{Diagnosis, Exit, Prune, Pruned, doctor, prune};
 pub use self::error::{Error, Result, ServiceCause, ServiceError, StepCause, StepError};
-pub use self::graph::{Digest, Plan, PlanBuilder, PlannedService, PlannedStep};
+pub use self::graph::{Digest, Plan, PlanBuilder, PlannedFiles, PlannedService, PlannedStep};
 pub use self::session::Session;
 pub use self::value::{
     Argument, CacheVolume, Container, CopySource, Definition, Directory, Endpoint, Entry, EntryKind,
@@ -60,7 +60,7 @@ pub use self::value::{HostDirectory, IntoDirectory, host, host_file};
 pub mod prelude {
     pub use crate::{
         CacheVolume, Container, Directory, Error, Exec, Expect, Exposes, File, Plan, Port, Ready, Result,
-        Secret, Service, Stop, host, host_file, pipeline, secret,
+        Secret, Service, Session, Stop, host, host_file, pipeline, secret,
     };
 }
 

@@ -32,6 +32,10 @@ pub fn methods(tls: bool) -> (Endpoint, Option<Endpoint>) {
     assert_eq!(web.hostname(), p.web.http().host());
     assert_eq!(p.web.https().map(|port| port.port()), Some(if tls { 443 } else { 8443 }));
     let copy = p.clone();
+    // What has methods of its own goes wherever a plain one does.
+    let services: [bowline::Service; 2] = [(&p.web).into(), copy.web.clone().into()];
+    let containers: Vec<bowline::Container> = vec![copy.build.clone().into(), p.plain.clone()];
+    assert_eq!((services[0].name(), containers[0].name()), (Some("web"), Some("build")));
     assert!(!format!("{copy:?}").is_empty());
     (p.web.http(), p.web.admin())
 }

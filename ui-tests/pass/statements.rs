@@ -17,6 +17,7 @@ fn main() {
             workdir "/srv";
             user 1000.to_string();
             entrypoint ["/init", "--"];
+            entrypoint [];
             hostname "web-1";
             tmpfs "/tmp";
             socket "/run/docker.sock" at "/run/docker.sock";

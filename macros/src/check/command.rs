@@ -3,11 +3,12 @@
 use super::registry::{
     COMMAND_AS_STRING, EMPTY_COMMAND, INVALID_DURATION, INVALID_HOSTNAME, INVALID_LABEL, INVALID_LIMIT,
     INVALID_PLATFORM, INVALID_SIGNAL, INVALID_SIZE, INVALID_VARIABLE, REPEATED_STATEMENT, Rule,
+    WORD_OR_VALUE,
 };
 use super::{Check, Subject, earlier};
 use crate::ast::{Key, Operand, Probe, StatementKind, Value};
 use crate::errors::help;
-use crate::names::Placed;
+use crate::names::{Meaning, Placed};
 use crate::rules::{self, Problem};
 use crate::sizes;
 use proc_macro2::Span;
@@ -84,11 +85,25 @@ pub(super) fn check_keys(cx: &mut Check, subject: Subject) {
             Key::Text(text) => (text.value(), text.span()),
             Key::Expr(_) => continue,
         };
+        check_word(cx, placed, key);
         match &placed.statement.kind {
             StatementKind::Label { .. } => cx.problem(&INVALID_LABEL, span, rules::label(&text)),
             _ => cx.problem(&INVALID_VARIABLE, span, rules::variable(&text)),
         }
     }
+}
+
+/// A bare word is the key itself. Who has a variable of that name may mean either.
+fn check_word(cx: &mut Check, placed: &Placed, key: &Key) {
+    let Key::Name(ident) = key else { return };
+    let name = ident.unraw().to_string();
+    if !matches!(cx.names.meaning(&name, placed.scope), Meaning::Local) {
+        return;
+    }
+    let word = &placed.statement.keyword;
+    let message = format!("the key of this `{word}` is the word `{name}`, not the variable `{name}`");
+    let advice = format!("`{word} ({name}) = ...;` takes the variable, `{word} {name:?} = ...;` the word");
+    cx.fault(&WORD_OR_VALUE, placed, ident.span(), help(message, advice));
 }
 
 pub(super) fn check_times_and_signals(cx: &mut Check, subject: Subject) {

@@ -114,6 +114,7 @@ rules! {
         UNKNOWN_OPTION = Macro "unknown-option": "a command's options are `stdin`, `expect`, `timeout`, `stdout`, `stderr`, `uncached`";
         UNKNOWN_EXPECTATION = Macro "unknown-expectation": "a command is expected to end in `success`, `failure` or `any`";
         REPEATED_OPTION = Macro "repeated-option": "an option stands once";
+        WORD_OR_VALUE = Macro "word-or-value": "the key of `env` or `label` is a word, and not that of a variable around it";
         INVALID_VARIABLE = Shared "invalid-variable": "environment variables have names that shells can hold";
         INVALID_LABEL = Shared "invalid-label": "labels have keys, and those of `bowline.` are taken";
         INVALID_HOSTNAME = Shared "invalid-hostname": "host names are RFC 1123 host names";
@@ -153,6 +154,11 @@ mod rustc {
             name: "rustc-exposes",
             class: Class::Rustc,
             summary: "a function that asks for a port gets a service that exposes it",
+        },
+        &Rule {
+            name: "rustc-secret-printed",
+            class: Class::Rustc,
+            summary: "a secret is not made into text",
         },
         &Rule { name: "rustc-port-method", class: Class::Rustc, summary: "a named port is a method" },
         &Rule { name: "rustc-unknown-name", class: Class::Rustc, summary: "values name what is in scope" },

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use proc_macro2::Ident;
 use quote::ToTokens;
 use syn::ext::IdentExt;
 
 use super::registry::{Class, Rule};
 use super::{Check, Subject, earlier};
-use crate::ast::{Key, Kind, Operand, StatementKind};
+use crate::ast::{Key, Kind, Operand, Probe, StatementKind};
 use crate::errors::{help, line};
 use crate::names::{Meaning, Placed};
 use crate::rules;
@@ -34,6 +35,8 @@ macro_rules! warnings {
 warnings! {
     UNTAGGED_IMAGE = "untagged-image": "an image reference has a tag or a digest";
     VARIABLE_SET_TWICE = "variable-set-twice": "a variable or a label is set once in a body";
+    LOWERCASE_VARIABLE = "lowercase-variable": "a variable in lower case is set in quotes: a bare word may be meant for one of Rust's";
+    NAME_OF_A_VARIABLE = "name-of-a-variable": "the name of a port or an export is not that of a variable around it";
     BOUND_TWICE = "bound-twice": "a service is bound once in a body";
     UNBOUND_HOST = "unbound-host": "a URL with the name of a service is used where the service is bound";
     RUNS_NOTHING = "runs-nothing": "`after` names a container that runs something";
@@ -43,6 +46,7 @@ warnings! {
 pub(super) fn check_warnings(cx: &mut Check, subject: Subject) {
     check_tags(cx, subject);
     check_variables(cx, subject);
+    check_words(cx, subject);
     check_bindings(cx, subject);
     check_after(cx, subject);
 }
@@ -133,6 +137,65 @@ fn check_variables(cx: &mut Check, subject: Subject) {
             cx.errors.warn(&VARIABLE_SET_TWICE, span, help(message, advice));
         }
         seen.push(((name, line(span)), placed));
+    }
+}
+
+/// What tools read from variables in lower case: `http_proxy`, `no_proxy` …
+fn is_proxy(name: &str) -> bool {
+    name.ends_with("_proxy")
+}
+
+/// Bare words that may be meant for a variable of Rust. The macro knows of those inside of the pipeline; one that is
+/// declared around it looks as they mostly do, in lower case.
+fn check_words(cx: &mut Check, subject: Subject) {
+    for placed in subject.statements() {
+        match &placed.statement.kind {
+            StatementKind::Env { key: Key::Name(ident), .. } => check_case(cx, placed, ident),
+            StatementKind::Expose(expose) => {
+                if let Some(ident) = &expose.name {
+                    check_name(cx, placed, "port", ident);
+                }
+            }
+            StatementKind::Export { name: Some(ident), .. } => check_name(cx, placed, "export", ident),
+            StatementKind::Ready(ready) => {
+                if let Probe::Http { on: Some(Operand::Name(ident)), .. } = &ready.probe
+                    && is_variable(cx, placed, ident)
+                {
+                    let message = format!("this asks the port named `{ident}`, not the variable `{ident}`");
+                    let advice = format!("`on ({ident})` takes the variable; or rename one of the two");
+                    cx.errors.warn(&NAME_OF_A_VARIABLE, ident.span(), help(message, advice));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn is_variable(cx: &Check, placed: &Placed, ident: &Ident) -> bool {
+    matches!(cx.names.meaning(&ident.unraw().to_string(), placed.scope), Meaning::Local)
+}
+
+fn check_case(cx: &mut Check, placed: &Placed, ident: &Ident) {
+    let name = ident.unraw().to_string();
+    // What is no name of a variable in Rust cannot be meant for one; and who writes `r#` knows.
+    let is_rusts = syn::parse_str::<Ident>(&ident.to_string()).is_err() || *ident != name;
+    let is_lower = name.chars().any(char::is_lowercase) && !name.chars().any(char::is_uppercase);
+    // Of one that is known it is said already.
+    if is_rusts || !is_lower || is_proxy(&name) || is_variable(cx, placed, ident) {
+        return;
+    }
+    let message = format!("this sets a variable called `{name}`");
+    let advice =
+        format!("`env {name:?} = ...;` says so; `env ({name}) = ...;` takes the name from a Rust value");
+    cx.errors.warn(&LOWERCASE_VARIABLE, ident.span(), help(message, advice));
+}
+
+/// It becomes a method, so it is known when the program is compiled and cannot come from a variable.
+fn check_name(cx: &mut Check, placed: &Placed, what: &str, ident: &Ident) {
+    if is_variable(cx, placed, ident) {
+        let message = format!("the name of this {what} is the word `{ident}`, not the variable `{ident}`");
+        let advice = "it becomes a method, so it is always a word; rename one of the two";
+        cx.errors.warn(&NAME_OF_A_VARIABLE, ident.span(), help(message, advice));
     }
 }
 

@@ -8,7 +8,7 @@ use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::{Expr, Lit, LitStr};
 
-use super::Cx;
+use super::{Cx, Reader};
 use crate::ast::{
     ExecOption, ExecOptions, Expectation, Expose, Key, Operand, OptionKind, Probe, Ready, Statement,
     StatementKind, Value,
@@ -49,11 +49,11 @@ impl Cx<'_> {
             StatementKind::Linger(time) => plain("linger", time),
             StatementKind::Instance(name) => plain("instance", name),
             StatementKind::From(other) => {
-                let other = operand_borrowed(other);
+                let other = self.named(other, span);
                 quote_spanned!(span=> .from(#other))
             }
             StatementKind::After(other) => {
-                let other = operand_borrowed(other);
+                let other = self.named(other, span);
                 quote_spanned!(span=> .after(#other))
             }
             StatementKind::Env { key, value } => {
@@ -84,7 +84,7 @@ impl Cx<'_> {
                     (None, Operand::Name(name)) => default_alias(name).into_token_stream(),
                     (None, Operand::Value(_)) => return TokenStream::new(),
                 };
-                let service = operand_borrowed(service);
+                let service = self.named(service, span);
                 quote_spanned!(span=> .bind(#alias, #service))
             }
             StatementKind::Exec(command, None) => {
@@ -131,6 +131,10 @@ impl Cx<'_> {
         };
         let is_text =
             |element: &Expr| matches!(element, Expr::Lit(literal) if matches!(literal.lit, Lit::Str(_)));
+        // Of which type nothing else says.
+        if list.elems.is_empty() {
+            return quote_spanned!(span=> [""; 0]);
+        }
         if list.elems.iter().all(is_text) {
             return list.to_token_stream();
         }
@@ -215,8 +219,24 @@ impl Cx<'_> {
                 let span = Span::mixed_site().located_at(statement.end());
                 quote_spanned!(span=> #name.clone())
             }
-            Operand::Name(name) => lent(name),
+            Operand::Name(_) => self.named(source, Span::mixed_site().located_at(statement.end())),
             Operand::Value(value) => argument(value),
+        }
+    }
+
+    /// What is lent to a call. In an editor a name that is known stands at the end of the statement: where the user
+    /// typed it, it leads to the field of the handles alone.
+    pub(super) fn named(&self, operand: &Operand, span: Span) -> TokenStream {
+        match operand {
+            Operand::Name(name)
+                if self.reader == Reader::Editor
+                    && self.names.declared(&name.unraw().to_string()).is_some() =>
+            {
+                let mut name = name.clone();
+                name.set_span(name.span().located_at(span));
+                lent(name)
+            }
+            other => operand_borrowed(other),
         }
     }
 

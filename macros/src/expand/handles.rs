@@ -148,6 +148,8 @@ impl Cx<'_> {
     fn newtype(&self, declaration: &Declaration, newtype: &Ident, alike: &Alike) -> TokenStream {
         let Alike { derives, lints, service, container } = alike;
         let deref = if declaration.item.kind == Kind::Service { service } else { container };
+        let from = braces(quote!(fn from(handle: #newtype) -> Self { handle.0 }));
+        let from_borrowed = braces(quote!(fn from(handle: &#newtype) -> Self { handle.0.clone() }));
         let target = self.base_type(declaration.item.kind, Span::mixed_site());
         let extras = self.extras_of(declaration);
         let docs = &declaration.item.docs;
@@ -176,6 +178,8 @@ impl Cx<'_> {
             # #lints
             #definition
             impl ::core::ops::Deref for #newtype #deref
+            impl ::core::convert::From<#newtype> for #target #from
+            impl ::core::convert::From<&#newtype> for #target #from_borrowed
             #[allow(dead_code)]
             impl #newtype { #methods }
             #(#exposes)*

@@ -21,4 +21,4 @@ pub(crate) use self::lower::{hostname, lower_container, lower_path, lower_servic
 pub(crate) use self::node::{
     Binding, Config, ContainerNode, Fs, Mount, MountSource, Place, Reach, ServiceNode, Step, Var, closure,
 };
-pub use self::plan::{Plan, PlanBuilder, PlannedService, PlannedStep};
+pub use self::plan::{Plan, PlanBuilder, PlannedFiles, PlannedService, PlannedStep};

@@ -14,7 +14,12 @@ use crate::value::{
 };
 use crate::{Error, Result};
 
-/// What would run: every service and step once, each after what it needs, with all identities.
+/// What would run: every service and step once, each after what it needs, with the identity of its definition.
+///
+/// Such an identity takes an image by its reference, and what is read of the pipeline's machine by its path: so a plan
+/// needs no engine, reads nothing, and is the same on every machine. A tag that moved or a file that was edited does not
+/// change it (results are kept under keys that they do change). [`with_files`](Self::with_files) adds what is in the
+/// files.
 ///
 /// Deterministic, so that tests can pin it: `insta::assert_snapshot!(p.plan())`, or `assert_json_snapshot!`. Mistakes
 /// that only show at run time are part of it.
@@ -33,9 +38,14 @@ pub struct Plan {
     pub services: Vec<PlannedService>,
     /// The steps, in an order they could run in.
     pub steps: Vec<PlannedStep>,
+    /// What is read of the pipeline's machine, where [`with_files`](Self::with_files) was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<PlannedFiles>,
     /// What is wrong with the definitions; nothing runs while there is something.
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "messages")]
     pub errors: Vec<Error>,
+    #[serde(skip)]
+    hosts: Vec<Arc<HostSource>>,
 }
 
 /// A service in a [`Plan`].
@@ -70,6 +80,20 @@ pub struct PlannedStep {
     pub details: Vec<String>,
 }
 
+/// A directory or file of the pipeline's machine in a [`Plan`], as it was when it was read.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct PlannedFiles {
+    /// The path, as the pipeline has it.
+    pub path: String,
+    /// A hash of what counts: names, contents, which files are executable, where links lead.
+    pub contents: Digest,
+    /// How many files are taken. Directories and links are not counted.
+    pub files: usize,
+    /// How large they are together, in bytes.
+    pub bytes: u64,
+}
+
 /// Collects the items of a [`Plan`].
 #[derive(Default)]
 pub struct PlanBuilder {
@@ -77,6 +101,7 @@ pub struct PlanBuilder {
     seen: HashSet<Digest>,
     services: Vec<PlannedService>,
     steps: Vec<PlannedStep>,
+    hosts: Vec<Arc<HostSource>>,
 }
 
 impl fmt::Debug for PlanBuilder {
@@ -93,6 +118,27 @@ impl Plan {
     #[must_use]
     pub fn builder() -> PlanBuilder {
         PlanBuilder::default()
+    }
+
+    /// The plan with what is in the directories and files of this machine that it takes: a hash of each, which changes
+    /// with them. It reads them, on the calling thread, and is the same on every machine that has the same files.
+    ///
+    /// ```
+    /// use bowline::{Container, host_file};
+    /// let config = host_file(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
+    /// let check = Container::from_image("debian:12").mount("/Cargo.toml", &config).exec(["cat", "/Cargo.toml"]);
+    /// let plan = check.plan();
+    /// assert!(plan.files.is_empty());
+    /// assert_eq!(plan.with_files()?.files[0].files, 1);
+    /// # Ok::<(), bowline::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Io`] when something cannot be read.
+    pub fn with_files(mut self) -> Result<Self> {
+        self.files =
+            self.hosts.iter().map(|source| crate::session::planned_files(source)).collect::<Result<_>>()?;
+        Ok(self)
     }
 
     /// The plan itself when it has no mistakes.
@@ -137,7 +183,7 @@ impl PlanBuilder {
                 errors.push(error);
             }
         }
-        Plan { services: self.services, steps: self.steps, errors }
+        Plan { services: self.services, steps: self.steps, files: Vec::new(), errors, hosts: self.hosts }
     }
 
     fn add_container(&mut self, node: &ContainerNode) {
@@ -145,7 +191,11 @@ impl PlanBuilder {
     }
 
     fn add_fs(&mut self, fs: &Fs) {
-        let Fs::Step(step) = fs else { return };
+        let step = match fs {
+            Fs::Step(step) => step,
+            Fs::Host(source) => return self.add_host(source),
+            Fs::Image(_) | Fs::Snapshot(_) => return,
+        };
         // Down the chain in a loop: it may be hundreds of steps long.
         let mut chain: Vec<&Arc<Step>> = Vec::new();
         let mut next = Some(step);
@@ -161,9 +211,18 @@ impl PlanBuilder {
         }
     }
 
+    fn add_host(&mut self, source: &Arc<HostSource>) {
+        if !self.hosts.contains(source) {
+            self.hosts.push(source.clone());
+        }
+    }
+
     fn add_step(&mut self, step: &Arc<Step>) {
         if !self.seen.insert(step.digest) {
             return;
+        }
+        if let Fs::Host(source) = &step.base {
+            self.add_host(source);
         }
         self.add_needs(&step.places, &step.mounts, &step.bindings);
         step.after.iter().for_each(|after| self.add_fs(&Fs::Step(after.clone())));
@@ -358,6 +417,10 @@ impl fmt::Display for Plan {
             }
             write!(f, "{head}\n  from {base}")?;
             details.iter().try_for_each(|line| write!(f, "\n  {}", line.replace('\n', "\\n")))?;
+        }
+        // Something that runs takes them, so a block stands before.
+        for PlannedFiles { path, contents, files, bytes } in &self.files {
+            write!(f, "\nhost {path}\n  contents {contents:.12}\n  {files} files, {bytes} bytes")?;
         }
         for error in &self.errors {
             if !blocks.is_empty() || !std::ptr::eq(error, self.errors.as_ptr()) {

@@ -41,13 +41,20 @@ pub fn from(other: &Container) {}
 /// `env KEY = VALUE;`: sets an environment variable, from here on. A [`Secret`](crate::Secret) is given by reference
 /// and appears in no plan.
 ///
+/// A bare word is the key itself. A key that comes from Rust stands in parentheses, and one in lower case in quotes.
+///
 /// ```
 /// # use bowline::prelude::*;
+/// # let more = [("MODE", "fast")];
 /// let p = pipeline! {
 ///     container c {
 ///         image "debian:12";
 ///         env GREETING = "hello";
 ///         env COUNT = 5;
+///         env "npm_config_color" = "false";
+///         for (key, value) in more {
+///             env (key) = value;
+///         }
 ///         shell "echo $GREETING";
 ///     }
 /// };
@@ -174,6 +181,9 @@ pub fn copy(source: impl Into<CopySource>, to: impl Into<String>) {}
 /// `bind svc as "alias";` · `bind svc;`: makes a service reachable under an alias; its own name, with `_` written `-`,
 /// by default. It runs and is ready before the first step after this.
 ///
+/// Who renames a service renames its default alias too, and what connects to the old one no longer finds it: an alias
+/// that commands or files name is best written out.
+///
 /// ```
 /// # use bowline::prelude::*;
 /// let p = pipeline! {
@@ -192,6 +202,7 @@ pub fn copy(source: impl Into<CopySource>, to: impl Into<String>) {}
 pub fn bind(service: &Service, alias: impl Into<String>) {}
 
 /// `entrypoint ["program", …];`: replaces the image's entry point, which a service's command runs behind.
+/// `entrypoint [];` takes it away.
 ///
 /// ```
 /// # use bowline::prelude::*;

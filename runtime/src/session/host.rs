@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use super::Inner;
 use crate::engine::Snapshot;
-use crate::graph::{Digest, Encoder};
+use crate::graph::{Digest, Encoder, PlannedFiles};
 use crate::patterns::Patterns;
 use crate::value::{HostKind, HostSource, IgnoreFiles};
 use crate::{Error, Result};
@@ -72,6 +72,16 @@ impl Tree {
         Ok(Self { source: source.clone(), size: size.sum(), digest: digest(&entries), entries, left_out })
     }
 
+    fn planned(&self) -> PlannedFiles {
+        let files = self.entries.iter().filter(|entry| matches!(entry.kind, Kind::File { .. })).count();
+        PlannedFiles {
+            path: self.source.path.display().to_string(),
+            contents: self.digest,
+            files,
+            bytes: self.size,
+        }
+    }
+
     /// Writes it as a tar archive.
     fn write(&self, out: impl io::Write) -> io::Result<()> {
         let mut archive = tar::Builder::new(out);
@@ -114,6 +124,11 @@ impl Tree {
         }
         archive.into_inner()?.flush()
     }
+}
+
+/// What a plan says of a source.
+pub(crate) fn planned_files(source: &HostSource) -> Result<PlannedFiles> {
+    Ok(Tree::read(source)?.planned())
 }
 
 /// Hashes what is read.

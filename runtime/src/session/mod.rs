@@ -32,6 +32,7 @@ use std::time::Duration;
 use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinSet;
 
+pub(crate) use self::host::planned_files;
 use self::once::Once;
 pub(crate) use self::publishing::{export_image, publish};
 use self::report::Reporter;

@@ -272,7 +272,7 @@ macro_rules! shared_operations {
         }
 
         /// Sets the entry point: what a service's `run` stands behind, in place of the image's entry point and command.
-        /// Commands of `exec` do not use it. An empty one takes the image's away.
+        /// Commands of `exec` do not use it. An empty one, `entrypoint([""; 0])`, takes the image's away.
         pub fn entrypoint<A: crate::Argument>(self, args: impl IntoIterator<Item = A>) -> Self {
             let args = args.into_iter().map(crate::arg).collect();
             self.edit(|body| body.ops.push(crate::value::Op::Entrypoint(args)))
@@ -445,22 +445,6 @@ macro_rules! shared_operations {
                 body.check(crate::rules::alias(&alias));
                 body.ops.push(crate::value::Op::Bind { alias, service });
             })
-        }
-
-        /// Adds a step that runs a command, without a shell: a list of arguments, or an [`Exec`](crate::Exec) with more
-        /// to say. The image's entry point is not used.
-        pub fn exec(self, command: impl crate::IntoExec) -> Self {
-            let mut exec = command.into_exec();
-            self.edit(|body| {
-                let invalid = std::mem::take(&mut exec.invalid);
-                body.ops.extend(invalid.into_iter().map(crate::value::Op::Invalid));
-                body.ops.push(crate::value::Op::Exec(exec));
-            })
-        }
-
-        /// Adds a step that runs a command line with `/bin/sh -c`.
-        pub fn shell(self, command: impl Into<String>) -> Self {
-            self.exec(["/bin/sh".to_owned(), "-c".to_owned(), command.into()])
         }
     };
 }

@@ -11,6 +11,9 @@ use crate::{Digest, Error, Result, session};
 
 /// A container: an image, what is put into it, and the commands that run in it, one after another.
 ///
+/// Methods take first what the container sees (an alias, a path, a variable's name), then what is behind it:
+/// `bind("db", &postgres)`, `mount("/src", &source)`, `env("PORT", 5432)`.
+///
 /// A value only describes; nothing runs until an output is awaited. Cloning is cheap, and every method that changes
 /// something gives a new value. The futures of outputs borrow nothing: they can be joined, stored and spawned.
 ///
@@ -107,6 +110,22 @@ let redis = Service::from_image(\"redis:7\").expose(6379);
 let client = Container::from_image(\"redis:7\").bind(\"db\", &redis).exec([\"redis-cli\", \"-h\", \"db\", \"ping\"]);
 # let _ = client;"
     );
+
+    /// Adds a step that runs a command, without a shell: a list of arguments, or an [`Exec`](crate::Exec) with more
+    /// to say. The image's entry point is not used.
+    pub fn exec(self, command: impl crate::IntoExec) -> Self {
+        let mut exec = command.into_exec();
+        self.edit(|body| {
+            let invalid = std::mem::take(&mut exec.invalid);
+            body.ops.extend(invalid.into_iter().map(Op::Invalid));
+            body.ops.push(Op::Exec(exec));
+        })
+    }
+
+    /// Adds a step that runs a command line with `/bin/sh -c`.
+    pub fn shell(self, command: impl Into<String>) -> Self {
+        self.exec(["/bin/sh".to_owned(), "-c".to_owned(), command.into()])
+    }
 
     /// Runs the steps from here on only once `other` has succeeded.
     pub fn after(self, other: &Container) -> Self {

@@ -79,6 +79,34 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// What the compiler says where a [`Secret`] is formatted. Nothing implements it.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "a `Secret` cannot be printed",
+    label = "this would put a secret into text, which plans, logs and `ps` show",
+    note = "hand it to a process: `env NAME = &secret;` or `mount secret at \"/path\";`",
+    note = "`secret.name()` is its name, and `{{:?}}` shows no more"
+)]
+pub trait Shown {}
+
+/// Whose bound is judged where a secret is formatted and not here, by its lifetime; and which is no `Secret`, so that
+/// the compiler says what it says of this bound.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Contents<'a>(std::marker::PhantomData<&'a ()>);
+
+/// Never there, as nothing meets the bound: without it the compiler would say that a `Display` is missing, which is an
+/// invitation to write one.
+#[doc(hidden)]
+impl fmt::Display for Secret
+where
+    for<'a> Contents<'a>: Shown,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
 /// Where secrets come from, by the words that pipelines use: `secret token = secret::env("API_TOKEN");`.
 ///
 /// ```

@@ -186,3 +186,46 @@ fn long_chains_need_no_deep_stack() {
     }
     assert_eq!(chain.plan().steps.len(), 5000);
 }
+
+/// A directory that is gone after the test.
+fn written(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, contents) in files {
+        std::fs::write(dir.path().join(name), contents).unwrap();
+    }
+    dir
+}
+
+#[test]
+fn a_plan_with_files_changes_with_a_file_and_one_without_does_not() {
+    let dir = written(&[("a", "1\n"), ("b", "2\n"), (".gitignore", "b\n")]);
+    let read = || {
+        let served = Service::from_image("nginx:1.22")
+            .mount_readonly("/conf", crate::host_file(dir.path().join("a")))
+            .expose(80);
+        let source: crate::Directory = crate::host(dir.path()).into();
+        let build = Container::from_image("debian:12").copy("/src", &source).mount("/again", &source);
+        build.bind("www", &served).exec(["make"]).plan()
+    };
+    let before = read();
+    let (text, with) = (before.to_string(), before.with_files().unwrap());
+    assert_eq!(with.files.len(), 2, "{with}");
+    let directory = with.files.iter().find(|files| files.path == dir.path().to_string_lossy()).unwrap();
+    assert_eq!((directory.files, directory.bytes), (2, 4), "what is ignored is not taken: {with}");
+
+    std::fs::write(dir.path().join("b"), "ignored\n").unwrap();
+    assert_eq!(read().with_files().unwrap().to_string(), with.to_string());
+    std::fs::write(dir.path().join("a"), "edited\n").unwrap();
+    assert_eq!(read().to_string(), text);
+    let edited = read().with_files().unwrap();
+    assert!(edited.files.iter().zip(&with.files).all(|(after, before)| after.contents != before.contents));
+    assert_ne!(edited.to_string(), with.to_string());
+
+    let json = serde_json::to_value(&edited).unwrap();
+    assert_eq!(json["files"][0]["contents"], edited.files[0].contents.to_string());
+    assert!(serde_json::to_value(read()).unwrap().get("files").is_none());
+
+    drop(dir);
+    let error = edited.with_files().unwrap_err();
+    assert!(matches!(error, Error::Io { .. }), "{error}");
+}

@@ -1,0 +1,37 @@
+//! Errors as programs make and meet them.
+
+use std::error::Error as _;
+
+use crate::prelude::*;
+
+#[test]
+fn a_question_mark_takes_errors_of_the_standard_library() {
+    fn all(path: &str, port: &str, text: &[u8]) -> Result<(String, u16, String)> {
+        Ok((std::fs::read_to_string(path)?, port.parse()?, std::str::from_utf8(text)?.to_owned()))
+    }
+    let here = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    assert_eq!(all(here, "80", b"x").unwrap().1, 80);
+    assert_eq!(all(here, "80000", b"x").unwrap_err().to_string(), "number too large to fit in target type");
+    let Err(Error::Other(cause)) = all(here, "80", b"\xff") else { panic!("that is no UTF-8") };
+    assert!(cause.is::<std::str::Utf8Error>());
+    let Err(Error::Other(cause)) = all("/no/such/file", "80", b"x") else { panic!("there is no such file") };
+    let cause: &std::io::Error = cause.downcast_ref().unwrap();
+    assert_eq!(cause.kind(), std::io::ErrorKind::NotFound);
+}
+
+#[test]
+fn an_error_of_the_program_says_what_its_cause_says_and_keeps_the_chain() {
+    let inner = std::io::Error::other("the disk is full");
+    let middle = std::io::Error::new(std::io::ErrorKind::StorageFull, inner);
+    let error = Error::other(middle);
+    assert_eq!(
+        (error.to_string(), format!("{error:?}")),
+        ("the disk is full".into(), "the disk is full".into())
+    );
+    let Error::Other(cause) = error.clone() else { panic!("{error}") };
+    assert!(cause.is::<std::io::Error>());
+    assert_eq!(error.source().map(ToString::to_string), cause.source().map(ToString::to_string));
+    assert_eq!(Error::other(format!("{} tests failed", 3)).to_string(), "3 tests failed");
+    let boxed: Box<dyn std::error::Error + Send + Sync> = "boxed".into();
+    assert_eq!(Error::from(boxed).to_string(), "boxed");
+}
