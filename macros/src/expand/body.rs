@@ -3,12 +3,12 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 
-use super::{Cx, local};
+use super::{Cx, Reader, local};
 use crate::ast::{Block, Else, If, Kind, Let, Node, NodeKind, Statement, StatementKind};
 use crate::names::Declaration;
 
 impl Cx<'_> {
-    /// `__define_x.set(…);`
+    /// `__define_x.set(…);`; in an editor the calls alone, as it completes every name that is in scope.
     pub(super) fn body(&self, declaration: &Declaration, block: &Block<Statement>) -> TokenStream {
         let definition = local(&format!("define_{}", declaration.name));
         let kind = declaration.item.kind;
@@ -22,10 +22,16 @@ impl Cx<'_> {
                 NodeKind::Leaf(statement) => Some(self.call(statement)),
                 _ => None,
             });
-            return quote!(#definition.set(#start #(#calls)*););
+            return match self.reader {
+                Reader::Rustc => quote!(#definition.set(#start #(#calls)*);),
+                Reader::Editor => quote!(let _ = #start #(#calls)*;),
+            };
         }
         let body = local("body");
         let statements = self.statements(declaration, rest);
+        if self.reader == Reader::Editor {
+            return quote!({ let _ = #start; #statements });
+        }
         quote! {{
             let mut #body = #start;
             #statements
@@ -46,7 +52,7 @@ impl Cx<'_> {
                     return (quote_spanned!(span=> #ty::from_image(#image)), rest);
                 }
                 StatementKind::From(other) => {
-                    let other = super::call::operand_borrowed(other);
+                    let other = self.named(other, span);
                     return (quote_spanned!(span=> #ty::from_container(#other)), rest);
                 }
                 _ => {}
@@ -58,7 +64,16 @@ impl Cx<'_> {
 
     /// Statements in a body with control flow. Neighbours still are one chain.
     fn statements(&self, declaration: &Declaration, nodes: &[Node<Statement>]) -> TokenStream {
-        let body = local("body");
+        let chained = |chain: TokenStream| match self.reader {
+            Reader::Rustc => {
+                let body = local("body");
+                quote!(#body = #body #chain;)
+            }
+            Reader::Editor => {
+                let absent = self.absent(&self.base_type(declaration.item.kind, Span::mixed_site()));
+                quote!(let _ = #absent #chain;)
+            }
+        };
         let mut code = TokenStream::new();
         let mut chain = TokenStream::new();
         for node in nodes {
@@ -73,13 +88,12 @@ impl Cx<'_> {
                 other => self.statement_node(declaration, other),
             };
             if !chain.is_empty() {
-                let calls = std::mem::take(&mut chain);
-                code.extend(quote!(#body = #body #calls;));
+                code.extend(chained(std::mem::take(&mut chain)));
             }
             code.extend(next);
         }
         if !chain.is_empty() {
-            code.extend(quote!(#body = #body #chain;));
+            code.extend(chained(chain));
         }
         code
     }
@@ -136,7 +150,9 @@ impl Cx<'_> {
         let span = Span::mixed_site().located_at(statement.end());
         let path = super::call::operand_argument(path);
         let text = quote_spanned!(span=> ::core::convert::Into::<::std::string::String>::into(#path));
-        Some(if export.is_certain {
+        Some(if self.reader == Reader::Editor {
+            quote!(let _ = #text;)
+        } else if export.is_certain {
             quote!(#slot = #text;)
         } else {
             quote!(#slot = ::core::option::Option::Some(#text);)

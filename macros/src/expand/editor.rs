@@ -13,14 +13,14 @@ impl Cx<'_> {
         let Shadow { paths, uses } = shadow::shadow(&pipeline.krate, pipeline, self.names);
         let (out, result) = (local("out"), local("value"));
         let code = self.scope(&pipeline.nodes, true);
-        let accumulators = self.accumulators();
         let outputs = self.names.declarations.iter().map(|declaration| self.output(declaration));
         let (types, value, root) = (self.types(), self.wrapped(self.value(&out)), self.root());
         let errors = self.errors.to_tokens();
-        let uses = quote!(fn __uses(p: &#root) { #(let _ = &p.#uses;)* });
+        // In blocks of their own, so that none of it is completed in the user's code.
+        let uses = quote!({ fn __uses(p: &#root) { #(let _ = &p.#uses;)* } });
         let code = quote! {
-            #paths
-            let #out = { #accumulators #code (#(#outputs,)*) };
+            { #paths }
+            let #out = { #code (#(#outputs,)*) };
         };
         match &pipeline.form {
             Form::Item(header) => {

@@ -67,7 +67,7 @@ impl Cx<'_> {
         let declarations = self.names.declarations.iter().zip(named).enumerate();
         let fields = declarations.map(|(index, (declaration, newtype))| {
             let (ident, index) =
-                (declaration.ident, Index { index: to_u32(index), span: Span::mixed_site() });
+                (self.field(declaration), Index { index: to_u32(index), span: Span::mixed_site() });
             let given = quote!(#out.#index);
             let Some(newtype) = newtype else {
                 return quote!(#ident: #given);
@@ -257,6 +257,16 @@ impl Cx<'_> {
         is_used.then(|| quote!(#[allow(dead_code)]))
     }
 
+    /// The name of the field where generated code says it. In an editor the user's name leads to its declaration, and
+    /// stands nowhere besides.
+    fn field(&self, declaration: &Declaration) -> Ident {
+        let mut ident = declaration.ident.clone();
+        if self.reader == Reader::Editor {
+            ident.set_span(Span::mixed_site());
+        }
+        ident
+    }
+
     /// `plan()`: what would run, in the order of the declarations.
     fn plan(&self) -> TokenStream {
         let krate = self.krate_at(Span::mixed_site());
@@ -275,7 +285,7 @@ impl Cx<'_> {
         let docs = " What would run, in order. Needs no engine.";
         if runs.iter().all(|declaration| declaration.place.is_certain()) {
             let calls = runs.iter().map(|declaration| {
-                let ident = declaration.ident;
+                let ident = self.field(declaration);
                 call(declaration, quote!(&self.#ident))
             });
             return quote! {
@@ -284,7 +294,7 @@ impl Cx<'_> {
             };
         }
         let statements = runs.iter().map(|declaration| {
-            let ident = declaration.ident;
+            let ident = self.field(declaration);
             let all = call(declaration, quote!(each));
             let one = call(declaration, quote!(&self.#ident));
             match declaration.place.word() {

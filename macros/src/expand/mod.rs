@@ -174,6 +174,9 @@ impl Cx<'_> {
 
     /// What comes out of the user code for an item.
     fn output(&self, declaration: &Declaration) -> TokenStream {
+        if self.reader == Reader::Editor {
+            return self.absent_output(declaration);
+        }
         let Some(ident) = accumulator(declaration) else {
             return self.handle(declaration);
         };
@@ -190,6 +193,30 @@ impl Cx<'_> {
             })
         });
         quote!(#(#collected)*)
+    }
+
+    /// The same, of the same type, for who reads types alone: so nothing has to be kept while the user's code runs.
+    fn absent_output(&self, declaration: &Declaration) -> TokenStream {
+        let ty = self.base_type(declaration.item.kind, Span::mixed_site());
+        let exports = self.extras_of(declaration).exports.iter().filter(|export| export.slot.is_some());
+        let paths: Vec<TokenStream> = exports
+            .map(|export| {
+                let text = quote!(::std::string::String);
+                if export.is_certain { text } else { quote!(::core::option::Option<#text>) }
+            })
+            .collect();
+        let one = if paths.is_empty() { ty } else { quote!((#ty, #(#paths),*)) };
+        self.absent(&match declaration.place.word() {
+            None => one,
+            Some(_) if declaration.place.is_repeated() => quote!(::std::vec::Vec<#one>),
+            Some(_) => quote!(::core::option::Option<#one>),
+        })
+    }
+
+    /// A value that only an editor asks for the type of.
+    fn absent(&self, ty: &TokenStream) -> TokenStream {
+        let krate = self.krate_at(Span::mixed_site());
+        quote!(#krate::__private::absent::<#ty>())
     }
 
     /// The handle, with the paths of its exports where they are known only at run time.

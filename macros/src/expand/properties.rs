@@ -8,7 +8,7 @@ fn seeds() -> Vec<String> {
     let cases = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../ui-tests");
     // Behind a space, so that no token stands where a span of the whole call does: at the very start.
     let mut seeds = vec![String::from(" ")];
-    for dir in ["pass", "fail"] {
+    for dir in ["pass", "fail", "warn"] {
         for entry in std::fs::read_dir(cases.join(dir)).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|extension| extension == "rs") {

@@ -19,7 +19,8 @@ impl Cx<'_> {
             Reader::Rustc => in_order(nodes, |node| self.item_node(node)),
             Reader::Editor => nodes.iter().map(|node| self.item_node(node)).collect(),
         };
-        let collected = declared().filter(|_| !outermost).filter_map(|declaration| {
+        let is_collected = !outermost && self.reader == Reader::Rustc;
+        let collected = declared().filter(|_| is_collected).filter_map(|declaration| {
             let (accumulator, handle) = (accumulator(declaration)?, self.handle(declaration));
             Some(if declaration.place.is_repeated() {
                 quote!(#accumulator.push(#handle);)
@@ -41,6 +42,13 @@ impl Cx<'_> {
     fn declare(&self, declaration: &Declaration) -> TokenStream {
         let (ident, name, item) = (declaration.ident, &declaration.name, declaration.item);
         match &item.definition {
+            // An editor would complete what is generated beside it. Half-typed Rust says nothing certain about what
+            // needs what either, so nothing waits in an editor: see `scope`.
+            Definition::Body(_) | Definition::Value(..) if self.reader == Reader::Editor => {
+                let ty = self.base_type(item.kind, Span::mixed_site());
+                let absent = self.absent(&ty);
+                quote!(let #ident: #ty = #absent;)
+            }
             Definition::Body(_) => {
                 let definition = local(&format!("define_{name}"));
                 let ty = self.base_type(item.kind, Span::mixed_site());
@@ -50,12 +58,6 @@ impl Cx<'_> {
             Definition::Default => {
                 let ty = self.base_type(item.kind, Span::mixed_site());
                 quote!(let #ident = #ty::new(#name);)
-            }
-            // Half-typed Rust says nothing certain about what needs what, so nothing waits in an editor: see `scope`.
-            Definition::Value(..) if self.reader == Reader::Editor => {
-                let krate = self.krate_at(Span::mixed_site());
-                let ty = self.base_type(item.kind, Span::mixed_site());
-                quote!(let #ident: #ty = #krate::__private::absent();)
             }
             Definition::Value(..) | Definition::Missing => TokenStream::new(),
         }

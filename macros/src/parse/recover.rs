@@ -1,6 +1,6 @@
 //! How the parser finds its feet: values that are no Rust, missing `;`, missing words.
 
-use proc_macro2::{Ident, Punct, Span, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Ident, Punct, Spacing, Span, TokenStream, TokenTree};
 use syn::buffer::Cursor;
 use syn::ext::IdentExt;
 use syn::parse::discouraged::Speculative;
@@ -240,7 +240,7 @@ impl Parser {
         if found {
             return true;
         }
-        if input.is_empty() || input.peek(Token![;]) || starts_statement(input) {
+        if input.is_empty() || input.peek(Token![;]) || starts_another(input) {
             self.errors.at(
                 &MISSING_WORD,
                 before(input),
@@ -278,14 +278,14 @@ impl Parser {
         }
         if !reported {
             self.stray(input);
-            if input.is_empty() || starts_statement(input) || after_operand.is_empty() {
+            if input.is_empty() || starts_another(input) || after_operand.is_empty() {
                 self.errors.at(&MISSING_SEMICOLON, before(input), "expected `;` after this");
             } else {
                 let words: Vec<_> = after_operand.iter().map(|word| format!("`{word}`")).collect();
                 self.unexpected(input, &format!("{} or `;`", words.join(", ")));
             }
         }
-        if starts_statement(input) {
+        if starts_another(input) {
             return None;
         }
         skip_to_semicolon(input);
@@ -404,6 +404,25 @@ fn is_statement(cursor: Cursor) -> bool {
     rest.literal().is_some() || rest.ident().is_some_and(|(next, _)| !joins(&next))
 }
 
+/// As [`starts_statement`], where a value has ended: also words that are Rust's, those that are alone, and those whose
+/// statement would else be an index or an assignment to a call.
+pub(super) fn starts_another(input: ParseStream) -> bool {
+    let follows = |word: &Ident, rest: Cursor| match word.to_string().as_str() {
+        "if" | "match" => true,
+        "privileged" => rest.eof() || is_punct(rest, ';'),
+        "exec" | "run" | "entrypoint" => rest.group(Delimiter::Bracket).is_some(),
+        "env" | "label" | "file" => {
+            rest.group(Delimiter::Parenthesis).is_some_and(|(_, _, rest)| is_punct(rest, '='))
+        }
+        _ => false,
+    };
+    starts_statement(input) || input.cursor().ident().is_some_and(|(word, rest)| follows(&word, rest))
+}
+
+fn is_punct(cursor: Cursor, wanted: char) -> bool {
+    cursor.punct().is_some_and(|(next, _)| next.as_char() == wanted && next.spacing() == Spacing::Alone)
+}
+
 /// `bind as "…"`, with the name still to be typed, where a value should be: nothing is cast to a literal.
 fn is_binding(input: ParseStream) -> bool {
     let binding =
@@ -423,8 +442,8 @@ pub(super) fn skip_to_semicolon(input: ParseStream) -> TokenStream {
 fn next_token(input: ParseStream) -> Option<String> {
     input.cursor().token_tree().map(|(token, _)| match token {
         TokenTree::Group(group) => match group.delimiter() {
-            proc_macro2::Delimiter::Parenthesis => "(".to_owned(),
-            proc_macro2::Delimiter::Bracket => "[".to_owned(),
+            Delimiter::Parenthesis => "(".to_owned(),
+            Delimiter::Bracket => "[".to_owned(),
             _ => "{".to_owned(),
         },
         other => other.to_string(),

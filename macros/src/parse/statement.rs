@@ -196,6 +196,8 @@ impl Parser {
                 Operand::Value(value) => Some(Key::Expr(value)),
                 Operand::Name(_) => None,
             }
+        } else if super::recover::starts_statement(input) && !input.peek2(Token![=]) {
+            None
         } else {
             input.call(Ident::parse_any).map(Key::Name).ok()
         };
@@ -339,5 +341,5 @@ fn is_read(operand: &Operand) -> bool {
 
 /// As [`skip_to_semicolon`], but nothing where a statement starts at once.
 fn skip_to_semicolon_from_here(input: ParseStream) -> TokenStream {
-    if super::recover::starts_statement(input) { TokenStream::new() } else { skip_to_semicolon(input) }
+    if super::recover::starts_another(input) { TokenStream::new() } else { skip_to_semicolon(input) }
 }

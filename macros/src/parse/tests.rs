@@ -49,6 +49,57 @@ fn recovered(body: &str) -> (String, Vec<String>) {
     (words.iter().map(|statement| statement.keyword.to_string()).collect::<Vec<_>>().join(" "), errors)
 }
 
+/// Whatever statement comes next, one that is half typed is reported at its own last word, and the next is read whole.
+#[test]
+fn a_half_typed_statement_is_reported_where_it_stands() {
+    let next = [
+        "exec [\"a\"];",
+        "run [\"a\"];",
+        "entrypoint [];",
+        "privileged;",
+        "env (k) = 1;",
+        "label (k) = 1;",
+        "file (p) = \"x\";",
+        "env A = 1;",
+        "if x { user \"u\"; }",
+        "match x { _ => { user \"u\"; } }",
+        "for x in y { user \"u\"; }",
+    ];
+    let half = [
+        ("mount pip", "expected `at` after this"),
+        ("mount (a.b)", "expected `at` after this"),
+        ("copy pip", "expected `to` after this"),
+        ("socket \"/s\"", "expected `at` after this"),
+        ("file \"/f\"", "expected `=` after this"),
+        ("export \"/e\"", "expected `as` after this"),
+        ("mount pip at \"/x\"", "expected `;` after this"),
+        ("bind pip", "expected `;` after this"),
+        ("expose 80", "expected `;` after this"),
+    ];
+    for next in next {
+        for (half, wanted) in half {
+            let (_, whole) = parse(&format!("service s {{ {next} }}"));
+            assert_eq!(whole, Vec::<String>::new());
+            let (pipeline, mut errors) =
+                pipeline(format!("::bowline; service s {{\n{half}\n{next} }}").parse().unwrap()).unwrap();
+            let found: Vec<(usize, String)> = errors
+                .sorted()
+                .iter()
+                .map(|error| (crate::errors::line(error.start), error.message.clone()))
+                .collect();
+            let is_it = matches!(&*found, [(2, message)] if message.starts_with(wanted));
+            assert!(is_it, "{half}\n{next}: {found:?}");
+            let names = crate::names::Names::collect(&pipeline, &mut errors);
+            let read = names.bodies.first().map_or(0, |body| body.statements.len());
+            assert_eq!(read, 2, "{half}\n{next}");
+        }
+    }
+    // Rust goes on: that is an index, and a call.
+    good(
+        "container c { env A = exec[0]; env B = env(\"x\"); env C = if a { b } else { c }; bind privileged; }",
+    );
+}
+
 #[test]
 fn kinds_names_and_docs() {
     use Kind::{Cache, Container, Dir, File, Service};

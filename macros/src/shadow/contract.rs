@@ -61,7 +61,8 @@ fn completed(source: &str) -> String {
     }
     assert_eq!((context(1), context(2)), (":", ":"), "{source}");
     let is_word = marked[at + 1].0 == "as";
-    assert_eq!(is_word, !context(3).starts_with("__"), "{source}");
+    let is_name = context(3).starts_with("__") || context(6) == "__names";
+    assert_eq!(is_word, !is_name, "{source}");
     context(3).to_owned()
 }
 
@@ -125,11 +126,12 @@ fn items() {
 #[test]
 fn names() {
     let services = ["bind │;", "bind re│;", "bind │ as \"db\";", "bind re│dis as \"db\";"];
-    all_complete("container", &services, "__services");
-    all_complete("service", &services, "__services");
+    all_complete("container", &services, "services");
+    all_complete("service", &services, "services");
     let containers = ["after │;", "after mi│;", "from │;", "from ba│se;"];
-    all_complete("container", &containers, "__containers");
-    all_complete("container", &["mount │ at \"/x\";", "mount da│ at \"/x\";", "mount │;"], "__values");
+    all_complete("container", &containers, "containers");
+    all_complete("container", &["copy │ to \"/x\";", "copy da│ to \"/x\";", "copy │;"], "files");
+    all_complete("container", &["mount │ at \"/x\";", "mount da│ at \"/x\";", "mount │;"], "values");
     all_complete(
         "service",
         &["ready │;", "ready h│;", "ready h│ \"/x\";", "ready po│rt within \"5s\";"],
@@ -203,7 +205,7 @@ fn item_form() {
             ("│", "item"),
             ("ser│", "item"),
             ("service s { image \"x:1\"; │ }", "service"),
-            ("container c { image \"x:1\"; bind │; }", "__services"),
+            ("container c { image \"x:1\"; bind │; }", "services"),
             ("container c { image \"x:1\"; env A = version.│; }", "value"),
         ] {
             let source = format!("{signature}\nservice before {{ image \"x:1\"; }} {rest}");

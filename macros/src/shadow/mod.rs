@@ -6,7 +6,7 @@
 //! source, with the same shape whether a statement is good or half typed; and what grows with every name (the modules
 //! of names) stands last in it. Only `__pipeline_ide` writes it: rustc never sees a token of it.
 
-use proc_macro2::{Ident, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote};
 use syn::ext::IdentExt;
 
@@ -23,15 +23,21 @@ pub(crate) struct Shadow {
 }
 
 pub(crate) fn shadow(krate: &TokenStream, pipeline: &Pipeline, names: &Names) -> Shadow {
-    let mut writer =
-        Writer { krate, paths: TokenStream::new(), ports: TokenStream::new(), services: 0, uses: Vec::new() };
+    let mut writer = Writer {
+        krate,
+        names,
+        paths: TokenStream::new(),
+        ports: TokenStream::new(),
+        services: 0,
+        uses: Vec::new(),
+    };
     writer.items(&pipeline.nodes);
     // Names inside of Rust expressions: `web.hostname()` and `&web`. Other tokens may be words that happen to be the same.
     let mentions = pipeline.nodes.iter().flat_map(|node| &node.mentions);
     let asked = mentions.filter(|mention| mention.is_asked && !mention.is_member);
     writer.uses.extend(asked.map(|mention| mention.ident.clone()));
     let Writer { mut paths, ports, mut uses, .. } = writer;
-    paths.extend(modules(names));
+    paths.extend(modules(krate, names));
     paths.extend(ports);
     uses.retain(|ident| names.declared(&ident.unraw().to_string()).is_some());
     Shadow { paths, uses }
@@ -40,27 +46,49 @@ pub(crate) fn shadow(krate: &TokenStream, pipeline: &Pipeline, names: &Names) ->
 /// Where a name is looked for: a module of the shadow, with what fits and nothing else.
 fn module_of(kind: Kind) -> &'static str {
     match kind {
-        Kind::Service => "__services",
-        Kind::Container => "__containers",
-        _ => "__values",
+        Kind::Service => "services",
+        Kind::Container => "containers",
+        Kind::Dir | Kind::File => "files",
+        Kind::Cache | Kind::Secret => "values",
     }
 }
 
-fn modules(names: &Names) -> TokenStream {
+/// The modules, in one: `super` of a module in a block is not the block.
+fn modules(krate: &TokenStream, names: &Names) -> TokenStream {
     let module = |wanted: Kind| {
         let name = format_ident!("{}", module_of(wanted));
         let found = names.declarations.iter().filter(|found| module_of(found.item.kind) == module_of(wanted));
         let names = found.map(|found| {
-            let (docs, ident) = (&found.item.docs, found.ident);
-            quote!(#(#docs)* pub struct #ident;)
+            let (docs, ident) = (&found.item.docs, unseen(found.ident));
+            let ty = format_ident!("{}", type_of(found.item.kind));
+            quote!(#(#docs)* pub safe static #ident: #krate::#ty;)
         });
-        quote!(#[allow(non_camel_case_types)] mod #name { #(#names)* })
+        // Files are mounted too.
+        let others = (wanted == Kind::Cache).then(|| {
+            quote!(
+                pub use super::files::*;
+            )
+        });
+        quote!(pub mod #name { #others unsafe extern { #(#names)* } })
     };
-    [Kind::Service, Kind::Container, Kind::Cache].into_iter().map(module).collect()
+    let modules = [Kind::Service, Kind::Container, Kind::Dir, Kind::Cache].into_iter().map(module);
+    quote!(#[allow(non_upper_case_globals)] mod __names { #(#modules)* })
+}
+
+fn type_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Service => "Service",
+        Kind::Container => "Container",
+        Kind::Cache => "CacheVolume",
+        Kind::Dir => "Directory",
+        Kind::File => "File",
+        Kind::Secret => "Secret",
+    }
 }
 
 struct Writer<'a> {
     krate: &'a TokenStream,
+    names: &'a Names<'a>,
     paths: TokenStream,
     /// The ports of each service, as a module.
     ports: TokenStream,
@@ -96,9 +124,8 @@ impl Written for Statement {
             StatementKind::From(other) | StatementKind::After(other) => {
                 writer.name(module_of(Kind::Container), other);
             }
-            StatementKind::Mount { source, .. } | StatementKind::Copy { source, .. } => {
-                writer.name(module_of(Kind::Cache), source);
-            }
+            StatementKind::Mount { source, .. } => writer.name(module_of(Kind::Cache), source),
+            StatementKind::Copy { source, .. } => writer.name(module_of(Kind::Dir), source),
             StatementKind::Ready(ready) => {
                 match &ready.word {
                     Some(word) => writer.word("ready", word),
@@ -204,13 +231,25 @@ impl Writer<'_> {
         let module = format_ident!("{}", module);
         match operand {
             Operand::Name(name) => {
-                self.paths.extend(quote!(#module::#name;));
+                // What is half typed is completed here; what is known leads to its field, and to nothing besides.
+                let is_known = self.names.declared(&name.unraw().to_string()).is_some();
+                let shown = if is_known { unseen(name) } else { name.clone() };
+                self.paths.extend(quote!(__names::#module::#shown;));
                 self.uses.push(name.clone());
             }
-            Operand::Value(value) if value.is_missing() => self.paths.extend(quote!(#module::__end;)),
+            Operand::Value(value) if value.is_missing() => {
+                self.paths.extend(quote!(__names::#module::__end;));
+            }
             Operand::Value(_) => {}
         }
     }
+}
+
+/// The same word, standing nowhere in what the user typed.
+fn unseen(name: &Ident) -> Ident {
+    let mut name = name.clone();
+    name.set_span(Span::mixed_site());
+    name
 }
 
 fn is_rusts(word: &Ident) -> bool {

@@ -91,6 +91,26 @@ impl Editor {
         self.expect(&format!("hover {} shows {shown}", around(text)), &missing, &Vec::new());
     }
 
+    /// Nothing of what is generated, nor of how a type lies in memory; where something is declared, rust-analyzer adds
+    /// that by itself (`hover.memoryLayout.enable`).
+    fn hover_is_clean(&mut self, text: &str) {
+        let answer = self.server.ask_at(text, "textDocument/hover", &json!({}));
+        let shown = answer["contents"]["value"].as_str().unwrap_or_default().to_owned();
+        let is_declared = ["service ", "container ", "cache "]
+            .iter()
+            .any(|keyword| around(text).trim_start().starts_with(keyword));
+        let noise: &[&str] = if is_declared { &["__"] } else { &["__", "size =", "align =", " Drop"] };
+        let noise: Vec<_> = noise.iter().filter(|noise| shown.contains(**noise)).collect();
+        self.expect(&format!("hover {} shows {shown}", around(text)), &noise, &Vec::new());
+    }
+
+    /// Nothing that the macro has made for itself.
+    fn completes_nothing_generated(&mut self, text: &str) {
+        let found = self.completions(text);
+        let generated: Vec<_> = found.iter().filter(|label| label.starts_with("__")).cloned().collect();
+        self.expect(&format!("generated names at {}", around(text)), &generated, &Vec::new());
+    }
+
     /// Where it leads to: the file's name and the text there.
     fn definition(&mut self, text: &str, wanted: &[(&str, &str)]) {
         let answer = self.server.ask_at(text, "textDocument/definition", &json!({}));
@@ -223,6 +243,12 @@ fn names(editor: &mut Editor) {
     editor.completes(&edited(bind, "bind │"), "redis web");
     editor.completes(&edited("mount data at", "mount │ at"), "data");
     editor.completes(&edited("env A = version.len();", "after │;"), "ping");
+    let files = edited("cache data;", "cache data; dir source = x(); file config = y(); secret token = z();");
+    let last = "env A = version.len();";
+    editor.completes(&files.replace(last, "copy │;"), "config source");
+    editor.completes(&files.replace(last, "copy so│ to \"/x\";"), "config source");
+    editor.completes(&files.replace(last, "mount │;"), "config data source token");
+    editor.definition(&files.replace(last, "mount sou│rce at \"/x\";"), &[("main.rs", "source")]);
     let ports = "expose 80 as http; expose 81 as admin; ready http \"/\" on │;";
     editor.completes(&edited("image \"nginx:1\";", &format!("image \"x:1\"; {ports}")), "admin http");
 }
@@ -263,6 +289,14 @@ fn values(editor: &mut Editor) {
     editor.completes_also(&edited(value, "version.│\n            env B = 1;"), "len");
     editor.completes_also(&edited(value, "ver│;"), "version");
     editor.completes_also(&edited(value, "│;"), "version");
+    for at in ["│;", "ver│;", "version.len();\n for i in 0..│ { env I = i; }\n export (version) as path;"]
+    {
+        editor.completes_nothing_generated(&edited(value, at));
+    }
+    editor.completes_nothing_generated(&edited("\"echo\", arg", "\"echo\", │"));
+    let looped =
+        program(&format!("for i in 0..3 {{ container c {{ image (│); }} }}\n{PIPELINE}"), "p.redis;");
+    editor.completes_nothing_generated(&looped);
     editor.completes_also(&edited(value, "redis.│;"), "hostname");
     editor.completes_also(&edited("if fast {", "if fa│ {"), "fast");
     editor.completes_also(&edited("[\"echo\", arg]", "[\"echo\", ar│]"), "arg");
@@ -280,6 +314,17 @@ fn hovers_and_definitions(editor: &mut Editor) {
     editor.hover(&edited("service web", "ser│vice web"), &["pub fn service", "a server that clients need"]);
     editor.hover(&edited("bind redis", "bind re│dis"), &["The store."]);
     editor.hover(&edited("if fast", "if fa│st"), &["let fast: bool"]);
+    for (what, at) in [
+        ("bind redis", "bind re│dis"),
+        ("service redis", "service re│dis"),
+        ("container ping", "container pi│ng"),
+        ("mount data", "mount da│ta"),
+        ("cache data", "cache da│ta"),
+        ("redis.hostname()", "re│dis.hostname()"),
+    ] {
+        editor.hover_is_clean(&edited(what, at));
+    }
+    editor.hover(&edited("mount data", "mount da│ta"), &["data: CacheVolume"]);
     editor.definition(&edited("bind redis", "bind re│dis"), &[("main.rs", "redis")]);
     editor.definition(&edited("mount data", "mount da│ta"), &[("main.rs", "data")]);
     editor.definition(&edited("redis.hostname()", "re│dis.hostname()"), &[("main.rs", "redis")]);
