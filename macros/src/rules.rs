@@ -36,19 +36,52 @@ impl std::fmt::Display for Problem {
 
 type Checked = Result<(), Problem>;
 
-/// Names that resolve to the client itself; `host.docker.internal` and the like belong to the engine.
-const RESERVED_ALIASES: [&str; 4] =
-    ["localhost", "host.docker.internal", "gateway.docker.internal", "ip6-localhost"];
+/// Names that mean the client itself, or its machine: those of every hosts(5), `bowline`, by which a step's container calls
+/// itself, and what engines call themselves.
+const RESERVED_ALIASES: [&str; 13] = [
+    "localhost",
+    "localhost.localdomain",
+    "ip6-localhost",
+    "ip6-loopback",
+    "ip6-localnet",
+    "ip6-mcastprefix",
+    "ip6-allnodes",
+    "ip6-allrouters",
+    "bowline",
+    "host.docker.internal",
+    "gateway.docker.internal",
+    "kubernetes.docker.internal",
+    "host.containers.internal",
+];
 
 /// An alias is a host name: RFC 1123, section 2.1, labels of at most 63 characters, at most 253 in all.
 pub(crate) fn alias(alias: &str) -> Checked {
-    if RESERVED_ALIASES.iter().any(|reserved| reserved.eq_ignore_ascii_case(alias)) {
+    let lower = alias.to_ascii_lowercase();
+    // Programs take all of `localhost` for themselves without asking anybody (RFC 6761, section 6.3).
+    if RESERVED_ALIASES.contains(&lower.as_str()) || lower.ends_with(".localhost") {
         return Err(Problem::new(format!("alias `{alias}` is reserved")).help("choose another name"));
     }
-    if alias.chars().all(|c| c.is_ascii_digit() || c == '.') && alias.contains('.') {
+    if !alias.is_empty() && lower.split('.').all(is_number) {
         return Err(Problem::new(format!("`{alias}` is an address, not a host name")).help("choose a name"));
     }
     host_name(alias)
+}
+
+/// Whether `inet_aton(3)` reads it as a part of an address: `1` alone is 0.0.0.1 to it.
+fn is_number(label: &str) -> bool {
+    match label.strip_prefix("0x") {
+        Some(digits) => digits.chars().all(|c| c.is_ascii_hexdigit()),
+        None => label.chars().all(|c| c.is_ascii_digit()),
+    }
+}
+
+/// What is wrong with an alias by which a container that is called so would reach itself.
+pub(crate) fn own_name(alias: &str, hostname: &str) -> Checked {
+    if alias.eq_ignore_ascii_case(hostname) {
+        let message = format!("alias `{alias}` is its own host name, by which it reaches itself");
+        return Err(Problem::new(message).help("choose another alias or another `hostname`"));
+    }
+    Ok(())
 }
 
 /// A host name by RFC 1123, section 2.1.
@@ -465,7 +498,29 @@ mod tests {
             "`my_db` is not a valid host name: `_` is not allowed\n\nhelp: `my-db`"
         );
         assert_eq!(message(alias("localhost")), "alias `localhost` is reserved\n\nhelp: choose another name");
-        assert!(alias("10.0.0.1").is_err());
+        for address in ["10.0.0.1", "1", "007", "0x7f", "0X7F.1", "1.2.3", "127.1", "1.2.3.4.5", "0x"] {
+            assert_eq!(
+                message(alias(address)),
+                format!("`{address}` is an address, not a host name\n\nhelp: choose a name")
+            );
+        }
+        for reserved in
+            ["bowline", "Bowline", "LOCALHOST", "db.localhost", "ip6-loopback", "host.containers.internal"]
+        {
+            assert_eq!(
+                message(alias(reserved)),
+                format!("alias `{reserved}` is reserved\n\nhelp: choose another name")
+            );
+        }
+        for good in
+            ["1a", "db1", "1.db", "0xg", "bowline-db", "my.bowline", "localhost2", "DB", &"a".repeat(63)]
+        {
+            assert_eq!(message(alias(good)), "ok", "{good}");
+        }
+        for bad in ["db.", ".db", "a..b", "a b", "a\0", "dä", "db/1", "db:80", "a-.b"] {
+            assert!(alias(bad).is_err(), "{bad}");
+        }
+        assert!(own_name("DB", "db").is_err() && own_name("db", "db2").is_ok());
         assert!(alias("-a").is_err());
         assert!(alias(&"a".repeat(64)).is_err());
         assert!(alias("").is_err());

@@ -9,6 +9,9 @@ fn main() {
             bind redis as "-x";
             bind redis as "10.0.0.1";
             bind redis as "";
+            bind redis as "1";
+            bind redis as "0x7f";
+            bind redis as "db.";
         }
     };
     let _ = p;

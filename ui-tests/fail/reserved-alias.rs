@@ -7,6 +7,8 @@ fn main() {
             image "debian:12";
             bind localhost;
             bind localhost as "host.docker.internal";
+            bind localhost as "Bowline";
+            bind localhost as "db.localhost";
         }
     };
     let _ = p;

@@ -4,8 +4,8 @@ use proc_macro2::Span;
 use quote::ToTokens;
 
 use super::registry::{
-    ALIAS_BOUND_TWICE, BIND_CONTAINER, BIND_NOT_A_SERVICE, BIND_WITHOUT_PORT, INVALID_ALIAS, MISSING_ALIAS,
-    RESERVED_ALIAS, SELF_BINDING, UNKNOWN_SERVICE,
+    ALIAS_BOUND_TWICE, ALIAS_IS_HOSTNAME, BIND_CONTAINER, BIND_NOT_A_SERVICE, BIND_WITHOUT_PORT,
+    INVALID_ALIAS, MISSING_ALIAS, RESERVED_ALIAS, SELF_BINDING, UNKNOWN_SERVICE,
 };
 use super::{Check, Named, Subject, earlier};
 use crate::ast::{Kind, Operand, StatementKind, Value};
@@ -84,8 +84,19 @@ fn check_exposes(cx: &mut Check, span: Span, found: &Declaration) {
     }
 }
 
+/// What the body is called, where that is the same for all of it: a later `hostname` counts from there on.
+fn hostname(subject: Subject) -> Option<String> {
+    let mut names = subject.statements().filter_map(|placed| match &placed.statement.kind {
+        StatementKind::Hostname(name) => Some(name.text().map(syn::LitStr::value)),
+        _ => None,
+    });
+    let only = names.next()?;
+    if names.next().is_some() { None } else { only }
+}
+
 pub(super) fn check_aliases(cx: &mut Check, subject: Subject) {
     let mut seen: Vec<((String, String, Span), &Placed)> = Vec::new();
+    let hostname = hostname(subject);
     for (placed, service, alias) in bindings(subject) {
         let literal = match (alias, service) {
             (Some(alias), _) => alias.text().cloned(),
@@ -105,6 +116,9 @@ pub(super) fn check_aliases(cx: &mut Check, subject: Subject) {
                 if problem.message.ends_with("is reserved") { &RESERVED_ALIAS } else { &INVALID_ALIAS };
             cx.errors.at(rule, literal.span(), problem);
             continue;
+        }
+        if let Some(Err(problem)) = hostname.as_ref().map(|hostname| rules::own_name(&text, hostname)) {
+            cx.errors.at(&ALIAS_IS_HOSTNAME, literal.span(), problem);
         }
         // Host names do not tell upper from lower case.
         let key = text.to_ascii_lowercase();

@@ -87,6 +87,7 @@ rules! {
         MISSING_ALIAS = Macro "missing-alias": "an expression has no name to take the alias from";
         ALIAS_BOUND_TWICE = Macro "alias-bound-twice": "an alias is bound once in a body";
         INVALID_ALIAS = Shared "invalid-alias": "aliases are RFC 1123 host names";
+        ALIAS_IS_HOSTNAME = Shared "alias-is-hostname": "an alias is not the host name of the body that binds it";
         RESERVED_ALIAS = Shared "reserved-alias": "names that resolve elsewhere are no aliases";
         SELF_BINDING = Macro "self-binding": "a service does not bind itself";
         BINDING_CYCLE = Macro "binding-cycle": "services do not bind each other in a cycle";

@@ -158,6 +158,7 @@ impl Lowering {
             return Err(Error::invalid(Some(&name), format!("service `{name}` {message}")));
         };
         self.check_ready(&name, &body.ready.check, &body.ports);
+        self.check_own_name(&name, &fold.config, &fold.bindings);
         let stop = match body.stop {
             Some(Stop { signal: Ok(signal), within: Ok(within) }) => Some((signal, within)),
             _ => None,
@@ -354,7 +355,9 @@ impl Lowering {
                 format!("service `{0}` exposes no port\n\nhelp: add `expose ...;` to `{0}`", node.name);
             self.invalid(&name, message);
         }
-        let taken = fold.bindings.iter().find(|binding| binding.aliases.iter().any(|other| other == alias));
+        // Host names do not tell upper from lower case.
+        let is_alias = |other: &String| other.eq_ignore_ascii_case(alias);
+        let taken = fold.bindings.iter().find(|binding| binding.aliases.iter().any(is_alias));
         if let Some(taken) = taken {
             let message = if taken.service.digest == node.digest {
                 format!("alias `{alias}` is bound twice")
@@ -374,6 +377,10 @@ impl Lowering {
     /// Closes a step: what was placed since the last one, and the command.
     fn step(&mut self, fold: &mut Fold, exec: Option<&Exec>) {
         let Some(base) = fold.fs.clone() else { return };
+        if exec.is_some() {
+            let name = fold.name.clone();
+            self.check_own_name(&name, &fold.config, &fold.bindings);
+        }
         let mut step = Step {
             digest: Digest([0; 32]),
             name: fold.name.clone(),
@@ -393,6 +400,15 @@ impl Lowering {
         let step =
             self.steps.entry((step.digest, step.options.timeout)).or_insert_with(|| Arc::new(step)).clone();
         fold.fs = Some(Fs::Step(step));
+    }
+
+    fn check_own_name(&mut self, name: &str, config: &Config, bindings: &[Binding]) {
+        let Some(hostname) = &config.hostname else { return };
+        for alias in bindings.iter().flat_map(|binding| &binding.aliases) {
+            if let Err(problem) = crate::rules::own_name(alias, hostname) {
+                self.invalid(name, problem.to_string());
+            }
+        }
     }
 
     fn check_defined(&mut self, name: &str, text: &str) {

@@ -200,6 +200,16 @@ async fn mistakes_seen_only_at_run_time_use_the_same_words() {
             Container::from_image("busybox:1.35").bind("a", &web).bind("a", &server("b")).exec(["true"]),
             "alias `a` is bound twice",
         ),
+        (
+            Container::from_image("busybox:1.35").bind("a", &web).bind("A", &server("b")).exec(["true"]),
+            "alias `A` is bound twice",
+        ),
+        (Container::from_image("busybox:1.35").bind("1", &web).exec(["true"]), "`1` is an address"),
+        (Container::from_image("busybox:1.35").bind("bowline", &web).exec(["true"]), "`bowline` is reserved"),
+        (
+            Container::from_image("busybox:1.35").with_hostname("db").bind("DB", &web).exec(["true"]),
+            "alias `DB` is its own host name",
+        ),
         (Container::from_image("busybox:1.35").exec(Vec::<String>::new()), "`exec` needs at least a program"),
         (Container::from_image("busybox:1.35").env("A=B", "1").exec(["true"]), "invalid variable name `A=B`"),
         (Container::from_image("busybox:1.35"), "no command has been run"),

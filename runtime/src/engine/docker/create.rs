@@ -1,6 +1,6 @@
 //! Containers of ours: created with everything said, so that nothing is taken from the image.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -153,12 +153,16 @@ fn variable_name(variable: &str) -> &str {
 }
 
 /// The endpoint in the session's network. Links of an endpoint are names for this container alone: the engine's own
-/// resolver answers them, they win over names that others have, and follow a service that is started anew.
+/// resolver answers them, they win over names that others have, and follow a service that is started anew. It tells upper
+/// from lower case, which nobody expects of a host name: so each is said in both.
 fn links(shared: &Shared, links: &[Link]) -> NetworkingConfig {
     let links = links.iter().flat_map(|link| {
         let container = names::service(&shared.session, &link.hostname);
         let names = std::iter::once(&link.hostname).chain(&link.aliases);
-        names.map(move |name| format!("{container}:{name}")).collect::<Vec<_>>()
+        let cases =
+            names.flat_map(|name| [name.clone(), name.to_ascii_lowercase(), name.to_ascii_uppercase()]);
+        let names: BTreeSet<String> = cases.collect();
+        names.into_iter().map(move |name| format!("{container}:{name}")).collect::<Vec<_>>()
     });
     let endpoint = EndpointSettings { links: Some(links.collect()), ..Default::default() };
     NetworkingConfig { endpoints_config: Some(HashMap::from([(names::prefix(&shared.session), endpoint)])) }
