@@ -10,6 +10,7 @@ mod lifecycle;
 mod limits;
 mod links;
 mod mounts;
+mod names;
 mod platforms;
 mod processes;
 mod programs;

@@ -10,10 +10,23 @@ use serde::{Deserialize, Serialize};
 /// Both networks, with 15 bits.
 pub(super) const ALL: Ipv4Addr = Ipv4Addr::new(10, 204, 0, 0);
 pub(super) const PREFIX: u8 = 16;
+const HUB: u16 = 1;
 /// The first that a container can have.
 pub(super) const FIRST: u16 = 2;
 /// One below the broadcast address.
 const LAST: u16 = u16::MAX - 1;
+
+/// Whether this is one of those of a session, of this one or of another.
+pub(super) fn is_of_session(address: Ipv4Addr) -> bool {
+    let ([first, second, ..], [own, pair, ..]) = (address.octets(), ALL.octets());
+    (first, second & 0xfe) == (own, pair)
+}
+
+/// The hardware address that goes with an address of a session: one of those that everybody may choose for himself.
+pub(super) fn hardware(address: Ipv4Addr) -> [u8; 6] {
+    let [a, b, c, d] = address.octets();
+    [0x02, 0x42, a, b, c, d]
+}
 
 /// Which network: what is bound to nothing reaches no service, whatever address it guesses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +54,7 @@ impl Network {
 
     /// The bridge itself.
     pub(super) fn hub(self) -> Ipv4Addr {
-        self.of(1)
+        self.of(HUB)
     }
 }
 

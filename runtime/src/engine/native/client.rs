@@ -122,17 +122,27 @@ impl Host {
         self.ask_for_descriptors(&Request::UdpTables { container }).await
     }
 
-    /// A network for a container.
+    /// A network for a container, and what it is like as long as nobody has changed it.
     pub(super) async fn network(
         &self,
         network: Network,
         address: u16,
         audience: Audience,
         has_gateway: bool,
-    ) -> io::Result<OwnedFd> {
+    ) -> io::Result<(OwnedFd, OwnedFd)> {
         let request = Request::Network { network, address, audience, has_gateway };
-        let made = self.ask_for_descriptors(&request).await?.into_iter().next();
-        made.ok_or_else(|| io::Error::other("the host gave no network"))
+        let made: Result<[OwnedFd; 2], _> = self.ask_for_descriptors(&request).await?.try_into();
+        let made = made.map_err(|_| io::Error::other("the host gave no network"))?;
+        Ok(made.into())
+    }
+
+    /// Whether a network is still as it was when it was made.
+    pub(super) async fn is_as_new(&self, network: &OwnedFd, condition: &OwnedFd) -> io::Result<bool> {
+        match self.ask_once(&Request::Inspect, &[network.as_fd(), condition.as_fd()]).await? {
+            Answer::Done => Ok(true),
+            Answer::Failed(_) => Ok(false),
+            other => Err(unexpected(&other)),
+        }
     }
 
     /// The sockets of a gateway, in the networks of the session.

@@ -4,6 +4,7 @@
 //!   store     layers, results and caches on disk
 //!   files     what is put into file systems, and looked for
 //!   nic       networks of containers
+//!   netlink   what the kernel is told of networks, and asked
 //!   image     images: files, those of a Docker engine, those of registries; and the way back
 //!   step  service  spec  process     what a session asks for
 //!   gateway   the way to the world
@@ -18,6 +19,7 @@ mod files;
 mod gateway;
 pub(crate) mod host;
 mod image;
+mod netlink;
 mod nic;
 mod process;
 mod service;
@@ -39,7 +41,7 @@ use tokio::sync::{OnceCell, mpsc};
 
 use self::address::Addresses;
 use self::client::Host;
-use self::gateway::Gateway;
+use self::gateway::{Gateway, Names, Reach};
 use self::nic::Nic;
 pub(crate) use self::store::{Bounds, Removed};
 use self::store::{Scratch, Store, snapshot_of};
@@ -73,6 +75,10 @@ struct Shared {
     images: OnceCell<Source>,
     /// Made for the first container; or why there is none.
     gateway: OnceCell<std::result::Result<Gateway, String>>,
+    /// Where the gateway leads besides.
+    reach: Arc<Reach>,
+    /// What each container knows by name.
+    names: Arc<Names>,
     /// Its own, as `os/architecture`.
     platform: String,
     /// Networks of steps that have ended.
@@ -129,6 +135,8 @@ impl Native {
     }
 
     async fn open_at(place: PathBuf, session: &SessionId, tried: Vec<String>) -> Result<Arc<Self>> {
+        let reach = Reach::from_environment().map(Arc::new);
+        let reach = reach.map_err(|problem| Error::invalid(Some(gateway::REACH), problem))?;
         let (id, at) = (session.clone(), place.clone());
         let opened = tokio::task::spawn_blocking(move || Store::open(at, &id)).await;
         let opened = opened.unwrap_or_else(|error| Err(io::Error::other(error)));
@@ -164,6 +172,8 @@ impl Native {
                 #[cfg(feature = "docker")]
                 images: OnceCell::new(),
                 gateway: OnceCell::new(),
+                reach,
+                names: Arc::default(),
                 platform,
                 idle: Mutex::default(),
                 held: Mutex::default(),
@@ -194,10 +204,14 @@ impl Native {
 
     /// What it lacks of what it has elsewhere, found out by trying.
     pub(super) async fn lacks(&self) -> Vec<String> {
-        match self.shared.gateway().await {
+        let mut lacks = match self.shared.gateway().await {
             Ok(gateway) => gateway.lacks().into_iter().collect(),
             Err(error) => vec![format!("any way to the world: {error}")],
+        };
+        if let Ok(Answer::Failed(error)) = self.shared.host.ask_once(&Request::Guard, &[]).await {
+            lacks.push(format!("raw sockets (`ping`): {error}"));
         }
+        lacks
     }
 
     /// Removes from the store what is not needed.

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::address::{Addresses, Audience, Network};
-use super::gateway::{self, Farewell, Gateway};
+use super::gateway::{self, Farewell, Gateway, Names};
 use super::{Shared, failed, lock};
 use crate::engine::Link;
 use crate::{Error, Result};
@@ -16,7 +16,16 @@ pub(super) struct Nic {
     network: Network,
     pub(super) address: Address,
     pub(super) namespace: OwnedFd,
+    /// What it was when it was made.
+    pub(super) condition: OwnedFd,
     farewell: Option<Farewell>,
+    names: Arc<Names>,
+}
+
+impl Drop for Nic {
+    fn drop(&mut self) {
+        self.names.forget(self.ip());
+    }
 }
 
 impl Nic {
@@ -45,10 +54,10 @@ impl Shared {
         let number = number.ok_or_else(|| Error::engine(what, "all addresses of the session are in use"))?;
         let address = Address { number, addresses: Arc::clone(&self.addresses) };
         let gateway = self.gateway().await.as_ref().ok();
-        let namespace = self.host.network(network, number, audience, gateway.is_some()).await;
-        let namespace = namespace.map_err(failed(what))?;
-        let farewell = gateway.and_then(|gateway| gateway.farewell(network.of(number)));
-        Ok(Nic { network, address, namespace, farewell })
+        let made = self.host.network(network, number, audience, gateway.is_some()).await;
+        let (namespace, condition) = made.map_err(failed(what))?;
+        let farewell = gateway.map(|gateway| gateway.farewell(network.of(number)));
+        Ok(Nic { network, address, namespace, condition, farewell, names: Arc::clone(&self.names) })
     }
 
     /// One for a step, which nobody knows by its address; most have been used before. To make one takes as long as all
@@ -64,17 +73,26 @@ impl Shared {
         }
     }
 
-    /// For the next step. Nothing runs in it any more, and nothing that did had the right to change it.
-    pub(super) fn give_back(&self, nic: Nic) {
+    /// For the next step, if it is as it was when it was made. Nothing runs in it any more, and nothing that did had the
+    /// right to change it; but who comes next must not depend on that.
+    pub(super) fn give_back(self: &Arc<Self>, nic: Nic) {
         nic.farewell.iter().for_each(Farewell::say);
-        lock(&self.idle).push(nic);
+        self.names.forget(nic.ip());
+        let shared = Arc::clone(self);
+        // Nobody waits for it: the next step takes another one where this one is not back yet.
+        tokio::spawn(async move {
+            if shared.host.is_as_new(&nic.namespace, &nic.condition).await.is_ok_and(|is| is) {
+                lock(&shared.idle).push(nic);
+            }
+        });
     }
 
     /// The way to the world, or why there is none; made for the first who asks.
     pub(super) async fn gateway(&self) -> &std::result::Result<Gateway, String> {
         let make = || async {
             let (sockets, datagrams) = tokio::join!(self.host.gateway(), self.host.datagrams());
-            let mut gateway = sockets.and_then(Gateway::serve).map_err(|error| error.to_string())?;
+            let serve = |sockets| Gateway::serve(sockets, Arc::clone(&self.reach), Arc::clone(&self.names));
+            let mut gateway = sockets.and_then(serve).map_err(|error| error.to_string())?;
             gateway.serve_datagrams(datagrams);
             Ok(gateway)
         };
@@ -89,20 +107,32 @@ impl Shared {
         }
     }
 
-    /// The text of `/etc/hosts`: a container knows itself and what it is linked with.
-    pub(super) fn hosts(&self, what: &str, own: &str, address: Ipv4Addr, links: &[Link]) -> Result<String> {
-        let mut text =
-            vec!["127.0.0.1\tlocalhost".to_owned(), "::1\tlocalhost ip6-localhost ip6-loopback".to_owned()];
-        text.push(format!("{address}\t{own}"));
+    /// The text of `/etc/hosts`: a container knows itself and what it is linked with. It is told so by the gateway too, for
+    /// programs that ask a server whatever there is.
+    pub(super) fn hosts(
+        &self,
+        what: &str,
+        own: &[&str],
+        address: Ipv4Addr,
+        links: &[Link],
+    ) -> Result<String> {
+        let mut known = vec![(address, own.iter().map(|&name| name.to_owned()).collect::<Vec<_>>())];
         let running = lock(&self.running);
         for link in links {
             let number = running
                 .get(&link.hostname)
                 .ok_or_else(|| Error::engine(what, format!("the service {} does not run", link.hostname)))?;
-            let names = std::iter::once(&link.hostname).chain(&link.aliases);
-            let names: Vec<&str> = names.map(String::as_str).collect();
-            text.push(format!("{}\t{}", Network::Services.of(*number), names.join(" ")));
+            // The name that users gave comes first: the first is what an address is called.
+            let names = link.aliases.iter().chain(std::iter::once(&link.hostname)).cloned();
+            known.push((Network::Services.of(*number), names.collect()));
         }
-        Ok(text.join("\n") + "\n")
+        drop(running);
+        // There is no IPv6: who tries addresses in their order would not reach `localhost` by it.
+        let mut text = "127.0.0.1\tlocalhost\n::1\tip6-localhost ip6-loopback\n".to_owned();
+        for (address, names) in &known {
+            text.extend([address.to_string().as_str(), "\t", &names.join(" "), "\n"]);
+        }
+        self.names.tell(address, known);
+        Ok(text)
     }
 }

@@ -58,12 +58,10 @@ pub(super) async fn start(
     shared.store.wait_for(&mounts.volumes).await.map_err(failed(&what))?;
     let nic = shared.new_nic(&what, Network::Services, Audience::Everybody).await?;
     let own_name = process.hostname.clone().unwrap_or_else(|| hostname.clone());
-    let mut hosts = shared.hosts(&what, &own_name, nic.ip(), &links)?;
     // A service knows its own name, whatever it calls its machine.
-    if own_name != hostname {
-        let own = nic.ip();
-        hosts = format!("{hosts}{own}\t{hostname}\n");
-    }
+    let mut own_names = vec![own_name.as_str(), &hostname];
+    own_names.dedup();
+    let hosts = shared.hosts(&what, &own_names, nic.ip(), &links)?;
     let resolver = shared.resolver(Network::Services).await;
     let process = spec::process(&process, &scratch.changes);
     let request = Request::Run(Box::new(Container {

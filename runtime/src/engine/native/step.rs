@@ -104,7 +104,7 @@ async fn run(step: Ready, sink: Sink) -> Result<Ended> {
         let nic = shared.nic(&what, network).await?;
         let resolver = shared.resolver(network).await;
         let hostname = process.hostname.clone().unwrap_or_else(|| HOSTNAME.to_owned());
-        let hosts = shared.hosts(&what, &hostname, nic.ip(), &links)?;
+        let hosts = shared.hosts(&what, &[&hostname], nic.ip(), &links)?;
         let request = Request::Run(Box::new(Container {
             root: Root { layers: layers(&base), changes: Some(scratch.changes.clone()) },
             mounts: mounts.list,

@@ -29,8 +29,11 @@ pub(super) enum Request {
     /// The first of all, once. Descriptors: answers, and the lock of the session, held until all that it made is gone.
     Begin { store: PathBuf, session: String },
     /// Makes a network namespace with an address, given as its last 16 bits, for one container at a time. Descriptors:
-    /// answers, which it comes back on.
+    /// answers, which it comes back on, with a file that says what it is like.
     Network { network: Network, address: u16, audience: Audience, has_gateway: bool },
+    /// Whether a network is like that still; answered with [`Answer::Done`] if so. Descriptors: answers, and the two that
+    /// came back for `Network`.
+    Inspect,
     /// Descriptors: answers, standard input, output and error, and the network; then, of what may be told to leave, the
     /// ends that its output is read at.
     Run(Box<Container>),
@@ -45,6 +48,8 @@ pub(super) enum Request {
     /// The tables of the UDP sockets in a container's network, `/proc/net/udp` and `udp6`. Descriptors: answers, which
     /// they come back on.
     UdpTables { container: i32 },
+    /// Whether no container can speak as another; answered with [`Answer::Done`] if so. Descriptors: answers.
+    Guard,
     /// Lets what containers send to the world arrive at three sockets. Descriptors: answers, which they come back on: for
     /// connections, for questions for names by TCP, and by UDP.
     Gateway,
@@ -236,60 +241,33 @@ pub(super) fn send(
     memory.rewind()?;
     let mut all = vec![memory.as_fd()];
     all.extend_from_slice(descriptors);
-    send_marked(channel, if let Request::Leave = request { LEAVE } else { OTHER }, &all)
-}
-
-/// What a message with descriptors says by itself.
-const LEAVE: u8 = b'.';
-const OTHER: u8 = b'!';
-
-/// A request that has come. The host itself reads none but the first: there may be secrets in it, and every container's first
-/// process is a copy of the host.
-pub(super) struct Unread {
-    mark: u8,
-    descriptors: Vec<OwnedFd>,
-}
-
-impl Unread {
-    /// Whether it is [`Request::Leave`].
-    pub(super) fn is_leave(&self) -> bool {
-        self.mark == LEAVE
-    }
-
-    pub(super) fn read(mut self) -> io::Result<(Request, Vec<OwnedFd>)> {
-        if self.descriptors.is_empty() {
-            return Err(io::Error::other("a request without descriptors"));
-        }
-        let mut text = Vec::new();
-        std::fs::File::from(self.descriptors.remove(0)).read_to_end(&mut text)?;
-        Ok((serde_json::from_slice(&text)?, self.descriptors))
-    }
+    send_descriptors(channel, &all)
 }
 
 /// Receives a request with its descriptors; `None` at the end.
-pub(super) fn receive(channel: &UnixStream) -> io::Result<Option<Unread>> {
-    Ok(receive_marked(channel)?.map(|(mark, descriptors)| Unread { mark, descriptors }))
+pub(super) fn receive(channel: &UnixStream) -> io::Result<Option<(Request, Vec<OwnedFd>)>> {
+    let Some(mut descriptors) = receive_descriptors(channel)? else {
+        return Ok(None);
+    };
+    if descriptors.is_empty() {
+        return Err(io::Error::other("a request without descriptors"));
+    }
+    let mut text = Vec::new();
+    std::fs::File::from(descriptors.remove(0)).read_to_end(&mut text)?;
+    Ok(Some((serde_json::from_slice(&text)?, descriptors)))
 }
 
 pub(super) fn send_descriptors(channel: &UnixStream, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
-    send_marked(channel, OTHER, descriptors)
-}
-
-fn send_marked(channel: &UnixStream, mark: u8, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     if !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
         return Err(io::Error::other("too many descriptors"));
     }
-    let sent = sendmsg(channel, &[IoSlice::new(&[mark])], &mut ancillary, SendFlags::NOSIGNAL)?;
+    let sent = sendmsg(channel, &[IoSlice::new(b"!")], &mut ancillary, SendFlags::NOSIGNAL)?;
     if sent == 1 { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
 }
 
 pub(super) fn receive_descriptors(channel: &UnixStream) -> io::Result<Option<Vec<OwnedFd>>> {
-    Ok(receive_marked(channel)?.map(|(_, descriptors)| descriptors))
-}
-
-fn receive_marked(channel: &UnixStream) -> io::Result<Option<(u8, Vec<OwnedFd>)>> {
     let mut byte = [0];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
@@ -305,7 +283,7 @@ fn receive_marked(channel: &UnixStream) -> io::Result<Option<(u8, Vec<OwnedFd>)>
             descriptors.extend(received);
         }
     }
-    Ok(Some((byte[0], descriptors)))
+    Ok(Some(descriptors))
 }
 
 /// Sends an answer or an order.
@@ -328,9 +306,7 @@ mod tests {
         // Larger than what a socket takes at once.
         let placements = vec![Placement::File { path: "/x".into(), contents: vec![7; 1 << 20] }];
         send(&ours, &Request::Files(Files::Place { root, placements }), &[left.as_fd()]).unwrap();
-        let request = receive(&theirs).unwrap().unwrap();
-        assert!(!request.is_leave());
-        let (request, mut descriptors) = request.read().unwrap();
+        let (request, mut descriptors) = receive(&theirs).unwrap().unwrap();
         let Request::Files(Files::Place { root, placements }) = request else { panic!("{request:?}") };
         assert_eq!(root.layers, [PathBuf::from("l/a")]);
         assert!(matches!(&placements[..], [Placement::File { contents, .. }] if contents.len() == 1 << 20));
@@ -338,8 +314,6 @@ mod tests {
         let mut line = [0; 7];
         (&right).read_exact(&mut line).unwrap();
         assert_eq!(&line, b"\"Done\"\n");
-        send(&ours, &Request::Leave, &[left.as_fd()]).unwrap();
-        assert!(receive(&theirs).unwrap().unwrap().is_leave());
         drop(ours);
         assert!(receive(&theirs).unwrap().is_none());
     }

@@ -11,15 +11,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::net::SendFlags;
-use rustix::process::{Resource, getrlimit};
 use tokio::io::Interest;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, timeout_at};
 
 use super::super::lock;
+use super::bounds::{Most, Told};
 use super::datagram::{Answers, Ends, SPACE, receive};
-use super::leads_out;
+use super::reach::Reach;
 
 /// As long as nothing is heard a flow stays: the kernel's own times, `nf_conntrack_udp_timeout` and …`_stream`.
 const UNANSWERED: Duration = Duration::from_secs(30);
@@ -32,8 +32,10 @@ const AT_ONCE: usize = 64;
 pub(super) struct Datagrams {
     inside: tokio::net::UdpSocket,
     answers: Arc<Mutex<Answers>>,
+    reach: Arc<Reach>,
     flows: HashMap<Ends, Flow>,
-    most: usize,
+    most: Most,
+    told: Told,
     open: JoinSet<Ends>,
     ended: mpsc::UnboundedReceiver<Ipv4Addr>,
 }
@@ -58,15 +60,19 @@ impl Drop for Flow {
 impl Datagrams {
     /// By the sockets that the host made: for what containers send, for answers, for messages that there is nobody.
     /// `ended` says of which container nothing is there any more.
-    pub(super) fn new(sockets: Vec<OwnedFd>, ended: mpsc::UnboundedReceiver<Ipv4Addr>) -> io::Result<Self> {
+    pub(super) fn new(
+        sockets: Vec<OwnedFd>,
+        reach: Arc<Reach>,
+        ended: mpsc::UnboundedReceiver<Ipv4Addr>,
+    ) -> io::Result<Self> {
         let [inside, answers, messages] = super::three(sockets)?;
-        // Each is an open file, of which the pipeline has other uses.
-        let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         Ok(Self {
             inside: tokio::net::UdpSocket::from_std(UdpSocket::from(inside))?,
             answers: Arc::new(Mutex::new(Answers::new(answers, messages))),
+            reach,
             flows: HashMap::new(),
-            most: usize::try_from(files / 4).unwrap_or(usize::MAX).clamp(64, 4096),
+            most: Most::flows(),
+            told: Told::default(),
             open: JoinSet::new(),
             ended,
         })
@@ -98,10 +104,10 @@ impl Datagrams {
     }
 
     fn pass(&mut self, ends: Ends, datagram: &[u8]) {
-        if !leads_out(*ends.world.ip()) {
-            return;
-        }
         if self.flows.get(&ends).is_none_or(|flow| flow.task.is_finished()) {
+            if !self.reach.leads_to(*ends.world.ip()) {
+                return;
+            }
             // Who cannot be reached now, as nothing leads there or too many files are open, may be later.
             let Ok(flow) = self.open(ends) else { return };
             self.flows.insert(ends, flow);
@@ -113,11 +119,7 @@ impl Datagrams {
     }
 
     fn open(&mut self, ends: Ends) -> io::Result<Flow> {
-        if self.flows.len() >= self.most {
-            let oldest = self.flows.iter().min_by_key(|(_, flow)| flow.life.last());
-            let oldest = oldest.map(|(ends, _)| *ends);
-            oldest.and_then(|ends| self.flows.remove(&ends));
-        }
+        self.make_room(*ends.container.ip());
         let outside = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
         // To a broadcast address this is refused.
         outside.connect(ends.world)?;
@@ -126,6 +128,26 @@ impl Datagrams {
         let life = Arc::new(Life(Mutex::new((Instant::now(), false))));
         let hears = hear(ends, Arc::clone(&outside), Arc::clone(&life), Arc::clone(&self.answers));
         Ok(Flow { outside, life, task: self.open.spawn(hears) })
+    }
+}
+
+impl Datagrams {
+    /// For one more flow of a container: its own oldest makes room where it has as many as it may, and that of who has most
+    /// where all have.
+    fn make_room(&mut self, container: Ipv4Addr) {
+        let mut open: HashMap<Ipv4Addr, usize> = HashMap::new();
+        self.flows.keys().for_each(|ends| *open.entry(*ends.container.ip()).or_default() += 1);
+        let from = if open.get(&container).is_some_and(|open| *open >= self.most.one) {
+            container
+        } else if self.flows.len() >= self.most.all {
+            open.into_iter().max_by_key(|(_, open)| *open).map_or(container, |(of, _)| of)
+        } else {
+            return;
+        };
+        self.told.say("flows of datagrams", self.most);
+        let of = self.flows.iter().filter(|(ends, _)| *ends.container.ip() == from);
+        let oldest = of.min_by_key(|(_, flow)| flow.life.last()).map(|(ends, _)| *ends);
+        oldest.and_then(|ends| self.flows.remove(&ends));
     }
 }
 
@@ -198,8 +220,8 @@ mod tests {
         let world = SocketAddrV4::new(address, sink.local_addr().unwrap().port());
         let from = |port| Ends { container: SocketAddrV4::new(Ipv4Addr::new(10, 204, 0, 2), port), world };
         let sockets = std::iter::repeat_with(|| OwnedFd::from(bind())).take(3).collect();
-        let mut datagrams = Datagrams::new(sockets, mpsc::unbounded_channel().1).unwrap();
-        datagrams.most = 3;
+        let mut datagrams = Datagrams::new(sockets, Arc::default(), mpsc::unbounded_channel().1).unwrap();
+        datagrams.most = Most { all: 9, one: 3 };
         for port in [1, 2, 3, 1, 4, 5] {
             datagrams.pass(from(port), b"x");
         }
@@ -213,5 +235,24 @@ mod tests {
             heard.insert(sink.recv_from(&mut [0; 9]).unwrap().1);
         }
         assert_eq!(heard.len(), 5);
+    }
+
+    #[tokio::test]
+    async fn no_datagram_is_passed_on_to_what_only_machines_reach() {
+        let sockets = std::iter::repeat_with(|| {
+            let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+            socket.set_nonblocking(true).unwrap();
+            OwnedFd::from(socket)
+        });
+        let sockets = sockets.take(3).collect();
+        let mut datagrams = Datagrams::new(sockets, Arc::default(), mpsc::unbounded_channel().1).unwrap();
+        for address in ["169.254.169.254:80", "127.0.0.1:53", "224.0.0.251:5353", "10.205.0.2:9"] {
+            let ends = Ends {
+                container: SocketAddrV4::new(Ipv4Addr::new(10, 204, 0, 2), 9),
+                world: address.parse().unwrap(),
+            };
+            datagrams.pass(ends, b"x");
+            assert!(datagrams.flows.is_empty(), "{address}");
+        }
     }
 }

@@ -12,7 +12,7 @@
 //! ```
 
 mod cgroup;
-mod confinement;
+mod condition;
 mod container;
 mod fault;
 mod files;
@@ -20,12 +20,11 @@ mod filter;
 mod follow;
 mod inside;
 mod merge;
-mod netlink;
 mod network;
 mod nft;
 mod pack;
+mod ports;
 mod process;
-mod program;
 mod rlimits;
 mod rootfs;
 mod unpack;
@@ -36,11 +35,12 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use rustix::fs::Mode;
+use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::process::{Pid, Signal, WaitOptions, set_parent_process_death_signal, wait, waitpid};
 use rustix::thread::UnshareFlags;
 
 use super::store;
-use super::wire::{self, Answer, Request, Unread};
+use super::wire::{self, Answer, Request};
 use fault::{Context as _, Fault};
 
 /// What this machine does not let a host do.
@@ -48,28 +48,9 @@ pub(super) fn lacks() -> Vec<String> {
     cgroup::lacks()
 }
 
-/// Executes the program again where no container can change it, to play the role.
-pub(crate) fn shut_in(channel: &UnixStream) {
-    let Err(fault) = program::again(channel);
-    if let Ok(Some(request)) = wire::receive(channel)
-        && let Ok((Request::Begin { .. }, descriptors)) = request.read()
-        && let Some(answers) = descriptors.into_iter().next()
-    {
-        // Nobody to tell where the pipeline has died.
-        let _ = wire::say(&UnixStream::from(answers), &Answer::Failed(fault.to_string()));
-    }
-}
-
-/// Plays the role to its end, as root of a user namespace.
-pub(crate) fn keep_of_user(channel: UnixStream) {
-    user::has_entered();
-    keep(channel);
-}
-
-/// Plays the role to its end, as root.
+/// Plays the role to its end.
 pub(crate) fn keep(channel: UnixStream) {
-    let request = wire::receive(&channel).and_then(|request| request.map(Unread::read).transpose());
-    let Ok(Some((Request::Begin { store, session }, descriptors))) = request else {
+    let Ok(Some((Request::Begin { store, session }, descriptors))) = wire::receive(&channel) else {
         return; // the pipeline has died already
     };
     let mut descriptors = descriptors.into_iter();
@@ -104,8 +85,14 @@ pub(crate) fn keep(channel: UnixStream) {
 /// From here on nothing is seen of what the host does, and it goes with the host.
 fn begin(store: &Path) -> Result<(), Fault> {
     std::env::set_current_dir(store).context(format_args!("the store {}", store.display()))?;
-    let flags = UnshareFlags::NEWPID | UnshareFlags::NEWNET | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS;
-    unshare(flags).map_err(user::why_not)
+    user::become_root()?;
+    let flags = UnshareFlags::NEWNS
+        | UnshareFlags::NEWPID
+        | UnshareFlags::NEWNET
+        | UnshareFlags::NEWIPC
+        | UnshareFlags::NEWUTS;
+    unshare(flags).map_err(user::why_not)?;
+    mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE).context("private mounts")
 }
 
 /// Waits for the host, and does what is left to do when it has ended, however it did.
@@ -147,19 +134,16 @@ fn serve(channel: &UnixStream, answers: &UnixStream, session: &str) -> Result<()
     wire::say(answers, &Answer::Done).context("the pipeline")?;
     let mut leaves = false;
     // An error of the channel is its end.
-    while let Ok(Some(request)) = wire::receive(channel) {
-        if request.is_leave() {
+    while let Ok(Some((request, descriptors))) = wire::receive(channel) {
+        if let Request::Leave = request {
             leaves = true;
             continue;
         }
         // A child that cannot be made has dropped the answers: the pipeline is told by that.
         if let Ok(None) = fork() {
             ignore_children(false);
-            let is_handled = std::panic::catch_unwind(|| {
-                // A request that cannot be read has dropped the answers, too.
-                request.read().map(|(request, descriptors)| handle(request, descriptors, session))
-            });
-            exit(i32::from(!matches!(is_handled, Ok(Ok(())))));
+            let code = std::panic::catch_unwind(|| handle(request, descriptors, session)).is_err();
+            exit(i32::from(code));
         }
     }
     if leaves {
@@ -184,6 +168,8 @@ fn handle(request: Request, descriptors: Vec<OwnedFd>, session: &str) {
         Request::Network { network, address, audience, has_gateway } => {
             network::give_own(network, address, audience, has_gateway, &answers)
         }
+        Request::Inspect => condition::inspect(rest, &answers),
+        Request::Guard => network::tell_guard(&answers),
         Request::Gateway => network::give_gateway(&answers),
         Request::Datagrams => network::give_datagrams(&answers),
         Request::Socket => network::give_socket(&answers),

@@ -6,13 +6,13 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType, bind, ipproto, socket_with};
-use rustix::thread::{LinkNameSpaceType, UnshareFlags};
+use rustix::thread::{CapabilitySet, LinkNameSpaceType, UnshareFlags};
 
 use super::fault::{Context as _, Fault};
-use super::netlink::{Netlink, link};
-use super::{confinement, nft, unshare};
+use super::{condition, nft, ports, unshare};
 use crate::engine::native::address::{self, Audience, Network};
-use crate::engine::native::wire;
+use crate::engine::native::netlink::{Links, Netlink, Reach, link};
+use crate::engine::native::wire::{self, Answer};
 
 const BRIDGES: [(Network, &str); 2] = [(Network::Services, "services"), (Network::Others, "others")];
 
@@ -22,22 +22,68 @@ const DOMAIN: u16 = 53;
 const MARK: u32 = 1;
 const TABLE: u8 = 100;
 
+/// What a network of containers must not do, which kernels do unless they are told otherwise. No service is a router, so
+/// none of what routers say counts: of IPv6, whose routers anybody can pretend to be, there is nothing at all.
+const SETTINGS: [(&str, &str); 4] = [
+    ("ipv6/conf/all/disable_ipv6", "1"),
+    ("ipv6/conf/default/disable_ipv6", "1"),
+    ("ipv4/conf/all/accept_redirects", "0"),
+    ("ipv4/conf/default/accept_redirects", "0"),
+];
+
+/// In the network namespace of the calling thread, before it has any link but `lo`.
+fn settle() -> Result<(), Fault> {
+    for (name, value) in SETTINGS {
+        match std::fs::write(format!("/proc/sys/net/{name}"), value) {
+            // Not every kernel has IPv6.
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Fault::new(format!("{name}: {error}")));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// In the host's own network namespace. A daemon's packet filter is in another one, and does not see these bridges.
 /// Nothing is forwarded from one to the other.
 pub(super) fn make_hub() -> Result<(), Fault> {
     let mut netlink = Netlink::open().context("rtnetlink")?;
+    settle()?;
     netlink.up(link("lo").context("lo")?).context("lo up")?;
     // It may have taken over from the machine that it forwards.
     std::fs::write("/proc/sys/net/ipv4/ip_forward", "0").context("ip_forward")?;
     // With `br_netfilter`, which daemons load, the bridge filters as well: what it diverts arrives nowhere.
     let _ = std::fs::write("/proc/sys/net/bridge/bridge-nf-call-iptables", "0");
+    let _ = IS_GUARDED.set(ports::close().context(NO_GUARD).map_err(|fault| fault.to_string()));
     for (network, name) in BRIDGES {
-        netlink.add_bridge(name).context("a bridge")?;
+        netlink.add_bridge(name, address::hardware(network.hub())).context("a bridge")?;
         let bridge = link(name).context("the bridge")?;
         netlink.add_address(bridge, network.hub(), address::PREFIX).context("the bridge's address")?;
         netlink.up(bridge).context("the bridge up")?;
     }
     Ok(())
+}
+
+const NO_GUARD: &str = "a filter of who says what on a bridge (nf_tables_bridge)";
+
+/// Whether the bridges have a guard, or why they have none: said by the host, known to all its children.
+static IS_GUARDED: std::sync::OnceLock<Result<(), String>> = std::sync::OnceLock::new();
+
+fn guard() -> Result<(), Fault> {
+    let guarded = IS_GUARDED.get().cloned();
+    guarded.unwrap_or_else(|| Err(NO_GUARD.to_owned())).map_err(Fault::new)
+}
+
+/// Where nobody would notice who speaks as another, nobody may send what could: raw packets.
+pub(super) fn permitted(rights: CapabilitySet) -> CapabilitySet {
+    if guard().is_ok() { rights } else { rights.difference(CapabilitySet::NET_RAW) }
+}
+
+/// Says whether the bridges are guarded.
+pub(super) fn tell_guard(answers: &UnixStream) -> Result<(), Fault> {
+    guard()?;
+    wire::say(answers, &Answer::Done).context("the pipeline")
 }
 
 /// A network of its own, with an address on a bridge. It is there as long as anybody has it open.
@@ -49,28 +95,35 @@ pub(super) fn give_own(
     answers: &UnixStream,
 ) -> Result<(), Fault> {
     let name = BRIDGES.iter().find_map(|(of, name)| (*of == network).then_some(*name)).unwrap_or_default();
-    let mut hub = Netlink::open().context("rtnetlink")?;
-    let bridge = link(name).context("the bridge")?;
+    let (mut hub, links) = (Netlink::open().context("rtnetlink")?, Links::here().context("links")?);
+    let bridge = links.index(name).context("the bridge")?;
+    let own_address = network.of(number);
+    let hardware = address::hardware(own_address);
+    // No two of a session have the same number, whichever bridge they are on.
+    let port = format!("c{number}");
+    if guard().is_ok() {
+        ports::admit(&port, hardware, own_address).context("a guard of its link")?;
+    }
     unshare(UnshareFlags::NEWNET).context("a network of its own")?;
+    settle()?;
     let mut own = Netlink::open().context("rtnetlink")?;
     own.up(link("lo").context("lo")?).context("lo up")?;
     let here = File::open("/proc/self/ns/net").context("its network")?;
-    // No two of a session have the same number, whichever bridge they are on.
-    let port = format!("c{number}");
-    hub.add_veth(&port, bridge, "eth0", here.as_fd()).context("a link to the bridge")?;
-    if audience == Audience::Nobody {
-        hub.isolate(&port).context("a link to nobody else")?;
-    }
+    hub.add_veth(&port, bridge, ("eth0", hardware), here.as_fd()).context("a link to the bridge")?;
+    let reach = match audience {
+        Audience::Everybody => Reach::All,
+        Audience::Nobody => Reach::Hub,
+    };
+    let port = links.index(&port).context("a link to the bridge")?;
+    hub.pin(port, hardware, reach).context("the bridge's end of its link")?;
     let link = link("eth0").context("eth0")?;
-    own.add_address(link, network.of(number), address::PREFIX).context("its address")?;
+    own.add_address(link, own_address, address::PREFIX).context("its address")?;
     own.up(link).context("eth0 up")?;
-    for (setting, value) in confinement::NETWORK {
-        std::fs::write(setting, value).context(setting)?;
-    }
     if has_gateway {
         own.add_default_route(network.hub()).context("its way to the world")?;
     }
-    wire::send_descriptors(answers, &[here.as_fd()]).context("the pipeline")
+    let condition = condition::note().context("what its network is like")?;
+    wire::send_descriptors(answers, &[here.as_fd(), condition.as_fd()]).context("the pipeline")
 }
 
 /// Goes into a network that was made before.

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use rustix::net::netlink;
 
-use super::netlink::{Message, Netlink};
+use crate::engine::native::netlink::{Message, Netlink};
 
 const SUBSYSTEM: u16 = 10;
 const BATCH_BEGIN: u16 = 16;
@@ -13,8 +13,12 @@ const BATCH_END: u16 = 17;
 const NEW_TABLE: u16 = SUBSYSTEM << 8;
 const NEW_CHAIN: u16 = (SUBSYSTEM << 8) | 3;
 const NEW_RULE: u16 = (SUBSYSTEM << 8) | 6;
+const NEW_SET: u16 = (SUBSYSTEM << 8) | 9;
+const NEW_ELEMENT: u16 = (SUBSYSTEM << 8) | 0xc;
 
-const FAMILY_IPV4: u8 = 2;
+/// Of packets, and of a bridge's frames.
+const IPV4: u8 = 2;
+pub(super) const BRIDGE: u8 = 7;
 const NLA_F_NESTED: u16 = 0x8000;
 const NLM_F_ACK: u16 = 4;
 const NLM_F_CREATE: u16 = 0x400;
@@ -24,7 +28,9 @@ const TABLE: &str = "bowline";
 /// Where the address of an IPv4 packet's destination is, and the port of what it carries.
 const DESTINATION: (u32, u32, u32) = (1, 16, 4);
 const PORT: (u32, u32, u32) = (2, 2, 2);
+pub(super) const META_PROTOCOL: u32 = 1;
 const META_MARK: u32 = 3;
+pub(super) const META_IIFNAME: u32 = 6;
 const META_L4PROTO: u32 = 16;
 const META_PKTTYPE: u32 = 19;
 /// Neither a broadcast nor for many.
@@ -32,8 +38,12 @@ const PACKET_HOST: u8 = 0;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 const DOMAIN: u16 = 53;
-const REGISTER: u32 = 1;
-const EQUAL: u32 = 0;
+/// A chain drops what none of its rules accepts.
+const POLICY_DROP: u32 = 0;
+const ACCEPT: u32 = 1;
+const VERDICT: u32 = 0;
+pub(super) const REGISTER: u32 = 1;
+pub(super) const EQUAL: u32 = 0;
 const UNEQUAL: u32 = 1;
 
 /// Connections that containers make to the world arrive at the hub's port `tcp`, questions for names at port 53. What is
@@ -41,10 +51,10 @@ const UNEQUAL: u32 = 1;
 pub(super) fn redirect(network: Ipv4Addr, tcp: u16) -> io::Result<()> {
     const CHAIN: &str = "redirected";
     let rules = [(TCP, None, tcp), (UDP, Some(DOMAIN), DOMAIN)].map(|(protocol, port, to)| {
-        rule(CHAIN, |rule| {
+        rule(IPV4, CHAIN, |rule| {
             to_world(rule, network, protocol);
             if let Some(port) = port {
-                load(rule, PORT);
+                load(rule, PORT, REGISTER);
                 compare(rule, EQUAL, &port.to_be_bytes());
             }
             immediate(rule, &to.to_be_bytes());
@@ -52,19 +62,19 @@ pub(super) fn redirect(network: Ipv4Addr, tcp: u16) -> io::Result<()> {
         })
     });
     // Where destinations are translated.
-    add(chain(CHAIN, "nat", -100), rules)
+    add(IPV4, [chain(IPV4, CHAIN, "nat", -100)], rules)
 }
 
 /// All other datagrams to the world are for the socket at the hub's port `udp`, unchanged, and have a mark.
 pub(super) fn divert(network: Ipv4Addr, udp: u16, mark: u32) -> io::Result<()> {
     const CHAIN: &str = "diverted";
-    let rule = rule(CHAIN, |rule| {
+    let rule = rule(IPV4, CHAIN, |rule| {
         to_world(rule, network, UDP);
-        load(rule, PORT);
+        load(rule, PORT, REGISTER);
         compare(rule, UNEQUAL, &DOMAIN.to_be_bytes());
         immediate(rule, &udp.to_be_bytes());
         expression(rule, "tproxy", |data| {
-            data.attribute(1, &u32::from(FAMILY_IPV4).to_be_bytes());
+            data.attribute(1, &u32::from(IPV4).to_be_bytes());
             data.attribute(3, &REGISTER.to_be_bytes());
         });
         immediate(rule, &mark.to_ne_bytes());
@@ -74,34 +84,66 @@ pub(super) fn divert(network: Ipv4Addr, udp: u16, mark: u32) -> io::Result<()> {
         });
     });
     // Where packets are changed.
-    add(chain(CHAIN, "filter", -150), [rule])
+    add(IPV4, [chain(IPV4, CHAIN, "filter", -150)], [rule])
 }
 
-fn add(chain: Message, rules: impl IntoIterator<Item = Message>) -> io::Result<()> {
-    let mut table = message(NEW_TABLE);
+/// Adds to the table, which may be there: what rules are in and look into, then the rules.
+pub(super) fn add(
+    family: u8,
+    parts: impl IntoIterator<Item = Message>,
+    rules: impl IntoIterator<Item = Message>,
+) -> io::Result<()> {
+    let mut table = message(NEW_TABLE, family);
     table.text(1, TABLE);
     let create = NLM_F_ACK | NLM_F_CREATE;
-    let mut batch = vec![(batch(BATCH_BEGIN), 0), (table, create), (chain, create)];
+    let mut batch = vec![(batch(BATCH_BEGIN), 0), (table, create)];
+    batch.extend(parts.into_iter().map(|part| (part, create)));
     batch.extend(rules.into_iter().map(|rule| (rule, create | NLM_F_APPEND)));
     batch.push((self::batch(BATCH_END), 0));
     Netlink::open_for(Some(netlink::NETFILTER))?.ask_all(batch)
 }
 
-/// Before routing.
-fn chain(name: &str, kind: &str, priority: i32) -> Message {
-    let mut chain = message(NEW_CHAIN);
+/// A set of keys of so many bytes.
+pub(super) fn set(family: u8, name: &str, length: u32) -> Message {
+    let mut set = message(NEW_SET, family);
+    set.text(1, TABLE);
+    set.text(2, name);
+    // Flags, what nft(8) takes the keys for (nothing it knows), their length, and a number for this batch.
+    for (kind, number) in [(3, 0), (4, 0), (5, length), (10, 1)] {
+        set.attribute(kind, &number.to_be_bytes());
+    }
+    set
+}
+
+/// A key, to be put into a set.
+pub(super) fn element(family: u8, set: &str, key: &[u8]) -> Message {
+    let mut element = message(NEW_ELEMENT, family);
+    element.text(1, TABLE);
+    element.text(2, set);
+    element.nested(3 | NLA_F_NESTED, |list| {
+        list.nested(1 | NLA_F_NESTED, |element| value(element, 1, key));
+    });
+    element
+}
+
+/// Before routing, or as soon as a frame comes in at a bridge, where only what is accepted goes on.
+pub(super) fn chain(family: u8, name: &str, kind: &str, priority: i32) -> Message {
+    let mut chain = message(NEW_CHAIN, family);
     chain.text(1, TABLE);
     chain.text(3, name);
     chain.nested(4 | NLA_F_NESTED, |hook| {
         hook.attribute(1, &0_u32.to_be_bytes());
         hook.attribute(2, &priority.to_be_bytes());
     });
+    if family == BRIDGE {
+        chain.attribute(5, &POLICY_DROP.to_be_bytes());
+    }
     chain.text(7, kind);
     chain
 }
 
-fn rule(chain: &str, write: impl FnOnce(&mut Message)) -> Message {
-    let mut rule = message(NEW_RULE);
+pub(super) fn rule(family: u8, chain: &str, write: impl FnOnce(&mut Message)) -> Message {
+    let mut rule = message(NEW_RULE, family);
     rule.text(1, TABLE);
     rule.text(2, chain);
     rule.nested(4 | NLA_F_NESTED, write);
@@ -110,7 +152,7 @@ fn rule(chain: &str, write: impl FnOnce(&mut Message)) -> Message {
 
 /// Goes on with what is of this protocol, for this machine as the next on its way, and not for `network`.
 fn to_world(rule: &mut Message, network: Ipv4Addr, protocol: u8) {
-    load(rule, DESTINATION);
+    load(rule, DESTINATION, REGISTER);
     expression(rule, "bitwise", |data| {
         for (kind, number) in [(1, REGISTER), (2, REGISTER), (3, 4)] {
             data.attribute(kind, &number.to_be_bytes());
@@ -120,18 +162,15 @@ fn to_world(rule: &mut Message, network: Ipv4Addr, protocol: u8) {
     });
     compare(rule, UNEQUAL, &network.octets());
     for (key, wanted) in [(META_PKTTYPE, PACKET_HOST), (META_L4PROTO, protocol)] {
-        expression(rule, "meta", |data| {
-            data.attribute(1, &REGISTER.to_be_bytes());
-            data.attribute(2, &key.to_be_bytes());
-        });
+        meta(rule, key, REGISTER);
         compare(rule, EQUAL, &[wanted]);
     }
 }
 
-fn message(kind: u16) -> Message {
+fn message(kind: u16, family: u8) -> Message {
     let mut message = Message::new(kind);
     // struct nfgenmsg: family, version, resource
-    message.bytes.extend([FAMILY_IPV4, 0, 0, 0]);
+    message.bytes.extend([family, 0, 0, 0]);
     message
 }
 
@@ -161,18 +200,43 @@ fn value(data: &mut Message, kind: u16, bytes: &[u8]) {
 }
 
 /// Takes something out of the packet: from which header, at which offset, how many bytes.
-fn load(rule: &mut Message, (base, offset, length): (u32, u32, u32)) {
+pub(super) fn load(rule: &mut Message, (base, offset, length): (u32, u32, u32), into: u32) {
     expression(rule, "payload", |data| {
-        for (kind, number) in [(1, REGISTER), (2, base), (3, offset), (4, length)] {
+        for (kind, number) in [(1, into), (2, base), (3, offset), (4, length)] {
             data.attribute(kind, &number.to_be_bytes());
         }
     });
 }
 
-fn compare(rule: &mut Message, how: u32, with: &[u8]) {
+/// Takes something that is known of the packet.
+pub(super) fn meta(rule: &mut Message, key: u32, into: u32) {
+    expression(rule, "meta", |data| {
+        data.attribute(1, &into.to_be_bytes());
+        data.attribute(2, &key.to_be_bytes());
+    });
+}
+
+pub(super) fn compare(rule: &mut Message, how: u32, with: &[u8]) {
     expression(rule, "cmp", |data| {
         data.attribute(1, &REGISTER.to_be_bytes());
         data.attribute(2, &how.to_be_bytes());
         value(data, 3, with);
+    });
+}
+
+/// Goes on where the set has the key that starts in this register.
+pub(super) fn look_up(rule: &mut Message, set: &str, from: u32) {
+    expression(rule, "lookup", |data| {
+        data.text(1, set);
+        data.attribute(2, &from.to_be_bytes());
+    });
+}
+
+pub(super) fn accept(rule: &mut Message) {
+    expression(rule, "immediate", |data| {
+        data.attribute(1, &VERDICT.to_be_bytes());
+        data.nested(2 | NLA_F_NESTED, |data| {
+            data.nested(2 | NLA_F_NESTED, |verdict| verdict.attribute(1, &ACCEPT.to_be_bytes()));
+        });
     });
 }

@@ -132,3 +132,36 @@ s.recv(9)",
     drop(sink);
     engine.close().await.unwrap();
 }
+
+/// Those of Docker's networks, `--internal` ones too, which its own containers do not reach from theirs either.
+#[tokio::test(flavor = "multi_thread")]
+async fn containers_of_another_engine_are_not_reached() {
+    struct Removed<'a>([&'a str; 3], &'a str);
+    impl Drop for Removed<'_> {
+        fn drop(&mut self) {
+            let _ = std::process::Command::new("docker").args(self.0).arg(self.1).output();
+        }
+    }
+    let docker = |args: &[&str]| {
+        let output = std::process::Command::new("docker").args(args).output().unwrap();
+        assert!(output.status.success(), "docker {args:?}: {}", text(&output.stderr));
+        text(&output.stdout).trim().to_owned()
+    };
+    let engine = engine!();
+    let base = busybox(&engine).await;
+    let name = format!("bowline-test-{}", SessionId::random());
+    docker(&["network", "create", "--internal", &name]);
+    let _network = Removed(["network", "rm", "--"], &name);
+    let serves = "echo page > /index.html; exec httpd -f -p 80 -h /";
+    docker(&["run", "-d", "--name", &name, "--network", &name, BUSYBOX, "sh", "-c", serves]);
+    let _container = Removed(["rm", "-f", "--"], &name);
+    let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{.Gateway}}{{end}}";
+    let address = docker(&["inspect", "-f", format, &name]);
+    let address = address.split_whitespace().next().unwrap();
+    let reached = || std::net::TcpStream::connect((address, 80)).is_ok();
+    assert!(soon(reached), "the machine itself reaches it");
+    let look = format!("wget -T 5 -qO- http://{address}/ || echo none");
+    let (_, output) = run(&*engine, script(&base, &look)).await;
+    assert_eq!(text(&output.stdout), "none\n");
+    engine.close().await.unwrap();
+}

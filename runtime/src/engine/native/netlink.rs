@@ -1,4 +1,4 @@
-//! The few words of rtnetlink(7) that a network of containers takes: links, addresses, up.
+//! The few words of rtnetlink(7) that networks of containers take: links, addresses, routes, and what there is of them.
 //!
 //! A crate for all of rtnetlink costs more build time than the rest of this engine, and wants an executor.
 
@@ -13,13 +13,22 @@ use rustix::net::{
 
 const NLM_F_REQUEST: u16 = 1;
 const NLM_F_ACK: u16 = 4;
+/// All there are.
+const NLM_F_DUMP: u16 = 0x300;
 const NLM_F_EXCL: u16 = 0x200;
 const NLM_F_CREATE: u16 = 0x400;
 const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+/// A message's own header.
+const HEADER: usize = 16;
+/// As much as the kernel says at once.
+const SPACE: usize = 32 << 10;
 const RTM_NEWLINK: u16 = 16;
 const RTM_NEWADDR: u16 = 20;
 const RTM_NEWROUTE: u16 = 24;
+const RTM_NEWNEIGH: u16 = 28;
 const RTM_NEWRULE: u16 = 32;
+const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;
@@ -28,7 +37,14 @@ const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
 const IFLA_INFO_SLAVE_KIND: u16 = 4;
 const IFLA_INFO_SLAVE_DATA: u16 = 5;
+const IFLA_BRPORT_LEARNING: u16 = 8;
+const IFLA_BRPORT_UNICAST_FLOOD: u16 = 9;
 const IFLA_BRPORT_ISOLATED: u16 = 33;
+const NDA_LLADDR: u16 = 2;
+/// Neither learned nor ever forgotten.
+const NUD_NOARP: u16 = 0x40;
+/// About the bridge that a link is a port of.
+const NTF_MASTER: u8 = 4;
 const VETH_INFO_PEER: u16 = 1;
 const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
@@ -38,8 +54,9 @@ const FR_ACT_TO_TBL: u8 = 1;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 const IFF_UP: u32 = 1;
-/// `AF_INET`.
-const IPV4: u8 = 2;
+/// `AF_INET` and `AF_BRIDGE`.
+pub(super) const IPV4: u8 = 2;
+const BRIDGE: u8 = 7;
 
 /// A conversation with the kernel about the network namespace it was opened in.
 #[derive(Debug)]
@@ -60,19 +77,21 @@ impl Netlink {
         Ok(Self { socket, sequence: 0 })
     }
 
-    pub(super) fn add_bridge(&mut self, name: &str) -> io::Result<()> {
+    /// With an address that stays the same, whatever its ports have.
+    pub(super) fn add_bridge(&mut self, name: &str, hardware: [u8; 6]) -> io::Result<()> {
         let mut message = Message::link(RTM_NEWLINK, 0, 0);
         message.text(IFLA_IFNAME, name);
+        message.attribute(IFLA_ADDRESS, &hardware);
         message.nested(IFLA_LINKINFO, |info| info.text(IFLA_INFO_KIND, "bridge"));
         self.ask(message, NLM_F_CREATE | NLM_F_EXCL)
     }
 
-    /// A pair of links: `name` here, a port of the bridge, and `peer` in another namespace.
+    /// A pair of links: `name` here, a port of the bridge, and `peer` in another namespace, with an address.
     pub(super) fn add_veth(
         &mut self,
         name: &str,
         bridge: u32,
-        peer: &str,
+        (peer, hardware): (&str, [u8; 6]),
         there: BorrowedFd<'_>,
     ) -> io::Result<()> {
         let mut message = Message::link(RTM_NEWLINK, 0, IFF_UP);
@@ -84,6 +103,7 @@ impl Netlink {
                 data.nested(VETH_INFO_PEER, |other| {
                     other.bytes.extend([0; 16]);
                     other.text(IFLA_IFNAME, peer);
+                    other.attribute(IFLA_ADDRESS, &hardware);
                     other.number(IFLA_NET_NS_FD, u32::try_from(there.as_raw_fd()).unwrap_or(0));
                 });
             });
@@ -91,15 +111,26 @@ impl Netlink {
         self.ask(message, NLM_F_CREATE | NLM_F_EXCL)
     }
 
-    /// A port of a bridge from now on reaches no other one like it.
-    pub(super) fn isolate(&mut self, port: &str) -> io::Result<()> {
-        let mut message = Message::link(RTM_NEWLINK, 0, 0);
-        message.text(IFLA_IFNAME, port);
+    /// At a port of a bridge there is this hardware address and no other one, whatever frames say.
+    pub(super) fn pin(&mut self, port: u32, hardware: [u8; 6], reach: Reach) -> io::Result<()> {
+        let mut message = Message::link(RTM_NEWLINK, port, 0);
         message.nested(IFLA_LINKINFO, |info| {
             info.text(IFLA_INFO_SLAVE_KIND, "bridge");
-            info.nested(IFLA_INFO_SLAVE_DATA, |data| data.attribute(IFLA_BRPORT_ISOLATED, &[1]));
+            info.nested(IFLA_INFO_SLAVE_DATA, |data| {
+                data.attribute(IFLA_BRPORT_LEARNING, &[0]);
+                data.attribute(IFLA_BRPORT_UNICAST_FLOOD, &[0]);
+                data.attribute(IFLA_BRPORT_ISOLATED, &[u8::from(reach == Reach::Hub)]);
+            });
         });
-        self.ask(message, 0)
+        let mut there = Message::new(RTM_NEWNEIGH);
+        // struct ndmsg: family, padding, link, state, flags, type
+        there.bytes.extend([BRIDGE, 0, 0, 0]);
+        there.bytes.extend(port.to_ne_bytes());
+        there.bytes.extend(NUD_NOARP.to_ne_bytes());
+        there.bytes.extend([NTF_MASTER, 0]);
+        there.attribute(NDA_LLADDR, &hardware);
+        let create = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
+        self.ask_all(vec![(message, NLM_F_ACK), (there, create)])
     }
 
     pub(super) fn up(&mut self, link: u32) -> io::Result<()> {
@@ -156,6 +187,56 @@ impl Netlink {
         (0..answers).try_for_each(|_| self.hear())
     }
 
+    /// Asks for one thing: what comes is its message, without the header.
+    pub(super) fn get(&mut self, question: Message) -> io::Result<Vec<u8>> {
+        self.question(question, 0)?;
+        let found = self.parts()?.into_iter().next();
+        found.map(|(_, body)| body).ok_or_else(|| io::Error::other("rtnetlink says nothing"))
+    }
+
+    /// Asks for all things of a kind: what comes is a message each, without the header.
+    pub(super) fn get_all(&mut self, question: Message) -> io::Result<Vec<Vec<u8>>> {
+        self.question(question, NLM_F_DUMP)?;
+        let mut all = Vec::new();
+        loop {
+            for (kind, body) in self.parts()? {
+                if kind == NLMSG_DONE {
+                    return Ok(all);
+                }
+                all.push(body);
+            }
+        }
+    }
+
+    fn question(&mut self, question: Message, flags: u16) -> io::Result<()> {
+        self.sequence += 1;
+        send(&self.socket, &question.finish(NLM_F_REQUEST | flags, self.sequence), SendFlags::empty())?;
+        Ok(())
+    }
+
+    /// What is said next: each message's kind, and what it says.
+    fn parts(&self) -> io::Result<Vec<(u16, Vec<u8>)>> {
+        let mut space = vec![0; SPACE];
+        let (_, length) =
+            rustix::io::retry_on_intr(|| recv(&self.socket, &mut space[..], RecvFlags::empty()))?;
+        let mut rest = space.get(..length).unwrap_or_default();
+        let mut parts = Vec::new();
+        while let Some((header, _)) = rest.split_at_checked(HEADER) {
+            let whole = number(header).and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+            let Some(body) = rest.get(HEADER..whole) else {
+                return Err(io::Error::other("rtnetlink said more than fits"));
+            };
+            let kind = u16::from_ne_bytes([header[4], header[5]]);
+            if kind == NLMSG_ERROR {
+                let error = number(body).map_or(0, u32::cast_signed);
+                return Err(io::Error::from_raw_os_error(error.saturating_neg()));
+            }
+            parts.push((kind, body.to_vec()));
+            rest = rest.get(whole.next_multiple_of(4)..).unwrap_or_default();
+        }
+        Ok(parts)
+    }
+
     fn hear(&self) -> io::Result<()> {
         let mut answer = [0; 4096];
         let (_, length) =
@@ -170,10 +251,31 @@ impl Netlink {
     }
 }
 
+/// Links of the network namespace that the calling thread was in when it was made.
+pub(super) struct Links(OwnedFd);
+
+impl Links {
+    pub(super) fn here() -> io::Result<Self> {
+        Ok(Self(socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?))
+    }
+
+    /// The index of a link.
+    pub(super) fn index(&self, name: &str) -> io::Result<u32> {
+        Ok(rustix::net::netdevice::name_to_index(&self.0, name)?)
+    }
+}
+
 /// The index of a link of the calling thread's network namespace.
 pub(super) fn link(name: &str) -> io::Result<u32> {
-    let any = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
-    Ok(rustix::net::netdevice::name_to_index(any, name)?)
+    Links::here()?.index(name)
+}
+
+/// Which other ports of its bridge a port reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    All,
+    /// None that is like it.
+    Hub,
 }
 
 /// A message in the making: header, then attributes, each padded to four bytes.
@@ -189,7 +291,7 @@ impl Message {
     }
 
     /// With a struct ifinfomsg: family, type, index, flags, which flags.
-    fn link(kind: u16, index: u32, flags: u32) -> Self {
+    pub(super) fn link(kind: u16, index: u32, flags: u32) -> Self {
         let mut message = Self::new(kind);
         message.bytes.extend([0; 4]);
         for field in [index, flags, flags] {
@@ -217,7 +319,7 @@ impl Message {
         });
     }
 
-    fn number(&mut self, kind: u16, value: u32) {
+    pub(super) fn number(&mut self, kind: u16, value: u32) {
         self.attribute(kind, &value.to_ne_bytes());
     }
 
@@ -238,4 +340,21 @@ impl Message {
         self.bytes[8..12].copy_from_slice(&sequence.to_ne_bytes());
         self.bytes
     }
+}
+
+/// The attributes of a message, behind its own structure: their kinds and values.
+pub(super) fn attributes(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    const KIND: u16 = 0x3fff;
+    std::iter::from_fn(move || {
+        let [low, high, kind @ ..] = rest.first_chunk::<4>()?;
+        let length = usize::from(u16::from_ne_bytes([*low, *high]));
+        let value = rest.get(4..length)?;
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((u16::from_ne_bytes(*kind) & KIND, value))
+    })
+}
+
+/// What a value of four bytes says, or the start of a longer one.
+pub(super) fn number(value: &[u8]) -> Option<u32> {
+    value.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes))
 }
