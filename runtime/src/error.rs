@@ -275,6 +275,8 @@ pub struct StepError {
     /// The last 100 KiB of standard error; a first line says how much was cut.
     pub stderr: String,
     pub(crate) container: Option<Container>,
+    /// Which one it is.
+    pub(crate) step: crate::Digest,
 }
 
 /// Why the end of a command is a failure.
@@ -287,6 +289,8 @@ pub enum StepCause {
     Succeeded,
     /// It was killed, as it ran for longer than this.
     TimedOut(Duration),
+    /// It was killed, as it wrote more than so many bytes to one of its streams.
+    TooMuchOutput(u64),
 }
 
 impl fmt::Debug for StepError {
@@ -310,6 +314,9 @@ impl fmt::Display for StepError {
             StepCause::Succeeded => f.write_str("succeeded, although it was expected to fail")?,
             StepCause::TimedOut(limit) => {
                 write!(f, "was killed: it did not end within {}", show_duration(limit))?;
+            }
+            StepCause::TooMuchOutput(most) => {
+                write!(f, "was killed: it wrote more than {} GiB to one of its streams", most >> 30)?;
             }
         }
         for (name, text) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {

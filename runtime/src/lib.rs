@@ -45,7 +45,7 @@ mod value;
 
 pub use bowline_macros::{main, test};
 
-pub use self::engine::{Diagnosis, Exit, Prune, Pruned, doctor, prune};
+pub use self::engine::{Diagnosis, Exit, OutputReader, Prune, Pruned, doctor, prune};
 pub use self::error::{Error, Result, ServiceCause, ServiceError, StepCause, StepError};
 pub use self::graph::{Digest, Plan, PlanBuilder, PlannedFiles, PlannedService, PlannedStep};
 pub use self::session::Session;

@@ -21,8 +21,12 @@ pub(crate) const CONTAINER_METHODS: &[&str] = &[
     "output",
     "plan",
     "publish",
+    "save_stderr_to",
+    "save_stdout_to",
     "stderr",
+    "stderr_reader",
     "stdout",
+    "stdout_reader",
     "sync",
     "terminal",
 ];

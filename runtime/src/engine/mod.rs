@@ -33,6 +33,7 @@ mod made;
 pub(crate) mod native;
 #[cfg(any(feature = "docker", native_engine))]
 mod oci;
+mod output;
 #[cfg(any(feature = "docker", native_engine))]
 mod probe;
 mod prune;
@@ -46,6 +47,8 @@ mod testing;
 pub(crate) use self::choice::open;
 pub use self::doctor::{Diagnosis, doctor};
 pub(crate) use self::made::NewImage;
+pub use self::output::OutputReader;
+pub(crate) use self::output::{Elsewhere, Part, Recording, Spool, StepOutput, Written, place};
 pub use self::prune::{Prune, Pruned, prune};
 
 /// What an engine's call gives: a future, boxed so that the trait can be an object.
@@ -251,15 +254,7 @@ pub(crate) trait Held: Send + Sync + fmt::Debug {}
 #[derive(Debug, Clone)]
 pub(crate) struct Kept {
     pub(crate) snapshot: Snapshot,
-    pub(crate) output: StepOutput,
-}
-
-/// What a step's process wrote and how it ended.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct StepOutput {
-    pub(crate) stdout: Vec<u8>,
-    pub(crate) stderr: Vec<u8>,
-    pub(crate) exit_code: i32,
+    pub(crate) output: Recording,
 }
 
 /// A process to run, complete: nothing is taken from the image.
@@ -296,7 +291,7 @@ pub(crate) struct Process {
 #[derive(Debug, Clone)]
 pub(crate) enum Placement {
     /// A file with these contents, mode 0644, owner root; missing parents are made with mode 0755.
-    File { path: String, contents: Arc<[u8]> },
+    File { path: String, contents: Written },
     /// What another snapshot has at `from`: a directory's contents go to the directory `to` (made when missing), a
     /// file goes to the path `to`. Owners and modes are kept.
     Copy { snapshot: Snapshot, from: String, to: String },
@@ -400,7 +395,7 @@ pub(crate) trait Finished: Send {
     fn place(&mut self, placements: Vec<Placement>) -> Call<'_, ()>;
 
     /// Keeps the file system and the output under a key, for good.
-    fn keep(self: Box<Self>, key: Digest, output: StepOutput) -> Call<'static, Snapshot>;
+    fn keep(self: Box<Self>, key: Digest, output: Recording) -> Call<'static, Snapshot>;
 
     /// Keeps the file system until the session closes, under no key: for looking into what failed.
     fn hold(self: Box<Self>) -> Call<'static, Snapshot>;
@@ -418,7 +413,8 @@ pub(crate) trait Instance: Send + Sync + fmt::Debug {
     /// Waits until a `GET` of `path` at a TCP port is answered with 2xx or 3xx.
     fn wait_http<'a>(&'a self, port: u16, path: &'a str, progress: &'a ProbeProgress) -> Call<'a, ()>;
 
-    /// Runs a command inside, to its end, with the service's own environment, user and working directory.
+    /// Runs a command inside, to its end, with the service's own environment, user and working directory. Of a lot of
+    /// output it gives the end.
     fn exec<'a>(&'a self, args: &'a [String]) -> Call<'a, StepOutput>;
 
     /// Sends a signal by its POSIX name. No error when the process has ended.

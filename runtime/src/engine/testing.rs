@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{
-    Engine, Filesystem, Finished, Image, Link, Process, ServiceSpec, Sink, Snapshot, StepOutput, StepSpec,
-    Stream,
+    Engine, Filesystem, Finished, Image, Link, Process, Recording, ServiceSpec, Sink, Snapshot, StepOutput,
+    StepSpec, Stream,
 };
 use crate::graph::ImageName;
 
@@ -20,6 +20,13 @@ pub(super) fn recorder() -> (Sink, Arc<Mutex<StepOutput>>) {
         }
     });
     (sink, heard)
+}
+
+/// What an engine has kept of a step's output.
+pub(super) async fn heard(recording: &Recording) -> StepOutput {
+    let stdout = recording.stdout.here().await.unwrap().to_vec().unwrap();
+    let stderr = recording.stderr.here().await.unwrap().to_vec().unwrap();
+    StepOutput { stdout, stderr, exit_code: recording.exit_code }
 }
 
 pub(super) fn nothing() -> Sink {

@@ -1,16 +1,19 @@
 //! What processes write: captured whole for steps, the last lines for services, shown live to people.
 
 use std::collections::VecDeque;
+use std::io::{self, Read as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::report::{LinePrinter, Reporter};
 use super::scrub::{Scrubber, Secrets};
-use crate::engine::{Sink, StepOutput, Stream};
+use crate::engine::{Recording, Sink, Spool, Stream, Written};
 
 /// How much of each stream an error shows: 100 KiB.
-const SHOWN: usize = 100 * 1024;
+const SHOWN: u64 = 100 * 1024;
+/// How much a step may write to each stream: 4 GiB. It is on the disk of the pipeline's machine.
+pub(super) const MOST: u64 = 4 << 30;
 /// How many of a service's last lines an error shows.
 const LAST_LINES: usize = 20;
 /// How much of a service's output is remembered for a `ready log` that comes late: 256 KiB a stream.
@@ -23,64 +26,102 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// The last part of a stream, as text, with a mark where its head was cut.
-pub(super) fn last_part(bytes: &[u8]) -> String {
-    let cut = bytes.len().saturating_sub(SHOWN);
-    let kept = String::from_utf8_lossy(bytes.get(cut..).unwrap_or_default());
+pub(super) fn last_part(stream: &Written) -> String {
+    let cut = stream.length().saturating_sub(SHOWN);
+    let mut kept = Vec::new();
+    if let Err(error) = stream.last(SHOWN).read_to_end(&mut kept) {
+        return format!("[it cannot be read: {error}]");
+    }
+    let kept = String::from_utf8_lossy(&kept);
     if cut == 0 { kept.into_owned() } else { format!("[the first {cut} bytes are cut]\n{kept}") }
 }
 
-/// Collects a step's output without its secrets, and shows it as it comes.
+/// Takes down a step's output without its secrets, and shows it as it comes.
 pub(super) struct Capture {
     collected: Arc<Mutex<Collected>>,
+    broken: Arc<Notify>,
 }
 
 struct Collected {
-    output: StepOutput,
+    spools: [Spool; 2],
+    scrubbers: [Scrubber; 2],
     printer: LinePrinter,
-    stdout: Scrubber,
-    stderr: Scrubber,
+    /// Why nothing is taken down any more.
+    broken: Option<Broken>,
+}
+
+/// Why a step's output cannot be taken down.
+#[derive(Debug)]
+pub(super) enum Broken {
+    Io(io::Error),
+    /// There is more than anybody is to have: [`MOST`].
+    TooMuch,
 }
 
 impl Collected {
+    fn hear(&mut self, stream: Stream, piece: &[u8]) {
+        let clean = of(&mut self.scrubbers, stream).push(piece);
+        self.take(stream, &clean);
+    }
+
     fn take(&mut self, stream: Stream, clean: &[u8]) {
-        match stream {
-            Stream::Stdout => self.output.stdout.extend_from_slice(clean),
-            Stream::Stderr => self.output.stderr.extend_from_slice(clean),
+        if self.broken.is_some() {
+            return;
+        }
+        let spool = of(&mut self.spools, stream);
+        if spool.length() + clean.len() as u64 > MOST {
+            self.broken = Some(Broken::TooMuch);
+        } else if let Err(error) = spool.push(clean) {
+            self.broken = Some(Broken::Io(error));
         }
         self.printer.write(stream, clean);
+    }
+}
+
+fn of<T>([stdout, stderr]: &mut [T; 2], stream: Stream) -> &mut T {
+    match stream {
+        Stream::Stdout => stdout,
+        Stream::Stderr => stderr,
     }
 }
 
 impl Capture {
     pub(super) fn new(report: &Reporter, name: &str, secrets: &Secrets) -> Self {
         let collected = Collected {
-            output: StepOutput::default(),
+            spools: Default::default(),
+            scrubbers: [Scrubber::new(secrets), Scrubber::new(secrets)],
             printer: report.lines(name),
-            stdout: Scrubber::new(secrets),
-            stderr: Scrubber::new(secrets),
+            broken: None,
         };
-        Self { collected: Arc::new(Mutex::new(collected)) }
+        Self { collected: Arc::new(Mutex::new(collected)), broken: Arc::default() }
     }
 
     pub(super) fn sink(&self) -> Sink {
-        let collected = self.collected.clone();
+        let (collected, broken) = (self.collected.clone(), self.broken.clone());
         Arc::new(move |stream, bytes| {
             let collected = &mut *lock(&collected);
-            let clean = match stream {
-                Stream::Stdout => collected.stdout.push(bytes),
-                Stream::Stderr => collected.stderr.push(bytes),
-            };
-            collected.take(stream, &clean);
+            collected.hear(stream, bytes);
+            if collected.broken.is_some() {
+                broken.notify_one();
+            }
         })
     }
 
-    pub(super) fn finish(&self, exit_code: i32) -> StepOutput {
+    /// Waits until the output cannot be taken down any more, which it mostly can.
+    pub(super) async fn broken(&self) {
+        self.broken.notified().await;
+    }
+
+    /// All that was written; the other part is why that is not all.
+    pub(super) fn finish(&self, exit_code: i32) -> (Recording, Option<Broken>) {
         let collected = &mut *lock(&self.collected);
-        let (stdout, stderr) = (collected.stdout.finish(), collected.stderr.finish());
-        collected.take(Stream::Stdout, &stdout);
-        collected.take(Stream::Stderr, &stderr);
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            let rest = of(&mut collected.scrubbers, stream).finish();
+            collected.take(stream, &rest);
+        }
         collected.printer.finish();
-        StepOutput { exit_code, ..std::mem::take(&mut collected.output) }
+        let [stdout, stderr] = std::mem::take(&mut collected.spools).map(Spool::finish);
+        (Recording { stdout, stderr, exit_code }, collected.broken.take())
     }
 }
 
@@ -319,8 +360,8 @@ mod tests {
 
     #[test]
     fn long_output_is_cut_with_a_mark() {
-        let text = last_part(&vec![b'x'; SHOWN + 5]);
+        let text = last_part(&vec![b'x'; usize::try_from(SHOWN).unwrap() + 5].into());
         assert!(text.starts_with("[the first 5 bytes are cut]\nxxx"));
-        assert_eq!(last_part(b"short"), "short");
+        assert_eq!(last_part(&b"short"[..].into()), "short");
     }
 }

@@ -38,10 +38,10 @@ pub(crate) use self::publishing::{export_image, publish};
 use self::report::Reporter;
 use self::service::Supervisor;
 use self::steps::Done;
-use crate::engine::{Description, Engine, Image, SessionId};
+use crate::engine::{Description, Engine, Image, OutputReader, Recording, SessionId, Written};
 use crate::graph::{self, Digest, ImageName};
 use crate::value::{Container, Entry, Output, PathIn, Service, Stat};
-use crate::{Error, Result};
+use crate::{Error, Result, StepCause};
 
 /// One connection to a container engine, with everything that was started over it.
 ///
@@ -264,18 +264,105 @@ pub(crate) async fn sync(container: Container) -> Result<()> {
     .await
 }
 
-pub(crate) async fn output(container: Container) -> Result<Output> {
+/// Runs a container to its last step.
+async fn last_step<T: Send + 'static, F>(
+    container: Container,
+    then: impl FnOnce(Result<Arc<Done>>, Digest) -> F + Send + 'static,
+) -> Result<T>
+where
+    F: Future<Output = Result<T>> + Send,
+{
     let node = graph::lower_container(&container)?;
     let Some(last) = node.last.clone() else {
         let message = "no command has been run\n\nhelp: add `exec [...]`";
         return Err(Error::invalid(Some(&node.name), message));
     };
     in_session(format!("container `{}`", node.name), |session| async move {
-        let done = session.step(&last).await?;
-        let output = done.output.clone();
-        Ok(Output { stdout: output.stdout, stderr: output.stderr, exit_code: output.exit_code })
+        let done = session.step(&last).await;
+        then(done, last.digest).await
     })
     .await
+}
+
+pub(crate) async fn output(container: Container) -> Result<Output> {
+    last_step(container, |done, _| async move {
+        let Recording { stdout, stderr, exit_code } = &done?.output;
+        let (stdout, stderr) = (stdout.here().await?, stderr.here().await?);
+        let exit_code = *exit_code;
+        results::blocking(move || {
+            Ok(Output { stdout: in_memory(&stdout)?, stderr: in_memory(&stderr)?, exit_code })
+        })
+        .await
+    })
+    .await
+}
+
+/// Which of a command's streams.
+pub(crate) use crate::engine::Stream;
+
+/// What the last step wrote to one stream, to be read.
+pub(crate) async fn stream(container: Container, stream: Stream) -> Result<OutputReader> {
+    last_step(container, move |done, _| async move {
+        let output = &done?.output;
+        let written = match stream {
+            Stream::Stdout => &output.stdout,
+            Stream::Stderr => &output.stderr,
+        };
+        Ok(written.here().await?.reader())
+    })
+    .await
+}
+
+/// The same as text.
+pub(crate) async fn text(container: Container, which: Stream) -> Result<String> {
+    let reader = stream(container, which).await?;
+    let bytes = ambient::run(results::blocking(move || in_memory(reader.source()))).await?;
+    Ok(String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+}
+
+/// The same in a file.
+pub(crate) async fn save_stream(container: Container, which: Stream, to: PathBuf) -> Result<()> {
+    let reader = stream(container, which).await?;
+    ambient::run(results::blocking(move || {
+        let write = || {
+            let mut aside = aside::Aside::make(&to)?;
+            reader.source().write_to(&mut aside.file)?;
+            aside.put(&to)
+        };
+        write().map_err(|error| Error::io(&to, &error))
+    }))
+    .await
+}
+
+/// How the last step ended, whatever was expected.
+pub(crate) async fn exit_code(container: Container) -> Result<i32> {
+    last_step(container, |done, last| async move {
+        match done {
+            Ok(done) => Ok(done.output.exit_code),
+            Err(Error::StepFailed(error))
+                if error.step == last && matches!(error.cause, StepCause::Failed | StepCause::Succeeded) =>
+            {
+                Ok(error.exit.code)
+            }
+            Err(error) => Err(error),
+        }
+    })
+    .await
+}
+
+/// As much as this of a stream is given as one value: 1 GiB.
+const AT_ONCE: u64 = 1 << 30;
+
+fn in_memory(stream: &Written) -> Result<Vec<u8>> {
+    if stream.length() > AT_ONCE {
+        let message = format!(
+            "the command wrote {} bytes to one stream, and {AT_ONCE} is the most that is given at once\n\nhelp: `stdout_reader()` and `save_stdout_to(path)` do not hold it in memory",
+            stream.length()
+        );
+        return Err(Error::invalid(None, message));
+    }
+    stream.to_vec().map_err(|error| Error::engine("read what a command wrote", error))
 }
 
 pub(crate) async fn start(service: Service) -> Result<()> {

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use data_encoding::BASE64;
 
+use crate::Error;
+
 /// What is written in a secret's place.
 const MASK: &[u8] = b"***";
 /// A base64 text of a secret is told by the part that does not depend on what stands around it. Where that is shorter
@@ -47,6 +49,16 @@ impl Secrets {
         patterns.sort_unstable_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         patterns.dedup();
         Self { patterns: patterns.into_iter().map(Pattern).collect() }
+    }
+
+    /// An engine's error without them: it may repeat what it was given.
+    pub(super) fn scrub_error(&self, error: Error) -> Error {
+        match error {
+            Error::Engine { what, message } => {
+                Error::Engine { what: self.scrub_text(&what), message: self.scrub_text(&message) }
+            }
+            other => other,
+        }
     }
 
     /// A text without them, for messages.

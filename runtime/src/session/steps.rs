@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::future::{BoxFuture, try_join, try_join_all, try_join3};
 use tokio::sync::watch;
 
-use super::log::Capture;
+use super::log::{self, Broken, Capture};
 use super::scrub::Secrets;
 use super::service::{Lease, Pin};
 use super::unit::{Leases, unseen};
 use super::{Inner, process};
 use crate::engine::{
-    self, Claim, Engine, Filesystem, Finished, Image, Link, Placement, Prepared, Snapshot, StepOutput,
-    StepSpec,
+    self, Claim, Engine, Exit, Filesystem, Finished, Image, Link, Placement, Prepared, Recording, Snapshot,
+    StepSpec, Written,
 };
 use crate::graph::{
     Binding, Digest, Fs, Identities, ImageName, Mount, MountSource, Place, Reach, ServiceNode, Step, closure,
@@ -24,13 +24,13 @@ use crate::{Error, Result, StepCause, StepError};
 /// A step that has succeeded, now or earlier.
 #[derive(Debug)]
 pub(super) struct Done {
-    pub(super) output: StepOutput,
+    pub(super) output: Recording,
     /// None until the engine has stored it: who only wants the output need not wait.
     snapshot: watch::Receiver<Option<Result<Snapshot>>>,
 }
 
 impl Done {
-    fn kept(snapshot: Snapshot, output: StepOutput) -> Self {
+    fn kept(snapshot: Snapshot, output: Recording) -> Self {
         Self { output, snapshot: watch::channel(Some(Ok(snapshot))).1 }
     }
 
@@ -123,7 +123,7 @@ impl Request {
         let _pins = self.pin(&step.bindings)?;
         try_join_all(step.inputs().map(|input| self.step(input))).await?;
         if changes_nothing {
-            return Ok(Arc::new(Done::kept(self.filesystem(&step.base).await?, StepOutput::default())));
+            return Ok(Arc::new(Done::kept(self.filesystem(&step.base).await?, Recording::default())));
         }
         let mut claim = None;
         if may_be_kept {
@@ -139,11 +139,11 @@ impl Request {
     }
 
     /// Runs a step's process to its success. Boxed, as running a step may mean running earlier ones again.
-    fn run(self: Arc<Self>, step: Arc<Step>) -> BoxFuture<'static, Result<(Box<dyn Finished>, StepOutput)>> {
+    fn run(self: Arc<Self>, step: Arc<Step>) -> BoxFuture<'static, Result<(Box<dyn Finished>, Recording)>> {
         Box::pin(async move { self.run_once(&step).await })
     }
 
-    async fn run_once(self: &Arc<Self>, step: &Arc<Step>) -> Result<(Box<dyn Finished>, StepOutput)> {
+    async fn run_once(self: &Arc<Self>, step: &Arc<Step>) -> Result<(Box<dyn Finished>, Recording)> {
         // The container can be made ready while the services start.
         let ((prepared, secrets), leases) = try_join(self.prepare(step), self.lease(&step.bindings)).await?;
         self.replay_missing(step, &leases).await?;
@@ -152,11 +152,15 @@ impl Request {
             self.session.report.event(&step.name, &secrets.scrub_text(&crate::error::command_line(args)));
         }
         let mut finished = tokio::select! {
-            finished = prepared.run(capture.sink()) => finished?,
+            finished = prepared.run(capture.sink()) => finished.map_err(|error| secrets.scrub_error(error))?,
             error = leases.broken() => return Err(error),
+            () = capture.broken() => return Err(not_taken_down(step, &secrets, capture.finish(137))),
         };
         let exit = finished.exit();
-        let output = capture.finish(exit.code);
+        let output = match capture.finish(exit.code) {
+            (output, None) => output,
+            broken => return Err(not_taken_down(step, &secrets, broken)),
+        };
         // A client often fails just because its service went away a moment before the engine says so.
         if !exit.success()
             && let Some(error) = leases.broken_just_now().await
@@ -177,15 +181,8 @@ impl Request {
             }
         };
         let container = finished.hold().await.ok().map(Container::from_snapshot);
-        Err(Error::StepFailed(Box::new(StepError {
-            name: step.name.to_string(),
-            args: step.args.iter().flatten().map(|arg| secrets.scrub_text(arg)).collect(),
-            exit,
-            cause,
-            stdout: super::log::last_part(&output.stdout),
-            stderr: super::log::last_part(&output.stderr),
-            container,
-        })))
+        let error = step_error(step, &secrets, exit, cause, &output);
+        Err(Error::StepFailed(Box::new(StepError { container, ..error })))
     }
 
     /// A step's container, and what its process's streams must not show.
@@ -229,7 +226,7 @@ impl Request {
         let placements = places.iter().map(|place| async move {
             Ok(match place {
                 Place::File { path, contents } => {
-                    Placement::File { path: path.clone(), contents: contents.clone() }
+                    Placement::File { path: path.clone(), contents: contents.clone().into() }
                 }
                 Place::Copy { fs, from, to } => Placement::Copy {
                     snapshot: self.filesystem(fs).await?,
@@ -250,7 +247,7 @@ impl Request {
         key: Digest,
         claim: Option<Claim>,
         finished: Box<dyn Finished>,
-        output: StepOutput,
+        output: Recording,
     ) -> Done {
         let (stored, snapshot) = watch::channel(None);
         let (report, name, kept) = (self.session.report.clone(), step.name.clone(), output.clone());
@@ -308,11 +305,44 @@ impl Request {
     }
 }
 
+fn step_error(step: &Step, secrets: &Secrets, exit: Exit, cause: StepCause, output: &Recording) -> StepError {
+    StepError {
+        name: step.name.to_string(),
+        args: step.args.iter().flatten().map(|arg| secrets.scrub_text(arg)).collect(),
+        exit,
+        cause,
+        stdout: log::last_part(&output.stdout),
+        stderr: log::last_part(&output.stderr),
+        container: None,
+        step: step.digest,
+    }
+}
+
+/// Why a step was ended whose output could not be taken down.
+fn not_taken_down(step: &Step, secrets: &Secrets, (output, why): (Recording, Option<Broken>)) -> Error {
+    match why {
+        Some(Broken::Io(error)) => {
+            let written = output.stdout.length() + output.stderr.length();
+            let message = format!(
+                "what a step of `{}` writes, {written} bytes so far, cannot be held there while it is needed: {error}\n\nhelp: have it written to a file in the container (`> /out` in a `shell`), or name a place with more room in TMPDIR",
+                step.name
+            );
+            Error::Io { path: engine::place().display().to_string(), message }
+        }
+        Some(Broken::TooMuch) | None => {
+            // As a process ends that is killed.
+            let exit = Exit { code: 137, out_of_memory: false };
+            let cause = StepCause::TooMuchOutput(log::MOST);
+            Error::StepFailed(Box::new(step_error(step, secrets, exit, cause, &output)))
+        }
+    }
+}
+
 /// The files that a step's output is written to.
-fn redirected(step: &Step, output: &StepOutput) -> Vec<Placement> {
+fn redirected(step: &Step, output: &Recording) -> Vec<Placement> {
     let streams = [(&step.options.stdout, &output.stdout), (&step.options.stderr, &output.stderr)];
-    let file = |(path, contents): (&Option<String>, &Vec<u8>)| {
-        Some(Placement::File { path: path.clone()?, contents: contents.as_slice().into() })
+    let file = |(path, contents): (&Option<String>, &Written)| {
+        Some(Placement::File { path: path.clone()?, contents: contents.clone() })
     };
     streams.into_iter().filter_map(file).collect()
 }

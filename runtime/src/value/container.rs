@@ -1,12 +1,15 @@
 //! Containers: a base, configuration, and steps that run in order.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::body::{Slot, shared_operations};
 use super::{Base, Body, Definition, Directory, File, Invalid, Op};
+use crate::engine::OutputReader;
 use crate::graph::{self, Plan};
+use crate::session::Stream;
 use crate::{Digest, Error, Result, session};
 
 /// A container: an image, what is put into it, and the commands that run in it, one after another.
@@ -43,6 +46,26 @@ pub struct Output {
     pub stderr: Vec<u8>,
     /// The exit code.
     pub exit_code: i32,
+}
+
+impl Output {
+    /// Standard output as text, with anything that is not UTF-8 replaced.
+    #[must_use]
+    pub fn stdout_text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.stdout)
+    }
+
+    /// Standard error as text, with anything that is not UTF-8 replaced.
+    #[must_use]
+    pub fn stderr_text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.stderr)
+    }
+
+    /// Whether the command ended well: exit code 0.
+    #[must_use]
+    pub fn success(&self) -> bool {
+        self.exit_code == 0
+    }
 }
 
 impl Container {
@@ -177,30 +200,80 @@ let client = Container::from_image(\"redis:7\").bind(\"db\", &redis).exec([\"red
 
     /// Runs the container and gives what its last step wrote to standard output, with anything that is not UTF-8
     /// replaced. [`output`](Self::output) has the bytes.
+    ///
+    /// # Errors
+    /// As [`output`](Self::output).
     pub fn stdout(&self) -> impl Future<Output = Result<String>> + Send + use<> {
-        let output = self.output();
-        async move { Ok(String::from_utf8_lossy(&output.await?.stdout).into_owned()) }
+        session::text(self.clone(), Stream::Stdout)
     }
 
     /// Runs the container and gives what its last step wrote to standard error, with anything that is not UTF-8
     /// replaced.
-    pub fn stderr(&self) -> impl Future<Output = Result<String>> + Send + use<> {
-        let output = self.output();
-        async move { Ok(String::from_utf8_lossy(&output.await?.stderr).into_owned()) }
-    }
-
-    /// Runs the container and gives the exit code of its last step.
-    pub fn exit_code(&self) -> impl Future<Output = Result<i32>> + Send + use<> {
-        let output = self.output();
-        async move { Ok(output.await?.exit_code) }
-    }
-
-    /// Runs the container and gives both streams and the exit code of its last step.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a container without a step; otherwise whatever went wrong on the way.
+    /// As [`output`](Self::output).
+    pub fn stderr(&self) -> impl Future<Output = Result<String>> + Send + use<> {
+        session::text(self.clone(), Stream::Stderr)
+    }
+
+    /// Runs the container and gives the exit code of its last step, whatever was expected of it: a command that ends with
+    /// 3 gives 3 here, and [`Error::StepFailed`] to whoever asks for its output or for what comes after it. Only a success,
+    /// or what [`Exec::expect`](crate::Exec::expect) calls one, is cached.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a container without a step; [`Error::StepFailed`] for an earlier step that failed, and for
+    /// one that was killed because its time was over; otherwise whatever went wrong on the way.
+    pub fn exit_code(&self) -> impl Future<Output = Result<i32>> + Send + use<> {
+        session::exit_code(self.clone())
+    }
+
+    /// Runs the container and gives both streams and the exit code of its last step, in memory: up to 1 GiB a stream.
+    /// [`stdout_reader`](Self::stdout_reader) and [`save_stdout_to`](Self::save_stdout_to) are for larger ones. A command
+    /// may write 4 GiB to each stream; what is not in the engine's store yet is in `$TMPDIR`, or `/var/tmp`, meanwhile,
+    /// but for the first MiB.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a container without a step, and for more output than that; [`Error::StepFailed`] where the
+    /// command ended otherwise than expected; otherwise whatever went wrong on the way.
     pub fn output(&self) -> impl Future<Output = Result<Output>> + Send + use<> {
         session::output(self.clone())
+    }
+
+    /// Runs the container and gives a reader of what its last step wrote to standard output, which need not fit in memory.
+    ///
+    /// ```no_run
+    /// # async fn example(dump: bowline::Container) -> bowline::Result<()> {
+    /// use std::io::{BufRead, BufReader};
+    /// for line in BufReader::new(dump.stdout_reader().await?).lines() {
+    ///     println!("{}", line.unwrap_or_default());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`output`](Self::output), whatever the size.
+    pub fn stdout_reader(&self) -> impl Future<Output = Result<OutputReader>> + Send + use<> {
+        session::stream(self.clone(), Stream::Stdout)
+    }
+
+    /// As [`stdout_reader`](Self::stdout_reader), for standard error.
+    pub fn stderr_reader(&self) -> impl Future<Output = Result<OutputReader>> + Send + use<> {
+        session::stream(self.clone(), Stream::Stderr)
+    }
+
+    /// Runs the container and writes what its last step wrote to standard output into a file on the pipeline's machine,
+    /// without holding it in memory. Missing parent directories are made; an interruption leaves the old file.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file cannot be written; otherwise as [`output`](Self::output), whatever the size.
+    pub fn save_stdout_to<P: AsRef<Path>>(&self, path: P) -> impl Future<Output = Result<()>> + Send + use<P> {
+        session::save_stream(self.clone(), Stream::Stdout, path.as_ref().to_owned())
+    }
+
+    /// As [`save_stdout_to`](Self::save_stdout_to), for standard error.
+    pub fn save_stderr_to<P: AsRef<Path>>(&self, path: P) -> impl Future<Output = Result<()>> + Send + use<P> {
+        session::save_stream(self.clone(), Stream::Stderr, path.as_ref().to_owned())
     }
 
     /// Runs the container as [`sync`](Self::sync) does, and pushes what it is then to a registry, as an image:

@@ -176,6 +176,22 @@ async fn prune() -> Result<()> {
     Ok(())
 }
 
+/// Streams what a step writes whose command a variable holds, and prints how many bytes that were, how many milliseconds it
+/// took, and the most memory that the process ever had, in KiB.
+#[bowline::main]
+async fn stream() -> Result<()> {
+    let command = std::env::var("COMMAND").expect("COMMAND is a shell's");
+    let step = Container::from_image("busybox:1.35").env("NONCE", std::env::var("NONCE").unwrap_or_default());
+    let began = std::time::Instant::now();
+    let mut reader = step.shell(command).stdout_reader().await?;
+    let bytes = std::io::copy(&mut reader, &mut std::io::sink()).expect("it can be read");
+    let took = began.elapsed().as_millis();
+    let status = std::fs::read_to_string("/proc/self/status").expect("there is a /proc");
+    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux says it");
+    println!("{bytes} {took} {}", most.trim().trim_end_matches(" kB"));
+    Ok(())
+}
+
 fn main() -> Result<()> {
     match std::env::args().nth(1).as_deref() {
         Some("hostname") => {
@@ -198,6 +214,7 @@ fn main() -> Result<()> {
         Some("publish") => publish(),
         Some("run-image") => run_image(),
         Some("serve-image") => serve_image(),
+        Some("stream") => stream(),
         Some("ways-to-be-ready") => ways_to_be_ready(),
         other => panic!("no such pipeline: {other:?}"),
     }

@@ -1,8 +1,10 @@
 //! Steps run exactly once, are cached for good when they succeed, and give their output byte for byte.
 
+use std::io::Read as _;
+use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
-use bowline::{CacheVolume, Container, EntryKind, Error, Session};
+use bowline::{CacheVolume, Container, EntryKind, Error, Exec, Expect, Session};
 use bowline_tests::{containers, created_since, eventually, nonce};
 
 fn busybox() -> Container {
@@ -33,6 +35,57 @@ async fn big_output_arrives_whole_and_from_the_cache() {
     let second = Session::new();
     assert_eq!(second.scope(step.output()).await.unwrap(), output);
     second.close().await.unwrap();
+}
+
+#[bowline::test]
+async fn large_output_is_read_and_saved_without_being_held() {
+    let script = "yes 0123456789abcde | head -c 5000000; yes err | head -c 2000000 >&2";
+    let step = busybox().exec(Exec::shell(script).stdout_to("/out"));
+    let directory = tempfile::tempdir().unwrap();
+    let second = Session::new();
+    for session in [Session::current(), second.clone()] {
+        let mut reader = session.scope(step.stdout_reader()).await.unwrap();
+        assert_eq!(reader.len(), 5_000_000);
+        let mut start = [0; 20];
+        reader.read_exact(&mut start).unwrap();
+        assert_eq!(&start, b"0123456789abcde\n0123");
+        assert_eq!(std::io::copy(&mut reader, &mut std::io::sink()).unwrap(), 5_000_000 - 20);
+        let saved = directory.path().join("below/err");
+        session.scope(step.save_stderr_to(&saved)).await.unwrap();
+        assert!(std::fs::read(&saved).unwrap() == "err\n".repeat(500_000).into_bytes());
+        step.sync().await.unwrap();
+    }
+    second.close().await.unwrap();
+    assert_eq!(step.file("/out").stat().await.unwrap().size, 5_000_000);
+    let sum = Container::from_container(&step).exec(["md5sum", "/out"]).stdout().await.unwrap();
+    let expected = step.shell("yes 0123456789abcde | head -c 5000000 | md5sum").stdout().await.unwrap();
+    assert_eq!(sum.split(' ').next(), expected.split(' ').next());
+}
+
+#[test]
+fn where_large_output_cannot_be_held_the_place_is_named() {
+    let missing = "/there/is/no/such/place";
+    let output = Command::new(env!("CARGO_BIN_EXE_pipeline"))
+        .arg("stream")
+        .envs([("COMMAND", "cat /dev/zero"), ("NONCE", &nonce()), ("TMPDIR", missing)])
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && error.contains(missing) && error.contains("TMPDIR"), "{error}");
+}
+
+#[bowline::test]
+async fn the_exit_code_is_given_whatever_was_expected() {
+    let fails = busybox().shell("echo why >&2; exit 3");
+    assert_eq!(fails.exit_code().await.unwrap(), 3);
+    assert!(matches!(fails.sync().await, Err(Error::StepFailed(_))));
+    assert_eq!(busybox().exec(Exec::new(["true"]).expect(Expect::Failure)).exit_code().await.unwrap(), 0);
+    // Of the last step, and of one that ended by itself.
+    assert!(matches!(fails.exec(["true"]).exit_code().await, Err(Error::StepFailed(error)) if error.exit.code == 3));
+    let slow = busybox().exec(Exec::new(["sleep", "60"]).timeout("100ms"));
+    assert!(matches!(slow.exit_code().await, Err(Error::StepFailed(_))));
+    let output = busybox().shell("printf 'a\\377'; echo b >&2").output().await.unwrap();
+    assert_eq!((&*output.stdout_text(), &*output.stderr_text(), output.success()), ("a\u{fffd}", "b\n", true));
 }
 
 #[bowline::test]

@@ -1,2 +1,4 @@
 //! Promises whose proof takes minutes: kills at many random moments, big outputs, disks that fill up.
 //! `tests/run --long` runs them.
+
+mod output;

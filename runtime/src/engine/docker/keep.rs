@@ -1,6 +1,7 @@
 //! What steps leave, kept for good under the step's key: an image whose labels say how the step ended.
 
 use std::collections::HashMap;
+use std::io::{BufWriter, Write};
 use std::sync::Arc;
 
 use bollard::models::{ContainerConfig, HealthConfig};
@@ -13,12 +14,15 @@ use tokio::sync::mpsc;
 use super::create::Created;
 use super::failure::{self, BRIEF, LONG, within};
 use super::{Shared, labels, names, read, recast, snapshot};
-use crate::engine::{Kept, Snapshot, StepOutput};
+use crate::engine::{Call, Elsewhere, Kept, Recording, Snapshot, Written};
 use crate::{Digest, Error, Result};
 
 /// Streams up to this size are labels of the image itself, so that one call reads everything; longer ones go into a
 /// second image. Labels are handed around with every listing of images.
-const LABEL_AT_MOST: usize = 32 << 10;
+const LABEL_AT_MOST: u64 = 32 << 10;
+
+/// How much of an archive is sent at once.
+const PIECE: usize = 256 << 10;
 
 /// What an image that is never run has as its command: something must be there, lest the container's own is kept.
 const NO_COMMAND: &str = "bowline";
@@ -38,20 +42,37 @@ pub(super) async fn lookup(shared: &Arc<Shared>, key: &Digest) -> Result<Option<
 }
 
 /// What the labels say of a step's end; `None` where they are not ours, or what they point to is gone.
-async fn read_output(shared: &Arc<Shared>, found: &HashMap<String, String>) -> Result<Option<StepOutput>> {
+async fn read_output(shared: &Arc<Shared>, found: &HashMap<String, String>) -> Result<Option<Recording>> {
     let Some(exit_code) = found.get(labels::EXIT).and_then(|code| code.parse().ok()) else { return Ok(None) };
     if let Some(image) = found.get(labels::OUTPUT).filter(|image| !image.is_empty()) {
-        let files = match within(BRIEF, shared.client.inspect_image(image)).await {
-            Ok(_) => read::small_files(shared, image, OUTPUT_DIRECTORY).await?,
+        match within(BRIEF, shared.client.inspect_image(image)).await {
+            Ok(_) => {}
             Err(error) if failure::is_absent(&error) => return Ok(None),
             Err(error) => return Err(failure::during("look for a kept step's output")(error)),
+        }
+        // Nobody may ever ask for it.
+        let stream = |name| {
+            let (shared, image) = (Arc::clone(shared), image.clone());
+            Written::Elsewhere(Arc::new(InImage { shared, image, path: format!("{OUTPUT_DIRECTORY}/{name}") }))
         };
-        let [stdout, stderr] = ["stdout", "stderr"].map(|name| files.get(name).cloned());
-        return Ok(stdout.zip(stderr).map(|(stdout, stderr)| StepOutput { stdout, stderr, exit_code }));
+        return Ok(Some(Recording { stdout: stream("stdout"), stderr: stream("stderr"), exit_code }));
     }
     let stream = |label| found.get(label).and_then(|text| BASE64.decode(text.as_bytes()).ok());
     let streams = stream(labels::STDOUT).zip(stream(labels::STDERR));
-    Ok(streams.map(|(stdout, stderr)| StepOutput { stdout, stderr, exit_code }))
+    Ok(streams.map(|(stdout, stderr)| Recording { stdout: stdout.into(), stderr: stderr.into(), exit_code }))
+}
+
+/// A stream that is a file of an image.
+struct InImage {
+    shared: Arc<Shared>,
+    image: String,
+    path: String,
+}
+
+impl Elsewhere for InImage {
+    fn fetch(&self) -> Call<'_, Written> {
+        Box::pin(read::written(&self.shared, &self.image, &self.path))
+    }
 }
 
 /// Where an output image has its files.
@@ -65,7 +86,7 @@ pub(super) async fn keep(
     created: Created,
     name: &str,
     key: &Digest,
-    output: StepOutput,
+    output: Recording,
     has_secrets: bool,
 ) -> Result<Snapshot> {
     let (shared, key, name) = (Arc::clone(shared), *key, name.to_owned());
@@ -92,7 +113,7 @@ pub(super) async fn import(
     key: &Digest,
     mut archive: mpsc::Receiver<std::io::Result<Vec<u8>>>,
 ) -> Result<Snapshot> {
-    let end = output_labels(shared, key, StepOutput::default()).await?;
+    let end = output_labels(shared, key, Recording::default()).await?;
     let labels = end.iter().map(|(label, value)| format!("LABEL {label}=\"{value}\"")).collect();
     let archive = stream::poll_fn(move |context| archive.poll_recv(context));
     let image = recast::import_with(shared, &names::step_image(key), labels, archive).await?;
@@ -103,21 +124,55 @@ pub(super) async fn import(
 async fn output_labels(
     shared: &Arc<Shared>,
     key: &Digest,
-    output: StepOutput,
+    output: Recording,
 ) -> Result<HashMap<String, String>> {
     let mut found = HashMap::from([(labels::EXIT.to_owned(), output.exit_code.to_string())]);
-    if output.stdout.len().max(output.stderr.len()) <= LABEL_AT_MOST {
-        found.insert(labels::STDOUT.to_owned(), BASE64.encode(&output.stdout));
-        found.insert(labels::STDERR.to_owned(), BASE64.encode(&output.stderr));
+    if output.stdout.length().max(output.stderr.length()) <= LABEL_AT_MOST {
+        for (label, stream) in [(labels::STDOUT, &output.stdout), (labels::STDERR, &output.stderr)] {
+            let bytes = stream.to_vec().map_err(|error| Error::engine("read what a step wrote", error))?;
+            found.insert(label.to_owned(), BASE64.encode(&bytes));
+        }
         found.insert(labels::OUTPUT.to_owned(), String::new());
         return Ok(found);
     }
     let image = format!("bowline/output:{key}");
-    let files = recast::archive(&[("output/stdout", &output.stdout), ("output/stderr", &output.stderr)])
-        .map_err(|error| Error::engine("write an archive", error))?;
-    recast::import(shared, &image, stream::iter([Ok(files)])).await?;
+    let (send, mut pieces) = mpsc::channel(16);
+    let failed = send.clone();
+    let write = tokio::task::spawn_blocking(move || {
+        let mut archive = tar::Builder::new(BufWriter::with_capacity(PIECE, Pieces(send)));
+        for (name, stream) in [("stdout", &output.stdout), ("stderr", &output.stderr)] {
+            let mut header = recast::file_header(stream.length());
+            archive.append_data(&mut header, format!("output/{name}"), stream.reader())?;
+        }
+        archive.into_inner()?.flush()
+    });
+    let end = async move {
+        // The engine is not to take what there is for the whole.
+        let written = write.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+        if let Err(error) = written {
+            let _ = failed.send(Err(error)).await;
+        }
+    };
+    let archive = stream::poll_fn(move |context| pieces.poll_recv(context));
+    let (made, ()) = tokio::join!(recast::import(shared, &image, archive), end);
+    made?;
     found.insert(labels::OUTPUT.to_owned(), image);
     Ok(found)
+}
+
+/// Sends what is written, piece by piece.
+struct Pieces(mpsc::Sender<std::io::Result<Vec<u8>>>);
+
+impl Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let sent = self.0.blocking_send(Ok(bytes.to_vec()));
+        sent.map_err(|_| std::io::ErrorKind::BrokenPipe)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Makes an image of a container.

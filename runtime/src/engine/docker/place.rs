@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use super::cleaner::Container;
 use super::failure::{self, BRIEF, LONG, within};
 use super::{Shared, read};
-use crate::engine::Placement;
+use crate::engine::{Placement, Written};
 use crate::{Error, Result};
 
 /// Fills a created container.
@@ -64,7 +64,7 @@ pub(super) async fn upload(
 
 /// Something to be written into the archive.
 enum Source {
-    File { path: String, contents: Arc<[u8]> },
+    File { path: String, contents: Written },
     Archive { pieces: mpsc::Receiver<io::Result<Vec<u8>>>, to: String, root: Root },
 }
 
@@ -80,7 +80,7 @@ enum Root {
 async fn source(shared: &Arc<Shared>, container: &str, name: &str, placement: &Placement) -> Result<Source> {
     let (snapshot, from, to) = match placement {
         Placement::File { path, contents } => {
-            return Ok(Source::File { path: path.clone(), contents: Arc::clone(contents) });
+            return Ok(Source::File { path: path.clone(), contents: contents.here().await? });
         }
         Placement::Copy { snapshot, from, to } => (snapshot, from, to),
     };
@@ -143,8 +143,8 @@ fn write(out: ChannelWriter, parents: &BTreeSet<String>, sources: Vec<Source>) -
     for source in sources {
         match source {
             Source::File { path, contents } => {
-                let mut header = header(tar::EntryType::Regular, 0o644, contents.len() as u64);
-                archive.append_data(&mut header, path.trim_matches('/'), &*contents)?;
+                let mut header = header(tar::EntryType::Regular, 0o644, contents.length());
+                archive.append_data(&mut header, path.trim_matches('/'), contents.reader())?;
             }
             Source::Archive { pieces, to, root } => {
                 let reader = read::PieceReader::new(pieces);

@@ -14,7 +14,7 @@ use super::cleaner::Container;
 use super::failure::{self, BRIEF, within};
 use super::place::ChannelWriter;
 use super::{Shared, lock, recast, snapshot};
-use crate::engine::Snapshot;
+use crate::engine::{Snapshot, Spool, Written};
 use crate::value::{EntryKind, Stat};
 use crate::{Error, Result};
 
@@ -176,27 +176,26 @@ pub(super) async fn read(
     renamed.map_err(|error| Error::engine(format!("read `{path}`"), error))
 }
 
-/// The files of a small directory of an image, in memory.
-pub(super) async fn small_files(
-    shared: &Arc<Shared>,
-    image: &str,
-    directory: &str,
-) -> Result<HashMap<String, Vec<u8>>> {
+/// A file of an image, of any size.
+pub(super) async fn written(shared: &Arc<Shared>, image: &str, path: &str) -> Result<Written> {
     let container = recast::idle_container(shared, image).await?;
     let snapshot = Snapshot(format!("container:{}", container.name()));
-    let (pieces, _) = open(shared, &snapshot, directory, image).await?;
+    let (pieces, _) = open(shared, &snapshot, path, image).await?;
     let collect = tokio::task::spawn_blocking(move || {
-        let mut files = HashMap::new();
+        let mut spool = Spool::default();
+        let mut piece = vec![0; 256 << 10];
         entries(PieceReader::new(pieces), |entry| {
-            let mut contents = Vec::new();
-            entry.data.read_to_end(&mut contents)?;
-            files.insert(entry.path.to_string_lossy().into_owned(), contents);
-            Ok(())
+            loop {
+                match entry.data.read(&mut piece)? {
+                    0 => return Ok(()),
+                    length => spool.push(piece.get(..length).unwrap_or_default())?,
+                }
+            }
         })?;
-        Ok(files)
+        Ok(spool.finish())
     });
-    let files = collect.await.unwrap_or_else(|error| Err(io::Error::other(error)));
-    files.map_err(|error: io::Error| Error::engine(format!("read {image}"), error))
+    let written = collect.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+    written.map_err(|error: io::Error| Error::engine(format!("read {image}"), error))
 }
 
 /// A small text in a file system; empty where there is none.

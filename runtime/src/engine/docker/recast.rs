@@ -136,7 +136,7 @@ fn redressed(from: impl Read, to: impl Write, name: &str, config: &[u8]) -> std:
     let made = Saved { config: CONFIG.to_owned(), repo_tags: Some(vec![name.to_owned()]), layers };
     let manifest = serde_json::to_vec(&[made])?;
     for (name, contents) in [(CONFIG, config), ("manifest.json", &manifest)] {
-        out.append_data(&mut file_header(contents.len()), name, contents)?;
+        out.append_data(&mut file_header(contents.len() as u64), name, contents)?;
     }
     out.into_inner()?.flush()
 }
@@ -233,14 +233,14 @@ pub(super) async fn idle_container(shared: &Arc<Shared>, image: &str) -> Result<
 pub(super) fn archive(files: &[(&str, &[u8])]) -> std::io::Result<Vec<u8>> {
     let mut builder = tar::Builder::new(Vec::new());
     for (path, contents) in files {
-        builder.append_data(&mut file_header(contents.len()), path, *contents)?;
+        builder.append_data(&mut file_header(contents.len() as u64), path, *contents)?;
     }
     builder.into_inner()
 }
 
-fn file_header(size: usize) -> tar::Header {
+pub(super) fn file_header(size: u64) -> tar::Header {
     let mut header = tar::Header::new_gnu();
-    header.set_size(size as u64);
+    header.set_size(size);
     header.set_mode(0o644);
     header
 }

@@ -18,7 +18,7 @@ use super::failure::{self, BRIEF, within};
 use super::probe::{Prober, Target};
 use super::{Shared, labels, lock, names};
 use crate::engine::command::cannot_run;
-use crate::engine::{Call, Exit, Instance, ProbeProgress, ServiceSpec, Sink, StepOutput};
+use crate::engine::{Call, Exit, Instance, ProbeProgress, ServiceSpec, Sink, StepOutput, Stream};
 use crate::value::Port;
 use crate::{Error, Result};
 
@@ -252,8 +252,8 @@ impl Running {
         let mut has_ended = false;
         loop {
             match tokio::time::timeout(ASK_EVERY, pieces.next()).await {
-                Ok(Some(Ok(LogOutput::StdOut { message }))) => output.stdout.extend_from_slice(&message),
-                Ok(Some(Ok(LogOutput::StdErr { message }))) => output.stderr.extend_from_slice(&message),
+                Ok(Some(Ok(LogOutput::StdOut { message }))) => output.hear_end(Stream::Stdout, &message),
+                Ok(Some(Ok(LogOutput::StdErr { message }))) => output.hear_end(Stream::Stderr, &message),
                 Ok(Some(Ok(_))) => {}
                 Ok(Some(Err(_)) | None) => break,
                 // A pause after the end: what was written before it has been heard.

@@ -7,7 +7,7 @@ use super::attach::{self, End};
 use super::create::{self, Created, Reach, Recipe};
 use super::{Shared, keep, labels, place, snapshot};
 use crate::engine::command::cannot_run;
-use crate::engine::{Call, Exit, Finished, Placement, Prepared, Sink, Snapshot, StepOutput, StepSpec};
+use crate::engine::{Call, Exit, Finished, Placement, Prepared, Recording, Sink, Snapshot, StepSpec};
 use crate::{Digest, Result};
 
 /// What a step sees as its own name: the same on every machine, so that nothing depends on it.
@@ -112,7 +112,7 @@ impl Finished for Ended {
         )
     }
 
-    fn keep(self: Box<Self>, key: Digest, output: StepOutput) -> Call<'static, Snapshot> {
+    fn keep(self: Box<Self>, key: Digest, output: Recording) -> Call<'static, Snapshot> {
         Box::pin(async move {
             let Ended { shared, created, name, has_secrets, .. } = *self;
             keep::keep(&shared, created, &name, &key, output, has_secrets).await

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::engine::testing::{self, filesystem, link, nothing, recorder, script, service, step, text};
+use crate::engine::testing::{self, filesystem, heard, link, nothing, recorder, script, service, step, text};
 use crate::engine::{Filesystem, Finished, Placement, StepOutput};
 
 /// That engine, or the end of the test.

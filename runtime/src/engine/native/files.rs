@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::store::{StoredStep, root_of, snapshot_of};
 use super::wire::{Answer, Files, Request};
 use super::{Shared, client, failed};
-use crate::engine::Snapshot;
+use crate::engine::{Recording, Snapshot};
 use crate::value::{EntryKind, Stat};
 use crate::{Digest, Error, Result};
 
@@ -33,8 +33,7 @@ impl Shared {
             other => return Err(client::unexpected(&other)),
         }
         let layers = vec![self.store.keep(&scratch, key)?];
-        let step =
-            StoredStep { layers: layers.clone(), stdout: Vec::new(), stderr: Vec::new(), exit_code: 0 };
+        let step = StoredStep { layers: layers.clone(), output: Recording::default() };
         self.store.keep_step(key, &step)?;
         Ok(snapshot_of(&layers))
     }

@@ -50,7 +50,7 @@ use self::wire::{Answer, Files, Request, Root};
 use super::docker::Source;
 use super::{
     Call, Claim, Description, Engine, Image, Instance, Kept, NewImage, Prepared, Progress, ServiceSpec,
-    SessionId, Sink, Snapshot, StepOutput, StepSpec,
+    SessionId, Sink, Snapshot, StepSpec,
 };
 use crate::graph::ImageName;
 use crate::value::Stat;
@@ -263,7 +263,7 @@ impl Engine for Native {
         Box::pin(async move {
             Ok(self.shared.store.step(key).map(|step| Kept {
                 snapshot: snapshot_of(&step.layers),
-                output: StepOutput { stdout: step.stdout, stderr: step.stderr, exit_code: step.exit_code },
+                output: step.output,
             }))
         })
     }

@@ -20,7 +20,7 @@ use super::wire::{Container, Leave, Order, Process, Request, Root};
 use super::{Shared, failed, lock, spec};
 use crate::engine::command::cannot_run;
 use crate::engine::probe::{self, Way};
-use crate::engine::{Call, Exit, Instance, Left, ProbeProgress, ServiceSpec, Sink, StepOutput, Stream};
+use crate::engine::{Call, Exit, Instance, Left, ProbeProgress, ServiceSpec, Sink, StepOutput};
 use crate::value::{Port, Protocol};
 use crate::{Error, Result};
 
@@ -190,13 +190,7 @@ impl Instance for Running {
             };
             let heard = Arc::new(Mutex::new(StepOutput::default()));
             let into = Arc::clone(&heard);
-            let sink: Sink = Arc::new(move |stream, piece: &[u8]| {
-                let mut output = lock(&into);
-                match stream {
-                    Stream::Stdout => output.stdout.extend_from_slice(piece),
-                    Stream::Stderr => output.stderr.extend_from_slice(piece),
-                }
-            });
+            let sink: Sink = Arc::new(move |stream, piece: &[u8]| lock(&into).hear_end(stream, piece));
             let exit = hear_within(launched, None, &sink, &mut false).await.map_err(failed(what))?;
             let output = std::mem::take(&mut *lock(&heard));
             Ok(StepOutput { exit_code: exit.code, ..output })

@@ -1,5 +1,6 @@
 //! Steps: prepared, run to their end, and kept or held.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use super::wire::{self, Answer, Container, Files, Request, Root};
 use super::{Shared, failed, spec};
 use crate::engine::command::cannot_run;
 use crate::engine::{
-    Call, Exit, Finished, Placement, Prepared, Process, Sink, Snapshot, StepOutput, StepSpec,
+    Call, Exit, Finished, Placement, Prepared, Process, Recording, Sink, Snapshot, StepSpec, Written,
 };
 use crate::{Digest, Error, Result};
 
@@ -72,19 +73,44 @@ pub(super) async fn place(
         return Ok(());
     }
     let what = format!("place files of {name}");
-    let placements = placements.into_iter().map(|placement| match placement {
-        Placement::File { path, contents } => wire::Placement::File { path, contents: contents.to_vec() },
-        Placement::Copy { snapshot, from, to } => {
-            wire::Placement::Copy { layers: layers(&snapshot), from, to }
-        }
-    });
+    let (placements, contents) = on_the_way(placements).map_err(failed(&what))?;
     let root = Root { layers: layers(base), changes: Some(scratch.changes.clone()) };
-    let request = Request::Files(Files::Place { root, placements: placements.collect() });
-    match shared.host.ask_once(&request, &[]).await.map_err(failed(&what))? {
+    let request = Request::Files(Files::Place { root, placements });
+    let descriptors: Vec<_> = contents.iter().map(|file| file.as_fd()).collect();
+    match shared.host.ask_once(&request, &descriptors).await.map_err(failed(&what))? {
         Answer::Done => Ok(()),
         Answer::Failed(text) => Err(Error::engine(what, text)),
         other => Err(failed(what)(super::client::unexpected(&other))),
     }
+}
+
+/// What the host is told of placements, and the files that contents are in: small ones are one after another in the
+/// first, in memory, and what is in a file already is sent as that.
+fn on_the_way(placements: Vec<Placement>) -> io::Result<(Vec<wire::Placement>, Vec<Arc<File>>)> {
+    let memory = rustix::fs::memfd_create(c"contents", rustix::fs::MemfdFlags::CLOEXEC)?;
+    let mut memory = File::from(memory);
+    let (mut told, mut files, mut filled) = (Vec::new(), Vec::new(), 0);
+    for placement in placements {
+        told.push(match placement {
+            Placement::File { path, contents: Written::File(part) } => {
+                files.push(part.file);
+                let contents =
+                    wire::Piece { descriptor: files.len(), offset: part.offset, length: part.length };
+                wire::Placement::File { path, contents }
+            }
+            Placement::File { path, contents } => {
+                contents.write_to(&mut memory)?;
+                let contents = wire::Piece { descriptor: 0, offset: filled, length: contents.length() };
+                filled += contents.length;
+                wire::Placement::File { path, contents }
+            }
+            Placement::Copy { snapshot, from, to } => {
+                wire::Placement::Copy { layers: layers(&snapshot), from, to }
+            }
+        });
+    }
+    files.insert(0, Arc::new(memory));
+    Ok((told, files))
 }
 
 impl Prepared for Ready {
@@ -144,7 +170,7 @@ impl Finished for Ended {
         Box::pin(async move { place(&self.shared, &self.name, &self.base, &self.scratch, placements).await })
     }
 
-    fn keep(self: Box<Self>, key: Digest, output: StepOutput) -> Call<'static, Snapshot> {
+    fn keep(self: Box<Self>, key: Digest, output: Recording) -> Call<'static, Snapshot> {
         Box::pin(async move {
             let what = format!("keep what {} left", self.name);
             self.keep_under(key, output).await.map_err(failed(what))
@@ -199,14 +225,13 @@ fn merge_from(names: &[String]) -> Option<usize> {
 }
 
 impl Ended {
-    async fn keep_under(self: Box<Self>, key: Digest, output: StepOutput) -> io::Result<Snapshot> {
+    async fn keep_under(self: Box<Self>, key: Digest, output: Recording) -> io::Result<Snapshot> {
         let shared = Arc::clone(&self.shared);
         let names = blocking(move || self.keep_layer(&key)).await?;
         let names = shorten(&shared, names).await?;
         blocking(move || {
-            let StepOutput { stdout, stderr, exit_code } = output;
             let snapshot = snapshot_of(&names);
-            shared.store.keep_step(&key, &StoredStep { layers: names, stdout, stderr, exit_code })?;
+            shared.store.keep_step(&key, &StoredStep { layers: names, output })?;
             Ok(snapshot)
         })
         .await

@@ -144,7 +144,7 @@ pub(super) enum Files {
     Stat { root: Root, path: String },
     /// As an archive, to the descriptor.
     Read { root: Root, path: String },
-    /// Puts files into it.
+    /// Puts files into it. More descriptors: what they are made of.
     Place { root: Root, placements: Vec<Placement> },
     /// Makes one layer of several, the lowest first, in an empty directory of the store.
     Merge { layers: Vec<PathBuf>, into: PathBuf },
@@ -162,8 +162,17 @@ pub(super) enum Files {
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Placement {
-    File { path: String, contents: Vec<u8> },
+    File { path: String, contents: Piece },
     Copy { layers: Vec<PathBuf>, from: String, to: String },
+}
+
+/// A part of what one of a request's descriptors has open.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Piece {
+    /// Which one, of those after the answers.
+    pub(super) descriptor: usize,
+    pub(super) offset: u64,
+    pub(super) length: u64,
 }
 
 /// What a container's answers socket takes: a line of JSON each.
@@ -304,12 +313,14 @@ mod tests {
         let (left, right) = UnixStream::pair().unwrap();
         let root = Root { layers: vec!["l/a".into()], changes: None };
         // Larger than what a socket takes at once.
-        let placements = vec![Placement::File { path: "/x".into(), contents: vec![7; 1 << 20] }];
+        let long = "x".repeat(1 << 20);
+        let contents = Piece { descriptor: 0, offset: 7, length: 1 };
+        let placements = vec![Placement::File { path: long.clone(), contents }];
         send(&ours, &Request::Files(Files::Place { root, placements }), &[left.as_fd()]).unwrap();
         let (request, mut descriptors) = receive(&theirs).unwrap().unwrap();
         let Request::Files(Files::Place { root, placements }) = request else { panic!("{request:?}") };
         assert_eq!(root.layers, [PathBuf::from("l/a")]);
-        assert!(matches!(&placements[..], [Placement::File { contents, .. }] if contents.len() == 1 << 20));
+        assert!(matches!(&placements[..], [Placement::File { path, .. }] if *path == long));
         say(&UnixStream::from(descriptors.remove(0)), &Answer::Done).unwrap();
         let mut line = [0; 7];
         (&right).read_exact(&mut line).unwrap();

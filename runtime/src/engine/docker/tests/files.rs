@@ -58,7 +58,7 @@ async fn files_are_placed_and_copied_between_snapshots() {
     );
     let (finished, output) = engine.run(script(&base, &make)).await;
     assert_eq!(output.exit_code, 0, "{output:?}");
-    let kept = finished.keep(key(), output).await.unwrap();
+    let kept = finished.keep(key(), output.into()).await.unwrap();
 
     let mut placing = script(
         &base,
@@ -91,7 +91,7 @@ async fn a_step_may_place_files_alone() {
     };
     let (finished, output) = engine.run(placing).await;
     assert_eq!(output, StepOutput::default());
-    let snapshot = finished.keep(key(), output).await.unwrap();
+    let snapshot = finished.keep(key(), output.into()).await.unwrap();
     assert_eq!(engine.contents(&snapshot, "/a/b").await, b"c");
     engine.close().await.unwrap();
 }
@@ -136,7 +136,7 @@ async fn paths_are_looked_at_and_read() {
     let base = engine.image(BUSYBOX).await.snapshot;
     let make = "mkdir -p /d/e; echo file > /d/file; chmod 4755 /d/file; ln -s file /d/link; ln -s /d/e/ /l; ln -s /d/gone /d/dangling; ln -s /c2 /c1; ln -s /c1 /c2; mkfifo /d/fifo; echo in > /d/e/f";
     let (finished, output) = engine.run(script(&base, make)).await;
-    let kept = finished.keep(key(), output).await.unwrap();
+    let kept = finished.keep(key(), output.into()).await.unwrap();
 
     let stat = engine.stat(&kept, "/d/link").await.unwrap().unwrap();
     assert_eq!((stat.kind, stat.size, stat.mode), (EntryKind::File, 5, 0o4755));

@@ -153,7 +153,7 @@ async fn how_long_a_ping_takes() {
     assert_eq!(text(&lock(&heard).stdout), "PONG\n");
     let keep = Instant::now();
     let output = lock(&heard).clone();
-    finished.keep(key(), output).await.unwrap();
+    finished.keep(key(), output.into()).await.unwrap();
     let kept = keep.elapsed();
     let end = Instant::now();
     drop(running);

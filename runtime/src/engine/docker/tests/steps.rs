@@ -19,13 +19,13 @@ async fn what_is_kept_is_found_by_another_engine() {
     let key = key();
     assert!(engine.lookup(&key).await.unwrap().is_none());
     let (finished, output) = engine.run(script(&base, "echo kept > /file; cat /file")).await;
-    let snapshot = finished.keep(key, output.clone()).await.unwrap();
+    let snapshot = finished.keep(key, output.clone().into()).await.unwrap();
     engine.close().await.unwrap();
 
     let engine = engine!();
     let kept = engine.lookup(&key).await.unwrap().unwrap();
     assert_eq!(kept.snapshot, snapshot);
-    assert_eq!(kept.output, output);
+    assert_eq!(heard(&kept.output).await, output);
     let (_, output) = engine.run(script(&kept.snapshot, "cat /file")).await;
     assert_eq!(output.stdout, b"kept\n");
     engine.close().await.unwrap();
@@ -47,8 +47,8 @@ async fn long_output_is_complete_and_kept() {
     assert!(output.stdout == expected && output.stderr == expected);
 
     let key = key();
-    finished.keep(key, output.clone()).await.unwrap();
-    assert_eq!(engine.lookup(&key).await.unwrap().unwrap().output, output);
+    finished.keep(key, output.clone().into()).await.unwrap();
+    assert_eq!(heard(&engine.lookup(&key).await.unwrap().unwrap().output).await, output);
 
     // Without its other half it counts as absent.
     engine.shared.cleaner.settle(0).await;
@@ -96,7 +96,7 @@ async fn what_is_kept_has_no_trace_of_the_process() {
     for (step, trace) in [(secret, "hush-hush"), (plain, "green-ish")] {
         let is_secret = trace == "hush-hush";
         let (finished, output) = engine.run(step).await;
-        let snapshot = finished.keep(key(), output).await.unwrap();
+        let snapshot = finished.keep(key(), output.into()).await.unwrap();
         let shown =
             std::process::Command::new("docker").args(["image", "inspect", &snapshot.0]).output().unwrap();
         let mut shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
@@ -158,7 +158,7 @@ async fn chains_are_flattened_before_they_are_too_long() {
     for number in 0..12 {
         let grow = format!("echo {number} >> /list; mkdir /dir{number}; chown 7:8 /dir{number}");
         let (finished, output) = engine.run(script(&base, &grow)).await;
-        base = finished.keep(key(), output).await.unwrap();
+        base = finished.keep(key(), output.into()).await.unwrap();
         let layers = snapshot::facts(&engine.shared, &base.0).await.unwrap().layers.len();
         assert!(layers <= 5, "{layers} layers");
     }
@@ -198,7 +198,7 @@ async fn cache_volumes_outlive_their_session() {
         }];
         let (finished, output) = engine.run(cached).await;
         assert_eq!(text(&output.stdout), expected);
-        let snapshot = finished.keep(key(), output).await.unwrap();
+        let snapshot = finished.keep(key(), output.into()).await.unwrap();
         // What is in the volume is not in the file system.
         assert!(engine.stat(&snapshot, "/cache/file").await.unwrap().is_none());
         engine.close().await.unwrap();

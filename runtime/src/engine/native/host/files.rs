@@ -19,7 +19,7 @@ use super::rootfs::{self, Tree};
 use super::unpack::unpack;
 use super::unshare;
 use crate::engine::native::store;
-use crate::engine::native::wire::{self, Answer, Files, Placement, Root, Stat};
+use crate::engine::native::wire::{self, Answer, Files, Piece, Placement, Root, Stat};
 
 pub(super) fn answer(files: &Files, descriptors: Vec<OwnedFd>, answers: &UnixStream) -> Result<(), Fault> {
     unshare(UnshareFlags::NEWNS).context("mounts of its own")?;
@@ -51,7 +51,7 @@ pub(super) fn answer(files: &Files, descriptors: Vec<OwnedFd>, answers: &UnixStr
             Answer::Done
         }
         Files::Place { root, placements } => {
-            place(&rootfs::open(root)?, placements)?;
+            place(&rootfs::open(root)?, placements, &descriptors)?;
             Answer::Done
         }
     };
@@ -98,14 +98,16 @@ fn read(tree: &Tree, path: &str, to: OwnedFd) -> Result<Answer, Fault> {
     Ok(Answer::Done)
 }
 
-fn place(tree: &Tree, placements: &[Placement]) -> Result<(), Fault> {
+fn place(tree: &Tree, placements: &[Placement], descriptors: &[OwnedFd]) -> Result<(), Fault> {
     for placement in placements {
         match placement {
             Placement::File { path, contents } => {
                 let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
                 let parent = inside::make_directory(tree.as_fd(), parent).context(path)?;
                 let mut file = inside::create_at(&parent, name, 0o644).context(path)?;
-                file.write_all(contents).context(path)?;
+                let from = descriptors.get(contents.descriptor);
+                let from = from.ok_or_else(|| Fault::new("its contents were not sent")).context(path)?;
+                copy_piece(from, contents, &mut file).context(path)?;
             }
             Placement::Copy { layers, from, to } => {
                 let source = rootfs::open(&Root { layers: layers.clone(), changes: None })?;
@@ -113,6 +115,22 @@ fn place(tree: &Tree, placements: &[Placement]) -> Result<(), Fault> {
                     .map_err(|error| Fault::new(format!("{from} to {to}: {error}")))?;
             }
         }
+    }
+    Ok(())
+}
+
+/// Without moving where the descriptor stands, which others have too.
+fn copy_piece(from: &OwnedFd, piece: &Piece, to: &mut File) -> io::Result<()> {
+    let (mut at, end) = (piece.offset, piece.offset + piece.length);
+    let mut buffer = vec![0; 256 << 10];
+    while at < end {
+        let wanted = buffer.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
+        let read = rustix::io::pread(from, buffer.get_mut(..wanted).unwrap_or_default(), at)?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        to.write_all(buffer.get(..read).unwrap_or_default())?;
+        at += read as u64;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 //! l/<name>            layers: what an image or a step adds. Names are short, as one page holds those of a mount
 //! images/<id>.json    which layers an image has
 //! references/<…>.json which image a reference led to, and the image's configuration
-//! steps/<key>.json    which layers a step left, and its output
+//! steps/<key>.step    which layers a step left, and its output (`step.rs`)
 //! volumes/<name>      cache volumes
 //! durable/<boot>      from when to when everything that was made is on the disk
 //! scratch/<session>/  what is being made: renamed into place when it is whole, or removed
@@ -22,6 +22,7 @@ mod durable;
 pub(super) mod lock;
 mod prune;
 mod scratch;
+mod step;
 
 use std::fmt;
 use std::fs::{self, File};
@@ -48,6 +49,7 @@ pub(super) use self::prune::prune;
 pub(crate) use self::prune::{Bounds, Removed};
 use self::scratch::{Dead, Removal, join};
 pub(super) use self::scratch::{Remover, Scratch, sweep};
+pub(super) use self::step::StoredStep;
 
 const LAYERS: &str = "l";
 /// What every container has something mounted on.
@@ -86,15 +88,6 @@ pub(super) struct StoredReference {
     pub(super) config: ImageConfig,
     /// As `os/architecture[/variant]`.
     pub(super) platform: String,
-}
-
-/// What a step left.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct StoredStep {
-    pub(super) layers: Vec<String>,
-    pub(super) stdout: Vec<u8>,
-    pub(super) stderr: Vec<u8>,
-    pub(super) exit_code: i32,
 }
 
 impl fmt::Debug for Store {
@@ -226,11 +219,6 @@ impl Store {
         self.write_record("references", &reference_name(name), found)
     }
 
-    pub(super) fn step(&self, key: &Digest) -> Option<StoredStep> {
-        let found: StoredStep = self.record("steps", &key.to_string())?;
-        self.has_all(&found.layers).then_some(found)
-    }
-
     /// The right to run a step, unless somebody has it.
     pub(super) fn claim(&self, key: &Digest, limit: Option<Duration>) -> io::Result<Option<lock::Lock>> {
         use sha2::Digest as _;
@@ -238,10 +226,6 @@ impl Store {
         let text = format!("{key} {}", limit.unwrap_or_default().as_nanos());
         let hash: [u8; 32] = sha2::Sha256::digest(text).into();
         lock::Lock::try_new(&self.root.join("claims"), &hash)
-    }
-
-    pub(super) fn keep_step(&self, key: &Digest, step: &StoredStep) -> io::Result<()> {
-        self.write_record("steps", &key.to_string(), step)
     }
 
     /// Where a blob is as long as it is being fetched, in this session or a later one.
@@ -262,10 +246,15 @@ impl Store {
     }
 
     fn record<T: DeserializeOwned>(&self, kind: &str, name: &str) -> Option<T> {
-        let path = record_path(&self.root, kind, name);
-        let mut file = File::open(&path).ok()?;
+        let mut file = self.open_record(&record_path(&self.root, kind, name))?;
         let mut text = Vec::new();
         file.read_to_end(&mut text).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    /// Opens a record and marks it as used.
+    fn open_record(&self, path: &Path) -> Option<File> {
+        let file = File::open(path).ok()?;
         // Once a session is enough: what was used since it began is in use.
         if file.metadata().and_then(|known| known.modified()).ok()? < self.began {
             file.set_modified(SystemTime::now()).ok()?;
@@ -273,17 +262,28 @@ impl Store {
                 return None; // being removed
             }
         }
-        serde_json::from_slice(&text).ok()
+        Some(file)
+    }
+
+    fn write_record(&self, kind: &str, name: &str, record: &impl Serialize) -> io::Result<()> {
+        let text = serde_json::to_vec(record)?;
+        self.put_record(&record_path(&self.root, kind, name), |file| file.write_all(&text))
     }
 
     /// One that a crash of the machine has damaged is none, and one of damaged layers neither.
-    fn write_record(&self, kind: &str, name: &str, record: &impl Serialize) -> io::Result<()> {
+    fn put_record(&self, path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let aside = self.root.join(&self.scratch).join(format!("record-{number}"));
-        let mut file = File::create(&aside)?;
-        file.write_all(&serde_json::to_vec(record)?)?;
-        self.sound.expect(&self.root, self.scratch.file_name().unwrap_or_default())?;
-        fs::rename(aside, record_path(&self.root, kind, name))
+        let mut file = File::create_new(&aside)?;
+        let put = write(&mut file).and_then(|()| {
+            self.sound.expect(&self.root, self.scratch.file_name().unwrap_or_default())?;
+            fs::rename(&aside, path)
+        });
+        if put.is_err() {
+            // A disk that is full is not to stay so.
+            let _ = fs::remove_file(aside);
+        }
+        put
     }
 
     /// Removes what this session made and did not keep.
@@ -359,6 +359,7 @@ mod tests {
     use rustix::fs::{FlockOperation, flock};
 
     use super::*;
+    use crate::engine::{Recording, StepOutput};
 
     fn key(number: u8) -> Digest {
         Digest([number; 32])
@@ -371,8 +372,8 @@ mod tests {
         let scratch = store.scratch().unwrap();
         fs::write(store.root().join(&scratch.changes.upper).join("x"), "kept").unwrap();
         let layers = vec![store.keep(&scratch, &key(1)).unwrap()];
-        let step =
-            StoredStep { layers: layers.clone(), stdout: b"out".into(), stderr: Vec::new(), exit_code: 3 };
+        let output = StepOutput { stdout: b"out".into(), exit_code: 3, ..StepOutput::default() };
+        let step = StoredStep { layers: layers.clone(), output: output.into() };
         store.keep_step(&key(1), &step).unwrap();
         // The same once more is the first one's.
         let again = store.scratch().unwrap();
@@ -382,8 +383,8 @@ mod tests {
         let other = Store::open(dir.path().join("home"), &SessionId::random()).unwrap();
         let found = other.step(&key(1)).unwrap();
         assert_eq!(
-            (found.exit_code, found.stdout.as_slice(), &found.layers),
-            (3, b"out".as_slice(), &layers)
+            (found.output.exit_code, found.output.stdout.to_vec().unwrap(), &found.layers),
+            (3, b"out".to_vec(), &layers)
         );
         assert_eq!(fs::read_to_string(other.root().join("l").join(&layers[0]).join("x")).unwrap(), "kept");
         assert!(other.step(&key(2)).is_none());
@@ -400,7 +401,7 @@ mod tests {
             let scratch = store.scratch().unwrap();
             fs::write(store.root().join(&scratch.changes.upper).join("x"), text).unwrap();
             let layers = vec![store.keep(&scratch, &key(1)).unwrap()];
-            let step = StoredStep { layers, stdout: Vec::new(), stderr: Vec::new(), exit_code: 0 };
+            let step = StoredStep { layers, output: Recording::default() };
             store.keep_step(&key(1), &step).unwrap();
             fs::read_to_string(store.root().join("l").join(&step.layers[0]).join("x")).unwrap()
         };

@@ -49,6 +49,8 @@ struct Record {
     path: PathBuf,
     used: SystemTime,
     layers: Vec<String>,
+    /// Of itself, in bytes: what a step wrote is in it.
+    size: u64,
 }
 
 /// In the store at `root`, moving what goes to the directory `aside`, which is on the same file system.
@@ -65,7 +67,8 @@ pub(crate) fn prune(root: &Path, aside: &Path, bounds: &Bounds) -> io::Result<Re
     for entry in fs::read_dir(root.join(LAYERS))?.filter_map(Result::ok) {
         sizes.insert(entry.file_name().to_string_lossy().into_owned(), size(&entry.path(), &mut seen));
     }
-    let mut removed = Removed { left: sizes.values().sum(), ..Removed::default() };
+    let left = sizes.values().sum::<u64>() + records.iter().map(|record| record.size).sum::<u64>();
+    let mut removed = Removed { left, ..Removed::default() };
     let mut bin = Bin { aside, number: 0 };
     // Layers that no record has any more: of sessions that died before they wrote one.
     let orphans: Vec<String> = sizes.keys().filter(|name| !users.contains_key(*name)).cloned().collect();
@@ -86,6 +89,8 @@ pub(crate) fn prune(root: &Path, aside: &Path, bounds: &Bounds) -> io::Result<Re
             continue;
         }
         removed.records += 1;
+        removed.bytes += record.size;
+        removed.left = removed.left.saturating_sub(record.size);
         for name in &record.layers {
             let Some(count) = users.get_mut(name) else { continue };
             *count -= 1;
@@ -121,14 +126,13 @@ fn records(root: &Path) -> io::Result<Vec<Record>> {
     for kind in RECORDS {
         for entry in fs::read_dir(root.join(kind))?.filter_map(Result::ok) {
             let path = entry.path();
-            let (Ok(used), Ok(text)) =
-                (fs::metadata(&path).and_then(|known| known.modified()), fs::read(&path))
-            else {
-                continue;
-            };
-            // One that cannot be read names nothing, and is of no use to anybody.
-            let Names { layers } = serde_json::from_slice(&text).unwrap_or_default();
-            all.push(Record { path, used, layers });
+            let Ok(file) = fs::File::open(&path) else { continue };
+            let Ok(known) = file.metadata() else { continue };
+            let Ok(used) = known.modified() else { continue };
+            // One that cannot be read names nothing, and is of no use to anybody. What follows the JSON is not read.
+            let mut text = serde_json::Deserializer::from_reader(io::BufReader::new(file));
+            let Names { layers } = Names::deserialize(&mut text).unwrap_or_default();
+            all.push(Record { path, used, layers, size: known.blocks() * 512 });
         }
     }
     Ok(all)
@@ -230,7 +234,7 @@ mod tests {
     use super::super::{Store, StoredStep};
     use super::*;
     use crate::Digest;
-    use crate::engine::SessionId;
+    use crate::engine::{Recording, SessionId, StepOutput};
 
     const HOUR: Duration = Duration::from_hours(1);
 
@@ -244,15 +248,14 @@ mod tests {
         fs::write(store.root().join(&scratch.changes.upper).join("x"), vec![number; 100_000]).unwrap();
         let mut layers = below.to_vec();
         layers.push(store.keep(&scratch, &key(number)).unwrap());
-        let step =
-            StoredStep { layers: layers.clone(), stdout: Vec::new(), stderr: Vec::new(), exit_code: 0 };
+        let step = StoredStep { layers: layers.clone(), output: Recording::default() };
         store.keep_step(&key(number), &step).unwrap();
         layers
     }
 
     /// As if a record had been used so long ago.
     fn age(store: &Store, number: u8, by: Duration) {
-        let path = store.root().join(format!("steps/{}.json", key(number)));
+        let path = super::super::step::path(store.root(), &key(number));
         fs::File::open(path).unwrap().set_modified(SystemTime::now() - by).unwrap();
     }
 
@@ -262,7 +265,7 @@ mod tests {
     }
 
     fn kept(store: &Store) -> Vec<u8> {
-        (1..=9).filter(|number| store.root().join(format!("steps/{}.json", key(*number))).exists()).collect()
+        (1..=9).filter(|number| super::super::step::path(store.root(), &key(*number)).exists()).collect()
     }
 
     fn layers(store: &Store) -> usize {
@@ -295,7 +298,7 @@ mod tests {
         let removed = pruned(&store, &unused(3));
         assert_eq!((removed.records, kept(&store)), (2, vec![3, 4]));
         // Their layers are those of others, too.
-        assert_eq!((removed.bytes, layers(&store)), (0, 4));
+        assert_eq!((removed.bytes / 100_000, layers(&store)), (0, 4));
         assert!(store.step(&key(3)).is_some() && store.step(&key(2)).is_none());
     }
 
@@ -308,6 +311,18 @@ mod tests {
         assert_eq!(kept(&store), [4]);
         assert!(removed.left < 300_000 && removed.bytes + removed.left == all.left, "{removed:?}");
         assert_eq!(layers(&store), 2);
+    }
+
+    #[test]
+    fn what_steps_wrote_counts() {
+        let (_directory, store) = old_store();
+        let output = StepOutput { stdout: vec![b'x'; 1_000_000], ..StepOutput::default() };
+        let step = StoredStep { layers: Vec::new(), output: output.into() };
+        store.keep_step(&key(5), &step).unwrap();
+        age(&store, 5, HOUR * 9);
+        let removed = pruned(&store, &Bounds { unused_for: Some(HOUR * 8), down_to: None });
+        assert_eq!((removed.records, removed.bytes / 1_000_000), (1, 1));
+        assert!((400_000..600_000).contains(&removed.left), "{removed:?}");
     }
 
     #[test]
@@ -332,7 +347,7 @@ mod tests {
         let aside = store.scratch().unwrap();
         let aside = store.root().join(&aside.changes.upper);
         let mut bin = Bin { aside: &aside, number: 0 };
-        let path = store.root().join(format!("steps/{}.json", key(1)));
+        let path = super::super::step::path(store.root(), &key(1));
         let decided = SystemTime::now() - HOUR;
         assert!(store.step(&key(1)).is_some());
         assert!(!bin.take_record(&path, decided).unwrap());

@@ -48,7 +48,7 @@ async fn what_is_packed_is_unpacked_as_it_was() {
     "#;
     let (finished, output) = run(&*engine, script(&base, writes)).await;
     assert_eq!(output.exit_code, 0, "{}", text(&output.stderr));
-    let snapshot = finished.keep(key(), output).await.unwrap();
+    let snapshot = finished.keep(key(), output.into()).await.unwrap();
     for layer in layers(&snapshot) {
         let (scratch, path, answer) = packed(&engine, &layer).await;
         let Answer::Packed(said) = answer else { panic!("{answer:?}") };

@@ -21,12 +21,12 @@ async fn what_is_kept_is_found_by_another_session() {
     assert!(engine.lookup(&key).await.unwrap().is_none());
     let (finished, output) =
         run(&*engine, script(&base, "echo kept > /file; rm /etc/group; cat /file")).await;
-    let snapshot = finished.keep(key, output.clone()).await.unwrap();
+    let snapshot = finished.keep(key, output.clone().into()).await.unwrap();
     engine.close().await.unwrap();
 
     let engine = engine!();
     let kept = engine.lookup(&key).await.unwrap().unwrap();
-    assert_eq!((&kept.snapshot, &kept.output), (&snapshot, &output));
+    assert_eq!((&kept.snapshot, &heard(&kept.output).await), (&snapshot, &output));
     let (_, output) = run(&*engine, script(&kept.snapshot, "cat /file; ls /etc/group || echo gone")).await;
     assert_eq!(text(&output.stdout), "kept\ngone\n");
     engine.close().await.unwrap();
@@ -40,7 +40,7 @@ async fn nothing_stays_of_what_is_mounted() {
     let mut step = script(&base, "cat /run/secrets/token /cache/x; echo > /cache/x; cat /etc/hostname");
     let (finished, output) = run(&*engine, step.clone()).await;
     assert_eq!(text(&output.stdout), "bowline\n");
-    assert_eq!(finished.keep(key(), output).await.unwrap(), base, "a step that writes nothing adds no layer");
+    assert_eq!(finished.keep(key(), output.into()).await.unwrap(), base, "a step that writes nothing adds no layer");
     let secret = MountSource::Secret(b"hunter2\n".as_slice().into());
     let cache = MountSource::Cache(SessionId::random().to_string());
     step.filesystem.mounts = vec![
@@ -49,7 +49,7 @@ async fn nothing_stays_of_what_is_mounted() {
     ];
     let (finished, output) = run(&*engine, step).await;
     assert_eq!(text(&output.stdout), "hunter2\nbowline\n");
-    let snapshot = finished.keep(key(), output).await.unwrap();
+    let snapshot = finished.keep(key(), output.into()).await.unwrap();
     let layer = engine.shared.store.root().join(layers(&snapshot).pop().unwrap());
     let mut find = std::process::Command::new("find");
     let left = find.args([".", "-printf", "%p %s\\n"]).current_dir(layer).output().unwrap();
@@ -84,7 +84,7 @@ async fn files_are_placed_copied_mounted_and_read() {
     let base = busybox(&engine).await;
     let (made, output) =
         run(&*engine, script(&base, "mkdir -p /out/sub; echo a > /out/sub/a; ln -s sub/a /out/link")).await;
-    let made = made.keep(key(), output).await.unwrap();
+    let made = made.keep(key(), output.into()).await.unwrap();
     let mut step = script(
         &base,
         "cat /etc/motd /copy/link /copy/sub/a /seen/sub/a; echo lost > /seen/new; stat -c %a /etc/motd",
@@ -97,7 +97,7 @@ async fn files_are_placed_copied_mounted_and_read() {
     step.filesystem.mounts = vec![Mount { path: "/seen".into(), source, access: Access::ReadWrite }];
     let (finished, output) = run(&*engine, step).await;
     assert_eq!((text(&output.stderr).as_str(), text(&output.stdout).as_str()), ("", "hello\na\na\na\n644\n"));
-    let snapshot = finished.keep(key(), output).await.unwrap();
+    let snapshot = finished.keep(key(), output.into()).await.unwrap();
     let found = engine.stat(&snapshot, "/copy/link").await.unwrap().unwrap();
     assert_eq!((found.kind, found.size), (EntryKind::File, 2));
     assert!(engine.stat(&snapshot, "/seen/new").await.unwrap().is_none());
@@ -186,7 +186,7 @@ async fn a_chain_of_500_steps() {
         script(&at, "mkdir -p /d/e /gone /back; echo 1 > /gone/x; echo 1 > /back/x; chown 7:7 /d/e"),
     )
     .await;
-    at = first.keep(key(), StepOutput::default()).await.unwrap();
+    at = first.keep(key(), Recording::default()).await.unwrap();
     for number in 0..500 {
         // Every kind of change, somewhere in the middle.
         let change = match number {
@@ -196,7 +196,7 @@ async fn a_chain_of_500_steps() {
         };
         let text = format!("{change}; echo {number} >> /numbers; echo {number} > /d/e/{number}");
         let (finished, output) = run(&*engine, script(&at, &text)).await;
-        at = finished.keep(key(), output).await.unwrap();
+        at = finished.keep(key(), output.into()).await.unwrap();
     }
     let looks =
         "wc -l < /numbers; ls /d/e | wc -l; cat /d/e/499; ls -A /back; ls /gone /etc/group 2>&1 | wc -l

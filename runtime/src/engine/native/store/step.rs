@@ -1,0 +1,164 @@
+//! What a step left, in one file: a line of JSON, and after it what the step wrote, byte for byte.
+//!
+//! So it is found, counted and removed as one, and large output is read from where it lies. Earlier versions had one JSON
+//! text of all of it, under a name that ends in `.json`: that is never read, and goes when it is pruned.
+
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use super::Store;
+use crate::Digest;
+use crate::engine::{Part, Recording, Written};
+
+/// How names of these records end.
+pub(super) const SUFFIX: &str = "step";
+/// More than the line at the beginning has: 500 names of layers are 13 KB.
+const HEAD_AT_MOST: u64 = 256 << 10;
+/// As much of a stream is read with the record: whoever finds many steps need not have a file open for each.
+const READ_AT_ONCE: u64 = 64 << 10;
+
+/// What a step left.
+#[derive(Debug)]
+pub(in super::super) struct StoredStep {
+    pub(in super::super) layers: Vec<String>,
+    pub(in super::super) output: Recording,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Head {
+    layers: Vec<String>,
+    exit_code: i32,
+    /// Lengths in bytes, of what follows in this order.
+    stdout: u64,
+    stderr: u64,
+    /// When all of it had been written, in nanoseconds since 1970; 20 digits, so that it can be written last.
+    written: String,
+}
+
+impl Head {
+    fn line(&self) -> io::Result<Vec<u8>> {
+        let mut line = serde_json::to_vec(self)?;
+        line.push(b'\n');
+        Ok(line)
+    }
+}
+
+fn digits(time: Duration) -> String {
+    format!("{:020}", time.as_nanos())
+}
+
+impl Store {
+    pub(in super::super) fn step(&self, key: &Digest) -> Option<StoredStep> {
+        let file = self.open_record(&path(self.root(), key))?;
+        let mut start = Vec::new();
+        (&file).take(HEAD_AT_MOST).read_to_end(&mut start).ok()?;
+        let line = start.split(|byte| *byte == b'\n').next()?;
+        let head: Head = serde_json::from_slice(line).ok()?;
+        let offset = line.len() as u64 + 1;
+        let is_whole = file.metadata().ok()?.len() == offset.checked_add(head.stdout)?.checked_add(head.stderr)?;
+        let written = Duration::from_nanos(head.written.parse().ok()?);
+        // Of a file that a crash of the machine damaged, any part may be missing.
+        if !is_whole || !self.sound.is_sound(SystemTime::UNIX_EPOCH + written) || !self.has_all(&head.layers) {
+            return None;
+        }
+        let file = Arc::new(file);
+        let stream = |offset: u64, length: u64| {
+            let there = Written::File(Part { file: Arc::clone(&file), offset, length });
+            if length <= READ_AT_ONCE { there.to_vec().map(Into::into) } else { Ok(there) }
+        };
+        let output = Recording {
+            stdout: stream(offset, head.stdout).ok()?,
+            stderr: stream(offset + head.stdout, head.stderr).ok()?,
+            exit_code: head.exit_code,
+        };
+        Some(StoredStep { layers: head.layers, output })
+    }
+
+    pub(in super::super) fn keep_step(&self, key: &Digest, step: &StoredStep) -> io::Result<()> {
+        let Recording { stdout, stderr, exit_code } = &step.output;
+        let mut head = Head {
+            layers: step.layers.clone(),
+            exit_code: *exit_code,
+            stdout: stdout.length(),
+            stderr: stderr.length(),
+            written: digits(Duration::ZERO),
+        };
+        self.put_record(&path(self.root(), key), |file| {
+            file.write_all(&head.line()?)?;
+            stdout.write_to(file)?;
+            stderr.write_to(file)?;
+            head.written = digits(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
+            file.rewind()?;
+            file.write_all(&head.line()?)
+        })
+    }
+}
+
+pub(super) fn path(root: &Path, key: &Digest) -> PathBuf {
+    root.join("steps").join(format!("{key}.{SUFFIX}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::engine::{SessionId, StepOutput};
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path().join("home"), &SessionId::random()).unwrap();
+        (directory, store)
+    }
+
+    const KEY: Digest = Digest([7; 32]);
+
+    #[test]
+    fn output_is_kept_byte_for_byte_and_read_from_where_it_lies() {
+        let (_directory, store) = store();
+        let stdout: Vec<u8> = (0..=255).cycle().take(3_000_000).collect();
+        let output = StepOutput { stdout: stdout.clone(), stderr: b"{}\n\n".into(), exit_code: -1 };
+        store.keep_step(&KEY, &StoredStep { layers: Vec::new(), output: output.into() }).unwrap();
+        let size = fs::metadata(path(store.root(), &KEY)).unwrap().len();
+        assert!(size < 3_000_200, "{size} bytes for 3,000,004");
+        let found = store.step(&KEY).unwrap().output;
+        assert!(matches!(found.stdout, Written::File(_)), "{found:?}");
+        assert!(found.stdout.to_vec().unwrap() == stdout);
+        assert_eq!((found.stderr.to_vec().unwrap(), found.exit_code), (b"{}\n\n".to_vec(), -1));
+        // Also when it is pruned meanwhile.
+        fs::remove_file(path(store.root(), &KEY)).unwrap();
+        assert!(found.stdout.to_vec().unwrap() == stdout && store.step(&KEY).is_none());
+    }
+
+    #[test]
+    fn a_record_that_is_not_whole_is_none() {
+        let (_directory, mut store) = store();
+        let output = StepOutput { stdout: vec![b'x'; 100_000], ..StepOutput::default() };
+        let step = StoredStep { layers: Vec::new(), output: output.into() };
+        store.keep_step(&KEY, &step).unwrap();
+        let place = path(store.root(), &KEY);
+        let whole = fs::read(&place).unwrap();
+        for damaged in [&whole[..whole.len() - 1], &whole[..20], b"", b"\n", &[&whole[..], b"x"].concat()] {
+            fs::write(&place, damaged).unwrap();
+            assert!(store.step(&KEY).is_none(), "{} bytes", damaged.len());
+        }
+        fs::write(&place, &whole).unwrap();
+        assert!(store.step(&KEY).is_some());
+        // Of the right length, and nobody knows what is in it.
+        let root = store.root().to_owned();
+        store.sound.crash(&root);
+        assert!(store.step(&KEY).is_none());
+    }
+
+    #[test]
+    fn what_an_earlier_version_kept_is_not_misread() {
+        let (_directory, store) = store();
+        let text = r#"{"layers":[],"stdout":[111],"stderr":[],"exit_code":0}"#;
+        fs::write(store.root().join(format!("steps/{KEY}.json")), text).unwrap();
+        assert!(store.step(&KEY).is_none());
+    }
+}
