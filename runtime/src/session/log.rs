@@ -1,13 +1,13 @@
 //! What processes write: captured whole for steps, the last lines for services, shown live to people.
 
 use std::collections::VecDeque;
-use std::io::{self, Read as _};
+use std::io::{self, BufRead as _, Read as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
 use super::report::{LinePrinter, Reporter};
-use super::scrub::{Scrubber, Secrets};
+use super::scrub::{Scanner, Scrubber, Secrets};
 use crate::engine::{Recording, Sink, Spool, Stream, Written};
 
 /// How much of each stream an error shows: 100 KiB.
@@ -133,11 +133,19 @@ pub(super) struct Lines {
 
 impl Lines {
     pub(super) fn push(&mut self, bytes: &[u8], mut line: impl FnMut(&str)) {
-        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let room = LONGEST_LINE - self.partial.len();
+            let mut next = rest.get(..room).unwrap_or(rest);
+            let piece = next;
+            // As fast as the machine can in every build; reading from memory does not fail.
+            let length = next.skip_until(b'\n').unwrap_or(piece.len());
+            let (piece, after) = rest.split_at(length);
             self.partial.extend_from_slice(piece);
             if piece.ends_with(b"\n") || self.partial.len() >= LONGEST_LINE {
                 self.flush(&mut line);
             }
+            rest = after;
         }
     }
 
@@ -168,6 +176,7 @@ struct LogState {
 
 struct Watched {
     text: Vec<u8>,
+    scanner: Scanner,
     seen: usize,
     /// The ends of both streams that may hold the beginning of the text.
     carry: [Vec<u8>; 2],
@@ -182,21 +191,19 @@ impl Watched {
         };
         carry.extend_from_slice(bytes);
         let mut rest = 0;
-        while let Some(found) = find(carry.get(rest..).unwrap_or_default(), &self.text) {
-            self.seen += 1;
-            rest += found + self.text.len();
+        while let Some((found, _)) = self.scanner.find(carry, rest) {
+            // A long one is looked for in parts.
+            if carry.get(found..).is_some_and(|text| text.starts_with(&self.text)) {
+                self.seen += 1;
+                rest = found + self.text.len();
+            } else {
+                rest = found + 1;
+            }
         }
         // Keep only what a match across the next cut could begin with.
         let keep_from = rest.max((carry.len() + 1).saturating_sub(self.text.len()));
         carry.drain(..keep_from.min(carry.len()));
     }
-}
-
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    if needle.is_empty() {
-        return None;
-    }
-    haystack.windows(needle.len()).position(|window| window == needle)
 }
 
 impl ServiceLog {
@@ -293,7 +300,9 @@ impl LogState {
         if let Some(index) = self.watched.iter().position(|watched| watched.text == text.as_bytes()) {
             return index;
         }
-        let mut watched = Watched { text: text.as_bytes().to_vec(), seen: 0, carry: Default::default() };
+        let text = text.as_bytes().to_vec();
+        let scanner = Scanner::new([text.clone()]);
+        let mut watched = Watched { text, scanner, seen: 0, carry: Default::default() };
         watched.feed(Stream::Stdout, &self.stdout.1);
         watched.feed(Stream::Stderr, &self.stderr.1);
         self.watched.push(watched);

@@ -6,8 +6,9 @@ use std::sync::Arc;
 /// Something that processes need and nobody should see: a token, a password.
 ///
 /// Only its name is part of an identity, a plan or a log; its contents are read when a process runs that uses it.
-/// It has no `Display` on purpose. `Debug` shows the name. What processes print of it is replaced by `***`, in base64
-/// too.
+/// It has no `Display` on purpose. `Debug` shows the name. What processes print of it is replaced by `***`: all of
+/// it and each line of 8 bytes or more, as they are and in base64, hex, percent or HTML encoding and JSON texts. What a
+/// program compresses, encrypts, cuts up or prints in columns is not found.
 ///
 /// ```
 /// use bowline::{Container, Secret};

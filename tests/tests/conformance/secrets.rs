@@ -52,6 +52,36 @@ async fn what_a_process_prints_of_a_secret_is_masked() {
 }
 
 #[bowline::test]
+async fn a_key_of_many_lines_is_masked_line_by_line_and_encoded() {
+    let lines = [
+        "-----BEGIN KEY-----",
+        "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQ",
+        "c2Vjb25k/bGluZQ+x",
+        "-----END KEY-----",
+    ];
+    let script = r#"
+        sed 's/^/    /' /key; head -3 /key | tail -1; tr '\n' ' ' </key; echo
+        base64 </key; base64 -w 20 </key; od -An -v -tx1 </key | tr -d ' \n'; echo
+        sed 's/%/%25/g; s/+/%2b/g; s,/,%2f,g' /key
+        awk '{ gsub("/", "\\\\/"); printf "%s\\\\n", $0 }' /key
+    "#;
+    let p = pipeline! {
+        secret key = secret::value("key", lines.join("\n") + "\n");
+        container a {
+            image "debian:12";
+            env NONCE = nonce();
+            mount key at "/key";
+            shell script;
+        }
+    };
+    let shown = p.a.stdout().await.unwrap();
+    let left: String = shown.chars().filter(char::is_ascii_alphanumeric).collect();
+    assert!(shown.starts_with("    ***\n    ***\n    ***\n    ***\n***\n*** *** *** ***"), "{shown}");
+    // Of base64 texts a letter at either end may be left; `n` stands for line breaks.
+    assert!(left.chars().filter(|letter| *letter != 'n').count() < 16, "{shown}");
+}
+
+#[bowline::test]
 async fn a_service_that_fails_does_not_show_its_secret() {
     let (nonce, contents) = (nonce(), "another-s3cr3t");
     let p = pipeline! {
