@@ -1,10 +1,12 @@
 //! What can go wrong, as one enum to match on.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::Exit;
+use crate::terminal::{self, Colours};
 use crate::value::Container;
 
 /// The result of everything that runs.
@@ -13,7 +15,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// What went wrong. Every message says what was asked, of which item, what happened and what to do.
 ///
 /// Errors are cheap to clone: a failed step or service is run once, and everyone who waits gets the one error. `Debug`
-/// shows the same text as `Display`, so that a `main` that returns an error prints something to read.
+/// shows the same text as `Display`, so that a `main` that returns an error prints something to read. What containers, images
+/// and engines wrote is in both without what a terminal would obey; fields have it as it was.
 #[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -38,7 +41,7 @@ pub enum Error {
     #[error("{0}")]
     ServiceExited(Box<ServiceError>),
     /// A container has no such file or directory, or it is of the other kind.
-    #[error("{container}: {message}")]
+    #[error("{container}: {}", shown(.message))]
     NoSuchPath {
         /// The container that was looked into.
         container: String,
@@ -48,7 +51,7 @@ pub enum Error {
         message: String,
     },
     /// No image of this reference, neither in the engine nor in its registry.
-    #[error("image `{reference}` was not found: {message}{}", or_where_to_look(.message))]
+    #[error("image `{reference}` was not found: {}{}", shown(.message), or_where_to_look(.message))]
     ImageNotFound {
         /// The reference.
         reference: String,
@@ -57,8 +60,10 @@ pub enum Error {
     },
     /// The image is made for another platform than the one that was asked for, or than the engine's own.
     #[error(
-        "image `{reference}` is there for {found}, and not for {platform}{}\n\nhelp: `platform \"{found}\";` takes the one that is there",
-        after_colon(.message)
+        "image `{reference}` is there for {}, and not for {platform}{}\n\nhelp: `platform \"{}\";` takes the one that is there",
+        shown(.found),
+        after_colon(&shown(.message)),
+        shown(.found)
     )]
     PlatformNotFound {
         /// The reference.
@@ -72,7 +77,8 @@ pub enum Error {
     },
     /// A registry refused.
     #[error(
-        "not allowed to {doing} `{reference}`: {message}\n\nhelp: log in with `docker login`; credentials are read from its configuration file and helpers"
+        "not allowed to {doing} `{reference}`: {}\n\nhelp: log in with `docker login`; credentials are read from its configuration file and helpers",
+        shown(.message)
     )]
     Unauthorized {
         /// `pull` or `push`.
@@ -89,7 +95,7 @@ pub enum Error {
         tried: Vec<String>,
     },
     /// The engine refused or failed.
-    #[error("{what}: {message}")]
+    #[error("{}: {}", shown(.what), shown(.message))]
     Engine {
         /// What was being done, for example `start service redis`.
         what: String,
@@ -97,7 +103,7 @@ pub enum Error {
         message: String,
     },
     /// A file of the pipeline's own machine could not be read or written.
-    #[error("{path}: {message}")]
+    #[error("{}: {}", shown(.path), shown(.message))]
     Io {
         /// The path.
         path: String,
@@ -222,6 +228,11 @@ impl Error {
     }
 }
 
+/// What is not from here, for people.
+fn shown(text: &str) -> Cow<'_, str> {
+    terminal::clean(text, Colours::Removed)
+}
+
 fn prefix(item: Option<&str>) -> String {
     item.map_or_else(String::new, |item| format!("in `{item}`: "))
 }
@@ -255,7 +266,7 @@ pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
 }
 
 fn tried_lines(tried: &[String]) -> String {
-    tried.iter().map(|line| format!("  tried {line}")).collect::<Vec<_>>().join("\n")
+    tried.iter().map(|line| format!("  tried {}", shown(line))).collect::<Vec<_>>().join("\n")
 }
 
 /// A command that failed.
@@ -308,7 +319,7 @@ impl fmt::Debug for StepError {
 
 impl fmt::Display for StepError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "step `{}` of `{}` ", command_line(&self.args), self.name)?;
+        write!(f, "step `{}` of `{}` ", shown(&command_line(&self.args)), self.name)?;
         match self.cause {
             StepCause::Failed => write!(f, "failed: {}", self.exit)?,
             StepCause::Succeeded => f.write_str("succeeded, although it was expected to fail")?,
@@ -321,7 +332,7 @@ impl fmt::Display for StepError {
         }
         for (name, text) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
             if !text.is_empty() {
-                write!(f, "\n{name}:\n{}", text.trim_end_matches('\n'))?;
+                write!(f, "\n{name}:\n{}", shown(text.trim_end_matches('\n')))?;
             }
         }
         Ok(())
@@ -384,17 +395,19 @@ impl fmt::Display for ServiceError {
             ServiceCause::NotReady { within, failing } => {
                 write!(f, "service {who} was not ready within {}", show_duration(*within))?;
                 for (probe, found) in failing {
-                    write!(f, "\n  {probe}: {found}")?;
+                    write!(f, "\n  {}: {}", shown(probe), shown(found))?;
                 }
             }
             ServiceCause::Dependency(error) => return write!(f, "service {who}: {error}"),
-            ServiceCause::Check(message) => write!(f, "service {who}: {message} (after {elapsed})")?,
+            ServiceCause::Check(message) => {
+                write!(f, "service {who}: {} (after {elapsed})", shown(message))?;
+            }
         }
         if self.log.is_empty() {
             return write!(f, "\nit wrote nothing");
         }
         write!(f, "\nits last {} lines:", self.log.len())?;
-        self.log.iter().try_for_each(|line| write!(f, "\n  {line}"))
+        self.log.iter().try_for_each(|line| write!(f, "\n  {}", shown(line)))
     }
 }
 

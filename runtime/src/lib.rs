@@ -41,6 +41,7 @@ mod reexec;
 mod rules;
 mod session;
 mod sizes;
+mod terminal;
 mod value;
 
 pub use bowline_macros::{main, test};

@@ -15,9 +15,12 @@ pub(crate) async fn open(session: &SessionId) -> Result<Arc<dyn Engine>> {
         "" => Box::pin(open_any(session)).await,
         "docker" => Box::pin(open_docker(session)).await,
         "native" => Box::pin(open_native(session, Vec::new())).await,
-        other => Err(Error::EngineUnreachable {
-            tried: vec![format!("`{other}`, which {CHOICE} asks for: the engines are `docker` and `native`")],
-        }),
+        other => Err(Error::invalid(
+            None,
+            format!(
+                "{CHOICE} is `{other}`, and the engines are `docker` and `native`\n\nhelp: leave it away for whichever there is; Podman, and whatever else speaks the Docker API, is `docker`, with DOCKER_HOST at its socket"
+            ),
+        )),
     }
 }
 

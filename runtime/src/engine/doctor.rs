@@ -6,6 +6,7 @@ use super::Description;
 #[cfg(native_engine)]
 use super::SessionId;
 use crate::Error;
+use crate::terminal::{self, Colours};
 
 /// What each engine can do here, in words: made by [`doctor`] and read by printing it.
 #[derive(Debug, Clone)]
@@ -47,7 +48,11 @@ pub async fn doctor() -> Diagnosis {
         "" if docker.outcome.is_ok() => "docker".to_owned(),
         "" if native.outcome.is_ok() => "native, as no Docker answers".to_owned(),
         "" => "nothing: no engine can run here".to_owned(),
-        name => format!("{name}, as {} says", super::choice::CHOICE),
+        name @ ("docker" | "native") => format!("{name}, as {} says", super::choice::CHOICE),
+        name => format!(
+            "nothing: {} is `{name}`, and the engines are `docker` and `native`",
+            super::choice::CHOICE
+        ),
     };
     Diagnosis { engines: vec![docker, native], chosen }
 }
@@ -99,10 +104,13 @@ impl fmt::Display for Diagnosis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for Examined { name, outcome, lacks } in &self.engines {
             match outcome {
-                Ok(found) => writeln!(f, "{name}: ready, {found}")?,
+                Ok(found) => {
+                    writeln!(f, "{name}: ready, {}", terminal::clean(found, Colours::Removed))?;
+                }
                 Err(reasons) => {
                     writeln!(f, "{name}: cannot run")?;
-                    reasons.iter().try_for_each(|reason| writeln!(f, "  {reason}"))?;
+                    let shown = |reason| terminal::clean(reason, Colours::Removed);
+                    reasons.iter().try_for_each(|reason| writeln!(f, "  {}", shown(reason)))?;
                 }
             }
             lacks.iter().try_for_each(|lack| writeln!(f, "  lacks {lack}"))?;

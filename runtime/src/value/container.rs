@@ -267,12 +267,18 @@ let client = Container::from_image(\"redis:7\").bind(\"db\", &redis).exec([\"red
     ///
     /// # Errors
     /// [`Error::Io`] when the file cannot be written; otherwise as [`output`](Self::output), whatever the size.
-    pub fn save_stdout_to<P: AsRef<Path>>(&self, path: P) -> impl Future<Output = Result<()>> + Send + use<P> {
+    pub fn save_stdout_to<P: AsRef<Path>>(
+        &self,
+        path: P,
+    ) -> impl Future<Output = Result<()>> + Send + use<P> {
         session::save_stream(self.clone(), Stream::Stdout, path.as_ref().to_owned())
     }
 
     /// As [`save_stdout_to`](Self::save_stdout_to), for standard error.
-    pub fn save_stderr_to<P: AsRef<Path>>(&self, path: P) -> impl Future<Output = Result<()>> + Send + use<P> {
+    pub fn save_stderr_to<P: AsRef<Path>>(
+        &self,
+        path: P,
+    ) -> impl Future<Output = Result<()>> + Send + use<P> {
         session::save_stream(self.clone(), Stream::Stderr, path.as_ref().to_owned())
     }
 

@@ -225,3 +225,41 @@ async fn mistakes_seen_only_at_run_time_use_the_same_words() {
     let error = fetch("a", &a, "/").sync().await.unwrap_err().to_string();
     assert!(error.contains("services bind each other in a cycle: `a` → `b` → `a`"), "{error}");
 }
+
+#[bowline::test]
+async fn an_error_tells_a_terminal_nothing_and_keeps_what_was_written() {
+    let hostile = "\u{1b}]52;c;cm0gLXJm\u{7}\u{1b}[2J\u{1b}[31mred\u{9b}1A \u{202e}gpj";
+    let p = Container::from_image("busybox:1.35").env("NONCE", nonce()).env("TEXT", hostile);
+    let error = p.shell(r#"printf '%s\n' "$TEXT"; printf 'ok\rno\n' >&2; exit 1"#).sync().await.unwrap_err();
+    let Error::StepFailed(step) = &error else { panic!("{error}") };
+    assert_eq!((step.stdout.as_str(), step.stderr.as_str()), (&*format!("{hostile}\n"), "ok\rno\n"));
+    for shown in [error.to_string(), format!("{error:?}")] {
+        assert!(shown.contains("\nred1A gpj\n") && shown.contains("\nok no"), "{shown:?}");
+        assert!(!shown.contains(|letter: char| letter.is_control() && letter != '\n'), "{shown:?}");
+    }
+}
+
+#[test]
+fn what_is_shown_of_output_tells_a_terminal_nothing() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_pipeline"))
+        .arg("stream")
+        .env("COMMAND", r"printf 'a\033]0;title\007\033[1;1Hb\n'")
+        .envs([("NONCE", nonce()), ("BOWLINE_PROGRESS", "plain".to_owned())])
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&output.stderr);
+    assert!(shown.contains("| ab\n") && !shown.contains(['\u{1b}', '\u{7}']), "{shown:?}");
+}
+
+#[test]
+fn variables_that_mean_nothing_are_told_with_what_they_may_be() {
+    let run = |variable: &str, value: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_pipeline"));
+        let output = command.arg("stream").envs([("COMMAND", "true"), (variable, value)]).output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (success, said) = run("BOWLINE_PROGRESS", "fancy");
+    assert!(success && said.contains("fancy") && said.contains("`plain` or `quiet`"), "{said}");
+    let (success, said) = run("BOWLINE_ENGINE", "podman");
+    assert!(!success && said.contains("`docker` and `native`") && !said.contains("start Docker"), "{said}");
+}

@@ -81,11 +81,16 @@ async fn the_exit_code_is_given_whatever_was_expected() {
     assert!(matches!(fails.sync().await, Err(Error::StepFailed(_))));
     assert_eq!(busybox().exec(Exec::new(["true"]).expect(Expect::Failure)).exit_code().await.unwrap(), 0);
     // Of the last step, and of one that ended by itself.
-    assert!(matches!(fails.exec(["true"]).exit_code().await, Err(Error::StepFailed(error)) if error.exit.code == 3));
+    assert!(
+        matches!(fails.exec(["true"]).exit_code().await, Err(Error::StepFailed(error)) if error.exit.code == 3)
+    );
     let slow = busybox().exec(Exec::new(["sleep", "60"]).timeout("100ms"));
     assert!(matches!(slow.exit_code().await, Err(Error::StepFailed(_))));
     let output = busybox().shell("printf 'a\\377'; echo b >&2").output().await.unwrap();
-    assert_eq!((&*output.stdout_text(), &*output.stderr_text(), output.success()), ("a\u{fffd}", "b\n", true));
+    assert_eq!(
+        (&*output.stdout_text(), &*output.stderr_text(), output.success()),
+        ("a\u{fffd}", "b\n", true)
+    );
 }
 
 #[bowline::test]

@@ -53,7 +53,11 @@ async fn read_output(shared: &Arc<Shared>, found: &HashMap<String, String>) -> R
         // Nobody may ever ask for it.
         let stream = |name| {
             let (shared, image) = (Arc::clone(shared), image.clone());
-            Written::Elsewhere(Arc::new(InImage { shared, image, path: format!("{OUTPUT_DIRECTORY}/{name}") }))
+            Written::Elsewhere(Arc::new(InImage {
+                shared,
+                image,
+                path: format!("{OUTPUT_DIRECTORY}/{name}"),
+            }))
         };
         return Ok(Some(Recording { stdout: stream("stdout"), stderr: stream("stderr"), exit_code }));
     }

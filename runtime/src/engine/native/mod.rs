@@ -261,10 +261,11 @@ impl Engine for Native {
 
     fn lookup<'a>(&'a self, key: &'a Digest) -> Call<'a, Option<Kept>> {
         Box::pin(async move {
-            Ok(self.shared.store.step(key).map(|step| Kept {
-                snapshot: snapshot_of(&step.layers),
-                output: step.output,
-            }))
+            Ok(self
+                .shared
+                .store
+                .step(key)
+                .map(|step| Kept { snapshot: snapshot_of(&step.layers), output: step.output }))
         })
     }
 

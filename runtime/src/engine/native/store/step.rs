@@ -59,10 +59,12 @@ impl Store {
         let line = start.split(|byte| *byte == b'\n').next()?;
         let head: Head = serde_json::from_slice(line).ok()?;
         let offset = line.len() as u64 + 1;
-        let is_whole = file.metadata().ok()?.len() == offset.checked_add(head.stdout)?.checked_add(head.stderr)?;
+        let is_whole =
+            file.metadata().ok()?.len() == offset.checked_add(head.stdout)?.checked_add(head.stderr)?;
         let written = Duration::from_nanos(head.written.parse().ok()?);
         // Of a file that a crash of the machine damaged, any part may be missing.
-        if !is_whole || !self.sound.is_sound(SystemTime::UNIX_EPOCH + written) || !self.has_all(&head.layers) {
+        if !is_whole || !self.sound.is_sound(SystemTime::UNIX_EPOCH + written) || !self.has_all(&head.layers)
+        {
             return None;
         }
         let file = Arc::new(file);
@@ -91,7 +93,8 @@ impl Store {
             file.write_all(&head.line()?)?;
             stdout.write_to(file)?;
             stderr.write_to(file)?;
-            head.written = digits(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
+            head.written =
+                digits(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
             file.rewind()?;
             file.write_all(&head.line()?)
         })

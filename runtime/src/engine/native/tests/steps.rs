@@ -40,7 +40,11 @@ async fn nothing_stays_of_what_is_mounted() {
     let mut step = script(&base, "cat /run/secrets/token /cache/x; echo > /cache/x; cat /etc/hostname");
     let (finished, output) = run(&*engine, step.clone()).await;
     assert_eq!(text(&output.stdout), "bowline\n");
-    assert_eq!(finished.keep(key(), output.into()).await.unwrap(), base, "a step that writes nothing adds no layer");
+    assert_eq!(
+        finished.keep(key(), output.into()).await.unwrap(),
+        base,
+        "a step that writes nothing adds no layer"
+    );
     let secret = MountSource::Secret(b"hunter2\n".as_slice().into());
     let cache = MountSource::Cache(SessionId::random().to_string());
     step.filesystem.mounts = vec![
