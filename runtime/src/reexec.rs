@@ -24,6 +24,11 @@ pub(crate) enum Role {
     /// Makes containers.
     #[cfg(native_engine)]
     Host,
+    /// The same, executed once more by itself: as root, or as root of a user namespace.
+    #[cfg(native_engine)]
+    HostOfRoot,
+    #[cfg(native_engine)]
+    HostOfUser,
 }
 
 impl Role {
@@ -34,6 +39,10 @@ impl Role {
             Self::Watchdog => concat!("watchdog-", env!("CARGO_PKG_VERSION")),
             #[cfg(native_engine)]
             Self::Host => concat!("host-", env!("CARGO_PKG_VERSION")),
+            #[cfg(native_engine)]
+            Self::HostOfRoot => concat!("host-of-root-", env!("CARGO_PKG_VERSION")),
+            #[cfg(native_engine)]
+            Self::HostOfUser => concat!("host-of-user-", env!("CARGO_PKG_VERSION")),
         }
     }
 
@@ -43,13 +52,40 @@ impl Role {
             Self::Watchdog,
             #[cfg(native_engine)]
             Self::Host,
+            #[cfg(native_engine)]
+            Self::HostOfRoot,
+            #[cfg(native_engine)]
+            Self::HostOfUser,
         ];
         roles.iter().copied().find(|role| role.order() == order)
+    }
+
+    /// Whether the process stands apart already, and its maker has heard of it.
+    fn is_taken(self) -> bool {
+        match self {
+            #[cfg(feature = "docker")]
+            Self::Watchdog => false,
+            #[cfg(native_engine)]
+            Self::Host => false,
+            #[cfg(native_engine)]
+            Self::HostOfRoot | Self::HostOfUser => true,
+        }
     }
 }
 
 /// Where the order stands. Nothing else may be read into it: the constructor looks at the channel as well.
 const VARIABLE: &str = "__BOWLINE_REEXEC";
+
+/// The variable that a process in a role, which executes the program in another one, gives it; with the channel as standard
+/// input.
+#[cfg(native_engine)]
+pub(crate) fn order(role: Role) -> std::ffi::OsString {
+    format!("{VARIABLE}={}", role.order()).into()
+}
+
+/// What processes in a role are called.
+#[cfg(unix)]
+pub(crate) const NAME: &std::ffi::CStr = c"bowline";
 
 /// How long a new process may take to reach its role. Loading a large program from a cold disk takes a second or two.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
@@ -64,13 +100,12 @@ fn lost() -> io::Error {
 
 #[cfg(unix)]
 mod unix {
-    use std::ffi::CStr;
     use std::io::{self, Read as _, Write as _};
     use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
     use std::os::unix::process::CommandExt as _;
     use std::process::{Child, Command, Stdio};
 
-    use super::{HELLO, HELLO_WITHIN, Role, VARIABLE, lost};
+    use super::{HELLO, HELLO_WITHIN, NAME, Role, VARIABLE, lost};
 
     /// What connects a role with its maker; closed by the death of either.
     pub(crate) type Channel = std::os::unix::net::UnixStream;
@@ -155,22 +190,28 @@ mod unix {
     fn begin(role: Role) -> i32 {
         forget_order();
         close_inherited();
-        #[allow(unsafe_code)]
-        // SAFETY: the process has one thread so far, so the copy can do whatever this one can.
-        match unsafe { libc::fork() } {
-            0 => {}
-            child => return if child < 0 { 71 } else { 0 },
+        if !role.is_taken() {
+            #[allow(unsafe_code)]
+            // SAFETY: the process has one thread so far, so the copy can do whatever this one can.
+            match unsafe { libc::fork() } {
+                0 => {}
+                child => return if child < 0 { 71 } else { 0 },
+            }
         }
         detach();
         let Ok(mut channel) = take_stdin() else { return 71 };
-        if channel.write_all(&[HELLO]).is_err() {
+        if !role.is_taken() && channel.write_all(&[HELLO]).is_err() {
             return 0; // the maker is dead already, and has made nothing yet
         }
         match role {
             #[cfg(feature = "docker")]
             Role::Watchdog => crate::engine::docker::watchdog::main(channel),
             #[cfg(native_engine)]
-            Role::Host => crate::engine::native::host::keep(channel),
+            Role::Host => crate::engine::native::host::shut_in(&channel),
+            #[cfg(native_engine)]
+            Role::HostOfRoot => crate::engine::native::host::keep(channel),
+            #[cfg(native_engine)]
+            Role::HostOfUser => crate::engine::native::host::keep_of_user(channel),
         }
         0
     }
@@ -205,7 +246,6 @@ mod unix {
     /// Leaves the pipeline's session and working directory.
     #[allow(unsafe_code)]
     fn detach() {
-        const NAME: &CStr = c"bowline";
         // SAFETY: plain calls without memory of ours, but for the constant name. Failures leave things as they were.
         unsafe {
             libc::setsid();

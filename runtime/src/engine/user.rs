@@ -11,6 +11,9 @@ pub(crate) struct User {
     pub(crate) home: String,
 }
 
+/// As Docker has it. The kernel knows more, but one of them is none: whoever is to become 4294967295 (-1) stays who they are.
+const LARGEST: u32 = i32::MAX as u32;
+
 impl User {
     /// Looks up `name`, `uid`, `name:group` or `uid:gid`, as Docker does: numbers need not be known, names must be;
     /// supplementary groups count unless a group is named. Empty for root.
@@ -45,13 +48,26 @@ impl User {
                 }
             }
         }
-        Ok(found)
+        found.check(wanted)
+    }
+
+    fn check(self, wanted: &str) -> Result<Self, String> {
+        let numbers = [self.uid, self.gid].into_iter().chain(self.groups.iter().copied());
+        match numbers.max().filter(|largest| *largest > LARGEST) {
+            Some(number) => {
+                Err(format!("the user `{wanted}` has the id {number}, and the largest is {LARGEST}"))
+            }
+            None => Ok(self),
+        }
     }
 
     /// The user, where it needs no looking up: root, or a number. Groups are not known then.
     pub(crate) fn by_number(wanted: &str) -> Option<Self> {
         let (user, group) = wanted.split_once(':').unwrap_or((wanted, ""));
-        let number = |text: &str| if text.is_empty() { Some(0) } else { text.parse().ok() };
+        let number = |text: &str| {
+            let number = if text.is_empty() { Ok(0) } else { text.parse() };
+            number.ok().filter(|number| *number <= LARGEST)
+        };
         Some(Self { uid: number(user)?, gid: number(group)?, groups: Vec::new(), home: "/".to_owned() })
     }
 }
@@ -111,6 +127,34 @@ mod tests {
         assert_eq!(find("101"), redis);
         assert_eq!(find("").groups, [4]);
         assert_eq!(find("redis:ssl"), User { gid: 103, groups: vec![], ..redis });
+    }
+
+    /// To the kernel 4294967295 is nobody: who is to become that stays root.
+    #[test]
+    fn an_id_that_is_none_is_refused_wherever_it_is_written() {
+        let passwd =
+            "all:x:4294967295:0::/:\nhalf:x:5:4294967295::/:\nmember:x:5:5::/:\nlast:x:2147483647:5::/:\n";
+        let group = "none:x:4294967295:member\n";
+        for wanted in [
+            "4294967295",
+            "+4294967295",
+            "004294967295",
+            "5:4294967295",
+            "all",
+            "half",
+            "member",
+            "last:none",
+            "2147483648",
+        ] {
+            let error = User::find(wanted, passwd, group).unwrap_err();
+            assert!(error.contains("the largest is 2147483647"), "{wanted}: {error}");
+            assert_eq!(User::by_number(wanted), None);
+        }
+        for wanted in ["-1", "0:-1", "4294967296"] {
+            assert!(User::find(wanted, passwd, group).unwrap_err().starts_with("there is no "), "{wanted}");
+            assert_eq!(User::by_number(wanted), None);
+        }
+        assert_eq!(User::find("last", passwd, group).unwrap().uid, 2_147_483_647);
     }
 
     #[test]

@@ -23,9 +23,11 @@ macro_rules! engine {
 }
 
 mod confinement;
+mod devices;
 mod layers;
 mod network;
 mod paths;
+mod program;
 mod services;
 mod steps;
 mod world;

@@ -250,33 +250,60 @@ pub(super) fn send(
     memory.rewind()?;
     let mut all = vec![memory.as_fd()];
     all.extend_from_slice(descriptors);
-    send_descriptors(channel, &all)
+    send_marked(channel, if let Request::Leave = request { LEAVE } else { OTHER }, &all)
+}
+
+/// What a message with descriptors says by itself.
+const LEAVE: u8 = b'.';
+const OTHER: u8 = b'!';
+
+/// A request that has come. The host itself reads none but the first: there may be secrets in it, and every container's first
+/// process is a copy of the host.
+pub(super) struct Unread {
+    mark: u8,
+    descriptors: Vec<OwnedFd>,
+}
+
+impl Unread {
+    /// Whether it is [`Request::Leave`].
+    pub(super) fn is_leave(&self) -> bool {
+        self.mark == LEAVE
+    }
+
+    pub(super) fn read(mut self) -> io::Result<(Request, Vec<OwnedFd>)> {
+        if self.descriptors.is_empty() {
+            return Err(io::Error::other("a request without descriptors"));
+        }
+        let mut text = Vec::new();
+        std::fs::File::from(self.descriptors.remove(0)).read_to_end(&mut text)?;
+        Ok((serde_json::from_slice(&text)?, self.descriptors))
+    }
 }
 
 /// Receives a request with its descriptors; `None` at the end.
-pub(super) fn receive(channel: &UnixStream) -> io::Result<Option<(Request, Vec<OwnedFd>)>> {
-    let Some(mut descriptors) = receive_descriptors(channel)? else {
-        return Ok(None);
-    };
-    if descriptors.is_empty() {
-        return Err(io::Error::other("a request without descriptors"));
-    }
-    let mut text = Vec::new();
-    std::fs::File::from(descriptors.remove(0)).read_to_end(&mut text)?;
-    Ok(Some((serde_json::from_slice(&text)?, descriptors)))
+pub(super) fn receive(channel: &UnixStream) -> io::Result<Option<Unread>> {
+    Ok(receive_marked(channel)?.map(|(mark, descriptors)| Unread { mark, descriptors }))
 }
 
 pub(super) fn send_descriptors(channel: &UnixStream, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    send_marked(channel, OTHER, descriptors)
+}
+
+fn send_marked(channel: &UnixStream, mark: u8, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     if !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
         return Err(io::Error::other("too many descriptors"));
     }
-    let sent = sendmsg(channel, &[IoSlice::new(b"!")], &mut ancillary, SendFlags::NOSIGNAL)?;
+    let sent = sendmsg(channel, &[IoSlice::new(&[mark])], &mut ancillary, SendFlags::NOSIGNAL)?;
     if sent == 1 { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
 }
 
 pub(super) fn receive_descriptors(channel: &UnixStream) -> io::Result<Option<Vec<OwnedFd>>> {
+    Ok(receive_marked(channel)?.map(|(_, descriptors)| descriptors))
+}
+
+fn receive_marked(channel: &UnixStream) -> io::Result<Option<(u8, Vec<OwnedFd>)>> {
     let mut byte = [0];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
@@ -292,7 +319,7 @@ pub(super) fn receive_descriptors(channel: &UnixStream) -> io::Result<Option<Vec
             descriptors.extend(received);
         }
     }
-    Ok(Some(descriptors))
+    Ok(Some((byte[0], descriptors)))
 }
 
 /// Sends an answer or an order.
@@ -317,7 +344,9 @@ mod tests {
         let contents = Piece { descriptor: 0, offset: 7, length: 1 };
         let placements = vec![Placement::File { path: long.clone(), contents }];
         send(&ours, &Request::Files(Files::Place { root, placements }), &[left.as_fd()]).unwrap();
-        let (request, mut descriptors) = receive(&theirs).unwrap().unwrap();
+        let request = receive(&theirs).unwrap().unwrap();
+        assert!(!request.is_leave());
+        let (request, mut descriptors) = request.read().unwrap();
         let Request::Files(Files::Place { root, placements }) = request else { panic!("{request:?}") };
         assert_eq!(root.layers, [PathBuf::from("l/a")]);
         assert!(matches!(&placements[..], [Placement::File { path, .. }] if *path == long));
@@ -325,6 +354,8 @@ mod tests {
         let mut line = [0; 7];
         (&right).read_exact(&mut line).unwrap();
         assert_eq!(&line, b"\"Done\"\n");
+        send(&ours, &Request::Leave, &[left.as_fd()]).unwrap();
+        assert!(receive(&theirs).unwrap().unwrap().is_leave());
         drop(ours);
         assert!(receive(&theirs).unwrap().is_none());
     }

@@ -34,6 +34,7 @@ pub(super) fn run(
     // Standard input, output and error, and the network; then where output is read.
     let output = streams.split_off(streams.len().min(4));
     let network = streams.pop().ok_or_else(|| Fault::new("a container without a network"))?;
+    rootfs::close_devices(&mut streams)?;
     rlimits::permit(&container.process)?;
     let mut group = group(session, &container.process)?;
     if let (Some(group), Some(limits)) = (&mut group, &container.process.limits) {
@@ -173,9 +174,10 @@ pub(super) fn execute(
     container: i32,
     process: &Process,
     session: &str,
-    streams: Vec<OwnedFd>,
+    mut streams: Vec<OwnedFd>,
     answers: &UnixStream,
 ) -> Result<(), Fault> {
+    rootfs::close_devices(&mut streams)?;
     rlimits::permit(process)?;
     if let Some(group) = group(session, process)? {
         group.enter()?;

@@ -13,6 +13,7 @@
 
 mod cgroup;
 mod condition;
+mod confinement;
 mod container;
 mod fault;
 mod files;
@@ -25,6 +26,7 @@ mod nft;
 mod pack;
 mod ports;
 mod process;
+mod program;
 mod rlimits;
 mod rootfs;
 mod unpack;
@@ -35,12 +37,11 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use rustix::fs::Mode;
-use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::process::{Pid, Signal, WaitOptions, set_parent_process_death_signal, wait, waitpid};
 use rustix::thread::UnshareFlags;
 
 use super::store;
-use super::wire::{self, Answer, Request};
+use super::wire::{self, Answer, Request, Unread};
 use fault::{Context as _, Fault};
 
 /// What this machine does not let a host do.
@@ -48,9 +49,28 @@ pub(super) fn lacks() -> Vec<String> {
     cgroup::lacks()
 }
 
-/// Plays the role to its end.
+/// Executes the program again where no container can change it, to play the role.
+pub(crate) fn shut_in(channel: &UnixStream) {
+    let Err(fault) = program::again(channel);
+    if let Ok(Some(request)) = wire::receive(channel)
+        && let Ok((Request::Begin { .. }, descriptors)) = request.read()
+        && let Some(answers) = descriptors.into_iter().next()
+    {
+        // Nobody to tell where the pipeline has died.
+        let _ = wire::say(&UnixStream::from(answers), &Answer::Failed(fault.to_string()));
+    }
+}
+
+/// Plays the role to its end, as root of a user namespace.
+pub(crate) fn keep_of_user(channel: UnixStream) {
+    user::has_entered();
+    keep(channel);
+}
+
+/// Plays the role to its end, as root.
 pub(crate) fn keep(channel: UnixStream) {
-    let Ok(Some((Request::Begin { store, session }, descriptors))) = wire::receive(&channel) else {
+    let request = wire::receive(&channel).and_then(|request| request.map(Unread::read).transpose());
+    let Ok(Some((Request::Begin { store, session }, descriptors))) = request else {
         return; // the pipeline has died already
     };
     let mut descriptors = descriptors.into_iter();
@@ -85,14 +105,8 @@ pub(crate) fn keep(channel: UnixStream) {
 /// From here on nothing is seen of what the host does, and it goes with the host.
 fn begin(store: &Path) -> Result<(), Fault> {
     std::env::set_current_dir(store).context(format_args!("the store {}", store.display()))?;
-    user::become_root()?;
-    let flags = UnshareFlags::NEWNS
-        | UnshareFlags::NEWPID
-        | UnshareFlags::NEWNET
-        | UnshareFlags::NEWIPC
-        | UnshareFlags::NEWUTS;
-    unshare(flags).map_err(user::why_not)?;
-    mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE).context("private mounts")
+    let flags = UnshareFlags::NEWPID | UnshareFlags::NEWNET | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS;
+    unshare(flags).map_err(user::why_not)
 }
 
 /// Waits for the host, and does what is left to do when it has ended, however it did.
@@ -134,16 +148,19 @@ fn serve(channel: &UnixStream, answers: &UnixStream, session: &str) -> Result<()
     wire::say(answers, &Answer::Done).context("the pipeline")?;
     let mut leaves = false;
     // An error of the channel is its end.
-    while let Ok(Some((request, descriptors))) = wire::receive(channel) {
-        if let Request::Leave = request {
+    while let Ok(Some(request)) = wire::receive(channel) {
+        if request.is_leave() {
             leaves = true;
             continue;
         }
         // A child that cannot be made has dropped the answers: the pipeline is told by that.
         if let Ok(None) = fork() {
             ignore_children(false);
-            let code = std::panic::catch_unwind(|| handle(request, descriptors, session)).is_err();
-            exit(i32::from(code));
+            let is_handled = std::panic::catch_unwind(|| {
+                // A request that cannot be read has dropped the answers, too.
+                request.read().map(|(request, descriptors)| handle(request, descriptors, session))
+            });
+            exit(i32::from(!matches!(is_handled, Ok(Ok(())))));
         }
     }
     if leaves {

@@ -9,7 +9,7 @@ use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType, bind, ipprot
 use rustix::thread::{CapabilitySet, LinkNameSpaceType, UnshareFlags};
 
 use super::fault::{Context as _, Fault};
-use super::{condition, nft, ports, unshare};
+use super::{condition, confinement, nft, ports, unshare};
 use crate::engine::native::address::{self, Audience, Network};
 use crate::engine::native::netlink::{Links, Netlink, Reach, link};
 use crate::engine::native::wire::{self, Answer};
@@ -22,22 +22,13 @@ const DOMAIN: u16 = 53;
 const MARK: u32 = 1;
 const TABLE: u8 = 100;
 
-/// What a network of containers must not do, which kernels do unless they are told otherwise. No service is a router, so
-/// none of what routers say counts: of IPv6, whose routers anybody can pretend to be, there is nothing at all.
-const SETTINGS: [(&str, &str); 4] = [
-    ("ipv6/conf/all/disable_ipv6", "1"),
-    ("ipv6/conf/default/disable_ipv6", "1"),
-    ("ipv4/conf/all/accept_redirects", "0"),
-    ("ipv4/conf/default/accept_redirects", "0"),
-];
-
 /// In the network namespace of the calling thread, before it has any link but `lo`.
 fn settle() -> Result<(), Fault> {
-    for (name, value) in SETTINGS {
-        match std::fs::write(format!("/proc/sys/net/{name}"), value) {
+    for (setting, value) in confinement::NETWORK {
+        match std::fs::write(setting, value) {
             // Not every kernel has IPv6.
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Fault::new(format!("{name}: {error}")));
+                return Err(Fault::new(format!("{setting}: {error}")));
             }
             _ => {}
         }

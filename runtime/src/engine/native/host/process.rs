@@ -6,28 +6,13 @@ use std::io::Read as _;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 
-use rustix::fs::Mode;
+use rustix::fs::{FileType, Mode, Uid, fchown, fstat};
 use rustix::process::DumpableBehavior;
-use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use super::fault::{Context as _, Fault};
-use super::inside;
+use super::{confinement, inside};
 use crate::engine::native::wire::Process;
 use crate::engine::user::User;
-
-/// What Docker gives a container's root, but for making device nodes and writing to the machine's audit log.
-const RIGHTS: CapabilitySet = CapabilitySet::CHOWN
-    .union(CapabilitySet::DAC_OVERRIDE)
-    .union(CapabilitySet::FSETID)
-    .union(CapabilitySet::FOWNER)
-    .union(CapabilitySet::NET_RAW)
-    .union(CapabilitySet::SETGID)
-    .union(CapabilitySet::SETUID)
-    .union(CapabilitySet::SETFCAP)
-    .union(CapabilitySet::SETPCAP)
-    .union(CapabilitySet::NET_BIND_SERVICE)
-    .union(CapabilitySet::SYS_CHROOT)
-    .union(CapabilitySet::KILL);
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -56,18 +41,22 @@ fn attempt(process: &Process, user: &User, streams: &[OwnedFd]) -> std::io::Resu
     rustix::process::setsid()?;
     default_signals();
     for (stream, number) in streams.iter().zip(0..3) {
+        if FileType::from_raw_mode(fstat(stream)?.st_mode) == FileType::Fifo {
+            // So that they can open it by name, as `/dev/stdout`.
+            fchown(stream, Some(Uid::from_raw(user.uid)), None)?;
+        }
         duplicate(stream, number)?;
     }
     super::rlimits::apply(process)?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
     if !process.privileged {
         // While there is still the right to; without it, no program of the container could gain rights by set-user-ID.
-        super::filter::install()?;
+        confinement::install_filter()?;
     }
     // Until it executes a program of the container this is the pipeline's own, with the pipeline's memory: with no more
     // rights than the container's processes have, it would be theirs to look into, and to write to by its name in `/proc`.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
-    become_user(user, process.privileged)?;
+    confinement::renounce(user, process.privileged)?;
     let directory = if process.workdir.is_empty() { "/" } else { &process.workdir };
     rustix::process::chdir(directory)?;
     let mut environment = process.env.clone();
@@ -77,6 +66,10 @@ fn attempt(process: &Process, user: &User, streams: &[OwnedFd]) -> std::io::Resu
     }
     if !has("HOME") {
         environment.push(("HOME".to_owned(), user.home.clone()));
+    }
+    if !has("HOSTNAME") {
+        let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        environment.push(("HOSTNAME".to_owned(), name));
     }
     let variables: Vec<CString> = environment
         .iter()
@@ -146,36 +139,6 @@ fn default_signals() {
         // SAFETY: no handler is installed; the two that cannot be changed stay as they are.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
-}
-
-#[allow(unsafe_code)]
-fn become_user(user: &User, is_privileged: bool) -> std::io::Result<()> {
-    let rights = super::network::permitted(RIGHTS);
-    if !is_privileged {
-        for number in 0..64 {
-            let Some(right) = CapabilitySet::from_bits(1 << number) else { continue };
-            if !rights.contains(right) {
-                // Those that this kernel does not know are none.
-                let _ = rustix::thread::remove_capability_from_bounding_set(right);
-            }
-        }
-    }
-    let groups: Vec<libc::gid_t> = user.groups.clone();
-    // SAFETY: plain calls; the list outlives its own. All of them are of the one thread of this process.
-    let failed = unsafe {
-        libc::setgroups(groups.len(), groups.as_ptr()) != 0
-            || libc::setresgid(user.gid, user.gid, user.gid) != 0
-            || libc::setresuid(user.uid, user.uid, user.uid) != 0
-    };
-    if failed {
-        return Err(std::io::Error::last_os_error());
-    }
-    if user.uid == 0 && !is_privileged {
-        let sets =
-            CapabilitySets { effective: rights, permitted: rights, inheritable: CapabilitySet::empty() };
-        rustix::thread::set_capabilities(None, sets)?;
-    }
-    Ok(())
 }
 
 /// Makes the working directory where an image has none, as Docker does.

@@ -5,32 +5,9 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use super::confinement::LIMITS;
 use super::fault::Fault;
 use crate::engine::native::wire::Process;
-
-const UNLIMITED: Option<u64> = None;
-
-/// The soft and the hard limit. How many signals may be pending is left out: the kernel takes that from the machine's size,
-/// and nobody sets it.
-const DEFAULTS: [(Resource, Option<u64>, Option<u64>); 14] = [
-    // What Docker's service is given, for its containers to inherit. `infinity` files are no more than these.
-    (Resource::Nofile, Some(1 << 20), Some(1 << 20)),
-    (Resource::Nproc, UNLIMITED, UNLIMITED),
-    (Resource::Core, UNLIMITED, UNLIMITED),
-    // What the kernel gives a machine's first process, and nobody in between changes: a stack that is unlimited moves
-    // all that is mapped, so even its soft limit is seen by programs.
-    (Resource::Stack, Some(8 << 20), UNLIMITED),
-    (Resource::Memlock, Some(8 << 20), Some(8 << 20)),
-    (Resource::Msgqueue, Some(819_200), Some(819_200)),
-    (Resource::Nice, Some(0), Some(0)),
-    (Resource::Rtprio, Some(0), Some(0)),
-    (Resource::Rttime, UNLIMITED, UNLIMITED),
-    (Resource::Cpu, UNLIMITED, UNLIMITED),
-    (Resource::Fsize, UNLIMITED, UNLIMITED),
-    (Resource::Data, UNLIMITED, UNLIMITED),
-    (Resource::As, UNLIMITED, UNLIMITED),
-    (Resource::Locks, UNLIMITED, UNLIMITED),
-];
 
 /// Takes what the process is to be given, as long as this one may say why it cannot: later there is an error number at
 /// most. What this one itself uses stays as it is.
@@ -50,7 +27,7 @@ pub(super) fn permit(process: &Process) -> Result<(), Fault> {
 
 /// Of the calling process, for the program that it is about to execute.
 pub(super) fn apply(process: &Process) -> std::io::Result<()> {
-    for (resource, soft, hard) in DEFAULTS {
+    for (resource, soft, hard) in LIMITS {
         if resource != Resource::Nofile || process.nofile.is_none() {
             default(resource, soft, hard);
         }

@@ -17,6 +17,7 @@ use rustix::mount::{
 };
 
 use super::cgroup::Shown;
+use super::confinement::{DEVICES, MASKED, NO_DEVICES, READ_ONLY};
 use super::fault::{Context as _, Fault};
 use super::inside;
 use crate::engine::native::store;
@@ -24,23 +25,6 @@ use crate::engine::native::wire::{Changes, Mount, Root, Source};
 
 /// Where an overlay is put for a moment, in the store: every process that does so has mounts of its own.
 const ASIDE: &str = "aside";
-
-/// What is in the kernel's /proc and nobody's business, as Docker has it.
-const MASKED: [&str; 9] = [
-    "/proc/acpi",
-    "/proc/asound",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/proc/timer_list",
-    "/sys/firmware",
-];
-
-const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
-
-const DEVICES: [&str; 6] = ["full", "null", "random", "tty", "urandom", "zero"];
 
 /// A file system that is mounted nowhere.
 pub(super) struct Tree(OwnedFd);
@@ -160,6 +144,9 @@ pub(super) fn enter(tree: &Tree, extras: &Extras<'_>) -> Result<(), Fault> {
         }
     }
     kernel_file_systems(root, extras.is_privileged)?;
+    if !extras.is_privileged {
+        mask(root)?;
+    }
     if let Some(groups) = &extras.groups {
         control_groups(root, groups)?;
     }
@@ -171,12 +158,30 @@ pub(super) fn enter(tree: &Tree, extras: &Extras<'_>) -> Result<(), Fault> {
         put(root, mount, extras.owner)
             .map_err(|fault| Fault::new(format!("mount at {}: {fault}", mount.path)))?;
     }
-    if !extras.is_privileged {
-        mask(root);
-    }
     rustix::process::fchdir(root).context("the file system")?;
     rustix::process::pivot_root(".", ".").context("the file system's root")?;
     unmount(".", UnmountFlags::DETACH).context("the machine's file system")
+}
+
+/// One of the machine's, which stays as it is there, whoever is root here.
+fn own_device(path: &str) -> std::io::Result<OwnedFd> {
+    let device = open_tree(CWD, path, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)?;
+    read_only(&device)?;
+    Ok(device)
+}
+
+/// Takes the machine's devices out of what a process is to have open.
+pub(super) fn close_devices(streams: &mut [OwnedFd]) -> Result<(), Fault> {
+    for stream in streams {
+        if FileType::from_raw_mode(fstat(&*stream).context("a stream")?.st_mode) == FileType::CharacterDevice
+        {
+            let null = own_device("/dev/null").context("/dev/null")?;
+            // The descriptor's own name leads to what it has open, and to nothing else.
+            let name = format!("/proc/self/fd/{}", null.as_raw_fd());
+            *stream = std::fs::File::open(name).context("/dev/null")?.into();
+        }
+    }
+    Ok(())
 }
 
 fn attach(what: &OwnedFd, at: &OwnedFd) -> rustix::io::Result<()> {
@@ -206,7 +211,9 @@ fn kernel_file_systems(root: BorrowedFd<'_>, is_privileged: bool) -> Result<(), 
     place("/proc", new("proc", &[], CLOSED))?;
     let sys = if is_privileged { CLOSED } else { CLOSED | MountAttrFlags::MOUNT_ATTR_RDONLY };
     place("/sys", new("sysfs", &[], sys))?;
-    place("/dev", new("tmpfs", &[("mode", "755"), ("size", "65536k")], MountAttrFlags::MOUNT_ATTR_NOSUID))?;
+    let nosuid = MountAttrFlags::MOUNT_ATTR_NOSUID;
+    let dev = if is_privileged { nosuid } else { nosuid | NO_DEVICES };
+    place("/dev", new("tmpfs", &[("mode", "755"), ("size", "65536k")], dev))?;
     let terminals = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     place(
         "/dev/pts",
@@ -217,8 +224,7 @@ fn kernel_file_systems(root: BorrowedFd<'_>, is_privileged: bool) -> Result<(), 
     place("/dev/mqueue", new("mqueue", &[], CLOSED))?;
     for device in DEVICES {
         let path = format!("/dev/{device}");
-        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-        let found = open_tree(CWD, path.as_str(), flags).context(&path)?;
+        let found = own_device(&path).context(&path)?;
         let at = inside::make_file(root, &path).context(&path)?;
         attach(&found, &at).context(&path)?;
     }
@@ -300,13 +306,20 @@ fn piece(of: &OwnedFd, name: &str) -> rustix::io::Result<OwnedFd> {
 fn put(root: BorrowedFd<'_>, mount: &Mount, owner: (u32, u32)) -> Result<(), Fault> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let what = match &mount.source {
-        Source::Cache { volume, .. } => open_tree(CWD, volume, flags).context(volume.display())?,
+        Source::Cache { volume, .. } => {
+            let tree = open_tree(CWD, volume, flags).context(volume.display())?;
+            restrict(&tree, NO_DEVICES).context(volume.display())?;
+            tree
+        }
         Source::Socket(path) => {
             let found = statat(CWD, path, AtFlags::empty()).context(path.display())?;
             if FileType::from_raw_mode(found.st_mode) != FileType::Socket {
                 return Err(Fault::new(format!("{} is no socket", path.display())));
             }
-            open_tree(CWD, path, flags).context(path.display())?
+            let socket = open_tree(CWD, path, flags).context(path.display())?;
+            // To connect to it is no writing. Who it belongs to is the machine's matter.
+            read_only(&socket).context(path.display())?;
+            socket
         }
         Source::Memory => new("tmpfs", &[("mode", "1777")], CLOSED).context("a file system in memory")?,
         Source::Secret(contents) => {
@@ -351,11 +364,15 @@ fn make_volume(root: BorrowedFd<'_>, path: &str, volume: &Path, fresh: &Path) ->
     }
 }
 
+pub(super) fn read_only(what: &OwnedFd) -> std::io::Result<()> {
+    restrict(what, MountAttrFlags::MOUNT_ATTR_RDONLY)
+}
+
 /// `mount_setattr(2)`, which rustix does not have.
 #[allow(unsafe_code)]
-fn read_only(what: &OwnedFd) -> std::io::Result<()> {
+fn restrict(what: &OwnedFd, more: MountAttrFlags) -> std::io::Result<()> {
     let attributes =
-        libc::mount_attr { attr_set: libc::MOUNT_ATTR_RDONLY, attr_clr: 0, propagation: 0, userns_fd: 0 };
+        libc::mount_attr { attr_set: more.bits().into(), attr_clr: 0, propagation: 0, userns_fd: 0 };
     // SAFETY: both pointers are to memory that outlives the call, and the size is that of the structure.
     let failed = unsafe {
         libc::syscall(
@@ -370,29 +387,43 @@ fn read_only(what: &OwnedFd) -> std::io::Result<()> {
     if failed == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
-/// Not every kernel has all of it.
-fn mask(root: BorrowedFd<'_>) {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    for path in MASKED {
-        let Ok(at) = inside::find(root, path) else { continue };
-        let is_directory =
-            fstat(&at).is_ok_and(|at| FileType::from_raw_mode(at.st_mode) == FileType::Directory);
-        let cover = if is_directory {
-            new("tmpfs", &[("size", "0")], CLOSED | MountAttrFlags::MOUNT_ATTR_RDONLY)
+/// Before anything of the container's is mounted, so that each path is the kernel's own.
+fn mask(root: BorrowedFd<'_>) -> Result<(), Fault> {
+    let masked = MASKED.into_iter().flat_map(|path| matching(root, path));
+    for path in masked {
+        // Not every kernel has all of it.
+        let Ok(at) = inside::find(root, &path) else { continue };
+        let kind = FileType::from_raw_mode(fstat(&at).context(&path)?.st_mode);
+        let cover = if kind == FileType::Directory {
+            new("tmpfs", &[("size", "0")], CLOSED | MountAttrFlags::MOUNT_ATTR_RDONLY).context(&path)?
         } else {
-            open_tree(CWD, "/dev/null", flags)
+            own_device("/dev/null").context(&path)?
         };
-        let _ = cover.and_then(|cover| attach(&cover, &at));
+        attach(&cover, &at).context(&path)?;
     }
     for path in READ_ONLY {
         let Ok(at) = inside::find(root, path) else { continue };
-        let copy = open_tree(&at, "", flags | OpenTreeFlags::AT_EMPTY_PATH | OpenTreeFlags::AT_RECURSIVE);
-        if let Ok(copy) = copy
-            && read_only(&copy).is_ok()
-        {
-            let _ = attach(&copy, &at);
-        }
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        let flags = flags | OpenTreeFlags::AT_EMPTY_PATH | OpenTreeFlags::AT_RECURSIVE;
+        let copy = open_tree(&at, "", flags).context(path)?;
+        read_only(&copy).context(path)?;
+        attach(&copy, &at).context(path)?;
     }
+    Ok(())
+}
+
+/// The paths that one with a `*` for a directory's name means.
+fn matching(root: BorrowedFd<'_>, path: &str) -> Vec<String> {
+    let Some((above, below)) = path.split_once("/*/") else { return vec![path.to_owned()] };
+    let found = inside::find(root, above).and_then(|above| inside::directory(above.as_fd(), "."));
+    let names = found.and_then(rustix::fs::Dir::new);
+    let names = names.into_iter().flatten().filter_map(Result::ok);
+    names
+        .filter_map(|entry| {
+            let path = format!("{above}/{}/{below}", entry.file_name().to_str().ok()?);
+            inside::find(root, &path).is_ok().then_some(path)
+        })
+        .collect()
 }
 
 /// The processes of the calling process's namespace.

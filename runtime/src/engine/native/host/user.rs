@@ -23,6 +23,11 @@ pub(super) fn is_entered() -> bool {
     ENTERED.load(Ordering::Relaxed)
 }
 
+/// Says that the process is in such a namespace already.
+pub(super) fn has_entered() {
+    ENTERED.store(true, Ordering::Relaxed);
+}
+
 /// Becomes root, of a namespace, where the process is not.
 pub(super) fn become_root() -> Result<(), Fault> {
     if geteuid().is_root() {

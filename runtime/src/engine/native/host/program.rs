@@ -1,0 +1,116 @@
+//! The program's own file, where no container can change it.
+//!
+//! Until it executes a program of its container a process is this one, and an image may have a link to `/proc/self/exe` for
+//! that program: what runs then, with a loader of the image's, holds the pipeline's file on the machine, and could change
+//! its mode, its owner or its contents (CVE-2019-5736). So the host executes itself once more, from a mount that is
+//! read-only and the host's alone, over the file's own path; where that leads to another file by now, from a sealed copy
+//! in memory.
+//!
+//! Of the pipeline's environment nothing is taken along but what the loader needs: it could be read in a container, where
+//! a process has the right to look at the first one, which is a copy of the host.
+
+use std::convert::Infallible;
+use std::ffi::{CString, OsString};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::net::UnixStream;
+
+use rustix::fs::{
+    CWD, MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, fstat, memfd_create, openat, stat,
+};
+use rustix::io::Errno;
+use rustix::mount::{
+    MountPropagationFlags, MoveMountFlags, OpenTreeFlags, mount_change, move_mount, open_tree,
+};
+use rustix::thread::UnshareFlags;
+
+use super::fault::{Context as _, Fault};
+use super::rootfs::read_only;
+use super::{unshare, user};
+use crate::reexec::{self, Role};
+
+const OWN: &str = "/proc/self/exe";
+
+/// Executes the program again, as root and in mounts of its own: of the machine, or of a user namespace.
+pub(super) fn again(channel: &UnixStream) -> Result<Infallible, Fault> {
+    user::become_root()?;
+    unshare(UnshareFlags::NEWNS).map_err(user::why_not)?;
+    mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
+        .context("private mounts")?;
+    let role = if user::is_entered() { Role::HostOfUser } else { Role::HostOfRoot };
+    let program = match cover() {
+        Ok(program) => program,
+        Err(_) => sealed_copy().context("a copy of the program in memory")?,
+    };
+    let error = execute(&program, role, channel);
+    Err(Fault::new(format!("execute the program once more: {error}")))
+}
+
+/// A mount of the file over its own path, so that whatever asks for that is told the same as before.
+fn cover() -> rustix::io::Result<OwnedFd> {
+    let path = rustix::fs::readlinkat(CWD, OWN, Vec::new())?;
+    let own = stat(OWN)?;
+    let look = || openat(CWD, &path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
+    let is_own = |file: &OwnedFd| {
+        fstat(file).is_ok_and(|found| (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino))
+    };
+    let there = look()?;
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let tree = open_tree(&there, "", flags | OpenTreeFlags::AT_EMPTY_PATH)?;
+    if !is_own(&tree) {
+        return Err(Errno::NOENT);
+    }
+    read_only(&tree).map_err(|_| Errno::PERM)?;
+    let at = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(&tree, "", &there, "", at)?;
+    Ok(tree)
+}
+
+fn sealed_copy() -> io::Result<OwnedFd> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    // Where the machine wants it said that a file in memory may be executed; older kernels do not know the word.
+    let copy =
+        memfd_create(c"bowline", flags | MemfdFlags::EXEC).or_else(|_| memfd_create(c"bowline", flags))?;
+    let mut copy = File::from(copy);
+    io::copy(&mut File::open(OWN)?, &mut copy)?;
+    fcntl_add_seals(&copy, SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE)?;
+    Ok(copy.into())
+}
+
+/// Comes back only with what failed.
+#[allow(unsafe_code)]
+fn execute(program: &OwnedFd, role: Role, channel: &UnixStream) -> io::Error {
+    let mut variables = vec![reexec::order(role)];
+    variables.extend(
+        std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"LD_")).map(
+            |(name, value)| {
+                let parts: [OsString; 3] = [name, "=".into(), value];
+                parts.into_iter().collect::<OsString>()
+            },
+        ),
+    );
+    let variables: Result<Vec<CString>, _> =
+        variables.into_iter().map(|variable| CString::new(variable.into_vec())).collect();
+    let Ok(variables) = variables else { return io::ErrorKind::InvalidInput.into() };
+    let mut pointers: Vec<_> = variables.iter().map(|variable| variable.as_ptr()).collect();
+    pointers.push(std::ptr::null());
+    let arguments = [reexec::NAME.as_ptr(), std::ptr::null()];
+    // SAFETY: standard input belongs to nobody here; all lists are ended by null, and live until the call fails.
+    unsafe {
+        if libc::dup2(channel.as_fd().as_raw_fd(), libc::STDIN_FILENO) >= 0 {
+            let (program, arguments, variables) =
+                (program.as_raw_fd(), arguments.as_ptr(), pointers.as_ptr());
+            libc::syscall(
+                libc::SYS_execveat,
+                program,
+                c"".as_ptr(),
+                arguments,
+                variables,
+                libc::AT_EMPTY_PATH,
+            );
+        }
+    }
+    io::Error::last_os_error()
+}
