@@ -38,6 +38,7 @@ pub mod language;
 mod macros;
 mod patterns;
 mod reexec;
+mod regular;
 mod rules;
 mod session;
 mod sizes;

@@ -1,26 +1,26 @@
 //! Images that are files of this machine: OCI image layouts, and archives as `docker save` writes them.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
-use sha2::Digest as _;
 
-use super::ImageConfig;
-use super::oci::{Configuration, Descriptor, Document, Platform};
+use super::oci::{Configuration, Descriptor, Document, Index, Manifest, Platform};
+use super::{ContentDigest, ImageConfig};
 use crate::graph::{ImageFile, ImageFileKind, ImageName};
-use crate::{Digest, Error, Result};
+use crate::regular::{self, DOCUMENT_AT_MOST};
+use crate::{Error, Result};
 
-/// No manifest or configuration is as large.
-const DOCUMENT_AT_MOST: u64 = 16 << 20;
+/// As much is read of an archive to find what is in it: headers of a hundred thousand entries.
+const HEADERS_AT_MOST: u64 = 64 << 20;
 
 /// An image in files.
 #[derive(Debug)]
 pub(crate) struct Archived {
     /// The digest of its configuration.
-    pub(crate) id: Digest,
+    pub(crate) id: ContentDigest,
     /// The configuration, as it is written.
     pub(crate) document: Vec<u8>,
     pub(crate) config: ImageConfig,
@@ -36,7 +36,7 @@ pub(crate) struct Layer {
     pub(crate) offset: u64,
     pub(crate) size: u64,
     /// Of the unpacked archive: what the image's configuration calls `diff_id`.
-    pub(crate) digest: Digest,
+    pub(crate) digest: ContentDigest,
 }
 
 /// Finds the image that a reference to files leads to, for an engine of a platform, `os/architecture`.
@@ -59,10 +59,27 @@ pub(crate) fn find(name: &ImageName, file: &ImageFile<'_>, own: &str) -> Result<
     Ok(image)
 }
 
-/// The one image of an archive.
-pub(crate) fn only_one(archive: &Path) -> std::result::Result<Archived, String> {
+/// The image of an archive that an engine wrote of what it calls by an id: only if the archive has what is called so, the
+/// image's configuration, or a manifest or index that leads to it.
+pub(crate) fn called(
+    archive: &Path,
+    id: &ContentDigest,
+    asked: Option<&str>,
+    own: &str,
+) -> std::result::Result<Archived, String> {
     let place = Place::open(archive)?;
-    place.saved(None)
+    let saved = if place.locate("manifest.json").is_ok() { place.saved(None) } else { Err(String::new()) };
+    if let Ok(saved) = saved
+        && saved.id == *id
+    {
+        return Ok(saved);
+    }
+    let document =
+        place.contents(id).map_err(|_| format!("the engine's archive of {id} has another image"))?;
+    match Document::parse(&document, None)? {
+        Document::Manifest(manifest) => place.image(&manifest),
+        Document::Index(index) => place.led_to(index, None, asked, own),
+    }
 }
 
 fn read(file: &ImageFile<'_>, asked: Option<&str>, own: &str) -> std::result::Result<Archived, String> {
@@ -80,7 +97,7 @@ fn read(file: &ImageFile<'_>, asked: Option<&str>, own: &str) -> std::result::Re
 /// Where the files of an image are: a directory, or an archive with the places of its entries.
 enum Place {
     Directory(PathBuf),
-    Archive { path: PathBuf, entries: BTreeMap<PathBuf, (u64, u64)>, links: BTreeMap<PathBuf, PathBuf> },
+    Archive { path: PathBuf, entries: Entries, links: Links },
 }
 
 /// `manifest.json` of an archive as `docker save` writes it.
@@ -98,15 +115,18 @@ impl Place {
         if known.is_dir() {
             return Ok(Self::Directory(path.to_owned()));
         }
+        let mut file = regular::open(path).map_err(|error| error.to_string())?;
         let mut start = [0; 2];
-        let gzipped = File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok()
-            && start == [0x1f, 0x8b];
+        let gzipped = file.read_exact(&mut start).is_ok() && start == [0x1f, 0x8b];
         if gzipped {
             return Err(
                 "the archive is compressed\n\nhelp: `gunzip` it; its layers may stay as they are".to_owned()
             );
         }
-        index(path).map_err(|error| format!("not a tar archive: {error}"))
+        file.rewind().map_err(|error| error.to_string())?;
+        let headers = Headers { inner: file, left: HEADERS_AT_MOST };
+        let (entries, links) = index(headers).map_err(|error| format!("not a tar archive: {error}"))?;
+        Ok(Self::Archive { path: path.to_owned(), entries, links })
     }
 
     /// A file, by its name in the image.
@@ -117,6 +137,7 @@ impl Place {
             Self::Directory(root) => {
                 let path = root.join(&name);
                 let known = fs::metadata(&path).map_err(|_| missing())?;
+                regular::check(&known).map_err(|error| format!("`{}`: {error}", name.display()))?;
                 Ok((path, 0, known.len()))
             }
             Self::Archive { path, entries, links } => {
@@ -130,10 +151,14 @@ impl Place {
     fn document(&self, name: &str) -> std::result::Result<Vec<u8>, String> {
         let (path, offset, size) = self.locate(name)?;
         let read = || -> io::Result<Vec<u8>> {
-            let mut file = File::open(path)?;
+            if size > DOCUMENT_AT_MOST {
+                let most = DOCUMENT_AT_MOST >> 20;
+                return Err(io::Error::other(format!("no such document is larger than {most} MiB")));
+            }
+            let mut file = regular::open(&path)?;
             file.seek(SeekFrom::Start(offset))?;
             let mut contents = Vec::new();
-            file.take(size.min(DOCUMENT_AT_MOST)).read_to_end(&mut contents)?;
+            file.take(size).read_to_end(&mut contents)?;
             Ok(contents)
         };
         read().map_err(|error| format!("`{name}`: {error}"))
@@ -141,13 +166,16 @@ impl Place {
 
     /// What a descriptor names (OCI image layout specification, "blobs").
     fn blob(&self, descriptor: &Descriptor) -> std::result::Result<Vec<u8>, String> {
-        let digest = descriptor.digest()?;
-        let contents = self.document(&blob_name(&digest))?;
-        let found = of(&contents);
-        if found == digest {
+        self.contents(&descriptor.digest)
+    }
+
+    fn contents(&self, digest: &ContentDigest) -> std::result::Result<Vec<u8>, String> {
+        let contents = self.document(&blob_name(digest))?;
+        let found = ContentDigest::of(&contents);
+        if found == *digest {
             Ok(contents)
         } else {
-            Err(format!("a blob is not what it is called: sha256:{digest} is sha256:{found}"))
+            Err(format!("a blob is not what it is called: {digest} is {found}"))
         }
     }
 
@@ -176,7 +204,7 @@ impl Place {
         asked: Option<&str>,
         own: &str,
     ) -> std::result::Result<Archived, String> {
-        let Document::Index(mut index) = Document::parse(&self.document("index.json")?)? else {
+        let Document::Index(mut index) = Document::parse(&self.document("index.json")?, None)? else {
             return Err("`index.json` is no image index".to_owned());
         };
         if let Some(name) = name {
@@ -187,6 +215,17 @@ impl Place {
                 return Err(none(name, names.iter().map(String::as_str)));
             }
         }
+        self.led_to(index, name, asked, own)
+    }
+
+    /// The image for a platform.
+    fn led_to(
+        &self,
+        mut index: Index,
+        name: Option<&str>,
+        asked: Option<&str>,
+        own: &str,
+    ) -> std::result::Result<Archived, String> {
         // An index may lead to another, for the platforms; no tool nests them deeper.
         for _ in 0..4 {
             let names: Vec<&str> = index.manifests.iter().filter_map(Descriptor::name).collect();
@@ -197,15 +236,17 @@ impl Place {
             let chosen = chosen.map_err(|found| {
                 format!("there is no image for {}, but for {found}", asked.unwrap_or(own))
             })?;
-            match Document::parse(&self.blob(chosen)?)? {
+            match Document::parse(&self.blob(chosen)?, chosen.media_type.as_deref())? {
                 Document::Index(next) => index = next,
-                Document::Manifest(manifest) => {
-                    let place = |layer: &Descriptor| self.locate(&blob_name(&layer.digest()?));
-                    return made(self.blob(&manifest.config)?, manifest.layers.iter().map(place).collect());
-                }
+                Document::Manifest(manifest) => return self.image(&manifest),
             }
         }
         Err("its indexes lead to indexes only".to_owned())
+    }
+
+    fn image(&self, manifest: &Manifest) -> std::result::Result<Archived, String> {
+        let place = |layer: &Descriptor| self.locate(&blob_name(&layer.digest));
+        made(self.blob(&manifest.config)?, manifest.layers.iter().map(place).collect())
     }
 }
 
@@ -218,18 +259,16 @@ fn made(
     if digests.len() != places.len() {
         return Err("its configuration is of another image".to_owned());
     }
-    let layer = |((path, offset, size), digest)| Layer { path, offset, size, digest };
+    let layer =
+        |((path, offset, size), digest): (_, &ContentDigest)| Layer { path, offset, size, digest: *digest };
     let layers = places.into_iter().zip(digests).map(layer).collect();
     let config = configuration.config();
-    Ok(Archived { id: of(&document), document, config, platform: configuration.platform, layers })
+    let id = ContentDigest::of(&document);
+    Ok(Archived { id, document, config, platform: configuration.platform, layers })
 }
 
-fn of(contents: &[u8]) -> Digest {
-    Digest(sha2::Sha256::digest(contents).into())
-}
-
-fn blob_name(digest: &Digest) -> String {
-    format!("blobs/sha256/{digest}")
+fn blob_name(digest: &ContentDigest) -> String {
+    format!("blobs/sha256/{}", digest.hash())
 }
 
 fn several<'a>(names: impl Iterator<Item = &'a str>) -> String {
@@ -242,10 +281,37 @@ fn none<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> String {
     format!("there is no image `{name}`, but: {}", names.collect::<Vec<_>>().join(", "))
 }
 
+/// Reads as much as headers may take, and no more.
+struct Headers<R> {
+    inner: R,
+    left: u64,
+}
+
+impl<R: io::Read> io::Read for Headers<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.inner.read(buffer)?;
+        self.left = self
+            .left
+            .checked_sub(length as u64)
+            .ok_or_else(|| io::Error::other("it has more entries, or longer names, than any image"))?;
+        Ok(length)
+    }
+}
+
+impl<R: io::Seek> io::Seek for Headers<R> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.inner.seek(to)
+    }
+}
+
+/// Where files begin, and how large they are, by their names.
+type Entries = BTreeMap<PathBuf, (u64, u64)>;
+type Links = BTreeMap<PathBuf, PathBuf>;
+
 /// Reads the headers only.
-fn index(path: &Path) -> io::Result<Place> {
-    let (mut entries, mut links) = (BTreeMap::new(), BTreeMap::new());
-    let mut archive = tar::Archive::new(File::open(path)?);
+fn index(archive: impl io::Read + io::Seek) -> io::Result<(Entries, Links)> {
+    let (mut entries, mut links) = (Entries::new(), Links::new());
+    let mut archive = tar::Archive::new(archive);
     for entry in archive.entries_with_seek()? {
         let entry = entry?;
         let name = plain(&entry.path()?);
@@ -258,12 +324,13 @@ fn index(path: &Path) -> io::Result<Place> {
             (tar::EntryType::Link, Some(target)) => {
                 links.insert(name, plain(&target));
             }
-            _ => {
+            (tar::EntryType::Regular | tar::EntryType::Continuous, _) => {
                 entries.insert(name, (entry.raw_file_position(), entry.size()));
             }
+            _ => {}
         }
     }
-    Ok(Place::Archive { path: path.to_owned(), entries, links })
+    Ok((entries, links))
 }
 
 /// Without `.` and the root, and with `..` taken for what it means: never out of the place.
@@ -278,3 +345,6 @@ fn plain(path: &Path) -> PathBuf {
     }
     plain
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,8 @@ use std::process::{Command, Stdio};
 use data_encoding::BASE64_NOPAD;
 use serde::Deserialize;
 
+use crate::regular::{self, DOCUMENT_AT_MOST};
+
 /// Where the Docker command line keeps its own files: `DOCKER_CONFIG`, else `.docker` in the user's home.
 pub(crate) fn config_dir() -> Option<PathBuf> {
     let home = || std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
@@ -82,7 +84,7 @@ fn configs() -> Vec<(String, Result<Vec<u8>, String>)> {
         configs.push(("DOCKER_AUTH_CONFIG".to_owned(), Ok(text.into_bytes())));
     }
     if let Some(path) = config_dir().map(|directory| directory.join("config.json")) {
-        match std::fs::read(&path) {
+        match regular::read(&path, DOCUMENT_AT_MOST) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             text => configs.push((path.display().to_string(), text.map_err(|error| error.to_string()))),
         }

@@ -23,6 +23,7 @@ mod archive;
 mod choice;
 #[cfg(any(feature = "docker", native_engine))]
 mod command;
+mod content;
 #[cfg(any(feature = "docker", all(feature = "registry", native_engine)))]
 mod credentials;
 #[cfg(feature = "docker")]
@@ -45,6 +46,7 @@ mod user;
 mod testing;
 
 pub(crate) use self::choice::open;
+pub(crate) use self::content::ContentDigest;
 pub use self::doctor::{Diagnosis, doctor};
 pub(crate) use self::made::NewImage;
 pub use self::output::OutputReader;
@@ -199,7 +201,7 @@ pub(crate) struct Snapshot(pub(crate) String);
 #[derive(Debug, Clone)]
 pub(crate) struct Image {
     /// The digest of the image's configuration: what identifies its contents, whatever tag it was found by.
-    pub(crate) id: String,
+    pub(crate) id: ContentDigest,
     pub(crate) snapshot: Snapshot,
     pub(crate) config: ImageConfig,
     /// What it is made for, as `os/architecture[/variant]`.

@@ -6,9 +6,12 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
-use super::{Healthcheck, ImageConfig};
-use crate::Digest;
+use super::{ContentDigest, Healthcheck, ImageConfig};
+
+/// More than any tool makes: Docker itself has 127 at most. An overlay of more than 500 there is not.
+const LAYERS_AT_MOST: usize = 480;
 
 /// An image's configuration.
 #[derive(Debug, Clone, Deserialize)]
@@ -25,8 +28,12 @@ impl Configuration {
     }
 
     /// The digests of the unpacked layers, the lowest first.
-    pub(crate) fn layers(&self) -> Result<Vec<Digest>, String> {
-        self.rootfs.diff_ids.iter().map(|id| digest(id)).collect()
+    pub(crate) fn layers(&self) -> Result<&[ContentDigest], String> {
+        let layers = &self.rootfs.diff_ids;
+        if layers.len() > LAYERS_AT_MOST {
+            return Err(format!("it has {} layers, and {LAYERS_AT_MOST} are the most", layers.len()));
+        }
+        Ok(layers)
     }
 
     pub(crate) fn config(&self) -> ImageConfig {
@@ -36,12 +43,13 @@ impl Configuration {
 
 #[derive(Debug, Clone, Deserialize)]
 struct RootFs {
-    diff_ids: Vec<String>,
+    diff_ids: Vec<ContentDigest>,
 }
 
 /// What a process of an image is like where nothing else is said. The Docker API writes it in the same way.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
+#[expect(clippy::zero_sized_map_values, reason = "sets are written as maps of what is empty")]
 pub(crate) struct Config {
     env: Option<Vec<String>>,
     working_dir: Option<String>,
@@ -51,8 +59,8 @@ pub(crate) struct Config {
     stop_signal: Option<String>,
     healthcheck: Option<Check>,
     shell: Option<Vec<String>>,
-    exposed_ports: Option<BTreeMap<String, serde_json::Value>>,
-    volumes: Option<BTreeMap<String, serde_json::Value>>,
+    exposed_ports: Option<BTreeMap<String, IgnoredAny>>,
+    volumes: Option<BTreeMap<String, IgnoredAny>>,
     labels: Option<BTreeMap<String, String>>,
 }
 
@@ -153,19 +161,17 @@ impl fmt::Display for Platform {
 
 /// What says where something is, and what it has to be.
 #[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Descriptor {
-    pub(crate) digest: String,
+    pub(crate) digest: ContentDigest,
     pub(crate) size: u64,
+    pub(crate) media_type: Option<String>,
     platform: Option<Platform>,
     #[serde(default)]
     annotations: BTreeMap<String, String>,
 }
 
 impl Descriptor {
-    pub(crate) fn digest(&self) -> Result<Digest, String> {
-        digest(&self.digest)
-    }
-
     /// What the layout calls it (OCI image specification, "annotations").
     pub(crate) fn name(&self) -> Option<&str> {
         self.annotations.get("org.opencontainers.image.ref.name").map(String::as_str)
@@ -178,30 +184,68 @@ impl Descriptor {
 }
 
 /// What a reference leads to.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug, Clone)]
 pub(crate) enum Document {
     Manifest(Manifest),
     Index(Index),
 }
 
 /// An image: its configuration and its layers, the lowest first.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone)]
 pub(crate) struct Manifest {
     pub(crate) config: Descriptor,
     pub(crate) layers: Vec<Descriptor>,
 }
 
 /// Images for several platforms, or of several names.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone)]
 pub(crate) struct Index {
     pub(crate) manifests: Vec<Descriptor>,
 }
 
+const MANIFESTS: [&str; 2] =
+    ["application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"];
+const INDEXES: [&str; 2] =
+    ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
+
+/// As either is written.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Written {
+    media_type: Option<String>,
+    config: Option<Descriptor>,
+    layers: Option<Vec<Descriptor>>,
+    manifests: Option<Vec<Descriptor>>,
+}
+
 impl Document {
-    pub(crate) fn parse(text: &[u8]) -> Result<Self, String> {
-        serde_json::from_slice(text)
-            .map_err(|_| "its manifest is neither an OCI image manifest nor an image index".to_owned())
+    /// The media types of what is read.
+    pub(crate) fn media_types() -> impl Iterator<Item = &'static str> {
+        INDEXES.into_iter().chain(MANIFESTS)
+    }
+
+    /// `said` is the media type under which it was found, where one was said. What could be taken for the one by some
+    /// and for the other by others is neither (CVE-2021-41190).
+    pub(crate) fn parse(text: &[u8], said: Option<&str>) -> Result<Self, String> {
+        const NEITHER: &str = "its manifest is neither an OCI image manifest nor an image index";
+        let Written { media_type, config, layers, manifests } =
+            serde_json::from_slice(text).map_err(|error| format!("{NEITHER}: {error}"))?;
+        let (document, others) = match (config, layers, manifests) {
+            (Some(config), Some(layers), None) => (Self::Manifest(Manifest { config, layers }), INDEXES),
+            (None, None, Some(manifests)) => (Self::Index(Index { manifests }), MANIFESTS),
+            (None | Some(_), None, None) | (None, Some(_), None) => {
+                return Err(NEITHER.to_owned());
+            }
+            _ => return Err("it says to be an image manifest and an image index at once".to_owned()),
+        };
+        for said in [media_type.as_deref(), said].into_iter().flatten() {
+            let said = said.split(';').next().unwrap_or_default().trim();
+            if others.contains(&said) {
+                let is = if matches!(document, Self::Index(_)) { "an index" } else { "a manifest" };
+                return Err(format!("it is {is}, and said to be `{said}`"));
+            }
+        }
+        Ok(document)
     }
 }
 
@@ -217,12 +261,6 @@ impl Index {
         let platforms = || images().filter_map(|found| Some(found.platform.as_ref()?.to_string()));
         found.ok_or_else(|| platforms().collect::<Vec<_>>().join(", "))
     }
-}
-
-/// SHA-256 is what every registry and tool uses, and what everything here is named by.
-pub(crate) fn digest(text: &str) -> Result<Digest, String> {
-    let hex = text.strip_prefix("sha256:").ok_or_else(|| format!("`{text}` is no SHA-256 digest"))?;
-    hex.parse().map_err(|error| format!("`{text}`: {error}"))
 }
 
 #[cfg(test)]
@@ -256,16 +294,16 @@ mod tests {
                 .iter()
                 .enumerate()
                 .map(|(number, (os, architecture))| format!(
-                    r#"{{"mediaType": "x", "digest": "sha256:{number}", "size": 1,
+                    r#"{{"mediaType": "x", "digest": "sha256:{number:064}", "size": 1,
                          "platform": {{"os": "{os}", "architecture": "{architecture}"}}}}"#
                 ))
                 .collect::<Vec<_>>()
                 .join(",")
         );
-        let Ok(Document::Index(index)) = Document::parse(text.as_bytes()) else { panic!("{text}") };
-        let chosen = |asked, own| index.choose(asked, own).map(|found| found.digest.as_str());
-        assert_eq!(chosen(None, "linux/amd64"), Ok("sha256:2"));
-        assert_eq!(chosen(Some("linux/arm64"), "linux/amd64"), Ok("sha256:3"));
+        let Ok(Document::Index(index)) = Document::parse(text.as_bytes(), None) else { panic!("{text}") };
+        let chosen = |asked, own| index.choose(asked, own).map(|found| found.digest.to_string());
+        assert_eq!(chosen(None, "linux/amd64"), Ok(format!("sha256:{:064}", 2)));
+        assert_eq!(chosen(Some("linux/arm64"), "linux/amd64"), Ok(format!("sha256:{:064}", 3)));
         assert_eq!(chosen(None, "linux/s390x"), Err("linux/386, linux/amd64, linux/arm64".to_owned()));
     }
 
@@ -279,6 +317,39 @@ mod tests {
         assert_eq!((found.workdir.as_str(), found.stop_signal), ("/w", None));
         assert_eq!(found.healthcheck.unwrap().interval, Duration::from_secs(2));
         assert!(Configuration::parse(b"{}").is_err());
-        assert!(digest("sha512:00").is_err() && digest("sha256:zz").is_err());
+        for layer in ["sha512:00", "sha256:zz", "sha256:../../x"] {
+            let text = format!(r#"{{"rootfs": {{"diff_ids": ["{layer}"]}}}}"#);
+            assert!(Configuration::parse(text.as_bytes()).unwrap_err().contains("no SHA-256 digest"));
+        }
+        let many = vec![format!(r#""sha256:{:064}""#, 1); 1000].join(",");
+        let many = Configuration::parse(format!(r#"{{"rootfs": {{"diff_ids": [{many}]}}}}"#).as_bytes());
+        assert!(many.unwrap().layers().unwrap_err().contains("1000 layers"));
+    }
+
+    #[test]
+    fn what_some_take_for_a_manifest_and_others_for_an_index_is_refused() {
+        let digest = format!("sha256:{:064}", 1);
+        let one = format!(r#"{{"digest": "{digest}", "size": 1}}"#);
+        let image = format!(r#""config": {one}, "layers": [{one}]"#);
+        let index = format!(r#""manifests": [{one}]"#);
+        let [manifest_type, index_type] = [MANIFESTS[0], INDEXES[1]];
+        let parse = |text: &str, said| Document::parse(format!("{{{text}}}").as_bytes(), said);
+        assert!(matches!(parse(&image, None), Ok(Document::Manifest(_))));
+        assert!(matches!(parse(&image, Some(manifest_type)), Ok(Document::Manifest(_))));
+        assert!(matches!(parse(&image, Some("application/json; charset=utf-8")), Ok(Document::Manifest(_))));
+        assert!(matches!(parse(&index, Some(index_type)), Ok(Document::Index(_))));
+        let both = format!("{image}, {index}");
+        let layers_too = format!(r#""layers": [], {index}"#);
+        for text in [&both, &layers_too] {
+            assert!(parse(text, None).unwrap_err().contains("at once"), "{text}");
+        }
+        let wrong = format!(r#""mediaType": "{index_type}", {image}"#);
+        for (text, said) in [(&wrong, None), (&image, Some(INDEXES[0])), (&index, Some(manifest_type))] {
+            assert!(parse(text, said).unwrap_err().contains("said to be"), "{text}");
+        }
+        let twice = format!(r#""manifests": [], {index}"#);
+        for text in [twice.as_str(), "", r#""config": 1"#, r#""manifests": [{"digest": "x", "size": 1}]"#] {
+            assert!(parse(text, None).unwrap_err().contains("neither"), "{text}");
+        }
     }
 }

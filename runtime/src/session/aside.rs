@@ -3,7 +3,11 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::engine::SessionId;
+
+/// As many characters of the name of what is written are part of the other one, which has to fit, too.
+const NAME_AT_MOST: usize = 40;
 
 /// A file beside the one it becomes, removed when dropped.
 pub(super) struct Aside {
@@ -13,7 +17,6 @@ pub(super) struct Aside {
 
 impl Aside {
     pub(super) fn make(target: &Path) -> io::Result<Self> {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
         let parent =
             target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let name =
@@ -22,9 +25,10 @@ impl Aside {
             return Err(io::ErrorKind::IsADirectory.into());
         }
         std::fs::create_dir_all(parent)?;
-        let (own, number) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let path = parent.join(format!(".{}.{own}-{number}.part", name.to_string_lossy()));
-        Ok(Self { file: File::create(&path)?, path })
+        // Others may write to the directory: nobody is to know the name before, and nothing that is there is opened.
+        let start: String = name.to_string_lossy().chars().take(NAME_AT_MOST).collect();
+        let path = parent.join(format!(".{start}.{}.part", SessionId::random()));
+        Ok(Self { file: File::options().write(true).create_new(true).open(&path)?, path })
     }
 
     pub(super) fn put(mut self, target: &Path) -> io::Result<()> {
@@ -58,5 +62,22 @@ mod tests {
         aside.put(&target).unwrap();
         assert!(target.exists() && entries() == 1);
         assert!(Aside::make(directory.path()).is_err());
+        let longest = directory.path().join("ä".repeat(127));
+        Aside::make(&longest).unwrap().put(&longest).unwrap();
+    }
+
+    #[test]
+    fn nobody_knows_beforehand_where_it_is_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("x.tar");
+        let asides = [Aside::make(&target).unwrap(), Aside::make(&target).unwrap()];
+        let number = std::process::id().to_string();
+        for aside in &asides {
+            let name = aside.path.file_name().unwrap().to_str().unwrap();
+            assert!(name.starts_with(".x.tar.") && !name.contains(&format!(".{number}-")), "{name}");
+            let random = name.trim_start_matches(".x.tar.").trim_end_matches(".part");
+            assert_eq!(random.len(), 26, "{name}");
+        }
+        assert_ne!(asides[0].path, asides[1].path);
     }
 }

@@ -77,7 +77,7 @@ impl Inner {
             try_join3(self.engine(), try_join_all(find), try_join_all(hash)).await?;
         let hosts = hosts.into_iter().collect();
         let images: HashMap<_, _> = images.into_iter().collect();
-        let ids = images.iter().map(|(name, image)| (name.clone(), image.id.clone())).collect();
+        let ids = images.iter().map(|(name, image)| (name.clone(), image.id.to_string())).collect();
         let identities = Mutex::new(Identities::resolved(ids, hosts, self.id.to_string()));
         Ok(Arc::new(Request { session: self.clone(), engine, images, identities }))
     }

@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::connect::Connection;
 use crate::engine::credentials::config_dir;
+use crate::regular::{self, DOCUMENT_AT_MOST};
 
 /// A place to try: how it is called in messages, and the way there or why there is none.
 pub(super) struct Candidate {
@@ -60,7 +61,7 @@ fn current_context() -> Option<String> {
         #[serde(default)]
         current_context: String,
     }
-    let text = std::fs::read(config_dir()?.join("config.json")).ok()?;
+    let text = regular::read(&config_dir()?.join("config.json"), DOCUMENT_AT_MOST).ok()?;
     let config: Config = serde_json::from_slice(&text).ok()?;
     Some(config.current_context).filter(|name| !name.is_empty())
 }
@@ -87,7 +88,7 @@ fn context(name: &str) -> Result<Connection, String> {
     let contexts = config_dir().ok_or("no home directory, so no contexts")?.join("contexts");
     let id = data_encoding::HEXLOWER.encode(&Sha256::digest(name.as_bytes()));
     let path = contexts.join("meta").join(&id).join("meta.json");
-    let text = std::fs::read(&path).map_err(|error| match error.kind() {
+    let text = regular::read(&path, DOCUMENT_AT_MOST).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => {
             "there is no context of this name; `docker context ls` lists them".to_owned()
         }

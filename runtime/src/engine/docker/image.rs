@@ -6,7 +6,7 @@ use bollard::models::{ImageConfig as Found, ImageInspect};
 
 use super::failure::{self, BRIEF, within};
 use super::{Shared, load, names, pull};
-use crate::engine::{Image, ImageConfig, Progress, Snapshot, oci};
+use crate::engine::{ContentDigest, Image, ImageConfig, Progress, Snapshot, oci};
 use crate::graph::ImageName;
 use crate::{Error, Result};
 
@@ -102,11 +102,21 @@ pub(super) fn image(shared: &Shared, inspected: &ImageInspect) -> Result<Image> 
     let facts = shared.snapshots.learn(inspected)?;
     let config = inspected.config.clone().unwrap_or_default();
     Ok(Image {
-        id: facts.id.clone(),
+        id: image_id(Some(&facts.id))?,
         snapshot: Snapshot(facts.id.clone()),
         config: image_config(config)?,
         platform: platform(inspected).or(&shared.description.platform),
     })
+}
+
+/// What an engine says that an image is.
+pub(super) fn image_id(said: Option<&str>) -> Result<ContentDigest> {
+    // Podman says some without the algorithm.
+    let parse =
+        |said: &str| said.parse().or_else(|error| format!("sha256:{said}").parse().map_err(|_| error));
+    let id: std::result::Result<_, String> =
+        said.ok_or_else(|| "the engine gave no id".to_owned()).and_then(parse);
+    id.map_err(|error| Error::engine("inspect an image", error))
 }
 
 /// The Docker API has it in the form that the OCI image specification took over from it.
@@ -131,6 +141,17 @@ mod tests {
             architecture: part(architecture),
             variant: part(variant),
             ..Default::default()
+        }
+    }
+
+    #[test]
+    fn an_id_of_the_engine_is_a_digest_or_an_error() {
+        let hex = "0123456789abcdef".repeat(4);
+        for said in [format!("sha256:{hex}"), hex.clone()] {
+            assert_eq!(image_id(Some(&said)).unwrap().to_string(), format!("sha256:{hex}"));
+        }
+        for said in [None, Some(""), Some("sha256:../../../x"), Some("sha256:\u{1b}[31m"), Some("redis:7")] {
+            assert!(image_id(said).is_err(), "{said:?}");
         }
     }
 

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::create::Created;
 use super::failure::{self, BRIEF, LONG, within};
+use super::image::image_id;
 use super::{Shared, labels, names, read, recast, snapshot};
 use crate::engine::{Call, Elsewhere, Kept, Recording, Snapshot, Written};
 use crate::{Digest, Error, Result};
@@ -211,7 +212,7 @@ async fn commit(
     let made = within(LONG, shared.client.commit_container(options.build(), config))
         .await
         .map_err(failure::during("keep a file system"))?;
-    Ok(made.id)
+    Ok(image_id(Some(&made.id))?.to_string())
 }
 
 /// As [`commit`], for a container that was given secrets. Engines before 25 put the container's whole configuration

@@ -1,6 +1,5 @@
 //! Images that are files of this machine, sent to the engine.
 
-use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::sync::Arc;
 
@@ -27,7 +26,7 @@ pub(super) async fn load(
 ) -> Result<Image> {
     let what = format!("load `{name}`");
     let found = archive::find(name, file, &shared.description.platform)?;
-    let called = names::loaded_image(&found.id);
+    let called = names::loaded_image(found.id.hash());
     if let Some(present) = inspect(&shared.client, &called).await? {
         return image(shared, &present);
     }
@@ -58,13 +57,13 @@ pub(super) async fn load(
 /// An archive of the form that every engine of this API takes, whatever the image's was: layers stay as they are.
 fn write(image: &Archived, tag: &str, sink: &mut impl io::Write) -> io::Result<()> {
     let mut archive = tar::Builder::new(io::BufWriter::with_capacity(64 << 10, sink));
-    let config = format!("{}.json", image.id);
+    let config = format!("{}.json", image.id.hash());
     let layers: Vec<String> = (0..image.layers.len()).map(|number| format!("{number}/layer.tar")).collect();
     let manifest = json!([{ "Config": config, "RepoTags": [tag], "Layers": layers }]).to_string();
     add(&mut archive, &config, image.document.len() as u64, &image.document[..])?;
     for (layer, name) in image.layers.iter().zip(&layers) {
         let Layer { path, offset, size, .. } = layer;
-        let mut file = File::open(path)?;
+        let mut file = crate::regular::open(path)?;
         file.seek(SeekFrom::Start(*offset))?;
         add(&mut archive, name, *size, file.take(*size))?;
     }

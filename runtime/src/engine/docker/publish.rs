@@ -11,7 +11,7 @@ use futures_util::StreamExt as _;
 use super::failure::{self, BRIEF, LONG, within};
 use super::image::inspect;
 use super::{Shared, names, pull, recast, snapshot};
-use crate::engine::{NewImage, Progress, credentials};
+use crate::engine::{ContentDigest, NewImage, Progress, credentials};
 use crate::graph::ImageName;
 use crate::{Error, Result};
 
@@ -150,7 +150,8 @@ async fn push(shared: &Shared, reference: &str) -> Result<String> {
 /// Of the line that ends a push: `1.2: digest: sha256:… size: 528`.
 fn pushed_digest(status: &str) -> Option<String> {
     let (_, rest) = status.split_once("digest: ")?;
-    rest.split(' ').next().filter(|digest| digest.starts_with("sha256:")).map(str::to_owned)
+    let digest: ContentDigest = rest.split(' ').next()?.parse().ok()?;
+    Some(digest.to_string())
 }
 
 /// What the engine has noted for a repository.
@@ -159,7 +160,8 @@ fn noted_digest(image: &ImageInspect, repository: &str) -> Option<String> {
     let mut own = names.filter_map(|name| name.split_once('@')).filter(|(name, _)| {
         ImageName::new(name).reference.rsplit_once(':').is_some_and(|(name, _)| name == repository)
     });
-    own.next().map(|(_, digest)| digest.to_owned())
+    let digest: ContentDigest = own.next()?.1.parse().ok()?;
+    Some(digest.to_string())
 }
 
 fn refusal(reference: &str, error: &Failure, note: &str) -> Error {

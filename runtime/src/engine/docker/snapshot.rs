@@ -8,6 +8,7 @@ use tokio::sync::OnceCell;
 
 use super::cleaner::Container;
 use super::failure::{self, BRIEF, within};
+use super::image::image_id;
 use super::{Shared, keep, lock, recast};
 use crate::engine::Snapshot;
 use crate::{Error, Result};
@@ -54,8 +55,9 @@ struct Held {
 
 impl Facts {
     pub(super) fn of(image: &ImageInspect) -> Result<Self> {
-        let id =
-            image.id.clone().ok_or_else(|| Error::engine("inspect an image", "the engine gave no id"))?;
+        let id = image_id(image.id.as_deref())?.to_string();
+        let layers = image.root_fs.as_ref().and_then(|fs| fs.layers.as_deref()).unwrap_or_default();
+        let layers = layers.iter().map(|layer| image_id(Some(layer)).map(|layer| layer.to_string()));
         let config = image.config.as_ref();
         let env = config.and_then(|config| config.env.as_ref()).into_iter().flatten();
         Ok(Self {
@@ -64,7 +66,7 @@ impl Facts {
                 .filter_map(|variable| variable.split_once('='))
                 .map(|(name, _)| name.to_owned())
                 .collect(),
-            layers: image.root_fs.as_ref().and_then(|fs| fs.layers.clone()).unwrap_or_default(),
+            layers: layers.collect::<Result<_>>()?,
             architecture: image.architecture.clone().unwrap_or_default(),
             os: image.os.clone().unwrap_or_default(),
             has_volumes: config

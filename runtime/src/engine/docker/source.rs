@@ -5,8 +5,8 @@ use futures_util::{Stream, StreamExt as _};
 
 use super::connect::{Connection, connect};
 use super::failure;
-use super::image::{Wanted, image_config, inspect, platform};
-use crate::engine::ImageConfig;
+use super::image::{Wanted, image_id, inspect};
+use crate::engine::ContentDigest;
 use crate::graph::ImageName;
 use crate::{Error, Result};
 
@@ -21,11 +21,8 @@ pub(crate) struct Source {
 /// An image that is there.
 #[derive(Debug)]
 pub(crate) struct Found {
-    /// The digest of its configuration, as `sha256:…`.
-    pub(crate) id: String,
-    pub(crate) config: ImageConfig,
-    /// What it is made for, as `os/architecture[/variant]`.
-    pub(crate) platform: String,
+    /// What the engine says that it is: the digest of its configuration, or of its manifest.
+    pub(crate) id: ContentDigest,
 }
 
 impl Source {
@@ -35,14 +32,21 @@ impl Source {
         Ok(Self { client, platform: connection.describe().platform })
     }
 
+    /// That of a socket, without asking who is there.
+    #[cfg(test)]
+    pub(crate) fn at(socket: &std::path::Path, platform: &str) -> Self {
+        let client = bollard::Docker::connect_with_socket(
+            socket.to_str().unwrap_or_default(),
+            10,
+            bollard::API_DEFAULT_VERSION,
+        );
+        Self { client: client.unwrap(), platform: platform.to_owned() }
+    }
+
     pub(crate) async fn find(&self, name: &ImageName) -> Result<Found> {
         let wanted = Wanted::on(name, &self.platform);
         match wanted.present(&self.client).await? {
-            Some(found) => Ok(Found {
-                platform: platform(&found).or(&self.platform),
-                id: found.id.unwrap_or_default(),
-                config: image_config(found.config.unwrap_or_default())?,
-            }),
+            Some(found) => Ok(Found { id: image_id(found.id.as_deref())? }),
             None => match inspect(&self.client, &name.reference).await? {
                 Some(found) => Err(wanted.only_for_another(&found, String::new())),
                 None => Err(Error::ImageNotFound {
@@ -56,9 +60,9 @@ impl Source {
     }
 
     /// As one archive, of the form that `docker save` writes.
-    pub(crate) fn export(&self, id: &str) -> impl Stream<Item = Result<Bytes>> + use<> {
+    pub(crate) fn export(&self, id: &ContentDigest) -> impl Stream<Item = Result<Bytes>> + use<> {
         let what = format!("read the image {id}");
-        let pieces = self.client.export_image(id).boxed();
+        let pieces = self.client.export_image(&id.to_string()).boxed();
         pieces.map(move |piece| piece.map_err(failure::during(what.clone())))
     }
 }

@@ -343,7 +343,7 @@ impl Engine for Native {
     }
 
     fn export<'a>(&'a self, image: &'a NewImage, to: std::fs::File) -> Call<'a, ()> {
-        Box::pin(image::export(&self.shared, image, to))
+        Box::pin(image::write(&self.shared, image, to))
     }
 
     fn close(&self) -> Call<'_, ()> {

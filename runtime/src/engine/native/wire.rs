@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::address::{Audience, Network};
 use super::store::{Bounds, Removed};
+use crate::engine::ContentDigest;
 
 /// More than any request has.
 const MOST_DESCRIPTORS: usize = 8;
@@ -219,12 +220,12 @@ pub(super) enum Answer {
     Failed(String),
 }
 
-/// A layer's archive, as images speak of it. Digests are `sha256:…`.
+/// A layer's archive, as images speak of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Packed {
     /// Of the archive before it was compressed.
-    pub(super) unpacked: String,
-    pub(super) digest: String,
+    pub(super) unpacked: ContentDigest,
+    pub(super) digest: ContentDigest,
     /// In bytes, compressed.
     pub(super) size: u64,
 }

@@ -18,6 +18,7 @@ use super::fault::Fault;
 use super::inside;
 use super::merge::{attributes, is_overlays, names, opaque};
 use super::unpack::{OPAQUE, WHITEOUT};
+use crate::engine::ContentDigest;
 use crate::engine::native::wire::Packed;
 
 /// Writes a directory of the store as an archive, compressed. The same directory gives the same archive.
@@ -31,13 +32,10 @@ pub(super) fn pack(layer: &Path, to: OwnedFd) -> Result<Packed, Fault> {
         let Hashing { inner, hash: unpacked, .. } = archive.out.into_inner()?;
         let Hashing { inner: mut file, hash, length } = inner.finish()?;
         file.flush()?;
-        Ok(Packed { unpacked: digest(unpacked), digest: digest(hash), size: length })
+        let [unpacked, digest] = [unpacked, hash].map(ContentDigest::hashed);
+        Ok(Packed { unpacked, digest, size: length })
     };
     write().map_err(|error: io::Error| Fault::new(format!("pack {}: {error}", layer.display())))
-}
-
-fn digest(hash: sha2::Sha256) -> String {
-    format!("sha256:{}", data_encoding::HEXLOWER.encode(&hash.finalize()))
 }
 
 struct Hashing<W> {

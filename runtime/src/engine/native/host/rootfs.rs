@@ -16,6 +16,8 @@ use rustix::mount::{
     fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount, move_mount, open_tree, unmount,
 };
 
+mod many;
+
 use super::cgroup::Shown;
 use super::confinement::{DEVICES, MASKED, NO_DEVICES, READ_ONLY};
 use super::fault::{Context as _, Fault};
@@ -63,16 +65,20 @@ fn open_on(root: &Root, lowest: Option<&Path>) -> Result<Tree, Fault> {
         // Left by an earlier mount of the same, which never failed to write: this session has read what it wrote.
         let _ = std::fs::remove_dir_all(work.join("work/incompat"));
     }
-    let options = CString::new(options).context("overlay options")?;
-    mount(source, ASIDE, "overlay", MountFlags::NODEV, Some(options.as_c_str())).map_err(|error| {
-        let depth = if options.as_bytes().len() > 4000 { " (too many layers)" } else { "" };
-        Fault::new(format!("an overlay of {} layers: {error}{depth}", lower.len()))
-    })?;
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    if options.len() > OPTIONS_AT_MOST {
+        return many::overlay(&lower, root.changes.as_ref()).map(Tree);
+    }
+    let options = CString::new(options).context("overlay options")?;
+    mount(source, ASIDE, "overlay", MountFlags::NODEV, Some(options.as_c_str()))
+        .map_err(|error| Fault::new(format!("an overlay of {} layers: {error}", lower.len())))?;
     let tree = open_tree(CWD, ASIDE, flags).context("the overlay")?;
     unmount(ASIDE, UnmountFlags::DETACH).context("the overlay, aside")?;
     Ok(Tree(tree))
 }
+
+/// What one page holds, and its last zero.
+const OPTIONS_AT_MOST: usize = 4095;
 
 /// Paths are of the store, which is the working directory: a page has to hold all of them.
 fn overlay_options(lower: &[&Path], changes: Option<&Changes>) -> String {

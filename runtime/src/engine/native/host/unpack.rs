@@ -3,15 +3,17 @@
 //! A layer is not trusted. It is unpacked by a process that sees nothing of the machine's file system but the directory
 //! that it unpacks into, so that whatever a name or a link says, it says it of that directory.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, BufRead as _, Read};
-use std::os::fd::OwnedFd;
-use std::path::{Component, Path, PathBuf};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags, chownat, lsetxattr, mknodat,
-    setxattr, utimensat,
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags, chownat, fsetxattr,
+    lsetxattr, mkdirat, mknodat, openat, setxattr, statat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 use sha2::Digest as _;
@@ -26,6 +28,12 @@ pub(super) const OPAQUE: &str = ".wh..wh..opq";
 
 /// As much memory more than the program has is enough for every archive that is none to do harm.
 const MEMORY: u64 = 256 << 20;
+
+/// Eight times what large images have in a layer.
+const ENTRIES_AT_MOST: usize = 4_000_000;
+/// In bytes: what file systems take as one name, and what the kernel takes as a path (`NAME_MAX`, `PATH_MAX`).
+const NAME_AT_MOST: usize = 255;
+const PATH_AT_MOST: usize = 4095;
 
 /// Unpacks `size` bytes of an archive, compressed or not. Gives nothing away of the machine, whatever is in it.
 pub(super) fn unpack(into: &Path, archive: OwnedFd, size: u64, digest: Option<&str>) -> Result<(), Fault> {
@@ -87,19 +95,22 @@ fn entries(reader: &mut impl Read) -> io::Result<()> {
     archive.set_preserve_permissions(true);
     archive.set_preserve_mtime(true);
     archive.set_overwrite(true);
-    let (mut times, mut whiteouts) = (BTreeMap::new(), Whiteouts::default());
-    for entry in archive.entries()? {
+    // By bytes: to compare paths part by part takes long where they are deep.
+    let mut times = BTreeMap::new();
+    for (number, entry) in archive.entries()?.enumerate() {
+        if number >= ENTRIES_AT_MOST {
+            return Err(io::Error::other(format!("it has more than {ENTRIES_AT_MOST} entries")));
+        }
         let mut entry = entry?;
-        let path = plain(&entry.path()?);
+        let path = place(&entry.path_bytes())?;
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-        let parent = path.parent().unwrap_or(Path::new(""));
+        let parent = path.parent().unwrap_or(Path::new("/"));
         if let Some(gone) = name.strip_prefix(WHITEOUT) {
-            whiteouts.make_room(&Path::new("/").join(parent), true)?;
-            std::fs::create_dir_all(Path::new("/").join(parent))?;
+            make_directories(parent)?;
             if name == OPAQUE {
-                hide_below(&Path::new("/").join(parent))?;
-            } else if !gone.is_empty() && !gone.starts_with(WHITEOUT) {
-                whiteouts.add(Path::new("/").join(parent).join(gone))?;
+                hide_below(parent)?;
+            } else if !gone.is_empty() && gone != "." && gone != ".." && !gone.starts_with(WHITEOUT) {
+                white_out(&parent.join(gone))?;
             }
             continue;
         }
@@ -107,24 +118,23 @@ fn entries(reader: &mut impl Read) -> io::Result<()> {
         if matches!(entry.header().entry_type(), tar::EntryType::Char | tar::EntryType::Block) {
             continue;
         }
-        if path.as_os_str().is_empty() {
+        if path == Path::new("/") {
             let mode = entry.header().mode()? & 0o7777;
             rustix::fs::chmod("/", Mode::from_raw_mode(mode))?;
             continue;
         }
         let attributes = attributes(&mut entry)?;
         let kind = entry.header().entry_type();
-        whiteouts.make_room(&Path::new("/").join(&path), kind.is_dir())?;
-        let is_made = if kind == tar::EntryType::Fifo {
-            make_fifo(&Path::new("/").join(&path))?;
-            true
+        make_directories(parent)?;
+        make_room(&path, kind)?;
+        if kind == tar::EntryType::Fifo {
+            make_fifo(&path)?;
         } else {
-            entry.unpack_in("/")?
-        };
-        if is_made && kind != tar::EntryType::Link {
-            let path = Path::new("/").join(&path);
+            entry.unpack(&path)?;
+        }
+        if kind != tar::EntryType::Link {
             if kind.is_dir() || kind == tar::EntryType::Fifo {
-                times.insert(path.clone(), entry.header().mtime()?);
+                times.insert(path.as_os_str().as_bytes().to_owned(), entry.header().mtime()?);
             }
             own(&path, entry.header())?;
             for (name, value) in attributes {
@@ -137,39 +147,99 @@ fn entries(reader: &mut impl Read) -> io::Result<()> {
         }
     }
     // What is put into a directory changes its time.
-    times.iter().try_for_each(|(path, time)| set_time(path, *time))
+    times.iter().try_for_each(|(path, time)| set_time(Path::new(OsStr::from_bytes(path)), *time))
 }
 
-/// What a layer says is gone. What it has there itself stays, whichever of the two comes first.
-#[derive(Default)]
-struct Whiteouts(BTreeSet<PathBuf>);
-
-impl Whiteouts {
-    fn add(&mut self, path: PathBuf) -> io::Result<()> {
-        match mknodat(CWD, &path, FileType::CharacterDevice, Mode::empty(), 0) {
-            Ok(()) => drop(self.0.insert(path)),
-            Err(Errno::EXIST) if std::fs::symlink_metadata(&path)?.is_dir() => hide_below(&path)?,
-            Err(Errno::EXIST) => {}
-            Err(error) => return Err(error.into()),
+/// Where an entry goes, by its name: below the root, whatever it says, and no deeper than a path may be long.
+pub(super) fn place(name: &[u8]) -> io::Result<PathBuf> {
+    let mut place = Vec::with_capacity(name.len() + 1);
+    let refused = |why: &str| {
+        // It may be of any length.
+        let start = name.get(..80).unwrap_or(name).escape_ascii();
+        Err(io::Error::other(format!("the name `{start}` of {} bytes {why}", name.len())))
+    };
+    for part in name.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".") {
+        if part == b".." {
+            return refused("leads upwards");
         }
-        Ok(())
+        if part.len() > NAME_AT_MOST {
+            return refused("is longer than file systems take (255 bytes a part)");
+        }
+        if part.contains(&0) {
+            return refused("has a zero in it");
+        }
+        place.push(b'/');
+        place.extend_from_slice(part);
     }
-
-    /// Makes room for an entry, and for the directories that it is in.
-    fn make_room(&mut self, path: &Path, is_directory: bool) -> io::Result<()> {
-        if self.0.is_empty() {
-            return Ok(());
-        }
-        let hidden = path.ancestors().find(|above| self.0.contains(*above)).map(Path::to_owned);
-        let Some(hidden) = hidden else { return Ok(()) };
-        std::fs::remove_file(&hidden)?;
-        if is_directory || hidden != path {
-            std::fs::create_dir(&hidden)?;
-            hide_below(&hidden)?;
-        }
-        self.0.remove(&hidden);
-        Ok(())
+    if place.len() > PATH_AT_MOST {
+        return refused("is longer than file systems take (4095 bytes)");
     }
+    Ok(if place.is_empty() { "/".into() } else { OsString::from_vec(place).into() })
+}
+
+/// Makes the directories that an entry is in, where they are missing, or where the layer says that they are gone.
+fn make_directories(directory: &Path) -> io::Result<()> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    // The kernel walks a long path quickly, and mostly all of it is there.
+    match openat(CWD, directory, flags, Mode::empty()) {
+        Ok(_) => return Ok(()),
+        Err(Errno::NOENT | Errno::NOTDIR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let mut at = openat(CWD, "/", flags, Mode::empty())?;
+    for part in directory.as_os_str().as_bytes().split(|byte| *byte == b'/').filter(|part| !part.is_empty()) {
+        at = match openat(&at, part, flags, Mode::empty()) {
+            Err(error @ (Errno::NOENT | Errno::NOTDIR)) => {
+                let was_gone = error == Errno::NOTDIR && is_whiteout(&at, part)?;
+                if was_gone {
+                    unlinkat(&at, part, AtFlags::empty())?;
+                }
+                mkdirat(&at, part, Mode::from_raw_mode(0o755))?;
+                let made = openat(&at, part, flags, Mode::empty())?;
+                if was_gone {
+                    let open = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                    let open = openat(&made, ".", open, Mode::empty())?;
+                    fsetxattr(open, super::merge::opaque(), b"y", XattrFlags::empty())?;
+                }
+                made
+            }
+            found => found?,
+        };
+    }
+    Ok(())
+}
+
+/// No other device is in what is unpacked.
+fn is_whiteout(at: impl AsFd, path: impl rustix::path::Arg) -> io::Result<bool> {
+    match statat(at, path, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(known) => {
+            Ok(FileType::from_raw_mode(known.st_mode) == FileType::CharacterDevice && known.st_rdev == 0)
+        }
+        Err(Errno::NOENT) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Marks what a layer says is gone. What it has there itself stays, whichever of the two comes first.
+fn white_out(path: &Path) -> io::Result<()> {
+    match mknodat(CWD, path, FileType::CharacterDevice, Mode::empty(), 0) {
+        Err(Errno::EXIST) if std::fs::symlink_metadata(path)?.is_dir() => hide_below(path),
+        Ok(()) | Err(Errno::EXIST) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Takes the mark away from where an entry goes. Of what a directory replaces nothing is seen.
+fn make_room(path: &Path, kind: tar::EntryType) -> io::Result<()> {
+    if !is_whiteout(CWD, path)? {
+        return Ok(());
+    }
+    std::fs::remove_file(path)?;
+    if kind.is_dir() {
+        std::fs::create_dir(path)?;
+        hide_below(path)?;
+    }
+    Ok(())
 }
 
 fn hide_below(directory: &Path) -> io::Result<()> {
@@ -178,9 +248,6 @@ fn hide_below(directory: &Path) -> io::Result<()> {
 
 /// Which the library takes for a file.
 fn make_fifo(path: &Path) -> io::Result<()> {
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent)?;
-    }
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -227,7 +294,28 @@ fn own(path: &Path, header: &tar::Header) -> io::Result<()> {
     Ok(())
 }
 
-/// Without `.`, `..` and the root.
-fn plain(path: &Path) -> PathBuf {
-    path.components().filter(|part| matches!(part, Component::Normal(_))).collect()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_has_a_place_below_the_root_or_none() {
+        for (name, path) in [("a/b", "/a/b"), ("./a//b/", "/a/b"), ("/a", "/a"), ("./", "/"), ("", "/")] {
+            assert_eq!(place(name.as_bytes()).unwrap(), Path::new(path));
+        }
+        let deepest = "d/".repeat(2047);
+        assert_eq!(place(deepest.as_bytes()).unwrap().as_os_str().len(), 4094);
+        let longest = "x".repeat(255);
+        assert!(place(longest.as_bytes()).is_ok());
+        for (name, says) in [
+            (format!("{deepest}x/y"), "4095 bytes"),
+            (format!("a/{longest}x"), "255 bytes"),
+            ("a/../b".to_owned(), "upwards"),
+            ("..".to_owned(), "upwards"),
+            ("a\0b".to_owned(), "zero"),
+        ] {
+            let error = place(name.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(says) && error.len() < 300, "{error}");
+        }
+    }
 }

@@ -1,31 +1,31 @@
 //! What an image that is made here consists of: layers in files, its configuration and its manifest; and all of that in one
 //! archive (OCI image layout specification).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read, Write as _};
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use serde::Serialize;
-use sha2::Digest as _;
 
+use super::super::lock;
 use super::{AT_ONCE, Answer, Files, Request, Shared, failed};
-use crate::engine::NewImage;
 use crate::engine::native::store::{Scratch, layers};
 use crate::engine::native::wire::Packed;
-use crate::{Digest, Error, Result};
+use crate::engine::{ContentDigest, NewImage};
+use crate::{Error, Result};
 
 pub(super) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const CONFIGURATION: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
-/// An image, whole.
-pub(super) struct Blobs {
-    /// The lowest first.
-    pub(super) layers: Vec<Layer>,
+/// An image, but for its layers.
+pub(super) struct Documents {
     pub(super) configuration: Text,
     pub(super) manifest: Text,
 }
@@ -40,44 +40,43 @@ pub(super) struct Layer {
 /// A document, and what it is called.
 pub(super) struct Text {
     pub(super) text: Vec<u8>,
-    /// As `sha256:…`.
-    pub(super) digest: String,
+    pub(super) digest: ContentDigest,
 }
 
 impl Text {
     fn new(text: Vec<u8>) -> Self {
-        let digest = format!("sha256:{}", Digest(sha2::Sha256::digest(&text).into()));
+        let digest = ContentDigest::of(&text);
         Self { text, digest }
     }
 
-    fn describe(&self, media_type: &'static str) -> Descriptor<'_> {
-        Descriptor { media_type, digest: &self.digest, size: self.text.len() as u64 }
+    fn describe(&self, media_type: &'static str) -> Descriptor {
+        Descriptor { media_type, digest: self.digest, size: self.text.len() as u64 }
     }
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Descriptor<'a> {
+struct Descriptor {
     media_type: &'static str,
-    digest: &'a str,
+    digest: ContentDigest,
     size: u64,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Manifest<'a> {
+struct Manifest {
     schema_version: u32,
     media_type: &'static str,
-    config: Descriptor<'a>,
-    layers: Vec<Descriptor<'a>>,
+    config: Descriptor,
+    layers: Vec<Descriptor>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Index<'a> {
+struct Index {
     schema_version: u32,
     media_type: &'static str,
-    manifests: [Descriptor<'a>; 1],
+    manifests: [Descriptor; 1],
 }
 
 /// `manifest.json`, as `docker save` writes it.
@@ -89,48 +88,73 @@ struct Saved {
     layers: Vec<String>,
 }
 
-/// Packs every layer of an image, and writes its documents.
-pub(super) async fn make(shared: &Shared, what: &str, image: &NewImage) -> Result<Blobs> {
-    shared.ready().await?;
-    let paths = layers(&image.snapshot);
-    let packed: Vec<_> = paths.into_iter().map(|layer| pack(shared, layer).boxed()).collect();
-    let packed = stream::iter(packed).buffered(AT_ONCE).try_collect::<Vec<_>>().await;
-    let layers = packed.map_err(failed(what))?;
-    let unpacked: Vec<String> = layers.iter().map(|layer| layer.packed.unpacked.clone()).collect();
-    let broken = |error: serde_json::Error| Error::engine(what, error);
-    let configuration = Text::new(image.document(&unpacked).map_err(broken)?);
-    let manifest = serde_json::to_vec(&Manifest {
-        schema_version: 2,
-        media_type: MANIFEST,
-        config: configuration.describe(CONFIGURATION),
-        layers: layers.iter().map(Layer::describe).collect(),
-    });
-    let manifest = Text::new(manifest.map_err(broken)?);
-    Ok(Blobs { layers, configuration, manifest })
-}
-
-impl Layer {
-    fn describe(&self) -> Descriptor<'_> {
-        Descriptor { media_type: LAYER, digest: &self.packed.digest, size: self.packed.size }
+impl Documents {
+    /// Those of an image of these layers, the lowest first.
+    pub(super) fn of(what: &str, image: &NewImage, layers: &[Packed]) -> Result<Self> {
+        let unpacked: Vec<String> = layers.iter().map(|layer| layer.unpacked.to_string()).collect();
+        let broken = |error: serde_json::Error| Error::engine(what, error);
+        let configuration = Text::new(image.document(&unpacked).map_err(broken)?);
+        let manifest = serde_json::to_vec(&Manifest {
+            schema_version: 2,
+            media_type: MANIFEST,
+            config: configuration.describe(CONFIGURATION),
+            layers: layers.iter().map(describe).collect(),
+        });
+        Ok(Self { configuration, manifest: Text::new(manifest.map_err(broken)?) })
     }
 }
 
-async fn pack(shared: &Shared, layer: PathBuf) -> io::Result<Layer> {
+fn describe(layer: &Packed) -> Descriptor {
+    Descriptor { media_type: LAYER, digest: layer.digest, size: layer.size }
+}
+
+/// Bytes of archives that are being made: of those that are whole, and of those that are not.
+#[derive(Debug, Default)]
+pub(super) struct Packing {
+    whole: AtomicU64,
+    growing: Mutex<BTreeSet<PathBuf>>,
+}
+
+impl Packing {
+    /// How much there is by now, where something still grows.
+    pub(super) fn growing(&self) -> Option<u64> {
+        let growing = lock(&self.growing);
+        let lengths = growing.iter().filter_map(|path| Some(std::fs::metadata(path).ok()?.len()));
+        (!growing.is_empty()).then(|| lengths.sum::<u64>() + self.whole.load(Ordering::Relaxed))
+    }
+}
+
+/// Makes a layer's archive, and remembers what it is.
+pub(super) async fn pack(shared: &Shared, layer: PathBuf, packing: &Packing) -> io::Result<Layer> {
     let scratch = shared.store.scratch()?;
     let path = scratch.file("layer.tar.gz");
     let file = File::create(&path)?;
-    match shared.host.ask_once(&Request::Files(Files::Pack { layer }), &[file.as_fd()]).await? {
-        Answer::Packed(packed) => Ok(Layer { path, packed, _scratch: scratch }),
+    lock(&packing.growing).insert(path.clone());
+    let request = Request::Files(Files::Pack { layer: layer.clone() });
+    let answer = shared.host.ask_once(&request, &[file.as_fd()]).await;
+    lock(&packing.growing).remove(&path);
+    match answer? {
+        Answer::Packed(packed) => {
+            packing.whole.fetch_add(packed.size, Ordering::Relaxed);
+            shared.store.keep_packed(&layer, &packed)?;
+            Ok(Layer { path, packed, _scratch: scratch })
+        }
         Answer::Failed(text) => Err(io::Error::other(text)),
         other => Err(super::super::client::unexpected(&other)),
     }
 }
 
 /// Writes an image as one archive: an OCI image layout, with what `docker load` reads beside it.
-pub(crate) async fn export(shared: &Shared, image: &NewImage, to: File) -> Result<()> {
+pub(crate) async fn write(shared: &Shared, image: &NewImage, to: File) -> Result<()> {
     let what = "export an image";
-    let blobs = make(shared, what, image).await?;
-    let write = tokio::task::spawn_blocking(move || blobs.write(to)).await;
+    shared.ready().await?;
+    let packing = Packing::default();
+    let packed = layers(&image.snapshot).into_iter().map(|layer| pack(shared, layer, &packing).boxed());
+    let packed = stream::iter(packed.collect::<Vec<_>>()).buffered(AT_ONCE).try_collect::<Vec<_>>().await;
+    let layers = packed.map_err(failed(what))?;
+    let packed: Vec<Packed> = layers.iter().map(|layer| layer.packed.clone()).collect();
+    let documents = Documents::of(what, image, &packed)?;
+    let write = tokio::task::spawn_blocking(move || documents.write(&layers, to)).await;
     write.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(failed(what))
 }
 
@@ -140,8 +164,8 @@ enum Contents<'a> {
     File(&'a Layer),
 }
 
-impl Blobs {
-    fn write(&self, to: File) -> io::Result<()> {
+impl Documents {
+    fn write(&self, layers: &[Layer], to: File) -> io::Result<()> {
         let index = serde_json::to_vec(&Index {
             schema_version: 2,
             media_type: INDEX,
@@ -150,7 +174,7 @@ impl Blobs {
         let saved = serde_json::to_vec(&[Saved {
             config: entry_name(&self.configuration.digest),
             repo_tags: None,
-            layers: self.layers.iter().map(|layer| entry_name(&layer.packed.digest)).collect(),
+            layers: layers.iter().map(|layer| entry_name(&layer.packed.digest)).collect(),
         }])?;
         // By name, so that equal images are equal archives; and two layers may be the same.
         let mut entries = BTreeMap::from([
@@ -161,7 +185,7 @@ impl Blobs {
         for document in [&self.configuration, &self.manifest] {
             entries.insert(entry_name(&document.digest), Contents::Text(&document.text));
         }
-        for layer in &self.layers {
+        for layer in layers {
             entries.insert(entry_name(&layer.packed.digest), Contents::File(layer));
         }
         let mut archive = tar::Builder::new(io::BufWriter::with_capacity(1 << 17, to));
@@ -177,8 +201,8 @@ impl Blobs {
     }
 }
 
-fn entry_name(digest: &str) -> String {
-    format!("blobs/{}", digest.replace(':', "/"))
+fn entry_name(digest: &ContentDigest) -> String {
+    format!("blobs/sha256/{}", digest.hash())
 }
 
 fn add(

@@ -17,17 +17,17 @@ use std::path::Path;
 
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 
-pub(super) use self::blobs::export;
+pub(super) use self::blobs::write;
 use self::routes::{Host, Route};
-use super::store::{StoredImage, StoredReference, snapshot_of};
+use super::store::{StoredImage, snapshot_of};
 use super::wire::{Answer, Files, Request};
 use super::{Shared, failed};
 use crate::engine::archive::{self, Archived, Layer};
 #[cfg(feature = "docker")]
 use crate::engine::docker::{Found, Source};
-use crate::engine::{Image, NewImage, Progress};
+use crate::engine::{ContentDigest, Image, NewImage, Progress};
 use crate::graph::{ImageFile, ImageFileKind, ImageName};
-use crate::{Digest, Error, Result};
+use crate::{Error, Result, regular};
 
 /// As many layers are fetched and unpacked at once, as Docker does.
 const AT_ONCE: usize = 3;
@@ -37,8 +37,7 @@ const AT_ONCE: usize = 3;
 pub(super) async fn resolve(shared: &Shared, name: &ImageName, progress: &Progress) -> Result<Image> {
     if let Some(file) = name.file() {
         let found = archive::find(name, &file, &shared.platform)?;
-        let (reference, stored) = take(shared, &format!("read {name}"), name, &found, progress).await?;
-        return Ok(image_of(reference, &stored));
+        return Ok(image_of(&take(shared, &format!("read {name}"), name, &found, progress).await?));
     }
     let why_not = match from_docker(shared, name, progress).await {
         Ok(image) => return Ok(image),
@@ -123,8 +122,8 @@ async fn from_directory(
     let file = ImageFile { kind: ImageFileKind::DockerArchive, path: text, name: None };
     let found = archive::find(name, &file, &shared.platform)?;
     let what = format!("read {name} from {text}");
-    let (reference, stored) = take(shared, &what, name, &found, progress).await?;
-    remember(shared, name, reference, &stored)
+    let stored = take(shared, &what, name, &found, progress).await?;
+    remember(shared, name, &stored)
 }
 
 #[cfg(feature = "registry")]
@@ -164,18 +163,16 @@ pub(super) async fn publish(_: &Shared, _: &NewImage, name: &ImageName, _: &Prog
 
 fn remembered(shared: &Shared, name: &ImageName) -> Option<Image> {
     let found = shared.store.reference(name)?;
-    let stored = shared.store.image(plain_id(&found.id))?;
-    Some(image_of(found, &stored))
+    Some(image_of(&shared.store.image(&found.id)?))
 }
 
-fn image_of(reference: StoredReference, stored: &StoredImage) -> Image {
-    let StoredReference { id, config, platform } = reference;
-    Image { id, snapshot: snapshot_of(&stored.layers), config, platform }
-}
-
-/// A file name.
-fn plain_id(id: &str) -> &str {
-    id.trim_start_matches("sha256:")
+fn image_of(stored: &StoredImage) -> Image {
+    Image {
+        id: stored.id,
+        snapshot: snapshot_of(&stored.layers),
+        config: stored.config.clone(),
+        platform: stored.platform.clone(),
+    }
 }
 
 #[cfg(not(feature = "docker"))]
@@ -188,28 +185,48 @@ async fn from_docker(_: &Shared, name: &ImageName, _: &Progress) -> Result<Image
 #[cfg(feature = "docker")]
 async fn from_docker(shared: &Shared, name: &ImageName, progress: &Progress) -> Result<Image> {
     let source = shared.images.get_or_try_init(Source::open).await?;
-    let Found { id, config, platform } = source.find(name).await?;
-    let found = StoredReference { id, config, platform };
-    if let Some(stored) = shared.store.image(plain_id(&found.id)) {
-        return remember(shared, name, found, &stored);
+    let Found { id } = source.find(name).await?;
+    let stored = match shared.store.image(&id) {
+        Some(stored) => stored,
+        None => export(shared, name, source, &id, progress).await?,
+    };
+    // What an engine says of a tag is all that there is to know of it. That of a digest the registry knows better, and
+    // nobody can tell whether the engine is right.
+    if name.reference.contains('@') {
+        return Ok(image_of(&stored));
     }
+    remember(shared, name, &stored)
+}
+
+/// Takes an image out of a Docker engine, if it is what the engine calls it.
+#[cfg(feature = "docker")]
+async fn export(
+    shared: &Shared,
+    name: &ImageName,
+    source: &Source,
+    id: &ContentDigest,
+    progress: &Progress,
+) -> Result<StoredImage> {
     shared.ready().await?;
     let what = format!("take {name} from the Docker engine");
     progress(&format!("unpacking {name}"));
     let scratch = shared.store.scratch().map_err(failed(&what))?;
     let path = scratch.file("archive.tar");
-    let mut pieces = Box::pin(source.export(&found.id));
+    let mut pieces = Box::pin(source.export(id));
     let mut file = File::create(&path).map_err(failed(&what))?;
     while let Some(piece) = pieces.next().await {
         file.write_all(&piece?).map_err(failed(&what))?;
     }
-    let listed = tokio::task::spawn_blocking(move || archive::only_one(&path)).await;
+    let (id, asked, own) = (*id, name.platform.clone(), shared.platform.clone());
+    let listed =
+        tokio::task::spawn_blocking(move || archive::called(&path, &id, asked.as_deref(), &own)).await;
     let archived = listed.unwrap_or_else(|error| Err(error.to_string()));
     let archived = archived.map_err(|error| Error::engine(&what, error))?;
-    let layers = unpack_all(shared, &archived.layers).await.map_err(failed(&what))?;
-    let stored = StoredImage { layers };
-    shared.store.keep_image(plain_id(&found.id), &stored).map_err(failed(what))?;
-    remember(shared, name, found, &stored)
+    let stored = keep(shared, &what, &archived).await?;
+    if stored.id != id {
+        shared.store.keep_image_as(&id, &stored).map_err(failed(what))?;
+    }
+    Ok(stored)
 }
 
 /// Makes an image of files the store's.
@@ -219,31 +236,26 @@ async fn take(
     name: &ImageName,
     found: &Archived,
     progress: &Progress,
-) -> Result<(StoredReference, StoredImage)> {
-    let id = found.id.to_string();
-    let stored = if let Some(stored) = shared.store.image(&id) {
-        stored
-    } else {
-        shared.ready().await?;
-        progress(&format!("unpacking {name}"));
-        let layers = unpack_all(shared, &found.layers).await.map_err(failed(what))?;
-        let stored = StoredImage { layers };
-        shared.store.keep_image(&id, &stored).map_err(failed(what))?;
-        stored
-    };
-    let platform = found.platform.or(&shared.platform);
-    let reference = StoredReference { id: format!("sha256:{id}"), config: found.config.clone(), platform };
-    Ok((reference, stored))
+) -> Result<StoredImage> {
+    if let Some(stored) = shared.store.image(&found.id) {
+        return Ok(stored);
+    }
+    shared.ready().await?;
+    progress(&format!("unpacking {name}"));
+    keep(shared, what, found).await
 }
 
-fn remember(
-    shared: &Shared,
-    name: &ImageName,
-    reference: StoredReference,
-    stored: &StoredImage,
-) -> Result<Image> {
-    shared.store.keep_reference(name, &reference).map_err(failed(format!("remember {name}")))?;
-    Ok(image_of(reference, stored))
+async fn keep(shared: &Shared, what: &str, found: &Archived) -> Result<StoredImage> {
+    let layers = unpack_all(shared, &found.layers).await.map_err(failed(what))?;
+    let platform = found.platform.or(&shared.platform);
+    let stored = StoredImage { id: found.id, layers, config: found.config.clone(), platform };
+    shared.store.keep_image(&stored).map_err(failed(what))?;
+    Ok(stored)
+}
+
+fn remember(shared: &Shared, name: &ImageName, stored: &StoredImage) -> Result<Image> {
+    shared.store.keep_reference(name, &stored.id).map_err(failed(format!("remember {name}")))?;
+    Ok(image_of(stored))
 }
 
 /// The names of layers that are in files, the lowest first.
@@ -253,9 +265,9 @@ async fn unpack_all(shared: &Shared, layers: &[Layer]) -> io::Result<Vec<String>
 }
 
 async fn unpack_layer(shared: &Shared, layer: &Layer) -> io::Result<String> {
-    let (name, is_there) = shared.store.layer(&layer.digest);
+    let (name, is_there) = shared.store.layer(layer.digest.hash());
     if !is_there {
-        let mut file = File::open(&layer.path)?;
+        let mut file = regular::open(&layer.path)?;
         file.seek(SeekFrom::Start(layer.offset))?;
         unpack(shared, &file, layer.size, &layer.digest).await?;
     }
@@ -263,18 +275,18 @@ async fn unpack_layer(shared: &Shared, layer: &Layer) -> io::Result<String> {
 }
 
 /// Unpacks so many bytes of a file, from where it stands.
-async fn unpack(shared: &Shared, file: &File, size: u64, digest: &Digest) -> io::Result<()> {
+async fn unpack(shared: &Shared, file: &File, size: u64, digest: &ContentDigest) -> io::Result<()> {
     let scratch = shared.store.scratch()?;
     let into = scratch.changes.upper.clone();
-    let request = Request::Files(Files::Unpack { into, size, digest: Some(digest.to_string()) });
+    let request = Request::Files(Files::Unpack { into, size, digest: Some(digest.hash().to_string()) });
     let answer = shared.host.ask_once(&request, &[file.as_fd()]).await.map_err(|error| match error.kind() {
         io::ErrorKind::UnexpectedEof => io::Error::other(format!(
-            "unpacking the layer sha256:{digest} ended without a word: it takes more than 256 MB of memory, or something killed it"
+            "unpacking the layer {digest} ended without a word: it takes more than 256 MB of memory, or something killed it"
         )),
         _ => error,
     });
     match answer? {
-        Answer::Done => shared.store.keep(&scratch, digest).map(drop),
+        Answer::Done => shared.store.keep(&scratch, digest.hash()).map(drop),
         Answer::Failed(text) => Err(io::Error::other(text)),
         other => Err(super::client::unexpected(&other)),
     }

@@ -1,22 +1,23 @@
 //! Images pushed to registries (OCI distribution specification, "push"): what is missing there, several blobs at once,
-//! streamed from files.
+//! streamed from files. A layer that was pushed before is not even packed, where the registry still has it.
 
 use std::fs::File;
 use std::io::Read as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, Stream, StreamExt as _, TryStreamExt as _, stream};
-use oci_client::RegistryOperation;
-use oci_client::errors::OciDistributionError as Refusal;
 use tokio::time::Instant;
 
-use super::blobs::{self, Blobs, Layer, Text};
-use super::remote::Remote;
+use super::blobs::{self, Documents, Layer, Packing, Text};
+use super::remote::{Doing, Refusal, Remote};
 use super::{AT_ONCE, Shared, failed, parts, routes};
-use crate::engine::{NewImage, Progress};
+use crate::engine::native::store::layers;
+use crate::engine::native::wire::Packed;
+use crate::engine::{ContentDigest, NewImage, Progress};
 use crate::graph::ImageName;
 use crate::{Error, Result};
 
@@ -37,95 +38,124 @@ pub(super) async fn push(
 ) -> Result<String> {
     let (registry, rest) = parts(name);
     let host = routes::own(registry)?;
-    let remote = Remote::new("push", &host, rest, None).await?;
-    let push = Push { name, remote, done: Arc::default(), total: AtomicU64::new(0) };
-    progress(&format!("packing {name}"));
-    let blobs = blobs::make(shared, &format!("push `{name}`"), image).await?;
-    push.run(&blobs, progress).await
+    shared.ready().await?;
+    let remote = Remote::new(Doing::Push, &host, rest, None).await?;
+    let (packing, done, total) = (Packing::default(), Arc::default(), AtomicU64::new(0));
+    Push { shared, name, remote, packing, done, total }.run(image, progress).await
 }
 
 /// One image, to one registry.
 struct Push<'a> {
+    shared: &'a Shared,
     name: &'a ImageName,
     remote: Remote,
+    packing: Packing,
     /// Bytes of layers, so far and in all.
     done: Arc<AtomicU64>,
     total: AtomicU64,
 }
 
 impl Push<'_> {
-    async fn run(&self, blobs: &Blobs, progress: &Progress) -> Result<String> {
+    async fn run(&self, image: &NewImage, progress: &Progress) -> Result<String> {
         progress(&format!("pushing {}", self.name));
-        let mut sending = std::pin::pin!(self.send(blobs));
+        let mut sending = std::pin::pin!(self.send(image));
         let mut ticks = tokio::time::interval(TELL_EVERY);
         ticks.tick().await;
-        let (mut before, mut since) = (0, Instant::now());
+        let (mut before, mut since) = (None, Instant::now());
         loop {
             tokio::select! {
                 digest = &mut sending => return digest,
                 _ = ticks.tick() => {}
             }
             let (done, total) = (self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed));
-            if done != before {
-                (before, since) = (done, Instant::now());
-                let [done, total] = [done, total].map(|bytes| bytes.div_ceil(1_000_000));
-                progress(&format!("pushing {}: {done} of {total} MB", self.name));
+            let now = Some((self.packing.growing(), done));
+            if now != before {
+                (before, since) = (now, Instant::now());
+                progress(&self.line(done, total));
             } else if since.elapsed() > SILENCE {
                 let message = format!("the registry says nothing for {} s", SILENCE.as_secs());
-                return Err(Error::engine(format!("push `{}`", self.name), message));
+                return Err(Error::engine(self.what(), message));
             }
         }
     }
 
-    /// The manifest goes last: what it names has to be there.
-    async fn send(&self, blobs: &Blobs) -> Result<String> {
-        let Remote { client, reference, auth, .. } = &self.remote;
-        let operation = RegistryOperation::Push;
-        client.auth(reference, auth, operation).await.map_err(|error| self.refusal(&error))?;
-        let layers: Vec<_> = blobs.layers.iter().map(|layer| self.layer(layer).boxed()).collect();
-        stream::iter(layers).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
-        self.configuration(&blobs.configuration).await?;
-        let text = blobs.manifest.text.clone();
-        let kind = blobs::MANIFEST.parse().map_err(|error| Error::engine("push a manifest", error))?;
-        let pushed = client.push_manifest_raw(reference, text, kind).await;
-        pushed.map_err(|error| self.refusal(&error))?;
-        Ok(blobs.manifest.digest.clone())
+    fn what(&self) -> String {
+        format!("push `{}`", self.name)
     }
 
-    async fn has(&self, digest: &str) -> Result<bool> {
-        let found = self.remote.client.blob_exists(&self.remote.reference, digest).await;
-        found.map_err(|error| self.refusal(&error))
-    }
-
-    async fn layer(&self, layer: &Layer) -> Result<()> {
-        if self.has(&layer.packed.digest).await? {
-            return Ok(());
+    fn line(&self, done: u64, total: u64) -> String {
+        let [sent, all] = [done, total].map(|bytes| bytes.div_ceil(1_000_000));
+        let packed = self.packing.growing().map(|bytes| bytes.div_ceil(1_000_000));
+        match (total, packed) {
+            (0, Some(packed)) => format!("packing {}: {packed} MB", self.name),
+            (0, None) => format!("pushing {}", self.name),
+            (_, Some(packed)) => format!("pushing {}: {sent} of {all} MB, {packed} MB packed", self.name),
+            (_, None) => format!("pushing {}: {sent} of {all} MB", self.name),
         }
-        self.total.fetch_add(layer.packed.size, Ordering::Relaxed);
-        let file = File::open(&layer.path).map_err(failed(format!("push `{}`", self.name)))?;
-        let pieces = pieces(file, Arc::clone(&self.done));
-        let (digest, size) = (&layer.packed.digest, Some(layer.packed.size));
-        let Remote { client, reference, .. } = &self.remote;
-        let sent = client.push_blob_stream(reference, pieces, digest, size).await;
-        sent.map(drop).map_err(|error| self.refusal(&error))
+    }
+
+    /// The manifest goes last: what it names has to be there.
+    async fn send(&self, image: &NewImage) -> Result<String> {
+        let layers: Vec<_> =
+            layers(&image.snapshot).into_iter().map(|layer| self.layer(layer).boxed()).collect();
+        let layers = stream::iter(layers).buffered(AT_ONCE).try_collect::<Vec<_>>().await?;
+        let Documents { configuration, manifest } = Documents::of(&self.what(), image, &layers)?;
+        self.configuration(&configuration).await?;
+        match self.remote.put_manifest(&manifest.text, blobs::MANIFEST).await {
+            Ok(()) => Ok(manifest.digest.to_string()),
+            Err(refusal) => Err(self.refusal(&refusal).await),
+        }
+    }
+
+    async fn has(&self, digest: &ContentDigest) -> Result<bool> {
+        match self.remote.has(digest).await {
+            Ok(has) => Ok(has),
+            Err(refusal) => Err(self.refusal(&refusal).await),
+        }
+    }
+
+    async fn layer(&self, layer: PathBuf) -> Result<Packed> {
+        if let Some(packed) = self.shared.store.packed(&layer)
+            && self.has(&packed.digest).await?
+        {
+            return Ok(packed);
+        }
+        let layer = blobs::pack(self.shared, layer, &self.packing).await.map_err(failed(self.what()))?;
+        if !self.has(&layer.packed.digest).await? {
+            self.upload(&layer).await?;
+        }
+        Ok(layer.packed)
+    }
+
+    async fn upload(&self, layer: &Layer) -> Result<()> {
+        let Packed { digest, size, .. } = &layer.packed;
+        self.total.fetch_add(*size, Ordering::Relaxed);
+        let file = File::open(&layer.path).map_err(failed(self.what()))?;
+        let body = reqwest::Body::wrap_stream(pieces(file, Arc::clone(&self.done)));
+        match self.remote.put_blob(digest, *size, body).await {
+            Ok(()) => Ok(()),
+            Err(refusal) => Err(self.refusal(&refusal).await),
+        }
     }
 
     async fn configuration(&self, configuration: &Text) -> Result<()> {
-        if self.has(&configuration.digest).await? {
+        let Text { text, digest } = configuration;
+        if self.has(digest).await? {
             return Ok(());
         }
-        let Remote { client, reference, .. } = &self.remote;
-        let sent = client.push_blob(reference, configuration.text.clone(), &configuration.digest).await;
-        sent.map(drop).map_err(|error| self.refusal(&error))
+        match self.remote.put_blob(digest, text.len() as u64, text.clone().into()).await {
+            Ok(()) => Ok(()),
+            Err(refusal) => Err(self.refusal(&refusal).await),
+        }
     }
 
-    fn refusal(&self, error: &Refusal) -> Error {
-        self.remote.refusal(&self.name.reference, error)
+    async fn refusal(&self, refusal: &Refusal) -> Error {
+        self.remote.refusal(&self.name.reference, refusal).await
     }
 }
 
 /// A file as a stream, counted.
-fn pieces(file: File, done: Arc<AtomicU64>) -> impl Stream<Item = Result<Bytes, Refusal>> + Send + 'static {
+fn pieces(file: File, done: Arc<AtomicU64>) -> impl Stream<Item = std::io::Result<Bytes>> + Send + 'static {
     stream::try_unfold((file, done), |(mut file, done)| async move {
         let mut piece = vec![0; PIECE];
         let length = file.read(&mut piece)?;

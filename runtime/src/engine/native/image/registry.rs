@@ -8,19 +8,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
-use oci_client::client::{AsLayerDescriptor, BlobResponse, LayerDescriptor};
-use oci_client::errors::OciDistributionError as Refusal;
 use sha2::Digest as _;
+use tokio::time::Instant;
 
 use super::super::store::lock;
-use super::remote::{Remote, is_absence};
+use super::remote::{Doing, Refusal, Remote, Said};
 use super::routes::Host;
-use super::{AT_ONCE, Shared, StoredImage, StoredReference, failed, remember, unpack};
+use super::{AT_ONCE, Shared, StoredImage, failed, remember, unpack};
 use crate::engine::oci::{Configuration, Descriptor, Document, Manifest};
-use crate::engine::{Image, Progress};
-use crate::error::with_causes;
+use crate::engine::{ContentDigest, Image, Progress};
 use crate::graph::ImageName;
-use crate::{Digest, Error, Result};
+use crate::{Error, Result};
 
 /// At most this often is progress told.
 const TELL_EVERY: Duration = Duration::from_millis(200);
@@ -29,12 +27,9 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// As often is a download gone on with that brings nothing more.
 const TRIES: u32 = 5;
 
-const DOCUMENTS: [&str; 4] = [
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-];
+/// A blob of which less than this comes in this time is given up: a registry must not keep a pull waiting for ever.
+const AT_LEAST: u64 = 64 << 10;
+const AT_LEAST_EVERY: Duration = Duration::from_mins(1);
 
 /// Pulls an image; `rest` is what follows the registry in its reference.
 pub(super) async fn pull(
@@ -59,7 +54,7 @@ struct Pull<'a> {
 
 impl<'a> Pull<'a> {
     async fn new(shared: &'a Shared, name: &'a ImageName, host: &Host, rest: &str) -> Result<Self> {
-        let remote = Remote::new("pull", host, rest, Some(SILENCE)).await?;
+        let remote = Remote::new(Doing::Pull, host, rest, Some(SILENCE)).await?;
         let (done, total) = (AtomicU64::new(0), AtomicU64::new(0));
         Ok(Self { shared, name, remote, done, total })
     }
@@ -92,38 +87,42 @@ impl<'a> Pull<'a> {
         if digests.len() != manifest.layers.len() {
             return Err(broken("its configuration is of another image".to_owned()));
         }
-        let config = configuration.config();
-        let id = manifest.config.digest().map_err(broken)?.to_string();
+        let id = manifest.config.digest;
         let stored = if let Some(stored) = self.shared.store.image(&id) {
             stored
         } else {
             self.shared.ready().await?;
-            let wanted = manifest.layers.iter().zip(&digests);
-            let missing = wanted.clone().filter(|(_, digest)| !self.shared.store.layer(digest).1);
+            let wanted = manifest.layers.iter().zip(digests);
+            let missing = wanted.clone().filter(|(_, digest)| !self.shared.store.layer(digest.hash()).1);
             self.total.store(missing.map(|(layer, _)| layer.size).sum(), Ordering::Relaxed);
             let layers: Vec<_> = wanted.map(|(layer, digest)| self.layer(layer, digest).boxed()).collect();
             let layers = stream::iter(layers).buffered(AT_ONCE).try_collect().await?;
-            let stored = StoredImage { layers };
-            self.shared.store.keep_image(&id, &stored).map_err(failed(what))?;
+            let platform = configuration.platform.or(&self.shared.platform);
+            let stored = StoredImage { id, layers, config: configuration.config(), platform };
+            self.shared.store.keep_image(&stored).map_err(failed(what))?;
             stored
         };
-        let platform = configuration.platform.or(&self.shared.platform);
-        let found = StoredReference { id: format!("sha256:{id}"), config, platform };
-        remember(self.shared, self.name, found, &stored)
+        remember(self.shared, self.name, &stored)
     }
 
     /// The manifest for the platform, by way of an index where there is one.
     async fn manifest(&self) -> Result<Manifest> {
-        let mut reference = self.remote.reference.clone();
         let broken = |message: String| Error::engine(format!("pull `{}`", self.name), message);
+        let mut wanted = self.remote.reference().to_owned();
+        let mut promised: Option<String> = None;
         for _ in 0..4 {
-            let pulled =
-                self.remote.client.pull_manifest_raw(&reference, &self.remote.auth, &DOCUMENTS).await;
-            let (text, _) = pulled.map_err(|error| self.refusal(&error))?;
-            if let Some(wanted) = reference.digest() {
-                check(wanted, &text).map_err(broken)?;
+            let Said { text, media_type } = match self.remote.manifest(&wanted).await {
+                Ok(said) => said,
+                Err(refusal) => return Err(self.refusal(&refusal).await),
+            };
+            if let Ok(digest) = wanted.parse() {
+                check(&digest, &text).map_err(broken)?;
             }
-            match Document::parse(&text).map_err(broken)? {
+            let document = Document::parse(&text, media_type.as_deref());
+            if let Some(promised) = &promised {
+                Document::parse(&text, Some(promised)).map_err(broken)?;
+            }
+            match document.map_err(broken)? {
                 Document::Manifest(manifest) => return Ok(manifest),
                 Document::Index(index) => {
                     let asked = self.name.platform.as_deref();
@@ -134,7 +133,8 @@ impl<'a> Pull<'a> {
                         found,
                         message: String::new(),
                     })?;
-                    reference = reference.clone_with_digest(chosen.digest.clone());
+                    wanted = chosen.digest.to_string();
+                    promised.clone_from(&chosen.media_type);
                 }
             }
         }
@@ -143,27 +143,27 @@ impl<'a> Pull<'a> {
 
     /// A small blob.
     async fn document(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
-        let mut text = Vec::new();
-        let pulled = self.remote.client.pull_blob(&self.remote.reference, Blob(descriptor), &mut text).await;
-        pulled.map_err(|error| self.refusal(&error))?;
+        let text = match self.remote.document(&descriptor.digest).await {
+            Ok(text) => text,
+            Err(refusal) => return Err(self.refusal(&refusal).await),
+        };
         check(&descriptor.digest, &text)
             .map_err(|error| Error::engine(format!("pull `{}`", self.name), error))?;
         Ok(text)
     }
 
     /// The name of a layer, which is fetched and unpacked where it is not there.
-    async fn layer(&self, descriptor: &Descriptor, digest: &Digest) -> Result<String> {
+    async fn layer(&self, descriptor: &Descriptor, digest: &ContentDigest) -> Result<String> {
         let what = || format!("pull `{}`", self.name);
         let store = &self.shared.store;
-        let blob = descriptor.digest().map_err(|error| Error::engine(what(), error))?;
-        let path = store.download(&blob);
-        let (name, mut is_there) = store.layer(digest);
+        let path = store.download(descriptor.digest.hash());
+        let (name, mut is_there) = store.layer(digest.hash());
         if !is_there {
             // Whoever else fetches it, in this process or another, is waited for.
             let download = Download::open(path.clone()).await.map_err(failed(what()))?;
-            is_there = store.layer(digest).1;
+            is_there = store.layer(digest.hash()).1;
             if !is_there {
-                self.download(download, descriptor, &blob, digest).await?;
+                self.download(download, descriptor, digest).await?;
             }
             let _ = std::fs::remove_file(path);
         }
@@ -177,10 +177,10 @@ impl<'a> Pull<'a> {
         &self,
         mut download: Download,
         descriptor: &Descriptor,
-        blob: &Digest,
-        digest: &Digest,
+        digest: &ContentDigest,
     ) -> Result<()> {
         let what = || format!("pull `{}`", self.name);
+        let blob = &descriptor.digest;
         if download.length > descriptor.size {
             download.begin_anew().map_err(failed(what()))?;
         }
@@ -200,11 +200,11 @@ impl<'a> Pull<'a> {
                 _ => tokio::time::sleep(Duration::from_millis(100 << tries.min(5))).await,
             }
         }
-        let found = Digest(download.hash.clone().finalize().into());
+        let found = ContentDigest::hashed(download.hash.clone());
         if found != *blob {
             // Not to be gone on with.
             let _ = download.file.set_len(0);
-            let message = format!("the registry sent something else: sha256:{blob} is sha256:{found}");
+            let message = format!("the registry sent something else: {blob} is {found}");
             return Err(Error::engine(what(), message));
         }
         download.file.rewind().map_err(failed(what()))?;
@@ -215,24 +215,31 @@ impl<'a> Pull<'a> {
     async fn go_on(&self, download: &mut Download, descriptor: &Descriptor) -> std::result::Result<(), Stop> {
         let what = || format!("pull `{}`", self.name);
         let from = download.length;
-        let answer = self
-            .remote
-            .client
-            .pull_blob_stream_partial(&self.remote.reference, Blob(descriptor), from, None)
-            .await;
-        let mut pieces = match answer {
-            Ok(BlobResponse::Partial(pieces)) => pieces,
-            Ok(BlobResponse::Full(pieces)) => {
-                // A registry that knows no ranges begins anew.
-                self.done.fetch_sub(from, Ordering::Relaxed);
-                download.begin_anew().map_err(|error| Stop::Here(failed(what())(error)))?;
-                pieces
-            }
-            Err(error @ Refusal::RequestError(_)) => return Err(Stop::Perhaps(self.refusal(&error))),
-            Err(error) => return Err(Stop::Here(self.refusal(&error))),
+        let mut answer = match self.remote.blob(&descriptor.digest, from).await {
+            Ok(answer) => answer,
+            Err(refusal @ Refusal::Lost(_)) => return Err(Stop::Perhaps(self.refusal(&refusal).await)),
+            Err(refusal) => return Err(Stop::Here(self.refusal(&refusal).await)),
         };
-        while let Some(piece) = pieces.next().await {
-            let piece = piece.map_err(|error| Stop::Perhaps(failed(what())(error)))?;
+        if from > 0 && answer.status() != reqwest::StatusCode::PARTIAL_CONTENT {
+            // A registry that knows no ranges begins anew.
+            self.done.fetch_sub(from, Ordering::Relaxed);
+            download.begin_anew().map_err(|error| Stop::Here(failed(what())(error)))?;
+        }
+        let (mut since, mut before) = (Instant::now(), download.length);
+        loop {
+            let piece = match tokio::time::timeout_at(since + AT_LEAST_EVERY, answer.chunk()).await {
+                Ok(Ok(None)) => return Ok(()),
+                Ok(Ok(Some(piece))) => piece,
+                Ok(Err(error)) => return Err(Stop::Perhaps(self.refusal(&Refusal::Lost(error)).await)),
+                Err(_) if download.length - before >= AT_LEAST => {
+                    (since, before) = (Instant::now(), download.length);
+                    continue;
+                }
+                Err(_) => {
+                    let message = "the registry sends less than a kilobyte in a second";
+                    return Err(Stop::Here(Error::engine(what(), message)));
+                }
+            };
             download.add(&piece).map_err(|error| Stop::Here(failed(what())(error)))?;
             self.done.fetch_add(piece.len() as u64, Ordering::Relaxed);
             if download.length > descriptor.size {
@@ -241,15 +248,16 @@ impl<'a> Pull<'a> {
                 return Err(Stop::Here(Error::engine(what(), message)));
             }
         }
-        Ok(())
     }
 
-    fn refusal(&self, error: &Refusal) -> Error {
-        if is_absence(error) {
-            let reference = self.name.reference.to_string();
-            return Error::ImageNotFound { reference, message: with_causes(error) };
+    async fn refusal(&self, refusal: &Refusal) -> Error {
+        let error = self.remote.refusal(&self.name.reference, refusal).await;
+        match error {
+            Error::Engine { message, .. } if refusal.is_absence() => {
+                Error::ImageNotFound { reference: self.name.reference.to_string(), message }
+            }
+            other => other,
         }
-        self.remote.refusal(&self.name.reference, error)
     }
 }
 
@@ -304,18 +312,9 @@ impl Download {
     }
 }
 
-/// Of these only what it is counts, and never another address that a manifest has for it.
-struct Blob<'a>(&'a Descriptor);
-
-impl AsLayerDescriptor for Blob<'_> {
-    fn as_layer_descriptor(&self) -> LayerDescriptor<'_> {
-        LayerDescriptor { digest: &self.0.digest, urls: &None }
-    }
-}
-
-fn check(wanted: &str, text: &[u8]) -> std::result::Result<(), String> {
-    let found = format!("sha256:{}", Digest(sha2::Sha256::digest(text).into()));
-    if found == wanted {
+fn check(wanted: &ContentDigest, text: &[u8]) -> std::result::Result<(), String> {
+    let found = ContentDigest::of(text);
+    if found == *wanted {
         Ok(())
     } else {
         Err(format!("the registry sent something else: {wanted} is {found}"))

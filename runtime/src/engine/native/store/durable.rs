@@ -37,7 +37,7 @@ struct Span {
 
 impl Sound {
     pub(super) fn load(root: &Path) -> io::Result<Self> {
-        fs::create_dir_all(root.join(PLACE))?;
+        super::rights::make(&root.join(PLACE))?;
         let notes = fs::read_dir(root.join(PLACE))?.filter_map(Result::ok);
         let spans = notes.filter_map(|note| serde_json::from_slice(&fs::read(note.path()).ok()?).ok());
         Ok(Self { booted: booted()?, spans: spans.collect(), is_expected: AtomicBool::new(false) })

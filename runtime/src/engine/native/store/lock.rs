@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
@@ -34,7 +34,7 @@ impl Held for Lock {}
 impl Lock {
     /// That of a name of which the start tells it from all others; none where somebody has it.
     pub(super) fn try_new(path: &Path, name: &[u8; 32]) -> io::Result<Option<Self>> {
-        let file = File::options().create(true).truncate(false).write(true).open(path)?;
+        let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(path)?;
         let start = name.first_chunk().map_or(0, |start| u64::from_be_bytes(*start));
         // Offsets have no sign bit, and one more byte has to fit behind.
         let at = start >> 2;

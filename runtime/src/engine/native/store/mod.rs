@@ -5,6 +5,7 @@
 //! images/<id>.json    which layers an image has
 //! references/<…>.json which image a reference led to, and the image's configuration
 //! steps/<key>.step    which layers a step left, and its output (`step.rs`)
+//! packed/<name>.json  what a layer is as an archive that was published
 //! volumes/<name>      cache volumes
 //! durable/<boot>      from when to when everything that was made is on the disk
 //! scratch/<session>/  what is being made: renamed into place when it is whole, or removed
@@ -21,6 +22,7 @@
 mod durable;
 pub(super) mod lock;
 mod prune;
+mod rights;
 mod scratch;
 mod step;
 
@@ -38,9 +40,9 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::wire::Root;
+use super::wire::{Packed, Root};
 use crate::Digest;
-use crate::engine::{ImageConfig, SessionId, Snapshot};
+use crate::engine::{ContentDigest, ImageConfig, SessionId, Snapshot};
 use crate::graph::ImageName;
 
 use self::durable::Sound;
@@ -55,8 +57,21 @@ const LAYERS: &str = "l";
 /// What every container has something mounted on.
 pub(super) const POINTS: &str = "points";
 pub(super) const EMPTY: &str = "empty";
-const DIRECTORIES: [&str; 10] =
-    [LAYERS, POINTS, EMPTY, "images", "references", "steps", "volumes", "scratch", "downloads", "aside"];
+const DIRECTORIES: [&str; 11] = [
+    LAYERS,
+    POINTS,
+    EMPTY,
+    "images",
+    "references",
+    "steps",
+    PACKED,
+    "volumes",
+    "scratch",
+    "downloads",
+    "aside",
+];
+/// What layers are as archives.
+const PACKED: &str = "packed";
 /// The kinds of records that name layers.
 const RECORDS: [&str; 2] = ["images", "steps"];
 
@@ -73,21 +88,22 @@ pub(super) struct Store {
     sound: Sound,
 }
 
-/// What an image is.
-#[derive(Debug, Serialize, Deserialize)]
+/// What an image is. All of it comes from the image's own configuration, whoever it was taken from.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct StoredImage {
+    /// The digest of its configuration.
+    pub(super) id: ContentDigest,
     /// The lowest first.
     pub(super) layers: Vec<String>,
+    pub(super) config: ImageConfig,
+    /// As `os/architecture[/variant]`.
+    pub(super) platform: String,
 }
 
 /// What a reference led to when it was last asked for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct StoredReference {
-    /// As `sha256:…`.
-    pub(super) id: String,
-    pub(super) config: ImageConfig,
-    /// As `os/architecture[/variant]`.
-    pub(super) platform: String,
+    pub(super) id: ContentDigest,
 }
 
 impl fmt::Debug for Store {
@@ -112,15 +128,9 @@ impl Store {
     /// Opens it, making what is missing, and removes what dead sessions left.
     pub(super) fn open(root: PathBuf, session: &SessionId) -> io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&root)?;
-        let (owner, own) = (fs::metadata(&root)?.uid(), rustix::process::geteuid().as_raw());
-        if owner != own {
-            let message = format!(
-                "it belongs to the user {owner}, and this is {own}\n\nhelp: name another directory in BOWLINE_HOME, or be that user"
-            );
-            return Err(io::Error::other(message));
-        }
+        rights::check(&root)?;
         for directory in DIRECTORIES {
-            fs::create_dir_all(root.join(directory))?;
+            rights::make(&root.join(directory))?;
         }
         let sound = Sound::load(&root)?;
         let scratch = PathBuf::from("scratch").join(session.as_str());
@@ -158,7 +168,7 @@ impl Store {
         self.scratch.file_name().unwrap_or_default().into()
     }
 
-    /// Keeps the changes as a layer. The name is that of what they are the changes of.
+    /// Keeps the changes as a layer. The name is that of what they are the changes of: a step, or a layer of an image.
     pub(super) fn keep(&self, scratch: &Scratch, key: &Digest) -> io::Result<String> {
         let name = layer_name(key);
         self.keep_as(scratch, &name)?;
@@ -183,11 +193,15 @@ impl Store {
     pub(super) fn merged_name(names: &[String]) -> String {
         use sha2::Digest as _;
         let digest = Digest(sha2::Sha256::digest(names.join(",")).into());
-        format!("{MERGED}{digest:.19}")
+        format!("{MERGED}{}", layer_name(&digest))
     }
 
     /// Whether a layer is there, and whole.
     pub(super) fn has(&self, name: &str) -> bool {
+        // Records name what is in this directory, and nothing else.
+        if name.is_empty() || name.starts_with('.') || name.contains('/') {
+            return false;
+        }
         let Ok(known) = fs::symlink_metadata(self.root.join(LAYERS).join(name)) else { return false };
         known.is_dir() && self.sound.is_sound(made(&known))
     }
@@ -199,24 +213,29 @@ impl Store {
         (name, is_there)
     }
 
-    pub(super) fn image(&self, id: &str) -> Option<StoredImage> {
-        let found: StoredImage = self.record("images", id)?;
+    pub(super) fn image(&self, id: &ContentDigest) -> Option<StoredImage> {
+        let found: StoredImage = self.record("images", &id.hash().to_string())?;
         self.has_all(&found.layers).then_some(found)
     }
 
-    pub(super) fn keep_image(&self, id: &str, image: &StoredImage) -> io::Result<()> {
-        self.write_record("images", id, image)
+    pub(super) fn keep_image(&self, image: &StoredImage) -> io::Result<()> {
+        self.keep_image_as(&image.id, image)
+    }
+
+    /// Under the digest of a manifest or an index that leads to it, as it was found to do.
+    pub(super) fn keep_image_as(&self, id: &ContentDigest, image: &StoredImage) -> io::Result<()> {
+        self.write_record("images", &id.hash().to_string(), image)
     }
 
     pub(super) fn reference(&self, name: &ImageName) -> Option<StoredReference> {
         self.record("references", &reference_name(name))
     }
 
-    pub(super) fn keep_reference(&self, name: &ImageName, found: &StoredReference) -> io::Result<()> {
-        if self.reference(name).is_some_and(|known| known.id == found.id) {
+    pub(super) fn keep_reference(&self, name: &ImageName, id: &ContentDigest) -> io::Result<()> {
+        if self.reference(name).is_some_and(|known| known.id == *id) {
             return Ok(());
         }
-        self.write_record("references", &reference_name(name), found)
+        self.write_record("references", &reference_name(name), &StoredReference { id: *id })
     }
 
     /// The right to run a step, unless somebody has it.
@@ -226,6 +245,16 @@ impl Store {
         let text = format!("{key} {}", limit.unwrap_or_default().as_nanos());
         let hash: [u8; 32] = sha2::Sha256::digest(text).into();
         lock::Lock::try_new(&self.root.join("claims"), &hash)
+    }
+
+    /// What a layer is as an archive, where it was made into one before.
+    pub(super) fn packed(&self, layer: &Path) -> Option<Packed> {
+        self.record(PACKED, kept_name(layer)?)
+    }
+
+    pub(super) fn keep_packed(&self, layer: &Path, packed: &Packed) -> io::Result<()> {
+        // What is only held is gone with the session.
+        kept_name(layer).map_or(Ok(()), |name| self.write_record(PACKED, name, packed))
     }
 
     /// Where a blob is as long as it is being fetched, in this session or a later one.
@@ -305,6 +334,11 @@ fn record_path(root: &Path, kind: &str, name: &str) -> PathBuf {
     root.join(kind).join(format!("{name}.json"))
 }
 
+/// The name of a layer that is kept, by its path in the store.
+fn kept_name(layer: &Path) -> Option<&str> {
+    layer.strip_prefix(LAYERS).ok()?.to_str()
+}
+
 /// The layers of a snapshot, which is named after them.
 pub(super) fn layers(snapshot: &Snapshot) -> Vec<PathBuf> {
     snapshot.0.split(',').filter(|name| !name.is_empty()).map(PathBuf::from).collect()
@@ -333,15 +367,16 @@ fn reference_name(name: &ImageName) -> String {
 }
 
 /// Starts the names of layers made of others; no digest does.
-const MERGED: char = 'm';
+const MERGED: char = '+';
 
 pub(super) fn is_merged(name: &str) -> bool {
     name.starts_with(MERGED)
 }
 
-/// 80 bits of a digest tell apart more layers than a disk holds.
+/// 144 bits of a digest: nobody finds two layers of one name. In base64, as one page holds the names of a mount.
 fn layer_name(digest: &Digest) -> String {
-    format!("{digest:.20}")
+    let start = digest.0.first_chunk::<18>().map_or(&digest.0[..], |start| start);
+    data_encoding::BASE64URL_NOPAD.encode(start)
 }
 
 /// When a layer got its name.

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 use serde::{Deserialize, Serialize};
 
-use super::{LAYERS, RECORDS, record_path};
+use super::{LAYERS, PACKED, RECORDS, record_path};
 
 /// A layer without a record is one that is about to have one, unless it is as old.
 const ORPHANED: Duration = Duration::from_hours(1);
@@ -208,7 +208,7 @@ impl Bin<'_> {
     }
 }
 
-/// Downloads that nobody goes on with, and references to images that are gone.
+/// Downloads that nobody goes on with, references to images that are gone, and what was known of layers that are.
 fn remove_stale(root: &Path, in_use: SystemTime) -> io::Result<()> {
     for entry in fs::read_dir(root.join("downloads"))?.filter_map(Result::ok) {
         let Ok(file) = fs::File::open(entry.path()) else { continue };
@@ -218,10 +218,16 @@ fn remove_stale(root: &Path, in_use: SystemTime) -> io::Result<()> {
             fs::remove_file(entry.path())?;
         }
     }
+    for entry in fs::read_dir(root.join(PACKED))?.filter_map(Result::ok) {
+        let layer = entry.path().file_stem().map(|name| root.join(LAYERS).join(name));
+        if layer.is_none_or(|layer| !layer.exists()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
     for entry in fs::read_dir(root.join("references"))?.filter_map(Result::ok) {
         let text = fs::read(entry.path()).unwrap_or_default();
         let found: Option<super::StoredReference> = serde_json::from_slice(&text).ok();
-        let image = found.map(|found| record_path(root, "images", found.id.trim_start_matches("sha256:")));
+        let image = found.map(|found| record_path(root, "images", &found.id.hash().to_string()));
         if image.is_none_or(|image| !image.exists()) {
             let _ = fs::remove_file(entry.path());
         }
@@ -361,13 +367,12 @@ mod tests {
     fn what_is_stale_goes_too() {
         let (_directory, store) = old_store();
         let place = |name: &str| store.root().join(name);
-        for name in ["downloads/old", "downloads/new", "references/broken.json"] {
+        for name in ["downloads/old", "downloads/new", "references/broken.json", "packed/gone.json"] {
             fs::write(place(name), "x").unwrap();
         }
         fs::File::open(place("downloads/old")).unwrap().set_modified(SystemTime::now() - HOUR).unwrap();
         pruned(&store, &Bounds { unused_for: Some(HOUR * 9), down_to: None });
-        let there =
-            ["downloads/old", "downloads/new", "references/broken.json"].map(|name| place(name).exists());
-        assert_eq!(there, [false, true, false]);
+        let there = ["downloads/old", "downloads/new", "references/broken.json", "packed/gone.json"];
+        assert_eq!(there.map(|name| place(name).exists()), [false, true, false, false]);
     }
 }

@@ -57,7 +57,7 @@ async fn what_is_packed_is_unpacked_as_it_was() {
         let again = packed(&engine, &layer).await;
         assert_eq!(std::fs::read(&again.1).unwrap(), bytes, "the same, whenever it is packed");
         let into = engine.shared.store.scratch().unwrap();
-        let digest = said.unpacked.strip_prefix("sha256:").unwrap().to_owned();
+        let digest = said.unpacked.hash().to_string();
         let to = into.changes.upper.clone();
         let request =
             Request::Files(Files::Unpack { into: to.clone(), size: said.size, digest: Some(digest) });
@@ -102,5 +102,66 @@ async fn a_hostile_tree_is_packed_as_what_it_is() {
     let (_kept, _, answer) = packed(&engine, &layer).await;
     let Answer::Failed(why) = answer else { panic!("{answer:?}") };
     assert!(why.contains("`.wh.passwd`: no image can have a name that starts with `.wh.`"), "{why}");
+    engine.close().await.unwrap();
+}
+
+/// An archive of directories within each other, and a file in the last.
+fn deep(depth: usize) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(0o755);
+    header.set_size(0);
+    header.set_uid(0);
+    header.set_gid(0);
+    let mut path = String::new();
+    for _ in 0..depth {
+        path.push_str("d/");
+        header.set_entry_type(tar::EntryType::Directory);
+        builder.append_data(&mut header, &path, std::io::empty()).unwrap();
+    }
+    header.set_entry_type(tar::EntryType::Regular);
+    builder.append_data(&mut header, format!("{path}x"), std::io::empty()).unwrap();
+    builder.into_inner().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deep_layer_takes_no_longer_than_a_wide_one() {
+    let engine = engine!();
+    let start = Instant::now();
+    let (answer, _scratch) = super::confinement::unpacked(&engine, deep(1900), None).await;
+    assert_eq!(answer, Answer::Done);
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    let (answer, _scratch) = super::confinement::unpacked(&engine, deep(2100), None).await;
+    assert!(matches!(&answer, Answer::Failed(why) if why.contains("4095 bytes")), "{answer:?}");
+    engine.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_hundred_layers_are_one_file_system() {
+    const MOST: usize = 500;
+    let engine = engine!();
+    let base = busybox(&engine).await;
+    let store = &engine.shared.store;
+    // Below all of them is one that every container has.
+    let more = MOST - 1 - layers(&base).len();
+    let add = |names: &mut Vec<String>, number: usize| {
+        let scratch = store.scratch().unwrap();
+        std::fs::write(store.root().join(&scratch.changes.upper).join(format!("x{number}")), "").unwrap();
+        names.push(store.keep(&scratch, &key()).unwrap());
+    };
+    let mut names = super::super::store::names(&base);
+    (0..more).for_each(|number| add(&mut names, number));
+    let counts = "ls / | grep -c '^x[0-9]'; echo y >/made; cat /made";
+    let (_, output) = run(&*engine, script(&snapshot_of(&names), counts)).await;
+    assert_eq!(text(&output.stdout), format!("{more}\ny\n"), "{}", text(&output.stderr));
+    // The host works on, where it did before.
+    let (_, output) = run(&*engine, script(&base, "ls / | grep -c '^x[0-9]'")).await;
+    assert_eq!(text(&output.stdout), "0\n");
+    add(&mut names, more);
+    let many = script(&snapshot_of(&names), "true");
+    let Ok(prepared) = engine.prepare(many).await else { panic!("what runs nothing needs no layers") };
+    let error = prepared.run(nothing()).await.err().expect("there is no such overlay");
+    assert!(error.to_string().contains("none of more than 500"), "{error}");
     engine.close().await.unwrap();
 }

@@ -1,0 +1,56 @@
+//! Overlays of more layers than one page holds the names of.
+
+use std::ffi::CString;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags, mkdirat, open, symlinkat};
+use rustix::mount::{MountFlags, OpenTreeFlags, UnmountFlags, mount, open_tree, unmount};
+use rustix::process::{chdir, fchdir};
+
+use super::super::fault::{Context as _, Fault};
+use super::{ASIDE, overlay_options};
+use crate::engine::native::wire::Changes;
+
+/// As many as the kernel takes (`OVL_MAX_STACK`).
+const LAYERS_AT_MOST: usize = 500;
+
+/// Where the overlay is put for a moment, beside the links.
+const OVERLAY: &str = "o";
+
+/// Mounts an overlay by short names: numbers, which are links in a directory in memory. The kernel follows them once.
+pub(super) fn overlay(lower: &[&Path], changes: Option<&Changes>) -> Result<OwnedFd, Fault> {
+    if lower.len() > LAYERS_AT_MOST {
+        let count = lower.len();
+        return Err(Fault::new(format!(
+            "an overlay of {count} layers: there is none of more than {LAYERS_AT_MOST}"
+        )));
+    }
+    let store = open(".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    let store = store.context("the store")?;
+    let flags = MountFlags::NODEV | MountFlags::NOSUID | MountFlags::NOEXEC;
+    mount("tmpfs", ASIDE, "tmpfs", flags, Some(c"mode=700")).context("a place for links")?;
+    let made = chdir(ASIDE).context(ASIDE).and_then(|()| by_links(lower, changes));
+    // Whatever went wrong, what comes next starts from the store.
+    fchdir(&store).context("the store")?;
+    unmount(ASIDE, UnmountFlags::DETACH).context("the links")?;
+    made
+}
+
+/// In the directory of the links.
+fn by_links(lower: &[&Path], changes: Option<&Changes>) -> Result<OwnedFd, Fault> {
+    let from_here = |path: &Path| Path::new("..").join(path);
+    let names: Vec<PathBuf> = (0..lower.len()).map(|number| number.to_string().into()).collect();
+    for (name, layer) in names.iter().zip(lower) {
+        symlinkat(from_here(layer), CWD, name).context(layer.display())?;
+    }
+    let changes =
+        changes.map(|Changes { upper, work }| Changes { upper: from_here(upper), work: from_here(work) });
+    let names: Vec<&Path> = names.iter().map(PathBuf::as_path).collect();
+    let options = CString::new(overlay_options(&names, changes.as_ref())).context("overlay options")?;
+    mkdirat(CWD, OVERLAY, Mode::from_raw_mode(0o700)).context(OVERLAY)?;
+    mount("overlay", OVERLAY, "overlay", MountFlags::NODEV, Some(options.as_c_str()))
+        .map_err(|error| Fault::new(format!("an overlay of {} layers: {error}", lower.len())))?;
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    open_tree(CWD, OVERLAY, flags).context("the overlay")
+}

@@ -1,0 +1,34 @@
+//! Answers that are documents: of no more bytes, and for no longer, than any document takes.
+
+use std::time::Duration;
+
+use reqwest::Response;
+
+use super::Refusal;
+use crate::regular::DOCUMENT_AT_MOST;
+
+/// From the first byte to the last.
+const WITHIN: Duration = Duration::from_mins(1);
+
+pub(super) async fn read(mut answer: Response) -> Result<Vec<u8>, Refusal> {
+    let too_much = || {
+        let most = DOCUMENT_AT_MOST >> 20;
+        Refusal::Unusable(format!("the registry sends more than any such document has ({most} MiB)"))
+    };
+    if answer.content_length().is_some_and(|length| length > DOCUMENT_AT_MOST) {
+        return Err(too_much());
+    }
+    let read = async move {
+        let mut text = Vec::new();
+        while let Some(piece) = answer.chunk().await.map_err(Refusal::Lost)? {
+            if (text.len() + piece.len()) as u64 > DOCUMENT_AT_MOST {
+                return Err(too_much());
+            }
+            text.extend_from_slice(&piece);
+        }
+        Ok(text)
+    };
+    let slow =
+        || Refusal::Unusable(format!("the registry needs more than {} s for a document", WITHIN.as_secs()));
+    tokio::time::timeout(WITHIN, read).await.unwrap_or_else(|_| Err(slow()))
+}
