@@ -90,8 +90,23 @@ pub(crate) trait Engine: Send + Sync + fmt::Debug {
     /// Makes ready a step: everything but running it. It may be called before the step's services are ready.
     fn prepare(&self, step: StepSpec) -> Call<'_, Box<dyn Prepared>>;
 
+    /// Waits until no service of another session has any of these caches, and keeps them for a service of this name;
+    /// `waiting` hears once of each service that has one. Services of one session may share them.
+    fn hold_caches<'a>(
+        &'a self,
+        service: &'a str,
+        caches: &'a [String],
+        waiting: &'a (dyn Fn(InUse) + Sync),
+    ) -> Call<'a, Arc<dyn HeldCaches>>;
+
+    /// Makes ready a service: everything but its process.
+    fn prepare_service(&self, service: ServiceSpec) -> Call<'_, Box<dyn Startable>>;
+
     /// Starts a service and returns once its process runs, ready or not. `log` hears every piece of output.
-    fn start(&self, service: ServiceSpec, log: Sink) -> Call<'_, Arc<dyn Instance>>;
+    #[cfg(test)]
+    fn start(&self, service: ServiceSpec, log: Sink) -> Call<'_, Arc<dyn Instance>> {
+        Box::pin(async move { self.prepare_service(service).await?.start(log).await })
+    }
 
     /// What is known of a path in a snapshot; `None` when nothing is there. Symbolic links in the path's last part
     /// are followed.
@@ -401,6 +416,42 @@ pub(crate) trait Finished: Send {
 
     /// Keeps the file system until the session closes, under no key: for looking into what failed.
     fn hold(self: Box<Self>) -> Call<'static, Snapshot>;
+}
+
+/// A service whose file system and network are there.
+pub(crate) trait Startable: Send {
+    /// Starts the process and returns once it runs, ready or not. `log` hears every piece of output. Whoever drops this may
+    /// have killed what had just begun.
+    fn start(self: Box<Self>, log: Sink) -> Call<'static, Arc<dyn Instance>>;
+}
+
+/// Caches that a service writes to, and none of another session's.
+///
+/// What is dropped without having been released stays held, as long as the session and what it has left behind is there;
+/// then it is released by whoever clears up after it.
+pub(crate) trait HeldCaches: Send + Sync + fmt::Debug {
+    /// A service that has them is ready: what it has made of new ones is good, and stays. Not before this has returned.
+    fn settle(&self) -> Call<'_, ()>;
+
+    /// The service is gone. Those that were new when they were first held, and that no service that has had them since has
+    /// made good, are emptied with the last one: their keys.
+    fn release(&self) -> Call<'_, Vec<String>>;
+}
+
+/// A cache that a service of another session has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct InUse {
+    pub(crate) cache: String,
+    /// What people call it.
+    pub(crate) service: String,
+    pub(crate) process: u32,
+}
+
+impl InUse {
+    /// Who has it, in words.
+    pub(crate) fn by(&self) -> String {
+        format!("service `{}` of process {} uses it", self.service, self.process)
+    }
 }
 
 /// A service's running process.

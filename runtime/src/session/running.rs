@@ -7,14 +7,16 @@ use std::time::Duration;
 
 use futures_util::future::try_join;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::health::{self, Failure, Watched};
 use super::log::ServiceLog;
+use super::report::Reporter;
 use super::scrub::Secrets;
+use super::steps::Request;
 use super::unit::Leases;
 use super::{Inner, process, steps};
-use crate::engine::{Image, Instance, Left, ServiceSpec};
+use crate::engine::{Access, HeldCaches, Image, InUse, Instance, Left, MountSource, ServiceSpec, Startable};
 use crate::error::ServiceCause;
 use crate::graph::{Reach, ServiceNode};
 use crate::value::{Check, Port, Stop};
@@ -33,6 +35,7 @@ pub(super) struct Running {
     since: Instant,
     /// What it uses itself, for as long as it runs.
     pub(super) dependencies: Leases,
+    caches: Option<Arc<dyn HeldCaches>>,
     /// The steps that have run against it.
     seen: Mutex<HashSet<crate::Digest>>,
     measures: Mutex<Vec<Measure>>,
@@ -109,6 +112,25 @@ impl Running {
         self.measures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits until the service is ready, or has failed. From then on what it made of its caches is good.
+    pub(super) async fn become_ready(&self, report: &Reporter) -> Result<()> {
+        tokio::select! {
+            biased;
+            cause = self.failed() => return cause.and_then(|cause| Err(self.error(cause, Phase::Starting))),
+            ready = self.wait_ready(&self.service) => ready?,
+        }
+        if let Some(caches) = &self.caches {
+            caches.settle().await?;
+        }
+        let after = crate::error::show_duration(self.since.elapsed());
+        report.event(&self.service.name, &format!("ready after {after}"));
+        Ok(())
+    }
+
+    pub(super) fn caches(&self) -> Option<&dyn HeldCaches> {
+        self.caches.as_deref()
+    }
+
     async fn wait_ready(&self, service: &ServiceNode) -> Result<()> {
         let watched = Watched {
             service,
@@ -181,61 +203,103 @@ impl Measure {
     }
 }
 
-/// Starts a service: what it uses first, then its process, then waits until it is ready. Dropping it undoes it.
-pub(super) async fn start(session: Arc<Inner>, service: Arc<ServiceNode>) -> Result<Running> {
-    static GENERATIONS: AtomicU64 = AtomicU64::new(0);
-    let since = Instant::now();
-    let request = session.request(Reach::of_service(&service)).await?;
-    let image = request.image(service.config.image.as_ref()).cloned();
-    let process = process::of_service(&service, image.as_ref())?;
-    let (filesystem, dependencies) =
-        try_join(request.lay_out(&service.name, &service.base, &service.places, &service.mounts), async {
-            request.lease(&service.bindings).await
-        })
+/// All that a service's process needs, but the container: dropping it lets go of what the service uses.
+pub(super) struct Outfit {
+    request: Arc<Request>,
+    service: Arc<ServiceNode>,
+    image: Option<Image>,
+    log: ServiceLog,
+    secrets: Secrets,
+    since: Instant,
+    dependencies: Leases,
+    spec: ServiceSpec,
+}
+
+impl Outfit {
+    /// Starts what the service uses, and finds what it is made of.
+    pub(super) async fn new(session: &Arc<Inner>, service: Arc<ServiceNode>) -> Result<Self> {
+        let since = Instant::now();
+        let request = session.request(Reach::of_service(&service)).await?;
+        let image = request.image(service.config.image.as_ref()).cloned();
+        let process = process::of_service(&service, image.as_ref())?;
+        let (filesystem, dependencies) = try_join(
+            request.lay_out(&service.name, &service.base, &service.places, &service.mounts),
+            request.lease(&service.bindings),
+        )
         .await
         .map_err(|error| {
             failure(&service, ServiceCause::Dependency(error), since, Vec::new(), Phase::Starting)
         })?;
-    let secrets = process::secrets(Some(&process), &filesystem);
-    let log = ServiceLog::new(&session.report, &service.name, &secrets);
-    let spec = ServiceSpec {
-        name: service.name.to_string(),
-        hostname: service.hostname.clone(),
-        filesystem,
-        process,
-        links: steps::links(&service.bindings),
-    };
-    let instance = request.engine.start(spec, log.sink()).await?;
-    let running = Running {
-        service: service.clone(),
-        generation: GENERATIONS.fetch_add(1, Ordering::Relaxed),
-        instance,
-        image,
-        log,
-        secrets,
-        since,
-        dependencies,
-        seen: Mutex::default(),
-        measures: Mutex::new(vec![Measure::of(&service)]),
-        users_left: Mutex::default(),
-        ended: watch::channel(None).0,
-    };
-    let result = tokio::select! {
-        biased;
-        cause = running.failed() => cause.and_then(|cause| Err(running.error(cause, Phase::Starting))),
-        ready = running.wait_ready(&service) => ready,
-    };
-    match result {
-        Ok(()) => {
-            session.report.event(
-                &service.name,
-                &format!("ready after {}", crate::error::show_duration(since.elapsed())),
-            );
-            Ok(running)
+        let secrets = process::secrets(Some(&process), &filesystem);
+        let log = ServiceLog::new(&session.report, &service.name, &secrets);
+        let spec = ServiceSpec {
+            name: service.name.to_string(),
+            hostname: service.hostname.clone(),
+            filesystem,
+            process,
+            links: steps::links(&service.bindings),
+        };
+        Ok(Self { request, service, image, log, secrets, since, dependencies, spec })
+    }
+
+    /// Waits, no longer than the service may take to become ready, until no service of another session has a cache that this
+    /// one writes to.
+    pub(super) async fn hold_caches(&self) -> Result<Option<Arc<dyn HeldCaches>>> {
+        let written = self.spec.filesystem.mounts.iter().filter_map(|mount| match &mount.source {
+            MountSource::Cache(key) if mount.access == Access::ReadWrite => Some(key.clone()),
+            _ => None,
+        });
+        let caches: std::collections::BTreeSet<String> = written.collect();
+        if caches.is_empty() {
+            return Ok(None);
         }
-        Err(error) => {
-            let _ = running.instance.remove().await;
-            Err(error)
+        let caches: Vec<String> = caches.into_iter().collect();
+        let found: Mutex<Option<InUse>> = Mutex::default();
+        let waiting = |in_use: InUse| {
+            let text = format!("waits for the cache `{}`: {}", in_use.cache, in_use.by());
+            self.request.session.report.event(&self.service.name, &text);
+            *found.lock().unwrap_or_else(PoisonError::into_inner) = Some(in_use);
+        };
+        let hold = self.request.engine.hold_caches(&self.service.name, &caches, &waiting);
+        if let Ok(held) = timeout(self.service.within, hold).await {
+            return held.map(Some);
         }
+        let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let failing = match found {
+            Some(in_use) => (format!("cache `{}`", in_use.cache), in_use.by()),
+            None => ("caches".to_owned(), "the engine did not answer in time".to_owned()),
+        };
+        let cause = ServiceCause::NotReady { within: self.service.within, failing: vec![failing] };
+        Err(failure(&self.service, cause, self.since, Vec::new(), Phase::Starting))
+    }
+
+    /// Makes the container.
+    pub(super) async fn prepare(&self) -> Result<Box<dyn Startable>> {
+        self.request.engine.prepare_service(self.spec.clone()).await
+    }
+
+    /// Starts the process. To be awaited to its end, as a process may be there before that.
+    pub(super) async fn begin(
+        self,
+        prepared: Box<dyn Startable>,
+        caches: Option<Arc<dyn HeldCaches>>,
+    ) -> Result<Running> {
+        static GENERATIONS: AtomicU64 = AtomicU64::new(0);
+        let instance = prepared.start(self.log.sink()).await?;
+        Ok(Running {
+            generation: GENERATIONS.fetch_add(1, Ordering::Relaxed),
+            instance,
+            image: self.image,
+            log: self.log,
+            secrets: self.secrets,
+            since: self.since,
+            dependencies: self.dependencies,
+            caches,
+            seen: Mutex::default(),
+            measures: Mutex::new(vec![Measure::of(&self.service)]),
+            users_left: Mutex::default(),
+            ended: watch::channel(None).0,
+            service: self.service,
+        })
     }
 }

@@ -140,6 +140,54 @@ async fn once() -> Result<()> {
     Ok(())
 }
 
+/// What sets up a directory unless that has been begun before, as entry points of databases do, on the cache volume that a
+/// variable names; setting up takes as many seconds as another one says.
+#[bowline::main]
+async fn initialise() -> Result<()> {
+    let volume = CacheVolume::new(std::env::var("KEY").expect("KEY names a cache volume"));
+    let takes = std::env::var("TAKES").expect("TAKES is a number of seconds");
+    let database = python_service(&format!(
+        "import http.server, os, time\n\
+         if not os.path.exists('/state/PG_VERSION'):\n\
+         \x20 open('/state/PG_VERSION', 'w').close()\n\
+         \x20 print('setting up', flush=True)\n\
+         \x20 time.sleep({takes})\n\
+         \x20 open('/state/tables', 'w').close()\n\
+         assert os.path.exists('/state/tables'), 'half a database'\n\
+         http.server.ThreadingHTTPServer(('0.0.0.0', 8080), http.server.SimpleHTTPRequestHandler).serve_forever()"
+    ));
+    let database = database.mount("/state", &volume).expose(8080).named("db");
+    print!("{}", client("db", &database, "get('http://db:8080/'); print('served')").stdout().await?);
+    Ok(())
+}
+
+/// A database that the world knows, with its data on the cache volume that a variable names, and a client of it.
+#[bowline::main]
+async fn postgres() -> Result<()> {
+    let volume = CacheVolume::new(std::env::var("KEY").expect("KEY names a cache volume"));
+    let database = Service::from_image("postgres:15")
+        .env("POSTGRES_PASSWORD", "word")
+        .env("POSTGRES_DB", "app")
+        .mount("/var/lib/postgresql/data", &volume)
+        .expose(5432)
+        .ready(Ready::exec(["pg_isready", "-h", "127.0.0.1", "-U", "postgres"]).within("3m"))
+        .named("db");
+    let ask = Container::from_image("postgres:15").env("PGPASSWORD", "word").env("NONCE", nonce());
+    let ask = ask.bind("db", &database).exec([
+        "psql",
+        "-h",
+        "db",
+        "-U",
+        "postgres",
+        "-d",
+        "app",
+        "-tAc",
+        "select 'served'",
+    ]);
+    print!("{}", ask.stdout().await?);
+    Ok(())
+}
+
 /// What is on the cache volume that a variable names.
 #[bowline::main]
 async fn left() -> Result<()> {
@@ -198,6 +246,7 @@ fn main() -> Result<()> {
             println!("{}", Service::from_image("redis:7").env("A", "1").expose(6379).hostname());
             Ok(())
         }
+        Some("initialise") => initialise(),
         Some("leave") => leave(),
         Some("left") => left(),
         Some("once") => once(),
@@ -210,6 +259,7 @@ fn main() -> Result<()> {
         Some("plain-for-long") => plain_for_long(),
         Some("ping") => ping(),
         Some("ulimits") => ulimits(),
+        Some("postgres") => postgres(),
         Some("prune") => prune(),
         Some("publish") => publish(),
         Some("run-image") => run_image(),

@@ -18,6 +18,7 @@ mod pruning;
 mod publishing;
 mod registry;
 mod secrets;
+mod starting;
 mod statements;
 mod steps;
 mod units;

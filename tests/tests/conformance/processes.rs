@@ -58,6 +58,33 @@ fn sigint_and_sigterm_stop_cleanly_and_end_by_the_signal() {
     }
 }
 
+/// The next run finds the cache as it was before, and not half of what the service made of it.
+#[test]
+fn a_database_that_is_being_set_up_is_good_in_the_next_run_whatever_ends_this_one() {
+    let key = format!("test-{}", bowline_tests::nonce());
+    for name in ["TERM", "INT", "KILL"] {
+        let mut starting = pipeline("initialise");
+        let starting = starting.env("KEY", &key).env("TAKES", "600").env("BOWLINE_PROGRESS", "plain");
+        let mut child = starting.spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        assert!(lines.any(|line| line.contains("setting up")), "it has not begun, before {name}");
+        signal(&child, name);
+        let rest: Vec<String> = lines.collect();
+        child.wait().unwrap();
+        if name != "KILL" {
+            let says_so = |line: &String| line.contains(&format!("the cache `{key}` is empty again"));
+            assert!(rest.iter().any(says_so), "{rest:#?}");
+        }
+    }
+    let output = pipeline("initialise").env("KEY", &key).env("TAKES", "0").output().unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "served\n",
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
 #[test]
 fn a_second_signal_forces_the_end() {
     let (mut child, session) = running("owned");

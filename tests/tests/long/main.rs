@@ -1,4 +1,5 @@
 //! Promises whose proof takes minutes: kills at many random moments, big outputs, disks that fill up.
 //! `tests/run --long` runs them.
 
+mod databases;
 mod output;

@@ -23,6 +23,10 @@ pub(super) const NAME: &str = "bowline.name";
 pub(super) const HELD: &str = "bowline.held";
 /// On volumes: the cache's key.
 pub(super) const CACHE: &str = "bowline.cache";
+/// On volumes that stand for a service's hold of a cache: the volume of that.
+pub(super) const HOLDS: &str = "bowline.holds";
+/// On volumes that say of another one that it was new, and that nobody has made it good: the name of that.
+pub(super) const NEW: &str = "bowline.new";
 /// On images of steps: how the step ended.
 pub(super) const EXIT: &str = "bowline.exit";
 /// On images of steps: what the step wrote, in base64; absent where [`OUTPUT`] says that it is elsewhere.

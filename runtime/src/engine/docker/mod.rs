@@ -9,6 +9,7 @@
 //!   mount                        what is there while they run
 //!   step      attach  keep       run to the end, heard, kept
 //!   service   probe              started, watched, asked
+//!   caches                       those that services have, one session's at a time
 //!   read                         what is in a file system
 //!   cleaner   sweep   watchdog   removed: when let go; when its owner died; when this process dies
 //! ```
@@ -17,6 +18,7 @@
 //! ([`cleaner::Container`]) before they exist.
 
 mod attach;
+mod caches;
 mod cleaner;
 mod connect;
 mod context;
@@ -58,8 +60,8 @@ pub(crate) use self::connect::{Connection, connect};
 pub(crate) use self::source::{Found, Source};
 use self::watchdog::Watchdog;
 use super::{
-    Call, Description, Engine, Image, Instance, Kept, NewImage, Prepared, Progress, ServiceSpec, SessionId,
-    Sink, Snapshot, StepSpec,
+    Call, Description, Engine, HeldCaches, Image, InUse, Kept, NewImage, Prepared, Progress, ServiceSpec,
+    SessionId, Snapshot, Startable, StepSpec,
 };
 use crate::graph::ImageName;
 use crate::value::Stat;
@@ -83,6 +85,7 @@ struct Shared {
     /// Whether the engine can give containers an init process; asked once.
     init: OnceCell<bool>,
     mounts: mount::Mounts,
+    cache_users: caches::Users,
     /// Starting is bound by the engine's processor time: more at once than this only wait for each other (measured).
     starts: Semaphore,
     numbers: AtomicU64,
@@ -112,6 +115,7 @@ impl Docker {
             readers: read::Readers::default(),
             init: OnceCell::new(),
             mounts: mount::Mounts::default(),
+            cache_users: caches::Users::default(),
             starts: Semaphore::new(cleaner::slots()),
             numbers: AtomicU64::new(0),
             closed: AtomicBool::new(false),
@@ -197,8 +201,17 @@ impl Engine for Docker {
         Box::pin(step::prepare(&self.shared, step))
     }
 
-    fn start(&self, service: ServiceSpec, log: Sink) -> Call<'_, Arc<dyn Instance>> {
-        Box::pin(service::start(&self.shared, service, log))
+    fn hold_caches<'a>(
+        &'a self,
+        service: &'a str,
+        caches: &'a [String],
+        waiting: &'a (dyn Fn(InUse) + Sync),
+    ) -> Call<'a, Arc<dyn HeldCaches>> {
+        Box::pin(caches::hold(&self.shared, service, caches, waiting))
+    }
+
+    fn prepare_service(&self, service: ServiceSpec) -> Call<'_, Box<dyn Startable>> {
+        Box::pin(service::prepare(&self.shared, service))
     }
 
     fn stat<'a>(&'a self, snapshot: &'a Snapshot, path: &'a str) -> Call<'a, Option<Stat>> {

@@ -109,6 +109,11 @@ async fn cache(shared: &Shared, key: &str) -> Result<String> {
     Ok(name)
 }
 
+/// A cache volume is gone: whoever wants it next makes it.
+pub(super) fn forget_cache(shared: &Shared, volume: &str) {
+    lock(&shared.mounts.volumes).remove(volume);
+}
+
 /// Where what a snapshot has at a path is on the engine's machine.
 async fn files(shared: &Arc<Shared>, snapshot: &Snapshot, from: &str) -> Result<String> {
     let cell = holder(shared, format!("{} {from}", snapshot.0));

@@ -47,6 +47,16 @@ pub(super) fn cache_volume(key: &str) -> String {
     format!("bowline-cache-{readable}-{hash}")
 }
 
+/// The volume that stands for a service's hold of a cache volume.
+pub(super) fn hold_of(volume: &str) -> String {
+    format!("{volume}-held")
+}
+
+/// The volume that says that a cache volume was new when a service got it.
+pub(super) fn news_of(volume: &str) -> String {
+    format!("{volume}-new")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

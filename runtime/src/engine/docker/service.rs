@@ -18,7 +18,9 @@ use super::failure::{self, BRIEF, within};
 use super::probe::{Prober, Target};
 use super::{Shared, labels, lock, names};
 use crate::engine::command::cannot_run;
-use crate::engine::{Call, Exit, Instance, ProbeProgress, ServiceSpec, Sink, StepOutput, Stream};
+use crate::engine::{
+    Call, Exit, Instance, ProbeProgress, Process, ServiceSpec, Sink, Startable, StepOutput, Stream,
+};
 use crate::value::Port;
 use crate::{Error, Result};
 
@@ -47,15 +49,18 @@ struct Exec {
     workdir: String,
 }
 
-/// Starts a service; ready or not.
-pub(super) async fn start(
-    shared: &Arc<Shared>,
-    service: ServiceSpec,
-    log: Sink,
-) -> Result<Arc<dyn Instance>> {
+/// A service's container, and what hears it, before it is started.
+struct Ready {
+    shared: Arc<Shared>,
+    name: String,
+    process: Process,
+    container: Container,
+    output: attach::Output,
+}
+
+/// Makes a service's container.
+pub(super) async fn prepare(shared: &Arc<Shared>, service: ServiceSpec) -> Result<Box<dyn Startable>> {
     let ServiceSpec { name, hostname, filesystem, process, links } = service;
-    let what = format!("start service {name}");
-    let command = process.args.first().cloned().unwrap_or_default();
     let recipe = Recipe {
         container: names::service(&shared.session, &hostname),
         name: &name,
@@ -70,6 +75,21 @@ pub(super) async fn start(
     let Created { container, .. } = Box::pin(create::create(shared, recipe)).await?;
     let (output, _) = attach::attach(shared, container.name(), false).await?;
     shared.network.begin(shared).await?;
+    Ok(Box::new(Ready { shared: Arc::clone(shared), name, process, container, output }))
+}
+
+impl Startable for Ready {
+    fn start(self: Box<Self>, log: Sink) -> Call<'static, Arc<dyn Instance>> {
+        Box::pin(start(*self, log))
+    }
+}
+
+/// Starts a service; ready or not.
+async fn start(service: Ready, log: Sink) -> Result<Arc<dyn Instance>> {
+    let Ready { shared, name, process, container, output } = service;
+    let shared = &shared;
+    let what = format!("start service {name}");
+    let command = process.args.first().cloned().unwrap_or_default();
     let container = attach::start(shared, container, &what, &command).await?;
     let container_name = container.name().to_owned();
 

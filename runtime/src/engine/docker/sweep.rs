@@ -6,11 +6,13 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use bollard::models::ContainerSummaryStateEnum;
-use bollard::query_parameters::{ListContainersOptions, ListImagesOptions, ListNetworksOptions};
+use bollard::query_parameters::{
+    ListContainersOptions, ListImagesOptions, ListNetworksOptions, StopContainerOptions,
+};
 use futures_util::future::join_all;
 
 use super::failure::{self, BRIEF, within};
-use super::{Shared, labels, network};
+use super::{Shared, caches, labels, network};
 use crate::{Error, Result};
 
 /// What belongs to another machine, or to this one before it was booted, may be removed at this age: its owner cannot
@@ -20,6 +22,9 @@ const FOREIGN_AGE: Duration = Duration::from_hours(24);
 /// How long closing waits for what is under way, such as the keeping of a large file system. What takes longer still is
 /// no container that runs, and is removed by the next session.
 const UNDER_WAY_FOR: Duration = Duration::from_mins(1);
+
+/// How long services of dead sessions may take to stop; then they are killed.
+pub(super) const STOP_WITHIN: Duration = Duration::from_secs(3);
 
 /// Who removes what is dead.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -90,6 +95,7 @@ async fn remove_all(shared: &Arc<Shared>) -> Result<()> {
         network::remove(shared).await?;
     }
     join_all(images.iter().map(|image| shared.cleaner.remove_image(image))).await;
+    caches::give_back_own(shared).await?;
     if let Some(watchdog) = shared.watchdog.get()
         && let Some(watchdog) = watchdog.write().await.take()
     {
@@ -144,11 +150,8 @@ pub(super) fn begin(shared: &Arc<Shared>) {
 async fn sweep(shared: &Arc<Shared>) -> Result<()> {
     let found = containers(shared, labels::SESSION).await?;
     let now = SystemTime::now();
-    for container in &found {
-        if is_dead(shared, &container.labels, now) {
-            let _ = shared.cleaner.remove_container(&container.id).await;
-        }
-    }
+    let dead = found.iter().filter(|container| is_dead(shared, &container.labels, now));
+    join_all(dead.map(|container| end(shared, container))).await;
     let options = ListNetworksOptions { filters: Some(filter(labels::SESSION)) };
     let networks = within(BRIEF, shared.client.list_networks(Some(options)))
         .await
@@ -168,11 +171,22 @@ async fn sweep(shared: &Arc<Shared>) -> Result<()> {
             shared.cleaner.remove_image(image.repo_tags.first().unwrap_or(&image.id)).await;
         }
     }
-    Ok(())
+    caches::give_back_all(shared, |labels| is_dead(shared, labels, now)).await
+}
+
+/// Removes a container of a dead session: a service that runs is told first, and has as long as its watchdog gives it.
+async fn end(shared: &Shared, container: &Found) {
+    if container.runs && container.labels.get(labels::KIND).is_some_and(|kind| kind == labels::KIND_SERVICE) {
+        let seconds = i32::try_from(STOP_WITHIN.as_secs()).unwrap_or(0);
+        let options = StopContainerOptions { t: Some(seconds), signal: None };
+        let stop = shared.client.stop_container(&container.id, Some(options));
+        let _ = within(STOP_WITHIN + BRIEF, stop).await;
+    }
+    let _ = shared.cleaner.remove_container(&container.id).await;
 }
 
 /// Whether an object's session is no more: its process is gone, as far as can be seen from here.
-fn is_dead(shared: &Shared, found: &HashMap<String, String>, now: SystemTime) -> bool {
+pub(super) fn is_dead(shared: &Shared, found: &HashMap<String, String>, now: SystemTime) -> bool {
     let (Some(owner), Some(made)) = (
         found.get(labels::OWNER).and_then(|text| labels::Owner::parse(text)),
         found.get(labels::CREATED).and_then(|text| text.parse().ok()),

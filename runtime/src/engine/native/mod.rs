@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   store     layers, results and caches on disk
+//!   caches    those that services have
 //!   files     what is put into file systems, and looked for
 //!   nic       networks of containers
 //!   netlink   what the kernel is told of networks, and asked
@@ -14,6 +15,7 @@
 //! ```
 
 mod address;
+mod caches;
 mod client;
 mod files;
 mod gateway;
@@ -49,8 +51,8 @@ use self::wire::{Answer, Files, Request, Root};
 #[cfg(feature = "docker")]
 use super::docker::Source;
 use super::{
-    Call, Claim, Description, Engine, Image, Instance, Kept, NewImage, Prepared, Progress, ServiceSpec,
-    SessionId, Sink, Snapshot, StepSpec,
+    Call, Claim, Description, Engine, HeldCaches, Image, InUse, Kept, NewImage, Prepared, Progress,
+    ServiceSpec, SessionId, Snapshot, Startable, StepSpec,
 };
 use crate::graph::ImageName;
 use crate::value::Stat;
@@ -85,6 +87,8 @@ struct Shared {
     idle: Mutex<Vec<Nic>>,
     /// File systems that are kept until the end.
     held: Mutex<Vec<Scratch>>,
+    /// Cache volumes that services have.
+    cache_users: Mutex<caches::Users>,
     /// What services use that were told to leave; none were where there is nothing.
     left: Mutex<Option<LeftBehind>>,
 }
@@ -177,6 +181,7 @@ impl Native {
                 platform,
                 idle: Mutex::default(),
                 held: Mutex::default(),
+                cache_users: Mutex::default(),
                 left: Mutex::default(),
             }),
         }))
@@ -307,10 +312,19 @@ impl Engine for Native {
         })
     }
 
-    fn start(&self, service: ServiceSpec, log: Sink) -> Call<'_, Arc<dyn Instance>> {
+    fn hold_caches<'a>(
+        &'a self,
+        service: &'a str,
+        caches: &'a [String],
+        waiting: &'a (dyn Fn(InUse) + Sync),
+    ) -> Call<'a, Arc<dyn HeldCaches>> {
+        Box::pin(caches::hold(&self.shared, service, caches, waiting))
+    }
+
+    fn prepare_service(&self, service: ServiceSpec) -> Call<'_, Box<dyn Startable>> {
         Box::pin(async move {
             self.shared.ready().await?;
-            service::start(&self.shared, service, log).await
+            service::prepare(&self.shared, service).await
         })
     }
 

@@ -20,7 +20,7 @@ use super::wire::{Container, Leave, Order, Process, Request, Root};
 use super::{Shared, failed, lock, spec};
 use crate::engine::command::cannot_run;
 use crate::engine::probe::{self, Way};
-use crate::engine::{Call, Exit, Instance, Left, ProbeProgress, ServiceSpec, Sink, StepOutput};
+use crate::engine::{Call, Exit, Instance, Left, ProbeProgress, ServiceSpec, Sink, Startable, StepOutput};
 use crate::value::{Port, Protocol};
 use crate::{Error, Result};
 
@@ -44,11 +44,20 @@ struct Running {
     volumes: Vec<PathBuf>,
 }
 
-pub(super) async fn start(
-    shared: &Arc<Shared>,
-    service: ServiceSpec,
-    log: Sink,
-) -> Result<Arc<dyn Instance>> {
+/// A service without its process.
+struct Ready {
+    shared: Arc<Shared>,
+    name: String,
+    hostname: String,
+    command: String,
+    request: Request,
+    process: Process,
+    nic: Nic,
+    scratches: Vec<Scratch>,
+    volumes: Vec<PathBuf>,
+}
+
+pub(super) async fn prepare(shared: &Arc<Shared>, service: ServiceSpec) -> Result<Box<dyn Startable>> {
     let ServiceSpec { name, hostname, filesystem, process, links } = service;
     let what = format!("start service {name}");
     let command = process.args.first().cloned().unwrap_or_default();
@@ -72,6 +81,30 @@ pub(super) async fn start(
         resolver,
         process: process.clone(),
     }));
+    let mut scratches = mounts.scratches;
+    scratches.push(scratch);
+    Ok(Box::new(Ready {
+        shared: Arc::clone(shared),
+        name,
+        hostname,
+        command,
+        request,
+        process,
+        nic,
+        scratches,
+        volumes: mounts.volumes,
+    }))
+}
+
+impl Startable for Ready {
+    fn start(self: Box<Self>, log: Sink) -> Call<'static, Arc<dyn Instance>> {
+        Box::pin(start(*self, log))
+    }
+}
+
+async fn start(service: Ready, log: Sink) -> Result<Arc<dyn Instance>> {
+    let Ready { shared, name, hostname, command, request, process, nic, scratches, volumes } = service;
+    let what = format!("start service {name}");
     let Launched { container, orders, output } =
         match launch(&shared.host, &request, Some(nic.namespace.as_fd()), None, Future::MayLeave).await {
             Ok(launched) => launched,
@@ -86,10 +119,8 @@ pub(super) async fn start(
         let exit = output.hear(&log).await.map_err(failed(what));
         tell.send_replace(Some(exit));
     });
-    let mut scratches = mounts.scratches;
-    scratches.push(scratch);
     Ok(Arc::new(Running {
-        shared: Arc::clone(shared),
+        shared,
         name,
         hostname,
         container,
@@ -100,7 +131,7 @@ pub(super) async fn start(
         end,
         task: task.abort_handle(),
         scratches: Mutex::new(scratches),
-        volumes: mounts.volumes,
+        volumes,
     }))
 }
 

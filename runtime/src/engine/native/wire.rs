@@ -154,6 +154,8 @@ pub(super) enum Files {
     /// Removes what is not needed from the store; an empty directory of it is for what is on its way out. Answered with
     /// [`Answer::Pruned`].
     Prune { bounds: Bounds, aside: PathBuf },
+    /// Empties a cache volume, as if it had never been there, by way of an empty directory.
+    Empty { volume: PathBuf, aside: PathBuf },
     /// Removes a directory of the store, whoever owns what is in it.
     Remove { path: PathBuf },
     /// Unpacks so many bytes of an archive from where the descriptor stands, into a directory of the store. It may be

@@ -6,19 +6,18 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::time::{Duration, Instant};
 
 use bollard::Docker;
-use bollard::models::ContainerSummary;
+use bollard::errors::Error as Failure;
+use bollard::models::{ContainerSummary, Volume};
 use bollard::query_parameters::{
-    ListContainersOptions, ListImagesOptions, ListNetworksOptions, RemoveContainerOptions,
-    RemoveImageOptions, StopContainerOptions,
+    ListContainersOptions, ListImagesOptions, ListNetworksOptions, ListVolumesOptions,
+    RemoveContainerOptions, RemoveImageOptions, RemoveVolumeOptions, StopContainerOptions,
 };
 use tokio::task::JoinSet;
 
 use super::super::labels;
+use super::super::sweep::STOP_WITHIN;
 use super::{DONE, HAND_OVER, Post, TAKEN};
 use crate::reexec::Channel;
-
-/// How long after the pipeline's death services may take to stop; then they are killed.
-const STOP_WITHIN: Duration = Duration::from_secs(3);
 
 /// A container whose creation was under way when the pipeline died comes late, on a busy machine by seconds: nothing
 /// must be found for this long.
@@ -118,13 +117,22 @@ impl<'a> Removal<'a> {
         let client = self.client().await?;
         let containers = self.containers(&client).await?;
         let (networks, images) = (self.networks(&client).await?, self.images(&client).await?);
-        let left = containers.len() + networks.len() + images.len() + self.tasks.len();
+        let volumes = self.volumes(&client).await?;
+        let left = containers.len() + networks.len() + images.len() + volumes.len() + self.tasks.len();
         // Networks and images cannot go before the containers that use them.
         let last = containers.is_empty();
         for container in containers {
             let Some(id) = container.id.clone() else { continue };
             let stop_within = STOP_WITHIN.saturating_sub(self.began.elapsed());
             self.begin(id.clone(), remove_container(client.clone(), container, id, stop_within));
+        }
+        // A cache that was new and that no service has made good goes first, then what says so, then what holds it.
+        let some_are_new = volumes.iter().any(|volume| volume.labels.contains_key(labels::NEW));
+        for volume in volumes.into_iter().filter(|_| last) {
+            let new = volume.labels.get(labels::NEW).cloned();
+            if new.is_some() || !some_are_new {
+                self.begin(volume.name.clone(), remove_volumes(client.clone(), new, volume.name));
+            }
         }
         for (id, name) in networks.into_iter().filter(|_| last) {
             let client = client.clone();
@@ -166,6 +174,13 @@ impl<'a> Removal<'a> {
         let images =
             bounded(client.list_images(Some(ListImagesOptions { filters, ..Default::default() }))).await?;
         Ok(images.into_iter().map(|image| image.repo_tags.into_iter().next().unwrap_or(image.id)).collect())
+    }
+
+    /// Those that stand for the session's holds of caches.
+    async fn volumes(&self, client: &Docker) -> Result<Vec<Volume>, String> {
+        let filters = Some(self.filters(labels::SESSION));
+        let volumes = bounded(client.list_volumes(Some(ListVolumesOptions { filters }))).await?;
+        Ok(volumes.volumes.unwrap_or_default())
     }
 
     fn filters(&self, label: &str) -> HashMap<String, Vec<String>> {
@@ -234,6 +249,23 @@ async fn remove_container(
     }
     let options = RemoveContainerOptions { v: true, force: true, link: false };
     Outcome { what, result: bounded(client.remove_container(&id, Some(options))).await }
+}
+
+/// Removes one volume, and the other one after it.
+async fn remove_volumes(client: Docker, first: Option<String>, then: String) -> Outcome {
+    let what = format!("volume {then}");
+    for name in first.into_iter().chain([then]) {
+        let removed = bounded(async {
+            match client.remove_volume(&name, None::<RemoveVolumeOptions>).await {
+                Err(Failure::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
+                other => other,
+            }
+        });
+        if let Err(error) = removed.await {
+            return Outcome { what, result: Err(error) };
+        }
+    }
+    Outcome { what, result: Ok(()) }
 }
 
 /// An engine's call with an end.

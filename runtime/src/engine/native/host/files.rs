@@ -42,6 +42,10 @@ pub(super) fn answer(files: &Files, descriptors: Vec<OwnedFd>, answers: &UnixStr
             let removed = store::prune(Path::new(""), aside, bounds).context("remove what is not needed")?;
             Answer::Pruned(removed)
         }
+        Files::Empty { volume, aside } => {
+            store::empty(volume, aside).context(volume.display())?;
+            Answer::Done
+        }
         Files::Remove { path } => {
             std::fs::remove_dir_all(path).context(path.display())?;
             Answer::Done

@@ -118,6 +118,10 @@ fn outlive(host: Pid, mounts: &str, session: &str) {
     while matches!(waitpid(Some(host), WaitOptions::empty()), Err(rustix::io::Errno::INTR)) {}
     // By now the kernel has ended all that was in there.
     cgroup::remove_all(mounts, session);
+    // Where this fails the record stays, and the next session tries again.
+    if store::empty_all(Path::new(""), &Path::new("scratch").join(session)).is_err() {
+        return;
+    }
     // Of a pipeline that ended well nothing is here any more; the store is the working directory.
     let _ = std::fs::remove_dir_all(Path::new("scratch").join(session));
 }

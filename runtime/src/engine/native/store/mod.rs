@@ -8,7 +8,7 @@
 //! packed/<name>.json  what a layer is as an archive that was published
 //! volumes/<name>      cache volumes
 //! durable/<boot>      from when to when everything that was made is on the disk
-//! scratch/<session>/  what is being made: renamed into place when it is whole, or removed
+//! scratch/<session>/  what is being made: renamed into place when it is whole, or removed; and which volumes services have
 //! downloads/<digest>  what came of a layer so far, locked by whoever fetches it; removed once it is unpacked
 //! claims              locked by whoever runs a step, in a place of the step's
 //! points              the lowest layer of every container: what something is mounted on
@@ -20,6 +20,7 @@
 //! the machine may have damaged is not found (`durable`). A session locks its scratch directory; those that nobody has locked any more are removed by the next session.
 
 mod durable;
+mod held;
 pub(super) mod lock;
 mod prune;
 mod rights;
@@ -47,9 +48,10 @@ use crate::graph::ImageName;
 
 use self::durable::Sound;
 pub(super) use self::durable::make_durable;
+pub(super) use self::held::{Attempt, empty, empty_all};
 pub(super) use self::prune::prune;
 pub(crate) use self::prune::{Bounds, Removed};
-use self::scratch::{Dead, Removal, join};
+use self::scratch::{Removal, join};
 pub(super) use self::scratch::{Remover, Scratch, sweep};
 pub(super) use self::step::StoredStep;
 
@@ -136,7 +138,9 @@ impl Store {
         let scratch = PathBuf::from("scratch").join(session.as_str());
         let (lock, dead) = join(&root.join("scratch"), &root.join(&scratch))?;
         // Large ones take a while.
-        dead.into_iter().for_each(Dead::remove);
+        for dead in dead {
+            dead.remove(&root);
+        }
         Ok(Self {
             root,
             scratch,
@@ -320,7 +324,10 @@ impl Store {
         if self.removal.is_left.load(Ordering::Relaxed) {
             return;
         }
-        let _ = fs::remove_dir_all(self.root.join(&self.scratch));
+        let own = self.root.join(&self.scratch);
+        if empty_all(&self.root, &own).is_ok() {
+            let _ = fs::remove_dir_all(own);
+        }
     }
 }
 

@@ -120,8 +120,11 @@ pub(super) struct Dead {
 }
 
 impl Dead {
-    pub(super) fn remove(self) {
-        let _ = fs::remove_dir_all(self.path);
+    /// From the store at `root`. One that still says what has to be done, and cannot be by this user, stays.
+    pub(super) fn remove(self, root: &Path) {
+        if super::empty_all(root, &self.path).is_ok() {
+            let _ = fs::remove_dir_all(self.path);
+        }
     }
 }
 
@@ -144,7 +147,10 @@ pub(in super::super) fn sweep(all: &Path) {
         flock(&turn, FlockOperation::LockExclusive)?;
         find_dead(all)
     };
-    find().into_iter().flatten().for_each(Dead::remove);
+    let root = all.parent().unwrap_or(all);
+    for dead in find().into_iter().flatten() {
+        dead.remove(root);
+    }
 }
 
 /// In one's turn.

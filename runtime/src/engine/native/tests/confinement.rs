@@ -4,6 +4,7 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener};
 
 use super::*;
+use crate::engine::Sink;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_sees_nothing_of_the_machine() {

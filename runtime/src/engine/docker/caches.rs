@@ -1,0 +1,310 @@
+//! Cache volumes that services have: one session's services at a time, and as they were where none became ready.
+//!
+//! What an engine knows of a volume cannot be changed: so two more volumes, empty ones, say what there is to say, to every
+//! session on every machine, whatever becomes of the session that made them. One stands for the hold: making a volume that
+//! is there gives the one that is there, so that it is seen at once who was first. The other says that the cache was new,
+//! and is there until a service is ready. Who clears up after a session removes the cache, where it was new, and then both.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use bollard::models::{Volume, VolumeCreateRequest};
+use bollard::query_parameters::{ListContainersOptions, ListVolumesOptions, RemoveVolumeOptions};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::failure::{self, BRIEF, within};
+use super::{Shared, labels, mount, names, sweep};
+use crate::engine::{Call, HeldCaches, InUse};
+use crate::{Error, Result};
+
+/// As often is looked whether who has a cache is done with it.
+const AGAIN_AFTER: Duration = Duration::from_millis(50);
+
+/// How long a cache may be mounted in what is being removed.
+const FREE_WITHIN: Duration = Duration::from_secs(10);
+
+/// The volumes that services of this session have, by their names.
+#[derive(Default)]
+pub(super) struct Users {
+    known: Mutex<HashMap<String, Use>>,
+    /// Whether there ever was one.
+    any: AtomicBool,
+}
+
+struct Use {
+    services: usize,
+    /// Whether nobody has made good what was new.
+    is_new: bool,
+}
+
+/// Those of one service.
+struct Held {
+    shared: Arc<Shared>,
+    /// The names of volumes, by their keys.
+    volumes: Vec<(String, String)>,
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Held").field("volumes", &self.volumes).finish_non_exhaustive()
+    }
+}
+
+/// Holds them one after the other, in their order, which is the same for everybody: two do not wait for each other.
+pub(super) async fn hold(
+    shared: &Arc<Shared>,
+    service: &str,
+    caches: &[String],
+    waiting: &(dyn Fn(InUse) + Sync),
+) -> Result<Arc<dyn HeldCaches>> {
+    // What is held is given back by somebody, should this process die.
+    shared.guarded().await;
+    shared.cache_users.any.store(true, Ordering::Relaxed);
+    let mut undo = Undo(Some(Held { shared: Arc::clone(shared), volumes: Vec::new() }));
+    for key in caches {
+        let volume = names::cache_volume(key);
+        let mut told = None;
+        while !try_hold(shared, key, &volume, service, &mut told, waiting).await? {
+            tokio::time::sleep(AGAIN_AFTER).await;
+        }
+        if let Some(held) = &mut undo.0 {
+            held.volumes.push((key.clone(), volume));
+        }
+    }
+    let held = undo.0.take().ok_or_else(|| Error::engine("hold caches", "they were given back"))?;
+    Ok(Arc::new(held))
+}
+
+/// Gives back what is held when the rest is not waited for any more.
+struct Undo(Option<Held>);
+
+impl Drop for Undo {
+    fn drop(&mut self) {
+        if let Some(held) = self.0.take().filter(|held| !held.volumes.is_empty()) {
+            let cleaner = held.shared.cleaner.clone();
+            drop(cleaner.spawn(async move { held.release().await }));
+        }
+    }
+}
+
+/// Whether it is held now. Who has it is told once each.
+async fn try_hold(
+    shared: &Arc<Shared>,
+    key: &str,
+    volume: &str,
+    service: &str,
+    told: &mut Option<InUse>,
+    waiting: &(dyn Fn(InUse) + Sync),
+) -> Result<bool> {
+    let mut users = shared.cache_users.known.lock().await;
+    if let Some(user) = users.get_mut(volume) {
+        user.services += 1;
+        return Ok(true);
+    }
+    // To its end, so that no hold is made that nobody knows of.
+    let (owned, for_task) = (Arc::clone(shared), (volume.to_owned(), service.to_owned()));
+    let making = async move {
+        let (volume, service) = for_task;
+        make(&owned, names::hold_of(&volume), labels::HOLDS, &volume, &service).await
+    };
+    let made = shared.cleaner.to_its_end("hold a cache", making).await?;
+    if made.labels.get(labels::SESSION).map(String::as_str) != Some(shared.session.as_str()) {
+        if sweep::is_dead(shared, &made.labels, SystemTime::now()) {
+            give_back(shared, volume, &made).await?;
+            return Ok(false);
+        }
+        let in_use = in_use(key, &made);
+        if told.as_ref() != Some(&in_use) {
+            waiting(in_use.clone());
+            *told = Some(in_use);
+        }
+        return Ok(false);
+    }
+    let is_new = is_new(shared, volume, service).await?;
+    users.insert(volume.to_owned(), Use { services: 1, is_new });
+    Ok(true)
+}
+
+fn in_use(key: &str, hold: &Volume) -> InUse {
+    let owner = hold.labels.get(labels::OWNER).and_then(|text| labels::Owner::parse(text));
+    InUse {
+        cache: key.to_owned(),
+        service: hold.labels.get(labels::NAME).cloned().unwrap_or_default(),
+        process: owner.map_or(0, |owner| owner.pid),
+    }
+}
+
+/// Whether a volume that this session holds is new, or was when somebody got it who did not come to an end with it. Then it
+/// is marked so.
+async fn is_new(shared: &Arc<Shared>, volume: &str, service: &str) -> Result<bool> {
+    let news = names::news_of(volume);
+    if exists(shared, &news).await? {
+        empty(shared, volume).await?;
+        remove(shared, &news).await?;
+    } else if exists(shared, volume).await? {
+        return Ok(false);
+    }
+    make(shared, news, labels::NEW, volume, service).await?;
+    // An earlier service of this session may have had one of this name.
+    mount::forget_cache(shared, volume);
+    Ok(true)
+}
+
+/// Makes a volume that says something of another one; gives what was there before, if it was.
+async fn make(shared: &Shared, name: String, label: &str, volume: &str, service: &str) -> Result<Volume> {
+    let mut labels = labels::of(&shared.session, service);
+    labels.insert(label.to_owned(), volume.to_owned());
+    let request = VolumeCreateRequest { name: Some(name), labels: Some(labels), ..Default::default() };
+    within(BRIEF, shared.client.create_volume(request)).await.map_err(failure::during("hold a cache"))
+}
+
+async fn exists(shared: &Shared, volume: &str) -> Result<bool> {
+    match within(BRIEF, shared.client.inspect_volume(volume)).await {
+        Ok(_) => Ok(true),
+        Err(error) if failure::is_absent(&error) => Ok(false),
+        Err(error) => Err(failure::during("look at a cache")(error)),
+    }
+}
+
+/// Removes a volume; whether it was there.
+async fn remove(shared: &Shared, volume: &str) -> Result<bool> {
+    match within(BRIEF, shared.client.remove_volume(volume, None::<RemoveVolumeOptions>)).await {
+        Ok(()) => Ok(true),
+        Err(error) if failure::is_absent(&error) => Ok(false),
+        Err(error) => Err(failure::during(format!("remove the volume {volume}"))(error)),
+    }
+}
+
+/// Removes a cache's volume once nothing has it mounted any more; whether it was there.
+async fn empty(shared: &Shared, volume: &str) -> Result<bool> {
+    let began = Instant::now();
+    let emptied = loop {
+        match within(BRIEF, shared.client.remove_volume(volume, None::<RemoveVolumeOptions>)).await {
+            Ok(()) => break true,
+            Err(error) if failure::is_absent(&error) => break false,
+            Err(error) if failure::is_conflict(&error) && began.elapsed() < FREE_WITHIN => {
+                tokio::time::sleep(AGAIN_AFTER).await;
+            }
+            Err(error) => return Err(failure::during(format!("empty the volume {volume}"))(error)),
+        }
+    };
+    mount::forget_cache(shared, volume);
+    Ok(emptied)
+}
+
+/// Ends the hold of a session that has died, once nothing of it runs any more that has the volume. Its watchdog does so,
+/// unless that has died too.
+async fn give_back(shared: &Arc<Shared>, volume: &str, hold: &Volume) -> Result<()> {
+    let session = hold.labels.get(labels::SESSION).cloned().unwrap_or_default();
+    let filters = HashMap::from([
+        ("volume".to_owned(), vec![volume.to_owned()]),
+        ("label".to_owned(), vec![format!("{}={session}", labels::SESSION)]),
+    ]);
+    let options = ListContainersOptions { all: true, filters: Some(filters), ..Default::default() };
+    let containers = within(BRIEF, shared.client.list_containers(Some(options)))
+        .await
+        .map_err(failure::during("look for who has a cache"))?;
+    if !containers.is_empty() {
+        // Swept by this session or another, or removed by the watchdog.
+        return Ok(());
+    }
+    let news = names::news_of(volume);
+    if exists(shared, &news).await? {
+        empty(shared, volume).await?;
+        remove(shared, &news).await?;
+    }
+    // Somebody else may have done the same just now, and hold it.
+    let name = names::hold_of(volume);
+    match within(BRIEF, shared.client.inspect_volume(&name)).await {
+        Ok(now) if now.labels == hold.labels => remove(shared, &name).await.map(drop),
+        _ => Ok(()),
+    }
+}
+
+/// Ends the holds of this session, where something is left of any.
+pub(super) async fn give_back_own(shared: &Shared) -> Result<()> {
+    if !shared.cache_users.any.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    let is_own = |of: &HashMap<String, String>| {
+        of.get(labels::SESSION).map(String::as_str) == Some(shared.session.as_str())
+    };
+    give_back_all(shared, is_own).await
+}
+
+/// Ends the holds of the sessions that `is_gone` knows by the labels of what they made, as whoever clears up after them.
+pub(super) async fn give_back_all(
+    shared: &Shared,
+    is_gone: impl Fn(&HashMap<String, String>) -> bool,
+) -> Result<()> {
+    let filters = HashMap::from([("label".to_owned(), vec![labels::SESSION.to_owned()])]);
+    let options = ListVolumesOptions { filters: Some(filters) };
+    let found = within(BRIEF, shared.client.list_volumes(Some(options)))
+        .await
+        .map_err(failure::during("list what sessions left"))?;
+    let left: Vec<Volume> =
+        found.volumes.into_iter().flatten().filter(|volume| is_gone(&volume.labels)).collect();
+    for volume in &left {
+        if let Some(new) = volume.labels.get(labels::NEW) {
+            empty(shared, new).await?;
+            remove(shared, &volume.name).await?;
+        }
+    }
+    for volume in left.iter().filter(|volume| volume.labels.contains_key(labels::HOLDS)) {
+        remove(shared, &volume.name).await?;
+    }
+    Ok(())
+}
+
+impl HeldCaches for Held {
+    fn settle(&self) -> Call<'_, ()> {
+        Box::pin(async move {
+            for (_, volume) in &self.volumes {
+                let mut users = self.shared.cache_users.known.lock().await;
+                if let Some(user) = users.get_mut(volume).filter(|user| user.is_new) {
+                    remove(&self.shared, &names::news_of(volume)).await?;
+                    user.is_new = false;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn release(&self) -> Call<'_, Vec<String>> {
+        Box::pin(async move {
+            let (mut emptied, mut failure) = (Vec::new(), None);
+            for (key, volume) in &self.volumes {
+                match release(&self.shared, volume).await {
+                    Ok(true) => emptied.push(key.clone()),
+                    Ok(false) => {}
+                    // What says so stays: whoever comes next tries again.
+                    Err(error) => failure = Some(error),
+                }
+            }
+            failure.map_or(Ok(emptied), Err)
+        })
+    }
+}
+
+/// Whether it was emptied.
+async fn release(shared: &Shared, volume: &str) -> Result<bool> {
+    let mut users = shared.cache_users.known.lock().await;
+    let Some(user) = users.get_mut(volume) else { return Ok(false) };
+    user.services -= 1;
+    if user.services > 0 {
+        return Ok(false);
+    }
+    let is_new = user.is_new;
+    users.remove(volume);
+    let mut emptied = false;
+    if is_new {
+        emptied = empty(shared, volume).await?;
+        remove(shared, &names::news_of(volume)).await?;
+    }
+    remove(shared, &names::hold_of(volume)).await?;
+    Ok(emptied)
+}

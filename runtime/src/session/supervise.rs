@@ -1,0 +1,442 @@
+//! The life of a service: idle → starting → ready → (in use | lingering) → stopping → gone.
+//!
+//! One file, one task for each service, one owner of its state. Whatever the state, a process is ended by its stop signal
+//! and has its time to obey it, also one that is not ready yet; and a cache that was new when the service got it is emptied
+//! again where the service never became ready.
+
+use std::sync::{Arc, Weak};
+
+use futures_util::FutureExt as _;
+use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
+use tokio::sync::oneshot;
+use tokio::time::{Duration, Instant, sleep_until};
+
+use super::running::{Outfit, Running};
+use super::service::{Closing, Lease, Message};
+use super::{End, Inner};
+use crate::engine::HeldCaches;
+use crate::graph::ServiceNode;
+use crate::{Error, Result};
+
+/// As long is it waited for the end of a process that was killed: one that hangs in the kernel may never come to it.
+const DEAD_WITHIN: Duration = Duration::from_secs(10);
+
+/// Who waits for a start.
+#[derive(Default)]
+struct Waiters {
+    acquire: Vec<oneshot::Sender<Result<Lease>>>,
+    hold: Vec<oneshot::Sender<Result<()>>>,
+}
+
+impl Waiters {
+    fn is_empty(&self) -> bool {
+        self.acquire.is_empty() && self.hold.is_empty()
+    }
+
+    fn fail(self, error: &Error) {
+        self.acquire.into_iter().for_each(|waiter| drop(waiter.send(Err(error.clone()))));
+        self.hold.into_iter().for_each(|waiter| drop(waiter.send(Err(error.clone()))));
+    }
+}
+
+/// Tells who waited for the end. Whoever has given up does not hear it.
+fn answer(waiting: impl IntoIterator<Item = oneshot::Sender<()>>) {
+    for waiter in waiting {
+        let _ = waiter.send(());
+    }
+}
+
+/// What is to be done once a service runs no more.
+enum After {
+    /// Somebody asked for it in the meantime.
+    StartAgain(Waiters),
+    Rest,
+}
+
+/// How a process is made to end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// By its stop signal, and by force when that takes too long.
+    Stop,
+    Kill,
+}
+
+/// Why a start goes no further.
+struct Halt {
+    error: Error,
+    cause: Cause,
+    /// What runs already.
+    running: Option<Arc<Running>>,
+}
+
+enum Cause {
+    /// The start itself failed.
+    Failed,
+    /// Somebody wants it to, and waits for the end.
+    Ordered(Manner, Option<oneshot::Sender<()>>),
+}
+
+/// The supervisor itself.
+pub(super) struct Task {
+    /// Weak, so that a session that nobody holds any more can end.
+    session: Weak<Inner>,
+    service: Arc<ServiceNode>,
+    inbox: UnboundedReceiver<Message>,
+    messages: WeakUnboundedSender<Message>,
+    /// Once the session closes.
+    closing: Option<Closing>,
+    /// How many steps will need the service.
+    pins: usize,
+}
+
+impl Task {
+    pub(super) fn new(
+        session: Weak<Inner>,
+        service: Arc<ServiceNode>,
+        inbox: UnboundedReceiver<Message>,
+        messages: WeakUnboundedSender<Message>,
+    ) -> Self {
+        Self { session, service, inbox, messages, closing: None, pins: 0 }
+    }
+
+    pub(super) async fn supervise(mut self) {
+        let mut after = After::Rest;
+        loop {
+            let waiters = match after {
+                After::StartAgain(waiters) => waiters,
+                After::Rest => match self.idle().await {
+                    Some(waiters) => waiters,
+                    None => break,
+                },
+            };
+            after = self.live(waiters).await;
+        }
+        if let Some(closing) = self.closing.take() {
+            let _ = closing.done.send(());
+        }
+    }
+
+    /// Waits for somebody who needs the service; `None` ends the supervisor.
+    async fn idle(&mut self) -> Option<Waiters> {
+        let mut waiters = Waiters::default();
+        while self.closing.is_none() {
+            match self.inbox.recv().await? {
+                Message::Acquire(waiter) => waiters.acquire.push(waiter),
+                Message::Hold(waiter) => waiters.hold.push(waiter),
+                Message::Pin => self.pins += 1,
+                Message::Unpin => self.pins = self.pins.saturating_sub(1),
+                // Of a process that ended by itself; nothing is left to count.
+                Message::Release(_) => {}
+                Message::Stop(done) | Message::Kill(done) => answer([done]),
+                Message::Close(closing) => self.closing = Some(closing),
+            }
+            if !waiters.is_empty() {
+                return Some(waiters);
+            }
+        }
+        None
+    }
+
+    /// One run, from its start to its end. It is started once for everyone who waits; all get the one error, at once.
+    async fn live(&mut self, mut waiters: Waiters) -> After {
+        if self.closing.is_some() {
+            waiters.fail(&self.closed());
+            return After::Rest;
+        }
+        let Some(session) = self.session.upgrade() else {
+            waiters.fail(&self.closed());
+            return After::Rest;
+        };
+        let started = self.start(&session, &mut waiters).await;
+        drop(session);
+        let halt = match started {
+            Ok(running) => return self.running(running, waiters).await,
+            Err(halt) => halt,
+        };
+        waiters.fail(&halt.error);
+        let (manner, done) = match halt.cause {
+            Cause::Failed => (Manner::Stop, None),
+            Cause::Ordered(manner, done) => (manner, done),
+        };
+        let Some(running) = halt.running else {
+            answer(done);
+            return After::Rest;
+        };
+        running.end(halt.error);
+        self.end(running, done.into_iter().collect(), manner).await
+    }
+
+    async fn start(
+        &mut self,
+        session: &Arc<Inner>,
+        waiters: &mut Waiters,
+    ) -> Result<Arc<Running>, Box<Halt>> {
+        // As long as there is no process, whatever is dropped is undone.
+        let outfit = self.unless_halted(waiters, Outfit::new(session, self.service.clone())).await?;
+        let caches = self.unless_halted(waiters, outfit.hold_caches()).await?;
+        let prepared = match self.unless_halted(waiters, outfit.prepare()).await {
+            Ok(prepared) => prepared,
+            Err(halt) => {
+                self.release(caches.as_deref()).await;
+                return Err(halt);
+            }
+        };
+        // This may make one, so it is awaited, whoever does not want it any more: to be dropped would be to be killed.
+        let mut begin = std::pin::pin!(outfit.begin(prepared, caches.clone()));
+        let running = match self.unless_halted(waiters, &mut begin).await {
+            Ok(running) => Arc::new(running),
+            Err(mut halt) => {
+                if let Cause::Ordered(..) = halt.cause {
+                    halt.running = begin.await.ok().map(Arc::new);
+                }
+                if halt.running.is_none() {
+                    self.release(caches.as_deref()).await;
+                }
+                return Err(halt);
+            }
+        };
+        match self.unless_halted(waiters, running.become_ready(&session.report)).await {
+            Ok(()) => Ok(running),
+            Err(mut halt) => {
+                halt.running = Some(running);
+                Err(halt)
+            }
+        }
+    }
+
+    /// Goes on with a start, and takes messages meanwhile.
+    async fn unless_halted<T>(
+        &mut self,
+        waiters: &mut Waiters,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T, Box<Halt>> {
+        let mut work = std::pin::pin!(work);
+        let halt = |error, cause| Err(Box::new(Halt { error, cause, running: None }));
+        loop {
+            tokio::select! {
+                result = &mut work => return result.or_else(|error| halt(error, Cause::Failed)),
+                message = self.inbox.recv() => match message {
+                    Some(Message::Acquire(waiter)) => waiters.acquire.push(waiter),
+                    Some(Message::Hold(waiter)) => waiters.hold.push(waiter),
+                    Some(Message::Pin) => self.pins += 1,
+                    Some(Message::Unpin) => self.pins = self.pins.saturating_sub(1),
+                    Some(Message::Release(_)) => {}
+                    Some(Message::Stop(done)) => {
+                        let error = self.cancelled("it was stopped while it started");
+                        return halt(error, Cause::Ordered(Manner::Stop, Some(done)));
+                    }
+                    Some(Message::Kill(done)) => {
+                        let error = self.cancelled("it was killed while it started");
+                        return halt(error, Cause::Ordered(Manner::Kill, Some(done)));
+                    }
+                    Some(Message::Close(closing)) => {
+                        self.closing = Some(closing);
+                        return halt(self.closed(), Cause::Ordered(Manner::Stop, None));
+                    }
+                    None => return halt(self.closed(), Cause::Ordered(Manner::Stop, None)),
+                },
+            }
+        }
+    }
+
+    fn closed(&self) -> Error {
+        super::closed(&format!("service `{}`", self.service.name))
+    }
+
+    fn cancelled(&self, reason: &str) -> Error {
+        Error::Cancelled { what: format!("service `{}`", self.service.name), reason: reason.to_owned() }
+    }
+
+    /// Ready, in use or lingering, until it ends or is to be stopped.
+    async fn running(&mut self, running: Arc<Running>, waiters: Waiters) -> After {
+        let mut uses = 0usize;
+        // Who has given up in the meantime holds nothing.
+        let mut held = false;
+        for waiter in waiters.hold {
+            held |= waiter.send(Ok(())).is_ok();
+        }
+        for waiter in waiters.acquire {
+            self.hand_out(&running, waiter, &mut uses);
+        }
+        let mut unused_since = Instant::now();
+        loop {
+            let idle = uses == 0 && self.pins == 0 && !held;
+            if self.closing.is_some() && uses == 0 {
+                return self.stop(running, Vec::new(), Manner::Stop).await;
+            }
+            tokio::select! {
+                // An end that has happened comes before a newcomer, who is to get a fresh instance.
+                biased;
+                error = running.failed_in_use() => return self.ended(running, error).await,
+                () = sleep_until(unused_since + self.service.linger), if idle => {
+                    return self.stop(running, Vec::new(), Manner::Stop).await;
+                }
+                message = self.inbox.recv() => match message {
+                    Some(Message::Acquire(waiter)) => self.hand_out(&running, waiter, &mut uses),
+                    Some(Message::Hold(waiter)) => held |= waiter.send(Ok(())).is_ok(),
+                    Some(Message::Release(generation)) if generation == running.generation => {
+                        uses = uses.saturating_sub(1);
+                        unused_since = Instant::now();
+                    }
+                    // Of an earlier run, whose users learn of its end only now.
+                    Some(Message::Release(_)) => {}
+                    Some(Message::Pin) => self.pins += 1,
+                    Some(Message::Unpin) => {
+                        self.pins = self.pins.saturating_sub(1);
+                        unused_since = Instant::now();
+                    }
+                    Some(Message::Stop(done)) => return self.stop(running, vec![done], Manner::Stop).await,
+                    Some(Message::Kill(done)) => return self.stop(running, vec![done], Manner::Kill).await,
+                    Some(Message::Close(closing)) => self.closing = Some(closing),
+                    // Nobody holds the session: nobody can ask for the service again.
+                    None => return self.stop(running, Vec::new(), Manner::Stop).await,
+                },
+            }
+        }
+    }
+
+    fn hand_out(&self, running: &Arc<Running>, waiter: oneshot::Sender<Result<Lease>>, uses: &mut usize) {
+        let Some(messages) = self.messages.upgrade() else { return };
+        *uses += 1;
+        // Where the waiter has given up, the lease comes back by being dropped.
+        let _ = waiter.send(Ok(Lease::new(running.clone(), messages)));
+    }
+
+    /// The process has ended, or must, as what it uses has: tells its users and clears up.
+    async fn ended(&mut self, running: Arc<Running>, error: Error) -> After {
+        if let Some(session) = self.session.upgrade() {
+            session.report.event(&self.service.name, &first_line(&error));
+        }
+        running.end(error);
+        self.end(running, Vec::new(), Manner::Stop).await
+    }
+
+    async fn stop(&mut self, running: Arc<Running>, done: Vec<oneshot::Sender<()>>, manner: Manner) -> After {
+        running.end(self.cancelled("the service was stopped"));
+        self.end(running, done, manner).await
+    }
+
+    /// Sees to it that nothing is left of a run whose users have been told.
+    async fn end(&mut self, running: Arc<Running>, done: Vec<oneshot::Sender<()>>, manner: Manner) -> After {
+        if self.closing.as_ref().is_some_and(|closing| closing.end == End::Left)
+            && manner == Manner::Stop
+            && self.leave(&running).await
+        {
+            answer(done);
+            return After::Rest;
+        }
+        self.stopping(running, done, manner).await
+    }
+
+    /// Lets the service be stopped by whoever outlives the program, once its users are; whether there is such a one.
+    async fn leave(&self, running: &Running) -> bool {
+        let (signal, within) = running.stop_manner();
+        match running.instance.leave(&signal, within, running.users_left()).await {
+            Ok(Some(left)) => {
+                running.dependencies.were_left_by(&left);
+                true
+            }
+            Ok(None) => false,
+            Err(error) => {
+                self.complain(&error);
+                false
+            }
+        }
+    }
+
+    /// Sends the stop signal, and SIGKILL when that takes too long; newcomers wait for a fresh instance.
+    async fn stopping(
+        &mut self,
+        running: Arc<Running>,
+        mut done: Vec<oneshot::Sender<()>>,
+        manner: Manner,
+    ) -> After {
+        let instance = running.instance.clone();
+        let (signal, within) = running.stop_manner();
+        let (mut killed, mut listens) = (false, true);
+        let mut deadline = Instant::now();
+        let mut sending = futures_util::future::ready(Ok(())).boxed();
+        // One that has ended needs no signal.
+        if manner == Manner::Stop && instance.wait().now_or_never().is_none() {
+            deadline += within;
+            sending = instance.signal(&signal);
+        }
+        let mut sent = false;
+        let mut waiters = Waiters::default();
+        loop {
+            tokio::select! {
+                biased;
+                _ = instance.wait() => break,
+                result = &mut sending, if !sent => {
+                    sent = true;
+                    if let Err(error) = result {
+                        // An unknown signal, say: it has to end all the same.
+                        self.complain(&error);
+                        deadline = Instant::now();
+                    }
+                }
+                () = sleep_until(deadline) => {
+                    if killed {
+                        break;
+                    }
+                    killed = true;
+                    deadline = Instant::now() + DEAD_WITHIN;
+                    (sending, sent) = (instance.signal("SIGKILL"), false);
+                }
+                message = self.inbox.recv(), if listens => match message {
+                    Some(Message::Acquire(waiter)) => waiters.acquire.push(waiter),
+                    Some(Message::Hold(waiter)) => waiters.hold.push(waiter),
+                    // Of the users of what is going.
+                    Some(Message::Release(_)) => {}
+                    Some(Message::Pin) => self.pins += 1,
+                    Some(Message::Unpin) => self.pins = self.pins.saturating_sub(1),
+                    Some(Message::Stop(waiter)) => done.push(waiter),
+                    Some(Message::Kill(waiter)) => {
+                        done.push(waiter);
+                        if !killed {
+                            deadline = Instant::now();
+                        }
+                    }
+                    Some(Message::Close(closing)) => self.closing = Some(closing),
+                    None => listens = false,
+                },
+            }
+        }
+        drop(sending);
+        if let Err(error) = instance.remove().await {
+            self.complain(&error);
+        }
+        self.release(running.caches()).await;
+        // What it used may go now, and not before.
+        drop((instance, running));
+        answer(done);
+        if waiters.is_empty() { After::Rest } else { After::StartAgain(waiters) }
+    }
+
+    /// Lets others have the caches of a process that is gone.
+    async fn release(&self, caches: Option<&dyn HeldCaches>) {
+        let Some(caches) = caches else { return };
+        match caches.release().await {
+            Ok(emptied) => {
+                let Some(session) = self.session.upgrade() else { return };
+                for cache in emptied {
+                    let text = format!(
+                        "the cache `{cache}` is empty again: it was new, and the service never became ready"
+                    );
+                    session.report.event(&self.service.name, &text);
+                }
+            }
+            Err(error) => self.complain(&error),
+        }
+    }
+
+    fn complain(&self, error: &Error) {
+        if let Some(session) = self.session.upgrade() {
+            session.report.event(&self.service.name, &first_line(error));
+        }
+    }
+}
+
+fn first_line(error: &Error) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}
