@@ -3,7 +3,7 @@
 use bowline::prelude::*;
 
 pipeline! {
-    fn ci(port: u16, dist: &str) -> Ci;
+    fn ci(port: u16, dist: &str, stores: &[Service]) -> Ci;
 
     service web {
         image "nginx:1.22";
@@ -13,6 +13,9 @@ pipeline! {
     container build {
         image "debian:12";
         bind web;
+        for store in stores {
+            bind store;
+        }
         shell "make";
         export (dist) as dist;
     }
@@ -26,5 +29,5 @@ pipeline! {
 }
 
 fn main() {
-    let _ = (ci(80, "/out/x").plan(), silenced(80).plan());
+    let _ = (ci(80, "/out/x", &[]).plan(), silenced(80).plan());
 }

@@ -11,6 +11,7 @@ use super::registry::{Class, Rule};
 use super::{Check, Subject, earlier};
 use crate::ast::{Key, Kind, Operand, Probe, StatementKind};
 use crate::errors::{help, line};
+use crate::expand::default_alias;
 use crate::names::{Meaning, Placed};
 use crate::rules;
 
@@ -36,7 +37,7 @@ warnings! {
     UNTAGGED_IMAGE = "untagged-image": "an image reference has a tag or a digest";
     VARIABLE_SET_TWICE = "variable-set-twice": "a variable or a label is set once in a body";
     LOWERCASE_VARIABLE = "lowercase-variable": "a variable in lower case is set in quotes: a bare word may be meant for one of Rust's";
-    NAME_OF_A_VARIABLE = "name-of-a-variable": "the name of a port or an export is not that of a variable around it";
+    NAME_OF_A_VARIABLE = "name-of-a-variable": "the name of a port or an export is not that of a variable around it, nor is a default alias";
     BOUND_TWICE = "bound-twice": "a service is bound once in a body";
     UNBOUND_HOST = "unbound-host": "a URL with the name of a service is used where the service is bound";
     RUNS_NOTHING = "runs-nothing": "`after` names a container that runs something";
@@ -155,6 +156,14 @@ fn check_words(cx: &mut Check, subject: Subject) {
                 if let Some(ident) = &expose.name {
                     check_name(cx, placed, "port", ident);
                 }
+            }
+            StatementKind::Bind { service: Operand::Name(ident), alias: None }
+                if placed.place.is_repeated() && is_variable(cx, placed, ident) =>
+            {
+                let message =
+                    format!("all of these are bound under the one alias `{}`", default_alias(ident).value());
+                let advice = format!("give each an alias of its own: `bind {ident} as (...);`");
+                cx.errors.warn(&NAME_OF_A_VARIABLE, ident.span(), help(message, advice));
             }
             StatementKind::Export { name: Some(ident), .. } => check_name(cx, placed, "export", ident),
             StatementKind::Ready(ready) => {
