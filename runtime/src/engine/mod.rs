@@ -49,8 +49,12 @@ pub(crate) use self::choice::open;
 pub(crate) use self::content::ContentDigest;
 pub use self::doctor::{Diagnosis, doctor};
 pub(crate) use self::made::NewImage;
+#[cfg(feature = "docker")]
+pub(crate) use self::output::Elsewhere;
 pub use self::output::OutputReader;
-pub(crate) use self::output::{Elsewhere, Part, Recording, Spool, StepOutput, Written, place};
+#[cfg(native_engine)]
+pub(crate) use self::output::Part;
+pub(crate) use self::output::{Recording, Spool, StepOutput, Written, place};
 pub use self::prune::{Prune, Pruned, prune};
 
 /// What an engine's call gives: a future, boxed so that the trait can be an object.

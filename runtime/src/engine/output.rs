@@ -8,12 +8,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Call, Stream};
+use super::Call;
+#[cfg(any(feature = "docker", native_engine))]
+use super::Stream;
 use crate::Result;
 
 /// A stream of up to 1 MiB is held in memory.
 pub(crate) const IN_MEMORY: usize = 1 << 20;
 /// More of a command's output than this is nobody's to read, where only its end is shown: 64 KiB of each stream.
+#[cfg(any(feature = "docker", native_engine))]
 const LAST_PART: usize = 64 << 10;
 /// How much is moved at once.
 const PIECE: usize = 256 << 10;
@@ -64,6 +67,7 @@ pub(crate) enum Written {
     Memory(Arc<[u8]>),
     File(Part),
     /// Where an engine has it: it is fetched by whoever asks for it.
+    #[cfg_attr(not(feature = "docker"), expect(dead_code, reason = "the native engine has all of it here"))]
     Elsewhere(Arc<dyn Elsewhere>),
 }
 

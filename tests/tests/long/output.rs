@@ -42,8 +42,28 @@ fn output_of_200_mib_is_found_in_less_than_half_the_time_and_little_memory() {
 
 #[test]
 fn who_writes_without_end_is_stopped_and_shows_its_last_100_kib() {
-    let output = start("yes | tr -d '\\n'", &nonce());
+    let output = start("cat /dev/zero", &nonce());
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(error.contains("was killed: it wrote more than 4 GiB to one of its streams"), "{:.300}", error);
     assert!(error.len() < 110 * 1024 && error.contains("bytes are cut]"), "{} bytes", error.len());
+}
+
+#[test]
+fn a_disk_that_is_full_is_named() {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    if !status.lines().any(|line| line.split_whitespace().eq(["Uid:", "0", "0", "0", "0"])) {
+        eprintln!("skipped: without root there is no small disk");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let disk = directory.path().to_str().unwrap();
+    let script = "mount -t tmpfs -o size=8m none \"$TMPDIR\" && exec \"$0\" stream";
+    let output = Command::new("unshare")
+        .args(["-m", "sh", "-c", script, env!("CARGO_BIN_EXE_pipeline")])
+        .envs([("COMMAND", "cat /dev/zero"), ("NONCE", &nonce()), ("TMPDIR", disk)])
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains(disk) && error.contains("No space left on device"), "{error}");
+    assert!(error.contains("TMPDIR") && !output.status.success(), "{error}");
 }
