@@ -22,4 +22,5 @@ mod starting;
 mod statements;
 mod steps;
 mod units;
+mod users;
 mod world;

@@ -73,7 +73,9 @@ const SINCE_NUMBERS_ARE_THE_SAME: &[Call] = &[
     442, // mount_setattr
     443, // quotactl_fd
     450, // set_mempolicy_home_node
-    467, // open_tree_attr
+    459, // lsm_get_self_attr
+    460, // lsm_set_self_attr
+    461, // lsm_list_modules
 ];
 
 /// Refused to programs of this machine's own kind.
@@ -97,7 +99,6 @@ const NATIVE_REFUSED: &[Call] = &[
     // The machine's clock and names.
     libc::SYS_settimeofday,
     libc::SYS_clock_settime,
-    libc::SYS_clock_adjtime,
     libc::SYS_sethostname,
     libc::SYS_setdomainname,
     libc::SYS_vhangup,
@@ -112,12 +113,10 @@ const NATIVE_REFUSED: &[Call] = &[
     libc::SYS_fsmount,
     libc::SYS_fspick,
     libc::SYS_mount_setattr,
-    467, // open_tree_attr
     libc::SYS_setns,
     libc::SYS_unshare,
     // Files by other ways than paths, and who looks on.
     libc::SYS_open_by_handle_at,
-    libc::SYS_name_to_handle_at,
     libc::SYS_fanotify_init,
     // Keys belong to the machine, not to a namespace.
     libc::SYS_add_key,
@@ -139,6 +138,10 @@ const NATIVE_REFUSED: &[Call] = &[
     libc::SYS_io_uring_setup,
     libc::SYS_io_uring_enter,
     libc::SYS_io_uring_register,
+    // What the machine's security modules think.
+    459, // lsm_get_self_attr
+    460, // lsm_set_self_attr
+    461, // lsm_list_modules
 ];
 
 #[cfg(target_arch = "x86_64")]
@@ -150,6 +153,17 @@ const REFUSED_HERE: &[Call] = &[
     libc::SYS_ustat,
     libc::SYS_sysfs,
     libc::SYS__sysctl,
+    336, // uprobe, which is the kernel's own
+    // No kernel has them any more.
+    174, // create_module
+    177, // get_kernel_syms
+    178, // query_module
+    libc::SYS_getpmsg,
+    libc::SYS_putpmsg,
+    libc::SYS_afs_syscall,
+    libc::SYS_tuxcall,
+    libc::SYS_security,
+    libc::SYS_vserver,
 ];
 #[cfg(target_arch = "aarch64")]
 const REFUSED_HERE: &[Call] = &[294]; // kexec_file_load
@@ -176,8 +190,6 @@ const I386_REFUSED: &[Call] = &[
     79,  // settimeofday
     264, // clock_settime
     404, // clock_settime64
-    343, // clock_adjtime
-    405, // clock_adjtime64
     74,  // sethostname
     121, // setdomainname
     111, // vhangup
@@ -188,7 +200,6 @@ const I386_REFUSED: &[Call] = &[
     346, // setns
     310, // unshare
     342, // open_by_handle_at
-    341, // name_to_handle_at
     338, // fanotify_init
     286, // add_key
     287, // request_key
@@ -231,8 +242,6 @@ const ARM_REFUSED: &[Call] = &[
     79,  // settimeofday
     262, // clock_settime
     404, // clock_settime64
-    372, // clock_adjtime
-    405, // clock_adjtime64
     74,  // sethostname
     121, // setdomainname
     111, // vhangup
@@ -242,7 +251,6 @@ const ARM_REFUSED: &[Call] = &[
     375, // setns
     337, // unshare
     371, // open_by_handle_at
-    370, // name_to_handle_at
     367, // fanotify_init
     309, // add_key
     310, // request_key
