@@ -10,7 +10,7 @@
 //!   step      attach  keep       run to the end, heard, kept
 //!   service   probe              started, watched, asked
 //!   caches                       those that services have, one session's at a time
-//!   read                         what is in a file system
+//!   read      readers            what is in a file system
 //!   cleaner   sweep   watchdog   removed: when let go; when its owner died; when this process dies
 //! ```
 //!
@@ -37,6 +37,7 @@ mod probe;
 mod publish;
 mod pull;
 mod read;
+mod readers;
 mod recast;
 mod service;
 mod snapshot;
@@ -81,7 +82,7 @@ struct Shared {
     network: network::Network,
     pulls: pull::Pulls,
     snapshots: snapshot::Snapshots,
-    readers: read::Readers,
+    readers: readers::Readers,
     /// Whether the engine can give containers an init process; asked once.
     init: OnceCell<bool>,
     mounts: mount::Mounts,
@@ -112,7 +113,7 @@ impl Docker {
             network: network::Network::default(),
             pulls: pull::Pulls::default(),
             snapshots: snapshot::Snapshots::new(layers),
-            readers: read::Readers::default(),
+            readers: readers::Readers::default(),
             init: OnceCell::new(),
             mounts: mount::Mounts::default(),
             cache_users: caches::Users::default(),

@@ -31,9 +31,20 @@ pub(super) async fn place(
     }
     let parents = missing_parents(shared, container.name(), placements).await?;
     let mut sources = Vec::new();
+    let mut copied = Vec::new();
     for placement in placements {
-        sources.push(source(shared, container.name(), name, placement).await?);
+        let (source, found) = source(shared, container.name(), name, placement).await?;
+        sources.push(source);
+        copied.extend(found);
     }
+    // In their order and none before the last has been taken, as the writer takes them: two at once may be in one
+    // container, and the second would wait for the first, and the first for the writer, who wants the second.
+    let for_copies = Arc::clone(shared);
+    let sending = tokio::spawn(async move {
+        for (found, pieces) in copied {
+            found.send(&for_copies, pieces).await;
+        }
+    });
 
     let (send, mut pieces) = mpsc::channel::<Vec<u8>>(16);
     let writer = tokio::task::spawn_blocking(move || write(ChannelWriter(send), &parents, sources));
@@ -41,6 +52,7 @@ pub(super) async fn place(
     let uploaded = upload(shared, container, "/", body).await;
     // What the writer met explains a transfer that ended early better than the transfer does.
     let written = writer.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+    sending.abort();
     let what = || format!("place files in {name}");
     match (uploaded, written) {
         (_, Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::engine(what(), error)),
@@ -65,7 +77,7 @@ pub(super) async fn upload(
 /// Something to be written into the archive.
 enum Source {
     File { path: String, contents: Written },
-    Archive { pieces: mpsc::Receiver<io::Result<Vec<u8>>>, to: String, root: Root },
+    Archive { pieces: mpsc::Receiver<read::Piece>, to: String, root: Root },
 }
 
 /// What becomes of the copied thing's own entry.
@@ -77,14 +89,23 @@ enum Root {
     Keep,
 }
 
-async fn source(shared: &Arc<Shared>, container: &str, name: &str, placement: &Placement) -> Result<Source> {
+/// What is to be copied, and where it is to be sent.
+type Copied = (read::Located, mpsc::Sender<read::Piece>);
+
+async fn source(
+    shared: &Arc<Shared>,
+    container: &str,
+    name: &str,
+    placement: &Placement,
+) -> Result<(Source, Option<Copied>)> {
     let (snapshot, from, to) = match placement {
         Placement::File { path, contents } => {
-            return Ok(Source::File { path: path.clone(), contents: contents.here().await? });
+            return Ok((Source::File { path: path.clone(), contents: contents.here().await? }, None));
         }
         Placement::Copy { snapshot, from, to } => (snapshot, from, to),
     };
-    let (pieces, is_directory) = read::open(shared, snapshot, from, name).await?;
+    let found = read::find(shared, snapshot, from, name).await?;
+    let is_directory = found.is_directory;
     let wanted_directory = from.ends_with('/');
     if wanted_directory != is_directory {
         let message = if is_directory {
@@ -95,7 +116,8 @@ async fn source(shared: &Arc<Shared>, container: &str, name: &str, placement: &P
         return Err(Error::NoSuchPath { container: name.to_owned(), path: from.clone(), message });
     }
     let root = if is_directory && exists(shared, container, to).await? { Root::Keep } else { Root::Write };
-    Ok(Source::Archive { pieces, to: to.clone(), root })
+    let (send, pieces) = mpsc::channel(read::PIECES);
+    Ok((Source::Archive { pieces, to: to.clone(), root }, Some((found, send))))
 }
 
 /// The directories that must be made for the placements, outermost first. The engine would make them itself, but with

@@ -1,19 +1,18 @@
 //! What is in a file system: looked at and read through a container that is never started.
 
-use std::collections::HashMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bollard::container::PathStatResponse;
 use bollard::query_parameters::{ContainerArchiveInfoOptionsBuilder, DownloadFromContainerOptionsBuilder};
 use futures_util::StreamExt as _;
-use tokio::sync::{OnceCell, mpsc};
+use tokio::sync::mpsc;
 
-use super::cleaner::Container;
 use super::failure::{self, BRIEF, within};
 use super::place::ChannelWriter;
-use super::{Shared, lock, recast, snapshot};
+use super::readers::Files;
+use super::{Shared, recast};
 use crate::engine::{Snapshot, Spool, Written};
 use crate::value::{EntryKind, Stat};
 use crate::{Error, Result};
@@ -21,38 +20,10 @@ use crate::{Error, Result};
 /// As many links are followed before they are taken for a circle (Linux's own limit, `path_resolution(7)`).
 const LINKS_AT_MOST: usize = 40;
 
-/// Containers to read images through, one per image: making one takes 11 ms, asking it 1 ms.
-#[derive(Default)]
-pub(super) struct Readers {
-    containers: Mutex<HashMap<String, Arc<OnceCell<Container>>>>,
-}
-
-impl Readers {
-    /// Lets go of all; they are removed in the background.
-    pub(super) fn release(&self) {
-        let containers = std::mem::take(&mut *lock(&self.containers));
-        drop(containers);
-    }
-}
-
-/// The name of a container that has the snapshot's files.
-async fn container(shared: &Arc<Shared>, snapshot: &Snapshot) -> Result<String> {
-    let image = match snapshot::held_container(snapshot) {
-        None => snapshot::without_volumes(shared, &snapshot.0).await?.id.clone(),
-        Some(held) => match snapshot::readable(shared, held).await? {
-            None => return Ok(held.to_owned()),
-            Some(image) => image,
-        },
-    };
-    let cell = Arc::clone(lock(&shared.readers.containers).entry(image.clone()).or_default());
-    let container = cell.get_or_try_init(|| recast::idle_container(shared, &image)).await?;
-    Ok(container.name().to_owned())
-}
-
 /// What is known of a path; `None` when nothing is there.
 pub(super) async fn stat(shared: &Arc<Shared>, snapshot: &Snapshot, path: &str) -> Result<Option<Stat>> {
-    let container = container(shared, snapshot).await?;
-    Ok(locate(shared, &container, path).await?.map(|(_, found)| Stat {
+    let container = Files::of(shared, snapshot).await?.look(shared).await?;
+    Ok(locate(shared, container.name(), path).await?.map(|(_, found)| Stat {
         kind: kind(found.file_mode),
         size: u64::try_from(found.size).unwrap_or(0),
         mode: permissions(found.file_mode),
@@ -123,35 +94,68 @@ fn permissions(mode: u32) -> u32 {
 }
 
 /// A piece of an archive, or why there will be no more.
-type Piece = io::Result<Vec<u8>>;
+pub(super) type Piece = io::Result<Vec<u8>>;
 
-/// Opens a path as an archive of the engine's, whose entries begin with the path's last part. Says whether it is a
-/// directory. `name` is for the error.
-pub(super) async fn open(
+/// How many of them may wait to be taken.
+pub(super) const PIECES: usize = 16;
+
+/// A file or directory that is there.
+pub(super) struct Located {
+    files: Files,
+    /// Where it is, links followed.
+    path: String,
+    pub(super) is_directory: bool,
+}
+
+/// Finds what is at a path. `name` is for the error.
+pub(super) async fn find(
     shared: &Arc<Shared>,
     snapshot: &Snapshot,
     path: &str,
     name: &str,
-) -> Result<(mpsc::Receiver<Piece>, bool)> {
-    let container = container(shared, snapshot).await?;
-    let Some((found_at, found)) = locate(shared, &container, path).await? else {
+) -> Result<Located> {
+    find_in(shared, Files::of(shared, snapshot).await?, path, name).await
+}
+
+async fn find_in(shared: &Arc<Shared>, files: Files, path: &str, name: &str) -> Result<Located> {
+    let container = files.look(shared).await?;
+    let Some((found_at, found)) = locate(shared, container.name(), path).await? else {
         let message = format!("there is no `{path}` in it");
         return Err(Error::NoSuchPath { container: name.to_owned(), path: path.to_owned(), message });
     };
-    let (send, pieces) = mpsc::channel(16);
-    let shared = Arc::clone(shared);
-    tokio::spawn(async move {
-        let options = DownloadFromContainerOptionsBuilder::default().path(&found_at).build();
-        let mut stream = Box::pin(shared.client.download_from_container(&container, Some(options)));
+    drop(container);
+    Ok(Located { files, path: found_at, is_directory: kind(found.file_mode) == EntryKind::Directory })
+}
+
+impl Located {
+    /// Sends it as an archive of the engine's, whose entries begin with the path's last part, for as long as somebody
+    /// takes it. The container that it is in is this one's until then: whoever wants several things takes them one
+    /// after another, and does not begin with one before the last.
+    pub(super) async fn send(self, shared: &Arc<Shared>, pieces: mpsc::Sender<Piece>) {
+        let container = match self.files.read(shared).await {
+            Ok(container) => container,
+            Err(error) => return drop(pieces.send(Err(io::Error::other(error))).await),
+        };
+        let options = DownloadFromContainerOptionsBuilder::default().path(&self.path).build();
+        let mut stream = Box::pin(shared.client.download_from_container(container.name(), Some(options)));
         while let Some(piece) = stream.next().await {
             let piece =
                 piece.map(|bytes| bytes.to_vec()).map_err(|error| io::Error::other(failure::message(&error)));
-            if send.send(piece).await.is_err() {
+            if pieces.send(piece).await.is_err() {
                 return;
             }
         }
-    });
-    Ok((pieces, kind(found.file_mode) == EntryKind::Directory))
+        drop(stream);
+        container.done();
+    }
+
+    /// As [`Located::send`], in a task of its own.
+    fn open(self, shared: &Arc<Shared>) -> mpsc::Receiver<Piece> {
+        let (send, pieces) = mpsc::channel(PIECES);
+        let shared = Arc::clone(shared);
+        tokio::spawn(async move { self.send(&shared, send).await });
+        pieces
+    }
 }
 
 /// The file or directory at a path, as one archive of relative names; the thing itself is `.`.
@@ -161,7 +165,7 @@ pub(super) async fn read(
     path: &str,
     sink: mpsc::Sender<Vec<u8>>,
 ) -> Result<()> {
-    let (pieces, _) = open(shared, snapshot, path, &snapshot.0).await?;
+    let pieces = find(shared, snapshot, path, &snapshot.0).await?.open(shared);
     let rename = tokio::task::spawn_blocking(move || {
         let mut archive = tar::Builder::new(io::BufWriter::with_capacity(64 << 10, ChannelWriter(sink)));
         entries(PieceReader::new(pieces), |mut entry| {
@@ -179,8 +183,8 @@ pub(super) async fn read(
 /// A file of an image, of any size.
 pub(super) async fn written(shared: &Arc<Shared>, image: &str, path: &str) -> Result<Written> {
     let container = recast::idle_container(shared, image).await?;
-    let snapshot = Snapshot(format!("container:{}", container.name()));
-    let (pieces, _) = open(shared, &snapshot, path, image).await?;
+    let files = Files::held(container.name().to_owned(), Arc::default());
+    let pieces = find_in(shared, files, path, image).await?.open(shared);
     let collect = tokio::task::spawn_blocking(move || {
         let mut spool = Spool::default();
         let mut piece = vec![0; 256 << 10];
@@ -200,8 +204,8 @@ pub(super) async fn written(shared: &Arc<Shared>, image: &str, path: &str) -> Re
 
 /// A small text in a file system; empty where there is none.
 pub(super) async fn small_file(shared: &Arc<Shared>, snapshot: &Snapshot, path: &str) -> Result<String> {
-    let pieces = match open(shared, snapshot, path, &snapshot.0).await {
-        Ok((pieces, _)) => pieces,
+    let pieces = match find(shared, snapshot, path, &snapshot.0).await {
+        Ok(found) => found.open(shared),
         Err(Error::NoSuchPath { .. }) => return Ok(String::new()),
         Err(error) => return Err(error),
     };

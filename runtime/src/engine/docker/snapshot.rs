@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use bollard::models::ImageInspect;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, RwLock};
 
 use super::cleaner::Container;
 use super::failure::{self, BRIEF, within};
@@ -50,6 +50,8 @@ struct Held {
     /// Removed with the session.
     _container: Container,
     mounts: Mounts,
+    /// Who reads from it has it alone; see [`super::readers`].
+    reading: Arc<RwLock<()>>,
     image: Arc<OnceCell<String>>,
 }
 
@@ -112,8 +114,9 @@ pub(super) enum Mounts {
 /// Keeps a container for its file system until the session closes.
 pub(super) fn hold(shared: &Shared, container: Container, mounts: Mounts) -> Snapshot {
     let snapshot = Snapshot(format!("{CONTAINER}{}", container.name()));
-    lock(&shared.snapshots.held)
-        .insert(container.name().to_owned(), Held { _container: container, mounts, image: Arc::default() });
+    let name = container.name().to_owned();
+    let held = Held { _container: container, mounts, reading: Arc::default(), image: Arc::default() };
+    lock(&shared.snapshots.held).insert(name, held);
     snapshot
 }
 
@@ -124,6 +127,11 @@ pub(super) async fn readable(shared: &Arc<Shared>, container: &str) -> Result<Op
         Some(Mounts::Some) => image_of_held(shared, container).await.map(Some),
         _ => Ok(None),
     }
+}
+
+/// The lock of who reads from a held container.
+pub(super) fn reading(shared: &Shared, container: &str) -> Arc<RwLock<()>> {
+    lock(&shared.snapshots.held).get(container).map(|held| Arc::clone(&held.reading)).unwrap_or_default()
 }
 
 /// The held container that this snapshot is, if it is one.
@@ -176,5 +184,11 @@ pub(super) async fn image(shared: &Arc<Shared>, snapshot: &Snapshot) -> Result<S
 async fn image_of_held(shared: &Arc<Shared>, container: &str) -> Result<String> {
     let cell = lock(&shared.snapshots.held).get(container).map(|held| Arc::clone(&held.image));
     let cell = cell.ok_or_else(|| Error::engine("find a held file system", "the session has closed"))?;
-    cell.get_or_try_init(|| keep::commit_held(shared, container)).await.cloned()
+    let commit = || async {
+        let reading = reading(shared, container);
+        // The engine answers nothing about a container that is read from.
+        let _unread = reading.read().await;
+        keep::commit_held(shared, container).await
+    };
+    cell.get_or_try_init(commit).await.cloned()
 }

@@ -173,3 +173,63 @@ async fn paths_are_looked_at_and_read() {
     engine.close().await.unwrap();
     assert_eq!(left(&engine).await, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn big_things_are_copied_out_of_one_container_one_after_another() {
+    let engine = engine!();
+    let base = engine.image(BUSYBOX).await.snapshot;
+    let make = "mkdir -p /out/sub; head -c 24000000 /dev/zero > /out/big; cp /out/big /out/sub; echo x > /x";
+    let (finished, output) = engine.run(script(&base, make)).await;
+    let kept = finished.keep(key(), output.into()).await.unwrap();
+    let (finished, _) = engine.run(script(&base, make)).await;
+    let held = finished.hold().await.unwrap();
+    for from in [&kept, &held] {
+        let mut placing = script(&base, "cat /x; wc -c < /a/big; wc -c < /b/big; wc -c < /b/sub/big");
+        placing.filesystem.placements = vec![
+            copy(from, "/out/big", "/a/big"),
+            copy(from, "/out/", "/b"),
+            copy(from, "/out/sub/", "/b/sub"),
+            copy(from, "/x", "/x"),
+        ];
+        let (_, output) = engine.run(placing).await;
+        assert_eq!(text(&output.stdout), "x\n24000000\n24000000\n24000000\n");
+    }
+    engine.close().await.unwrap();
+    assert_eq!(left(&engine).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_for_whoever_is_slow_to_read() {
+    let engine = engine!();
+    let base = engine.image(BUSYBOX).await.snapshot;
+    let (finished, output) =
+        engine.run(script(&base, "head -c 24000000 /dev/zero > /big; echo small > /small")).await;
+    let kept = finished.keep(key(), output.into()).await.unwrap();
+    // Two that have begun to read, and take nothing more.
+    let mut slow = Vec::new();
+    for _ in 0..2 {
+        let (send, mut pieces) = mpsc::channel(1);
+        let (engine, kept) = (Arc::clone(&engine), kept.clone());
+        let reading = tokio::spawn(async move { Engine::read(&*engine, &kept, "/big", send).await });
+        assert!(pieces.recv().await.is_some());
+        slow.push((reading, pieces));
+    }
+    let others = async {
+        assert_eq!(engine.stat(&kept, "/big").await.unwrap().unwrap().size, 24_000_000);
+        assert_eq!(engine.contents(&kept, "/small").await, b"small\n");
+        let mut placing = script(&kept, "cat /copied");
+        placing.filesystem.placements = vec![copy(&kept, "/small", "/copied")];
+        assert_eq!(text(&engine.run(placing).await.1.stdout), "small\n");
+    };
+    // The engine answers nothing at all about a container that is read from.
+    tokio::time::timeout(std::time::Duration::from_secs(25), others).await.expect("nobody waits");
+    for (reading, mut pieces) in slow {
+        let mut size = 0;
+        while let Some(piece) = pieces.recv().await {
+            size += piece.len();
+        }
+        assert!(size > 20_000_000 && reading.await.unwrap().is_ok(), "{size}");
+    }
+    engine.close().await.unwrap();
+    assert_eq!(left(&engine).await, 0);
+}
