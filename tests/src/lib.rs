@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bowline::{Container, Port, Service, Session};
 
 mod docker;
+pub mod kills;
 mod native;
 
 pub use docker::created_since;

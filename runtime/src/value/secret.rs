@@ -10,6 +10,10 @@ use std::sync::Arc;
 /// it and each line of 8 bytes or more, as they are and in base64, hex, percent or HTML encoding and JSON texts. What a
 /// program compresses, encrypts, cuts up or prints in columns is not found.
 ///
+/// As a variable it stands in the configuration of the container, which a Docker engine shows (`docker inspect`) to
+/// whoever may use that engine, as long as the container is there: no other way leads to a variable, as the images of
+/// processes need not have anything that could read a file for them. Mounted it is in memory, and in no configuration.
+///
 /// ```
 /// use bowline::{Container, Secret};
 /// let token = Secret::env("API_TOKEN");

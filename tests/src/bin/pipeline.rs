@@ -45,6 +45,24 @@ async fn plain_for_long() -> Result<()> {
     run_for_long().await
 }
 
+/// A service that runs and is never ready, and a client that waits for it.
+#[bowline::main]
+async fn never_ready() -> Result<()> {
+    println!("session {}", Session::current().id());
+    let web = server("web").ready(Ready::log("never said").within("10m"));
+    let seen = web.clone();
+    let waiting = tokio::spawn(async move { fetch("www", &seen, "/id").sync().await });
+    let session = Session::current();
+    let up = move || {
+        bowline_tests::eventually("the service runs", std::time::Duration::from_mins(1), || {
+            bowline_tests::is_running(&session, &web)
+        })
+    };
+    tokio::task::spawn_blocking(up).await.expect("it runs");
+    println!("running");
+    waiting.await.expect("it does not panic")
+}
+
 /// Services that are ready in different ways, and one that never is.
 #[bowline::main]
 async fn ways_to_be_ready() -> Result<()> {
@@ -188,6 +206,20 @@ async fn postgres() -> Result<()> {
     Ok(())
 }
 
+/// Steps that build on each other, kept under what a variable says: however much of it is found, it comes to the same.
+#[bowline::main]
+async fn counted() -> Result<()> {
+    let key = std::env::var("KEY").expect("KEY tells runs apart");
+    let made = Container::from_image("busybox:1.35").env("NONCE", key);
+    let made =
+        made.shell("seq 20000 > /numbers; seq 3000").shell("sort -rn /numbers > /sorted; head -3 /sorted");
+    let look = Container::from_image("busybox:1.35").mount_readonly("/in", made.file("/sorted"));
+    let count = look.exec(["wc", "-l", "/in"]);
+    let (head, count) = tokio::try_join!(made.stdout(), count.stdout())?;
+    print!("{head}{count}");
+    Ok(())
+}
+
 /// What is on the cache volume that a variable names.
 #[bowline::main]
 async fn left() -> Result<()> {
@@ -247,8 +279,10 @@ fn main() -> Result<()> {
             Ok(())
         }
         Some("initialise") => initialise(),
+        Some("counted") => counted(),
         Some("leave") => leave(),
         Some("left") => left(),
+        Some("never-ready") => never_ready(),
         Some("once") => once(),
         Some("owned") => owned(),
         Some("panics") => {

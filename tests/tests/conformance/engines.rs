@@ -1,7 +1,9 @@
 //! Engines that are elsewhere: reached over TCP, with containers whose addresses this machine cannot reach.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use bowline_tests::nonce;
 
@@ -36,6 +38,33 @@ impl SecondEngine {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pipeline"));
         command.arg(mode).env("DOCKER_HOST", &self.host).envs(env.iter().copied());
         command.output().unwrap()
+    }
+}
+
+impl SecondEngine {
+    /// Kills the daemon; its containers live on.
+    fn kill(&self) {
+        let pid = std::fs::read_to_string(self.directory.join("dockerd.pid")).unwrap();
+        assert!(Command::new("kill").args(["-KILL", pid.trim()]).status().unwrap().success());
+    }
+
+    /// Starts it again.
+    fn revive(&self) {
+        let revived = script("revive").arg(&self.directory).output().unwrap();
+        assert!(revived.status.success(), "{}", text(&revived.stderr));
+    }
+
+    /// How many containers and networks of a session it has.
+    fn left(&self, session: &str) -> usize {
+        let label = format!("label=bowline.session={session}");
+        let list = |args: &[&str]| {
+            let mut docker = Command::new("docker");
+            let output = docker.args(["-H", &self.host]).args(args).args(["--quiet", "--filter", &label]);
+            let output = output.output().unwrap();
+            assert!(output.status.success(), "{}", text(&output.stderr));
+            text(&output.stdout).lines().count()
+        };
+        list(&["ps", "--all"]) + list(&["network", "ls"])
     }
 }
 
@@ -91,6 +120,39 @@ fn an_engine_whose_containers_cannot_be_reached_is_probed_from_inside() {
     );
     let session = engine.run("plain", &[]);
     assert!(text(&session.stdout).ends_with("\nweb"), "{}", text(&session.stderr));
+}
+
+/// A pipeline whose engine is killed says so soon, and leaves nothing once the engine is back.
+#[test]
+fn an_engine_that_is_killed_is_named_within_five_seconds_and_is_tidied_when_it_is_back() {
+    if !bowline_tests::on_docker("it is this machine's own") {
+        return;
+    }
+    let engine = SecondEngine::start(&[]);
+    // A step and a service run; then the same where the engine dies while a service is being waited for.
+    for mode in ["owned", "plain-for-long", "never-ready"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pipeline"));
+        command.arg(mode).env("DOCKER_HOST", &engine.host);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let session = lines.next().unwrap().unwrap().strip_prefix("session ").unwrap().to_owned();
+        assert_eq!(lines.next().unwrap().unwrap(), "running");
+        assert!(engine.left(&session) >= 2, "{mode}: containers and a network");
+
+        engine.kill();
+        let began = Instant::now();
+        let output = child.wait_with_output().unwrap();
+        let took = began.elapsed();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{mode}: {said}");
+        assert!(said.contains("the Docker engine does not answer any more"), "{mode}: {said}");
+        assert!(took < Duration::from_secs(5), "{mode}: {took:?}");
+
+        engine.revive();
+        let nothing_left = || engine.left(&session) == 0;
+        bowline_tests::eventually("nothing is left", Duration::from_secs(10), nothing_left);
+    }
+    assert_eq!(text(&engine.run("ping", &[]).stdout), "PONG\n");
 }
 
 #[test]

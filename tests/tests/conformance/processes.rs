@@ -245,6 +245,14 @@ fn assert_intact(store: &Path) {
 }
 
 #[test]
+fn sigkill_at_30_moments_leaves_nothing_after_ten_seconds_and_a_cache_to_trust() {
+    if !bowline_tests::on_docker("without a daemon it is nothing after two, at 200 moments") {
+        return;
+    }
+    bowline_tests::kills::killed_at_moments(Path::new(env!("CARGO_BIN_EXE_pipeline")), 30);
+}
+
+#[test]
 fn sigkill_at_200_moments_leaves_nothing_after_two_seconds() {
     if !bowline_tests::on_native() {
         return; // with a daemon, what is left is found by a watchdog, within ten seconds

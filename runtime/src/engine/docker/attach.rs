@@ -211,7 +211,7 @@ async fn wait(shared: &Shared, container: &str) -> Result<i32> {
             });
         }
         Some(Err(error)) => return Err(failure::during("wait for a process")(error)),
-        None => return Err(Error::engine("wait for a process", "the engine closed the connection")),
+        None => return Err(Error::engine("wait for a process", failure::gone("it closed the connection"))),
     };
     Ok(i32::try_from(code).unwrap_or(255))
 }

@@ -283,7 +283,7 @@ fn parse_version(text: &str) -> Option<(usize, usize)> {
 
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn explain(failure: bollard::errors::Error) -> String {
-    failure::message(&failure)
+    failure::cause(&failure)
 }
 
 /// Why a socket does not answer, and what helps.

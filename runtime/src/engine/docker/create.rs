@@ -51,15 +51,18 @@ pub(super) struct Created {
 pub(super) async fn create(shared: &Arc<Shared>, recipe: Recipe<'_>) -> Result<Created> {
     let what = format!("create a container for {}", recipe.name);
     shared.check_open(&what)?;
-    shared.guard();
     if recipe.reach == Reach::Services {
         drop(shared.network.begin(shared));
     }
-    let (base, init, mounts) = tokio::try_join!(
+    let (base, init, mounts, ()) = tokio::try_join!(
         // Boxed, as what bollard makes of a call takes kilobytes.
         Box::pin(snapshot::base_image(shared, &recipe.filesystem.base)),
         has_init(shared),
         Box::pin(mount::mounts(shared, &recipe)),
+        async {
+            shared.guarded().await;
+            Ok(())
+        },
     )?;
     let body = body(shared, &recipe, &base, init, mounts);
     let variables = body.env.iter().flatten().map(|text| variable_name(text).to_owned()).collect();

@@ -39,8 +39,25 @@ pub(super) fn is_conflict(failure: &Failure) -> bool {
     status(failure) == Some(409)
 }
 
-/// What the engine said; for a failure on the way to it, every cause in turn.
+/// What the engine said; where it said nothing, that it has gone, and every cause in turn.
 pub(super) fn message(failure: &Failure) -> String {
+    match failure {
+        Failure::IOError { .. } | Failure::HyperResponseError { .. } | Failure::HyperLegacyError { .. } => {
+            let cause = cause(failure);
+            // What is sent may fail, too.
+            if cause.contains("user's Body") { cause } else { gone(&cause) }
+        }
+        other => cause(other),
+    }
+}
+
+/// That an engine which was there is not any more.
+pub(super) fn gone(cause: &str) -> String {
+    format!("the Docker engine does not answer any more ({cause}); was it stopped, or started anew?")
+}
+
+/// What the engine said; for a failure on the way to it, every cause in turn.
+pub(super) fn cause(failure: &Failure) -> String {
     match failure {
         // An answer to HEAD has no text.
         Failure::DockerResponseServerError { status_code, message } if message.trim().is_empty() => {

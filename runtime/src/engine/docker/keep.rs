@@ -246,7 +246,7 @@ pub(super) async fn commit_held(shared: &Arc<Shared>, container: &str) -> Result
         let mut labels = labels::of(&shared.session, &container);
         labels.remove(labels::SESSION);
         labels.insert(labels::HELD.to_owned(), shared.session.to_string());
-        let image = format!("bowline/held:{container}");
+        let image = names::held_image(&container);
         // Whether a held container was given secrets is not known any more: it is treated as if it was.
         commit_without_config(&shared, &container, &variables, &image, labels).await
     };

@@ -10,6 +10,23 @@ pub(super) fn prefix(session: &SessionId) -> String {
     format!("bowline-{session}")
 }
 
+/// Whether a container, as the engine lists it, is called as those of sessions are.
+pub(super) fn is_ours(container: &str) -> bool {
+    container.trim_start_matches('/').starts_with("bowline-")
+}
+
+/// The image of a held container, for its session's time.
+pub(super) fn held_image(container: &str) -> String {
+    format!("{HELD}{container}")
+}
+
+const HELD: &str = "bowline/held:";
+
+/// Whether an image is called as those are.
+pub(super) fn is_held(image: &str) -> bool {
+    image.starts_with(HELD)
+}
+
 /// The container of the session's service of this hostname.
 pub(super) fn service(session: &SessionId, hostname: &str) -> String {
     format!("bowline-{session}-{hostname}")

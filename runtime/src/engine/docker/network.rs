@@ -39,7 +39,8 @@ impl Network {
 
 const WHAT: &str = "create the session's network";
 
-async fn create(shared: &Shared) -> Result<Arc<str>> {
+async fn create(shared: &Arc<Shared>) -> Result<Arc<str>> {
+    shared.guarded().await;
     shared.check_open(WHAT)?;
     let request = NetworkCreateRequest {
         name: names::prefix(&shared.session),

@@ -12,7 +12,7 @@ use bollard::query_parameters::{
 use futures_util::future::join_all;
 
 use super::failure::{self, BRIEF, within};
-use super::{Shared, caches, labels, network};
+use super::{Shared, caches, labels, names, network};
 use crate::{Error, Result};
 
 /// What belongs to another machine, or to this one before it was booted, may be removed at this age: its owner cannot
@@ -117,6 +117,7 @@ fn session_filter(shared: &Shared) -> String {
 /// A container of a session.
 struct Found {
     id: String,
+    names: Vec<String>,
     labels: HashMap<String, String>,
     runs: bool,
 }
@@ -129,7 +130,8 @@ async fn containers(shared: &Shared, label: &str) -> Result<Vec<Found>> {
         .map_err(failure::during("list what sessions left"))?;
     let found = found.into_iter().filter_map(|container| {
         let runs = container.state.is_none_or(|state| state == ContainerSummaryStateEnum::RUNNING);
-        Some(Found { id: container.id?, labels: container.labels.unwrap_or_default(), runs })
+        let names = container.names.unwrap_or_default();
+        Some(Found { id: container.id?, names, labels: container.labels.unwrap_or_default(), runs })
     });
     Ok(found.collect())
 }
@@ -150,7 +152,9 @@ pub(super) fn begin(shared: &Arc<Shared>) {
 async fn sweep(shared: &Arc<Shared>) -> Result<()> {
     let found = containers(shared, labels::SESSION).await?;
     let now = SystemTime::now();
-    let dead = found.iter().filter(|container| is_dead(shared, &container.labels, now));
+    // Whatever is run of an image has its labels, and an image may have any.
+    let ours = found.iter().filter(|container| container.names.iter().any(|name| names::is_ours(name)));
+    let dead = ours.filter(|container| is_dead(shared, &container.labels, now));
     join_all(dead.map(|container| end(shared, container))).await;
     let options = ListNetworksOptions { filters: Some(filter(labels::SESSION)) };
     let networks = within(BRIEF, shared.client.list_networks(Some(options)))
@@ -167,8 +171,9 @@ async fn sweep(shared: &Arc<Shared>) -> Result<()> {
         .await
         .map_err(failure::during("list what sessions left"))?;
     for image in images {
+        let Some(name) = image.repo_tags.iter().find(|name| names::is_held(name)) else { continue };
         if is_dead(shared, &image.labels, now) {
-            shared.cleaner.remove_image(image.repo_tags.first().unwrap_or(&image.id)).await;
+            shared.cleaner.remove_image(name).await;
         }
     }
     caches::give_back_all(shared, |labels| is_dead(shared, labels, now)).await

@@ -171,7 +171,9 @@ async fn both_ways<F: Future<Output = ()>>(test: impl Fn(Way) -> F) {
 #[tokio::test]
 async fn a_port_that_opens_is_seen_at_once() {
     for way in WAYS {
-        // The machine does much else at times: the promise is for when it does not, so for the best of some rounds.
+        // The machine does much else at times, and neither the probe nor who opens the port then comes to its turn: the
+        // promise is for when it does not, so for the best of some rounds. It is of the whole way from the service to the
+        // progress; how often a port is tried is 10 ms at most in either way's own code, whatever the machine does.
         let mut medians = Vec::new();
         for _ in 0..10 {
             medians.push(delays(way).await);

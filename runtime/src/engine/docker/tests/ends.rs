@@ -74,8 +74,12 @@ async fn the_dead_are_swept_and_the_living_left() {
         labels: Some(labelled.clone()),
         ..Default::default()
     };
-    let options = CreateContainerOptionsBuilder::default().name(&name).build();
-    client.create_container(Some(options), body).await.unwrap();
+    // And one that was run by hand, of an image that says the same of itself.
+    let by_hand = format!("test-{dead}");
+    for name in [&name, &by_hand] {
+        let options = CreateContainerOptionsBuilder::default().name(name).build();
+        client.create_container(Some(options), body.clone()).await.unwrap();
+    }
     let network =
         NetworkCreateRequest { name: names::prefix(&dead), labels: Some(labelled), ..Default::default() };
     client.create_network(network).await.unwrap();
@@ -89,6 +93,8 @@ async fn the_dead_are_swept_and_the_living_left() {
     };
     tokio::time::timeout(Duration::from_secs(20), swept).await.unwrap();
     assert!(client.inspect_container(&name, None).await.is_err());
+    assert!(client.inspect_container(&by_hand, None).await.is_ok());
+    living.shared.cleaner.remove_container(&by_hand).await.unwrap();
     assert_eq!(left(&living).await, 1);
     drop((kept_alive, sweeping));
     next.close().await.unwrap();

@@ -21,7 +21,7 @@ use crate::reexec::Channel;
 
 /// A container whose creation was under way when the pipeline died comes late, on a busy machine by seconds: nothing
 /// must be found for this long.
-const QUIET_FOR: Duration = Duration::from_secs(4);
+pub(super) const QUIET_FOR: Duration = Duration::from_secs(4);
 
 /// Between two looks at what is left.
 const LOOK_EVERY: Duration = Duration::from_millis(100);

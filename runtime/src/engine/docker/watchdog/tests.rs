@@ -23,6 +23,9 @@ const IMAGE: &str = "busybox:1.35";
 /// The promise.
 const REMOVED_WITHIN: Duration = Duration::from_secs(10);
 
+/// When a watchdog has ended that has found nothing any more: it looks for so long, and its last look takes its time.
+const ENDED_WITHIN: Duration = duty::QUIET_FOR.saturating_add(Duration::from_secs(4));
+
 /// Tells [`pipeline`] what to do.
 const ORDER: &str = "BOWLINE_TEST_PIPELINE";
 
@@ -278,7 +281,7 @@ fn a_killed_pipeline_leaves_nothing() {
         assert_eq!(pipeline.left(&client).await.len(), MADE);
         let killed = pipeline.kill();
         pipeline.wait_until_nothing_is_left(&client, killed).await;
-        pipeline.wait_for_watchdog_to_end(Duration::from_secs(10));
+        pipeline.wait_for_watchdog_to_end(ENDED_WITHIN);
 
         // Services are asked to stop first; nobody else is.
         tokio::time::sleep(Duration::from_secs(1)).await; // events are asked for by the second
@@ -300,7 +303,7 @@ fn what_was_under_way_goes_too() {
         tokio::time::sleep(Duration::from_millis(600)).await;
         create(&client, &pipeline.session, "none", "late", labels::KIND_STEP, "true").await;
         pipeline.wait_until_nothing_is_left(&client, killed).await;
-        pipeline.wait_for_watchdog_to_end(Duration::from_secs(10));
+        pipeline.wait_for_watchdog_to_end(ENDED_WITHIN);
         assert!(pipeline.left(&client).await.is_empty());
     });
 }
@@ -340,7 +343,7 @@ fn a_session_is_handed_over() {
         assert!(pipeline.process.wait().unwrap().success());
         assert!(began.elapsed() < Duration::from_secs(3), "the pipeline waited for its watchdog");
         pipeline.wait_until_nothing_is_left(&client, began).await;
-        pipeline.wait_for_watchdog_to_end(Duration::from_secs(10));
+        pipeline.wait_for_watchdog_to_end(ENDED_WITHIN);
     });
 }
 
@@ -381,5 +384,5 @@ fn the_watchdog_stands_apart() {
     let status = std::fs::read_to_string(format!("{own}/status")).unwrap();
     assert!(status.contains("SigBlk:\t0000000000000000"), "{status}");
     let _ = pipeline.kill();
-    pipeline.wait_for_watchdog_to_end(Duration::from_secs(10));
+    pipeline.wait_for_watchdog_to_end(ENDED_WITHIN);
 }
