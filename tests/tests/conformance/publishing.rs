@@ -247,3 +247,40 @@ async fn a_name_that_is_the_users_stays_the_users() {
         assert_eq!(registry.pulled().iter().filter(|name| name.contains('@')).count(), 0, "{published}");
     }
 }
+
+/// All names in the layers of an image's archive.
+fn names_in_layers(archive: &Path) -> Vec<String> {
+    let script = r#"
+        directory=$(mktemp -d)
+        tar -xf "$0" -C "$directory"
+        find "$directory" -type f | while read -r file; do tar -tf "$file" 2>/dev/null || true; done
+        rm -r "$directory"
+    "#;
+    let output = Command::new("sh").args(["-ec", script]).arg(archive).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+}
+
+#[bowline::test]
+async fn what_an_engine_puts_into_containers_is_in_no_file_system_and_no_image() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("image.tar");
+    let step = Container::from_image("busybox:1.35").env("NONCE", nonce()).exec(["true"]);
+    let made = Container::from_container(&step).shell("echo mine >/sbin/mine; echo x >/x");
+    let names: Vec<_> =
+        step.directory("/").entries().await.unwrap().into_iter().map(|entry| entry.name).collect();
+    assert!(
+        names.iter().any(|name| name == "bin") && !names.iter().any(|name| name == ".dockerenv"),
+        "{names:?}"
+    );
+    let init = step.file("/sbin/docker-init").contents().await.unwrap_err();
+    assert!(matches!(init, Error::NoSuchPath { .. }), "{init}");
+
+    made.export_image(&file).await.unwrap();
+    let names = names_in_layers(&file);
+    assert!(names.iter().any(|name| name.ends_with("bin/mine")), "{names:?}");
+    assert!(!names.iter().any(|name| name.ends_with("docker-init")), "{names:?}");
+    let image = Container::from_image(format!("docker-archive:{}", file.display())).env("NONCE", nonce());
+    let seen = image.shell("cat /sbin/mine /x; ls / | grep -c bin").stdout().await.unwrap();
+    assert!(seen.starts_with("mine\nx\n"), "{seen}");
+}

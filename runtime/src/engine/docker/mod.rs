@@ -3,14 +3,14 @@
 //! ```text
 //!   connect   context            the way to an engine that answers
 //!   image     pull  credentials  names → images, pulling
-//!   load      publish            files → images; images → registries and files
+//!   load      publish  clear     files → images; images → registries and files, without the engine's own
 //!   snapshot  recast    own      what file systems are called, and images made of others, and of nothing
 //!   create    place   network    containers: made, filled, connected
 //!   mount                        what is there while they run
 //!   step      attach  keep       run to the end, heard, kept
 //!   service   probe              started, watched, asked
 //!   caches                       those that services have, one session's at a time
-//!   read      readers            what is in a file system
+//!   read      readers  scaffold  what is in a file system, and what of it is the engine's own
 //!   cleaner   sweep   watchdog   removed: when let go; when its owner died; when this process dies
 //! ```
 //!
@@ -20,6 +20,7 @@
 mod attach;
 mod caches;
 mod cleaner;
+mod clear;
 mod connect;
 mod context;
 mod create;
@@ -39,6 +40,7 @@ mod pull;
 mod read;
 mod readers;
 mod recast;
+mod scaffold;
 mod service;
 mod snapshot;
 #[cfg(native_engine)]
@@ -147,7 +149,7 @@ impl Shared {
         })
     }
 
-    /// Waits until the session is watched, so that what is started now is ended should this process die. A session
+    /// Waits until the session is watched, so that what is made now is removed should this process die. A session
     /// without a watchdog goes on all the same: the next one sweeps.
     async fn guarded(self: &Arc<Self>) {
         if let Some(watchdog) = self.guard().read().await.as_ref() {

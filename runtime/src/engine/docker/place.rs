@@ -15,6 +15,8 @@ use tokio::sync::mpsc;
 
 use super::cleaner::Container;
 use super::failure::{self, BRIEF, LONG, within};
+use super::read::Names;
+use super::scaffold::{self, Scaffold};
 use super::{Shared, read};
 use crate::engine::{Placement, Written};
 use crate::{Error, Result};
@@ -77,7 +79,7 @@ pub(super) async fn upload(
 /// Something to be written into the archive.
 enum Source {
     File { path: String, contents: Written },
-    Archive { pieces: mpsc::Receiver<read::Piece>, to: String, root: Root },
+    Archive { pieces: mpsc::Receiver<read::Piece>, scaffold: Option<Scaffold>, to: String, root: Root },
 }
 
 /// What becomes of the copied thing's own entry.
@@ -117,7 +119,8 @@ async fn source(
     }
     let root = if is_directory && exists(shared, container, to).await? { Root::Keep } else { Root::Write };
     let (send, pieces) = mpsc::channel(read::PIECES);
-    Ok((Source::Archive { pieces, to: to.clone(), root }, Some((found, send))))
+    let scaffold = found.scaffold.clone();
+    Ok((Source::Archive { pieces, scaffold, to: to.clone(), root }, Some((found, send))))
 }
 
 /// The directories that must be made for the placements, outermost first. The engine would make them itself, but with
@@ -168,9 +171,9 @@ fn write(out: ChannelWriter, parents: &BTreeSet<String>, sources: Vec<Source>) -
                 let mut header = header(tar::EntryType::Regular, 0o644, contents.length());
                 archive.append_data(&mut header, path.trim_matches('/'), contents.reader())?;
             }
-            Source::Archive { pieces, to, root } => {
+            Source::Archive { pieces, scaffold, to, root } => {
                 let reader = read::PieceReader::new(pieces);
-                copy(&mut archive, reader, to.trim_matches('/'), root)?;
+                copy(&mut archive, reader, scaffold.as_ref(), to.trim_matches('/'), root)?;
             }
         }
     }
@@ -189,8 +192,14 @@ fn header(kind: tar::EntryType, mode: u32, size: u64) -> tar::Header {
 
 /// Copies an archive of the engine's into another one, below a new name. Entries keep owners, modes, times, links and
 /// extended attributes.
-fn copy(into: &mut tar::Builder<impl io::Write>, from: impl Read, to: &str, root: Root) -> io::Result<()> {
-    read::entries(from, |mut entry| {
+fn copy(
+    into: &mut tar::Builder<impl io::Write>,
+    from: impl Read,
+    scaffold: Option<&Scaffold>,
+    to: &str,
+    root: Root,
+) -> io::Result<()> {
+    scaffold::entries(from, Names::Below, scaffold, |mut entry| {
         let is_root = entry.path.as_os_str().is_empty();
         if is_root && (root == Root::Keep || to.is_empty()) {
             return Ok(());

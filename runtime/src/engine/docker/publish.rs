@@ -10,7 +10,7 @@ use futures_util::StreamExt as _;
 
 use super::failure::{self, BRIEF, LONG, within};
 use super::image::inspect;
-use super::{Shared, names, pull, recast, snapshot};
+use super::{Shared, clear, names, pull, snapshot};
 use crate::engine::{ContentDigest, NewImage, Progress, credentials};
 use crate::graph::ImageName;
 use crate::{Error, Result};
@@ -61,14 +61,10 @@ async fn make(shared: &Arc<Shared>, image: &NewImage, name: &str) -> Result<Made
     let what = format!("make the image {name}");
     shared.check_open(&what)?;
     let facts = snapshot::facts(shared, &snapshot::image(shared, &image.snapshot).await?).await?;
-    let document = image.document(&facts.layers).map_err(|error| Error::engine(&*what, error))?;
-    let (owned, name) = (Arc::clone(shared), name.to_owned());
+    let (owned, image, name) = (Arc::clone(shared), image.clone(), name.to_owned());
     let make = async move {
         let before = inspect(&owned.client, &name).await?.and_then(|found| found.id);
-        let id = match recast::dress(&owned, facts.layers.len(), &name, &document).await {
-            Ok(id) => id,
-            Err(_) => recast::dress_whole(&owned, &facts.id, &name, &document).await?,
-        };
+        let id = clear::dress(&owned, &image, &facts, &name).await?;
         Ok(Made { shared: owned, name, id, before, is_armed: true })
     };
     shared.cleaner.to_its_end(&what, make).await

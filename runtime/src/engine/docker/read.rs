@@ -12,7 +12,8 @@ use tokio::sync::mpsc;
 use super::failure::{self, BRIEF, within};
 use super::place::ChannelWriter;
 use super::readers::Files;
-use super::{Shared, recast};
+use super::scaffold::{self, Scaffold};
+use super::{Shared, recast, snapshot};
 use crate::engine::{Snapshot, Spool, Written};
 use crate::value::{EntryKind, Stat};
 use crate::{Error, Result};
@@ -22,17 +23,50 @@ const LINKS_AT_MOST: usize = 40;
 
 /// What is known of a path; `None` when nothing is there.
 pub(super) async fn stat(shared: &Arc<Shared>, snapshot: &Snapshot, path: &str) -> Result<Option<Stat>> {
-    let container = Files::of(shared, snapshot).await?.look(shared).await?;
-    Ok(locate(shared, container.name(), path).await?.map(|(_, found)| Stat {
+    let files = Files::of(shared, snapshot).await?;
+    Ok(users(shared, files, path).await?.map(|Users { found, .. }| Stat {
         kind: kind(found.file_mode),
         size: u64::try_from(found.size).unwrap_or(0),
         mode: permissions(found.file_mode),
     }))
 }
 
+/// What a path means in the end.
+struct Users {
+    files: Files,
+    /// Where it is, links followed.
+    at: String,
+    found: PathStatResponse,
+    /// What share the engine has in it.
+    scaffold: Option<Scaffold>,
+}
+
+/// Finds what is at a path, unless it is the engine's own.
+async fn users(shared: &Arc<Shared>, files: Files, path: &str) -> Result<Option<Users>> {
+    let looking = files.look(shared).await?;
+    let Some((at, found)) = locate(shared, looking.name(), path).await? else { return Ok(None) };
+    if scaffold::is_mounted_over(&at)
+        && let Some(held) = files.held_container(shared)
+    {
+        drop(looking);
+        let files = Files::of_image(shared, snapshot::image_of_held(shared, &held).await?);
+        return Box::pin(users(shared, files, path)).await;
+    }
+    let scaffold = scaffold::of(shared, &files, &looking, &at).await?;
+    drop(looking);
+    let is_own = scaffold.as_ref().is_some_and(|scaffold| {
+        scaffold.is_all(kind(found.file_mode), found.size, found.modification_time.as_deref())
+    });
+    Ok(if is_own { None } else { Some(Users { files, at, found, scaffold }) })
+}
+
 /// Follows links to what a path means in the end. The engine follows all but the last itself, and says where the last
 /// leads, within the container.
-async fn locate(shared: &Shared, container: &str, path: &str) -> Result<Option<(String, PathStatResponse)>> {
+pub(super) async fn locate(
+    shared: &Shared,
+    container: &str,
+    path: &str,
+) -> Result<Option<(String, PathStatResponse)>> {
     // With a slash at its end the engine would follow the last link too, but then say nothing of a file.
     let mut path = format!("/{}", path.trim_matches('/'));
     for _ in 0..LINKS_AT_MOST {
@@ -105,6 +139,8 @@ pub(super) struct Located {
     /// Where it is, links followed.
     path: String,
     pub(super) is_directory: bool,
+    /// What in it is the engine's own.
+    pub(super) scaffold: Option<Scaffold>,
 }
 
 /// Finds what is at a path. `name` is for the error.
@@ -118,13 +154,12 @@ pub(super) async fn find(
 }
 
 async fn find_in(shared: &Arc<Shared>, files: Files, path: &str, name: &str) -> Result<Located> {
-    let container = files.look(shared).await?;
-    let Some((found_at, found)) = locate(shared, container.name(), path).await? else {
+    let Some(Users { files, at, found, scaffold }) = users(shared, files, path).await? else {
         let message = format!("there is no `{path}` in it");
         return Err(Error::NoSuchPath { container: name.to_owned(), path: path.to_owned(), message });
     };
-    drop(container);
-    Ok(Located { files, path: found_at, is_directory: kind(found.file_mode) == EntryKind::Directory })
+    let is_directory = kind(found.file_mode) == EntryKind::Directory;
+    Ok(Located { files, path: at, is_directory, scaffold })
 }
 
 impl Located {
@@ -165,10 +200,12 @@ pub(super) async fn read(
     path: &str,
     sink: mpsc::Sender<Vec<u8>>,
 ) -> Result<()> {
-    let pieces = find(shared, snapshot, path, &snapshot.0).await?.open(shared);
+    let found = find(shared, snapshot, path, &snapshot.0).await?;
+    let scaffold = found.scaffold.clone();
+    let pieces = found.open(shared);
     let rename = tokio::task::spawn_blocking(move || {
         let mut archive = tar::Builder::new(io::BufWriter::with_capacity(64 << 10, ChannelWriter(sink)));
-        entries(PieceReader::new(pieces), |mut entry| {
+        scaffold::entries(PieceReader::new(pieces), Names::Below, scaffold.as_ref(), |mut entry| {
             if entry.path.as_os_str().is_empty() {
                 entry.path = PathBuf::from(".");
             }
@@ -188,7 +225,7 @@ pub(super) async fn written(shared: &Arc<Shared>, image: &str, path: &str) -> Re
     let collect = tokio::task::spawn_blocking(move || {
         let mut spool = Spool::default();
         let mut piece = vec![0; 256 << 10];
-        entries(PieceReader::new(pieces), |entry| {
+        entries(PieceReader::new(pieces), Names::Below, |entry| {
             loop {
                 match entry.data.read(&mut piece)? {
                     0 => return Ok(()),
@@ -202,16 +239,26 @@ pub(super) async fn written(shared: &Arc<Shared>, image: &str, path: &str) -> Re
     written.map_err(|error: io::Error| Error::engine(format!("read {image}"), error))
 }
 
+/// What a file may be long that is taken for small: an image may have anything there.
+const SMALL: u64 = 1 << 20;
+
 /// A small text in a file system; empty where there is none.
 pub(super) async fn small_file(shared: &Arc<Shared>, snapshot: &Snapshot, path: &str) -> Result<String> {
     let pieces = match find(shared, snapshot, path, &snapshot.0).await {
+        Ok(found) if found.is_directory => return Ok(String::new()),
         Ok(found) => found.open(shared),
         Err(Error::NoSuchPath { .. }) => return Ok(String::new()),
         Err(error) => return Err(error),
     };
     let collect = tokio::task::spawn_blocking(move || {
         let mut contents = Vec::new();
-        entries(PieceReader::new(pieces), |entry| entry.data.read_to_end(&mut contents).map(drop))?;
+        entries(PieceReader::new(pieces), Names::Below, |entry| {
+            entry.data.take(SMALL + 1).read_to_end(&mut contents)?;
+            if contents.len() as u64 > SMALL {
+                return Err(io::Error::other("it is longer than 1 MiB"));
+            }
+            Ok(())
+        })?;
         Ok(String::from_utf8_lossy(&contents).into_owned())
     });
     let text = collect.await.unwrap_or_else(|error| Err(io::Error::other(error)));
@@ -224,22 +271,38 @@ pub(super) struct Entry<'a> {
     pub(super) path: PathBuf,
     /// Another entry of the archive.
     pub(super) hard_link: Option<PathBuf>,
-    symlink: Option<PathBuf>,
-    header: tar::Header,
-    /// Extended attributes, and numbers and times that do not fit the header.
-    extensions: Vec<(String, Vec<u8>)>,
-    data: &'a mut dyn Read,
+    pub(super) head: Head,
+    pub(super) data: &'a mut dyn Read,
 }
 
-/// Goes through an archive, taking the first part off every name.
+/// What an archive says of an entry before its data.
+pub(super) struct Head {
+    symlink: Option<PathBuf>,
+    pub(super) header: tar::Header,
+    /// Extended attributes, and numbers and times that do not fit the header.
+    extensions: Vec<(String, Vec<u8>)>,
+}
+
+/// How an archive of the engine's calls what is in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Names {
+    /// From the root on.
+    Whole,
+    /// Behind the last part of what was asked for, which is taken off.
+    Below,
+}
+
+/// Goes through an archive.
 pub(super) fn entries(
     archive: impl Read,
+    names: Names,
     mut each: impl FnMut(Entry<'_>) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut archive = tar::Archive::new(archive);
     for entry in archive.entries()? {
         let mut entry = entry?;
-        let below = |path: &Path| path.components().skip(1).collect::<PathBuf>();
+        let below =
+            |path: &Path| path.components().skip(usize::from(names == Names::Below)).collect::<PathBuf>();
         let path = below(&entry.path()?);
         let link = entry.link_name()?.map(std::borrow::Cow::into_owned);
         let mut header = entry.header().clone();
@@ -250,7 +313,8 @@ pub(super) fn entries(
             tar::EntryType::Symlink => (None, link),
             _ => (None, None),
         };
-        each(Entry { path, hard_link, symlink, header, extensions, data: &mut entry })?;
+        let head = Head { symlink, header, extensions };
+        each(Entry { path, hard_link, head, data: &mut entry })?;
     }
     Ok(())
 }
@@ -270,15 +334,25 @@ fn extensions<R: Read>(entry: &mut tar::Entry<'_, R>) -> io::Result<Vec<(String,
 }
 
 impl Entry<'_> {
+    pub(super) fn kind(&self) -> EntryKind {
+        match self.head.header.entry_type() {
+            tar::EntryType::Directory => EntryKind::Directory,
+            tar::EntryType::Symlink => EntryKind::Symlink,
+            kind if kind.is_file() => EntryKind::File,
+            _ => EntryKind::Other,
+        }
+    }
+
     /// Writes the entry as it now is.
-    pub(super) fn append_to(mut self, archive: &mut tar::Builder<impl io::Write>) -> io::Result<()> {
-        let extensions = self.extensions.iter().map(|(key, value)| (key.as_str(), value.as_slice()));
-        if !self.extensions.is_empty() {
+    pub(super) fn append_to(self, archive: &mut tar::Builder<impl io::Write>) -> io::Result<()> {
+        let Head { symlink, mut header, extensions } = self.head;
+        if !extensions.is_empty() {
+            let extensions = extensions.iter().map(|(key, value)| (key.as_str(), value.as_slice()));
             archive.append_pax_extensions(extensions)?;
         }
-        match self.hard_link.or(self.symlink) {
-            Some(target) => archive.append_link(&mut self.header, &self.path, target),
-            None => archive.append_data(&mut self.header, &self.path, self.data),
+        match self.hard_link.or(symlink) {
+            Some(target) => archive.append_link(&mut header, &self.path, target),
+            None => archive.append_data(&mut header, &self.path, self.data),
         }
     }
 }

@@ -24,11 +24,16 @@ pub(super) struct Readers {
 #[derive(Default)]
 pub(super) struct OfImage {
     /// Looked into, and read from when nobody looks into it.
-    first: OnceCell<Arc<RwLock<Container>>>,
+    first: OnceCell<First>,
     /// Looked into while the first is read from; never read from itself.
     second: OnceCell<Container>,
     /// Made to be read from while the first was not free.
     free: Mutex<Vec<Container>>,
+}
+
+struct First {
+    name: String,
+    container: Arc<RwLock<Container>>,
 }
 
 impl Readers {
@@ -71,13 +76,33 @@ impl Files {
                 Some(image) => image,
             },
         };
+        Ok(Self::of_image(shared, id))
+    }
+
+    pub(super) fn of_image(shared: &Shared, id: String) -> Self {
         let readers = Arc::clone(lock(&shared.readers.images).entry(id.clone()).or_default());
-        Ok(Self(Kind::Image { id, readers }))
+        Self(Kind::Image { id, readers })
+    }
+
+    /// The held container that these are of, if it is one.
+    pub(super) fn held_container(&self, shared: &Shared) -> Option<String> {
+        match &self.0 {
+            Kind::Held { container, .. } if snapshot::is_held(shared, container) => Some(container.clone()),
+            _ => None,
+        }
     }
 
     /// Those of one container, which is read from by who holds this lock alone.
     pub(super) fn held(container: String, reading: Arc<RwLock<()>>) -> Self {
         Self(Kind::Held { container, reading })
+    }
+
+    /// The one of its containers that was made first, as far as somebody looks into one of them.
+    pub(super) fn oldest<'a>(&'a self, looking: &'a Looking) -> &'a str {
+        match &self.0 {
+            Kind::Image { readers, .. } => readers.first.get().map_or(looking.name(), |first| &first.name),
+            Kind::Held { container, .. } => container,
+        }
     }
 
     /// To look into: shared with all who look.
@@ -120,8 +145,12 @@ async fn first<'a>(
     image: &str,
     readers: &'a OfImage,
 ) -> Result<&'a Arc<RwLock<Container>>> {
-    let make = || async { Ok(Arc::new(RwLock::new(recast::idle_container(shared, image).await?))) };
-    readers.first.get_or_try_init(make).await
+    let make = || async {
+        let container = recast::idle_container(shared, image).await?;
+        let name = container.name().to_owned();
+        Ok::<_, crate::Error>(First { name, container: Arc::new(RwLock::new(container)) })
+    };
+    Ok(&readers.first.get_or_try_init(make).await?.container)
 }
 
 impl Looking {

@@ -1,6 +1,8 @@
 //! Images made of other images: the same layers under another configuration, and many layers made one.
 
+use std::collections::HashMap;
 use std::io::{Read, Write};
+use std::path::Path;
 use std::sync::Arc;
 
 use bollard::models::ContainerCreateBody;
@@ -10,11 +12,13 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::cleaner::Container;
+use super::clear::{self, Cut, Cuts};
 use super::failure::{self, BRIEF, LONG, within};
 use super::place::ChannelWriter;
-use super::read::PieceReader;
+use super::read::{Names, PIECES, PieceReader};
+use super::readers::Files;
 use super::snapshot::Facts;
-use super::{Shared, labels};
+use super::{Shared, labels, scaffold};
 use crate::{Error, Result};
 
 /// An image with these layers and nothing else: no volumes, no variables, no command.
@@ -63,40 +67,69 @@ pub(super) async fn dress(shared: &Arc<Shared>, layers: usize, name: &str, confi
     load(shared, name, stream::iter([Ok(archive)])).await
 }
 
-/// As [`dress`], for engines whose image store is another than moby's classic one and that want the layers' contents too:
-/// with all that an image consists of, streamed out of the engine and back.
-pub(super) async fn dress_whole(
+/// With all that an image consists of, streamed out of the engine and back; without what is to be cut out of its layers.
+/// `document` gives the configuration, by the digests that layers have now, by their number.
+pub(super) async fn redress(
     shared: &Arc<Shared>,
     image: &str,
     name: &str,
-    config: &[u8],
+    cuts: Cuts,
+    document: impl FnOnce(&Changed) -> serde_json::Result<Vec<u8>> + Send + 'static,
 ) -> Result<String> {
     let saved = shared.client.export_image(image);
-    let saved = saved.map(|piece| piece.map_err(|error| std::io::Error::other(failure::message(&error))));
-    let (send, pieces) = mpsc::channel(16);
-    let read = async move {
-        let mut saved = std::pin::pin!(saved);
-        while let Some(piece) = saved.next().await {
-            if send.send(piece.map(|piece| piece.to_vec())).await.is_err() {
-                return;
-            }
+    let tag = name.to_owned();
+    let redress = move |from, to| redressed(from, to, &tag, &cuts, document);
+    changed(name, saved, redress, |archive| load(shared, name, archive)).await
+}
+
+/// Reads the archive of an image on a thread that may block.
+pub(super) async fn read_saved<T: Send + 'static>(
+    shared: &Shared,
+    image: &str,
+    read: impl FnOnce(PieceReader) -> std::io::Result<T> + Send + 'static,
+) -> std::io::Result<T> {
+    let (send, pieces) = mpsc::channel(PIECES);
+    let reading = tokio::task::spawn_blocking(move || read(PieceReader::new(pieces)));
+    forward(shared.client.export_image(image), send).await;
+    reading.await.unwrap_or_else(|error| Err(std::io::Error::other(error)))
+}
+
+async fn forward(
+    from: impl Stream<Item = Result<bytes::Bytes, bollard::errors::Error>>,
+    to: mpsc::Sender<std::io::Result<Vec<u8>>>,
+) {
+    let mut from = std::pin::pin!(from);
+    while let Some(piece) = from.next().await {
+        let piece = piece.map(|piece| piece.to_vec());
+        if to.send(piece.map_err(|error| std::io::Error::other(failure::message(&error)))).await.is_err() {
+            return;
         }
-    };
-    let (send, mut written) = mpsc::channel::<Vec<u8>>(16);
-    let (tag, config) = (name.to_owned(), config.to_vec());
+    }
+}
+
+/// Takes an archive out of the engine, changes it, and has an image of this name made of it.
+async fn changed<F: Future<Output = Result<String>>>(
+    name: &str,
+    from: impl Stream<Item = Result<bytes::Bytes, bollard::errors::Error>>,
+    change: impl FnOnce(PieceReader, std::io::BufWriter<ChannelWriter>) -> std::io::Result<()> + Send + 'static,
+    make: impl FnOnce(futures_util::stream::BoxStream<'static, std::io::Result<Vec<u8>>>) -> F,
+) -> Result<String> {
+    let (send, pieces) = mpsc::channel(PIECES);
+    let read = forward(from, send);
+    let (send, mut written) = mpsc::channel::<Vec<u8>>(PIECES);
     let write = tokio::task::spawn_blocking(move || {
         let to = std::io::BufWriter::with_capacity(64 << 10, ChannelWriter(send));
-        redressed(PieceReader::new(pieces), to, &tag, &config)
+        change(PieceReader::new(pieces), to)
     });
     let body = stream::poll_fn(move |context| written.poll_recv(context));
-    let ((), write, made) = tokio::join!(read, write, load(shared, name, body.map(Ok)));
+    let ((), write, image) = tokio::join!(read, write, make(body.map(Ok).boxed()));
     // What the writer met explains an archive that ended early better than the engine does.
     let written = write.unwrap_or_else(|error| Err(std::io::Error::other(error)));
     match written {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(Error::engine(format!("make the image {name}"), error))
         }
-        _ => made,
+        _ => image,
     }
 }
 
@@ -109,34 +142,51 @@ struct Saved {
     layers: Vec<String>,
 }
 
-/// Copies an archive of one image, with another name and configuration.
-fn redressed(from: impl Read, to: impl Write, name: &str, config: &[u8]) -> std::io::Result<()> {
+/// The digests of layers that are not what they were, by their number.
+type Changed = HashMap<usize, String>;
+
+/// Copies an archive of one image, with another name and configuration, and without what is to be cut out.
+fn redressed(
+    from: impl Read,
+    to: impl Write,
+    name: &str,
+    cuts: &Cuts,
+    document: impl FnOnce(&Changed) -> serde_json::Result<Vec<u8>>,
+) -> std::io::Result<()> {
     const CONFIG: &str = "config.json";
     let mut archive = tar::Archive::new(from);
     let mut out = tar::Builder::new(to);
-    let mut saved = Vec::new();
+    let (mut saved, mut links, mut digests) = (Vec::new(), HashMap::new(), HashMap::new());
     for entry in archive.entries()? {
         let mut entry = entry?;
         let path = entry.path()?.into_owned();
-        match path.to_str() {
-            Some("manifest.json") => saved = serde_json::from_reader(&mut entry)?,
+        let mut header = entry.header().clone();
+        match (path.to_str(), entry.link_name()?, cuts.get(&path)) {
+            (Some("manifest.json"), ..) => saved = serde_json::from_reader(&mut entry)?,
             // What says in other words what the image was.
-            Some("index.json" | "oci-layout" | "repositories") => {}
-            _ => {
-                let mut header = entry.header().clone();
-                match entry.link_name()? {
-                    Some(target) => out.append_link(&mut header, &path, target)?,
-                    None => out.append_data(&mut header, &path, &mut entry)?,
-                }
+            (Some("index.json" | "oci-layout" | "repositories"), ..) => {}
+            (_, Some(target), _) => {
+                out.append_link(&mut header, &path, &target)?;
+                links.insert(path, target.into_owned());
             }
+            (.., Some(cuts)) => {
+                header.set_size(entry.size() - cuts.iter().map(|cut| cut.end - cut.start).sum::<u64>());
+                let mut layer = Cut::new(&mut entry, cuts);
+                out.append_data(&mut header, &path, &mut layer)?;
+                digests.insert(path, layer.digest());
+            }
+            _ => out.append_data(&mut header, &path, &mut entry)?,
         }
     }
     let layers = saved.pop().map(|image: Saved| image.layers);
     let layers = layers.ok_or_else(|| std::io::Error::other("the engine's archive has no manifest.json"))?;
+    let digest = |layer: &String| digests.get(&clear::resolve(Path::new(layer), &links)).cloned();
+    let changed = layers.iter().enumerate().filter_map(|(number, layer)| Some((number, digest(layer)?)));
+    let config = document(&changed.collect())?;
     let made = Saved { config: CONFIG.to_owned(), repo_tags: Some(vec![name.to_owned()]), layers };
     let manifest = serde_json::to_vec(&[made])?;
-    for (name, contents) in [(CONFIG, config), ("manifest.json", &manifest)] {
-        out.append_data(&mut file_header(contents.len() as u64), name, contents)?;
+    for (name, contents) in [(CONFIG, &config), ("manifest.json", &manifest)] {
+        out.append_data(&mut file_header(contents.len() as u64), name, &contents[..])?;
     }
     out.into_inner()?.flush()
 }
@@ -168,9 +218,15 @@ pub(super) async fn flatten(shared: &Arc<Shared>, image: &Facts) -> Result<Strin
 /// Copies an image's contents into a new image, streaming.
 async fn copy(shared: &Arc<Shared>, image: &Facts, name: &str) -> Result<String> {
     let container = idle_container(shared, &image.id).await?;
+    let files = Files::held(container.name().to_owned(), Arc::default());
+    let scaffold = scaffold::of(shared, &files, &files.look(shared).await?, "/").await?;
     let contents = shared.client.export_container(container.name());
-    let contents = contents.map_ok(|piece| piece.to_vec()).map_err(std::io::Error::other);
-    let id = import(shared, name, contents).await?;
+    let clear = move |from, to: std::io::BufWriter<ChannelWriter>| {
+        let mut archive = tar::Builder::new(to);
+        scaffold::entries(from, Names::Whole, scaffold.as_ref(), |entry| entry.append_to(&mut archive))?;
+        archive.into_inner()?.flush()
+    };
+    let id = changed(name, contents, clear, |archive| import(shared, name, archive)).await?;
     drop(container);
     Ok(id)
 }
@@ -212,7 +268,7 @@ const LOOK: &str = "look into a file system";
 /// A container of an image that is never started: a way to the image's files.
 pub(super) async fn idle_container(shared: &Arc<Shared>, image: &str) -> Result<Container> {
     shared.check_open(LOOK)?;
-    shared.guard();
+    shared.guarded().await;
     let container = Container::new(&shared.cleaner, shared.number('r'));
     let mut labels_of = labels::of(&shared.session, "reader");
     labels_of.insert(labels::KIND.to_owned(), labels::KIND_READER.to_owned());
@@ -220,6 +276,8 @@ pub(super) async fn idle_container(shared: &Arc<Shared>, image: &str) -> Result<
         image: Some(image.to_owned()),
         // Never run; but the engine refuses a container without a command.
         entrypoint: Some(vec!["bowline".to_owned()]),
+        // The engine would make the image's where it is missing.
+        working_dir: Some("/".to_owned()),
         labels: Some(labels_of),
         network_disabled: Some(true),
         ..Default::default()

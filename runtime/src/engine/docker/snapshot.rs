@@ -129,6 +129,11 @@ pub(super) async fn readable(shared: &Arc<Shared>, container: &str) -> Result<Op
     }
 }
 
+/// Whether a container is one of those that are held.
+pub(super) fn is_held(shared: &Shared, container: &str) -> bool {
+    lock(&shared.snapshots.held).contains_key(container)
+}
+
 /// The lock of who reads from a held container.
 pub(super) fn reading(shared: &Shared, container: &str) -> Arc<RwLock<()>> {
     lock(&shared.snapshots.held).get(container).map(|held| Arc::clone(&held.reading)).unwrap_or_default()
@@ -181,7 +186,7 @@ pub(super) async fn image(shared: &Arc<Shared>, snapshot: &Snapshot) -> Result<S
     }
 }
 
-async fn image_of_held(shared: &Arc<Shared>, container: &str) -> Result<String> {
+pub(super) async fn image_of_held(shared: &Arc<Shared>, container: &str) -> Result<String> {
     let cell = lock(&shared.snapshots.held).get(container).map(|held| Arc::clone(&held.image));
     let cell = cell.ok_or_else(|| Error::engine("find a held file system", "the session has closed"))?;
     let commit = || async {

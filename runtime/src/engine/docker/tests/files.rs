@@ -233,3 +233,63 @@ async fn nobody_waits_for_whoever_is_slow_to_read() {
     engine.close().await.unwrap();
     assert_eq!(left(&engine).await, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_engine_puts_into_containers_is_in_no_file_system() {
+    let engine = engine!();
+    let base = engine.image(BUSYBOX).await.snapshot;
+    // An image of one file: the engine makes all that it needs in its containers.
+    let helper = super::super::probe::helper_image(&engine.shared.client, "linux/amd64").await.unwrap();
+    let alone = Snapshot(helper);
+    let names = async |snapshot: &Snapshot, path: &str| -> Vec<String> {
+        let entries = engine.entries(snapshot, path).await.unwrap();
+        entries.into_iter().map(|(name, ..)| name.trim_end_matches('/').to_owned()).collect()
+    };
+    assert_eq!(names(&alone, "/").await, [".", "probe"]);
+    for path in ["/.dockerenv", "/proc", "/etc/hosts", "/dev/pts", "/dev/console"] {
+        assert_eq!(engine.stat(&alone, path).await.unwrap(), None, "{path}");
+    }
+    let mut placing = script(&base, "find /in");
+    placing.filesystem.placements = vec![copy(&alone, "/", "/in")];
+    assert_eq!(text(&engine.run(placing).await.1.stdout), "/in\n/in/probe\n");
+
+    // What a step that does nothing leaves is what there was.
+    let (finished, output) = engine.run(script(&base, "true")).await;
+    let kept = finished.keep(key(), output.into()).await.unwrap();
+    let (finished, _) = engine.run(script(&base, "true")).await;
+    let held = finished.hold().await.unwrap();
+    let own = names(&base, "/").await;
+    for snapshot in [&base, &kept, &held] {
+        assert_eq!(names(snapshot, "/").await, own);
+        assert_eq!(engine.stat(snapshot, "/.dockerenv").await.unwrap(), None);
+        assert_eq!(engine.stat(snapshot, "/sbin/docker-init").await.unwrap(), None);
+    }
+    assert!(!own.iter().any(|name| name == ".dockerenv" || name.ends_with("docker-init")), "{own:?}");
+    // What only has such a name is there.
+    let make = "mkdir -p /srv/proc /srv/etc; echo mine > /srv/.dockerenv; echo mine > /srv/etc/hosts";
+    let (finished, output) = engine.run(script(&base, make)).await;
+    let kept = finished.keep(key(), output.into()).await.unwrap();
+    assert_eq!(names(&kept, "/srv").await, [".", ".dockerenv", "etc", "etc/hosts", "proc"]);
+    engine.close().await.unwrap();
+    assert_eq!(left(&engine).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_should_be_small_is_read_only_if_it_is() {
+    let engine = engine!();
+    let base = engine.image(BUSYBOX).await.snapshot;
+    let make =
+        "head -c 2000000 /dev/zero > /big; ln -s / /all; ln -s big /link; mkfifo /fifo; echo few > /few";
+    let (finished, output) = engine.run(script(&base, make)).await;
+    let kept = finished.keep(key(), output.into()).await.unwrap();
+    let small = async |path: &str| super::super::read::small_file(&engine.shared, &kept, path).await;
+    for path in ["/big", "/link"] {
+        let error = small(path).await.unwrap_err().to_string();
+        assert!(error.contains(path) && error.contains("longer than 1 MiB"), "{error}");
+    }
+    for path in ["/all", "/fifo", "/none"] {
+        assert_eq!(small(path).await.unwrap(), "", "{path}");
+    }
+    assert_eq!(small("/few").await.unwrap(), "few\n");
+    engine.close().await.unwrap();
+}

@@ -15,7 +15,8 @@ async fn an_image_is_dressed_with_its_layers_or_without_them() {
     let document = made.document(&facts.layers).unwrap();
     let [quick, whole] = [(); 2].map(|()| names::exported_image(&shared.number('x')));
     let quickly = recast::dress(shared, facts.layers.len(), &quick, &document).await.unwrap();
-    let wholly = recast::dress_whole(shared, &facts.id, &whole, &document).await.unwrap();
+    let nothing = std::collections::HashMap::new();
+    let wholly = recast::redress(shared, &facts.id, &whole, nothing, |_| Ok(document)).await.unwrap();
     assert_eq!(quickly, wholly, "the same layers and the same configuration");
     for name in [&quick, &whole] {
         shared.cleaner.remove_image(name).await;
