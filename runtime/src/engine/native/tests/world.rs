@@ -160,7 +160,7 @@ async fn containers_of_another_engine_are_not_reached() {
     let address = address.split_whitespace().next().unwrap();
     let reached = || std::net::TcpStream::connect((address, 80)).is_ok();
     assert!(soon(reached), "the machine itself reaches it");
-    let look = format!("wget -T 5 -qO- http://{address}/ || echo none");
+    let look = format!("wget -qO- http://{address}/ || echo none");
     let (_, output) = run(&*engine, script(&base, &look)).await;
     assert_eq!(text(&output.stdout), "none\n");
     engine.close().await.unwrap();
