@@ -404,12 +404,20 @@ impl fmt::Display for ServiceError {
             }
         }
         if self.log.is_empty() {
-            return write!(f, "\nit wrote nothing");
+            f.write_str("\nit wrote nothing")?;
+        } else {
+            write!(f, "\nits last {} lines:", self.log.len())?;
+            self.log.iter().try_for_each(|line| write!(f, "\n  {}", shown(line)))?;
         }
-        write!(f, "\nits last {} lines:", self.log.len())?;
-        self.log.iter().try_for_each(|line| write!(f, "\n  {}", shown(line)))
+        match &self.cause {
+            ServiceCause::Exited(exit) if exit.success() => f.write_str(FOREGROUND),
+            _ => Ok(()),
+        }
     }
 }
+
+/// For a service that ended well: most of them wanted to go on in the background, which ends with its first process.
+const FOREGROUND: &str = "\n\nhelp: a service is there as long as its first process: where it goes on in the background, run it in the foreground (`nginx -g 'daemon off;'`, `httpd -DFOREGROUND`, `redis-server --daemonize no`, `sshd -D`, elsewhere `-f`, `-F`, `--foreground` or `--nodaemon`)";
 
 /// A command as one would type it.
 pub(crate) fn command_line(args: &[String]) -> String {

@@ -9,7 +9,8 @@ fn main() {
             bind redis as "db";
             bind postgres as "DB";
             bind redis;
-            bind redis;
+            bind redis as "redis";
+            bind postgres as "redis";
             if true { bind postgres as "x"; } else { bind redis as "x"; }
         }
     };

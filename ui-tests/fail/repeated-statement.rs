@@ -9,8 +9,8 @@ fn main() {
             expose 80;
             run ["a"];
             run ["b"];
-            ready port;
-            ready http "/";
+            stop "SIGINT";
+            stop "SIGTERM";
             linger "5s";
             if true { linger "6s"; }
         }

@@ -8,7 +8,7 @@ use super::registry::{
     INVALID_ALIAS, MISSING_ALIAS, RESERVED_ALIAS, SELF_BINDING, UNKNOWN_SERVICE,
 };
 use super::{Check, Named, Subject, earlier};
-use crate::ast::{Kind, Operand, StatementKind, Value};
+use crate::ast::{Kind, Operand, Probe, StatementKind, Value};
 use crate::errors::help;
 use crate::expand::default_alias;
 use crate::names::{Declaration, Placed};
@@ -69,7 +69,7 @@ fn check_kind(cx: &mut Check, subject: Subject, placed: &Placed, span: Span, fou
     }
 }
 
-/// A service without a port can't be waited for, nor talked to.
+/// A service without a port can't be waited for, unless it says how.
 fn check_exposes(cx: &mut Check, span: Span, found: &Declaration) {
     let Some(body) = cx.names.body_of(found.item) else {
         return;
@@ -77,10 +77,15 @@ fn check_exposes(cx: &mut Check, span: Span, found: &Declaration) {
     let is_complete = super::statement::is_complete(found, body);
     let exposes =
         body.statements.iter().any(|placed| matches!(placed.statement.kind, StatementKind::Expose(_)));
-    if is_complete && !exposes {
+    let says_when_ready = body.statements.iter().any(|placed| match &placed.statement.kind {
+        StatementKind::Ready(ready) => !matches!(ready.probe, Probe::Port),
+        _ => false,
+    });
+    if is_complete && !exposes && !says_when_ready {
         let name = &found.name;
-        let message = format!("service `{name}` exposes no port");
-        cx.errors.at(&BIND_WITHOUT_PORT, span, help(message, format!("add `expose ...;` to `{name}`")));
+        let message = format!("service `{name}` exposes no port, and does not say when it is ready");
+        let advice = format!("add `expose ...;` to `{name}`, or `ready exec [...];` or `ready log \"...\";`");
+        cx.errors.at(&BIND_WITHOUT_PORT, span, help(message, advice));
     }
 }
 
@@ -122,11 +127,15 @@ pub(super) fn check_aliases(cx: &mut Check, subject: Subject) {
         }
         // Host names do not tell upper from lower case.
         let key = text.to_ascii_lowercase();
-        if let Some((_, first, at)) = earlier(&seen, placed, |(other, ..)| *other == key) {
+        let again = service.to_token_stream().to_string();
+        // To say the same twice is no mistake.
+        if let Some((_, first, at)) =
+            earlier(&seen, placed, |(other, first, _)| *other == key && *first != again)
+        {
             let message = format!("alias `{text}` is bound twice in {}", subject.title());
             let advice = format!("`{first}` has it{}", cx.errors.on_line(*at));
             cx.errors.at(&ALIAS_BOUND_TWICE, literal.span(), help(message, advice));
         }
-        seen.push(((key, service.to_token_stream().to_string(), literal.span()), placed));
+        seen.push(((key, again, literal.span()), placed));
     }
 }

@@ -57,7 +57,7 @@ fn check_command(cx: &mut Check, placed: &Placed, word: &str, command: &Value) {
 }
 
 pub(super) fn check_repeated(cx: &mut Check, subject: Subject) {
-    const ONCE: [&str; 6] = ["platform", "run", "ready", "stop", "linger", "instance"];
+    const ONCE: [&str; 5] = ["platform", "run", "stop", "linger", "instance"];
     let mut seen: Vec<((String, Span), &Placed)> = Vec::new();
     for placed in subject.statements() {
         let keyword = &placed.statement.keyword;

@@ -111,7 +111,7 @@ rules! {
     "Commands and values" {
         EMPTY_COMMAND = Shared "empty-command": "a command has at least a program";
         COMMAND_AS_STRING = Macro "command-as-string": "commands are lists";
-        REPEATED_STATEMENT = Macro "repeated-statement": "`platform`, `run`, `ready`, `stop`, `linger`, `instance` stand once";
+        REPEATED_STATEMENT = Macro "repeated-statement": "`platform`, `run`, `stop`, `linger`, `instance` stand once";
         UNKNOWN_OPTION = Macro "unknown-option": "a command's options are `stdin`, `expect`, `timeout`, `stdout`, `stderr`, `uncached`";
         UNKNOWN_EXPECTATION = Macro "unknown-expectation": "a command is expected to end in `success`, `failure` or `any`";
         REPEATED_OPTION = Macro "repeated-option": "an option stands once";

@@ -227,7 +227,7 @@ fn check_bindings(cx: &mut Check, subject: Subject) {
             },
         );
         match seen.get(&name) {
-            Some((first, other)) if first.place.meets(&placed.place) => {
+            Some((first, other)) if first.place.meets(&placed.place) && *other != alias => {
                 let message = format!("service `{name}` is bound twice in {}", subject.title());
                 let advice = format!("as {other} and as {alias}; one alias is enough");
                 cx.errors.warn(&BOUND_TWICE, ident.span(), help(message, advice));

@@ -477,6 +477,9 @@ pub(crate) trait Instance: Send + Sync + fmt::Debug {
     /// Sends a signal by its POSIX name. No error when the process has ended.
     fn signal<'a>(&'a self, signal: &'a str) -> Call<'a, ()>;
 
+    /// Whether its process runs at this moment, although nobody may have been told yet that it has ended.
+    fn is_alive(&self) -> Call<'_, bool>;
+
     /// Removes the service, killing it when it runs. No error when it is gone already.
     fn remove(&self) -> Call<'_, ()>;
 

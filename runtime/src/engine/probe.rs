@@ -86,7 +86,8 @@ pub(super) async fn wait_ports(way: &impl Way, ports: &[Port], progress: &ProbeP
 
 async fn wait_tcp(way: &impl Way, port: &Port, progress: &ProbeProgress) -> Result<(), Far> {
     let address = SocketAddr::new(way.ip(), port.number());
-    poll(Pace::PORT, &port.to_string(), progress, || tcp::probe(way, address)).await
+    let doubt = tcp::Doubt::default();
+    poll(Pace::PORT, &port.to_string(), progress, || tcp::probe(way, address, &doubt)).await
 }
 
 /// UDP has no way to ask that a service could not hear, or that the kernel would answer often enough (port

@@ -157,7 +157,17 @@ impl Lowering {
             let message = "has no image\n\nhelp: start its body with `image \"...\";` or `from other;`";
             return Err(Error::invalid(Some(&name), format!("service `{name}` {message}")));
         };
-        self.check_ready(&name, &body.ready.check, &body.ports);
+        for ready in &body.ready {
+            self.check_ready(&name, &ready.check, &body.ports);
+        }
+        // Mistakes in them have been told.
+        let limit = |ready: &crate::value::Ready| {
+            ready.within.clone().and_then(Result::ok).unwrap_or(crate::value::Ready::DEFAULT_WITHIN)
+        };
+        let ready: Vec<_> = body.ready.into_iter().map(|ready| (limit(&ready), ready.check)).collect();
+        let within =
+            ready.iter().map(|(within, _)| *within).max().unwrap_or(crate::value::Ready::DEFAULT_WITHIN);
+        let ready = ready.into_iter().map(|(within, check)| (check, within)).collect();
         self.check_own_name(&name, &fold.config, &fold.bindings);
         let stop = match body.stop {
             Some(Stop { signal: Ok(signal), within: Ok(within) }) => Some((signal, within)),
@@ -175,8 +185,8 @@ impl Lowering {
             run: body.run,
             instance: body.instance,
             ports: body.ports,
-            ready: body.ready.check,
-            within: body.ready.within.unwrap_or(crate::value::Ready::DEFAULT_WITHIN),
+            ready,
+            within,
             stop,
             linger: body.linger,
         };
@@ -350,21 +360,24 @@ impl Lowering {
     fn bind(&mut self, fold: &mut Fold, alias: &str, service: &Service) -> Result<()> {
         let node = self.service(service, alias)?;
         let name = fold.name.clone();
-        if node.ports.is_empty() {
-            let message =
-                format!("service `{0}` exposes no port\n\nhelp: add `expose ...;` to `{0}`", node.name);
+        if node.ports.is_empty() && !node.says_when_ready() {
+            let message = format!(
+                "service `{0}` exposes no port, and does not say when it is ready\n\nhelp: add `expose ...;` to `{0}`, or `ready exec [...]` or `ready log \"...\"`",
+                node.name
+            );
             self.invalid(&name, message);
         }
         // Host names do not tell upper from lower case.
         let is_alias = |other: &String| other.eq_ignore_ascii_case(alias);
         let taken = fold.bindings.iter().find(|binding| binding.aliases.iter().any(is_alias));
         if let Some(taken) = taken {
-            let message = if taken.service.digest == node.digest {
-                format!("alias `{alias}` is bound twice")
-            } else {
-                format!("alias `{alias}` is bound twice: to `{}` and to `{}`", taken.service.name, node.name)
-            };
-            self.invalid(&name, message);
+            // To say the same twice is no mistake.
+            if taken.service.digest != node.digest {
+                let names = [&taken.service.name, &node.name];
+                let message =
+                    format!("alias `{alias}` is bound twice: to `{}` and to `{}`", names[0], names[1]);
+                self.invalid(&name, message);
+            }
             return Ok(());
         }
         match fold.bindings.iter_mut().find(|binding| binding.service.digest == node.digest) {
@@ -422,6 +435,10 @@ impl Lowering {
 
     fn check_ready(&mut self, name: &str, check: &Check, ports: &[Port]) {
         let Check::Http { path, port } = check else { return };
+        if path.chars().any(char::is_control) {
+            let message = format!("`ready http` takes no control characters in its path, found {path:?}");
+            self.invalid(name, message);
+        }
         if !path.starts_with('/') {
             self.invalid(
                 name,

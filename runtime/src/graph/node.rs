@@ -168,13 +168,29 @@ pub(crate) struct ServiceNode {
     pub(crate) run: Option<Vec<String>>,
     pub(crate) instance: Option<String>,
     pub(crate) ports: Vec<Port>,
-    pub(crate) ready: Check,
+    /// What the definition says has to hold before its clients run, each with its limit. The ports hold anyhow.
+    pub(crate) ready: Vec<(Check, Duration)>,
+    /// The longest of the limits.
     pub(crate) within: Duration,
     pub(crate) stop: Option<(&'static str, Duration)>,
     pub(crate) linger: Duration,
 }
 
 impl ServiceNode {
+    /// All that has to hold, and for how long it is waited for each.
+    pub(crate) fn checks(&self) -> Vec<(&Check, Duration)> {
+        let mut checks: Vec<_> = self.ready.iter().map(|(check, within)| (check, *within)).collect();
+        if !checks.iter().any(|(check, _)| **check == Check::Ports) {
+            checks.push((&Check::Ports, self.within));
+        }
+        checks
+    }
+
+    /// Whether something says that it is ready although it exposes no port.
+    pub(crate) fn says_when_ready(&self) -> bool {
+        self.ready.iter().any(|(check, _)| *check != Check::Ports)
+    }
+
     /// The steps whose results this one needs before it can start.
     pub(crate) fn inputs(&self) -> impl Iterator<Item = &Arc<Step>> {
         made_of(&self.base, &self.places, &self.mounts)

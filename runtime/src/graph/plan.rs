@@ -375,23 +375,25 @@ fn binding(binding: &Binding) -> String {
     format!("bind {} {} as {}", binding.service.name, binding.service.hostname, binding.aliases.join(", "))
 }
 
-fn ready(node: &ServiceNode) -> Option<String> {
-    let within =
-        (node.within != Ready::DEFAULT_WITHIN).then(|| format!(" within {}", show_duration(node.within)));
-    let check = match &node.ready {
-        Check::Ports if within.is_none() => return None,
-        Check::Ports => "port".to_owned(),
-        Check::Http { path, port } => match port {
-            None => format!("http {path}"),
-            Some(PortRef::Number(number)) => format!("http {path} on {number}"),
-            Some(PortRef::Name(name)) => format!("http {path} on {name}"),
-        },
-        Check::Exec(args) => format!("exec {}", command_line(args)),
-        Check::Log { text, times: 1 } => format!("log {text:?}"),
-        Check::Log { text, times } => format!("log {text:?} times {times}"),
-        Check::Image => "image".to_owned(),
-    };
-    Some(format!("ready {check}{}", within.unwrap_or_default()))
+fn ready(node: &ServiceNode) -> impl Iterator<Item = String> {
+    node.ready.iter().filter_map(|(check, within)| {
+        let within =
+            (*within != Ready::DEFAULT_WITHIN).then(|| format!(" within {}", show_duration(*within)));
+        let check = match check {
+            Check::Ports if within.is_none() => return None,
+            Check::Ports => "port".to_owned(),
+            Check::Http { path, port } => match port {
+                None => format!("http {path}"),
+                Some(PortRef::Number(number)) => format!("http {path} on {number}"),
+                Some(PortRef::Name(name)) => format!("http {path} on {name}"),
+            },
+            Check::Exec(args) => format!("exec {}", command_line(args)),
+            Check::Log { text, times: 1 } => format!("log {text:?}"),
+            Check::Log { text, times } => format!("log {text:?} times {times}"),
+            Check::Image => "image".to_owned(),
+        };
+        Some(format!("ready {check}{}", within.unwrap_or_default()))
+    })
 }
 
 fn messages<S: serde::Serializer>(errors: &[Error], serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,4 +1,4 @@
-//! The probes after `ready`. Each takes `within "60s"`.
+//! The probes after `ready`. Each takes `within "60s"`, and holds together with the others and with the ports.
 
 use crate::{Argument, PortSelector};
 

@@ -1,8 +1,12 @@
 //! When a service is ready: its ports, or what `ready` says, within its limit.
 
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::log::ServiceLog;
@@ -17,6 +21,11 @@ use crate::{Error, Result};
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// … up to this.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a port answers that nobody listens on.
+const REFUSED: &str = "connection refused";
+/// How long it is looked for what a service listens on instead.
+const LOOK_WITHIN: Duration = Duration::from_secs(2);
 
 /// What is watched, and where.
 pub(super) struct Watched<'a> {
@@ -41,43 +50,78 @@ impl From<Error> for Failure {
     }
 }
 
-/// Waits until the service is ready, for as long as its definition allows.
+/// Waits until all that the service's definition asks for holds, for as long as it allows.
 pub(super) async fn wait(watched: &Watched<'_>) -> Result<(), Failure> {
     let progress = ProbeProgress::default();
-    if let Ok(result) = timeout(watched.service.within, watched.check(&progress)).await {
-        return result;
+    let checks = watched.service.checks();
+    let all = checks.iter().map(|(check, within)| async {
+        if let Ok(result) = timeout(*within, watched.check(check, &progress)).await {
+            return result;
+        }
+        let mut failing = progress.failing();
+        if failing.is_empty() {
+            failing.push((what(check), "nothing was found in time".to_owned()));
+        }
+        watched.explain(&mut failing).await;
+        Err(Failure::Service(ServiceCause::NotReady { within: *within, failing }))
+    });
+    try_join_all(all).await.map(drop)
+}
+
+/// What the service is asked, in words.
+fn what(check: &Check) -> String {
+    match check {
+        Check::Ports => "ports".to_owned(),
+        Check::Http { path, .. } => format!("GET {path}"),
+        Check::Exec(args) => format!("`{}`", command_line(args)),
+        Check::Log { text, times: 1 } => format!("{text:?} in its log"),
+        Check::Log { text, times } => format!("{text:?} in its log, {times} times"),
+        Check::Image => "the image's health check".to_owned(),
     }
-    let mut failing = progress.failing();
-    if failing.is_empty() {
-        failing.push((watched.what(), "nothing was found in time".to_owned()));
-    }
-    Err(Failure::Service(ServiceCause::NotReady { within: watched.service.within, failing }))
 }
 
 impl Watched<'_> {
-    async fn check(&self, progress: &ProbeProgress) -> Result<(), Failure> {
-        match &self.service.ready {
+    async fn check(&self, check: &Check, progress: &ProbeProgress) -> Result<(), Failure> {
+        match check {
             Check::Ports => self.ports(progress).await?,
             Check::Http { path, port } => {
                 let port = self.http_port(port.as_ref())?;
-                self.instance.wait_http(port, path, progress).await?;
+                self.instance.wait_http(port, &request_target(path), progress).await?;
             }
             Check::Exec(args) => self.until_success(args, progress).await?,
             Check::Log { text, times } => {
-                progress.note(&self.what(), Some("not written yet"));
+                progress.note(&what(check), Some("not written yet"));
                 self.log.wait_for(text, *times).await;
+                progress.note(&what(check), None);
             }
             Check::Image => {
-                match self.image.and_then(|image| image.config.healthcheck.as_ref().map(|h| (h, image))) {
-                    Some((check, image)) => match command(check, image) {
-                        Some(args) => return self.image_check(check, &args, progress).await,
-                        None => self.ports(progress).await?,
-                    },
-                    None => self.ports(progress).await?,
+                // Without one, or with `NONE`, the ports are what there is; and these hold anyhow.
+                if let Some(image) = self.image
+                    && let Some(check) = &image.config.healthcheck
+                    && let Some(args) = command(check, image)
+                {
+                    return self.image_check(check, &args, progress).await;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Adds to ports that refuse what the service listens on instead.
+    async fn explain(&self, failing: &mut [(String, String)]) {
+        let refuses = |(name, found): &&mut (String, String)| name.ends_with("/tcp") && found == REFUSED;
+        let mut refusing: Vec<_> = failing.iter_mut().filter(|one| refuses(one)).collect();
+        if refusing.is_empty() {
+            return;
+        }
+        // Where there is no such command nothing is added.
+        let look = ["cat", "/proc/net/tcp", "/proc/net/tcp6"].map(str::to_owned);
+        let Ok(Ok(tables)) = timeout(LOOK_WITHIN, self.instance.exec(&look)).await else { return };
+        let listeners = listening(&String::from_utf8_lossy(&tables.stdout));
+        for (name, found) in &mut refusing {
+            let port = name.trim_end_matches("/tcp").parse().unwrap_or(0);
+            found.push_str(&instead(port, &listeners));
+        }
     }
 
     /// How a command inside ended, and the last it said, without secrets.
@@ -87,18 +131,6 @@ impl Watched<'_> {
         match text.trim().lines().last() {
             None => format!("exit code {}", result.exit_code),
             Some(line) => format!("exit code {}: {line}", result.exit_code),
-        }
-    }
-
-    /// What the service is asked, in words.
-    fn what(&self) -> String {
-        match &self.service.ready {
-            Check::Ports => "ports".to_owned(),
-            Check::Http { path, .. } => format!("GET {path}"),
-            Check::Exec(args) => format!("`{}`", command_line(args)),
-            Check::Log { text, times: 1 } => format!("{text:?} in its log"),
-            Check::Log { text, times } => format!("{text:?} in its log, {times} times"),
-            Check::Image => "the image's health check".to_owned(),
         }
     }
 
@@ -123,13 +155,16 @@ impl Watched<'_> {
     }
 
     async fn until_success(&self, args: &[String], progress: &ProbeProgress) -> Result<()> {
+        let what = format!("`{}`", command_line(args));
+        progress.note(&what, Some("it has not ended yet"));
         let mut pause = FIRST_PAUSE;
         loop {
             let result = self.instance.exec(args).await?;
             if result.exit_code == 0 {
+                progress.note(&what, None);
                 return Ok(());
             }
-            progress.note(&self.what(), Some(&self.outcome(&result)));
+            progress.note(&what, Some(&self.outcome(&result)));
             sleep(pause).await;
             pause = (pause * 3 / 2).min(LONGEST_PAUSE);
         }
@@ -181,6 +216,63 @@ impl Watched<'_> {
     }
 }
 
+/// The addresses that somebody listens on, by the kernel's tables of TCP sockets (`proc_net_tcp(5)`).
+fn listening(tables: &str) -> BTreeSet<SocketAddr> {
+    tables.lines().filter_map(listener).collect()
+}
+
+fn listener(line: &str) -> Option<SocketAddr> {
+    let mut fields = line.split_ascii_whitespace().skip(1);
+    let (local, _remote, state) = (fields.next()?, fields.next()?, fields.next()?);
+    let (address, port) = local.split_once(':')?;
+    // Words of four bytes, each in the machine's order.
+    let mut bytes = Vec::new();
+    for at in (0..address.len()).step_by(8) {
+        bytes.extend(u32::from_str_radix(address.get(at..at + 8)?, 16).ok()?.to_ne_bytes());
+    }
+    let ip: IpAddr = match <[u8; 4]>::try_from(bytes.as_slice()) {
+        Ok(four) => four.into(),
+        Err(_) => <[u8; 16]>::try_from(bytes.as_slice()).ok()?.into(),
+    };
+    // The resolver that engines put into containers.
+    let is_engines = ip == IpAddr::from([127, 0, 0, 11]);
+    let port = u16::from_str_radix(port, 16).ok()?;
+    (state == "0A" && !is_engines).then_some(SocketAddr::new(ip, port))
+}
+
+/// What is listened on in place of a port, with what to do about it.
+fn instead(port: u16, listeners: &BTreeSet<SocketAddr>) -> String {
+    let names = |of: &mut dyn Iterator<Item = &SocketAddr>| {
+        of.map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    };
+    let own = names(&mut listeners.iter().filter(|address| address.port() == port));
+    if !own.is_empty() {
+        return format!(
+            "; it listens on {own} alone, where no other container reaches it: let it listen on 0.0.0.0"
+        );
+    }
+    match names(&mut listeners.iter()).as_str() {
+        "" => "; it listens on no port".to_owned(),
+        others => {
+            format!("; it listens on {others}: expose the port that it has, or let it listen on this one")
+        }
+    }
+}
+
+/// A path as it may be sent: what may not stand in a request's target (RFC 3986, "pchar" and "query") is percent-encoded,
+/// and what is encoded already stays.
+fn request_target(path: &str) -> String {
+    let mut target = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?%".contains(&byte) {
+            target.push(char::from(byte));
+        } else {
+            let _ = write!(target, "%{byte:02X}");
+        }
+    }
+    target
+}
+
 /// The command of an image's health check; `None` where there is none to run.
 fn command(check: &Healthcheck, image: &Image) -> Option<Vec<String>> {
     match check.test.split_first() {
@@ -194,5 +286,31 @@ fn command(check: &Healthcheck, image: &Image) -> Option<Vec<String>> {
             Some(shell.into_iter().chain([line.clone()]).collect())
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_service_listens_on_instead_is_said() {
+        let tables = "  sl  local_address rem_address   st tx_queue\n\
+             0: 0100007F:1F90 00000000:0000 0A 00000000:00000000\n\
+             1: 0B00007F:A3F1 00000000:0000 0A 00000000:00000000\n\
+             2: 0100007F:1F91 0100007F:9999 01 00000000:00000000\n\
+             0: 00000000000000000000000001000000:0050 00000000000000000000000000000000:0000 0A 0:0\n";
+        let found = listening(tables);
+        let texts: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(texts, ["127.0.0.1:8080", "[::1]:80"]);
+        assert!(instead(8080, &found).contains("127.0.0.1:8080 alone"), "{}", instead(8080, &found));
+        assert!(instead(9999, &found).contains("127.0.0.1:8080, [::1]:80: expose the port"));
+        assert_eq!(instead(1, &BTreeSet::new()), "; it listens on no port");
+    }
+
+    #[test]
+    fn a_path_is_sent_as_requests_may_have_it() {
+        assert_eq!(request_target("/healthz?full=1&a=b%20c"), "/healthz?full=1&a=b%20c");
+        assert_eq!(request_target("/a b#c/ä\r\n"), "/a%20b%23c/%C3%A4%0D%0A");
     }
 }

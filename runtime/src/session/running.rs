@@ -190,14 +190,14 @@ fn failure(
 /// What a service was found ready by.
 #[derive(PartialEq, Eq)]
 struct Measure {
-    check: Check,
+    checks: Vec<Check>,
     ports: Vec<Port>,
 }
 
 impl Measure {
     fn of(service: &ServiceNode) -> Self {
         Self {
-            check: service.ready.clone(),
+            checks: service.checks().into_iter().map(|(check, _)| check.clone()).collect(),
             ports: service.ports.iter().filter(|port| port.probed).cloned().collect(),
         }
     }

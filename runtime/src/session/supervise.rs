@@ -53,6 +53,16 @@ enum After {
     Rest,
 }
 
+impl After {
+    fn and_again(self, mut waiters: Waiters) -> Self {
+        if let Self::StartAgain(others) = self {
+            waiters.acquire.extend(others.acquire);
+            waiters.hold.extend(others.hold);
+        }
+        Self::StartAgain(waiters)
+    }
+}
+
 /// How a process is made to end.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Manner {
@@ -272,7 +282,15 @@ impl Task {
                     return self.stop(running, Vec::new(), Manner::Stop).await;
                 }
                 message = self.inbox.recv() => match message {
-                    Some(Message::Acquire(waiter)) => self.hand_out(&running, waiter, &mut uses),
+                    Some(Message::Acquire(waiter)) => {
+                        // One that has died unused, a moment ago, is no newcomer's business.
+                        if uses == 0 && matches!(running.instance.is_alive().await, Ok(false)) {
+                            let error = running.failed_in_use().await;
+                            let waiters = Waiters { acquire: vec![waiter], hold: Vec::new() };
+                            return self.ended(running, error).await.and_again(waiters);
+                        }
+                        self.hand_out(&running, waiter, &mut uses);
+                    }
                     Some(Message::Hold(waiter)) => held |= waiter.send(Ok(())).is_ok(),
                     Some(Message::Release(generation)) if generation == running.generation => {
                         uses = uses.saturating_sub(1);

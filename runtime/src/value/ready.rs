@@ -6,6 +6,9 @@ use super::{Argument, IntoDuration, arg};
 
 /// When a service's clients may run. The default is [`Ready::port`] within 60 seconds.
 ///
+/// Whatever is asked for holds together with the ports: those that are not to be waited for are
+/// [`unprobed`](super::Port::unprobed). Of several, all must hold.
+///
 /// ```
 /// use bowline::{Ready, Service};
 /// let api = Service::from_image("acme/api:2")
@@ -16,7 +19,8 @@ use super::{Argument, IntoDuration, arg};
 #[derive(Debug, Clone)]
 pub struct Ready {
     pub(crate) check: Check,
-    pub(crate) within: Result<Duration, String>,
+    /// Nothing where nothing is said.
+    pub(crate) within: Option<Result<Duration, String>>,
 }
 
 /// What is looked at.
@@ -53,7 +57,7 @@ impl Ready {
     pub const DEFAULT_WITHIN: Duration = Duration::from_mins(1);
 
     fn new(check: Check) -> Self {
-        Self { check, within: Ok(Self::DEFAULT_WITHIN) }
+        Self { check, within: None }
     }
 
     /// Every exposed port accepts: TCP by connecting to the service's own address, UDP by a bound socket.
@@ -62,14 +66,15 @@ impl Ready {
         Self::new(Check::Ports)
     }
 
-    /// A `GET` of this path is answered with a status of 2xx or 3xx, on the only exposed TCP port or the one given
+    /// A `GET` of this path, whose spaces and other characters that may not stand there are sent percent-encoded, is answered with a status of 2xx or 3xx, on the only exposed TCP port or the one given
     /// with [`on`](Self::on).
     #[must_use]
     pub fn http(path: impl Into<String>) -> Self {
         Self::new(Check::Http { path: path.into(), port: None })
     }
 
-    /// A command, run inside the service, exits with 0.
+    /// A command, run inside the service, exits with 0. A database says by one of its own, such as `pg_isready`, that it
+    /// takes connections: that its port accepts them is so a moment earlier.
     #[must_use]
     pub fn exec<A: Argument>(args: impl IntoIterator<Item = A>) -> Self {
         Self::new(Check::Exec(args.into_iter().map(arg).collect()))
@@ -105,17 +110,12 @@ impl Ready {
         self
     }
 
-    /// How long the service may take; 60 seconds by default.
+    /// How long the service may take to hold this; 60 seconds by default. The ports, where nothing is said of them, may take
+    /// as long as the rest of it.
     #[must_use]
     pub fn within(mut self, limit: impl IntoDuration) -> Self {
-        self.within = limit.into_duration();
+        self.within = Some(limit.into_duration());
         self
-    }
-}
-
-impl Default for Ready {
-    fn default() -> Self {
-        Self::port()
     }
 }
 

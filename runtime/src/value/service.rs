@@ -35,7 +35,8 @@ pub(crate) struct ServiceBody {
     pub(crate) body: Body,
     pub(crate) run: Option<Vec<String>>,
     pub(crate) ports: Vec<Port>,
-    pub(crate) ready: Ready,
+    /// What has to hold besides the ports, or of them.
+    pub(crate) ready: Vec<Ready>,
     pub(crate) stop: Option<Stop>,
     pub(crate) linger: Duration,
     pub(crate) instance: Option<String>,
@@ -47,7 +48,7 @@ impl ServiceBody {
             body: Body::new(base),
             run: None,
             ports: Vec::new(),
-            ready: Ready::default(),
+            ready: Vec::new(),
             stop: None,
             linger: Service::DEFAULT_LINGER,
             instance: None,
@@ -145,13 +146,14 @@ let api = Service::from_image(\"acme/api:2\").bind(\"db\", &db).expose(8080);
         })
     }
 
-    /// Says when the service's clients may run; by default when every exposed port accepts, within 60 seconds.
+    /// Says when the service's clients may run; by default when every exposed port accepts, within 60 seconds. This holds
+    /// together with the ports, and with what was said before.
     pub fn ready(self, ready: Ready) -> Self {
         self.edit_service(|service| {
-            if let Err(message) = &ready.within {
+            if let Some(Err(message)) = &ready.within {
                 service.invalid(message.clone());
             }
-            service.ready = ready;
+            service.ready.push(ready);
         })
     }
 

@@ -68,6 +68,7 @@ async fn a_listener_on_localhost_is_not_ready() {
         python_service(program).env("NONCE", nonce()).expose(8080).ready(Ready::port().within("1500ms"));
     let error = fetch("www", &service, "/").sync().await.unwrap_err();
     assert!(matches!(error, Error::ServiceNotReady(_)), "{error}");
+    assert!(error.to_string().contains("it listens on 127.0.0.1:8080 alone"), "{error}");
 }
 
 #[bowline::test]
@@ -89,6 +90,73 @@ async fn ready_http_waits_for_a_good_status() {
 }
 
 #[bowline::test]
+async fn what_is_asked_for_holds_together_with_the_ports_and_with_each_other() {
+    // Each is ready by two of the three things that are asked for.
+    let misses = |before: &str, within: &str| {
+        late(before)
+            .expose(8080)
+            .ready(Ready::log("up"))
+            .ready(Ready::exec(["test", "-e", "/tmp/ready"]).within(within))
+    };
+    let log = "print('up', flush=True)";
+    let file = "open('/tmp/ready', 'w').close()";
+    for (before, part) in
+        [(format!("{log}\n{file}\ntime.sleep(60)"), "8080/tcp"), (log.to_owned(), "`test -e /tmp/ready`")]
+    {
+        let error = misses(&before, "1s").ready(Ready::port().within("1s")).start().await.unwrap_err();
+        assert!(matches!(error, Error::ServiceNotReady(_)), "{error}");
+        assert!(error.to_string().contains(part), "{part} is not in: {error}");
+    }
+    misses(&format!("{log}\n{file}"), "30s").start().await.unwrap();
+}
+
+#[bowline::test]
+async fn a_server_that_hangs_up_on_whoever_connects_is_not_ready_yet() {
+    // As a proxy does that has nobody behind it.
+    let hangs_up = "s = socket.create_server(('0.0.0.0', 8080))\nuntil = time.time() + 1\ns.settimeout(0.1)\nwhile time.time() < until:\n  try: s.accept()[0].close()\n  except TimeoutError: pass\ns.close()";
+    let service = late(hangs_up).expose(8080);
+    let began = Instant::now();
+    fetch("www", &service, "/").sync().await.unwrap();
+    assert!(began.elapsed() >= Duration::from_secs(1));
+}
+
+#[bowline::test]
+async fn a_service_without_a_port_is_bound_where_it_says_when_it_is_ready() {
+    let worker = python_service("import time\nprint('working', flush=True)\nwhile True: time.sleep(60)")
+        .env("NONCE", nonce())
+        .ready(Ready::log("working"));
+    let client = Container::from_image("busybox:1.35").env("NONCE", nonce());
+    // The same twice is no mistake.
+    let client = client.bind("worker", &worker).bind("worker", &worker).exec(["true"]);
+    client.sync().await.unwrap();
+}
+
+#[bowline::test]
+async fn a_check_whose_program_is_missing_says_so_at_once() {
+    let service = server("web").ready(Ready::exec(["no-such-program"]).within("1h"));
+    let began = Instant::now();
+    let error = service.start().await.unwrap_err().to_string();
+    assert!(began.elapsed() < Duration::from_mins(1), "{:?}", began.elapsed());
+    assert!(error.contains("there is no command `no-such-program`"), "{error}");
+}
+
+#[bowline::test]
+async fn a_path_with_spaces_is_asked_for_as_one() {
+    let program = "import http.server, urllib.parse\nclass H(http.server.BaseHTTPRequestHandler):\n  def do_GET(self):\n    self.send_response(200 if urllib.parse.unquote(self.path) == '/a b#ä' else 404); self.end_headers()\nhttp.server.HTTPServer(('0.0.0.0', 8080), H).serve_forever()";
+    let service = python_service(program).env("NONCE", nonce()).expose(8080);
+    service.ready(Ready::http("/a b#ä").within("10s")).start().await.unwrap();
+    let error = server("web").ready(Ready::http("/a\r\nX: y")).start().await.unwrap_err();
+    assert!(matches!(error, Error::Invalid { .. }), "{error}");
+}
+
+#[bowline::test]
+async fn a_service_that_goes_on_in_the_background_is_told_not_to() {
+    let service = python_service("print('forked')").env("NONCE", nonce()).expose(8080);
+    let error = service.start().await.unwrap_err().to_string();
+    assert!(error.contains("run it in the foreground"), "{error}");
+}
+
+#[bowline::test]
 async fn ready_http_names_the_last_status() {
     let web = server("web").ready(Ready::http("/exit-not").within("1s"));
     let error = fetch("www", &web, "/id").sync().await.unwrap_err().to_string();
@@ -102,7 +170,7 @@ async fn ready_exec_waits_for_exit_code_zero() {
         "-e",
         "/tmp/ready",
     ]));
-    let failing = service.clone().env("NONCE", nonce()).ready(Ready::exec(["false"]).within("1s"));
+    let failing = service.clone().env("NONCE", nonce()).ready(Ready::exec(["false"]).within("3s"));
     let program = "import socket, time\nfor _ in range(100):\n  try: socket.create_connection(('www', 8080), timeout=1); print('up'); break\n  except OSError: time.sleep(0.05)";
     assert_eq!(client("www", &service, program).stdout().await.unwrap(), "up\n");
     let error = client("www", &failing, program).sync().await.unwrap_err().to_string();

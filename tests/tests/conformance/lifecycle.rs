@@ -23,6 +23,23 @@ async fn a_service_lingers_and_then_goes() {
 }
 
 #[bowline::test]
+async fn a_service_that_died_unused_is_started_anew_for_whoever_comes_next() {
+    let program = "import http.server, os, threading, uuid\nme = str(uuid.uuid4())\nclass H(http.server.BaseHTTPRequestHandler):\n  def do_GET(self):\n    self.send_response(200); self.end_headers(); self.wfile.write(me.encode()); self.wfile.flush()\nweb = http.server.ThreadingHTTPServer(('0.0.0.0', 8080), H)\nthreading.Thread(target=web.serve_forever, daemon=True).start()\nimport time\nwhile not os.path.exists('/die'): time.sleep(0.001)\nos._exit(3)";
+    let web = python_service(program).env("NONCE", nonce()).expose(8080).linger("1h");
+    let session = Session::current();
+    let first = fetch("www", &web, "/").stdout().await.unwrap();
+    let (seen, service) = (session.clone(), web.clone());
+    // Dead as the kernel knows it, or the engine; the session may not have been told.
+    tokio::task::spawn_blocking(move || {
+        bowline_tests::touch(&seen, &service.hostname(), "/die");
+        eventually("it has died", Duration::from_secs(10), || !is_running(&seen, &service));
+    })
+    .await
+    .unwrap();
+    assert_ne!(fetch("www", &web, "/").stdout().await.unwrap(), first);
+}
+
+#[bowline::test]
 async fn start_and_stop_are_idempotent() {
     let session = Session::current();
     let web = server("web").linger("0s");

@@ -88,6 +88,7 @@ async fn a_service_that_still_starts_gets_its_stop_signal_and_its_time_whatever_
     let began = Instant::now();
     session.close().await.unwrap();
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    assert!(!is_running(&session, &sibling), "nothing runs once it is closed");
     eventually("nothing is left", Duration::from_secs(10), || remains(&session.id()).is_empty());
 
     let mut found = on(&cache).await;

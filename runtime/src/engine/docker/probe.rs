@@ -38,11 +38,28 @@ pub(super) struct Target {
     pub(super) ip: IpAddr,
     /// Its first process, as the engine numbers it.
     pub(super) pid: Option<i64>,
+    /// Whether that is the number of it here, too.
+    pub(super) is_seen: bool,
     /// The id of the session's network, in full.
     pub(super) network_id: String,
 }
 
 impl Target {
+    /// Whether its first process has ended, as far as can be seen from here. False where the engine's numbers of processes
+    /// are not ours.
+    pub(super) fn has_died(&self) -> bool {
+        let (true, Some(pid)) = (self.is_seen, self.pid.filter(|pid| *pid > 0)) else { return false };
+        let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
+        // The state stands behind the command, in brackets, which may hold brackets too.
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['Z', 'X']))
+    }
+
+    /// Whether this process is the container's, asked for while it runs.
+    pub(super) fn sees(pid: Option<i64>, container: &str) -> bool {
+        let Some(pid) = pid.filter(|pid| *pid > 0) else { return false };
+        std::fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|groups| groups.contains(container))
+    }
+
     /// Whether its address can be reached from here: the engine named the bridge after the network's random id, so
     /// this very network is in our network namespace. That the address has a route would prove nothing, as every
     /// engine gives the same addresses.

@@ -139,10 +139,13 @@ async fn target(shared: &Shared, container: &str) -> Result<Option<Target>> {
     // IPv6 where the engine's networks have nothing else.
     let addresses = [network.ip_address, network.global_ipv6_address];
     let ip = addresses.into_iter().flatten().find_map(|address| address.parse().ok());
+    let container = inspected.id.unwrap_or_else(|| container.to_owned());
+    let pid = state.pid.filter(|&pid| pid > 0);
     Ok(ip.map(|ip| Target {
-        container: inspected.id.unwrap_or_else(|| container.to_owned()),
+        is_seen: Target::sees(pid, &container),
+        container,
         ip,
-        pid: state.pid.filter(|&pid| pid > 0),
+        pid,
         network_id: network.network_id.unwrap_or_default(),
     }))
 }
@@ -211,6 +214,20 @@ impl Instance for Running {
                 // It is gone, or not running.
                 Err(error) if failure::is_absent(&error) || failure::is_conflict(&error) => Ok(()),
                 Err(error) => Err(failure::during(format!("send {signal} to service {}", self.name))(error)),
+            }
+        })
+    }
+
+    fn is_alive(&self) -> Call<'_, bool> {
+        Box::pin(async move {
+            // The engine learns of an end some time after the kernel.
+            if self.target.as_ref().is_some_and(Target::has_died) {
+                return Ok(false);
+            }
+            match within(BRIEF, self.shared.client.inspect_container(&self.container_name, None)).await {
+                Ok(found) => Ok(found.state.and_then(|state| state.running) == Some(true)),
+                Err(error) if failure::is_absent(&error) => Ok(false),
+                Err(error) => Err(failure::during(format!("ask for service {}", self.name))(error)),
             }
         })
     }
@@ -287,6 +304,9 @@ impl Running {
             }
         }
         output.exit_code = self.exec_exit_code(&exec.id, &what()).await?;
+        if let Some(reason) = why_not_run(&output, args) {
+            return Err(cannot_run(&what(), args.first().map_or("", String::as_str), &reason));
+        }
         Ok(output)
     }
 
@@ -301,4 +321,18 @@ impl Running {
             }
         }
     }
+}
+
+/// Why a command could not be executed, where that is so: the engine's runtime says it in the command's place.
+fn why_not_run(output: &StepOutput, args: &[String]) -> Option<String> {
+    // As shells have it: not to be executed, or not there.
+    if !matches!(output.exit_code, 126..=128) {
+        return None;
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    // runc: `OCI runtime exec failed: exec failed: … exec: "nope": executable file not found in $PATH: unknown`
+    let (_, reason) = text
+        .strip_prefix("OCI runtime exec failed: ")?
+        .split_once(&format!("exec: {:?}: ", args.first()?))?;
+    Some(reason.trim().to_owned())
 }

@@ -365,9 +365,8 @@ impl Engine for Native {
             self.shared.host.end();
             lock(&self.shared.held).clear();
             lock(&self.shared.idle).clear();
-            if !rustix::process::geteuid().is_root() {
-                let _ = tokio::time::timeout(END, self.shared.host.gone()).await;
-            }
+            // Only then does nothing run any more.
+            let _ = tokio::time::timeout(END, self.shared.host.gone()).await;
             let shared = Arc::clone(&self.shared);
             // What cannot be removed now is by the next session.
             let _ = tokio::task::spawn_blocking(move || shared.store.close()).await;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::pipe;
+use tokio::sync::watch;
 
 use super::client::{Heard, Host, Orders, unexpected};
 use super::wire::{Answer, Order, Request};
@@ -18,11 +19,14 @@ pub(super) struct Launched {
     pub(super) container: i32,
     pub(super) orders: Orders,
     pub(super) output: Output,
+    /// Changes with each [`Answer::Alive`].
+    pub(super) alive: watch::Receiver<()>,
 }
 
 /// What is heard of a process. Dropping it, and the orders, ends the process.
 pub(super) struct Output {
     heard: Heard,
+    alive: watch::Sender<()>,
     stdout: pipe::Receiver,
     stderr: pipe::Receiver,
 }
@@ -66,7 +70,9 @@ pub(super) async fn launch(
                 // It ends when the process reads no more.
                 tokio::spawn(async move { pipe.write_all(&text).await });
             }
-            Ok(Launched { container, orders, output: Output { heard, stdout, stderr } })
+            let (tell, alive) = watch::channel(());
+            let output = Output { heard, alive: tell, stdout, stderr };
+            Ok(Launched { container, orders, output, alive })
         }
         Answer::CannotRun { errno } => Err(NotLaunched::CannotRun(io::Error::from_raw_os_error(errno))),
         Answer::Failed(text) => Err(NotLaunched::Failed(io::Error::other(text))),
@@ -102,12 +108,17 @@ fn output_pipe() -> io::Result<(pipe::Receiver, OwnedFd)> {
 impl Output {
     /// Hears a process out, to its end and that of all it wrote.
     pub(super) async fn hear(self, sink: &Sink) -> io::Result<Exit> {
-        let Self { mut heard, stdout, stderr } = self;
-        let (exit, out, err) = tokio::join!(
-            heard.next(),
-            copy(stdout, Stream::Stdout, sink),
-            copy(stderr, Stream::Stderr, sink)
-        );
+        let Self { mut heard, alive, stdout, stderr } = self;
+        let last = async {
+            loop {
+                match heard.next().await {
+                    Ok(Answer::Alive) => drop(alive.send(())),
+                    other => return other,
+                }
+            }
+        };
+        let (exit, out, err) =
+            tokio::join!(last, copy(stdout, Stream::Stdout, sink), copy(stderr, Stream::Stderr, sink));
         out.and(err)?;
         match exit? {
             Answer::Exited { code, out_of_memory } => Ok(Exit { code, out_of_memory }),

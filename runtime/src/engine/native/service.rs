@@ -38,6 +38,7 @@ struct Running {
     orders: tokio::sync::Mutex<super::client::Orders>,
     /// Asked for by the first who waits for a UDP port.
     udp_tables: tokio::sync::OnceCell<Vec<File>>,
+    alive: watch::Receiver<()>,
     end: watch::Receiver<Option<Result<Exit>>>,
     task: tokio::task::AbortHandle,
     scratches: Mutex<Vec<Scratch>>,
@@ -105,7 +106,7 @@ impl Startable for Ready {
 async fn start(service: Ready, log: Sink) -> Result<Arc<dyn Instance>> {
     let Ready { shared, name, hostname, command, request, process, nic, scratches, volumes } = service;
     let what = format!("start service {name}");
-    let Launched { container, orders, output } =
+    let Launched { container, orders, output, alive } =
         match launch(&shared.host, &request, Some(nic.namespace.as_fd()), None, Future::MayLeave).await {
             Ok(launched) => launched,
             Err(NotLaunched::CannotRun(error)) => {
@@ -128,6 +129,7 @@ async fn start(service: Ready, log: Sink) -> Result<Arc<dyn Instance>> {
         nic,
         orders: tokio::sync::Mutex::new(orders),
         udp_tables: tokio::sync::OnceCell::new(),
+        alive,
         end,
         task: task.abort_handle(),
         scratches: Mutex::new(scratches),
@@ -233,6 +235,19 @@ impl Instance for Running {
             let what = format!("send {signal} to service {}", self.name);
             let number = number_of(signal).ok_or_else(|| Error::engine(&what, "there is no such signal"))?;
             self.orders.lock().await.give(Order::Signal(number)).await.map_err(failed(what))
+        })
+    }
+
+    fn is_alive(&self) -> Call<'_, bool> {
+        Box::pin(async move {
+            let mut alive = self.alive.clone();
+            alive.mark_unchanged();
+            let what = format!("ask for service {}", self.name);
+            self.orders.lock().await.give(Order::Ask).await.map_err(failed(what))?;
+            Ok(tokio::select! {
+                answer = alive.changed() => answer.is_ok(),
+                _ = self.wait() => false,
+            })
         })
     }
 

@@ -182,6 +182,8 @@ pub(super) struct Piece {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Order {
     Signal(i32),
+    /// Answered with [`Answer::Alive`] where the process runs, and not at all where it does not.
+    Ask,
     /// The last one.
     Leave(Leave),
 }
@@ -203,6 +205,8 @@ pub(super) enum Answer {
     Started {
         container: i32,
     },
+    /// The process runs.
+    Alive,
     /// The process has ended, and all that it had started.
     Exited {
         code: i32,

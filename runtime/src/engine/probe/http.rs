@@ -8,11 +8,13 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{Found, TIMED_OUT, Way, plain, tcp};
+use super::{Found, Way, plain, tcp};
 
 /// How long a service may take over one answer. A request that it swallowed while it started must not stop us, and a
 /// page that takes a while must not be asked for again and again.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+const NEVER_ANSWERS: &str = "it accepts connections and gives no answer to a request";
 
 /// How long, and how much of, the rest of an answer is listened to: a service that is hung up on fills its log.
 const REST_WITHIN: Duration = Duration::from_millis(100);
@@ -35,7 +37,7 @@ pub(super) async fn probe(way: &impl Way, address: SocketAddr, path: &str) -> Fo
             judge(&head)
         }
         Ok(Err(error)) => Found::NotYet(plain(&error)),
-        Err(_) => Found::NotYet(TIMED_OUT.to_owned()),
+        Err(_) => Found::NotYet(NEVER_ANSWERS.to_owned()),
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -18,11 +20,28 @@ const NEXT_ATTEMPT_AFTER: Duration = Duration::from_millis(100);
 /// As many as are made before this is called silence.
 const ATTEMPTS: usize = 4;
 
+/// A server that is there waits for its client to speak, or speaks. One that hangs up at once, without a word, has nobody
+/// behind it yet, as a proxy does. So long is waited for that: nobody else is kept waiting by it.
+const HANGS_UP_WITHIN: Duration = Duration::from_millis(2);
+
+/// What has done nothing else for so long is taken to be meant so.
+const DOUBTED_FOR: Duration = Duration::from_secs(5);
+
+/// Since when a server has been hanging up on every connection.
+#[derive(Debug, Default)]
+pub(super) struct Doubt(OnceLock<Instant>);
+
 /// Whether a port accepts connections.
-pub(super) async fn probe(way: &impl Way, address: SocketAddr) -> Found {
-    match connect(way, address).await {
-        Ok(_) => Found::Ready,
-        Err(error) => not_connected(&error),
+pub(super) async fn probe(way: &impl Way, address: SocketAddr, doubt: &Doubt) -> Found {
+    let mut stream = match connect(way, address).await {
+        Ok(stream) => stream,
+        Err(error) => return not_connected(&error),
+    };
+    match timeout(HANGS_UP_WITHIN, stream.read(&mut [0])).await {
+        Ok(Ok(0) | Err(_)) if doubt.0.get_or_init(Instant::now).elapsed() < DOUBTED_FOR => {
+            Found::NotYet("it accepts connections and closes them at once".to_owned())
+        }
+        _ => Found::Ready,
     }
 }
 

@@ -80,6 +80,7 @@ impl Session {
         let networks = known.network_settings.unwrap().networks.unwrap();
         let ip = networks.into_values().next().unwrap().ip_address.unwrap();
         let target = Target {
+            is_seen: false,
             container,
             ip: ip.parse().unwrap(),
             pid: known.state.unwrap().pid,

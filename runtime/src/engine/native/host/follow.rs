@@ -12,7 +12,7 @@ use rustix::process::{
 };
 
 use super::fault::{Context as _, Fault};
-use crate::engine::native::wire::{Leave, Order};
+use crate::engine::native::wire::{self, Answer, Leave, Order};
 
 /// A container, or one more process in one.
 pub(super) struct Followed<'a> {
@@ -46,7 +46,7 @@ impl<'a> Followed<'a> {
                 return self.status();
             }
             if is_order {
-                match self.obey(&mut orders) {
+                match self.obey(&mut orders, answers) {
                     Obeyed::AsOrdered => {}
                     Obeyed::Leave(leave) => return self.leave(&leave),
                     Obeyed::HungUp => {
@@ -59,7 +59,7 @@ impl<'a> Followed<'a> {
     }
 
     /// Does what is ordered.
-    fn obey(&self, orders: &mut BufReader<UnixStream>) -> Obeyed {
+    fn obey(&self, orders: &mut BufReader<UnixStream>, answers: &UnixStream) -> Obeyed {
         loop {
             let mut line = String::new();
             if orders.read_line(&mut line).unwrap_or(0) == 0 {
@@ -67,6 +67,12 @@ impl<'a> Followed<'a> {
             }
             match serde_json::from_str(&line) {
                 Ok(Order::Signal(number)) => self.signal(number),
+                Ok(Order::Ask) => {
+                    if self.runs() {
+                        // A pipeline that has gone does not hear it.
+                        let _ = wire::say(answers, &Answer::Alive);
+                    }
+                }
                 Ok(Order::Leave(leave)) => return Obeyed::Leave(leave),
                 Err(_) => {}
             }
@@ -91,6 +97,13 @@ impl<'a> Followed<'a> {
             self.kill();
         }
         self.status()
+    }
+
+    /// Whether the user's process has not ended, whatever may be left of the container.
+    fn runs(&self) -> bool {
+        let mut sources = [PollFd::new(self.process, PollFlags::IN)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        matches!(poll(&mut sources, Some(&now)), Ok(0))
     }
 
     fn signal(&self, number: i32) {
