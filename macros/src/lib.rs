@@ -11,6 +11,8 @@
 
 mod ast;
 mod check;
+#[cfg(test)]
+mod corpus;
 mod entry;
 mod errors;
 mod expand;

@@ -66,5 +66,8 @@ pub mod prelude {
     };
 }
 
+#[cfg(all(fuzzing, feature = "docker", native_engine))]
+#[doc(hidden)]
+pub use self::engine::fuzz;
 #[doc(hidden)]
 pub use self::macros::__private;

@@ -29,6 +29,8 @@ mod credentials;
 #[cfg(feature = "docker")]
 pub(crate) mod docker;
 mod doctor;
+#[cfg(all(any(test, fuzzing), feature = "docker", native_engine))]
+pub mod fuzz;
 mod made;
 #[cfg(native_engine)]
 pub(crate) mod native;

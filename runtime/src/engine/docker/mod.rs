@@ -25,6 +25,8 @@ mod connect;
 mod context;
 mod create;
 mod failure;
+#[cfg(all(any(test, fuzzing), native_engine))]
+pub(in crate::engine) mod fuzz;
 mod image;
 mod keep;
 mod labels;

@@ -18,6 +18,8 @@ mod address;
 mod caches;
 mod client;
 mod files;
+#[cfg(all(any(test, fuzzing), feature = "docker"))]
+pub(in crate::engine) mod fuzz;
 mod gateway;
 pub(crate) mod host;
 mod image;

@@ -50,6 +50,17 @@ pub(super) fn is_answer(answer: &[u8], question: &[u8]) -> bool {
     answer.len() >= HEADER && answer[2] & IS_RESPONSE != 0 && answer[..2] == question[..2]
 }
 
+/// Any message, as a container may send it.
+#[cfg(all(any(test, fuzzing), feature = "docker"))]
+pub(in crate::engine::native) fn fuzz(message: &[u8]) {
+    let Some(question) = Question::read(message) else { return };
+    let known = [question.reversed().map_or(Record::Name("a.b".to_owned()), Record::Address)];
+    for records in [&known[..], &[]] {
+        let answer = question.answer(message, NO_ERROR, records);
+        assert!(is_answer(&answer, message) && !is_question(&answer), "{answer:?}");
+    }
+}
+
 impl Question {
     /// Of a message with one ordinary question about the Internet.
     pub(super) fn read(message: &[u8]) -> Option<Self> {

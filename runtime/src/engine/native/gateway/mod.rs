@@ -27,6 +27,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use self::bounds::{Most, Openings};
+#[cfg(all(any(test, fuzzing), feature = "docker"))]
+pub(super) use self::message::fuzz as question;
 pub(super) use self::names::{Names, resolver};
 pub(super) use self::reach::{Reach, VARIABLE as REACH};
 use self::udp::Datagrams;

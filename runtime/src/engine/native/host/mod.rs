@@ -29,7 +29,7 @@ mod process;
 mod program;
 mod rlimits;
 mod rootfs;
-mod unpack;
+pub(super) mod unpack;
 mod user;
 
 use std::os::fd::OwnedFd;

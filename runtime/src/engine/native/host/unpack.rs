@@ -42,18 +42,23 @@ pub(super) fn unpack(into: &Path, archive: OwnedFd, size: u64, digest: Option<&s
     rustix::process::chroot(".").context("a root of its own")?;
     let limit = rustix::process::Rlimit { current: limit, maximum: limit };
     rustix::process::setrlimit(rustix::process::Resource::As, limit).context("a limit of its memory")?;
-    let plain = decompressed(File::from(archive).take(size)).context("an archive")?;
-    let mut reader = Hashing { inner: plain, hash: sha2::Sha256::new() };
-    entries(&mut reader).map_err(|error| Fault::new(format!("an archive: {}", with_causes(&error))))?;
-    // The digest is of all of it, the padding included.
-    io::copy(&mut reader, &mut io::sink()).context("an archive")?;
-    let found = data_encoding::HEXLOWER.encode(&reader.hash.finalize());
+    let found = apply(File::from(archive).take(size))
+        .map_err(|error| Fault::new(format!("an archive: {}", with_causes(&error))))?;
     match digest {
         Some(wanted) if wanted != found => {
             Err(Fault::new(format!("a layer is not what its image says: sha256:{wanted} is sha256:{found}")))
         }
         _ => Ok(()),
     }
+}
+
+/// Unpacks an archive, compressed or not, into the root of the calling thread; gives the digest of what it is then.
+pub(in crate::engine::native) fn apply(archive: impl Read) -> io::Result<String> {
+    let mut reader = Hashing { inner: decompressed(archive)?, hash: sha2::Sha256::new() };
+    entries(&mut reader)?;
+    // The digest is of all of it, the padding included.
+    io::copy(&mut reader, &mut io::sink())?;
+    Ok(data_encoding::HEXLOWER.encode(&reader.hash.finalize()))
 }
 
 /// Of this process, in bytes (`proc_pid_statm(5)`).
@@ -65,7 +70,7 @@ fn address_space() -> io::Result<u64> {
 }
 
 /// Told by how it begins, as all tools do: media types are often wrong.
-fn decompressed(archive: io::Take<File>) -> io::Result<Box<dyn Read>> {
+fn decompressed<'a>(archive: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
     let mut archive = io::BufReader::with_capacity(1 << 17, archive);
     let start = archive.fill_buf()?;
     Ok(if start.starts_with(&[0x1f, 0x8b]) {

@@ -1,0 +1,83 @@
+//! Entry points for fuzzing: one for each reader of what an image, a registry, an engine or a user's file tree says.
+//!
+//! Each takes any bytes and has to come back, without a panic and within memory that the bytes do not choose. `runtime/fuzz`
+//! feeds them with libFuzzer; the tests feed them with the corpus that it left, and with mutations of it.
+
+#![cfg_attr(not(fuzzing), allow(unreachable_pub))]
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+#[cfg(feature = "docker")]
+pub use super::docker::fuzz::answers;
+#[cfg(native_engine)]
+pub use super::native::fuzz::{Jail, question, wire};
+
+use super::archive;
+use super::oci::{Configuration, Document};
+use super::user::User;
+use crate::graph::{ImageFile, ImageFileKind, ImageName};
+use crate::patterns::Patterns;
+
+/// Patterns as `.dockerignore` has them; behind an empty line, paths to look up.
+pub fn patterns(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let (file, paths) = text.split_once("\n\n").unwrap_or((&text, "a/b.log"));
+    let Ok(patterns) = Patterns::of_file(file) else { return };
+    for path in paths.lines().filter(|path| !path.is_empty()) {
+        let is_named = patterns.name(Path::new(path));
+        if is_named && patterns.take_nothing_back() {
+            assert!(patterns.name(&Path::new(path).join("below")), "what is below `{path}` is not named");
+        }
+    }
+}
+
+/// What a registry or an image layout says of an image: a manifest, an index or a configuration.
+pub fn documents(data: &[u8]) {
+    for said in [
+        None,
+        Some("application/vnd.oci.image.index.v1+json"),
+        Some("application/vnd.oci.image.manifest.v1+json"),
+    ] {
+        if let Ok(Document::Index(index)) = Document::parse(data, said) {
+            for asked in [None, Some("linux/arm64"), Some("linux/arm/v7")] {
+                let _ = index.choose(asked, "linux/amd64");
+            }
+        }
+    }
+    if let Ok(configuration) = Configuration::parse(data) {
+        let _ = (configuration.layers(), configuration.config());
+    }
+}
+
+/// An image in a file: as `docker save` writes it, and as an OCI layout in an archive. `scratch` is overwritten.
+///
+/// # Panics
+/// Where a layer is said to be where the file is not.
+pub fn image_file(data: &[u8], scratch: &Path) {
+    std::fs::write(scratch, data).expect("the scratch file can be written");
+    let Some(path) = scratch.to_str() else { return };
+    for kind in [ImageFileKind::DockerArchive, ImageFileKind::OciLayout] {
+        let file = ImageFile { kind, path, name: None };
+        let found = archive::find(&ImageName::new("oci:./x"), &file, "linux/amd64");
+        for layer in found.iter().flat_map(|image| &image.layers) {
+            let _ = (layer.offset, layer.size);
+        }
+    }
+}
+
+/// A user as a pipeline or an image names them, with the image's `/etc/passwd` and `/etc/group`, parted by zero bytes.
+///
+/// # Panics
+/// Where a user comes out that the kernel takes for "as it is".
+pub fn users(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let mut parts = text.splitn(3, '\0');
+    let [wanted, passwd, group] = [(); 3].map(|()| parts.next().unwrap_or_default());
+    let found = [User::find(wanted, passwd, group).ok(), User::by_number(wanted)];
+    for user in found.into_iter().flatten() {
+        assert!(user.uid != u32::MAX && user.gid != u32::MAX && !user.groups.contains(&u32::MAX), "{user:?}");
+    }
+}
