@@ -48,13 +48,28 @@ pub fn on_docker(why: &str) -> bool {
     !on_native()
 }
 
+/// Whether a test can go on that mounts something; says so where it cannot.
+#[must_use]
+pub fn may_mount() -> bool {
+    if !is_root() {
+        let _ = writeln!(
+            std::io::stderr().lock(),
+            "skipped on the native engine: without root nothing can be mounted"
+        );
+    }
+    is_root()
+}
+
+fn is_root() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status.lines().any(|line| line.split_whitespace().eq(["Uid:", "0", "0", "0", "0"]))
+}
+
 /// Whether containers can be limited; says so where they cannot: without root nobody may write control groups, unless
 /// somebody gave this user some.
 #[must_use]
 pub fn may_limit() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let is_root = status.lines().any(|line| line.split_whitespace().eq(["Uid:", "0", "0", "0", "0"]));
-    if on_native() && !is_root {
+    if on_native() && !is_root() {
         let _ = writeln!(
             std::io::stderr().lock(),
             "skipped on the native engine: without root it has no control groups"

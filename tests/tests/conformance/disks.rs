@@ -1,0 +1,77 @@
+//! Disks that are full.
+
+use std::process::Command;
+
+use bowline_tests::nonce;
+
+/// Runs stages of `full-disk`, each in a process of its own, with a store on a disk of 64 MiB that is there for them alone.
+fn on_a_small_disk(stages: &[&str]) -> Vec<String> {
+    let scratch = tempfile::tempdir().unwrap();
+    let store = tempfile::tempdir().unwrap();
+    // Mounted for these processes only: the disk goes when they do.
+    let script = r#"mount -t tmpfs -o size=64m,mode=700 tmpfs "$BOWLINE_HOME" || exit
+        for stage; do "$FULL_DISK" "$stage" || exit; done
+        find "$BOWLINE_HOME/scratch" "$BOWLINE_HOME/downloads" -mindepth 1 -maxdepth 1 | sed 's/^/left: /'"#;
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-c", script, "sh"])
+        .args(stages)
+        .envs([("NONCE", nonce()), ("FULL_DISK", env!("CARGO_BIN_EXE_full-disk").to_owned())])
+        .envs([("SCRATCH", scratch.path()), ("BOWLINE_HOME", store.path())])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    said.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_full_disk_is_said_and_nothing_half_kept() {
+    if !bowline_tests::on_native() {
+        return; // what Docker does when its disk is full is told by a second engine
+    }
+    if !bowline_tests::may_mount() {
+        return;
+    }
+    let said = on_a_small_disk(&[
+        "make-archive",
+        "prune",
+        "too-large",
+        "small",
+        "cache",
+        "too-large-cache",
+        "image",
+        "directory",
+        "loud",
+        // Space is made: everything works, and nothing of what failed is taken for done.
+        "empty-cache",
+        "prune",
+        "image",
+        "prune",
+        "directory",
+        "prune",
+        "loud",
+        "loud-length",
+        "small",
+    ]);
+    let wanted = [
+        "make-archive: done",
+        "prune: done",
+        "too-large: no space",
+        "small: done",
+        "cache: done",
+        "too-large-cache: no space",
+        "image: no space",
+        "directory: no space",
+        "loud: no space",
+        "empty-cache: done",
+        "prune: done",
+        "image: done",
+        "prune: done",
+        "directory: done",
+        "prune: done",
+        "loud: done",
+        "loud-length: 12582912",
+        "small: done",
+    ];
+    assert_eq!(said, wanted);
+}
