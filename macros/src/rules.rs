@@ -141,6 +141,9 @@ pub(crate) fn identifier(name: &str) -> Checked {
     }
 }
 
+/// Starts the name of what a layer of an image says is gone (OCI image layer specification, "whiteouts").
+pub(crate) const WHITEOUT: &str = ".wh.";
+
 /// Where something is put: absolute, and not the root itself.
 pub(crate) fn absolute_path(what: &str, path: &str) -> Checked {
     if path.contains('\0') {
@@ -155,6 +158,12 @@ pub(crate) fn absolute_path(what: &str, path: &str) -> Checked {
     }
     if path.trim_matches('/').is_empty() {
         return Err(Problem::new(format!("{what} `{path}` is the root")).help("name a path below it"));
+    }
+    if let Some(part) = path.split('/').find(|part| part.starts_with(WHITEOUT)) {
+        return Err(Problem::new(format!(
+            "{what} `{path}`: no image can have a name that starts with `{WHITEOUT}`"
+        ))
+        .help(format!("another name than `{part}`, which says in a layer that something is gone")));
     }
     Ok(())
 }

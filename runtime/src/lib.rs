@@ -41,6 +41,7 @@ mod reexec;
 mod regular;
 mod rules;
 mod session;
+mod sha256;
 mod sizes;
 mod terminal;
 mod value;

@@ -4,7 +4,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use sha2::Digest as _;
 
 use crate::Digest;
 
@@ -20,12 +19,12 @@ const ALGORITHM: &str = "sha256:";
 impl ContentDigest {
     /// That of contents which are here.
     pub(crate) fn of(contents: &[u8]) -> Self {
-        Self(Digest(sha2::Sha256::digest(contents).into()))
+        Self(Digest(crate::sha256::Sha256::digest(contents)))
     }
 
     /// Of contents that were hashed piece by piece.
-    pub(crate) fn hashed(hash: sha2::Sha256) -> Self {
-        Self(Digest(hash.finalize().into()))
+    pub(crate) fn hashed(hash: crate::sha256::Sha256) -> Self {
+        Self(Digest(hash.finalize()))
     }
 
     /// Without the algorithm: 64 hex digits, which may name a file.

@@ -4,9 +4,11 @@
 //! all of them, else what is in the file. Unlike there, the file is also asked where the helper has or gives nothing.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write as _;
+use std::io::{self, Read as _, Write as _};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use data_encoding::BASE64_NOPAD;
 use serde::Deserialize;
@@ -32,6 +34,9 @@ pub(crate) struct Credentials {
     /// Of the registry.
     pub(crate) address: String,
 }
+
+/// From a credential helper's start to its end: some ask the user.
+const HELPER_WITHIN: Duration = Duration::from_mins(2);
 
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 
@@ -190,7 +195,7 @@ fn ask_helper(name: &str, registry: &str) -> Result<Option<Credentials>, String>
         // One that has ended without reading has its reasons, and says them below.
         let _ = input.write_all(registry.as_bytes());
     }
-    let output = helper.wait_with_output().map_err(|error| unusable(&error))?;
+    let output = output_within(helper, HELPER_WITHIN).map_err(|error| unusable(&error))?;
     if !output.status.success() {
         let said =
             [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).trim().to_owned());
@@ -214,9 +219,65 @@ fn ask_helper(name: &str, registry: &str) -> Result<Option<Credentials>, String>
     Ok(Some(credentials))
 }
 
+/// What a process says until it ends, which it has to do in a time.
+fn output_within(mut process: Child, limit: Duration) -> io::Result<Output> {
+    let (tell, hear) = mpsc::channel();
+    let (stdout, stderr) = (process.stdout.take(), process.stderr.take());
+    // Both at once, as nobody knows which of them it fills. Who holds them open longer than it lives is left alone.
+    for (number, stream) in [stdout.map(end_of), stderr.map(end_of)].into_iter().enumerate() {
+        let tell = tell.clone();
+        std::thread::spawn(move || tell.send((number, stream.map_or(Ok(Vec::new()), |read| read()))));
+    }
+    let mut streams = [Vec::new(), Vec::new()];
+    let end = Instant::now() + limit;
+    for _ in 0..streams.len() {
+        let Ok((number, text)) = hear.recv_timeout(end.saturating_duration_since(Instant::now())) else {
+            let _ = process.kill();
+            let _ = process.wait();
+            let message = format!("it says nothing for {} s", limit.as_secs());
+            return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+        };
+        let text = text.inspect_err(|_| drop(process.kill()))?;
+        streams[number] = text;
+    }
+    let [stdout, stderr] = streams;
+    Ok(Output { status: process.wait()?, stdout, stderr })
+}
+
+/// Reads all of a stream, which is not to be longer than any document.
+fn end_of(stream: impl io::Read + Send + 'static) -> Box<dyn FnOnce() -> io::Result<Vec<u8>> + Send> {
+    Box::new(move || {
+        let mut text = Vec::new();
+        stream.take(DOCUMENT_AT_MOST).read_to_end(&mut text)?;
+        Ok(text)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_helper_that_hangs_or_never_stops_is_given_up() {
+        let run = |script: &str, limit| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]).stdout(Stdio::piped()).stderr(Stdio::piped());
+            output_within(command.spawn().unwrap(), limit)
+        };
+        let output = run("echo out; echo err >&2; exit 3", Duration::from_secs(30)).unwrap();
+        assert_eq!(
+            (output.stdout.as_slice(), output.stderr.as_slice()),
+            (b"out\n".as_slice(), b"err\n".as_slice())
+        );
+        assert_eq!(output.status.code(), Some(3));
+        let start = Instant::now();
+        let error = run("exec sleep 100", Duration::from_millis(100)).unwrap_err();
+        assert!(error.to_string().contains("says nothing"), "{error}");
+        let output = run("exec cat /dev/zero", Duration::from_secs(30)).unwrap();
+        assert_eq!(output.stdout.len() as u64, DOCUMENT_AT_MOST);
+        assert!(start.elapsed() < Duration::from_mins(1));
+    }
 
     /// User and password, or the token, of what a configuration has for a registry.
     fn found(config: &str, registry: &str) -> Result<Option<String>, String> {

@@ -159,8 +159,7 @@ pub(crate) struct SessionId(Arc<str>);
 impl SessionId {
     /// A new name: 26 base32hex characters that no other session has, on this machine or another.
     pub(crate) fn random() -> Self {
-        use sha2::Digest as _;
-        let mut hash = sha2::Sha256::new();
+        let mut hash = crate::sha256::Sha256::new();
         // The kernel's randomness where there is a /proc; what the standard library seeds its tables with elsewhere.
         if let Ok(uuid) = std::fs::read("/proc/sys/kernel/random/uuid") {
             hash.update(uuid);
@@ -171,7 +170,7 @@ impl SessionId {
         if let Ok(now) = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH) {
             hash.update(now.as_nanos().to_le_bytes());
         }
-        Self(Digest(hash.finalize().into()).hostname().into())
+        Self(Digest(hash.finalize()).hostname().into())
     }
 
     pub(crate) fn as_str(&self) -> &str {

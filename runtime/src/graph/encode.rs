@@ -4,7 +4,7 @@
 //! with its kind, and the whole with the encoding's version: two different definitions never encode alike, whatever
 //! bytes they hold. What must not count as a difference (order of variables, say) is sorted by the caller.
 
-use sha2::{Digest as _, Sha256};
+use crate::sha256::Sha256;
 
 use super::Digest;
 
@@ -58,7 +58,7 @@ impl Encoder {
     }
 
     pub(crate) fn finish(self) -> Digest {
-        Digest(self.0.finalize().into())
+        Digest(self.0.finalize())
     }
 }
 

@@ -4,20 +4,22 @@
 //! changed in between is an error, and never a wrong result under a right key.
 
 use std::ffi::OsStr;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::sha256::Sha256;
 use ignore::{DirEntry, WalkBuilder};
-use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
 use super::Inner;
 use crate::engine::Snapshot;
 use crate::graph::{Digest, Encoder, PlannedFiles};
 use crate::patterns::Patterns;
+use crate::regular::{self, DOCUMENT_AT_MOST};
+use crate::rules::WHITEOUT;
 use crate::value::{HostKind, HostSource, IgnoreFiles};
 use crate::{Error, Result};
 
@@ -113,7 +115,7 @@ impl Tree {
                     header.set_mode(if *executable { 0o755 } else { 0o644 });
                     header.set_size(*size);
                     let mut contents =
-                        Watched { inner: File::open(&entry.path)?.take(*size), hash: Sha256::new() };
+                        Watched { inner: regular::open(&entry.path)?.take(*size), hash: Sha256::new() };
                     archive.append_data(&mut header, root.join(&entry.name), &mut contents)?;
                     if contents.hash.finalize()[..] != hash[..] {
                         let message = format!("`{}` was changed while it was read", entry.path.display());
@@ -175,7 +177,11 @@ fn single(path: &Path) -> Result<Entry> {
         let message = format!("`{}` is a directory, not a file", path.display());
         return Err(Error::invalid(None, format!("{message}\n\nhelp: `host(...)` takes directories")));
     }
+    if !metadata.is_file() {
+        return Err(Error::invalid(None, format!("`{}` is no regular file", path.display())));
+    }
     let name = path.file_name().map(PathBuf::from).unwrap_or_default();
+    check_name(path, name.as_os_str())?;
     Ok(Entry { name, path: path.to_owned(), modified: modified(&metadata), kind: file(&metadata) })
 }
 
@@ -269,6 +275,9 @@ impl Selection {
                 continue;
             }
             let is_taken = selection.takes(&name);
+            if is_taken {
+                check_name(found.path(), found.file_name())?;
+            }
             let Some(entry) = entry(&found, name.clone())? else {
                 if is_taken {
                     left_out.push(name);
@@ -292,9 +301,19 @@ impl Selection {
     }
 }
 
+/// What is sent to an engine becomes a layer, in which such a name says that another is gone.
+fn check_name(path: &Path, name: &OsStr) -> Result<()> {
+    if !bytes(name).starts_with(WHITEOUT.as_bytes()) {
+        return Ok(());
+    }
+    let message = format!("`{}`: no image can have a name that starts with `{WHITEOUT}`", path.display());
+    let help = "help: rename it, or leave it out: `.exclude([\"**/.wh.*\"])`";
+    Err(Error::invalid(None, format!("{message}\n\n{help}")))
+}
+
 fn docker_ignore(path: &Path) -> Result<Patterns> {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
+    let text = match regular::read(path, DOCUMENT_AT_MOST) {
+        Ok(text) => String::from_utf8_lossy(&text).into_owned(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Patterns::default()),
         Err(error) => return Err(Error::io(path, &error)),
     };
@@ -365,13 +384,13 @@ fn hash_all(entries: &mut [Entry]) -> Result<()> {
 }
 
 fn hash(path: &Path) -> io::Result<(u64, [u8; 32])> {
-    let mut contents = Watched { inner: File::open(path)?, hash: Sha256::new() };
+    let mut contents = Watched { inner: regular::open(path)?, hash: Sha256::new() };
     // Large pieces: each is one call of the system.
     let mut piece = vec![0; 256 << 10];
     let mut size = 0;
     loop {
         match contents.read(&mut piece)? {
-            0 => return Ok((size, contents.hash.finalize().into())),
+            0 => return Ok((size, contents.hash.finalize())),
             count => size += count as u64,
         }
     }

@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use sha2::{Digest as _, Sha256};
+use crate::sha256::Sha256;
 
 use super::read::PieceReader;
 use super::snapshot::Facts;

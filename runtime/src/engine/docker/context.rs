@@ -7,8 +7,8 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use crate::sha256::Sha256;
 use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
 
 use super::connect::Connection;
 use crate::engine::credentials::config_dir;

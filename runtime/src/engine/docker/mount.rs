@@ -23,7 +23,6 @@ use bollard::models::{
 };
 use bollard::query_parameters::ContainerArchiveInfoOptionsBuilder;
 use futures_util::stream;
-use sha2::Digest as _;
 use tokio::sync::OnceCell;
 
 use super::cleaner::Container;
@@ -133,7 +132,7 @@ async fn secret(shared: &Arc<Shared>, recipe: &Recipe<'_>, mount: &Mount, conten
     let what = || format!("mount a secret at `{}` in {}", mount.path, recipe.name);
     let user = owner(shared, recipe).await?;
     // The hash tells secrets apart, and is only ever in this process.
-    let hash = data_encoding::HEXLOWER.encode(&sha2::Sha256::digest(contents));
+    let hash = data_encoding::HEXLOWER.encode(&crate::sha256::Sha256::digest(contents));
     let cell = holder(shared, format!("secret {hash} of {}:{}", user.uid, user.gid));
     let make = || async {
         let image = probe::helper_image(&shared.client, &shared.description.platform).await?;

@@ -1,6 +1,6 @@
 //! What this engine's objects are called.
 
-use sha2::{Digest as _, Sha256};
+use crate::sha256::Sha256;
 
 use crate::Digest;
 use crate::engine::SessionId;

@@ -5,10 +5,10 @@
 
 use std::collections::HashMap;
 
+use crate::sha256::Sha256;
 use bollard::models::ImageInspect;
 use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures_util::TryStreamExt as _;
-use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
 
 use super::failure::{self, BRIEF, during, within};

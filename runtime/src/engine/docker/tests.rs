@@ -50,8 +50,7 @@ impl Docker {
 
 /// A key that no other test and no earlier run has. It says whose it is, so that what a run kept is removed by the next.
 fn key() -> Digest {
-    use sha2::Digest as _;
-    let mut key: [u8; 32] = sha2::Sha256::digest(SessionId::random().as_str()).into();
+    let mut key: [u8; 32] = crate::sha256::Sha256::digest(SessionId::random().as_str());
     key[..4].copy_from_slice(&MARK);
     key[4..8].copy_from_slice(&std::process::id().to_be_bytes());
     Digest(key)

@@ -65,8 +65,7 @@ async fn busybox(engine: &Native) -> Snapshot {
 }
 
 fn key() -> Digest {
-    use sha2::Digest as _;
-    Digest(sha2::Sha256::digest(SessionId::random().as_str()).into())
+    Digest(crate::sha256::Sha256::digest(SessionId::random().as_str()))
 }
 
 /// How many processes of this machine have this text in their command line.

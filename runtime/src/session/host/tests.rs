@@ -1,5 +1,6 @@
 //! What is taken of a directory, and what names it.
 
+use std::fs::File;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::net::UnixListener;
 use std::time::{Duration, SystemTime};
@@ -182,4 +183,42 @@ fn mistakes_name_the_path_and_the_fix() {
     fs::write(root.path().join(".dockerignore"), "../x\n").unwrap();
     let pattern = message(&all(root.path()));
     assert!(pattern.contains(".dockerignore") && pattern.contains("leads out"), "{pattern}");
+}
+
+#[test]
+fn names_that_would_delete_others_are_refused() {
+    let root = directory(&["a", "sub/.wh.a"]);
+    let read = |exclude: &[&str]| Tree::read(&source(root.path(), &[], exclude));
+    let error = read(&[]).unwrap_err().to_string();
+    assert!(error.contains("sub/.wh.a`: no image can have a name that starts with `.wh.`"), "{error}");
+    assert!(error.contains("help: ") && error.contains(".exclude("), "{error}");
+    for exclude in ["**/.wh.*", "sub"] {
+        assert!(read(&[exclude]).is_ok(), "{exclude}");
+    }
+    fs::create_dir_all(root.path().join(".wh.d")).unwrap();
+    assert!(read(&["sub"]).unwrap_err().to_string().contains("/.wh.d`"));
+    let file = HostSource { path: root.path().join("sub/.wh.a"), kind: HostKind::File };
+    assert!(Tree::read(&file).unwrap_err().to_string().contains(".wh.a`"));
+}
+
+#[test]
+fn a_pipe_is_no_file_and_no_list_of_patterns() {
+    let root = directory(&["a"]);
+    let make = |name: &str| {
+        let path = root.path().join(name);
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        path
+    };
+    let source = HostSource { path: make("pipe"), kind: HostKind::File };
+    let (tell, told) = std::sync::mpsc::channel();
+    let all = all(root.path());
+    make(".dockerignore");
+    std::thread::spawn(move || {
+        for source in [source, all] {
+            tell.send(Tree::read(&source).unwrap_err().to_string()).unwrap();
+        }
+    });
+    let hear = || told.recv_timeout(Duration::from_secs(10)).expect("it hangs");
+    assert!(hear().contains("no regular file"));
+    assert!(hear().contains("a pipe, not a regular file"));
 }

@@ -72,7 +72,7 @@ fn contexts_are_followed() {
     let said = connect_with(&[("DOCKER_CONFIG", config), ("DOCKER_CONTEXT", "mine")]);
     assert!(said.contains("DOCKER_CONTEXT=mine: there is no context of this name"), "{said}");
 
-    let id = data_encoding::HEXLOWER.encode(&<sha2::Sha256 as sha2::Digest>::digest(b"mine"));
+    let id = data_encoding::HEXLOWER.encode(&crate::sha256::Sha256::digest(b"mine"));
     let meta = directory.path().join("contexts/meta").join(id);
     std::fs::create_dir_all(&meta).unwrap();
     let text = r#"{"Name":"mine","Metadata":{},"Endpoints":{"docker":{"Host":"tcp://127.0.0.1:1","SkipTLSVerify":false}}}"#;

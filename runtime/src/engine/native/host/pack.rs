@@ -11,7 +11,6 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, Stat, fgetxattr, fstat, major, minor, readlinkat, statat};
-use sha2::Digest as _;
 use tar::EntryType;
 
 use super::fault::Fault;
@@ -40,13 +39,13 @@ pub(super) fn pack(layer: &Path, to: OwnedFd) -> Result<Packed, Fault> {
 
 struct Hashing<W> {
     inner: W,
-    hash: sha2::Sha256,
+    hash: crate::sha256::Sha256,
     length: u64,
 }
 
 impl<W> Hashing<W> {
     fn new(inner: W) -> Self {
-        Self { inner, hash: sha2::Sha256::new(), length: 0 }
+        Self { inner, hash: crate::sha256::Sha256::new(), length: 0 }
     }
 }
 

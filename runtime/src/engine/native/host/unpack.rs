@@ -16,7 +16,6 @@ use rustix::fs::{
     lsetxattr, mkdirat, mknodat, openat, setxattr, statat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
-use sha2::Digest as _;
 
 use super::fault::{Context as _, Fault};
 use crate::error::with_causes;
@@ -54,7 +53,7 @@ pub(super) fn unpack(into: &Path, archive: OwnedFd, size: u64, digest: Option<&s
 
 /// Unpacks an archive, compressed or not, into the root of the calling thread; gives the digest of what it is then.
 pub(in crate::engine::native) fn apply(archive: impl Read) -> io::Result<String> {
-    let mut reader = Hashing { inner: decompressed(archive)?, hash: sha2::Sha256::new() };
+    let mut reader = Hashing { inner: decompressed(archive)?, hash: crate::sha256::Sha256::new() };
     entries(&mut reader)?;
     // The digest is of all of it, the padding included.
     io::copy(&mut reader, &mut io::sink())?;
@@ -84,7 +83,7 @@ fn decompressed<'a>(archive: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
 
 struct Hashing<R> {
     inner: R,
-    hash: sha2::Sha256,
+    hash: crate::sha256::Sha256,
 }
 
 impl<R: Read> Read for Hashing<R> {

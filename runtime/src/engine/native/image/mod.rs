@@ -66,7 +66,7 @@ fn parts(name: &ImageName) -> (&str, &str) {
 /// Takes an image from the first place that has it.
 async fn pull(shared: &Shared, name: &ImageName, progress: &Progress, why_not: Error) -> Result<Image> {
     let (registry, rest) = parts(name);
-    let mut missing = why_not;
+    let mut missing: Option<Error> = None;
     let mut routes = routes::find(registry)?.into_iter().peekable();
     while let Some(route) = routes.next() {
         let (place, found) = match &route {
@@ -81,11 +81,17 @@ async fn pull(shared: &Shared, name: &ImageName, progress: &Progress, why_not: E
                 if routes.peek().is_some() {
                     progress(&format!("{place} does not have {name}: {error}"));
                 }
-                missing = joined(missing, error);
+                missing = Some(match missing {
+                    Some(missing) => joined(missing, error),
+                    None => error,
+                });
             }
         }
     }
-    Err(missing)
+    Err(match missing {
+        Some(missing) => joined(why_not, missing),
+        None => why_not,
+    })
 }
 
 /// What is said where nobody has it: the last says most, but that there is another platform's says more. Whoever only forgot
@@ -95,10 +101,26 @@ fn joined(earlier: Error, last: Error) -> Error {
         (Error::PlatformNotFound { reference, platform, found, .. }, last) => {
             Error::PlatformNotFound { reference, platform, found, message: last.to_string() }
         }
-        (earlier @ Error::EngineUnreachable { .. }, Error::ImageNotFound { reference, message }) => {
-            Error::ImageNotFound { reference, message: format!("{message}\n\n{earlier}") }
-        }
+        (earlier @ Error::EngineUnreachable { .. }, last) => with(last, &earlier),
         (_, last) => last,
+    }
+}
+
+/// An error that says what else was tried.
+fn with(error: Error, earlier: &Error) -> Error {
+    let longer = |message: String| format!("{message}\n\n{earlier}");
+    match error {
+        Error::ImageNotFound { reference, message } => {
+            Error::ImageNotFound { reference, message: longer(message) }
+        }
+        Error::Unauthorized { doing, reference, message } => {
+            Error::Unauthorized { doing, reference, message: longer(message) }
+        }
+        Error::PlatformNotFound { reference, platform, found, message } => {
+            Error::PlatformNotFound { reference, platform, found, message: longer(message) }
+        }
+        Error::Engine { what, message } => Error::Engine { what, message: longer(message) },
+        other => other,
     }
 }
 
@@ -289,5 +311,32 @@ async fn unpack(shared: &Shared, file: &File, size: u64, digest: &ContentDigest)
         Answer::Done => shared.store.keep(&scratch, digest.hash()).map(drop),
         Answer::Failed(text) => Err(io::Error::other(text)),
         other => Err(super::client::unexpected(&other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_that_is_not_there_is_said_whatever_a_registry_answers() {
+        let text = || "r/a:1".to_owned();
+        let answers = [
+            Error::ImageNotFound { reference: text(), message: "manifest unknown".to_owned() },
+            Error::Unauthorized { doing: "pull", reference: text(), message: "denied".to_owned() },
+            Error::engine("pull `r/a:1`", "connection refused"),
+        ];
+        for answer in answers {
+            let said = answer.to_string();
+            let first = said.lines().next().unwrap();
+            let down = Error::EngineUnreachable {
+                tried: vec!["/run/docker.sock: nothing listens there".to_owned()],
+            };
+            let error = joined(down, answer).to_string();
+            assert!(error.contains(first) && error.contains("nothing listens there"), "{error}");
+        }
+        let absent = Error::ImageNotFound { reference: text(), message: "not in Docker".to_owned() };
+        let error = joined(absent, Error::engine("pull `r/a:1`", "connection refused")).to_string();
+        assert!(!error.contains("not in Docker"), "the last says most: {error}");
     }
 }

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
-use sha2::Digest as _;
 use tokio::time::Instant;
 
 use super::super::store::lock;
@@ -272,7 +271,7 @@ enum Stop {
 struct Download {
     file: File,
     length: u64,
-    hash: sha2::Sha256,
+    hash: crate::sha256::Sha256,
 }
 
 impl Download {
@@ -283,7 +282,7 @@ impl Download {
 
     fn open_now(path: &Path) -> io::Result<Self> {
         let mut file = lock::open(path)?;
-        let mut hash = sha2::Sha256::new();
+        let mut hash = crate::sha256::Sha256::new();
         let mut length = 0;
         let mut piece = vec![0; 1 << 20];
         loop {
@@ -306,7 +305,7 @@ impl Download {
 
     fn begin_anew(&mut self) -> io::Result<()> {
         self.file.set_len(0)?;
-        self.hash = sha2::Sha256::new();
+        self.hash = crate::sha256::Sha256::new();
         self.length = 0;
         Ok(())
     }

@@ -195,8 +195,7 @@ impl Store {
 
     /// What a layer is called that is made of others.
     pub(super) fn merged_name(names: &[String]) -> String {
-        use sha2::Digest as _;
-        let digest = Digest(sha2::Sha256::digest(names.join(",")).into());
+        let digest = Digest(crate::sha256::Sha256::digest(names.join(",")));
         format!("{MERGED}{}", layer_name(&digest))
     }
 
@@ -244,10 +243,9 @@ impl Store {
 
     /// The right to run a step, unless somebody has it.
     pub(super) fn claim(&self, key: &Digest, limit: Option<Duration>) -> io::Result<Option<lock::Lock>> {
-        use sha2::Digest as _;
         // Whoever has another limit for the time of a run does not wait for this one.
         let text = format!("{key} {}", limit.unwrap_or_default().as_nanos());
-        let hash: [u8; 32] = sha2::Sha256::digest(text).into();
+        let hash: [u8; 32] = crate::sha256::Sha256::digest(text);
         lock::Lock::try_new(&self.root.join("claims"), &hash)
     }
 
@@ -269,8 +267,7 @@ impl Store {
 
     /// The directory of a cache volume, as the host finds it, whether or not it is there.
     pub(super) fn volume(key: &str) -> PathBuf {
-        use sha2::Digest as _;
-        let name = Digest(sha2::Sha256::digest(key.as_bytes()).into()).to_string();
+        let name = Digest(crate::sha256::Sha256::digest(key.as_bytes())).to_string();
         PathBuf::from("volumes").join(name)
     }
 
@@ -368,9 +365,8 @@ pub(super) fn root_of(snapshot: &Snapshot) -> Root {
 }
 
 fn reference_name(name: &ImageName) -> String {
-    use sha2::Digest as _;
     let text = format!("{} {}", name.reference, name.platform.as_deref().unwrap_or_default());
-    Digest(sha2::Sha256::digest(text).into()).to_string()
+    Digest(crate::sha256::Sha256::digest(text)).to_string()
 }
 
 /// Starts the names of layers made of others; no digest does.

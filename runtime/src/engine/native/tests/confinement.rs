@@ -109,10 +109,9 @@ async fn a_hostile_layer_writes_nowhere_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_layer_is_what_its_digest_says() {
-    use sha2::Digest as _;
     let engine = engine!();
     let archive = archive(&[("a", tar::EntryType::Regular, "", b"x")]);
-    let digest = crate::Digest(sha2::Sha256::digest(&archive).into()).to_string();
+    let digest = crate::Digest(crate::sha256::Sha256::digest(&archive)).to_string();
     let (answer, scratch) = unpacked(&engine, archive.clone(), Some(digest)).await;
     assert_eq!(answer, Answer::Done);
     let upper = engine.shared.store.root().join(&scratch.changes.upper);
