@@ -9,6 +9,9 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+// Shared with the runtime, which uses the rest of these.
+#[allow(dead_code)]
+mod arguments;
 mod ast;
 mod check;
 #[cfg(test)]
@@ -19,7 +22,8 @@ mod expand;
 mod keywords;
 mod names;
 mod parse;
-// Shared with the runtime, which uses the rest of it.
+#[allow(dead_code)]
+mod paths;
 #[allow(dead_code)]
 mod rules;
 mod shadow;

@@ -141,33 +141,6 @@ pub(crate) fn identifier(name: &str) -> Checked {
     }
 }
 
-/// Starts the name of what a layer of an image says is gone (OCI image layer specification, "whiteouts").
-pub(crate) const WHITEOUT: &str = ".wh.";
-
-/// Where something is put: absolute, and not the root itself.
-pub(crate) fn absolute_path(what: &str, path: &str) -> Checked {
-    if path.contains('\0') {
-        return Err(Problem::new(format!("{what} contains a NUL character")));
-    }
-    if !path.starts_with('/') {
-        let fixed = path.trim_start_matches("./");
-        return Err(Problem::new(format!("{what} `{path}` is not absolute")).help(format!("`/{fixed}`")));
-    }
-    if path.split('/').any(|part| part == "..") {
-        return Err(Problem::new(format!("{what} `{path}` contains `..`")).help("write the path it leads to"));
-    }
-    if path.trim_matches('/').is_empty() {
-        return Err(Problem::new(format!("{what} `{path}` is the root")).help("name a path below it"));
-    }
-    if let Some(part) = path.split('/').find(|part| part.starts_with(WHITEOUT)) {
-        return Err(Problem::new(format!(
-            "{what} `{path}`: no image can have a name that starts with `{WHITEOUT}`"
-        ))
-        .help(format!("another name than `{part}`, which says in a layer that something is gone")));
-    }
-    Ok(())
-}
-
 /// An environment variable's name as POSIX and every shell can hold it.
 pub(crate) fn variable(name: &str) -> Checked {
     let mut chars = name.chars();
@@ -550,12 +523,6 @@ mod tests {
         assert_eq!(signal("int"), Ok("SIGINT"));
         assert_eq!(signal("15"), Ok("SIGTERM"));
         assert_eq!(signal("SIGTREM").unwrap_err().help.as_deref(), Some("`SIGTERM`"));
-        assert_eq!(
-            message(absolute_path("mount path", "data")),
-            "mount path `data` is not absolute\n\nhelp: `/data`"
-        );
-        assert!(absolute_path("path", "/a/../b").is_err());
-        assert!(absolute_path("path", "/").is_err());
         assert!(variable("A=B").is_err());
         assert!(variable("1X").is_err());
         assert!(variable("PATH").is_ok());

@@ -319,7 +319,7 @@ impl fmt::Debug for StepError {
 
 impl fmt::Display for StepError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "step `{}` of `{}` ", shown(&command_line(&self.args)), self.name)?;
+        write!(f, "step `{}` of `{}` ", shown(&shown_command(&self.args)), self.name)?;
         match self.cause {
             StepCause::Failed => write!(f, "failed: {}", self.exit)?,
             StepCause::Succeeded => f.write_str("succeeded, although it was expected to fail")?,
@@ -418,6 +418,20 @@ impl fmt::Display for ServiceError {
 
 /// For a service that ended well: most of them wanted to go on in the background, which ends with its first process.
 const FOREGROUND: &str = "\n\nhelp: a service is there as long as its first process: where it goes on in the background, run it in the foreground (`nginx -g 'daemon off;'`, `httpd -DFOREGROUND`, `redis-server --daemonize no`, `sshd -D`, elsewhere `-f`, `-F`, `--foreground` or `--nodaemon`)";
+
+/// A command as one would type it, but that arguments of more than a page are cut.
+pub(crate) fn shown_command(args: &[String]) -> String {
+    const PAGE: usize = 4096;
+    const SHOWN: usize = 200;
+    let cut = |arg: &String| {
+        if arg.len() <= PAGE {
+            return arg.clone();
+        }
+        let head: String = arg.chars().take(SHOWN).collect();
+        format!("{head}… ({} bytes)", arg.len())
+    };
+    command_line(&args.iter().map(cut).collect::<Vec<_>>())
+}
 
 /// A command as one would type it.
 pub(crate) fn command_line(args: &[String]) -> String {

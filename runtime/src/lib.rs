@@ -31,11 +31,13 @@
     allow(dead_code, unused_imports, unreachable_code, clippy::unused_async)
 )]
 
+mod arguments;
 mod engine;
 mod error;
 mod graph;
 pub mod language;
 mod macros;
+mod paths;
 mod patterns;
 mod reexec;
 mod regular;

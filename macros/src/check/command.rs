@@ -1,16 +1,17 @@
 //! Commands and the small literals around them.
 
 use super::registry::{
-    COMMAND_AS_STRING, EMPTY_COMMAND, INVALID_DURATION, INVALID_HOSTNAME, INVALID_LABEL, INVALID_LIMIT,
-    INVALID_PLATFORM, INVALID_SIGNAL, INVALID_SIZE, INVALID_VARIABLE, REPEATED_STATEMENT, Rule,
-    WORD_OR_VALUE,
+    COMMAND_AS_STRING, EMPTY_COMMAND, INVALID_ARGUMENT, INVALID_DURATION, INVALID_HOSTNAME, INVALID_KEY,
+    INVALID_LABEL, INVALID_LIMIT, INVALID_PLATFORM, INVALID_SIGNAL, INVALID_SIZE, INVALID_USER,
+    INVALID_VARIABLE, INVALID_WORKDIR, REPEATED_STATEMENT, Rule, WORD_OR_VALUE,
 };
 use super::{Check, Subject, earlier};
-use crate::ast::{Key, Operand, Probe, StatementKind, Value};
+use crate::ast::{Definition, Key, Kind, Operand, Probe, StatementKind, Value};
 use crate::errors::help;
 use crate::names::{Meaning, Placed};
 use crate::rules::{self, Problem};
 use crate::sizes;
+use crate::{arguments, paths};
 use proc_macro2::Span;
 use quote::ToTokens as _;
 use syn::LitStr;
@@ -45,6 +46,13 @@ fn check_command(cx: &mut Check, placed: &Placed, word: &str, command: &Value) {
             list.bracket_token.span.join(),
             format!("`{word}` needs at least a program"),
         );
+    }
+    for (index, element) in command.list().into_iter().flat_map(|list| &list.elems).enumerate() {
+        let syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(text), .. }) = element else { continue };
+        let checked = arguments::argument(word, index, &text.value());
+        let rule =
+            if index == 0 && text.value().trim().is_empty() { &EMPTY_COMMAND } else { &INVALID_ARGUMENT };
+        cx.problem(rule, text.span(), checked);
     }
     if let Some(text) = command.text() {
         let line = text.value();
@@ -88,7 +96,40 @@ pub(super) fn check_keys(cx: &mut Check, subject: Subject) {
         check_word(cx, placed, key);
         match &placed.statement.kind {
             StatementKind::Label { .. } => cx.problem(&INVALID_LABEL, span, rules::label(&text)),
-            _ => cx.problem(&INVALID_VARIABLE, span, rules::variable(&text)),
+            StatementKind::Env { value, .. } => {
+                cx.problem(&INVALID_VARIABLE, span, rules::variable(&text));
+                if let Some(value) = value.text() {
+                    let checked = arguments::variable_value(&text, &value.value());
+                    cx.problem(&INVALID_ARGUMENT, value.span(), checked);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Who a process is, and where.
+pub(super) fn check_users(cx: &mut Check, subject: Subject) {
+    for placed in subject.statements() {
+        match &placed.statement.kind {
+            StatementKind::User(user) => check_text(cx, &INVALID_USER, user.text(), arguments::user),
+            StatementKind::Workdir(path) => check_text(cx, &INVALID_WORKDIR, path.text(), paths::workdir),
+            StatementKind::Shell(line, _) => {
+                check_text(cx, &INVALID_ARGUMENT, line.text(), |line| arguments::argument("shell", 1, line));
+            }
+            _ => {}
+        }
+    }
+}
+
+pub(super) fn check_cache_keys(cx: &mut Check) {
+    let names = cx.names;
+    for declaration in &names.declarations {
+        if let (Kind::Cache, Definition::Value(key, _)) =
+            (declaration.item.kind, &declaration.item.definition)
+        {
+            let Some(text) = key.text() else { continue };
+            cx.problem(&INVALID_KEY, text.span(), arguments::cache_key(&text.value()));
         }
     }
 }
@@ -118,7 +159,9 @@ pub(super) fn check_times_and_signals(cx: &mut Check, subject: Subject) {
             StatementKind::Platform(platform) => {
                 check_text(cx, &INVALID_PLATFORM, platform.text(), |text| rules::platform(text).map(drop));
             }
-            StatementKind::Hostname(name) => check_text(cx, &INVALID_HOSTNAME, name.text(), rules::host_name),
+            StatementKind::Hostname(name) => {
+                check_text(cx, &INVALID_HOSTNAME, name.text(), arguments::own_host_name);
+            }
             StatementKind::Ready(ready) => check_duration(cx, ready.within.as_ref().and_then(Operand::text)),
             StatementKind::Stop { signal, within } => {
                 check_duration(cx, within.as_ref().and_then(Operand::text));

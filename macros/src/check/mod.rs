@@ -64,17 +64,20 @@ pub(crate) fn check(names: &Names, errors: &mut Errors) {
         mount::check_sources(&mut cx, subject);
         mount::check_copied(&mut cx, subject);
         mount::check_paths(&mut cx, subject);
+        mount::check_mounted(&mut cx, subject);
         export::check_exports(&mut cx, subject);
         command::check_commands(&mut cx, subject);
         option::check_options(&mut cx, subject);
         command::check_repeated(&mut cx, subject);
         command::check_keys(&mut cx, subject);
+        command::check_users(&mut cx, subject);
         command::check_times_and_signals(&mut cx, subject);
         warn::check_warnings(&mut cx, subject);
         host::check_hosts(&mut cx, subject);
     }
     port::check_endpoints(&mut cx);
     cycle::check_cycles(&mut cx);
+    command::check_cache_keys(&mut cx);
 }
 
 /// What a name in a statement means; mistakes of scope are reported already.

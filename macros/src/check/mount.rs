@@ -1,13 +1,18 @@
 //! Mounts, and the paths they and written files go to.
 
 use proc_macro2::Span;
+use syn::LitStr;
+use syn::ext::IdentExt as _;
 
-use super::registry::{MOUNTED_TWICE, NOT_COPYABLE, NOT_MOUNTABLE, RELATIVE_PATH, UNKNOWN_MOUNT};
+use super::registry::{
+    HIDDEN_PATH, MOUNTED_TWICE, NOT_COPYABLE, NOT_MOUNTABLE, RELATIVE_PATH, UNKNOWN_MOUNT,
+};
 use super::{Check, Named, Subject, earlier};
-use crate::ast::{Kind, Operand, StatementKind};
+use crate::ast::{Kind, Operand, OptionKind, StatementKind};
 use crate::errors::help;
-use crate::names::Placed;
-use crate::rules;
+use crate::names::{Meaning, Placed};
+use crate::paths;
+use crate::rules::Problem;
 
 const MOUNTABLE: [Kind; 4] = [Kind::Cache, Kind::Dir, Kind::File, Kind::Secret];
 const COPYABLE: [Kind; 2] = [Kind::Dir, Kind::File];
@@ -73,36 +78,129 @@ pub(super) fn check_copied(cx: &mut Check, subject: Subject) {
     }
 }
 
+/// A path that a statement names, and what is done there.
+enum At<'s> {
+    /// Something is mounted over what the container has.
+    Over(&'static str, Option<&'s LitStr>),
+    /// Something is put into what the container has, by a mount or otherwise.
+    Own(&'static str, Option<&'s LitStr>),
+    Read(Option<&'s LitStr>),
+}
+
+fn named_in<'s>(cx: &Check, placed: &'s Placed) -> Vec<At<'s>> {
+    let mut paths = match &placed.statement.kind {
+        StatementKind::Tmpfs(path) => vec![At::Over("tmpfs path", path.text())],
+        StatementKind::Socket { path, .. } => vec![At::Over("socket path", path.text())],
+        StatementKind::Mount { path, readonly: Some(_), .. } => vec![At::Over("mount path", path.text())],
+        StatementKind::Mount { path, source: Operand::Name(ident), .. } => {
+            match cx.names.meaning(&ident.unraw().to_string(), placed.scope) {
+                Meaning::Item(found) if matches!(found.item.kind, Kind::Dir | Kind::File) => {
+                    vec![At::Own("mount path", path.text())]
+                }
+                Meaning::Item(_) => vec![At::Over("mount path", path.text())],
+                _ => Vec::new(),
+            }
+        }
+        StatementKind::Copy { path, .. } => vec![At::Own("copy path", path.text())],
+        StatementKind::File { path, .. } => vec![At::Own("file path", path.text())],
+        StatementKind::Export { path, .. } => vec![At::Read(path.text())],
+        _ => Vec::new(),
+    };
+    for option in placed.statement.options().into_iter().flat_map(|options| &options.list) {
+        match &option.kind {
+            OptionKind::Stdout(path) => paths.push(At::Own("stdout path", path.text())),
+            OptionKind::Stderr(path) => paths.push(At::Own("stderr path", path.text())),
+            _ => {}
+        }
+    }
+    paths
+}
+
+type Judge = fn(&str, &str) -> Result<(), Problem>;
+
+/// Paths, each on its own: absolute, and where something that is put there is seen.
 pub(super) fn check_paths(cx: &mut Check, subject: Subject) {
-    let mut seen: Vec<((String, Span), &Placed)> = Vec::new();
     for placed in subject.statements() {
         if let StatementKind::Socket { host: Operand::Value(host), .. } = &placed.statement.kind
             && let Some(host) = host.text()
         {
-            cx.problem(&RELATIVE_PATH, host.span(), rules::absolute_path("socket path", &host.value()));
+            cx.problem(&RELATIVE_PATH, host.span(), paths::absolute_path("socket path", &host.value()));
         }
-        let (what, literal) = match &placed.statement.kind {
-            StatementKind::Tmpfs(path) => ("tmpfs path", path.text()),
-            StatementKind::Socket { path, .. } => ("socket path", path.text()),
-            StatementKind::Mount { path, .. } => ("mount path", path.text()),
-            StatementKind::Copy { path, .. } => ("copy path", path.text()),
-            StatementKind::File { path, .. } => ("file path", path.text()),
-            StatementKind::Export { path, .. } => ("export path", path.text()),
-            _ => continue,
-        };
-        let Some(literal) = literal else {
+        for at in named_in(cx, placed) {
+            let (what, path, judge): (_, _, Judge) = match at {
+                At::Over(what, path) => (what, path, paths::mounted_path),
+                At::Own(what, path) => (what, path, paths::placed_path),
+                At::Read(path) => ("export path", path, paths::absolute_path),
+            };
+            let Some(literal) = path else { continue };
+            match paths::absolute_path(what, &literal.value()) {
+                Err(problem) => cx.problem(&RELATIVE_PATH, literal.span(), Err(problem)),
+                Ok(()) => cx.problem(&HIDDEN_PATH, literal.span(), judge(what, &literal.value())),
+            }
+        }
+        if let StatementKind::Mount { path, .. } = &placed.statement.kind
+            && named_in(cx, placed).is_empty()
+            && let Some(literal) = path.text()
+        {
+            let checked = paths::absolute_path("mount path", &literal.value());
+            cx.problem(&RELATIVE_PATH, literal.span(), checked);
+        }
+    }
+}
+
+/// Mounts among each other, and what is put or read below one.
+pub(super) fn check_mounted(cx: &mut Check, subject: Subject) {
+    let mut seen: Vec<((String, Span), &Placed)> = Vec::new();
+    let mut over: Vec<((String, Span), &Placed)> = Vec::new();
+    for placed in subject.statements() {
+        let (StatementKind::Tmpfs(path)
+        | StatementKind::Socket { path, .. }
+        | StatementKind::Mount { path, .. }) = &placed.statement.kind
+        else {
+            if !matches!(placed.statement.kind, StatementKind::Export { .. }) {
+                check_below(cx, placed, &over);
+            }
             continue;
         };
-        let (path, span) = (literal.value(), literal.span());
-        cx.problem(&RELATIVE_PATH, span, rules::absolute_path(what, &path));
-        if ["mount path", "tmpfs path", "socket path"].contains(&what) {
-            let target = path.trim_end_matches('/').to_owned();
-            if let Some((_, at)) = earlier(&seen, placed, |(other, _)| *other == target) {
-                let message = format!("two mounts at `{target}` in {}", subject.title());
-                let first = cx.errors.first(*at, subject.title());
-                cx.errors.at(&MOUNTED_TWICE, span, help(message, first));
-            }
-            seen.push(((target, span), placed));
+        let Some(literal) = path.text() else { continue };
+        let (target, span) = (paths::plain_path(&literal.value()), literal.span());
+        if let Some((_, at)) = earlier(&seen, placed, |(other, _)| *other == target) {
+            let message = format!("two mounts at `{target}` in {}", subject.title());
+            let first = cx.errors.first(*at, subject.title());
+            cx.errors.at(&MOUNTED_TWICE, span, help(message, first));
+        } else {
+            check_below(cx, placed, &over);
+        }
+        if matches!(named_in(cx, placed).as_slice(), [At::Over(..)]) {
+            over.push(((target.clone(), span), placed));
+        }
+        seen.push(((target, span), placed));
+    }
+    // What is read is read at the end.
+    for placed in subject.statements() {
+        if let StatementKind::Export { .. } = &placed.statement.kind {
+            check_below(cx, placed, &over);
+        }
+    }
+}
+
+/// Nothing is put, or found, below what is mounted over a container's files.
+fn check_below(cx: &mut Check, placed: &Placed, over: &[((String, Span), &Placed)]) {
+    for at in named_in(cx, placed) {
+        let (path, lost) = match at {
+            At::Own(_, path) => (path, "what is put there would be lost"),
+            At::Read(path) => (path, "no mount is a part of what the container leaves"),
+            At::Over(..) => continue,
+        };
+        let Some(literal) = path else { continue };
+        let target = paths::plain_path(&literal.value());
+        if let Some((outer, at)) = earlier(over, placed, |(outer, _)| paths::lies_in(&target, outer)) {
+            let message = format!("`{target}` lies in what is mounted at `{outer}`: {lost}");
+            let mounted = match cx.errors.line(*at) {
+                Some(line) => format!("it is mounted on line {line}; choose a path outside of it"),
+                None => format!("choose a path outside of `{outer}`"),
+            };
+            cx.errors.at(&HIDDEN_PATH, literal.span(), help(message, mounted));
         }
     }
 }

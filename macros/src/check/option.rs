@@ -1,8 +1,8 @@
 //! The options of commands.
 
-use super::registry::{INVALID_DURATION, RELATIVE_PATH, REPEATED_OPTION};
+use super::registry::{INVALID_DURATION, REPEATED_OPTION};
 use super::{Check, Subject};
-use crate::ast::{OptionKind, Value};
+use crate::ast::OptionKind;
 use crate::errors::help;
 use crate::rules;
 
@@ -18,23 +18,12 @@ pub(super) fn check_options(cx: &mut Check, subject: Subject) {
                 let advice = cx.errors.first(earlier.keyword.span(), "the command");
                 cx.fault(&REPEATED_OPTION, placed, option.keyword.span(), help(message, advice));
             }
-            match &option.kind {
-                OptionKind::Timeout(limit) => {
-                    if let Some(text) = limit.text() {
-                        let checked = rules::duration(&text.value()).map(drop);
-                        cx.problem(&INVALID_DURATION, text.span(), checked);
-                    }
-                }
-                OptionKind::Stdout(path) => check_path(cx, "stdout path", path),
-                OptionKind::Stderr(path) => check_path(cx, "stderr path", path),
-                _ => {}
+            if let OptionKind::Timeout(limit) = &option.kind
+                && let Some(text) = limit.text()
+            {
+                let checked = rules::duration(&text.value()).map(drop);
+                cx.problem(&INVALID_DURATION, text.span(), checked);
             }
         }
-    }
-}
-
-fn check_path(cx: &mut Check, what: &str, path: &Value) {
-    if let Some(text) = path.text() {
-        cx.problem(&RELATIVE_PATH, text.span(), rules::absolute_path(what, &text.value()));
     }
 }

@@ -101,6 +101,7 @@ rules! {
     "Files" {
         RELATIVE_PATH = Shared "relative-path": "paths inside a container are absolute";
         MOUNTED_TWICE = Macro "mounted-twice": "a path is mounted once";
+        HIDDEN_PATH = Shared "hidden-path": "nothing is put, or read, where the container's own files are not seen";
         UNKNOWN_MOUNT = Macro "unknown-mount": "what is mounted or copied is declared";
         NOT_MOUNTABLE = Macro "not-mountable": "services and containers are not mounted";
         NOT_COPYABLE = Macro "not-copyable": "directories and files are copied, and nothing else";
@@ -116,6 +117,10 @@ rules! {
         UNKNOWN_EXPECTATION = Macro "unknown-expectation": "a command is expected to end in `success`, `failure` or `any`";
         REPEATED_OPTION = Macro "repeated-option": "an option stands once";
         WORD_OR_VALUE = Macro "word-or-value": "the key of `env` or `label` is a word, and not that of a variable around it";
+        INVALID_ARGUMENT = Shared "invalid-argument": "arguments, and what variables are set to, are what a kernel takes: no NUL, less than 128 KiB";
+        INVALID_USER = Shared "invalid-user": "a user is `name`, `uid`, `name:group` or `uid:gid`";
+        INVALID_WORKDIR = Shared "invalid-workdir": "a working directory is a path";
+        INVALID_KEY = Shared "invalid-key": "a cache volume has a key";
         INVALID_VARIABLE = Shared "invalid-variable": "environment variables have names that shells can hold";
         INVALID_LABEL = Shared "invalid-label": "labels have keys, and those of `bowline.` are taken";
         INVALID_HOSTNAME = Shared "invalid-hostname": "host names are RFC 1123 host names";

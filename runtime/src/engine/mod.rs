@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::graph::ImageName;
-use crate::value::{Port, Stat};
+use crate::value::{Entry, Port, Stat};
 use crate::{Digest, Result};
 
 #[cfg(any(feature = "docker", native_engine))]
@@ -117,6 +117,9 @@ pub(crate) trait Engine: Send + Sync + fmt::Debug {
     /// What is known of a path in a snapshot; `None` when nothing is there. Symbolic links in the path's last part
     /// are followed.
     fn stat<'a>(&'a self, snapshot: &'a Snapshot, path: &'a str) -> Call<'a, Option<Stat>>;
+
+    /// What is in a directory, in any order, each once.
+    fn list<'a>(&'a self, snapshot: &'a Snapshot, path: &'a str) -> Call<'a, Vec<Entry>>;
 
     /// The file or directory at a path as one tar archive; entries are relative, below the path's last part. Pieces
     /// of the archive go to `sink`, in order; the call ends with the archive. `sink` gives the piece back-pressure by
@@ -303,10 +306,6 @@ pub(crate) struct Process {
     pub(crate) nofile: Option<u32>,
     /// Shown to the engine's users.
     pub(crate) labels: Vec<(String, String)>,
-    /// Paths that are empty and in memory.
-    pub(crate) tmpfs: Vec<String>,
-    /// Unix sockets of the engine's machine: the path they are put at, and the path they are found at.
-    pub(crate) sockets: Vec<(String, String)>,
 }
 
 /// Something put into a file system before the process runs.
@@ -314,9 +313,27 @@ pub(crate) struct Process {
 pub(crate) enum Placement {
     /// A file with these contents, mode 0644, owner root; missing parents are made with mode 0755.
     File { path: String, contents: Written },
-    /// What another snapshot has at `from`: a directory's contents go to the directory `to` (made when missing), a
-    /// file goes to the path `to`. Owners and modes are kept.
-    Copy { snapshot: Snapshot, from: String, to: String },
+    /// What another snapshot has at `from`: a directory's contents, where that ends in `/`, go to the directory `to` (made
+    /// when missing), a file goes to the path `to`. Owners and modes are kept.
+    Copy { snapshot: Snapshot, from: String, to: String, existing: Existing },
+}
+
+/// Why a file cannot take the place of what is at a path.
+pub(crate) fn not_a_file(path: &str) -> String {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    format!(
+        "a file cannot be mounted at `{path}`: a directory is there\n\nhelp: mount it below, at `{path}/NAME`, or \
+         remove `{name}` in a step before"
+    )
+}
+
+/// What becomes of what is in the place of something that is put there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Existing {
+    /// A directory stays, with what is in it and does not have the name of anything that comes; a file goes.
+    Stays,
+    /// All of it goes; a directory has the owner and the mode of the one that comes.
+    Goes,
 }
 
 /// A service that a process can reach: by any of these names, and by no other.
@@ -332,7 +349,9 @@ pub(crate) struct Link {
 #[derive(Debug, Clone)]
 pub(crate) struct Filesystem {
     pub(crate) base: Snapshot,
+    /// In the order that they are put there.
     pub(crate) placements: Vec<Placement>,
+    /// Over all that was placed; the outer before the inner, no two at one path.
     pub(crate) mounts: Vec<Mount>,
 }
 
@@ -354,6 +373,10 @@ pub(crate) enum MountSource {
     Snapshot { snapshot: Snapshot, from: String },
     /// A file with these contents, in memory, mode 0400, owned by the process's user. Nothing of it is ever stored.
     Secret(Arc<[u8]>),
+    /// An empty directory in memory, for each process its own.
+    Memory,
+    /// A Unix socket of the engine's machine, by its path there.
+    Socket(String),
 }
 
 impl fmt::Debug for MountSource {
@@ -362,6 +385,8 @@ impl fmt::Debug for MountSource {
             Self::Cache(key) => write!(f, "Cache({key})"),
             Self::Snapshot { snapshot, from } => write!(f, "Snapshot({}, {from})", snapshot.0),
             Self::Secret(_) => f.write_str("Secret(***)"),
+            Self::Memory => f.write_str("Memory"),
+            Self::Socket(host) => write!(f, "Socket({host})"),
         }
     }
 }

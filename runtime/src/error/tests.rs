@@ -2,6 +2,8 @@
 
 use std::error::Error as _;
 
+use super::{StepCause, StepError, shown_command};
+use crate::Exit;
 use crate::prelude::*;
 
 #[test]
@@ -34,4 +36,22 @@ fn an_error_of_the_program_says_what_its_cause_says_and_keeps_the_chain() {
     assert_eq!(Error::other(format!("{} tests failed", 3)).to_string(), "3 tests failed");
     let boxed: Box<dyn std::error::Error + Send + Sync> = "boxed".into();
     assert_eq!(Error::from(boxed).to_string(), "boxed");
+}
+
+#[test]
+fn an_error_does_not_repeat_an_argument_of_any_length() {
+    let args = |length: usize| ["sh".to_owned(), "-c".to_owned(), "x".repeat(length)];
+    assert_eq!(shown_command(&args(4096)).len(), 4096 + 6);
+    let error = StepError {
+        name: "c".to_owned(),
+        args: args(131_000).to_vec(),
+        exit: Exit { code: 1, out_of_memory: false },
+        cause: StepCause::Failed,
+        stdout: String::new(),
+        stderr: String::new(),
+        container: None,
+        step: crate::Digest([0; 32]),
+    };
+    let text = error.to_string();
+    assert!(text.len() < 400 && text.contains("… (131000 bytes)"), "{text}");
 }

@@ -31,14 +31,7 @@ impl Config {
             Op::LimitMemory(bytes) => self.memory = Some(*bytes),
             Op::LimitPids(number) => self.pids = Some(*number),
             Op::LimitNofile(number) => self.nofile = Some(*number),
-            Op::Tmpfs(path) => drop(self.tmpfs.insert(trimmed(path))),
-            Op::Socket { path, host } => drop(self.sockets.insert(trimmed(path), host.clone())),
             _ => {}
         }
     }
-}
-
-/// A path without the slash at its end.
-fn trimmed(path: &str) -> String {
-    path.trim_end_matches('/').to_owned()
 }

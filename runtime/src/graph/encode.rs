@@ -9,7 +9,7 @@ use crate::sha256::Sha256;
 use super::Digest;
 
 /// Changes whenever the encoding does, so that no identity of another encoding is ever mistaken for one of this.
-const VERSION: &str = "bowline 1";
+const VERSION: &str = "bowline 2";
 
 pub(crate) struct Encoder(Sha256);
 

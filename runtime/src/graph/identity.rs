@@ -11,7 +11,7 @@ use super::Digest;
 use super::ImageName;
 use super::encode::Encoder;
 use super::node::{Binding, Config, Fs, Mount, MountSource, Place, ServiceNode, Step, Var};
-use crate::engine::Access;
+use crate::engine::{Access, Existing};
 use crate::value::{ExecOptions, Expect, HostKind, HostSource, IgnoreFiles};
 
 /// Computes identities, with images by what they resolved to where that is known.
@@ -69,10 +69,11 @@ impl Identities {
     }
 
     /// A container as a whole: what it holds and how it is configured.
-    pub(crate) fn container(&mut self, fs: &Fs, config: &Config) -> Digest {
+    pub(crate) fn container(&mut self, fs: &Fs, config: &Config, mounts: &[Mount]) -> Digest {
         let mut encoder = Encoder::new("container");
         self.fs(&mut encoder, fs);
         Self::config(&mut encoder, config);
+        self.mounts(&mut encoder, mounts);
         Self::entrypoint(&mut encoder, config);
         encoder.finish()
     }
@@ -148,8 +149,8 @@ impl Identities {
                 Some(contents) => drop(encoder.text("host contents").digest(*contents)),
                 None => Self::host(encoder, source),
             },
-            Fs::Snapshot(snapshot) => {
-                encoder.text("snapshot").text(&snapshot.0);
+            Fs::Held(held) => {
+                encoder.text("snapshot").text(&held.snapshot.0);
             }
             Fs::Step(step) => {
                 let digest = self.step(step);
@@ -181,8 +182,11 @@ impl Identities {
                 Place::File { path, contents } => {
                     encoder.text("file").text(path).bytes(contents);
                 }
-                Place::Copy { fs, from, to } => {
-                    encoder.text("copy");
+                Place::Copy { fs, from, to, existing } => {
+                    encoder.text(match existing {
+                        Existing::Stays => "copy",
+                        Existing::Goes => "mount",
+                    });
                     self.fs(encoder, fs);
                     encoder.text(from).text(to);
                 }
@@ -206,12 +210,6 @@ impl Identities {
         if config.privileged {
             encoder.text("privileged");
         }
-        for path in &config.tmpfs {
-            encoder.text("tmpfs").text(path);
-        }
-        for (path, host) in &config.sockets {
-            encoder.text("socket").text(path).text(host);
-        }
     }
 
     /// What commands do not use, but a service does.
@@ -221,7 +219,8 @@ impl Identities {
         }
     }
 
-    /// Cache volumes that can be written to in a list of their own, whatever is mounted besides, each under its name.
+    /// Cache volumes that can be written to in a list of their own, whatever is mounted besides, each under its name. Their
+    /// order says nothing that their paths do not: of two, one below the other, the outer is mounted first.
     fn mounts(&mut self, encoder: &mut Encoder, mounts: &[Mount]) {
         let mut mounts: Vec<_> = mounts.iter().collect();
         mounts.sort_by(|a, b| a.path.cmp(&b.path));
@@ -238,6 +237,8 @@ impl Identities {
             match &mount.source {
                 MountSource::Cache(key) => drop(encoder.text("cache").text(key)),
                 MountSource::Secret(secret) => drop(encoder.text("secret").text(secret.name())),
+                MountSource::Memory => drop(encoder.text("memory")),
+                MountSource::Socket(host) => drop(encoder.text("socket").text(host)),
                 MountSource::Copy { fs, from } => {
                     self.fs(encoder, fs);
                     encoder.text(from);

@@ -4,9 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::layout::{self, Layout, check_read};
 use super::node::{Binding, Config, ContainerNode, Fs, Mount, MountSource, Place, ServiceNode, Step};
 use super::{Digest, Identities, ImageName};
-use crate::engine::Access;
+use crate::arguments;
+use crate::engine::{Access, Existing};
+use crate::paths::{placed_path, plain_path, readable_path};
+use crate::rules::Problem;
 use crate::value::{
     Base, Body, Check, Container, CopyKind, EnvValue, EnvValueKind, Exec, ExecOptions, Invalid, MountKind,
     Op, PathIn, Port, PortRef, Protocol, Service, Stop,
@@ -30,11 +34,9 @@ pub(crate) fn lower_service(service: &Service) -> Result<Arc<ServiceNode>> {
 /// The container that a path is in.
 pub(crate) fn lower_path(at: &PathIn) -> Result<Arc<ContainerNode>> {
     let container = lower_container(&at.container)?;
-    if at.path.starts_with('/') {
-        Ok(container)
-    } else {
-        let message = format!("path `{0}` is not absolute\n\nhelp: `/{0}`", at.path);
-        Err(Error::invalid(Some(&container.name), message))
+    match readable_path("path", &at.path).and_then(|()| check_read(&container.mounts, &at.path)) {
+        Ok(()) => Ok(container),
+        Err(problem) => Err(Error::invalid(Some(&container.name), problem.to_string())),
     }
 }
 
@@ -77,15 +79,10 @@ enum Ground {
     Other,
 }
 
-/// A path without the slash at its end.
-fn trimmed(path: &str) -> &str {
-    if path.len() > 1 { path.trim_end_matches('/') } else { path }
-}
-
 /// Where a file goes: into a directory under its own name, where the path ends in a slash.
 fn copied_to(path: &str, from: &str) -> String {
-    let name = trimmed(from).rsplit('/').next().unwrap_or_default();
-    if path.ends_with('/') { format!("{path}{name}") } else { path.to_owned() }
+    let name = plain_path(from).rsplit('/').next().unwrap_or_default().to_owned();
+    plain_path(&if path.ends_with('/') { format!("{path}{name}") } else { path.to_owned() })
 }
 
 /// The running state of a fold over operations.
@@ -93,9 +90,8 @@ struct Fold {
     name: Arc<str>,
     base: Ground,
     fs: Option<Fs>,
-    places: Vec<Place>,
+    layout: Layout,
     config: Arc<Config>,
-    mounts: Vec<Mount>,
     bindings: Vec<Binding>,
     after: Vec<Arc<Step>>,
     last: Option<Arc<Step>>,
@@ -109,6 +105,12 @@ impl Lowering {
 
     fn invalid(&mut self, item: &str, message: impl Into<String>) {
         self.errors.push(Error::invalid(Some(item), message));
+    }
+
+    fn problem(&mut self, item: &str, checked: std::result::Result<(), Problem>) {
+        if let Err(problem) = checked {
+            self.invalid(item, problem.to_string());
+        }
     }
 
     pub(super) fn container(
@@ -125,16 +127,20 @@ impl Lowering {
         let folded = container.get().cloned().and_then(|body| self.fold(&name, &body));
         self.stack.pop();
         let mut fold = folded?;
-        if !fold.places.is_empty() || !fold.after.is_empty() {
+        if fold.layout.has_places() || !fold.after.is_empty() {
             self.step(&mut fold, None);
         }
-        let Fold { name, fs, config, last, .. } = fold;
+        let Fold { name, fs, config, last, layout, .. } = fold;
         let Some(fs) = fs else {
             let message = "has no image\n\nhelp: start its body with `image \"...\";` or `from other;`";
             return Err(Error::invalid(Some(&name), format!("container `{name}` {message}")));
         };
-        let digest = self.identities.container(&fs, &config);
-        let node = Arc::new(ContainerNode { digest, name, fs, config, last });
+        let (_, mut mounts) = layout.into_parts();
+        if let Fs::Held(held) = &fs {
+            mounts.extend(held.mounts.iter().cloned());
+        }
+        let digest = self.identities.container(&fs, &config, &mounts);
+        let node = Arc::new(ContainerNode { digest, name, fs, config, mounts, last });
         self.containers.insert(address, node.clone());
         Ok(node)
     }
@@ -148,7 +154,10 @@ impl Lowering {
         self.enter(address, &name, "services bind each other in a cycle")?;
         let folded = service.get().cloned().and_then(|body| Ok((self.fold(&name, &body.body)?, body)));
         self.stack.pop();
-        let (fold, body) = folded?;
+        let (mut fold, body) = folded?;
+        if fold.layout.must_be_placed_first() {
+            self.step(&mut fold, None);
+        }
         if !fold.after.is_empty() {
             self.invalid(&name, "`after` is for containers; services start when they are bound");
         }
@@ -173,14 +182,15 @@ impl Lowering {
             Some(Stop { signal: Ok(signal), within: Ok(within) }) => Some((signal, within)),
             _ => None,
         };
+        let (places, mounts) = fold.layout.into_parts();
         let mut node = ServiceNode {
             digest: Digest([0; 32]),
             hostname: String::new(),
             name,
             base,
-            places: fold.places,
+            places,
             config: fold.config,
-            mounts: fold.mounts,
+            mounts,
             bindings: fold.bindings,
             run: body.run,
             instance: body.instance,
@@ -218,9 +228,8 @@ impl Lowering {
                 _ => Ground::Other,
             },
             fs: None,
-            places: Vec::new(),
+            layout: Layout::default(),
             config: Arc::default(),
-            mounts: Vec::new(),
             bindings: Vec::new(),
             after: Vec::new(),
             last: None,
@@ -236,10 +245,11 @@ impl Lowering {
                 let other = self.container(other, "container")?;
                 fold.fs = Some(other.fs.clone());
                 fold.config = other.config.clone();
+                fold.layout = Layout::from(&other.mounts);
                 fold.last.clone_from(&other.last);
             }
             Base::Host(source) => fold.fs = Some(Fs::Host(Arc::new(source.clone()))),
-            Base::Snapshot(snapshot) => fold.fs = Some(Fs::Snapshot(snapshot.clone())),
+            Base::Held(held) => fold.fs = Some(Fs::Held(held.clone())),
         }
         // A binding belongs to every step of the container: a service bound after a step was written is bound late.
         for op in &body.ops {
@@ -257,13 +267,24 @@ impl Lowering {
             Op::Invalid(Invalid(message)) => self.invalid(&name, message.clone()),
             Op::WriteFile { path, contents } => {
                 self.check_defined(&name, &String::from_utf8_lossy(contents));
-                fold.places.push(Place::File { path: path.clone(), contents: contents.clone() });
+                let placed = fold.layout.place(layout::file(path, contents));
+                self.problem(&name, placed);
             }
             Op::Mount { path, source, access } => self.mount(fold, path, &source.0, *access)?,
             Op::Copy { path, source } => match &source.0 {
-                CopyKind::Directory(directory) => self.place(fold, trimmed(path), &directory.at, true)?,
-                CopyKind::File(file) => self.place(fold, &copied_to(path, &file.at.path), &file.at, false)?,
+                CopyKind::Directory(directory) => {
+                    self.copy(fold, plain_path(path), &directory.at, true)?;
+                }
+                CopyKind::File(file) => {
+                    self.copy(fold, copied_to(path, &file.at.path), &file.at, false)?;
+                }
             },
+            Op::Tmpfs(path) => {
+                self.mount_over(fold, path, MountSource::Memory, Access::ReadWrite);
+            }
+            Op::Socket { path, host } => {
+                self.mount_over(fold, path, MountSource::Socket(host.clone()), Access::ReadWrite);
+            }
             Op::Platform(platform) => self.platform(fold, platform),
             Op::Bind { alias, service } => self.bind(fold, alias, service)?,
             Op::After(other) => {
@@ -277,6 +298,10 @@ impl Lowering {
                 exec.args.iter().for_each(|arg| self.check_defined(&name, arg));
                 let stdin = exec.options.stdin.as_deref().unwrap_or_default();
                 self.check_defined(&name, &String::from_utf8_lossy(stdin));
+                for path in [&exec.options.stdout, &exec.options.stderr].into_iter().flatten() {
+                    let checked = fold.layout.check_own(path);
+                    self.problem(&name, checked);
+                }
                 if fold.fs.is_none() {
                     self.invalid(
                         &name,
@@ -296,41 +321,52 @@ impl Lowering {
     }
 
     fn mount(&mut self, fold: &mut Fold, path: &str, source: &MountKind, access: Access) -> Result<()> {
-        let target = trimmed(path);
-        let source = match (source, access) {
-            (MountKind::Cache(cache), _) => MountSource::Cache(cache.key().to_owned()),
-            (MountKind::Secret(secret), _) => MountSource::Secret(secret.clone()),
-            // What may be written to is the container's own, and goes on with it.
-            (MountKind::Directory(directory), Access::ReadWrite) => {
-                return self.place(fold, target, &directory.at, true);
+        let (at, is_directory) = match source {
+            MountKind::Cache(cache) => {
+                self.problem(&fold.name.clone(), arguments::cache_key(cache.key()));
+                self.mount_over(fold, path, MountSource::Cache(cache.key().to_owned()), access);
+                return Ok(());
             }
-            (MountKind::File(file), Access::ReadWrite) => return self.place(fold, target, &file.at, false),
-            (MountKind::Directory(directory), Access::ReadOnly) => self.copied(fold, &directory.at, true)?,
-            (MountKind::File(file), Access::ReadOnly) => self.copied(fold, &file.at, false)?,
+            MountKind::Secret(secret) => {
+                self.mount_over(fold, path, MountSource::Secret(secret.clone()), access);
+                return Ok(());
+            }
+            MountKind::Directory(directory) => (&directory.at, true),
+            MountKind::File(file) => (&file.at, false),
         };
-        if fold.mounts.iter().any(|other| other.path == target) {
-            self.invalid(&fold.name.clone(), format!("two mounts at `{target}`"));
-        } else {
-            fold.mounts.push(Mount { path: target.to_owned(), source, access });
+        let (fs, from) = self.copied(fold, at, is_directory)?;
+        match access {
+            Access::ReadOnly => self.mount_over(fold, path, MountSource::Copy { fs, from }, access),
+            // What may be written to is the container's own, and goes on with it.
+            Access::ReadWrite => {
+                let mounted = fold.layout.mount_own(fs, from, path);
+                self.problem(&fold.name.clone(), placed_path("mount path", path).and(mounted));
+            }
         }
         Ok(())
     }
 
-    fn place(&mut self, fold: &mut Fold, target: &str, at: &PathIn, directory: bool) -> Result<()> {
-        if let MountSource::Copy { fs, from } = self.copied(fold, at, directory)? {
-            fold.places.push(Place::Copy { fs, from, to: target.to_owned() });
-        }
+    fn mount_over(&mut self, fold: &mut Fold, path: &str, source: MountSource, access: Access) {
+        let mounted = fold.layout.mount(Mount { path: path.to_owned(), source, access });
+        self.problem(&fold.name.clone(), mounted);
+    }
+
+    fn copy(&mut self, fold: &mut Fold, to: String, at: &PathIn, is_directory: bool) -> Result<()> {
+        let (fs, from) = self.copied(fold, at, is_directory)?;
+        let checked = placed_path("copy path", &to);
+        let placed = fold.layout.place(Place::Copy { fs, from, to, existing: Existing::Stays });
+        self.problem(&fold.name.clone(), checked.and(placed));
         Ok(())
     }
 
-    fn copied(&mut self, fold: &Fold, at: &PathIn, directory: bool) -> Result<MountSource> {
+    /// Where what is copied is found: a directory's path ends in `/`, so that a file is never taken for one.
+    fn copied(&mut self, fold: &Fold, at: &PathIn, is_directory: bool) -> Result<(Fs, String)> {
         let source = self.container(&at.container, "container")?;
-        if !at.path.starts_with('/') {
-            self.invalid(&fold.name.clone(), format!("path `{0}` is not absolute\n\nhelp: `/{0}`", at.path));
-        }
-        // A trailing slash says which kind is meant, so that a file is never taken for a directory.
-        let from = at.path.trim_end_matches('/').to_owned() + if directory { "/" } else { "" };
-        Ok(MountSource::Copy { fs: source.fs.clone(), from })
+        let checked = readable_path("path", &at.path).and_then(|()| check_read(&source.mounts, &at.path));
+        self.problem(&fold.name.clone(), checked);
+        let from = plain_path(&at.path);
+        let end = if is_directory && from != "/" { "/" } else { "" };
+        Ok((source.fs.clone(), from + end))
     }
 
     /// The image's platform: of its own image, before anything is done with it.
@@ -389,18 +425,22 @@ impl Lowering {
 
     /// Closes a step: what was placed since the last one, and the command.
     fn step(&mut self, fold: &mut Fold, exec: Option<&Exec>) {
+        if exec.is_some() && fold.layout.must_be_placed_first() {
+            self.step(fold, None);
+        }
         let Some(base) = fold.fs.clone() else { return };
         if exec.is_some() {
             let name = fold.name.clone();
             self.check_own_name(&name, &fold.config, &fold.bindings);
         }
+        let places = if exec.is_some() { fold.layout.step() } else { fold.layout.take_places() };
         let mut step = Step {
             digest: Digest([0; 32]),
             name: fold.name.clone(),
             base,
-            places: std::mem::take(&mut fold.places),
+            places,
             // A step that runs nothing reaches nothing and sees nothing.
-            mounts: if exec.is_some() { fold.mounts.clone() } else { Vec::new() },
+            mounts: if exec.is_some() { fold.layout.mounts() } else { Vec::new() },
             bindings: if exec.is_some() { fold.bindings.clone() } else { Vec::new() },
             config: if exec.is_some() { fold.config.clone() } else { Arc::default() },
             args: exec.map(|exec| exec.args.clone()),

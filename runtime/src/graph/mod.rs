@@ -9,6 +9,7 @@ mod digest;
 mod encode;
 mod identity;
 mod image;
+mod layout;
 mod lower;
 mod node;
 mod plan;
@@ -19,6 +20,7 @@ pub(crate) use self::identity::Identities;
 pub(crate) use self::image::{ImageFile, ImageFileKind, ImageName};
 pub(crate) use self::lower::{hostname, lower_container, lower_path, lower_service};
 pub(crate) use self::node::{
-    Binding, Config, ContainerNode, Fs, Mount, MountSource, Place, Reach, ServiceNode, Step, Var, closure,
+    Binding, Config, ContainerNode, Fs, Held, Mount, MountSource, Place, Reach, ServiceNode, Step, Var,
+    closure,
 };
 pub use self::plan::{Plan, PlanBuilder, PlannedFiles, PlannedService, PlannedStep};

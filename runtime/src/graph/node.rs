@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Digest, ImageName};
-use crate::engine::{Access, Snapshot};
+use crate::engine::{Access, Existing, SessionId, Snapshot};
 use crate::value::{Check, ExecOptions, HostSource, Port, Secret};
 
 /// A file system, by what makes it.
@@ -15,10 +15,19 @@ pub(crate) enum Fs {
     Image(ImageName),
     /// Files of the pipeline's machine.
     Host(Arc<HostSource>),
-    /// What a failed step left, held by the session's engine.
-    Snapshot(Snapshot),
+    /// What a failed step left.
+    Held(Arc<Held>),
     /// What a step leaves.
     Step(Arc<Step>),
+}
+
+/// A file system that the engine of a session holds, as long as that lives: what a failed step left.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) session: SessionId,
+    /// What was mounted while the step ran.
+    pub(crate) mounts: Vec<Mount>,
 }
 
 /// One command run in a file system, or files placed in it.
@@ -64,7 +73,7 @@ fn made_of<'a>(
     fn step(fs: &Fs) -> Option<&Arc<Step>> {
         match fs {
             Fs::Step(step) => Some(step),
-            Fs::Image(_) | Fs::Host(_) | Fs::Snapshot(_) => None,
+            Fs::Image(_) | Fs::Host(_) | Fs::Held(_) => None,
         }
     }
     let copied = places.iter().filter_map(|place| match place {
@@ -78,8 +87,17 @@ fn made_of<'a>(
 /// Something put into a file system before a step or service runs.
 #[derive(Debug, Clone)]
 pub(crate) enum Place {
-    File { path: String, contents: Arc<[u8]> },
-    Copy { fs: Fs, from: String, to: String },
+    File {
+        path: String,
+        contents: Arc<[u8]>,
+    },
+    /// A directory where `from` ends in `/`, else a file.
+    Copy {
+        fs: Fs,
+        from: String,
+        to: String,
+        existing: Existing,
+    },
 }
 
 /// Something that is there while a process runs, and no part of what it leaves.
@@ -99,13 +117,27 @@ pub(crate) enum MountSource {
         from: String,
     },
     Secret(Secret),
+    /// An empty directory in memory.
+    Memory,
+    /// A Unix socket of the engine's machine, by its path there.
+    Socket(String),
+}
+
+impl Mount {
+    pub(crate) fn is_file(&self) -> bool {
+        match &self.source {
+            MountSource::Cache(_) | MountSource::Memory => false,
+            MountSource::Secret(_) | MountSource::Socket(_) => true,
+            MountSource::Copy { from, .. } => !from.ends_with('/'),
+        }
+    }
 }
 
 impl MountSource {
     fn fs(&self) -> Option<&Fs> {
         match self {
             Self::Copy { fs, .. } => Some(fs),
-            Self::Cache(_) | Self::Secret(_) => None,
+            Self::Cache(_) | Self::Secret(_) | Self::Memory | Self::Socket(_) => None,
         }
     }
 }
@@ -131,12 +163,8 @@ pub(crate) struct Config {
     pub(crate) pids: Option<u32>,
     /// Open files of each process.
     pub(crate) nofile: Option<u32>,
-    /// Paths in memory.
-    pub(crate) tmpfs: BTreeSet<String>,
     /// Shown to the engine's users, and no part of an identity.
     pub(crate) labels: BTreeMap<String, String>,
-    /// Sockets of the engine's machine, by the path they are put at.
-    pub(crate) sockets: BTreeMap<String, String>,
 }
 
 /// What a variable is set to.
@@ -210,6 +238,8 @@ pub(crate) struct ContainerNode {
     /// What it holds once all its steps have run.
     pub(crate) fs: Fs,
     pub(crate) config: Arc<Config>,
+    /// What is mounted in it when it ends, the outer before the inner.
+    pub(crate) mounts: Vec<Mount>,
     /// The last step that runs a command of this container's own.
     pub(crate) last: Option<Arc<Step>>,
 }
@@ -305,7 +335,7 @@ impl Reach {
     fn fs<'a>(&mut self, fs: &'a Fs) -> Option<Visit<'a>> {
         match fs {
             Fs::Step(step) => Some(Visit::Step(step)),
-            Fs::Snapshot(_) => None,
+            Fs::Held(_) => None,
             Fs::Host(source) => {
                 self.hosts.insert(source.clone());
                 None

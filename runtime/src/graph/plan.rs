@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::Digest;
 use super::lower::Lowering;
 use super::node::{Binding, Config, ContainerNode, Fs, Mount, MountSource, Place, ServiceNode, Step, Var};
-use crate::engine::Access;
+use crate::engine::{Access, Existing};
 use crate::error::{command_line, show_duration};
 use crate::value::{
     Check, Container, ExecOptions, Expect, HostKind, HostSource, Port, PortRef, Ready, Service,
@@ -194,7 +194,7 @@ impl PlanBuilder {
         let step = match fs {
             Fs::Step(step) => step,
             Fs::Host(source) => return self.add_host(source),
-            Fs::Image(_) | Fs::Snapshot(_) => return,
+            Fs::Image(_) | Fs::Held(_) => return,
         };
         // Down the chain in a loop: it may be hundreds of steps long.
         let mut chain: Vec<&Arc<Step>> = Vec::new();
@@ -297,7 +297,7 @@ fn base(fs: &Fs) -> String {
     match fs {
         Fs::Image(name) => name.to_string(),
         Fs::Host(source) => source.to_string(),
-        Fs::Snapshot(snapshot) => format!("snapshot {}", snapshot.0),
+        Fs::Held(held) => format!("snapshot {}", held.snapshot.0),
         Fs::Step(step) => format!("{} {:.12}", step.name, step.digest),
     }
 }
@@ -317,8 +317,6 @@ fn details(config: &Config) -> Vec<String> {
     details.extend(config.memory.map(|bytes| format!("limit memory {bytes} bytes")));
     details.extend(config.pids.map(|number| format!("limit pids {number}")));
     details.extend(config.nofile.map(|number| format!("limit nofile {number}")));
-    details.extend(config.tmpfs.iter().map(|path| format!("tmpfs {path}")));
-    details.extend(config.sockets.iter().map(|(path, host)| format!("socket {host} at {path}")));
     details
 }
 
@@ -342,8 +340,12 @@ fn options(options: &ExecOptions) -> impl Iterator<Item = String> {
 fn place(place: &Place) -> String {
     match place {
         Place::File { path, contents } => format!("file {path} ({} bytes)", contents.len()),
-        // What is mounted to be written to is a copy too.
-        Place::Copy { fs, from, to } => format!("copy {} to {to}", place_in(fs, from)),
+        Place::Copy { fs, from, to, existing: Existing::Stays } => {
+            format!("copy {} to {to}", place_in(fs, from))
+        }
+        Place::Copy { fs, from, to, existing: Existing::Goes } => {
+            format!("mount {} at {to}", place_in(fs, from))
+        }
     }
 }
 
@@ -367,6 +369,8 @@ fn mount(mount: &Mount) -> String {
         MountSource::Cache(key) => format!("cache {key}"),
         MountSource::Secret(secret) => format!("secret {}", secret.name()),
         MountSource::Copy { fs, from } => place_in(fs, from),
+        MountSource::Memory => return format!("tmpfs {}", mount.path),
+        MountSource::Socket(host) => return format!("socket {host} at {}", mount.path),
     };
     format!("mount {source} at {}{access}", mount.path)
 }

@@ -139,7 +139,9 @@ pub fn user(user: impl Into<String>) {}
 pub fn file(path: impl Into<String>, contents: impl AsRef<[u8]>) {}
 
 /// `mount X at "/path";` · `mount X at "/path" readonly;`: a cache, a secret (a file in memory), or a private copy of a
-/// dir or file. What is mounted `readonly` nobody writes to, and it is no part of what the container leaves.
+/// dir or file, in the place of what is at the path. A dir or file is the container's own from there on, and goes on with
+/// it. What is mounted `readonly` nobody writes to, and it is no part of what the container leaves. A path is mounted
+/// once, and a mount inside of another stands after it.
 ///
 /// ```
 /// # use bowline::prelude::*;
@@ -157,8 +159,8 @@ pub fn file(path: impl Into<String>, contents: impl AsRef<[u8]>) {}
 /// ```
 pub fn mount(source: impl Into<Mount>, path: impl Into<String>) {}
 
-/// `copy NAME to "/path";`: copies a directory's contents or a file into the file system, where it stays. A file goes
-/// into a directory where the path ends in `/`.
+/// `copy NAME to "/path";`: copies a directory's contents or a file into the file system, beside what is there, where it
+/// stays. A file goes into a directory where the path ends in `/`.
 ///
 /// ```
 /// # use bowline::prelude::*;
@@ -248,7 +250,7 @@ pub fn hostname(name: impl Into<String>) {}
 /// ```
 pub fn privileged() {}
 
-/// `tmpfs "/path";`: a file system in memory, empty for every command.
+/// `tmpfs "/path";`: a file system in memory, empty for every command. It is no part of what the container leaves.
 ///
 /// ```
 /// # use bowline::prelude::*;

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::log::ServiceLog;
 use super::scrub::Secrets;
 use crate::engine::{Healthcheck, Image, Instance, ProbeProgress};
-use crate::error::{ServiceCause, command_line};
+use crate::error::{ServiceCause, shown_command};
 use crate::graph::ServiceNode;
 use crate::value::{Check, Port, PortRef, Protocol};
 use crate::{Error, Result};
@@ -73,7 +73,7 @@ fn what(check: &Check) -> String {
     match check {
         Check::Ports => "ports".to_owned(),
         Check::Http { path, .. } => format!("GET {path}"),
-        Check::Exec(args) => format!("`{}`", command_line(args)),
+        Check::Exec(args) => format!("`{}`", shown_command(args)),
         Check::Log { text, times: 1 } => format!("{text:?} in its log"),
         Check::Log { text, times } => format!("{text:?} in its log, {times} times"),
         Check::Image => "the image's health check".to_owned(),
@@ -155,7 +155,7 @@ impl Watched<'_> {
     }
 
     async fn until_success(&self, args: &[String], progress: &ProbeProgress) -> Result<()> {
-        let what = format!("`{}`", command_line(args));
+        let what = format!("`{}`", shown_command(args));
         progress.note(&what, Some("it has not ended yet"));
         let mut pause = FIRST_PAUSE;
         loop {
@@ -198,7 +198,7 @@ impl Watched<'_> {
                 }
                 Err(_) => format!("took longer than {}", crate::error::show_duration(limit)),
             };
-            progress.note(&format!("`{}`", command_line(args)), Some(&found));
+            progress.note(&format!("`{}`", shown_command(args)), Some(&found));
             if Instant::now() >= next_counted {
                 failures += 1;
                 next_counted += interval;
@@ -206,7 +206,7 @@ impl Watched<'_> {
             if failures >= retries {
                 let message = format!(
                     "the image's health check `{}` failed {failures} times: {found}",
-                    command_line(args)
+                    shown_command(args)
                 );
                 return Err(Failure::Service(ServiceCause::Check(message)));
             }

@@ -19,7 +19,7 @@ use crate::engine::Snapshot;
 use crate::graph::{Digest, Encoder, PlannedFiles};
 use crate::patterns::Patterns;
 use crate::regular::{self, DOCUMENT_AT_MOST};
-use crate::rules::WHITEOUT;
+use crate::paths::WHITEOUT;
 use crate::value::{HostKind, HostSource, IgnoreFiles};
 use crate::{Error, Result};
 

@@ -18,6 +18,7 @@ mod publishing;
 mod report;
 mod results;
 mod running;
+mod save;
 mod scrub;
 mod service;
 mod signals;

@@ -88,8 +88,6 @@ fn complete(name: &str, args: Vec<String>, config: &Config, image: Option<&Image
         pids: config.pids,
         nofile: config.nofile,
         labels: config.labels.clone().into_iter().collect(),
-        tmpfs: config.tmpfs.iter().cloned().collect(),
-        sockets: config.sockets.iter().map(|(path, host)| (path.clone(), host.clone())).collect(),
     };
     for (key, value) in &config.env {
         process.env.retain(|(other, _)| other != key);

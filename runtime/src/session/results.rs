@@ -1,13 +1,14 @@
 //! Reading what steps left behind: files and directories, streamed out of the engine as tar archives.
 
-use std::io::{self, Read, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
 use super::aside::Aside;
 use super::in_session;
+use super::save::{self, holds_contents, save_tree};
 use crate::engine::{Engine, Snapshot};
 use crate::graph;
 use crate::value::{Entry, EntryKind, PathIn, Stat};
@@ -51,74 +52,60 @@ impl Reader {
 
     pub(super) async fn entries(self) -> Result<Vec<Entry>> {
         self.expect(EntryKind::Directory).await?;
-        self.unpack(|archive| {
-            let mut entries = Vec::new();
-            for entry in archive.entries()? {
-                let entry = entry?;
-                let path = entry.path()?.into_owned();
-                let mut parts =
-                    path.components().filter(|part| matches!(part, std::path::Component::Normal(_)));
-                if let (Some(name), None) = (parts.next(), parts.next()) {
-                    let name = name.as_os_str().to_string_lossy().into_owned();
-                    entries.push(Entry { name, kind: kind(entry.header().entry_type()) });
-                }
-            }
-            entries.sort();
-            entries.dedup();
-            Ok(entries)
-        })
-        .await
+        let mut entries = self.engine.list(&self.snapshot, &self.path).await?;
+        entries.sort();
+        Ok(entries)
     }
 
     pub(super) async fn bytes(self) -> Result<Vec<u8>> {
         self.expect(EntryKind::File).await?;
+        self.with_contents(|contents| {
+            let mut bytes = Vec::new();
+            contents.read_to_end(&mut bytes).map(|_| bytes)
+        })
+        .await
+    }
+
+    /// Gives the contents of the file to a function, as a stream.
+    async fn with_contents<T: Send + 'static>(
+        self,
+        read: impl FnOnce(&mut dyn Read) -> io::Result<T> + Send + 'static,
+    ) -> Result<T> {
         let missing = self.missing("no such file");
-        let contents = self
+        let given = self
             .unpack(|archive| {
                 for entry in archive.entries()? {
                     let mut entry = entry?;
-                    if entry.header().entry_type().is_file() {
-                        let mut contents = Vec::new();
-                        entry.read_to_end(&mut contents)?;
-                        return Ok(Some(contents));
+                    if holds_contents(entry.header().entry_type()) {
+                        return read(&mut entry).map(Some);
                     }
                 }
                 Ok(None)
             })
             .await?;
-        contents.ok_or(missing)
+        given.ok_or(missing)
     }
 
     pub(super) async fn save_directory(self, to: PathBuf) -> Result<()> {
         self.expect(EntryKind::Directory).await?;
         std::fs::create_dir_all(&to).map_err(|error| Error::io(&to, &error))?;
-        self.unpack(move |archive| {
-            archive.set_overwrite(true);
-            // Directories last: one without write permission must not keep its own files out.
-            let mut directories = Vec::new();
-            for entry in archive.entries()? {
-                let mut entry = entry?;
-                if entry.header().entry_type().is_dir() {
-                    directories.push(entry);
-                } else {
-                    // Refuses names that lead outside, also through links that the archive itself made.
-                    entry.unpack_in(&to)?;
-                }
-            }
-            directories.iter_mut().try_for_each(|entry| entry.unpack_in(&to).map(drop))
-        })
-        .await
+        self.unpack(move |archive| save_tree(archive, &to)).await
     }
 
+    /// Writes the file as it comes, whole or not at all.
     pub(super) async fn save_file(self, to: PathBuf) -> Result<()> {
         let mode = self.expect(EntryKind::File).await?.mode;
-        let name = self.path.rsplit('/').next().unwrap_or_default().to_owned();
-        let contents = self.bytes().await?;
-        let write = move || {
-            let to = if to.is_dir() { to.join(name) } else { to };
-            write_whole(&to, &contents, mode).map_err(|error| Error::io(&to, &error))
-        };
-        blocking(write).await
+        let name = self.path.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
+        let to = if to.is_dir() { to.join(name) } else { to };
+        let at = to.clone();
+        let aside = blocking(move || Aside::make(&at).map_err(|error| Error::io(&at, &error))).await?;
+        self.with_contents(move |mut contents| {
+            let mut aside = aside;
+            save::copy(&mut contents, &mut aside.file)?;
+            save::set_mode(&aside.path, mode)?;
+            aside.put(&to)
+        })
+        .await
     }
 
     /// What the path is, when it is what is wanted.
@@ -126,6 +113,9 @@ impl Reader {
         let stat = self.stat().await?;
         match (wanted, stat.kind) {
             (EntryKind::Directory, EntryKind::File) => Err(self.missing("is a file, not a directory")),
+            (_, EntryKind::Other) => {
+                Err(self.missing("is a pipe, a socket or a device, and has nothing to be read"))
+            }
             (EntryKind::File, EntryKind::Directory) => Err(self.missing(
                 "is a directory, not a file\n\nhelp: use `directory`, or export it with a `/` at the end",
             )),
@@ -134,10 +124,16 @@ impl Reader {
     }
 
     fn missing(&self, message: &str) -> Error {
+        // What stands for bytes that are no text.
+        let help = if self.path.contains('\u{fffd}') {
+            "\n\nhelp: a name that is not UTF-8 cannot be asked for; `save_to` of the directory writes it as it is"
+        } else {
+            ""
+        };
         Error::NoSuchPath {
             container: self.container.clone(),
             path: self.path.clone(),
-            message: format!("`{}`: {message}", self.path),
+            message: format!("`{}`: {message}{help}", self.path),
         }
     }
 
@@ -166,37 +162,6 @@ pub(super) async fn blocking<T: Send + 'static>(
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => Err(Error::engine("internal error, please report it", error)),
-    }
-}
-
-/// Writes a file whole or not at all.
-fn write_whole(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
-    let mut aside = Aside::make(path)?;
-    aside.file.write_all(contents)?;
-    set_mode(&aside.path, mode)?;
-    aside.put(path)
-}
-
-#[cfg(unix)]
-fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode & 0o777))
-}
-
-#[cfg(not(unix))]
-fn set_mode(_: &Path, _: u32) -> io::Result<()> {
-    Ok(())
-}
-
-fn kind(kind: tar::EntryType) -> EntryKind {
-    if kind.is_dir() {
-        EntryKind::Directory
-    } else if kind.is_symlink() {
-        EntryKind::Symlink
-    } else if kind.is_file() || kind.is_hard_link() || kind.is_contiguous() || kind.is_gnu_sparse() {
-        EntryKind::File
-    } else {
-        EntryKind::Other
     }
 }
 

@@ -16,7 +16,8 @@ use crate::engine::{
     StepSpec, Written,
 };
 use crate::graph::{
-    Binding, Digest, Fs, Identities, ImageName, Mount, MountSource, Place, Reach, ServiceNode, Step, closure,
+    Binding, Digest, Fs, Held, Identities, ImageName, Mount, MountSource, Place, Reach, ServiceNode, Step,
+    closure,
 };
 use crate::value::{Container, Expect};
 use crate::{Error, Result, StepCause, StepError};
@@ -108,7 +109,12 @@ impl Request {
                 None => Err(Error::engine(format!("find image {name}"), "it was not resolved")),
             },
             Fs::Host(source) => self.session.host_snapshot(source).await,
-            Fs::Snapshot(snapshot) => Ok(snapshot.clone()),
+            Fs::Held(held) if held.session == self.session.id => Ok(held.snapshot.clone()),
+            Fs::Held(_) => Err(Error::invalid(
+                None,
+                "what a failed step left is there as long as the session in which it failed, and not in another\n\n\
+                 help: `save_to` before that session ends",
+            )),
             Fs::Step(step) => self.step(step).await?.snapshot().await,
         }
     }
@@ -149,7 +155,7 @@ impl Request {
         self.replay_missing(step, &leases).await?;
         let capture = Capture::new(&self.session.report, &step.name, &secrets);
         if let Some(args) = &step.args {
-            self.session.report.event(&step.name, &secrets.scrub_text(&crate::error::command_line(args)));
+            self.session.report.event(&step.name, &secrets.scrub_text(&crate::error::shown_command(args)));
         }
         let mut finished = tokio::select! {
             finished = prepared.run(capture.sink()) => finished.map_err(|error| secrets.scrub_error(error))?,
@@ -180,7 +186,9 @@ impl Request {
                 return Ok((finished, output));
             }
         };
-        let container = finished.hold().await.ok().map(Container::from_snapshot);
+        let session = self.session.id.clone();
+        let held = |snapshot| Held { snapshot, session, mounts: step.mounts.clone() };
+        let container = finished.hold().await.ok().map(held).map(Container::from_held);
         let error = step_error(step, &secrets, exit, cause, &output);
         Err(Error::StepFailed(Box::new(StepError { container, ..error })))
     }
@@ -220,6 +228,8 @@ impl Request {
                 MountSource::Copy { fs, from } => {
                     engine::MountSource::Snapshot { snapshot: self.filesystem(fs).await?, from: from.clone() }
                 }
+                MountSource::Memory => engine::MountSource::Memory,
+                MountSource::Socket(host) => engine::MountSource::Socket(host.clone()),
             };
             Ok(engine::Mount { path: mount.path.clone(), source, access: mount.access })
         });
@@ -228,10 +238,11 @@ impl Request {
                 Place::File { path, contents } => {
                     Placement::File { path: path.clone(), contents: contents.clone().into() }
                 }
-                Place::Copy { fs, from, to } => Placement::Copy {
+                Place::Copy { fs, from, to, existing } => Placement::Copy {
                     snapshot: self.filesystem(fs).await?,
                     from: from.clone(),
                     to: to.clone(),
+                    existing: *existing,
                 },
             })
         });

@@ -97,7 +97,7 @@ pub(crate) enum Base {
     /// Files of the pipeline's machine.
     Host(super::HostSource),
     /// A file system that an engine holds: what a failed step left behind.
-    Snapshot(crate::engine::Snapshot),
+    Held(Arc<crate::graph::Held>),
 }
 
 /// One operation on a container or service, as the user wrote it.
@@ -222,6 +222,9 @@ macro_rules! shared_operations {
             let (key, value) = (key.into(), value.into());
             self.edit(|body| {
                 body.check(crate::rules::variable(&key));
+                if let crate::value::EnvValueKind::Plain(text) = &value.0 {
+                    body.check(crate::arguments::variable_value(&key, text));
+                }
                 body.ops.push(crate::value::Op::Env { key, value });
             })
         }
@@ -234,6 +237,7 @@ macro_rules! shared_operations {
             let (key, value) = (key.into(), value.into_argument());
             self.edit(|body| {
                 body.check(crate::rules::label(&key));
+                body.check(crate::arguments::text("label", &value));
                 body.ops.push(crate::value::Op::Label { key, value });
             })
         }
@@ -262,20 +266,31 @@ macro_rules! shared_operations {
         /// Sets the working directory, from here on. A relative path joins the one before it.
         pub fn workdir(self, path: impl Into<String>) -> Self {
             let path = path.into();
-            self.edit(|body| body.ops.push(crate::value::Op::Workdir(path)))
+            self.edit(|body| {
+                body.check(crate::paths::workdir(&path));
+                body.ops.push(crate::value::Op::Workdir(path));
+            })
         }
 
         /// Sets the user of the processes from here on: `name`, `uid`, `name:group` or `uid:gid`.
         pub fn user(self, user: impl Into<String>) -> Self {
             let user = user.into();
-            self.edit(|body| body.ops.push(crate::value::Op::User(user)))
+            self.edit(|body| {
+                body.check(crate::arguments::user(&user));
+                body.ops.push(crate::value::Op::User(user));
+            })
         }
 
         /// Sets the entry point: what a service's `run` stands behind, in place of the image's entry point and command.
         /// Commands of `exec` do not use it. An empty one, `entrypoint([""; 0])`, takes the image's away.
         pub fn entrypoint<A: crate::Argument>(self, args: impl IntoIterator<Item = A>) -> Self {
-            let args = args.into_iter().map(crate::arg).collect();
-            self.edit(|body| body.ops.push(crate::value::Op::Entrypoint(args)))
+            let args: Vec<String> = args.into_iter().map(crate::arg).collect();
+            self.edit(|body| {
+                if !args.is_empty() {
+                    body.check(crate::arguments::command("entrypoint", &args));
+                }
+                body.ops.push(crate::value::Op::Entrypoint(args));
+            })
         }
 
         /// Sets what processes see as the name of their own host, from here on. By default that is `bowline` for a
@@ -283,7 +298,7 @@ macro_rules! shared_operations {
         pub fn with_hostname(self, name: impl Into<String>) -> Self {
             let name = name.into();
             self.edit(|body| {
-                body.check(crate::rules::host_name(&name));
+                body.check(crate::arguments::own_host_name(&name));
                 body.ops.push(crate::value::Op::Hostname(name));
             })
         }
@@ -352,11 +367,11 @@ macro_rules! shared_operations {
         }
 
         /// Puts an empty file system in memory at a path, for every process from here on. Each process has its own, and
-        /// what is in it ends with the process.
+        /// what is in it ends with the process: reading a path in it is an error that says so.
         pub fn tmpfs(self, path: impl Into<String>) -> Self {
             let path = path.into();
             self.edit(|body| {
-                body.check(crate::rules::absolute_path("tmpfs path", &path));
+                body.check(crate::paths::mounted_path("tmpfs path", &path));
                 body.ops.push(crate::value::Op::Tmpfs(path));
             })
         }
@@ -366,8 +381,8 @@ macro_rules! shared_operations {
         pub fn socket(self, path: impl Into<String>, host_path: impl Into<String>) -> Self {
             let (path, host) = (path.into(), host_path.into());
             self.edit(|body| {
-                body.check(crate::rules::absolute_path("socket path", &path));
-                body.check(crate::rules::absolute_path("socket path", &host));
+                body.check(crate::paths::mounted_path("socket path", &path));
+                body.check(crate::paths::absolute_path("socket path", &host));
                 body.ops.push(crate::value::Op::Socket { path, host });
             })
         }
@@ -377,17 +392,24 @@ macro_rules! shared_operations {
             let path = path.into();
             let contents = contents.as_ref().into();
             self.edit(|body| {
-                body.check(crate::rules::absolute_path("file path", &path));
+                body.check(crate::paths::placed_path("file path", &path));
                 body.ops.push(crate::value::Op::WriteFile { path, contents });
             })
         }
 
-        /// Mounts a cache volume, a secret, or a private copy of a directory or file, for every process from here on.
+        /// Mounts a cache volume, a secret, or a private copy of a directory or file, for every process from here on, in
+        /// the place of whatever is at the path.
         ///
-        /// A cache volume keeps what is written to it, for every later run. A directory or file is copied: writes are
-        /// seen by the later steps of this container and never by the source. A [`Secret`](crate::Secret) is a file in
-        /// memory, mode 0400, of at most 4 MiB, which the process's user owns and nobody can write to. No result, image
-        /// or cache has its contents; where nothing was at the path, results have an empty file there.
+        /// A cache volume keeps what is written to it, for every later run; a new one has first what is at the path. A
+        /// directory or file is copied and is the container's own from here on: what later steps write there goes on with
+        /// the container, as [`copy`](Self::copy) would, and is never seen by the source; what was at the path before is
+        /// gone. A [`Secret`](crate::Secret) is a file in memory, mode 0400, of at most 4 MiB, which the process's user owns
+        /// and nobody can write to. No result, image or cache has its contents; where nothing was at the path, results have
+        /// an empty file there.
+        ///
+        /// Mounts are made in the order they are written, the outer before the inner. A path is mounted once. What a
+        /// cache, a secret, a socket, memory, or a read-only mount has is no part of what the container leaves: to read a
+        /// path in one, or to put a file there, is an error.
         ///
         /// ```
         /// use bowline::{CacheVolume, Container, Secret};
@@ -402,14 +424,15 @@ macro_rules! shared_operations {
         }
 
         /// As [`mount`](Self::mount), but nobody can write to it: not to a cache volume, and not to a directory or
-        /// file, which then is no part of what the container leaves. Writing fails with `EROFS`.
+        /// file, which then is no part of what the container leaves: without it, what was at the path is there again.
+        /// Writing fails with `EROFS`.
         pub fn mount_readonly(self, path: impl Into<String>, source: impl Into<crate::Mount>) -> Self {
             self.mount_with(path.into(), source.into(), crate::engine::Access::ReadOnly)
         }
 
         fn mount_with(self, path: String, source: crate::Mount, access: crate::engine::Access) -> Self {
             self.edit(|body| {
-                body.check(crate::rules::absolute_path("mount path", &path));
+                body.check(crate::paths::mounted_path("mount path", &path));
                 body.ops.push(crate::value::Op::Mount { path, source, access });
             })
         }
@@ -427,7 +450,7 @@ macro_rules! shared_operations {
         pub fn copy(self, path: impl Into<String>, source: impl Into<crate::CopySource>) -> Self {
             let (path, source) = (path.into(), source.into());
             self.edit(|body| {
-                body.check(crate::rules::absolute_path("copy path", &path));
+                body.check(crate::paths::placed_path("copy path", &path));
                 body.ops.push(crate::value::Op::Copy { path, source });
             })
         }

@@ -98,8 +98,8 @@ impl Container {
         Self { slot: Slot::filled(body) }.named(name)
     }
 
-    pub(crate) fn from_snapshot(snapshot: crate::engine::Snapshot) -> Self {
-        Self { slot: Slot::filled(Body::new(Base::Snapshot(snapshot))) }
+    pub(crate) fn from_held(held: graph::Held) -> Self {
+        Self { slot: Slot::filled(Body::new(Base::Held(Arc::new(held)))) }
     }
 
     /// A container whose definition comes later, so that others can name it before.

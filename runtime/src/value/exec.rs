@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Argument, IntoDuration, Invalid};
-use crate::rules;
+use crate::{arguments, paths};
 
 /// A command with what is asked of it beyond its success. `exec` takes a plain list of arguments just as well.
 ///
@@ -50,8 +50,8 @@ impl Exec {
     /// A program and its arguments, run without a shell.
     pub fn new<A: Argument>(args: impl IntoIterator<Item = A>) -> Self {
         let args: Vec<String> = args.into_iter().map(crate::arg).collect();
-        let missing = args.is_empty().then(|| Invalid("`exec` needs at least a program".to_owned()));
-        Self { args, options: ExecOptions::default(), invalid: missing.into_iter().collect() }
+        let invalid = arguments::command("exec", &args).err().map(Invalid::from);
+        Self { args, options: ExecOptions::default(), invalid: invalid.into_iter().collect() }
     }
 
     /// A command line, run with `/bin/sh -c`.
@@ -105,7 +105,7 @@ impl Exec {
     }
 
     fn check_path(&mut self, what: &str, path: &str) {
-        if let Err(problem) = rules::absolute_path(what, path) {
+        if let Err(problem) = paths::placed_path(what, path) {
             self.invalid.push(problem.into());
         }
     }

@@ -115,8 +115,8 @@ let api = Service::from_image(\"acme/api:2\").bind(\"db\", &db).expose(8080);
     pub fn run<A: Argument>(self, args: impl IntoIterator<Item = A>) -> Self {
         let args: Vec<String> = args.into_iter().map(arg).collect();
         self.edit_service(|service| {
-            if args.is_empty() {
-                service.invalid("`run` needs at least a program");
+            if let Err(problem) = crate::arguments::command("run", &args) {
+                service.invalid(problem.to_string());
             } else if service.run.is_some() {
                 service.invalid("two `run` statements");
             } else {
@@ -152,6 +152,11 @@ let api = Service::from_image(\"acme/api:2\").bind(\"db\", &db).expose(8080);
         self.edit_service(|service| {
             if let Some(Err(message)) = &ready.within {
                 service.invalid(message.clone());
+            }
+            if let super::Check::Exec(args) = &ready.check
+                && let Err(problem) = crate::arguments::command("ready exec", args)
+            {
+                service.invalid(problem.to_string());
             }
             service.ready.push(ready);
         })

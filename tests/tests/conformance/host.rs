@@ -97,7 +97,7 @@ async fn nothing_is_read_before_it_is_needed() {
         container c { image "busybox:1.35"; mount source at "/src"; exec ["true"]; }
     };
     let plan = p.plan().to_string();
-    assert!(plan.contains("copy host /no/such/directory to /src"), "{plan}");
+    assert!(plan.contains("mount host /no/such/directory at /src"), "{plan}");
     assert_eq!(p.c.digest().unwrap(), p.c.digest().unwrap());
     let error = p.c.sync().await.unwrap_err().to_string();
     assert!(error.contains("/no/such/directory"), "{error}");

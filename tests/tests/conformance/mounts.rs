@@ -136,7 +136,8 @@ async fn nothing_keeps_a_secret() {
     let shown = format!("{failure} {failure:?}");
     assert!(shown.contains("***") && !shown.contains(&contents), "{shown}");
     let held = failure.container().unwrap();
-    assert_eq!(held.file("/t").contents().await.unwrap(), "");
+    let refused = held.file("/t").contents().await.unwrap_err().to_string();
+    assert!(refused.contains("the secret `token` is mounted at `/t`"), "{refused}");
     // Nor has anything of the engine's that can be asked for.
     assert_no_container_has(&Session::current(), &contents);
     if bowline_tests::on_native() {
@@ -214,4 +215,142 @@ async fn a_new_cache_has_first_what_the_image_has_there() {
     let later =
         busybox().env("NONCE", nonce()).mount("/etc", &cache).shell("cat /etc/sub/x; ls /etc/passwd || true");
     assert_eq!(later.stdout().await.unwrap(), "second\n");
+}
+
+/// What an image has at a path, and a tree and a file to be mounted there.
+fn covering() -> (Container, Container) {
+    let image = busybox().shell(
+        "mkdir -p /app/old /app/sub; echo old > /app/old/x; echo old > /app/both; echo old > /conf; chmod 700 /app; \
+         ln -s /app /link",
+    );
+    let source = busybox().shell(
+        "mkdir -p /src/sub /src/none; echo new > /src/both; echo new > /src/sub/y; echo new > /f; chmod 1755 /src; \
+         chown 7:8 /src; chmod 640 /f",
+    );
+    (image, source)
+}
+
+#[bowline::test]
+async fn a_mount_replaces_what_is_at_the_path_and_goes_on_as_the_containers_own() {
+    let (image, source) = covering();
+    let look = "find /app | sort; cat /conf; stat -c '%a %u %g' /app /conf";
+    let mounted = Container::from_container(&image)
+        .mount("/app", source.directory("/src"))
+        .mount("/conf", source.file("/f"));
+    let seen = mounted.clone().shell(look).stdout().await.unwrap();
+    assert_eq!(seen, "/app\n/app/both\n/app/none\n/app/sub\n/app/sub/y\nnew\n1755 7 8\n640 0 0\n");
+    // Through a link, as any mount: what it leads to is replaced.
+    let linked = Container::from_container(&image).mount("/link", source.directory("/src")).shell(look);
+    assert_eq!(linked.stdout().await.unwrap(), seen.replace("new\n1755", "old\n1755").replace("640", "644"));
+    // What is written there goes on with the container, whatever reads it.
+    let written = mounted.shell("echo more > /app/more; rm -r /app/none");
+    assert_eq!(written.file("/app/more").contents().await.unwrap(), "more\n");
+    let entries = written.directory("/app").entries().await.unwrap();
+    assert_eq!(entries.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>(), ["both", "more", "sub"]);
+    let next = Container::from_container(&written).exec(["ls", "/app"]);
+    assert_eq!(next.stdout().await.unwrap(), "both\nmore\nsub\n");
+    // And never into the source.
+    let source = Container::from_container(&source).exec(["ls", "/src"]);
+    assert_eq!(source.stdout().await.unwrap(), "both\nnone\nsub\n");
+}
+
+#[bowline::test]
+async fn mounts_and_files_are_put_there_in_the_order_they_are_written() {
+    let (image, source) = covering();
+    let base = || Container::from_container(&image);
+    let before =
+        base().with_file("/app/first", "1").mount("/app", source.directory("/src")).exec(["ls", "/app"]);
+    assert_eq!(before.stdout().await.unwrap(), "both\nnone\nsub\n");
+    let after = base()
+        .mount("/app", source.directory("/src"))
+        .with_file("/app/first", "1")
+        .copy("/app/none", source.directory("/src/sub"))
+        .shell("ls /app /app/none");
+    assert_eq!(after.stdout().await.unwrap(), "/app:\nboth\nfirst\nnone\nsub\n\n/app/none:\ny\n");
+    // Read-only or not, what is at the path is hidden; only read-only is it there again.
+    let hidden = base().mount_readonly("/app", source.directory("/src")).exec(["ls", "/app"]);
+    assert_eq!(hidden.stdout().await.unwrap(), "both\nnone\nsub\n");
+    let again = Container::from_container(&hidden).exec(["ls", "/app"]);
+    assert_eq!(again.stdout().await.unwrap(), "both\nold\nsub\n");
+    let onto = base().mount("/app", source.file("/f")).exec(["true"]);
+    let refused = onto.sync().await.unwrap_err().to_string();
+    assert!(refused.contains("a file cannot be mounted at `/app`: a directory is there"), "{refused}");
+}
+
+#[bowline::test]
+async fn a_mount_in_a_mount_is_seen_whatever_either_is() {
+    let (image, source) = covering();
+    let cache = CacheVolume::new(format!("nested-{}", nonce()));
+    let dir = || source.directory("/src");
+    let nested = Container::from_container(&image)
+        // Read-only in what may be written to, in read-only, in memory and in a cache; where nothing is to mount on, too.
+        .mount("/app", dir())
+        .mount_readonly("/app/ro", dir())
+        .mount_readonly("/app/ro/deep/er", dir())
+        .mount_readonly("/app/ro/sub/file", source.file("/f"))
+        .mount("/app/ro/token", Secret::value("token", "hunter2"))
+        .tmpfs("/app/ro/tmp")
+        .mount("/app/ro/tmp/cache", &cache)
+        .mount_readonly("/app/ro/tmp/cache/src", dir())
+        .shell(
+            "cd /app/ro; cat both deep/er/both sub/file tmp/cache/src/both; wc -c < token; \
+             echo x > tmp/x; echo kept > tmp/cache/x; echo own > /app/own; \
+             for path in new deep/er/new sub/file tmp/cache/src/new; do { echo x > $path; } 2>&1; done; true",
+        );
+    let said = nested.stdout().await.unwrap();
+    assert!(said.starts_with("new\nnew\nnew\nnew\n7\n"), "{said}");
+    assert_eq!(said.matches("Read-only file system").count(), 4, "{said}");
+    assert_eq!(nested.file("/app/own").contents().await.unwrap(), "own\n");
+    let kept = busybox().mount("/c", &cache).exec(["cat", "/c/x"]);
+    assert_eq!(kept.stdout().await.unwrap(), "kept\n");
+}
+
+#[bowline::test]
+async fn what_is_mounted_is_read_nowhere_and_the_error_says_why() {
+    let cache = CacheVolume::new(format!("read-{}", nonce()));
+    let source = busybox().shell("mkdir /d; echo d > /d/f");
+    let c = busybox()
+        .mount("/cache", &cache)
+        .mount_readonly("/ro", source.directory("/d"))
+        .mount("/token", Secret::value("token", "t"))
+        .tmpfs("/tmp/fast")
+        .shell("echo x | tee /cache/x /tmp/fast/x /tmp/kept; exit 3");
+    for (path, what) in [
+        ("/cache/x", "the cache `read-"),
+        ("/cache/", "the cache `read-"),
+        ("/ro/f", "a read-only directory"),
+        ("/token", "the secret `token`"),
+        ("/tmp//fast/x", "a `tmpfs`"),
+    ] {
+        let (file, directory) = (c.file(path), c.directory(path));
+        for refused in [
+            file.bytes().await.unwrap_err(),
+            file.size().await.unwrap_err(),
+            directory.entries().await.unwrap_err(),
+            directory.save_to("/nowhere").await.unwrap_err(),
+            busybox().copy("/x", file.clone()).exec(["true"]).sync().await.unwrap_err(),
+            busybox().mount("/x", directory.clone()).exec(["true"]).sync().await.unwrap_err(),
+        ] {
+            let text = refused.to_string();
+            assert!(matches!(refused, bowline::Error::Invalid { .. }), "{text}");
+            assert!(text.contains(what) && text.contains("help: "), "{path}: {text}");
+        }
+    }
+    // The same of what a failed step left, which has all else.
+    let failure = c.sync().await.unwrap_err();
+    let held = failure.container().unwrap();
+    assert_eq!(held.file("/tmp/kept").contents().await.unwrap(), "x\n");
+    assert!(held.file("/cache/x").contents().await.unwrap_err().to_string().contains("the cache `read-"));
+}
+
+#[bowline::test]
+async fn what_a_failed_step_left_belongs_to_its_session() {
+    let failure = busybox().shell("echo x > /left; exit 1").sync().await.unwrap_err();
+    let held = failure.container().unwrap().clone();
+    assert_eq!(held.file("/left").contents().await.unwrap(), "x\n");
+    let other = Session::new();
+    let file = held.file("/left");
+    let refused = other.scope(async move { file.contents().await }).await.unwrap_err().to_string();
+    assert!(refused.contains("as long as the session in which it failed"), "{refused}");
+    other.close().await.unwrap();
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use super::cleaner::Container;
 use super::failure::{self, BRIEF, within};
-use super::snapshot::{self, Facts};
-use super::{Shared, labels, mount, names, place};
+use super::snapshot::Facts;
+use super::{Shared, labels, mount, names, place, room};
 use crate::engine::{Filesystem, Link, Process};
 use crate::{Error, Result};
 use bollard::models::{
-    ContainerCreateBody, EndpointSettings, HealthConfig, HostConfig, Mount, MountType, NetworkingConfig,
+    ContainerCreateBody, EndpointSettings, HealthConfig, HostConfig, Mount, NetworkingConfig,
     ResourcesUlimits,
 };
 
@@ -54,9 +54,9 @@ pub(super) async fn create(shared: &Arc<Shared>, recipe: Recipe<'_>) -> Result<C
     if recipe.reach == Reach::Services {
         drop(shared.network.begin(shared));
     }
-    let (base, init, mounts, ()) = tokio::try_join!(
+    let ((base, placements), init, mounts, ()) = tokio::try_join!(
         // Boxed, as what bollard makes of a call takes kilobytes.
-        Box::pin(snapshot::base_image(shared, &recipe.filesystem.base)),
+        Box::pin(room::base_image(shared, recipe.filesystem)),
         has_init(shared),
         Box::pin(mount::mounts(shared, &recipe)),
         async {
@@ -76,7 +76,7 @@ pub(super) async fn create(shared: &Arc<Shared>, recipe: Recipe<'_>) -> Result<C
         container.create(body).await.map_err(failure::during(for_task))
     };
     let container = shared.cleaner.to_its_end(&what, create).await?;
-    Box::pin(place::place(shared, &container, recipe.name, &recipe.filesystem.placements)).await?;
+    Box::pin(place::place(shared, &container, recipe.name, &placements)).await?;
     Ok(Created { container, variables })
 }
 
@@ -85,11 +85,10 @@ fn body(
     recipe: &Recipe<'_>,
     base: &Facts,
     init: bool,
-    mut mounts: Vec<Mount>,
+    mounts: Vec<Mount>,
 ) -> ContainerCreateBody {
     let none = Process::default();
     let process = recipe.process.unwrap_or(&none);
-    mounts.extend(mounts_of(process));
     let mut labels_of: HashMap<_, _> = process.labels.iter().cloned().collect();
     labels_of.extend(labels::of(&shared.session, recipe.name));
     labels_of.insert(labels::KIND.to_owned(), recipe.kind.to_owned());
@@ -195,17 +194,4 @@ fn nanos(processors: f64) -> i64 {
 fn open_files(number: u32) -> ResourcesUlimits {
     let number = Some(i64::from(number));
     ResourcesUlimits { name: Some("nofile".to_owned()), soft: number, hard: number }
-}
-
-/// Mounts that a process has of its own.
-fn mounts_of(process: &Process) -> impl Iterator<Item = Mount> {
-    let mount = |typ, source: Option<&String>, target: &String| Mount {
-        typ: Some(typ),
-        source: source.cloned(),
-        target: Some(target.clone()),
-        ..Default::default()
-    };
-    let tmpfs = process.tmpfs.iter().map(move |path| mount(MountType::TMPFS, None, path));
-    let sockets = process.sockets.iter().map(move |(path, host)| mount(MountType::BIND, Some(host), path));
-    tmpfs.chain(sockets)
 }

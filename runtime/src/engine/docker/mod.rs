@@ -6,6 +6,7 @@
 //!   load      publish  clear     files → images; images → registries and files, without the engine's own
 //!   snapshot  recast    own      what file systems are called, and images made of others, and of nothing
 //!   create    place   network    containers: made, filled, connected
+//!   room                         … where something takes a directory's place
 //!   mount                        what is there while they run
 //!   step      attach  keep       run to the end, heard, kept
 //!   service   probe              started, watched, asked
@@ -42,6 +43,7 @@ mod pull;
 mod read;
 mod readers;
 mod recast;
+mod room;
 mod scaffold;
 mod service;
 mod snapshot;
@@ -69,7 +71,7 @@ use super::{
     SessionId, Snapshot, Startable, StepSpec,
 };
 use crate::graph::ImageName;
-use crate::value::Stat;
+use crate::value::{Entry, Stat};
 use crate::{Digest, Error, Result};
 
 /// One session's Docker engine.
@@ -221,6 +223,10 @@ impl Engine for Docker {
 
     fn stat<'a>(&'a self, snapshot: &'a Snapshot, path: &'a str) -> Call<'a, Option<Stat>> {
         Box::pin(read::stat(&self.shared, snapshot, path))
+    }
+
+    fn list<'a>(&'a self, snapshot: &'a Snapshot, path: &'a str) -> Call<'a, Vec<Entry>> {
+        Box::pin(read::list(&self.shared, snapshot, path))
     }
 
     fn read<'a>(

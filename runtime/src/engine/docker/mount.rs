@@ -30,7 +30,7 @@ use super::create::Recipe;
 use super::failure::{self, BRIEF, LONG, within};
 use super::{Shared, labels, lock, names, own, place, probe, read};
 use crate::engine::user::User;
-use crate::engine::{Access, Mount, MountSource, Placement, Snapshot};
+use crate::engine::{Access, Existing, Mount, MountSource, Placement, Snapshot};
 use crate::value::EntryKind;
 use crate::{Error, Result};
 
@@ -66,17 +66,20 @@ pub(super) async fn mounts(shared: &Arc<Shared>, recipe: &Recipe<'_>) -> Result<
     let mut mounts = Vec::with_capacity(recipe.filesystem.mounts.len());
     for mount in &recipe.filesystem.mounts {
         let (typ, source) = match &mount.source {
-            MountSource::Cache(key) => (MountType::VOLUME, cache(shared, key).await?),
+            MountSource::Cache(key) => (MountType::VOLUME, Some(cache(shared, key).await?)),
             MountSource::Snapshot { snapshot, from } => {
-                (MountType::BIND, files(shared, snapshot, from).await?)
+                let points = points(&mount.path, &recipe.filesystem.mounts);
+                (MountType::BIND, Some(files(shared, snapshot, from, &points).await?))
             }
             MountSource::Secret(contents) => {
-                (MountType::BIND, secret(shared, recipe, mount, contents).await?)
+                (MountType::BIND, Some(secret(shared, recipe, mount, contents).await?))
             }
+            MountSource::Memory => (MountType::TMPFS, None),
+            MountSource::Socket(host) => (MountType::BIND, Some(host.clone())),
         };
         mounts.push(Mounted {
             typ: Some(typ),
-            source: Some(source),
+            source,
             target: Some(mount.path.clone()),
             // Mode 0400 keeps all but root from writing to a secret.
             read_only: Some(
@@ -113,14 +116,53 @@ pub(super) fn forget_cache(shared: &Shared, volume: &str) {
     lock(&shared.mounts.volumes).remove(volume);
 }
 
-/// Where what a snapshot has at a path is on the engine's machine.
-async fn files(shared: &Arc<Shared>, snapshot: &Snapshot, from: &str) -> Result<String> {
-    let cell = holder(shared, format!("{} {from}", snapshot.0));
+/// What other mounts need to be there in what is mounted at a path: paths below it, and what they are.
+fn points(path: &str, mounts: &[Mount]) -> Vec<(String, EntryKind)> {
+    // What is mounted between makes room itself, but for memory: the engine looks into containers that do not run, too, and
+    // there it is not.
+    let is_between = |outer: &Mount, point: &str| {
+        !matches!(outer.source, MountSource::Memory)
+            && ![path, point].contains(&outer.path.as_str())
+            && crate::paths::lies_in(&outer.path, path)
+            && crate::paths::lies_in(point, &outer.path)
+    };
+    let below = |mount: &Mount| {
+        let relative = mount.path.strip_prefix(path)?.strip_prefix('/')?;
+        if mounts.iter().any(|outer| is_between(outer, &mount.path)) {
+            return None;
+        }
+        let kind = match &mount.source {
+            MountSource::Cache(_) | MountSource::Memory => EntryKind::Directory,
+            MountSource::Snapshot { from, .. } if from.ends_with('/') => EntryKind::Directory,
+            MountSource::Snapshot { .. } | MountSource::Secret(_) | MountSource::Socket(_) => EntryKind::File,
+        };
+        Some((relative.to_owned(), kind))
+    };
+    mounts.iter().filter_map(below).collect()
+}
+
+/// Where what a snapshot has at a path is on the engine's machine. As nobody can write to it once it is mounted, what others
+/// are mounted on in it is made before.
+async fn files(
+    shared: &Arc<Shared>,
+    snapshot: &Snapshot,
+    from: &str,
+    points: &[(String, EntryKind)],
+) -> Result<String> {
+    let cell = holder(shared, format!("{} {from} {points:?}", snapshot.0));
     let make = || async {
         let container = hold(shared, &empty_image(shared).await?, None).await?;
         let to = format!("{DIRECTORY}/{THING}");
-        let copy = Placement::Copy { snapshot: snapshot.clone(), from: from.to_owned(), to };
+        let copy = Placement::Copy {
+            snapshot: snapshot.clone(),
+            from: from.to_owned(),
+            to,
+            existing: Existing::Stays,
+        };
         place::place(shared, &container, "a read-only mount", &[copy]).await?;
+        for (point, kind) in points {
+            place::make(shared, &container, &format!("{DIRECTORY}/{THING}/{point}"), *kind).await?;
+        }
         let kind = if from.ends_with('/') { EntryKind::Directory } else { EntryKind::File };
         held(shared, container, kind).await
     };
@@ -140,7 +182,7 @@ async fn secret(shared: &Arc<Shared>, recipe: &Recipe<'_>, mount: &Mount, conten
         let start = shared.client.start_container(container.name(), None);
         within(LONG, start).await.map_err(failure::during(what()))?;
         let archive = archive(contents, &user).map_err(|error| Error::engine(what(), error))?;
-        place::upload(shared, &container, DIRECTORY, stream::iter([Ok(archive)]))
+        place::upload(shared, &container, DIRECTORY, Existing::Stays, stream::iter([Ok(archive)]))
             .await
             .map_err(failure::during(what()))?;
         held(shared, container, EntryKind::File).await

@@ -48,6 +48,12 @@ pub(super) fn loaded_image(id: &Digest) -> String {
     format!("bowline/loaded:{id}")
 }
 
+/// An image with a layer on top of it in which something is gone.
+pub(super) fn cleared_image(base: &str, layer: &str) -> String {
+    let hash = Sha256::digest(format!("{base} {layer}"));
+    format!("bowline/cleared:{}", data_encoding::HEXLOWER.encode(&hash[..16]))
+}
+
 /// An image on its way into a file; `name` is one of the session's.
 pub(super) fn exported_image(name: &str) -> String {
     format!("bowline/exported:{name}")

@@ -1,7 +1,9 @@
 //! Files put into a container before its process runs: all of them as one archive.
 //!
 //! An archive call costs the engine 55–65 ms whatever it moves (it re-executes itself to be safe from the container's
-//! links), so there is exactly one.
+//! links), so there is exactly one, but where directories are taken away and others are not: only the whole call can say
+//! that a directory may be (`noOverwriteDirNonDir`). There a file in its place takes it away, and the directory that comes
+//! then takes away the file (moby, `pkg/archive`, `Unpack`).
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
@@ -18,7 +20,8 @@ use super::failure::{self, BRIEF, LONG, within};
 use super::read::Names;
 use super::scaffold::{self, Scaffold};
 use super::{Shared, read};
-use crate::engine::{Placement, Written};
+use crate::engine::{Existing, Placement, Written, not_a_file};
+use crate::value::EntryKind;
 use crate::{Error, Result};
 
 /// Fills a created container.
@@ -28,10 +31,31 @@ pub(super) async fn place(
     name: &str,
     placements: &[Placement],
 ) -> Result<()> {
-    if placements.is_empty() {
-        return Ok(());
+    for run in placements.chunk_by(|one, next| existing(one) == existing(next)) {
+        Box::pin(place_alike(shared, container, name, run)).await?;
     }
-    let parents = missing_parents(shared, container.name(), placements).await?;
+    Ok(())
+}
+
+fn existing(placement: &Placement) -> Existing {
+    match placement {
+        Placement::File { .. } => Existing::Stays,
+        Placement::Copy { existing, .. } => *existing,
+    }
+}
+
+/// Those that treat what is there alike.
+async fn place_alike(
+    shared: &Arc<Shared>,
+    container: &Container,
+    name: &str,
+    placements: &[Placement],
+) -> Result<()> {
+    let Some(existing) = placements.first().map(existing) else { return Ok(()) };
+    let paths = placements.iter().map(|placement| match placement {
+        Placement::File { path, .. } | Placement::Copy { to: path, .. } => path.as_str(),
+    });
+    let parents = missing_parents(shared, container.name(), paths).await?;
     let mut sources = Vec::new();
     let mut copied = Vec::new();
     for placement in placements {
@@ -51,7 +75,7 @@ pub(super) async fn place(
     let (send, mut pieces) = mpsc::channel::<Vec<u8>>(16);
     let writer = tokio::task::spawn_blocking(move || write(ChannelWriter(send), &parents, sources));
     let body = stream::poll_fn(move |context| pieces.poll_recv(context)).map(Ok);
-    let uploaded = upload(shared, container, "/", body).await;
+    let uploaded = upload(shared, container, "/", existing, body).await;
     // What the writer met explains a transfer that ended early better than the transfer does.
     let written = writer.await.unwrap_or_else(|error| Err(io::Error::other(error)));
     sending.abort();
@@ -68,12 +92,41 @@ pub(super) async fn upload(
     shared: &Shared,
     container: &Container,
     directory: &str,
+    existing: Existing,
     archive: impl Stream<Item = io::Result<Vec<u8>>> + Send + 'static,
 ) -> std::result::Result<(), bollard::errors::Error> {
-    let options = UploadToContainerOptionsBuilder::default().path(directory).no_overwrite_dir_non_dir("1");
+    let directories_stay = match existing {
+        Existing::Stays => "1",
+        Existing::Goes => "0",
+    };
+    let options =
+        UploadToContainerOptionsBuilder::default().path(directory).no_overwrite_dir_non_dir(directories_stay);
     let archive = bollard::body_try_stream(archive.map(|piece| piece.map(Into::into)));
     let upload = shared.client.upload_to_container(container.name(), Some(options.build()), archive);
     within(LONG, upload).await
+}
+
+/// Makes an empty file or directory, and what is missing above it, where nothing is.
+pub(super) async fn make(shared: &Shared, container: &Container, path: &str, kind: EntryKind) -> Result<()> {
+    if read::locate(shared, container.name(), path).await?.is_some() {
+        return Ok(());
+    }
+    let what = || format!("make `{path}`, to mount something there");
+    let mut archive = tar::Builder::new(Vec::new());
+    for parent in missing_parents(shared, container.name(), [path]).await? {
+        let mut header = header(tar::EntryType::Directory, 0o755, 0);
+        let added = archive.append_data(&mut header, format!("{parent}/"), io::empty());
+        added.map_err(|error| Error::engine(what(), error))?;
+    }
+    let (kind, mode) = match kind {
+        EntryKind::Directory => (tar::EntryType::Directory, 0o755),
+        _ => (tar::EntryType::Regular, 0o644),
+    };
+    let added = archive.append_data(&mut header(kind, mode, 0), path.trim_matches('/'), io::empty());
+    let archive = added.and_then(|()| archive.into_inner()).map_err(|error| Error::engine(what(), error))?;
+    upload(shared, container, "/", Existing::Stays, stream::iter([Ok(archive)]))
+        .await
+        .map_err(failure::during(what()))
 }
 
 /// Something to be written into the archive.
@@ -89,6 +142,8 @@ enum Root {
     Write,
     /// It is left out: the directory is there and stays as it is.
     Keep,
+    /// It is written, once the directory that is there has been taken away.
+    Replace,
 }
 
 /// What is to be copied, and where it is to be sent.
@@ -100,11 +155,11 @@ async fn source(
     name: &str,
     placement: &Placement,
 ) -> Result<(Source, Option<Copied>)> {
-    let (snapshot, from, to) = match placement {
+    let (snapshot, from, to, existing) = match placement {
         Placement::File { path, contents } => {
             return Ok((Source::File { path: path.clone(), contents: contents.here().await? }, None));
         }
-        Placement::Copy { snapshot, from, to } => (snapshot, from, to),
+        Placement::Copy { snapshot, from, to, existing } => (snapshot, from, to, *existing),
     };
     let found = read::find(shared, snapshot, from, name).await?;
     let is_directory = found.is_directory;
@@ -117,22 +172,43 @@ async fn source(
         };
         return Err(Error::NoSuchPath { container: name.to_owned(), path: from.clone(), message });
     }
-    let root = if is_directory && exists(shared, container, to).await? { Root::Keep } else { Root::Write };
+    let (to, root) = match existing {
+        Existing::Goes => replaced(shared, container, name, to, is_directory).await?,
+        Existing::Stays if is_directory && exists(shared, container, to).await? => (to.clone(), Root::Keep),
+        Existing::Stays => (to.clone(), Root::Write),
+    };
     let (send, pieces) = mpsc::channel(read::PIECES);
     let scaffold = found.scaffold.clone();
-    Ok((Source::Archive { pieces, scaffold, to: to.clone(), root }, Some((found, send))))
+    Ok((Source::Archive { pieces, scaffold, to, root }, Some((found, send))))
+}
+
+/// Where something is put that takes the place of what is there: where links lead that are at the path, as with any mount.
+async fn replaced(
+    shared: &Shared,
+    container: &str,
+    name: &str,
+    to: &str,
+    is_directory: bool,
+) -> Result<(String, Root)> {
+    match read::locate(shared, container, to).await? {
+        Some((_, EntryKind::Directory)) if !is_directory => {
+            Err(Error::engine(format!("place files in {name}"), not_a_file(to)))
+        }
+        Some((found, EntryKind::Directory)) => Ok((found, Root::Replace)),
+        Some((found, _)) => Ok((found, Root::Write)),
+        None => Ok((to.to_owned(), Root::Write)),
+    }
 }
 
 /// The directories that must be made for the placements, outermost first. The engine would make them itself, but with
 /// whatever mode its version likes; and naming one that exists would change it, or replace a link by a directory.
-async fn missing_parents(
+async fn missing_parents<'p>(
     shared: &Shared,
     container: &str,
-    placements: &[Placement],
+    paths: impl IntoIterator<Item = &'p str>,
 ) -> Result<BTreeSet<String>> {
     let mut wanted = BTreeSet::new();
-    for placement in placements {
-        let (Placement::File { path, .. } | Placement::Copy { to: path, .. }) = placement;
+    for path in paths {
         let mut path = path.trim_matches('/');
         while let Some((parent, _)) = path.rsplit_once('/') {
             wanted.insert(parent.to_owned());
@@ -199,6 +275,10 @@ fn copy(
     to: &str,
     root: Root,
 ) -> io::Result<()> {
+    if root == Root::Replace {
+        let mut header = header(tar::EntryType::Regular, 0o600, 0);
+        into.append_data(&mut header, to, io::empty())?;
+    }
     scaffold::entries(from, Names::Below, scaffold, |mut entry| {
         let is_root = entry.path.as_os_str().is_empty();
         if is_root && (root == Root::Keep || to.is_empty()) {

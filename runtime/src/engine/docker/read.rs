@@ -1,5 +1,6 @@
 //! What is in a file system: looked at and read through a container that is never started.
 
+use std::collections::HashMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -44,7 +45,7 @@ struct Users {
 /// Finds what is at a path, unless it is the engine's own.
 async fn users(shared: &Arc<Shared>, files: Files, path: &str) -> Result<Option<Users>> {
     let looking = files.look(shared).await?;
-    let Some((at, found)) = locate(shared, looking.name(), path).await? else { return Ok(None) };
+    let Some((at, found)) = follow(shared, looking.name(), path).await? else { return Ok(None) };
     if scaffold::is_mounted_over(&at)
         && let Some(held) = files.held_container(shared)
     {
@@ -60,9 +61,18 @@ async fn users(shared: &Arc<Shared>, files: Files, path: &str) -> Result<Option<
     Ok(if is_own { None } else { Some(Users { files, at, found, scaffold }) })
 }
 
+/// What a path means in the end, and what that is; `None` when nothing is there.
+pub(super) async fn locate(
+    shared: &Shared,
+    container: &str,
+    path: &str,
+) -> Result<Option<(String, EntryKind)>> {
+    Ok(follow(shared, container, path).await?.map(|(path, found)| (path, kind(found.file_mode))))
+}
+
 /// Follows links to what a path means in the end. The engine follows all but the last itself, and says where the last
 /// leads, within the container.
-pub(super) async fn locate(
+pub(super) async fn follow(
     shared: &Shared,
     container: &str,
     path: &str,
@@ -80,7 +90,7 @@ pub(super) async fn locate(
             // To the engine, a file taken for a directory and links that lead in a circle are its own errors.
             Err(error) if failure::status(&error) == Some(500) => {
                 if let Some((parent, _)) = path.rsplit_once('/').filter(|(parent, _)| !parent.is_empty()) {
-                    let parent = Box::pin(locate(shared, container, parent)).await?;
+                    let parent = Box::pin(follow(shared, container, parent)).await?;
                     if parent.is_none_or(|(_, found)| kind(found.file_mode) != EntryKind::Directory) {
                         return Ok(None);
                     }
@@ -190,6 +200,67 @@ impl Located {
         let shared = Arc::clone(shared);
         tokio::spawn(async move { self.send(&shared, send).await });
         pieces
+    }
+}
+
+/// Adds a directory itself to an archive, by its path, without what is in it.
+pub(super) async fn itself_into(
+    shared: &Arc<Shared>,
+    snapshot: &Snapshot,
+    path: &str,
+    mut archive: tar::Builder<Vec<u8>>,
+) -> Result<tar::Builder<Vec<u8>>> {
+    let pieces = find(shared, snapshot, path, &snapshot.0).await?.open(shared);
+    let name = PathBuf::from(path);
+    let add = tokio::task::spawn_blocking(move || {
+        let mut added = false;
+        let ended = entries(PieceReader::new(pieces), Names::Below, |mut entry| {
+            entry.path.clone_from(&name);
+            entry.append_to(&mut archive)?;
+            added = true;
+            // It is the first; whoever hears no more of it ends the rest.
+            Err(io::ErrorKind::Interrupted.into())
+        });
+        if added { Ok(archive) } else { Err(ended.err().unwrap_or(io::ErrorKind::NotFound.into())) }
+    });
+    let added = add.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+    added.map_err(|error| Error::engine(format!("look at `{path}`"), error))
+}
+
+/// What is in a directory. The engine gives nothing less than all that is below it; of that, no more is kept.
+pub(super) async fn list(
+    shared: &Arc<Shared>,
+    snapshot: &Snapshot,
+    path: &str,
+) -> Result<Vec<crate::value::Entry>> {
+    let found = find(shared, snapshot, path, &snapshot.0).await?;
+    let scaffold = found.scaffold.clone();
+    let pieces = found.open(shared);
+    let collect = tokio::task::spawn_blocking(move || {
+        let mut found = HashMap::new();
+        scaffold::entries(PieceReader::new(pieces), Names::Below, scaffold.as_ref(), |entry| {
+            let mut parts = entry.path.components();
+            if let (Some(name), None) = (parts.next(), parts.next()) {
+                found.insert(name.as_os_str().to_owned(), kind_in_archive(entry.head.header.entry_type()));
+            }
+            Ok(())
+        })?;
+        let entry = |(name, kind): (std::ffi::OsString, _)| crate::value::Entry {
+            name: name.to_string_lossy().into_owned(),
+            kind,
+        };
+        Ok(found.into_iter().map(entry).collect())
+    });
+    let found = collect.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+    found.map_err(|error: io::Error| Error::engine(format!("list `{path}`"), error))
+}
+
+fn kind_in_archive(kind: tar::EntryType) -> EntryKind {
+    match kind {
+        tar::EntryType::Directory => EntryKind::Directory,
+        tar::EntryType::Symlink => EntryKind::Symlink,
+        tar::EntryType::Fifo | tar::EntryType::Char | tar::EntryType::Block => EntryKind::Other,
+        _ => EntryKind::File,
     }
 }
 

@@ -67,6 +67,41 @@ pub(super) async fn dress(shared: &Arc<Shared>, layers: usize, name: &str, confi
     load(shared, name, stream::iter([Ok(archive)])).await
 }
 
+/// An image with one more layer on top, without a configuration.
+pub(super) async fn with_layer(
+    shared: &Arc<Shared>,
+    image: &Facts,
+    name: &str,
+    digest: &str,
+    layer: &[u8],
+) -> Result<String> {
+    let digests: Vec<&str> = image.layers.iter().map(String::as_str).chain([digest]).collect();
+    if let Ok(inspected) = within(BRIEF, shared.client.inspect_image(name)).await {
+        let found = shared.snapshots.learn(&inspected)?;
+        if found.layers.iter().map(String::as_str).eq(digests.iter().copied()) {
+            return Ok(found.id.clone());
+        }
+    }
+    let config = json!({
+        "architecture": image.architecture,
+        "os": image.os,
+        "config": {},
+        "rootfs": { "type": "layers", "diff_ids": digests },
+        "history": [],
+    });
+    let layers: Vec<String> = (0..digests.len()).map(|index| format!("{index}/layer.tar")).collect();
+    let manifest = json!([{ "Config": "config.json", "RepoTags": [name], "Layers": layers }]);
+    let top = layers.last().map_or("", String::as_str);
+    let files = [
+        ("config.json", config.to_string().into_bytes()),
+        ("manifest.json", manifest.to_string().into_bytes()),
+        (top, layer.to_vec()),
+    ];
+    let archive = archive(&files.each_ref().map(|(name, contents)| (*name, contents.as_slice())))
+        .map_err(|error| Error::engine("write an archive", error))?;
+    load(shared, name, stream::iter([Ok(archive)])).await
+}
+
 /// With all that an image consists of, streamed out of the engine and back; without what is to be cut out of its layers.
 /// `document` gives the configuration, by the digests that layers have now, by their number.
 pub(super) async fn redress(

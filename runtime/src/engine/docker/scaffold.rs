@@ -88,7 +88,7 @@ pub(super) async fn of(
 pub(super) async fn has_init(shared: &Arc<Shared>, snapshot: &Snapshot) -> Result<bool> {
     let files = Files::of(shared, snapshot).await?;
     let looking = files.look(shared).await?;
-    let found = read::locate(shared, looking.name(), INIT[0]).await?;
+    let found = read::follow(shared, looking.name(), INIT[0]).await?;
     Ok(found.is_some_and(|(_, found)| read::kind(found.file_mode) == EntryKind::File && found.size == 0))
 }
 

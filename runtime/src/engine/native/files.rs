@@ -9,7 +9,7 @@ use super::store::{StoredStep, root_of, snapshot_of};
 use super::wire::{Answer, Files, Request};
 use super::{Shared, client, failed};
 use crate::engine::{Recording, Snapshot};
-use crate::value::{EntryKind, Stat};
+use crate::value::{Entry, EntryKind, Stat};
 use crate::{Digest, Error, Result};
 
 impl Shared {
@@ -44,12 +44,39 @@ impl Shared {
         path: &str,
         sink: mpsc::Sender<Vec<u8>>,
     ) -> Result<()> {
-        let what = || format!("read `{path}`");
+        let request = Request::Files(Files::Read { root: root_of(snapshot), path: path.to_owned() });
+        self.receive(&request, format!("read `{path}`"), snapshot, path, sink).await
+    }
+
+    pub(super) async fn list(&self, snapshot: &Snapshot, path: &str) -> Result<Vec<Entry>> {
+        let request = Request::Files(Files::List { root: root_of(snapshot), path: path.to_owned() });
+        let (sink, mut pieces) = mpsc::channel(16);
+        let collect = async {
+            let mut all = Vec::new();
+            while let Some(piece) = pieces.recv().await {
+                all.extend(piece);
+            }
+            all
+        };
+        let received = self.receive(&request, format!("list `{path}`"), snapshot, path, sink);
+        let (received, all) = tokio::join!(received, collect);
+        received.map(|()| all.split(|byte| *byte == 0).filter_map(entry).collect())
+    }
+
+    /// Asks the host for something about a path that it writes into a pipe.
+    async fn receive(
+        &self,
+        request: &Request,
+        what: String,
+        snapshot: &Snapshot,
+        path: &str,
+        sink: mpsc::Sender<Vec<u8>>,
+    ) -> Result<()> {
+        let what = || what.clone();
         let (from, to) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
             .map_err(io::Error::from)
             .map_err(failed(what()))?;
-        let request = Request::Files(Files::Read { root: root_of(snapshot), path: path.to_owned() });
-        let answers = self.host.ask(&request, &[to.as_fd()]).await.map_err(failed(what()))?;
+        let answers = self.host.ask(request, &[to.as_fd()]).await.map_err(failed(what()))?;
         drop(to);
         let forward = tokio::task::spawn_blocking(move || {
             let mut from = std::fs::File::from(from);
@@ -88,6 +115,18 @@ impl Shared {
             other => Err(failed(what())(client::unexpected(&other))),
         }
     }
+}
+
+/// An entry as the host writes it.
+fn entry(text: &[u8]) -> Option<Entry> {
+    let (kind, name) = text.split_first()?;
+    let kind = match kind {
+        b'd' => EntryKind::Directory,
+        b'f' => EntryKind::File,
+        b'l' => EntryKind::Symlink,
+        _ => EntryKind::Other,
+    };
+    Some(Entry { name: String::from_utf8_lossy(name).into_owned(), kind })
 }
 
 fn kind(mode: u32) -> EntryKind {

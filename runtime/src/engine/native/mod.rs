@@ -57,7 +57,7 @@ use super::{
     ServiceSpec, SessionId, Snapshot, Startable, StepSpec,
 };
 use crate::graph::ImageName;
-use crate::value::Stat;
+use crate::value::{Entry, Stat};
 use crate::{Digest, Error, Result};
 
 /// The engine of one session.
@@ -334,6 +334,13 @@ impl Engine for Native {
         Box::pin(async move {
             self.shared.ready().await?;
             self.shared.stat(snapshot, path).await
+        })
+    }
+
+    fn list<'a>(&'a self, snapshot: &'a Snapshot, path: &'a str) -> Call<'a, Vec<Entry>> {
+        Box::pin(async move {
+            self.shared.ready().await?;
+            self.shared.list(snapshot, path).await
         })
     }
 

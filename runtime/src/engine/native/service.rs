@@ -64,7 +64,7 @@ pub(super) async fn prepare(shared: &Arc<Shared>, service: ServiceSpec) -> Resul
     let command = process.args.first().cloned().unwrap_or_default();
     let scratch = shared.store.scratch().map_err(failed(&what))?;
     super::step::place(shared, &name, &filesystem.base, &scratch, filesystem.placements).await?;
-    let mounts = spec::mounts(shared, &what, &filesystem.mounts, Some(&process))?;
+    let mounts = spec::mounts(shared, &what, &filesystem.mounts)?;
     shared.store.wait_for(&mounts.volumes).await.map_err(failed(&what))?;
     let nic = shared.new_nic(&what, Network::Services, Audience::Everybody).await?;
     let own_name = process.hostname.clone().unwrap_or_else(|| hostname.clone());

@@ -41,12 +41,7 @@ fn name_of(changes: &Changes) -> String {
     directory.unwrap_or_default().to_string_lossy().into_owned()
 }
 
-pub(super) fn mounts(
-    shared: &Shared,
-    what: &str,
-    mounts: &[engine::Mount],
-    process: Option<&engine::Process>,
-) -> Result<Mounts> {
+pub(super) fn mounts(shared: &Shared, what: &str, mounts: &[engine::Mount]) -> Result<Mounts> {
     let mut all = Mounts { list: Vec::new(), volumes: Vec::new(), scratches: Vec::new() };
     for mount in mounts {
         let source = match &mount.source {
@@ -65,16 +60,11 @@ pub(super) fn mounts(
                 Source::Layers { layers: layers(snapshot), from: from.clone(), scratch: changes }
             }
             MountSource::Secret(contents) => Source::Secret(contents.to_vec()),
+            MountSource::Memory => Source::Memory,
+            MountSource::Socket(path) => Source::Socket(path.into()),
         };
         let readonly = mount.access == Access::ReadOnly;
         all.list.push(Mount { path: mount.path.clone(), source, readonly });
-    }
-    for path in process.iter().flat_map(|process| &process.tmpfs) {
-        all.list.push(Mount { path: path.clone(), source: Source::Memory, readonly: false });
-    }
-    for (path, socket) in process.iter().flat_map(|process| &process.sockets) {
-        let source = Source::Socket(socket.into());
-        all.list.push(Mount { path: path.clone(), source, readonly: false });
     }
     Ok(all)
 }

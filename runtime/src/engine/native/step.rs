@@ -13,7 +13,8 @@ use super::wire::{self, Answer, Container, Files, Request, Root};
 use super::{Shared, failed, spec};
 use crate::engine::command::cannot_run;
 use crate::engine::{
-    Call, Exit, Finished, Placement, Prepared, Process, Recording, Sink, Snapshot, StepSpec, Written,
+    Call, Existing, Exit, Finished, Placement, Prepared, Process, Recording, Sink, Snapshot, StepSpec,
+    Written,
 };
 use crate::{Digest, Error, Result};
 
@@ -46,7 +47,7 @@ pub(super) async fn prepare(shared: &Arc<Shared>, step: StepSpec) -> Result<Box<
     let scratch = shared.store.scratch().map_err(failed(&what))?;
     let base = step.filesystem.base.clone();
     place(shared, &step.name, &base, &scratch, step.filesystem.placements).await?;
-    let mounts = spec::mounts(shared, &what, &step.filesystem.mounts, step.process.as_ref())?;
+    let mounts = spec::mounts(shared, &what, &step.filesystem.mounts)?;
     shared.store.wait_for(&mounts.volumes).await.map_err(failed(&what))?;
     Ok(Box::new(Ready {
         shared: Arc::clone(shared),
@@ -104,8 +105,9 @@ fn on_the_way(placements: Vec<Placement>) -> io::Result<(Vec<wire::Placement>, V
                 filled += contents.length;
                 wire::Placement::File { path, contents }
             }
-            Placement::Copy { snapshot, from, to } => {
-                wire::Placement::Copy { layers: layers(&snapshot), from, to }
+            Placement::Copy { snapshot, from, to, existing } => {
+                let replaces = existing == Existing::Goes;
+                wire::Placement::Copy { layers: layers(&snapshot), from, to, replaces }
             }
         });
     }

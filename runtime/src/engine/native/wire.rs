@@ -145,6 +145,8 @@ pub(super) enum Files {
     Stat { root: Root, path: String },
     /// As an archive, to the descriptor.
     Read { root: Root, path: String },
+    /// What is in a directory, to the descriptor: of each entry a byte for its [`Kind`], its name, and a NUL.
+    List { root: Root, path: String },
     /// Puts files into it. More descriptors: what they are made of.
     Place { root: Root, placements: Vec<Placement> },
     /// Makes one layer of several, the lowest first, in an empty directory of the store.
@@ -165,8 +167,17 @@ pub(super) enum Files {
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Placement {
-    File { path: String, contents: Piece },
-    Copy { layers: Vec<PathBuf>, from: String, to: String },
+    File {
+        path: String,
+        contents: Piece,
+    },
+    /// What is at `to` goes where it `replaces`; else a directory stays.
+    Copy {
+        layers: Vec<PathBuf>,
+        from: String,
+        to: String,
+        replaces: bool,
+    },
 }
 
 /// A part of what one of a request's descriptors has open.
@@ -176,6 +187,27 @@ pub(super) struct Piece {
     pub(super) descriptor: usize,
     pub(super) offset: u64,
     pub(super) length: u64,
+}
+
+/// What an entry of a directory is, as one byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Kind {
+    Directory = b'd',
+    File = b'f',
+    Symlink = b'l',
+    Other = b'o',
+}
+
+impl From<rustix::fs::FileType> for Kind {
+    fn from(kind: rustix::fs::FileType) -> Self {
+        match kind {
+            rustix::fs::FileType::Directory => Self::Directory,
+            rustix::fs::FileType::RegularFile => Self::File,
+            rustix::fs::FileType::Symlink => Self::Symlink,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// What a container's answers socket takes: a line of JSON each.

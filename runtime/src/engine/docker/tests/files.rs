@@ -1,6 +1,7 @@
 //! Files: placed, copied, looked at, read.
 
 use super::*;
+use crate::engine::Existing;
 use crate::value::EntryKind;
 use tar::EntryType::{Directory, Fifo, Regular, Symlink};
 
@@ -43,7 +44,12 @@ fn file(path: &str, contents: &str) -> Placement {
 }
 
 fn copy(snapshot: &Snapshot, from: &str, to: &str) -> Placement {
-    Placement::Copy { snapshot: snapshot.clone(), from: from.to_owned(), to: to.to_owned() }
+    Placement::Copy {
+        snapshot: snapshot.clone(),
+        from: from.to_owned(),
+        to: to.to_owned(),
+        existing: Existing::Stays,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 use super::super::own::Own;
 use super::super::{mount, place};
 use super::*;
+use crate::engine::Existing;
 use crate::value::EntryKind;
 
 fn archive(kind: tar::EntryType, link: &str) -> Vec<u8> {
@@ -33,7 +34,7 @@ async fn a_link_is_never_bound() {
         let image = mount::empty_image(&engine.shared).await.unwrap();
         let holder = mount::hold(&engine.shared, &image, None).await.unwrap();
         let archive = futures_util::stream::iter([Ok(archive(entry, "/etc"))]);
-        place::upload(&engine.shared, &holder, mount::DIRECTORY, archive).await.unwrap();
+        place::upload(&engine.shared, &holder, mount::DIRECTORY, Existing::Stays, archive).await.unwrap();
         let held = mount::held(&engine.shared, holder, kind).await;
         assert_eq!(held.is_ok(), is_bound, "{entry:?} as {kind:?}");
     }

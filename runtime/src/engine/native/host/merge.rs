@@ -135,7 +135,7 @@ pub(super) fn names(directory: &OwnedFd) -> io::Result<Vec<PathBuf>> {
 }
 
 /// Whatever is there, with all below it.
-fn remove(at: BorrowedFd<'_>, name: &Path) -> io::Result<()> {
+pub(super) fn remove(at: BorrowedFd<'_>, name: &Path) -> io::Result<()> {
     match unlinkat(at, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
         Err(Errno::ISDIR | Errno::PERM) => {}

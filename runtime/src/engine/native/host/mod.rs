@@ -15,6 +15,7 @@ mod cgroup;
 mod condition;
 mod confinement;
 mod container;
+mod copy;
 mod fault;
 mod files;
 mod filter;
@@ -29,6 +30,7 @@ mod process;
 mod program;
 mod rlimits;
 mod rootfs;
+mod send;
 pub(super) mod unpack;
 mod user;
 

@@ -157,12 +157,17 @@ pub(super) fn enter(tree: &Tree, extras: &Extras<'_>) -> Result<(), Fault> {
         control_groups(root, groups)?;
     }
     own_files(root, extras)?;
-    let mut sorted: Vec<&Mount> = extras.mounts.iter().collect();
-    // The outer before the inner.
-    sorted.sort_by_key(|mount| mount.path.matches('/').count());
-    for mount in sorted {
-        put(root, mount, extras.owner)
-            .map_err(|fault| Fault::new(format!("mount at {}: {fault}", mount.path)))?;
+    let mut closed = Vec::new();
+    for mount in extras.mounts {
+        let at = |fault| Fault::new(format!("mount at {}: {fault}", mount.path));
+        let what = put(root, mount, extras.owner).map_err(at)?;
+        if mount.readonly {
+            closed.push(what);
+        }
+    }
+    // Not before what is mounted in one has something to be mounted on.
+    for what in closed {
+        read_only(&what).context("read-only")?;
     }
     rustix::process::fchdir(root).context("the file system")?;
     rustix::process::pivot_root(".", ".").context("the file system's root")?;
@@ -309,7 +314,8 @@ fn piece(of: &OwnedFd, name: &str) -> rustix::io::Result<OwnedFd> {
     open_tree(of, name, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)
 }
 
-fn put(root: BorrowedFd<'_>, mount: &Mount, owner: (u32, u32)) -> Result<(), Fault> {
+/// Mounts one thing, and gives what is mounted.
+fn put(root: BorrowedFd<'_>, mount: &Mount, owner: (u32, u32)) -> Result<OwnedFd, Fault> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let what = match &mount.source {
         Source::Cache { volume, .. } => {
@@ -342,15 +348,13 @@ fn put(root: BorrowedFd<'_>, mount: &Mount, owner: (u32, u32)) -> Result<(), Fau
             open_tree(&found, "", flags).context(from)?
         }
     };
-    if mount.readonly {
-        read_only(&what).context("read-only")?;
-    }
     let at = if is_directory(&mount.source) {
         inside::make_directory(root, &mount.path)
     } else {
         inside::make_file(root, &mount.path)
     };
-    attach(&what, &at.context("what it is mounted on")?).context("the mount")
+    attach(&what, &at.context("what it is mounted on")?).context("the mount")?;
+    Ok(what)
 }
 
 /// A cache is made whole or not at all, and by one container, whatever others do at the same time. What it has first is what
@@ -361,7 +365,7 @@ fn make_volume(root: BorrowedFd<'_>, path: &str, volume: &Path, fresh: &Path) ->
     }
     if let Ok(found) = inside::directory(root, path) {
         let into = inside::directory_at(CWD, fresh).context(fresh.display())?;
-        super::files::copy_contents(&found, into.as_fd()).context("what a new cache has first")?;
+        super::copy::copy_contents(&found, into.as_fd()).context("what a new cache has first")?;
         super::merge::set_like(&found, &into).context("what a new cache has first")?;
     }
     match renameat_with(CWD, fresh, CWD, volume, RenameFlags::NOREPLACE) {

@@ -6,6 +6,7 @@ use tar::EntryType::{Directory, Fifo, Regular, Symlink};
 
 use super::confinement::{archive, unpacked};
 use super::*;
+use crate::engine::Existing;
 
 /// An image with one more layer, and what keeps that.
 async fn with_layer(engine: &Native, entries: &[(&str, tar::EntryType, &str, &[u8])]) -> (Snapshot, Scratch) {
@@ -104,8 +105,12 @@ async fn what_is_neither_a_file_nor_a_directory_is_not_opened_to_be_copied() {
         let mut step = script(&base, "true");
         step.process = None;
         let snapshot = base.clone();
-        step.filesystem.placements =
-            vec![Placement::Copy { snapshot, from: from.to_owned(), to: "/copy".to_owned() }];
+        step.filesystem.placements = vec![Placement::Copy {
+            snapshot,
+            from: from.to_owned(),
+            to: "/copy".to_owned(),
+            existing: Existing::Stays,
+        }];
         let copy = async { engine.prepare(step).await?.run(nothing()).await };
         let copied = tokio::time::timeout(Duration::from_secs(10), copy).await.expect("it does not wait");
         let error = copied.err().expect("it is an error").to_string();

@@ -1,6 +1,7 @@
 //! Steps: what they give, what they leave.
 
 use super::*;
+use crate::engine::Existing;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_gives_output_and_exit_code() {
@@ -95,7 +96,12 @@ async fn files_are_placed_copied_mounted_and_read() {
     );
     step.filesystem.placements = vec![
         Placement::File { path: "/etc/motd".into(), contents: b"hello\n".as_slice().into() },
-        Placement::Copy { snapshot: made.clone(), from: "/out".into(), to: "/copy".into() },
+        Placement::Copy {
+            snapshot: made.clone(),
+            from: "/out/".into(),
+            to: "/copy".into(),
+            existing: Existing::Stays,
+        },
     ];
     let source = MountSource::Snapshot { snapshot: made.clone(), from: "/out/".into() };
     step.filesystem.mounts = vec![Mount { path: "/seen".into(), source, access: Access::ReadWrite }];

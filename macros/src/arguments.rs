@@ -1,0 +1,161 @@
+//! What commands, variables, users and keys must be for a kernel to take them.
+//!
+//! As `rules.rs`: one file for the two crates (the runtime's is a link to this one).
+
+use crate::rules::Problem;
+
+type Checked = Result<(), Problem>;
+
+/// Text that a kernel can take: C has no NUL in it.
+pub(crate) fn text(what: &str, text: &str) -> Checked {
+    if text.contains('\0') {
+        return Err(Problem::new(format!("{what} `{}` contains a NUL character", shortened(text))));
+    }
+    Ok(())
+}
+
+/// The most that one argument or variable may take, with the NUL at its end (`MAX_ARG_STRLEN` of Linux).
+const ARGUMENT_AT_MOST: usize = 128 << 10;
+
+/// The beginning of a text that is too long to be shown, in one line.
+pub(crate) fn shortened(text: &str) -> String {
+    const SHOWN: usize = 60;
+    let head: String = text.chars().take(SHOWN).collect();
+    let mark = if head.len() < text.len() { "…" } else { "" };
+    format!("{}{mark}", head.escape_debug())
+}
+
+/// A command: a program, and arguments that a kernel takes.
+pub(crate) fn command(word: &str, args: &[impl AsRef<str>]) -> Checked {
+    let Some(program) = args.first() else {
+        return Err(Problem::new(format!("`{word}` needs at least a program")));
+    };
+    argument(word, 0, program.as_ref())?;
+    args.iter().enumerate().skip(1).try_for_each(|(index, arg)| argument(word, index, arg.as_ref()))
+}
+
+/// One argument of a command; the one of index 0 is the program.
+pub(crate) fn argument(word: &str, index: usize, arg: &str) -> Checked {
+    let what = if index == 0 { "the program".to_owned() } else { format!("argument {index}") };
+    if index == 0 && arg.trim().is_empty() {
+        return Err(Problem::new(format!("`{word}` names an empty program")).help("name what is to run"));
+    }
+    text(&format!("{what} of `{word}`"), arg)?;
+    // As with every path (`PATH_MAX`).
+    if index == 0 && arg.len() > 4095 {
+        let message = format!("the program of `{word}`, `{}`, is too long", shortened(arg));
+        return Err(Problem::new(message).help("at most 4,095 bytes"));
+    }
+    if arg.len() >= ARGUMENT_AT_MOST {
+        let message = format!(
+            "{what} of `{word}`, `{}`, has {} bytes, and a kernel takes {} at most",
+            shortened(arg),
+            arg.len(),
+            ARGUMENT_AT_MOST - 1
+        );
+        return Err(Problem::new(message).help("give it to `stdin`, or write it with `file \"/p\" = …;`"));
+    }
+    Ok(())
+}
+
+/// What a variable is set to.
+pub(crate) fn variable_value(name: &str, value: &str) -> Checked {
+    text(&format!("variable `{name}`:"), value)?;
+    if name.len() + 1 + value.len() >= ARGUMENT_AT_MOST {
+        let message = format!(
+            "variable `{name}` has {} bytes, and a kernel takes {} at most, with its name",
+            value.len(),
+            ARGUMENT_AT_MOST - 1
+        );
+        return Err(Problem::new(message).help("write it with `file \"/p\" = …;`"));
+    }
+    Ok(())
+}
+
+/// Who a process is: `name`, `uid`, `name:group` or `uid:gid`.
+pub(crate) fn user(user: &str) -> Checked {
+    let invalid = |why: &str| {
+        Problem::new(format!("invalid user `{}`: {why}", shortened(user)))
+            .help("`name`, `uid`, `name:group` or `uid:gid`")
+    };
+    text("user", user)?;
+    let parts: Vec<&str> = user.split(':').collect();
+    if parts.len() > 2 {
+        return Err(invalid("there is more than one `:`"));
+    }
+    for part in parts {
+        if part.is_empty() {
+            return Err(invalid("a part is empty"));
+        }
+        if part.chars().any(|c| c.is_whitespace() || c.is_control() || c == '/') {
+            return Err(invalid("neither names nor numbers have white space or `/`"));
+        }
+        let is_number = part.bytes().all(|byte| byte.is_ascii_digit());
+        // The last one means nobody to the kernel: "leave it as it is".
+        if is_number && part.parse::<u32>().is_err() | (part.parse() == Ok(u32::MAX)) {
+            return Err(invalid("numbers are 0 to 4294967294"));
+        }
+    }
+    Ok(())
+}
+
+/// The key of a cache volume: free text, but some.
+pub(crate) fn cache_key(key: &str) -> Checked {
+    if key.trim().is_empty() {
+        return Err(Problem::new("an empty cache key").help("for example `pip`"));
+    }
+    if key.chars().any(char::is_control) {
+        return Err(Problem::new(format!("cache key `{}` has control characters", shortened(key))));
+    }
+    if key.len() > 1024 {
+        return Err(Problem::new(format!("cache key `{}` has more than 1,024 bytes", shortened(key))));
+    }
+    Ok(())
+}
+
+/// What processes see as their own host's name: Linux takes 64 bytes (`sethostname(2)`), Docker 63.
+pub(crate) fn own_host_name(name: &str) -> Checked {
+    crate::rules::host_name(name)?;
+    if name.len() > 63 {
+        return Err(Problem::new(format!(
+            "`{name}` is not a valid host name: it has more than 63 characters"
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_what_a_kernel_takes() {
+        assert!(command("exec", &["ls", ""]).is_ok(), "an empty argument is one");
+        assert!(command("exec", &["x", &"a".repeat(131_071)]).is_ok());
+        let long = "a".repeat(4096);
+        for bad in [&[][..], &[""], &[" "], &["a\0b"], &["a", "b\0"], &[&long]] {
+            assert!(command("exec", bad).is_err(), "{bad:?}");
+        }
+        let long = command("exec", &["x".to_owned(), "a".repeat(131_072)]).unwrap_err().to_string();
+        assert!(long.contains("argument 1 of `exec`") && long.contains("131072 bytes"), "{long}");
+        assert!(long.len() < 400, "it is not repeated: {long}");
+        assert!(variable_value("A", "a\0b").is_err() && variable_value("A", "").is_ok());
+        assert!(variable_value("A", &"a".repeat(131_070)).is_err());
+        assert!(variable_value("A", &"a".repeat(131_069)).is_ok());
+    }
+
+    #[test]
+    fn users_and_keys() {
+        for good in ["root", "1000", "1000:1000", "app:staff", "4294967294", "svc_a-1.x", "$d"] {
+            assert_eq!(user(good).err().map(|problem| problem.to_string()), None, "{good}");
+        }
+        for bad in ["", ":", "a:", ":b", "a:b:c", "a b", "a\0", "4294967295", "1:4294967296", "a/b", "a\n"] {
+            assert!(user(bad).is_err(), "{bad:?}");
+        }
+        assert!(cache_key("pip").is_ok() && cache_key("a/b c").is_ok());
+        for bad in ["", " ", "a\0b", "a\n"] {
+            assert!(cache_key(bad).is_err(), "{bad:?}");
+        }
+        assert!(own_host_name(&"a".repeat(64)).is_err() && own_host_name("web-1").is_ok());
+    }
+}

@@ -1,0 +1,104 @@
+//! Room for what takes a directory's place: an image in which it is gone.
+//!
+//! An archive can take a directory away too, and does where one was placed just before. But what an engine keeps of a
+//! directory that took the place of another in a container depends on how it stores files: with fuse-overlayfs, some of what
+//! had been in the other is there again. A layer of an image says of a name that it is gone (OCI image layer
+//! specification, "whiteouts"), and every engine understands that.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+
+use super::readers::Files;
+use super::snapshot::{self, Facts};
+use super::{Shared, names, read, recast};
+use crate::engine::{Existing, Filesystem, Placement, Snapshot};
+use crate::paths::lies_in;
+use crate::value::EntryKind;
+use crate::{Error, Result};
+
+/// The image to make a container of, without the directories that are to be replaced in it, and what is to be placed in it,
+/// where links lead that are there now.
+pub(super) async fn base_image(
+    shared: &Arc<Shared>,
+    filesystem: &Filesystem,
+) -> Result<(Arc<Facts>, Vec<Placement>)> {
+    let base = snapshot::base_image(shared, &filesystem.base).await?;
+    let mut placements = filesystem.placements.clone();
+    let gone = gone(shared, &base, &mut placements).await?;
+    // The engine has mounts in a container that it puts files into: what is taken away there would be taken from them.
+    for placement in &placements {
+        let Placement::Copy { to, existing: Existing::Goes, .. } = placement else { continue };
+        if let Some(mount) = filesystem.mounts.iter().find(|mount| lies_in(&mount.path, to)) {
+            let message = format!(
+                "`{to}` is replaced by a mount, and `{}` lies in it by way of a link\n\nhelp: mount it at `{to}` itself",
+                mount.path
+            );
+            return Err(Error::engine("make room for a mount", message));
+        }
+    }
+    if gone.is_empty() {
+        return Ok((base, placements));
+    }
+    let image = without(shared, base, &gone).await?;
+    Ok((image, placements))
+}
+
+async fn without(shared: &Arc<Shared>, base: Arc<Facts>, gone: &BTreeSet<String>) -> Result<Arc<Facts>> {
+    let layer = layer(shared, &base, gone).await?;
+    let digest = format!("sha256:{}", data_encoding::HEXLOWER.encode(&Sha256::digest(&layer)));
+    let name = names::cleared_image(&base.id, &digest);
+    match recast::with_layer(shared, &base, &name, &digest, &layer).await {
+        Ok(id) => snapshot::facts(shared, &id).await,
+        // Engines whose image store is another than moby's classic one want the contents of all layers: there the archive
+        // that places what comes takes away what goes, and what they keep is right.
+        Err(_) => Ok(base),
+    }
+}
+
+/// The directories that go, by where they are, the outermost only.
+async fn gone(shared: &Arc<Shared>, base: &Facts, placements: &mut [Placement]) -> Result<BTreeSet<String>> {
+    let mut gone: BTreeSet<String> = BTreeSet::new();
+    for placement in placements {
+        let Placement::Copy { from, to, existing: Existing::Goes, .. } = placement else { continue };
+        if !from.ends_with('/') {
+            continue;
+        }
+        let looking = Files::of(shared, &Snapshot(base.id.clone())).await?.look(shared).await?;
+        if let Some((path, EntryKind::Directory)) = read::locate(shared, looking.name(), to).await? {
+            to.clone_from(&path);
+            if !gone.iter().any(|outer| lies_in(&path, outer)) {
+                gone.retain(|inner| !lies_in(inner, &path));
+                gone.insert(path);
+            }
+        }
+    }
+    Ok(gone)
+}
+
+/// A layer in which they are gone, and all above them is as it was: the same each time.
+async fn layer(shared: &Arc<Shared>, base: &Facts, gone: &BTreeSet<String>) -> Result<Vec<u8>> {
+    const WHAT: &str = "make room for a mount";
+    let snapshot = Snapshot(base.id.clone());
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut written = BTreeSet::new();
+    for path in gone {
+        let path = path.trim_matches('/');
+        for (at, _) in path.match_indices('/') {
+            let parent = path.get(..at).unwrap_or_default();
+            if written.insert(parent.to_owned()) {
+                archive = read::itself_into(shared, &snapshot, parent, archive).await?;
+            }
+        }
+        let (above, name) =
+            path.rsplit_once('/').map_or((String::new(), path), |(above, name)| (format!("{above}/"), name));
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o600);
+        header.set_size(0);
+        let added = archive.append_data(&mut header, format!("{above}.wh.{name}"), io::empty());
+        added.map_err(|error| Error::engine(WHAT, error))?;
+    }
+    archive.into_inner().map_err(|error| Error::engine(WHAT, error))
+}
