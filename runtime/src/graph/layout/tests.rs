@@ -110,10 +110,11 @@ fn mounts_are_made_the_outer_before_the_inner() {
             .mount_readonly("/cache/src", dir()),
     )
     .unwrap();
-    let step = plan.steps.last().unwrap();
-    let paths: Vec<_> = step
-        .details
+    // What holds another mount is placed by a step of its own, before.
+    let paths: Vec<_> = plan
+        .steps
         .iter()
+        .flat_map(|step| &step.details)
         .filter_map(|line| line.strip_prefix("tmpfs ").or_else(|| Some(line.split_once(" at ")?.1)))
         .collect();
     let wanted = [
