@@ -145,7 +145,7 @@ pub(super) async fn hear_out(
             // Pieces first: at the end there are often both.
             biased;
             piece = output.next() => match piece {
-                Some(Ok(piece)) => ear.hear(piece),
+                Some(Ok(piece)) => ear.hear(piece)?,
                 // All that held the output have closed it; how the process ended is known to `wait` alone.
                 None => break ended.await?,
                 Some(Err(error)) => return Err(failure::during("listen to a process")(error)),
@@ -153,7 +153,7 @@ pub(super) async fn hear_out(
             code = &mut ended => {
                 let code = code?;
                 while let Ok(Some(piece)) = tokio::time::timeout(LULL, output.next()).await {
-                    ear.hear(piece.map_err(failure::during("listen to a process"))?);
+                    ear.hear(piece.map_err(failure::during("listen to a process"))?)?;
                 }
                 break code;
             }
@@ -174,7 +174,7 @@ struct Ear<'a> {
 }
 
 impl Ear<'_> {
-    fn hear(&mut self, piece: LogOutput) {
+    fn hear(&mut self, piece: LogOutput) -> Result<()> {
         match piece {
             LogOutput::StdOut { message } => (self.sink)(Name::Stdout, &message),
             LogOutput::StdErr { message } => {
@@ -182,9 +182,17 @@ impl Ear<'_> {
                 self.first_words.extend_from_slice(&message[..message.len().min(room)]);
                 (self.sink)(Name::Stderr, &message);
             }
-            // There is no terminal, and what is written to standard input is not heard.
-            LogOutput::StdIn { .. } | LogOutput::Console { .. } => {}
+            // What is written to standard input is not heard.
+            LogOutput::StdIn { .. } => {}
+            // There is no terminal: it is what is left of a stream that broke off, or that is none. What was heard is not
+            // all that was written, and must not be taken for it.
+            LogOutput::Console { message } => {
+                let text =
+                    format!("the engine's stream broke off, with {} bytes of no known kind", message.len());
+                return Err(Error::engine("listen to a process", text));
+            }
         }
+        Ok(())
     }
 }
 
@@ -219,4 +227,23 @@ async fn wait(shared: &Shared, container: &str) -> Result<i32> {
 async fn ran_out_of_memory(shared: &Shared, container: &str) -> bool {
     let inspected = within(BRIEF, shared.client.inspect_container(container, None)).await;
     inspected.ok().and_then(|container| container.state).and_then(|state| state.oom_killed).unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::testing::recorder;
+
+    #[test]
+    fn output_that_broke_off_is_no_result() {
+        let (sink, heard) = recorder();
+        let mut ear = Ear { sink: &sink, first_words: Vec::new() };
+        ear.hear(LogOutput::StdOut { message: "whole\n".into() }).unwrap();
+        ear.hear(LogOutput::StdErr { message: vec![b'x'; 3 * FIRST_WORDS].into() }).unwrap();
+        // As it is given at the end of a stream that ends within a piece.
+        let error = ear.hear(LogOutput::Console { message: "ha".into() }).unwrap_err();
+        assert!(error.to_string().contains("broke off"), "{error}");
+        assert_eq!(heard.lock().unwrap().stdout, b"whole\n");
+        assert_eq!(ear.first_words.len(), FIRST_WORDS);
+    }
 }
