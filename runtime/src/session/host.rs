@@ -17,9 +17,9 @@ use tokio::sync::mpsc;
 use super::Inner;
 use crate::engine::Snapshot;
 use crate::graph::{Digest, Encoder, PlannedFiles};
+use crate::paths::WHITEOUT;
 use crate::patterns::Patterns;
 use crate::regular::{self, DOCUMENT_AT_MOST};
-use crate::paths::WHITEOUT;
 use crate::value::{HostKind, HostSource, IgnoreFiles};
 use crate::{Error, Result};
 
