@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::context::{self, Candidate};
 use super::failure;
+use super::transport::{self, Place};
 use crate::engine::Description;
 use crate::{Error, Result};
 
@@ -95,11 +96,14 @@ impl Connection {
     pub(super) async fn client(&self) -> Result<bollard::Docker, String> {
         let version = ClientVersion { major_version: self.version.0, minor_version: self.version.1 };
         let client = match self.scheme() {
+            #[cfg(unix)]
             "unix" => {
-                bollard::Docker::connect_with_unix(&self.address, CLIENT_LIMIT, &version).map_err(explain)?
+                let path = PathBuf::from(self.location());
+                transport::client(Place::Socket(path), CLIENT_LIMIT, &version).map_err(explain)?
             }
             "tcp" | "http" if self.certificates.is_none() => {
-                bollard::Docker::connect_with_http(&self.address, CLIENT_LIMIT, &version).map_err(explain)?
+                let address = self.location().to_owned();
+                transport::client(Place::Address(address), CLIENT_LIMIT, &version).map_err(explain)?
             }
             "tcp" | "https" => self.tls_client(version).await?,
             "ssh" => self.ssh_client(&version)?,

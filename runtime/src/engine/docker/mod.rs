@@ -1,7 +1,7 @@
 //! Any engine that speaks the Docker API from 1.41: Docker, Docker Desktop, Colima … Podman not yet.
 //!
 //! ```text
-//!   connect   context            the way to an engine that answers
+//!   connect   context  transport the way to an engine that answers, and how much of an answer is read
 //!   image     pull  credentials  names → images, pulling
 //!   load      publish  clear     files → images; images → registries and files, without the engine's own
 //!   snapshot  recast    own      what file systems are called, and images made of others, and of nothing
@@ -53,6 +53,7 @@ mod step;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod transport;
 pub(crate) mod watchdog;
 
 use std::fmt;
