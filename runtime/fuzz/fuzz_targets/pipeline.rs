@@ -2,6 +2,10 @@
 // The macro's own code: a crate of macros can be linked to by nothing but a compiler.
 #![allow(dead_code, unused_imports)]
 
+extern crate proc_macro;
+
+#[path = "../../../macros/src/arguments.rs"]
+mod arguments;
 #[path = "../../../macros/src/ast.rs"]
 mod ast;
 #[path = "../../../macros/src/check/mod.rs"]
@@ -16,6 +20,8 @@ mod keywords;
 mod names;
 #[path = "../../../macros/src/parse/mod.rs"]
 mod parse;
+#[path = "../../../macros/src/paths.rs"]
+mod paths;
 #[path = "../../../macros/src/rules.rs"]
 mod rules;
 #[path = "../../../macros/src/shadow/mod.rs"]
