@@ -8,23 +8,22 @@ use std::time::{Duration, Instant};
 use bowline_tests::nonce;
 
 /// A Docker engine in a network namespace of its own, with two images copied into it.
-struct SecondEngine {
+pub(crate) struct SecondEngine {
     directory: PathBuf,
     host: String,
 }
 
 impl SecondEngine {
     fn start(arguments: &[&str]) -> Self {
+        Self::with(&["redis:7", "python:3.11", "busybox:1.35"], arguments)
+    }
+
+    /// One with these images alone.
+    pub(crate) fn with(images: &[&str], arguments: &[&str]) -> Self {
         let directory = std::env::temp_dir().join(format!("bowline-engine-{}", nonce()));
         let mut command = script("start");
-        command.arg(&directory).args(arguments).args([
-            "--image",
-            "redis:7",
-            "--image",
-            "python:3.11",
-            "--image",
-            "busybox:1.35",
-        ]);
+        command.arg(&directory).args(arguments);
+        command.args(images.iter().flat_map(|image| ["--image", image]));
         let output = command.output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let mut engine = Self { directory, host: String::new() };
@@ -32,6 +31,18 @@ impl SecondEngine {
         let host = said.lines().find_map(|line| line.strip_prefix("DOCKER_HOST="));
         host.expect("it says where it is").clone_into(&mut engine.host);
         engine
+    }
+
+    /// Asks it by the Docker command line.
+    pub(crate) fn docker(&self, args: &[&str]) -> String {
+        let output = Command::new("docker").args(["-H", &self.host]).args(args).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    /// What a client sets.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
     }
 
     fn run(&self, mode: &str, env: &[(&str, &str)]) -> Output {
@@ -57,13 +68,8 @@ impl SecondEngine {
     /// How many containers and networks of a session it has.
     fn left(&self, session: &str) -> usize {
         let label = format!("label=bowline.session={session}");
-        let list = |args: &[&str]| {
-            let mut docker = Command::new("docker");
-            let output = docker.args(["-H", &self.host]).args(args).args(["--quiet", "--filter", &label]);
-            let output = output.output().unwrap();
-            assert!(output.status.success(), "{}", text(&output.stderr));
-            text(&output.stdout).lines().count()
-        };
+        let list =
+            |args: &[&str]| self.docker(&[args, &["--quiet", "--filter", &label]].concat()).lines().count();
         list(&["ps", "--all"]) + list(&["network", "ls"])
     }
 }
