@@ -36,11 +36,11 @@ fn loud() -> Container {
     busybox().shell("head -c 12m /dev/zero")
 }
 
-/// A directory of this machine with 30 MiB in it.
+/// A directory of this machine with 20 MiB in it.
 fn large_directory() -> Container {
     let directory = PathBuf::from(variable("SCRATCH")).join("large");
     std::fs::create_dir_all(&directory).expect("there is space elsewhere");
-    std::fs::write(directory.join("file"), vec![7; 30 << 20]).expect("there is space elsewhere");
+    std::fs::write(directory.join("file"), vec![7; 20 << 20]).expect("there is space elsewhere");
     let path = directory.to_str().expect("it is text").to_owned();
     busybox().copy("/in", Directory::from(host(path))).exec(["test", "-s", "/in/file"])
 }
@@ -62,11 +62,11 @@ async fn main() -> Result<()> {
     for stage in std::env::args().skip(1) {
         match stage.as_str() {
             "make-archive" => tell(&stage, writes(30).export_image(archive()).await),
-            "too-large" => tell(&stage, writes(100).sync().await),
+            "too-large" => tell(&stage, writes(400).sync().await),
             "small" => tell(&stage, writes(1).sync().await),
             "cache" => tell(&stage, in_cache("dd if=/dev/zero of=/cache/big bs=1M count=45").sync().await),
             "too-large-cache" => {
-                tell(&stage, in_cache("dd if=/dev/zero of=/cache/more bs=1M count=45").sync().await);
+                tell(&stage, in_cache("dd if=/dev/zero of=/cache/more bs=1M count=400").sync().await);
             }
             "image" => tell(&stage, from_archive().exec(["test", "-s", "/big"]).sync().await),
             "directory" => tell(&stage, large_directory().sync().await),
