@@ -114,7 +114,7 @@ async fn what_is_asked_for_holds_together_with_the_ports_and_with_each_other() {
 async fn a_server_that_hangs_up_on_whoever_connects_is_not_ready_yet() {
     // As a proxy does that has nobody behind it.
     let hangs_up = "s = socket.create_server(('0.0.0.0', 8080))\nuntil = time.time() + 1\ns.settimeout(0.1)\nwhile time.time() < until:\n  try: s.accept()[0].close()\n  except TimeoutError: pass\ns.close()";
-    // A probe listens for 2 ms, as every service's start takes as long; on a busy machine one that hangs up may take longer.
+    // A probe listens for a moment, as every service's start takes as long; on a busy machine hanging up may take longer.
     for _ in 0..5 {
         let service = late(hangs_up).env("NONCE", nonce()).expose(8080);
         let began = Instant::now();
