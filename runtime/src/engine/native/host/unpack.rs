@@ -19,9 +19,8 @@ use rustix::io::Errno;
 
 use super::fault::{Context as _, Fault};
 use crate::error::with_causes;
+pub(super) use crate::paths::WHITEOUT;
 
-/// Starts the name of what is gone.
-pub(super) const WHITEOUT: &str = ".wh.";
 /// In a directory of which nothing below is seen.
 pub(super) const OPAQUE: &str = ".wh..wh..opq";
 
