@@ -46,7 +46,7 @@ use tokio::sync::{OnceCell, mpsc};
 use self::address::Addresses;
 use self::client::Host;
 use self::gateway::{Gateway, Names, Reach};
-use self::nic::Nic;
+use self::nic::Idle;
 pub(crate) use self::store::{Bounds, Removed};
 use self::store::{Scratch, Store, snapshot_of};
 use self::wire::{Answer, Files, Request, Root};
@@ -86,7 +86,7 @@ struct Shared {
     /// Its own, as `os/architecture`.
     platform: String,
     /// Networks of steps that have ended.
-    idle: Mutex<Vec<Nic>>,
+    idle: Mutex<Idle>,
     /// File systems that are kept until the end.
     held: Mutex<Vec<Scratch>>,
     /// Cache volumes that services have.
@@ -373,7 +373,7 @@ impl Engine for Native {
         Box::pin(async move {
             self.shared.host.end();
             lock(&self.shared.held).clear();
-            lock(&self.shared.idle).clear();
+            *lock(&self.shared.idle) = Idle::default();
             // Only then does nothing run any more.
             let _ = tokio::time::timeout(END, self.shared.host.gone()).await;
             let shared = Arc::clone(&self.shared);

@@ -34,6 +34,37 @@ impl Nic {
     }
 }
 
+/// Those that were used and wait for the next step.
+#[derive(Debug, Default)]
+pub(super) struct Idle {
+    /// They are as they were when they were made.
+    ready: Vec<Nic>,
+    /// Nobody has looked yet.
+    unseen: Vec<Nic>,
+}
+
+impl Idle {
+    /// How many are looked at before somebody wants one. Of a hundred steps at once most leave one that nobody takes.
+    const READY: usize = 4;
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.ready.len() + self.unseen.len()
+    }
+
+    fn is_wanted(&self, network: Network) -> bool {
+        self.ready.iter().filter(|nic| nic.network == network).count() < Self::READY
+    }
+
+    /// One, and whether it has been looked at.
+    fn take(&mut self, network: Network) -> Option<(Nic, bool)> {
+        [(&mut self.ready, true), (&mut self.unseen, false)].into_iter().find_map(|(nics, is_looked_at)| {
+            let found = nics.iter().position(|nic| nic.network == network)?;
+            Some((nics.swap_remove(found), is_looked_at))
+        })
+    }
+}
+
 /// An address, given back when dropped.
 #[derive(Debug)]
 pub(super) struct Address {
@@ -63,13 +94,13 @@ impl Shared {
     /// One for a step, which nobody knows by its address; most have been used before. To make one takes as long as all
     /// else of a container, and the kernel is busy for longer when it is gone.
     pub(super) async fn nic(&self, what: &str, network: Network) -> Result<Nic> {
-        let idle = {
-            let mut idle = lock(&self.idle);
-            idle.iter().position(|nic| nic.network == network).map(|found| idle.swap_remove(found))
-        };
-        match idle {
-            Some(nic) => Ok(nic),
-            None => self.new_nic(what, network, Audience::Nobody).await,
+        loop {
+            let idle = lock(&self.idle).take(network);
+            match idle {
+                Some((nic, is_looked_at)) if is_looked_at || self.is_as_new(&nic).await => return Ok(nic),
+                Some(_) => {}
+                None => return self.new_nic(what, network, Audience::Nobody).await,
+            }
         }
     }
 
@@ -78,13 +109,23 @@ impl Shared {
     pub(super) fn give_back(self: &Arc<Self>, nic: Nic) {
         nic.farewell.iter().for_each(Farewell::say);
         self.names.forget(nic.ip());
+        {
+            let mut idle = lock(&self.idle);
+            if !idle.is_wanted(nic.network) {
+                return idle.unseen.push(nic);
+            }
+        }
         let shared = Arc::clone(self);
         // Nobody waits for it: the next step takes another one where this one is not back yet.
         tokio::spawn(async move {
-            if shared.host.is_as_new(&nic.namespace, &nic.condition).await.is_ok_and(|is| is) {
-                lock(&shared.idle).push(nic);
+            if shared.is_as_new(&nic).await {
+                lock(&shared.idle).ready.push(nic);
             }
         });
+    }
+
+    async fn is_as_new(&self, nic: &Nic) -> bool {
+        self.host.is_as_new(&nic.namespace, &nic.condition).await.is_ok_and(|is| is)
     }
 
     /// The way to the world, or why there is none; made for the first who asks.

@@ -123,6 +123,9 @@ fn written(hardware: [u8; 6]) -> String {
 /// Whether something of a connection is left at a port that the next one may want to listen at (`TIME_WAIT`, mostly). Those
 /// that programs get without asking nobody wants.
 fn leaves_ports() -> io::Result<bool> {
+    if !has_connections() {
+        return Ok(false);
+    }
     let first = std::fs::read_to_string(PORTS)?;
     let first = first.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(u16::MAX);
     for name in ["tcp", "tcp6"] {
@@ -136,4 +139,20 @@ fn leaves_ports() -> io::Result<bool> {
         }
     }
     Ok(false)
+}
+
+/// Whether the network has any at all, which the kernel counts. The tables themselves take milliseconds: they are the whole
+/// machine's, of which the kernel leaves out what is of other networks.
+fn has_connections() -> bool {
+    let is_empty = |name: &str, protocol: &str, counts: &[&str]| {
+        let text = std::fs::read_to_string(format!("/proc/thread-self/net/{name}")).ok()?;
+        let words: Vec<_> =
+            text.lines().find_map(|line| line.strip_prefix(protocol))?.split_whitespace().collect();
+        let count = |of: &&str| words.chunks_exact(2).find(|pair| pair[0] == *of)?[1].parse().ok();
+        counts.iter().map(count).try_fold(true, |empty, count: Option<u64>| Some(empty && count? == 0))
+    };
+    // Where there is no IPv6, there is no such file. Those of both that wait for their end are counted with the first.
+    let has_none = is_empty("sockstat", "TCP:", &["inuse", "tw"]) == Some(true)
+        && is_empty("sockstat6", "TCP6:", &["inuse"]) != Some(false);
+    !has_none
 }

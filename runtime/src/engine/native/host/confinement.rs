@@ -62,20 +62,20 @@ pub(super) const MASKED: [&str; 12] = [
     "/proc/timer_list",
     "/sys/devices/virtual/powercap",
     "/sys/firmware",
-    "/sys/devices/system/cpu/*/thermal_throttle",
+    "/sys/devices/system/cpu/cpu*/thermal_throttle",
 ];
 
 pub(super) const READ_ONLY: [&str; 5] =
     ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 /// Whoever a process is, it may listen on every port, as with Docker: all of them are the container's own. No service is a
-/// router, so nothing counts of what routers say: of IPv6, whose routers anybody can pretend to be, there is nothing at all.
-pub(super) const NETWORK: [(&str, &str); 5] = [
+/// router, so nothing counts of what routers say: of IPv6, whose routers anybody can pretend to be, there is nothing at all
+/// (its `all` is for links that come later too, which that of IPv4 is not).
+pub(super) const NETWORK: [(&str, &str); 4] = [
     ("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"),
     ("/proc/sys/net/ipv4/conf/all/accept_redirects", "0"),
     ("/proc/sys/net/ipv4/conf/default/accept_redirects", "0"),
     ("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1"),
-    ("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1"),
 ];
 
 const UNLIMITED: Option<u64> = None;

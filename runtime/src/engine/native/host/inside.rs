@@ -46,6 +46,11 @@ pub(super) fn file(root: BorrowedFd<'_>, path: impl AsRef<Path>) -> Result<File>
     regular(resolve(root, path.as_ref(), READ, ResolveFlags::empty())?).map(File::from)
 }
 
+/// As [`find`] does, by a name in a directory; a link is found itself.
+pub(super) fn find_at(at: impl AsFd, name: impl AsRef<Path>) -> Result<OwnedFd> {
+    openat(at, name.as_ref(), LOOK | OFlags::NOFOLLOW, Mode::empty())
+}
+
 /// Opens a directory by its name in another.
 pub(super) fn directory_at(at: impl AsFd, name: impl AsRef<Path>) -> Result<OwnedFd> {
     openat(at, name.as_ref(), DIRECTORY, Mode::empty())
@@ -54,7 +59,7 @@ pub(super) fn directory_at(at: impl AsFd, name: impl AsRef<Path>) -> Result<Owne
 /// Opens a regular file by its name in a directory, as [`file`] does.
 pub(super) fn file_at(at: impl AsFd, name: impl AsRef<Path>) -> Result<File> {
     let (at, name) = (at.as_fd(), name.as_ref());
-    regular(openat(at, name, LOOK | OFlags::NOFOLLOW, Mode::empty())?)?;
+    regular(find_at(at, name)?)?;
     regular(openat(at, name, READ | OFlags::NOFOLLOW, Mode::empty())?).map(File::from)
 }
 
@@ -159,7 +164,7 @@ fn names(path: &Path) -> Vec<OsString> {
 }
 
 fn find_or_make(at: &OwnedFd, name: &OsStr, wanted: FileType) -> Result<OwnedFd> {
-    let look = || openat(at, name, LOOK | OFlags::NOFOLLOW, Mode::empty());
+    let look = || find_at(at, name);
     match look() {
         Err(Errno::NOENT) => {}
         found => return found,

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
+use rustix::fs::{FlockOperation, MemfdFlags, fcntl_lock};
 use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType, bind, ipproto, socket_with};
 use rustix::thread::{CapabilitySet, LinkNameSpaceType, UnshareFlags};
 
@@ -40,6 +41,8 @@ fn settle() -> Result<(), Fault> {
 /// Nothing is forwarded from one to the other.
 pub(super) fn make_hub() -> Result<(), Fault> {
     let mut netlink = Netlink::open().context("rtnetlink")?;
+    let turns = rustix::fs::memfd_create(c"turns", MemfdFlags::CLOEXEC).context("turns")?;
+    let _ = TURNS.set(turns);
     settle()?;
     netlink.up(link("lo").context("lo")?).context("lo up")?;
     // It may have taken over from the machine that it forwards.
@@ -54,6 +57,17 @@ pub(super) fn make_hub() -> Result<(), Fault> {
         netlink.up(bridge).context("the bridge up")?;
     }
     Ok(())
+}
+
+/// What changes networks takes one lock of the kernel's, and while another has it, what is written to settings is tried
+/// again and again (`restart_syscall`): so the host's children take turns. Locks of fcntl(2) are a process's own, and end
+/// with it.
+static TURNS: std::sync::OnceLock<OwnedFd> = std::sync::OnceLock::new();
+
+fn take_turn() -> Result<(), Fault> {
+    let Some(turns) = TURNS.get() else { return Ok(()) };
+    let lock = || fcntl_lock(turns, FlockOperation::LockExclusive);
+    rustix::io::retry_on_intr(lock).context("its turn")
 }
 
 const NO_GUARD: &str = "a filter of who says what on a bridge (nf_tables_bridge)";
@@ -96,6 +110,7 @@ pub(super) fn give_own(
         ports::admit(&port, hardware, own_address).context("a guard of its link")?;
     }
     unshare(UnshareFlags::NEWNET).context("a network of its own")?;
+    take_turn()?;
     settle()?;
     let mut own = Netlink::open().context("rtnetlink")?;
     own.up(link("lo").context("lo")?).context("lo up")?;

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, fstat, mkdirat, openat, renameat_with, statat,
+    AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, fstat, mkdirat, mknodat, openat, renameat_with, statat,
 };
 use rustix::io::Errno;
 use rustix::mount::{
@@ -223,23 +223,25 @@ fn kernel_file_systems(root: BorrowedFd<'_>, is_privileged: bool) -> Result<(), 
     let sys = if is_privileged { CLOSED } else { CLOSED | MountAttrFlags::MOUNT_ATTR_RDONLY };
     place("/sys", new("sysfs", &[], sys))?;
     let nosuid = MountAttrFlags::MOUNT_ATTR_NOSUID;
-    let dev = if is_privileged { nosuid } else { nosuid | NO_DEVICES };
-    place("/dev", new("tmpfs", &[("mode", "755"), ("size", "65536k")], dev))?;
+    let restricted = if is_privileged { nosuid } else { nosuid | NO_DEVICES };
+    let dev = new("tmpfs", &[("mode", "755"), ("size", "65536k")], restricted).context("/dev")?;
+    attach(&dev, &inside::make_directory(root, "/dev").context("/dev")?).context("/dev")?;
+    // It is new, so nothing in it is the image's.
+    let place = |name: &str, what: rustix::io::Result<OwnedFd>| -> Result<(), Fault> {
+        let path = format!("/dev/{name}");
+        mkdirat(&dev, name, Mode::from_raw_mode(0o755)).context(&path)?;
+        attach(&what.context(&path)?, &inside::find_at(&dev, name).context(&path)?).context(&path)
+    };
     let terminals = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    place(
-        "/dev/pts",
-        new("devpts", &[("ptmxmode", "0666"), ("mode", "0620"), ("newinstance", "")], terminals)
-            .or_else(|_| new("devpts", &[("ptmxmode", "0666"), ("mode", "0620")], terminals)),
-    )?;
-    place("/dev/shm", new("tmpfs", &[("mode", "1777"), ("size", "65536k")], CLOSED))?;
-    place("/dev/mqueue", new("mqueue", &[], CLOSED))?;
+    place("pts", new("devpts", &[("ptmxmode", "0666"), ("mode", "0620")], terminals))?;
+    place("shm", new("tmpfs", &[("mode", "1777"), ("size", "65536k")], CLOSED))?;
+    place("mqueue", new("mqueue", &[], CLOSED))?;
     for device in DEVICES {
         let path = format!("/dev/{device}");
         let found = own_device(&path).context(&path)?;
-        let at = inside::make_file(root, &path).context(&path)?;
-        attach(&found, &at).context(&path)?;
+        mknodat(&dev, device, FileType::RegularFile, Mode::from_raw_mode(0o644), 0).context(&path)?;
+        attach(&found, &inside::find_at(&dev, device).context(&path)?).context(&path)?;
     }
-    let dev = inside::find(root, "/dev").context("/dev")?;
     let links = [
         ("/proc/self/fd", "fd"),
         ("/proc/self/fd/0", "stdin"),
@@ -422,15 +424,17 @@ fn mask(root: BorrowedFd<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The paths that one with a `*` for a directory's name means.
+/// The paths that one with a `*` at the end of a directory's name means.
 fn matching(root: BorrowedFd<'_>, path: &str) -> Vec<String> {
-    let Some((above, below)) = path.split_once("/*/") else { return vec![path.to_owned()] };
+    let parts = path.split_once("*/").and_then(|(start, below)| Some((start.rsplit_once('/')?, below)));
+    let Some(((above, start), below)) = parts else { return vec![path.to_owned()] };
     let found = inside::find(root, above).and_then(|above| inside::directory(above.as_fd(), "."));
     let names = found.and_then(rustix::fs::Dir::new);
     let names = names.into_iter().flatten().filter_map(Result::ok);
     names
         .filter_map(|entry| {
-            let path = format!("{above}/{}/{below}", entry.file_name().to_str().ok()?);
+            let name = entry.file_name().to_str().ok()?;
+            let path = name.starts_with(start).then(|| format!("{above}/{name}/{below}"))?;
             inside::find(root, &path).is_ok().then_some(path)
         })
         .collect()

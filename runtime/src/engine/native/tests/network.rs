@@ -1,5 +1,6 @@
 //! What one container cannot do to the network of another.
 
+use super::super::nic::Nic;
 use super::*;
 
 /// A service that does something at every connection, and says so when it is done. `mac`, `ip` and `send` are there.
