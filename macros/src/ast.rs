@@ -10,7 +10,7 @@ use syn::{
     Visibility,
 };
 
-use crate::keywords::{Keyword, Words};
+use crate::keywords::{Keyword, Kind, Words};
 
 /// One macro call.
 pub(crate) struct Pipeline {
@@ -18,6 +18,8 @@ pub(crate) struct Pipeline {
     pub(crate) krate: TokenStream,
     pub(crate) form: Form,
     pub(crate) nodes: Vec<Node<Item>>,
+    /// Whether the parser reported nothing in all of it.
+    pub(crate) complete: bool,
 }
 
 /// What a pipeline is in the program around it.
@@ -133,16 +135,6 @@ pub(crate) enum Value {
 pub(crate) enum Operand {
     Name(Ident),
     Value(Value),
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Kind {
-    Service,
-    Container,
-    Cache,
-    Dir,
-    File,
-    Secret,
 }
 
 pub(crate) struct Item {
@@ -326,44 +318,6 @@ impl Header {
             FnArg::Typed(parameter) => Some(&*parameter.pat),
             FnArg::Receiver(_) => None,
         })
-    }
-}
-
-impl Kind {
-    pub(crate) const ALL: [(&'static str, Kind); 6] = [
-        ("service", Kind::Service),
-        ("container", Kind::Container),
-        ("cache", Kind::Cache),
-        ("dir", Kind::Dir),
-        ("file", Kind::File),
-        ("secret", Kind::Secret),
-    ];
-
-    pub(crate) fn of(word: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(name, _)| *name == word).map(|(_, kind)| *kind)
-    }
-
-    /// As it is called in messages.
-    pub(crate) fn noun(self) -> &'static str {
-        match self {
-            Self::Service => "service",
-            Self::Container => "container",
-            Self::Cache => "cache",
-            Self::Dir => "directory",
-            Self::File => "file",
-            Self::Secret => "secret",
-        }
-    }
-
-    pub(crate) fn keyword(self) -> &'static str {
-        match self {
-            Self::Dir => "dir",
-            other => other.noun(),
-        }
-    }
-
-    pub(crate) fn has_body(self) -> bool {
-        matches!(self, Self::Service | Self::Container)
     }
 }
 

@@ -5,8 +5,8 @@ use quote::{ToTokens, quote};
 use syn::parse::{ParseStream, Parser};
 use syn::{Attribute, Path, Result, Signature, Token, Visibility};
 
-use crate::check::registry::{ENTRY_ARGUMENTS, ENTRY_ITEM, ENTRY_NOT_ASYNC, ENTRY_OPTION, ENTRY_TWICE};
 use crate::errors::{Errors, help};
+use crate::registry::{ENTRY_ARGUMENTS, ENTRY_ITEM, ENTRY_NOT_ASYNC, ENTRY_OPTION, ENTRY_TWICE};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Entry {

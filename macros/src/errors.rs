@@ -6,7 +6,7 @@ use std::fmt::Display;
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote_spanned};
 
-use crate::check::registry::Rule;
+use crate::registry::Rule;
 
 pub(crate) struct Diagnostic {
     pub(crate) rule: &'static Rule,

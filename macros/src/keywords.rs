@@ -1,6 +1,53 @@
-//! The words of the language: which statement stands where, and how it is written.
+//! The words of the language: what an item is, which statement stands where, and how it is written.
 
-use crate::ast::Kind;
+/// What an item is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    Service,
+    Container,
+    Cache,
+    Dir,
+    File,
+    Secret,
+}
+
+impl Kind {
+    pub(crate) const ALL: [(&'static str, Kind); 6] = [
+        ("service", Kind::Service),
+        ("container", Kind::Container),
+        ("cache", Kind::Cache),
+        ("dir", Kind::Dir),
+        ("file", Kind::File),
+        ("secret", Kind::Secret),
+    ];
+
+    pub(crate) fn of(word: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(name, _)| *name == word).map(|(_, kind)| *kind)
+    }
+
+    /// As it is called in messages.
+    pub(crate) fn noun(self) -> &'static str {
+        match self {
+            Self::Service => "service",
+            Self::Container => "container",
+            Self::Cache => "cache",
+            Self::Dir => "directory",
+            Self::File => "file",
+            Self::Secret => "secret",
+        }
+    }
+
+    pub(crate) fn keyword(self) -> &'static str {
+        match self {
+            Self::Dir => "dir",
+            other => other.noun(),
+        }
+    }
+
+    pub(crate) fn has_body(self) -> bool {
+        matches!(self, Self::Service | Self::Container)
+    }
+}
 
 pub(crate) struct Keyword {
     pub(crate) word: &'static str,

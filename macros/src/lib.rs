@@ -2,7 +2,7 @@
 //! `#[bowline::test]`, where they are documented.
 //!
 //! The way of a pipeline: `parse` makes a tree (`ast`) and goes on after mistakes, `names` finds out who is who,
-//! `check` judges everything that is a literal or a name, and `expand` writes the builder calls.
+//! `check` judges everything that is a literal or a name, and `expand` writes the builder calls; `driver` calls them.
 
 #![cfg_attr(
     not(test),
@@ -14,8 +14,7 @@
 mod arguments;
 mod ast;
 mod check;
-#[cfg(test)]
-mod corpus;
+mod driver;
 mod entry;
 mod errors;
 mod expand;
@@ -24,10 +23,12 @@ mod names;
 mod parse;
 #[allow(dead_code)]
 mod paths;
+mod registry;
 #[allow(dead_code)]
 mod rules;
 mod shadow;
 mod sizes;
+mod spelling;
 
 use proc_macro::TokenStream;
 
@@ -37,14 +38,14 @@ use expand::Reader;
 #[doc(hidden)]
 #[proc_macro]
 pub fn __pipeline(input: TokenStream) -> TokenStream {
-    expand::pipeline(input.into(), Reader::Rustc).into()
+    driver::pipeline(input.into(), Reader::Rustc).into()
 }
 
 /// The same, as rust-analyzer reads it: the runtime crate takes this one in its place where `cfg(rust_analyzer)` is set.
 #[doc(hidden)]
 #[proc_macro]
 pub fn __pipeline_ide(input: TokenStream) -> TokenStream {
-    expand::pipeline(input.into(), Reader::Editor).into()
+    driver::pipeline(input.into(), Reader::Editor).into()
 }
 
 /// Runs an async `main` with a session: `#[bowline::main]`.

@@ -9,10 +9,11 @@ use syn::ext::IdentExt;
 use syn::{Expr, LitInt, Pat};
 
 use crate::ast::{
-    Block, Definition, Else, Header, If, Item, Kind, Let, Node, NodeKind, Pattern, Pipeline, Statement, Value,
+    Block, Definition, Else, Header, If, Item, Let, Node, NodeKind, Pattern, Pipeline, Statement, Value,
 };
-use crate::check::registry::{DUPLICATE_NAME, HIDDEN_BY_LET, PARAMETER_NAME_TAKEN};
 use crate::errors::{Errors, help};
+use crate::keywords::Kind;
+use crate::registry::{DUPLICATE_NAME, HIDDEN_BY_LET, PARAMETER_NAME_TAKEN};
 
 pub(crate) type ScopeId = usize;
 

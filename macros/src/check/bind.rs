@@ -3,16 +3,17 @@
 use proc_macro2::Span;
 use quote::ToTokens;
 
-use super::registry::{
+use super::{Check, Named, Subject, earlier};
+use crate::ast::{Operand, Probe, StatementKind, Value};
+use crate::errors::help;
+use crate::keywords::Kind;
+use crate::names::{Declaration, Placed};
+use crate::registry::{
     ALIAS_BOUND_TWICE, ALIAS_IS_HOSTNAME, BIND_CONTAINER, BIND_NOT_A_SERVICE, BIND_WITHOUT_PORT,
     INVALID_ALIAS, MISSING_ALIAS, RESERVED_ALIAS, SELF_BINDING, UNKNOWN_SERVICE,
 };
-use super::{Check, Named, Subject, earlier};
-use crate::ast::{Kind, Operand, Probe, StatementKind, Value};
-use crate::errors::help;
-use crate::expand::default_alias;
-use crate::names::{Declaration, Placed};
 use crate::rules;
+use crate::spelling::default_alias;
 
 fn bindings<'n>(
     subject: Subject<'n, '_>,

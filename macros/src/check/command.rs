@@ -1,14 +1,15 @@
 //! Commands and the small literals around them.
 
-use super::registry::{
+use super::{Check, Subject, earlier};
+use crate::ast::{Definition, Key, Operand, Probe, StatementKind, Value};
+use crate::errors::help;
+use crate::keywords::Kind;
+use crate::names::{Meaning, Placed};
+use crate::registry::{
     COMMAND_AS_STRING, EMPTY_COMMAND, INVALID_ARGUMENT, INVALID_DURATION, INVALID_HOSTNAME, INVALID_KEY,
     INVALID_LABEL, INVALID_LIMIT, INVALID_PLATFORM, INVALID_SIGNAL, INVALID_SIZE, INVALID_USER,
     INVALID_VARIABLE, INVALID_WORKDIR, REPEATED_STATEMENT, Rule, WORD_OR_VALUE,
 };
-use super::{Check, Subject, earlier};
-use crate::ast::{Definition, Key, Kind, Operand, Probe, StatementKind, Value};
-use crate::errors::help;
-use crate::names::{Meaning, Placed};
 use crate::rules::{self, Problem};
 use crate::sizes;
 use crate::{arguments, paths};

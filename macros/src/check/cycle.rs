@@ -6,10 +6,10 @@ use proc_macro2::Span;
 use syn::ext::IdentExt;
 
 use super::Check;
-use super::registry::{BINDING_CYCLE, WAITING_CYCLE};
 use crate::ast::{Operand, StatementKind};
 use crate::errors::help;
 use crate::names::{Meaning, Names};
+use crate::registry::{BINDING_CYCLE, WAITING_CYCLE};
 
 /// One item needs another.
 #[derive(Clone, Copy)]

@@ -3,11 +3,11 @@
 use proc_macro2::Span;
 use syn::ext::IdentExt;
 
-use super::registry::{EXPORT_IN_FOR, EXPORT_NAME_TAKEN, EXPORTED_TWICE};
 use super::{Check, Subject};
 use crate::ast::StatementKind;
 use crate::errors::help;
 use crate::names::Placed;
+use crate::registry::{EXPORT_IN_FOR, EXPORT_NAME_TAKEN, EXPORTED_TWICE};
 
 /// Methods of a container that an export's method would hide.
 pub(crate) const CONTAINER_METHODS: &[&str] = &[

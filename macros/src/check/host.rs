@@ -5,12 +5,13 @@ use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::{Expr, Lit, LitStr};
 
-use super::warn::{PORT_NOT_EXPOSED, UNBOUND_HOST};
 use super::{Check, Subject};
-use crate::ast::{Kind, Operand, StatementKind, Value};
+use crate::ast::{Operand, StatementKind, Value};
 use crate::errors::help;
-use crate::expand::default_alias;
+use crate::keywords::Kind;
 use crate::names::{Declaration, Meaning};
+use crate::registry::{PORT_NOT_EXPOSED, UNBOUND_HOST};
+use crate::spelling::default_alias;
 
 pub(super) fn check_hosts(cx: &mut Check, subject: Subject) {
     let (bound, is_known) = aliases(cx, subject);

@@ -1,12 +1,12 @@
 //! What a body is made from.
 
-use super::registry::{
-    BEFORE_IMAGE, FROM_AND_IMAGE, INVALID_IMAGE, MISPLACED_PLATFORM, NO_IMAGE, TWO_IMAGES,
-};
 use super::{Check, Subject};
 use crate::ast::{Statement, StatementKind};
 use crate::errors::help;
 use crate::names::Placed;
+use crate::registry::{
+    BEFORE_IMAGE, FROM_AND_IMAGE, INVALID_IMAGE, MISPLACED_PLATFORM, NO_IMAGE, TWO_IMAGES,
+};
 use crate::rules;
 
 fn is_base(statement: &Statement) -> bool {

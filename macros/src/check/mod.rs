@@ -13,7 +13,6 @@ mod mount;
 mod option;
 mod order;
 mod port;
-pub(crate) mod registry;
 mod statement;
 mod warn;
 
@@ -23,11 +22,11 @@ pub(crate) mod tests;
 use proc_macro2::{Ident, Span};
 use syn::ext::IdentExt;
 
-use crate::ast::Kind;
 use crate::errors::{Errors, help};
+use crate::keywords::Kind;
 use crate::names::{Body, Declaration, Meaning, Names, Placed};
+use crate::registry::{OUT_OF_SCOPE, Rule};
 use crate::rules::{Problem, did_you_mean};
-use registry::{OUT_OF_SCOPE, Rule};
 
 /// What a check reads and writes.
 pub(crate) struct Check<'n, 'a> {

@@ -4,14 +4,15 @@ use proc_macro2::Span;
 use syn::LitStr;
 use syn::ext::IdentExt as _;
 
-use super::registry::{
-    HIDDEN_PATH, MOUNTED_TWICE, NOT_COPYABLE, NOT_MOUNTABLE, RELATIVE_PATH, UNKNOWN_MOUNT,
-};
 use super::{Check, Named, Subject, earlier};
-use crate::ast::{Kind, Operand, OptionKind, StatementKind};
+use crate::ast::{Operand, OptionKind, StatementKind};
 use crate::errors::help;
+use crate::keywords::Kind;
 use crate::names::{Meaning, Placed};
 use crate::paths;
+use crate::registry::{
+    HIDDEN_PATH, MOUNTED_TWICE, NOT_COPYABLE, NOT_MOUNTABLE, RELATIVE_PATH, UNKNOWN_MOUNT,
+};
 use crate::rules::Problem;
 
 const MOUNTABLE: [Kind; 4] = [Kind::Cache, Kind::Dir, Kind::File, Kind::Secret];

@@ -1,9 +1,9 @@
 //! The options of commands.
 
-use super::registry::{INVALID_DURATION, REPEATED_OPTION};
 use super::{Check, Subject};
 use crate::ast::OptionKind;
 use crate::errors::help;
+use crate::registry::{INVALID_DURATION, REPEATED_OPTION};
 use crate::rules;
 
 pub(super) fn check_options(cx: &mut Check, subject: Subject) {

@@ -1,9 +1,10 @@
 //! `after` and `from` name containers.
 
-use super::registry::{NOT_A_CONTAINER, UNKNOWN_CONTAINER};
 use super::{Check, Named, Subject};
-use crate::ast::{Kind, Operand, StatementKind};
+use crate::ast::{Operand, StatementKind};
 use crate::errors::help;
+use crate::keywords::Kind;
+use crate::registry::{NOT_A_CONTAINER, UNKNOWN_CONTAINER};
 
 pub(super) fn check_containers(cx: &mut Check, subject: Subject) {
     for placed in subject.statements() {

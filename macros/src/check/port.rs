@@ -4,14 +4,14 @@ use proc_macro2::Span;
 use syn::LitInt;
 use syn::ext::IdentExt;
 
-use super::registry::{
-    PORT_EXPOSED_TWICE, PORT_NAME_TAKEN, PORT_NAMED_TWICE, PORT_RANGE, READY_AMBIGUOUS, READY_UNKNOWN_PORT,
-    READY_WITHOUT_PORT, UNEXPOSED_ENDPOINT,
-};
 use super::{Check, Subject, earlier};
 use crate::ast::{Expose, Operand, Probe, StatementKind};
 use crate::errors::help;
 use crate::names::Placed;
+use crate::registry::{
+    PORT_EXPOSED_TWICE, PORT_NAME_TAKEN, PORT_NAMED_TWICE, PORT_RANGE, READY_AMBIGUOUS, READY_UNKNOWN_PORT,
+    READY_WITHOUT_PORT, UNEXPOSED_ENDPOINT,
+};
 use crate::rules::{self, did_you_mean};
 
 /// Methods of a service that a port's method would hide.

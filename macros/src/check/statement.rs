@@ -1,11 +1,11 @@
 //! Words that are no statement, or stand in the wrong kind of body.
 
-use super::registry::{MISPLACED_STATEMENT, UNKNOWN_STATEMENT};
 use super::{Check, Subject};
-use crate::ast::{Kind, Statement, StatementKind};
+use crate::ast::{Statement, StatementKind};
 use crate::errors::help;
-use crate::keywords::STATEMENTS;
+use crate::keywords::{Kind, STATEMENTS};
 use crate::names::{Body, Declaration};
+use crate::registry::{MISPLACED_STATEMENT, UNKNOWN_STATEMENT};
 use crate::rules::did_you_mean;
 
 pub(super) fn is_complete(declaration: &Declaration, body: &Body) -> bool {

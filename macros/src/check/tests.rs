@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
 
-use super::registry::{BY_RUSTC, Class, RULES, Rule, SECTIONS};
+use crate::driver::{self, judged};
 use crate::expand::Reader;
+use crate::registry::{BY_RUSTC, Class, RULES, Rule, SECTIONS, WARNED_BY_RUSTC, WARNINGS};
 
 fn cases() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../ui-tests/fail")
@@ -37,7 +38,7 @@ pub(crate) fn pipelines(tokens: TokenStream, found: &mut Vec<TokenStream>) {
 fn broken_rules(pipeline: &TokenStream) -> Vec<(&'static str, String)> {
     let mut input: TokenStream = "::bowline;".parse().unwrap();
     input.extend(pipeline.clone());
-    crate::expand::broken_rules(input)
+    judged::broken_rules(input)
 }
 
 #[test]
@@ -79,7 +80,7 @@ fn no_lines_in_an_editor() {
             let [rustc, editor] = [Reader::Rustc, Reader::Editor].map(|reader| {
                 let mut input: TokenStream = "::bowline;".parse().unwrap();
                 input.extend(pipeline.clone());
-                crate::expand::pipeline(input, reader).to_string()
+                driver::pipeline(input, reader).to_string()
             });
             let errors = |expanded: &str| expanded.matches("compile_error").count();
             assert_eq!(errors(&rustc), errors(&editor), "{}", rule.name);
@@ -103,8 +104,8 @@ fn every_warning_has_a_case() {
     let count = std::fs::read_dir(&dir).unwrap().filter(|entry| {
         entry.as_ref().unwrap().path().extension().is_some_and(|extension| extension == "rs")
     });
-    assert_eq!(count.count(), super::warn::WARNINGS.len() + super::warn::WARNED_BY_RUSTC.len());
-    for rule in super::warn::WARNINGS {
+    assert_eq!(count.count(), WARNINGS.len() + WARNED_BY_RUSTC.len());
+    for rule in WARNINGS {
         let source = std::fs::read_to_string(dir.join(rule.name).with_extension("rs")).unwrap();
         let mut found = Vec::new();
         pipelines(source.parse().unwrap(), &mut found);
@@ -113,7 +114,7 @@ fn every_warning_has_a_case() {
             .flat_map(|pipeline| {
                 let mut input: TokenStream = "::bowline;".parse().unwrap();
                 input.extend(pipeline.clone());
-                crate::expand::warned(input)
+                judged::warned(input)
             })
             .collect();
         assert_eq!(warned, BTreeSet::from([rule.name]));
@@ -126,7 +127,7 @@ fn cases_for_rustc_break_no_rule() {
     let dir = cases();
     let pass = dir.join("../pass");
     let for_rustc = BY_RUSTC.iter().map(|rule| dir.join(rule.name).with_extension("rs"));
-    let warned = super::warn::WARNED_BY_RUSTC.iter();
+    let warned = WARNED_BY_RUSTC.iter();
     let warned = warned.map(|rule| dir.join("../warn").join(rule.name).with_extension("rs"));
     let good = std::fs::read_dir(pass).unwrap().map(|entry| entry.unwrap().path());
     for path in for_rustc.chain(warned).chain(good) {
@@ -192,8 +193,8 @@ fn documented_checks() {
     let mut parts = vec![start.to_owned()];
     parts.extend(SECTIONS.iter().map(|(section, rules)| format!("\n# {section}\n\n{}", list(rules))));
     parts.push(format!("\n# By types and names, in rustc's own words\n\n{}", list(BY_RUSTC)));
-    parts.push(format!("\n# Warnings\n\n{warnings}\n\n{}", list(super::warn::WARNINGS)));
-    parts.push(list(super::warn::WARNED_BY_RUSTC));
+    parts.push(format!("\n# Warnings\n\n{warnings}\n\n{}", list(WARNINGS)));
+    parts.push(list(WARNED_BY_RUSTC));
     let text = parts.concat();
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../runtime/src/language/checks.md");
     if std::env::var("INSTA_UPDATE").is_ok_and(|update| update == "always") {

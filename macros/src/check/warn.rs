@@ -7,42 +7,16 @@ use proc_macro2::Ident;
 use quote::ToTokens;
 use syn::ext::IdentExt;
 
-use super::registry::{Class, Rule};
 use super::{Check, Subject, earlier};
-use crate::ast::{Key, Kind, Operand, Probe, StatementKind};
+use crate::ast::{Key, Operand, Probe, StatementKind};
 use crate::errors::{help, line};
-use crate::expand::default_alias;
+use crate::keywords::Kind;
 use crate::names::{Meaning, Placed};
+use crate::registry::{
+    BOUND_TWICE, LOWERCASE_VARIABLE, NAME_OF_A_VARIABLE, RUNS_NOTHING, UNTAGGED_IMAGE, VARIABLE_SET_TWICE,
+};
 use crate::rules;
-
-/// What rustc warns of on its own, with a case in `ui-tests/warn/` too: a handle that nothing in the pipeline uses and
-/// nobody reads is a field that is never read.
-#[cfg(test)]
-pub(super) static WARNED_BY_RUSTC: &[&Rule] = &[&Rule {
-    name: "rustc-never-used",
-    class: Class::Rustc,
-    summary: "a handle is used, in the pipeline or by the program around it (`dead_code`)",
-}];
-
-/// `ui-tests/warn/<name>.rs` is its case; the constant's name is what rustc prints.
-macro_rules! warnings {
-    ($($id:ident = $name:literal: $summary:literal;)*) => {
-        $(pub(super) static $id: Rule = Rule { name: $name, class: Class::Macro, summary: $summary };)*
-        #[cfg(test)]
-        pub(super) static WARNINGS: &[&Rule] = &[$(&$id),*];
-    };
-}
-
-warnings! {
-    UNTAGGED_IMAGE = "untagged-image": "an image reference has a tag or a digest";
-    VARIABLE_SET_TWICE = "variable-set-twice": "a variable or a label is set once in a body";
-    LOWERCASE_VARIABLE = "lowercase-variable": "a variable in lower case is set in quotes: a bare word may be meant for one of Rust's";
-    NAME_OF_A_VARIABLE = "name-of-a-variable": "the name of a port or an export is not that of a variable around it, nor is a default alias";
-    BOUND_TWICE = "bound-twice": "a service is bound once in a body";
-    UNBOUND_HOST = "unbound-host": "a URL with the name of a service is used where the service is bound";
-    RUNS_NOTHING = "runs-nothing": "`after` names a container that runs something";
-    PORT_NOT_EXPOSED = "port-not-exposed": "a URL with an alias has a port that the service exposes";
-}
+use crate::spelling::default_alias;
 
 pub(super) fn check_warnings(cx: &mut Check, subject: Subject) {
     check_tags(cx, subject);

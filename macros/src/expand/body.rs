@@ -4,7 +4,8 @@ use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 
 use super::{Cx, Reader, local};
-use crate::ast::{Block, Else, If, Kind, Let, Node, NodeKind, Statement, StatementKind};
+use crate::ast::{Block, Else, If, Let, Node, NodeKind, Statement, StatementKind};
+use crate::keywords::Kind;
 use crate::names::Declaration;
 
 impl Cx<'_> {

@@ -13,6 +13,7 @@ use crate::ast::{
     ExecOption, ExecOptions, Expectation, Expose, Key, Operand, OptionKind, Probe, Ready, Statement,
     StatementKind, Value,
 };
+use crate::spelling::default_alias;
 
 impl Cx<'_> {
     /// `.method(…)`, or nothing for what was reported and for statements that are no calls.
@@ -246,11 +247,6 @@ impl Cx<'_> {
             matches!(self.names.meaning(&name.unraw().to_string(), scope), crate::names::Meaning::Local)
         })
     }
-}
-
-/// The alias of a binding that names none: host names have no `_`.
-pub(crate) fn default_alias(service: &syn::Ident) -> LitStr {
-    LitStr::new(&service.unraw().to_string().replace('_', "-"), service.span())
 }
 
 fn env_key(key: &Key) -> TokenStream {

@@ -9,8 +9,10 @@ use syn::ext::IdentExt;
 
 use super::extras::Extras;
 use super::{Cx, Reader};
-use crate::ast::{Definition, Kind};
+use crate::ast::Definition;
+use crate::keywords::Kind;
 use crate::names::Declaration;
+use crate::spelling::camel_case;
 
 /// What newtypes have in common: made once, as a pipeline may have many.
 struct Alike {
@@ -324,19 +326,6 @@ fn braces(tokens: TokenStream) -> Group {
 
 fn brackets(tokens: TokenStream) -> Group {
     Group::new(Delimiter::Bracket, tokens)
-}
-
-pub(crate) fn camel_case(name: &str) -> String {
-    let mut result = String::new();
-    for part in name.split('_').filter(|part| !part.is_empty()) {
-        let mut characters = part.chars();
-        result.extend(characters.next().into_iter().flat_map(char::to_uppercase));
-        result.extend(characters);
-    }
-    if result.is_empty() || result.starts_with(|first: char| first.is_numeric()) || result == "Self" {
-        result.insert(0, '_');
-    }
-    result
 }
 
 /// No pipeline has so many items that this is not exact.

@@ -21,20 +21,15 @@ mod handles;
 mod item;
 mod scope;
 
-pub(crate) use call::default_alias;
-pub(crate) use handles::camel_case;
-
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, TokenStreamExt, format_ident, quote};
 
 use extras::Extras;
 
 use crate::ast::{Form, Header, Pipeline};
-use crate::check;
-use crate::check::registry::{HIDDEN_BY_LET, PARAMETER_NAME_TAKEN};
-use crate::errors::{Errors, Lines};
+use crate::errors::Errors;
 use crate::names::{Declaration, Names};
-use crate::parse;
+use crate::registry::{HIDDEN_BY_LET, PARAMETER_NAME_TAKEN};
 
 /// Who reads the expansion.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,66 +51,25 @@ pub(crate) struct Cx<'a> {
     extras: Vec<Extras<'a>>,
 }
 
-pub(crate) fn pipeline(input: TokenStream, reader: Reader) -> TokenStream {
-    let (pipeline, mut errors) = match parse::pipeline(input) {
-        Ok(parsed) => parsed,
-        // Only without the façade of the runtime crate.
-        Err(error) => return error.into_compile_error(),
-    };
-    errors.lines = match reader {
-        Reader::Rustc => Lines::Known,
-        Reader::Editor => Lines::Unknown,
-    };
-    // Half-typed Rust must not reach rustc: then only the handles come out, for what stands after the macro.
-    let is_rust = errors.is_empty();
-    let names = Names::collect(&pipeline, &mut errors);
-    // A variable in the place of a handle has another type; rustc would say so all over.
-    let is_rust = is_rust && ![&HIDDEN_BY_LET, &PARAMETER_NAME_TAKEN].iter().any(|rule| errors.has(rule));
-    check::check(&names, &mut errors);
-    let extras = names.declarations.iter().map(|declaration| extras::extras(&names, &errors, declaration));
+/// What a pipeline comes to, whatever was found to be wrong with it.
+pub(crate) fn expand(pipeline: &Pipeline, names: &Names, errors: &Errors, reader: Reader) -> TokenStream {
+    let extras = names.declarations.iter().map(|declaration| extras::extras(names, errors, declaration));
     let extras = extras.collect();
     let krate = pipeline.krate.clone().into_iter().collect();
     let header = pipeline.form.header();
-    let cx = Cx { krate, header, names: &names, errors: &errors, reader, extras };
+    let cx = Cx { krate, header, names, errors, reader, extras };
     match reader {
-        Reader::Rustc => cx.expand(&pipeline, is_rust),
-        Reader::Editor => cx.editor(&pipeline),
+        Reader::Rustc => cx.rustc(pipeline),
+        Reader::Editor => cx.editor(pipeline),
     }
 }
 
-/// The warnings about an input, for the tests.
-#[cfg(test)]
-pub(crate) fn warned(input: TokenStream) -> Vec<&'static str> {
-    let Ok((pipeline, mut errors)) = parse::pipeline(input) else {
-        return Vec::new();
-    };
-    let names = Names::collect(&pipeline, &mut errors);
-    check::check(&names, &mut errors);
-    errors.warned()
-}
-
-/// The rules that an input breaks, for the tests.
-#[cfg(test)]
-pub(crate) fn broken_rules(input: TokenStream) -> Vec<(&'static str, String)> {
-    let Ok((pipeline, mut errors)) = parse::pipeline(input) else {
-        return vec![("facade", String::new())];
-    };
-    let names = Names::collect(&pipeline, &mut errors);
-    check::check(&names, &mut errors);
-    errors
-        .sorted()
-        .iter()
-        .map(|diagnostic| {
-            let (line, column) = crate::errors::position(diagnostic.start);
-            (diagnostic.rule.name, format!("{line}:{column}: {}", diagnostic.message))
-        })
-        .collect()
-}
-
 impl Cx<'_> {
-    fn expand(&self, pipeline: &Pipeline, is_rust: bool) -> TokenStream {
+    fn rustc(&self, pipeline: &Pipeline) -> TokenStream {
+        let is_rust = self.is_rust(pipeline);
         match &pipeline.form {
-            Form::Expression => self.expression(pipeline, is_rust),
+            Form::Expression if is_rust => self.expression(pipeline),
+            Form::Expression => self.absent_expression(),
             Form::Item(header) => {
                 let (types, errors) = (self.types(), self.errors.to_tokens());
                 let body = if is_rust {
@@ -132,18 +86,26 @@ impl Cx<'_> {
         }
     }
 
-    fn expression(&self, pipeline: &Pipeline, is_rust: bool) -> TokenStream {
+    /// Whether the user's code goes to rustc. Half-typed Rust must not: then only the handles come out, for what stands
+    /// after the macro. Neither must a variable in the place of a handle: it has another type, and rustc would say so
+    /// all over.
+    fn is_rust(&self, pipeline: &Pipeline) -> bool {
+        pipeline.complete && ![&HIDDEN_BY_LET, &PARAMETER_NAME_TAKEN].iter().any(|rule| self.errors.has(rule))
+    }
+
+    fn absent_expression(&self) -> TokenStream {
+        let (types, errors) = (self.types(), self.errors.to_tokens());
+        // Behind a function, because rustc would call everything after a bare `unreachable!()` unreachable.
+        quote! {{
+            #types
+            fn absent() -> Pipeline { ::core::unreachable!() }
+            #errors
+            absent()
+        }}
+    }
+
+    fn expression(&self, pipeline: &Pipeline) -> TokenStream {
         let types = self.types();
-        if !is_rust {
-            let errors = self.errors.to_tokens();
-            // Behind a function, because rustc would call everything after a bare `unreachable!()` unreachable.
-            return quote! {{
-                #types
-                fn absent() -> Pipeline { ::core::unreachable!() }
-                #errors
-                absent()
-            }};
-        }
         let (code, value) = self.code(pipeline);
         let expanded = quote!(#code { #types #value });
         if self.errors.is_empty() {
@@ -260,9 +222,5 @@ fn local(name: &str) -> Ident {
     format_ident!("__{}", name, span = Span::mixed_site())
 }
 
-#[cfg(test)]
-mod cost;
-#[cfg(test)]
-mod properties;
 #[cfg(test)]
 mod tests;

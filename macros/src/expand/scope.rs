@@ -7,7 +7,8 @@ use quote::{quote, quote_spanned};
 use syn::ext::IdentExt;
 
 use super::{Cx, Reader, accumulator, local};
-use crate::ast::{Definition, Else, If, Item, Kind, Let, Mention, Node, NodeKind, Value};
+use crate::ast::{Definition, Else, If, Item, Let, Mention, Node, NodeKind, Value};
+use crate::keywords::Kind;
 use crate::names::Declaration;
 
 impl Cx<'_> {

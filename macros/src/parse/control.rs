@@ -10,10 +10,10 @@ use syn::{Lit, LitInt, Pat, Stmt, Token, token};
 use super::recover::skip_to_semicolon;
 use super::{Leaf, Parser, before, brace};
 use crate::ast::{Arm, Block, Else, For, If, Let, Match, Mention, Node, NodeKind, Pattern, Value};
-use crate::check::registry::{
+use crate::errors::help;
+use crate::registry::{
     INVALID_RUST, JUMP, MISSING_BODY, MISSING_SEMICOLON, UNBOUNDED_LOOP, UNEXPECTED_TOKEN,
 };
-use crate::errors::help;
 
 impl Parser {
     pub(super) fn nodes<T: Leaf>(&mut self, input: ParseStream) -> Vec<Node<T>> {

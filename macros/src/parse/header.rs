@@ -12,8 +12,9 @@ use super::control::between;
 use super::recover::starts_statement;
 use super::{Parser, before, brace};
 use crate::ast::{Form, Header, Item, Node, Outcome};
-use crate::check::registry::{MISSING_SEMICOLON, SIGNATURE, SIGNATURE_TYPE};
 use crate::errors::{help, is_whole_call};
+use crate::registry::{MISSING_SEMICOLON, SIGNATURE, SIGNATURE_TYPE};
+use crate::spelling::camel_case;
 
 /// What may stand on the function besides doc comments: lints judge the code in it.
 const LINTS: [&str; 5] = ["allow", "expect", "warn", "deny", "must_use"];
@@ -146,7 +147,7 @@ impl Parser {
     /// The name of the struct, and how the function gives it.
     fn outcome(&mut self, signature: &Signature) -> Option<(Ident, Outcome)> {
         let function = signature.ident.unraw().to_string();
-        let name = crate::expand::camel_case(&function);
+        let name = camel_case(&function);
         let ReturnType::Type(_, ty) = &signature.output else {
             let message = format!("`{function}` does not say what comes out");
             let advice = format!("name the struct of its handles: `fn {}(...) -> {name};`", signature.ident);

@@ -7,9 +7,10 @@ use syn::{Attribute, Token, token};
 
 use super::control::between;
 use super::{Leaf, Parser, Wanted, before};
-use crate::ast::{Definition, Item, Kind};
-use crate::check::registry::{MISPLACED_ATTRIBUTE, MISSING_BODY, UNKNOWN_ITEM};
+use crate::ast::{Definition, Item};
 use crate::errors::help;
+use crate::keywords::Kind;
+use crate::registry::{MISPLACED_ATTRIBUTE, MISSING_BODY, UNKNOWN_ITEM};
 use crate::rules::did_you_mean;
 
 impl Leaf for Item {

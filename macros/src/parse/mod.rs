@@ -62,20 +62,21 @@ pub(crate) fn pipeline(input: TokenStream) -> Result<(Pipeline, Errors)> {
         } else {
             (Form::Expression, parser.nodes(input))
         };
-        parsed = Some(Pipeline { krate, form, nodes });
+        parsed = Some((krate, form, nodes));
         Ok(())
     };
     let outcome = parse.parse2(input);
-    match (parsed, outcome) {
-        (Some(pipeline), Ok(())) => Ok((pipeline, parser.errors)),
-        // syn noticed something left over inside of a Rust expression that it had accepted.
-        (Some(pipeline), Err(error)) => {
-            parser.report(&error, &TokenStream::new(), error.span());
-            Ok((pipeline, parser.errors))
-        }
-        (None, Err(error)) => Err(error),
-        (None, Ok(())) => Err(syn::Error::new(Span::call_site(), "expected a pipeline")),
+    let (krate, form, nodes) = match (parsed, &outcome) {
+        (Some(parsed), _) => parsed,
+        (None, Err(error)) => return Err(error.clone()),
+        (None, Ok(())) => return Err(syn::Error::new(Span::call_site(), "expected a pipeline")),
+    };
+    // syn noticed something left over inside of a Rust expression that it had accepted.
+    if let Err(error) = outcome {
+        parser.report(&error, &TokenStream::new(), error.span());
     }
+    let complete = parser.errors.is_empty();
+    Ok((Pipeline { krate, form, nodes, complete }, parser.errors))
 }
 
 impl Parser {

@@ -8,9 +8,9 @@ use syn::{Expr, ExprPath, Token, token};
 use super::recover::skip_to_semicolon;
 use super::{Parser, before, brace};
 use crate::ast::{ExecOption, ExecOptions, Expectation, Operand, OptionKind, Slot, StatementKind, Value};
-use crate::check::registry::{UNKNOWN_EXPECTATION, UNKNOWN_LIMIT, UNKNOWN_OPTION};
 use crate::errors::help;
 use crate::keywords::{EXPECTATION, LIMIT, OPTION, TO};
+use crate::registry::{UNKNOWN_EXPECTATION, UNKNOWN_LIMIT, UNKNOWN_OPTION};
 use crate::rules::did_you_mean;
 
 impl Parser {

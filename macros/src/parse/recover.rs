@@ -9,12 +9,12 @@ use syn::{Expr, ExprArray, ExprLit, ExprParen, Lit, Token, bracketed, parenthesi
 
 use super::{Parser, Wanted, before};
 use crate::ast::{Operand, Slot, Value};
-use crate::check::registry::{
+use crate::errors::{help, is_whole_call};
+use crate::keywords::{self, Kind, Words};
+use crate::registry::{
     INVALID_RUST, KEYWORD_NAME, MISSING_NAME, MISSING_SEMICOLON, MISSING_VALUE, MISSING_WORD, RESERVED_NAME,
     Rule, UNEXPECTED_TOKEN,
 };
-use crate::errors::{help, is_whole_call};
-use crate::keywords::{self, Words};
 
 impl Parser {
     /// A Rust expression that goes to the `;`.
@@ -395,7 +395,7 @@ fn is_statement(cursor: Cursor) -> bool {
     if ["let", "for", "while", "loop"].contains(&word.as_str()) {
         return true;
     }
-    if keywords::statement(&word).is_none() && crate::ast::Kind::of(&word).is_none() {
+    if keywords::statement(&word).is_none() && Kind::of(&word).is_none() {
         return false;
     }
     // `mount dir at …` names something called `dir`.

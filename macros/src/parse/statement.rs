@@ -9,12 +9,12 @@ use syn::{Expr, LitStr, Token, token};
 use super::recover::skip_to_semicolon;
 use super::{Leaf, Parser, before};
 use crate::ast::{Expose, Key, Operand, Probe, Ready, Statement, StatementKind, Value};
-use crate::check::registry::{MISSING_NAME, PORT_PROTOCOL, UNKNOWN_PROBE};
 use crate::errors::help;
 use crate::keywords::{
     self, AS, AS_OR_UNPROBED, AT, Keyword, ON_OR_WITHIN, PROTOCOL, READONLY, TIMES_OR_WITHIN, TO, UNPROBED,
     WITHIN, Words,
 };
+use crate::registry::{MISSING_NAME, PORT_PROTOCOL, UNKNOWN_PROBE};
 use crate::rules::did_you_mean;
 
 impl Leaf for Statement {

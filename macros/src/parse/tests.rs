@@ -1,9 +1,8 @@
 //! What the parser makes of good and of half-typed input.
 
 use super::*;
-use crate::ast::{
-    Definition, Expose, Item, Kind, Node, NodeKind, Operand, Probe, Statement, StatementKind, Value,
-};
+use crate::ast::{Definition, Expose, Item, Node, NodeKind, Operand, Probe, Statement, StatementKind, Value};
+use crate::keywords::Kind;
 
 fn parse(source: &str) -> (Pipeline, Vec<String>) {
     let (pipeline, errors) = pipeline(format!("$crate; {source}").parse().unwrap()).unwrap();
@@ -338,7 +337,7 @@ fn a_word_typed_anywhere_is_survived() {
     for place in 0..=places {
         let mut input: TokenStream = "::bowline;".parse().unwrap();
         input.extend(with_marker(tokens.clone(), &mut place.clone()));
-        let expanded = crate::expand::pipeline(input, crate::expand::Reader::Rustc);
+        let expanded = crate::driver::pipeline(input, crate::expand::Reader::Rustc);
         assert!(syn::parse2::<syn::Block>(expanded.clone()).is_ok(), "{place}: {expanded}");
     }
 }

@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
 
+use crate::driver::pipeline;
 use crate::errors::position;
-use crate::expand::{Reader, pipeline};
+use crate::expand::Reader;
 
 const MARKER: &str = "raMarker";
 
@@ -276,7 +277,7 @@ fn one_span_one_ident() {
     }
     let is_word = |word: &str| {
         crate::keywords::statement(word).is_some()
-            || crate::ast::Kind::of(word).is_some()
+            || crate::keywords::Kind::of(word).is_some()
             || crate::keywords::INSIDE.iter().any(|inside| inside.words.contains(&word))
     };
     let mut seen = 0;

@@ -10,8 +10,9 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote};
 use syn::ext::IdentExt;
 
-use crate::ast::{Block, Definition, Else, If, Item, Kind, Node, NodeKind, Operand, Pipeline, Probe};
+use crate::ast::{Block, Definition, Else, If, Item, Node, NodeKind, Operand, Pipeline, Probe};
 use crate::ast::{Slot, Statement, StatementKind};
+use crate::keywords::Kind;
 use crate::names::Names;
 
 /// What an editor reads besides the code itself.

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 
 use syn::ext::IdentExt;
 
-use crate::ast::Kind;
-use crate::keywords::{INSIDE, OPTION, PROBES, STATEMENTS};
+use crate::keywords::{INSIDE, Kind, OPTION, PROBES, STATEMENTS};
 
 /// The public functions of a file of `runtime/src/language/`, and those it takes from `common.rs`.
 fn documented(context: &str) -> BTreeSet<String> {

@@ -10,6 +10,8 @@ mod arguments;
 mod ast;
 #[path = "../../../macros/src/check/mod.rs"]
 mod check;
+#[path = "../../../macros/src/driver/mod.rs"]
+mod driver;
 #[path = "../../../macros/src/errors.rs"]
 mod errors;
 #[path = "../../../macros/src/expand/mod.rs"]
@@ -22,12 +24,16 @@ mod names;
 mod parse;
 #[path = "../../../macros/src/paths.rs"]
 mod paths;
+#[path = "../../../macros/src/registry.rs"]
+mod registry;
 #[path = "../../../macros/src/rules.rs"]
 mod rules;
 #[path = "../../../macros/src/shadow/mod.rs"]
 mod shadow;
 #[path = "../../../macros/src/sizes.rs"]
 mod sizes;
+#[path = "../../../macros/src/spelling.rs"]
+mod spelling;
 
 use expand::Reader;
 use proc_macro2::TokenStream;
@@ -37,6 +43,6 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let Ok(tokens) = format!("bowline; {text}").parse::<TokenStream>() else { return };
     // What comes out is Rust, whatever went in.
     for reader in [Reader::Rustc, Reader::Editor] {
-        let _ = expand::pipeline(tokens.clone(), reader);
+        let _ = driver::pipeline(tokens.clone(), reader);
     }
 });

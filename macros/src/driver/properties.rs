@@ -3,6 +3,10 @@
 use proc_macro2::{Group, TokenStream, TokenTree};
 use proptest::prelude::*;
 
+use super::judged::broken_rules;
+use super::pipeline;
+use crate::expand::Reader;
+
 /// Every pipeline of the ui cases.
 fn seeds() -> Vec<String> {
     let cases = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../ui-tests");
@@ -128,12 +132,12 @@ fn survives(tokens: TokenStream) -> Result<(), TestCaseError> {
     let shown = tokens.to_string();
     let mut input: TokenStream = "::bowline;".parse().unwrap();
     input.extend(tokens);
-    let _ = super::pipeline(input.clone(), super::Reader::Editor);
-    let expanded = super::pipeline(input.clone(), super::Reader::Rustc);
+    let _ = pipeline(input.clone(), Reader::Editor);
+    let expanded = pipeline(input.clone(), Reader::Rustc);
     let is_value = syn::parse2::<syn::Block>(expanded.clone()).is_ok();
     let is_rust = is_value || syn::parse2::<syn::File>(expanded.clone()).is_ok();
     prop_assert!(is_rust, "{shown}\n\n{expanded}");
-    for (_, error) in super::broken_rules(input) {
+    for (_, error) in broken_rules(input) {
         // Somewhere in what the user typed, and not the whole call.
         prop_assert!(!error.starts_with("1:0:"), "{shown}\n\n{error}");
     }
@@ -182,7 +186,7 @@ proptest! {
         prop_assume!(shown.contains("qux"));
         let mut input: TokenStream = "::bowline;".parse().unwrap();
         input.extend(tokens.clone());
-        prop_assert!(!super::broken_rules(input).is_empty(), "{shown}");
+        prop_assert!(!broken_rules(input).is_empty(), "{shown}");
         survives(tokens)?;
     }
 

@@ -2,7 +2,8 @@
 
 use proc_macro2::TokenStream;
 
-use crate::expand::{Reader, pipeline};
+use super::pipeline;
+use crate::expand::Reader;
 
 /// How many mutations of each saved input are tried.
 const MUTATIONS: u64 = 200;

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use proc_macro2::TokenStream;
 
-use super::{Reader, pipeline};
+use super::pipeline;
+use crate::expand::Reader;
 
 /// Half services, half containers, each with what such a body has, bound to what stands before it.
 fn source(items: usize) -> String {

@@ -1,0 +1,33 @@
+//! The way of a pipeline through the crate.
+
+use proc_macro2::TokenStream;
+
+use crate::errors::Lines;
+use crate::expand::Reader;
+use crate::names::Names;
+use crate::{check, expand, parse};
+
+/// Takes the path of the runtime crate, `;`, and what stands in `pipeline! { … }`.
+pub(crate) fn pipeline(input: TokenStream, reader: Reader) -> TokenStream {
+    let (pipeline, mut errors) = match parse::pipeline(input) {
+        Ok(parsed) => parsed,
+        // Only without the façade of the runtime crate.
+        Err(error) => return error.into_compile_error(),
+    };
+    errors.lines = match reader {
+        Reader::Rustc => Lines::Known,
+        Reader::Editor => Lines::Unknown,
+    };
+    let names = Names::collect(&pipeline, &mut errors);
+    check::check(&names, &mut errors);
+    expand::expand(&pipeline, &names, &errors, reader)
+}
+
+#[cfg(test)]
+mod corpus;
+#[cfg(test)]
+mod cost;
+#[cfg(test)]
+pub(crate) mod judged;
+#[cfg(test)]
+mod properties;

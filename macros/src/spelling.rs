@@ -1,0 +1,24 @@
+//! Names of the user's as Rust spells types, and as the network spells hosts.
+
+use proc_macro2::Ident;
+use syn::LitStr;
+use syn::ext::IdentExt;
+
+/// The name of a struct, made of a function's or an item's.
+pub(crate) fn camel_case(name: &str) -> String {
+    let mut result = String::new();
+    for part in name.split('_').filter(|part| !part.is_empty()) {
+        let mut characters = part.chars();
+        result.extend(characters.next().into_iter().flat_map(char::to_uppercase));
+        result.extend(characters);
+    }
+    if result.is_empty() || result.starts_with(|first: char| first.is_numeric()) || result == "Self" {
+        result.insert(0, '_');
+    }
+    result
+}
+
+/// The alias of a binding that names none: host names have no `_`.
+pub(crate) fn default_alias(service: &Ident) -> LitStr {
+    LitStr::new(&service.unraw().to_string().replace('_', "-"), service.span())
+}
