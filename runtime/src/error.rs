@@ -1,13 +1,13 @@
 //! What can go wrong, as one enum to match on.
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::Exit;
+use crate::model::Exit;
 use crate::terminal::{self, Colours};
-use crate::value::Container;
 
 /// The result of everything that runs.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -196,35 +196,14 @@ impl Error {
     }
 
     /// The same error about a service, with what its client calls it.
-    pub(crate) fn aliased(mut self, service: &crate::graph::ServiceNode, aliases: &[String]) -> Self {
+    pub(crate) fn aliased(mut self, hostname: &str, aliases: &[String]) -> Self {
         if let Self::ServiceStart(error) | Self::ServiceNotReady(error) | Self::ServiceExited(error) =
             &mut self
-            && error.hostname == service.hostname
+            && error.hostname == hostname
         {
             error.aliases = aliases.to_vec();
         }
         self
-    }
-
-    /// What a failed command left behind, for example to save a report from it: `None` for any other error.
-    ///
-    /// ```no_run
-    /// # async fn example(tests: bowline::Container) -> bowline::Result<()> {
-    /// if let Err(error) = tests.sync().await {
-    ///     if let Some(container) = error.container() {
-    ///         container.file("/src/target/report.xml").save_to("report.xml").await?;
-    ///     }
-    ///     return Err(error);
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    #[must_use]
-    pub fn container(&self) -> Option<Container> {
-        match self {
-            Self::StepFailed(step) => step.container.clone(),
-            _ => None,
-        }
     }
 }
 
@@ -285,7 +264,8 @@ pub struct StepError {
     pub stdout: String,
     /// The last 100 KiB of standard error; a first line says how much was cut.
     pub stderr: String,
-    pub(crate) container: Option<Container>,
+    /// The file system that the command left, as the graph holds it.
+    pub(crate) left: Option<Arc<dyn Any + Send + Sync>>,
     /// Which one it is.
     pub(crate) step: crate::Digest,
 }

@@ -37,11 +37,13 @@ mod error;
 mod graph;
 pub mod language;
 mod macros;
+mod model;
 mod paths;
 mod patterns;
 mod reexec;
 mod regular;
 mod rules;
+mod run;
 mod session;
 mod sha256;
 mod sizes;
@@ -50,14 +52,15 @@ mod value;
 
 pub use bowline_macros::{main, test};
 
-pub use self::engine::{Diagnosis, Exit, OutputReader, Prune, Pruned, doctor, prune};
+pub use self::engine::{Diagnosis, OutputReader, Prune, Pruned, doctor, prune};
 pub use self::error::{Error, Result, ServiceCause, ServiceError, StepCause, StepError};
-pub use self::graph::{Digest, Plan, PlanBuilder, PlannedFiles, PlannedService, PlannedStep};
+pub use self::graph::{Plan, PlanBuilder, PlannedFiles, PlannedService, PlannedStep};
+pub use self::model::{Digest, Endpoint, Entry, EntryKind, Exit, Port, Protocol, Stat};
 pub use self::session::Session;
 pub use self::value::{
-    Argument, CacheVolume, Container, CopySource, Definition, Directory, Endpoint, Entry, EntryKind,
-    EnvValue, Exec, Expect, Exposes, Exposing, File, IntoDuration, IntoExec, IntoSize, Mount, Output, Port,
-    PortSelector, Protocol, Ready, Secret, SecretSource, Service, Stat, Stop, arg, secret_sources as secret,
+    Argument, CacheVolume, Container, CopySource, Definition, Directory, EnvValue, Exec, Expect, Exposes,
+    Exposing, File, IntoDuration, IntoExec, IntoSize, Mount, Output, PortSelector, Ready, Secret,
+    SecretSource, Service, Stop, arg, secret_sources as secret,
 };
 pub use self::value::{HostDirectory, IntoDirectory, host, host_file};
 

@@ -76,5 +76,5 @@ pub mod __private {
         service.endpoint_of(name).ok()
     }
 
-    pub use crate::session::entry::{main, test};
+    pub use crate::run::entry::{main, test};
 }

@@ -13,65 +13,61 @@ use std::io;
 use std::time::Duration;
 
 #[cfg(unix)]
-pub(crate) use unix::{Channel, spawn};
+pub(crate) use unix::{Channel, spawn, take};
 
-/// What a second instance of the program can be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
-    /// Removes what a session left behind when its process died.
-    #[cfg(feature = "docker")]
-    Watchdog,
-    /// Makes containers.
-    #[cfg(native_engine)]
-    Host,
-    /// The same, executed once more by itself: as root, or as root of a user namespace.
-    #[cfg(native_engine)]
-    HostOfRoot,
-    #[cfg(native_engine)]
-    HostOfUser,
-}
-
-impl Role {
+/// What a second instance of the program can be. Each is made by [`role!`], by whoever starts it.
+#[derive(Debug)]
+pub(crate) struct Role {
     /// The order as it stands in the environment. The version keeps apart two versions of this crate in one program.
-    fn order(self) -> &'static str {
-        match self {
-            #[cfg(feature = "docker")]
-            Self::Watchdog => concat!("watchdog-", env!("CARGO_PKG_VERSION")),
-            #[cfg(native_engine)]
-            Self::Host => concat!("host-", env!("CARGO_PKG_VERSION")),
-            #[cfg(native_engine)]
-            Self::HostOfRoot => concat!("host-of-root-", env!("CARGO_PKG_VERSION")),
-            #[cfg(native_engine)]
-            Self::HostOfUser => concat!("host-of-user-", env!("CARGO_PKG_VERSION")),
-        }
-    }
-
-    fn from_order(order: &str) -> Option<Self> {
-        let roles: &[Self] = &[
-            #[cfg(feature = "docker")]
-            Self::Watchdog,
-            #[cfg(native_engine)]
-            Self::Host,
-            #[cfg(native_engine)]
-            Self::HostOfRoot,
-            #[cfg(native_engine)]
-            Self::HostOfUser,
-        ];
-        roles.iter().copied().find(|role| role.order() == order)
-    }
-
-    /// Whether the process stands apart already, and its maker has heard of it.
-    fn is_taken(self) -> bool {
-        match self {
-            #[cfg(feature = "docker")]
-            Self::Watchdog => false,
-            #[cfg(native_engine)]
-            Self::Host => false,
-            #[cfg(native_engine)]
-            Self::HostOfRoot | Self::HostOfUser => true,
-        }
-    }
+    pub(crate) order: &'static str,
+    pub(crate) start: Start,
+    /// What it does.
+    pub(crate) main: fn(Channel),
+    /// What looks for the order before `main`. A role refers to it, so that it is in every program that can start one:
+    /// linkers drop what nobody refers to.
+    #[cfg(unix)]
+    pub(crate) constructor: &'static extern "C" fn(),
 }
+
+/// How a role begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// The process has to stand apart first, and its maker to hear of it.
+    Anew,
+    /// The process had another role before, and stands apart already.
+    #[cfg(native_engine)]
+    Taken,
+}
+
+/// Makes a role: its name, its order, how it begins, and what it does. Nothing lists all of them: each looks for its own
+/// order.
+macro_rules! role {
+    ($(#[$attribute:meta])* $name:ident, $order:literal, $start:ident, $main:expr) => {
+        $(#[$attribute])*
+        pub(crate) static $name: $crate::reexec::Role = {
+            /// Runs before `main` in every program that can re-execute itself. Takes no time where there is no order,
+            /// which is every normal start of the program.
+            #[cfg(unix)]
+            #[used]
+            #[cfg_attr(target_vendor = "apple", unsafe(link_section = "__DATA,__mod_init_func"))]
+            #[cfg_attr(not(target_vendor = "apple"), unsafe(link_section = ".init_array"))]
+            #[allow(unsafe_code)] // SAFETY: the section holds pointers to C functions, and this is one
+            static CONSTRUCTOR: extern "C" fn() = constructor;
+            #[cfg(unix)]
+            extern "C" fn constructor() {
+                $crate::reexec::take(&$name);
+            }
+            $crate::reexec::Role {
+                order: concat!($order, "-", env!("CARGO_PKG_VERSION")),
+                start: $crate::reexec::Start::$start,
+                main: $main,
+                #[cfg(unix)]
+                constructor: &CONSTRUCTOR,
+            }
+        };
+    };
+}
+pub(crate) use role;
 
 /// Where the order stands. Nothing else may be read into it: the constructor looks at the channel as well.
 const VARIABLE: &str = "__BOWLINE_REEXEC";
@@ -79,8 +75,8 @@ const VARIABLE: &str = "__BOWLINE_REEXEC";
 /// The variable that a process in a role, which executes the program in another one, gives it; with the channel as standard
 /// input.
 #[cfg(native_engine)]
-pub(crate) fn order(role: Role) -> std::ffi::OsString {
-    format!("{VARIABLE}={}", role.order()).into()
+pub(crate) fn order(role: &Role) -> std::ffi::OsString {
+    format!("{VARIABLE}={}", role.order).into()
 }
 
 /// What processes in a role are called.
@@ -105,22 +101,21 @@ mod unix {
     use std::os::unix::process::CommandExt as _;
     use std::process::{Child, Command, Stdio};
 
-    use super::{HELLO, HELLO_WITHIN, NAME, Role, VARIABLE, lost};
+    use super::{HELLO, HELLO_WITHIN, NAME, Role, Start, VARIABLE, lost};
 
     /// What connects a role with its maker; closed by the death of either.
     pub(crate) type Channel = std::os::unix::net::UnixStream;
 
     /// Starts the program again in this role and returns once it plays it: 3 to 10 ms, so never on a hot path.
-    pub(crate) fn spawn(role: Role) -> io::Result<Channel> {
-        // Keeps the constructor in programs whose linker drops what nobody refers to.
-        std::hint::black_box(&CONSTRUCTOR);
+    pub(crate) fn spawn(role: &'static Role) -> io::Result<Channel> {
+        std::hint::black_box(role.constructor);
         if std::env::var_os(VARIABLE).is_some() {
             return Err(lost());
         }
         let (mut ours, theirs) = Channel::pair()?;
         let mut child = Command::new(program()?)
             .arg0("bowline")
-            .env(VARIABLE, role.order())
+            .env(VARIABLE, role.order)
             .process_group(0) // before it has a session of its own, Ctrl-C must not reach it either
             .stdin(OwnedFd::from(theirs))
             .stdout(Stdio::null())
@@ -164,33 +159,24 @@ mod unix {
         std::env::current_exe()
     }
 
-    /// Runs before `main` in every program that can re-execute itself.
-    #[used]
-    #[cfg_attr(target_vendor = "apple", unsafe(link_section = "__DATA,__mod_init_func"))]
-    #[cfg_attr(not(target_vendor = "apple"), unsafe(link_section = ".init_array"))]
-    #[allow(unsafe_code)] // SAFETY: the section holds pointers to C functions, and this is one
-    static CONSTRUCTOR: extern "C" fn() = constructor;
-
-    /// Takes no time where there is no order, which is every normal start of the program.
-    extern "C" fn constructor() {
-        if let Some(role) = ordered_role() {
+    /// Plays the role and ends the process, if it was started for that by [`spawn`]: the order is in the environment, and
+    /// standard input is a socket whose other end was made by the same user.
+    pub(crate) fn take(role: &'static Role) {
+        let is_ordered = || {
+            std::env::var_os(VARIABLE).is_some_and(|order| order == role.order)
+                && made_by_us(libc::STDIN_FILENO)
+        };
+        if is_ordered() {
             let code = std::panic::catch_unwind(|| begin(role)).unwrap_or(70);
             leave(code);
         }
     }
 
-    /// The role this process was started for, if it really was by [`spawn`]: the order is in the environment, and
-    /// standard input is a socket whose other end was made by the same user.
-    fn ordered_role() -> Option<Role> {
-        let role = Role::from_order(std::env::var_os(VARIABLE)?.to_str()?)?;
-        made_by_us(libc::STDIN_FILENO).then_some(role)
-    }
-
     /// Detaches the process and plays the role in it.
-    fn begin(role: Role) -> i32 {
+    fn begin(role: &Role) -> i32 {
         forget_order();
         close_inherited();
-        if !role.is_taken() {
+        if role.start == Start::Anew {
             #[allow(unsafe_code)]
             // SAFETY: the process has one thread so far, so the copy can do whatever this one can.
             match unsafe { libc::fork() } {
@@ -200,19 +186,10 @@ mod unix {
         }
         detach();
         let Ok(mut channel) = take_stdin() else { return 71 };
-        if !role.is_taken() && channel.write_all(&[HELLO]).is_err() {
+        if role.start == Start::Anew && channel.write_all(&[HELLO]).is_err() {
             return 0; // the maker is dead already, and has made nothing yet
         }
-        match role {
-            #[cfg(feature = "docker")]
-            Role::Watchdog => crate::engine::docker::watchdog::main(channel),
-            #[cfg(native_engine)]
-            Role::Host => crate::engine::native::host::shut_in(&channel),
-            #[cfg(native_engine)]
-            Role::HostOfRoot => crate::engine::native::host::keep(channel),
-            #[cfg(native_engine)]
-            Role::HostOfUser => crate::engine::native::host::keep_of_user(channel),
-        }
+        (role.main)(channel);
         0
     }
 
@@ -320,14 +297,13 @@ mod elsewhere {
     /// Never made.
     pub(crate) type Channel = std::net::TcpStream;
 
-    pub(crate) fn spawn(role: Role) -> io::Result<Channel> {
-        let _ = (HELLO, HELLO_WITHIN, VARIABLE, Role::from_order(role.order()), lost);
+    pub(crate) fn spawn(role: &'static Role) -> io::Result<Channel> {
+        let _ = (HELLO, HELLO_WITHIN, VARIABLE, role.order, role.start, role.main, lost);
         Err(io::ErrorKind::Unsupported.into())
     }
 }
 
-#[cfg(test)]
-#[cfg(unix)]
+#[cfg(all(test, unix, feature = "docker"))]
 mod tests {
     use std::os::fd::OwnedFd;
     use std::process::{Command, Stdio};
@@ -344,7 +320,7 @@ mod tests {
 
     #[test]
     fn an_order_alone_is_not_obeyed() {
-        let order = Role::Watchdog.order();
+        let order = crate::engine::docker::watchdog::ROLE.order;
         assert!(run_with(order, Stdio::null()).contains("an_order_alone_is_not_obeyed"));
         assert!(run_with(order, Stdio::piped()).contains("an_order_alone_is_not_obeyed"));
         assert!(run_with("watchdog-0.0.0", socket()).contains("an_order_alone_is_not_obeyed"));

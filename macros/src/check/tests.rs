@@ -140,10 +140,12 @@ fn cases_for_rustc_break_no_rule() {
 
 /// The public methods of a type of the runtime that take `&self`: those that the handle's own would hide.
 fn methods(ty: &str) -> BTreeSet<String> {
-    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../runtime/src/value");
+    let runtime = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../runtime/src");
+    let files =
+        |room: &str| std::fs::read_dir(runtime.join(room)).unwrap().map(|entry| entry.unwrap().path());
     let mut found = BTreeSet::new();
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let source = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+    for path in ["value", "graph", "run"].into_iter().flat_map(files).filter(|path| path.is_file()) {
+        let source = std::fs::read_to_string(path).unwrap();
         for item in syn::parse_file(&source).unwrap().items {
             let syn::Item::Impl(item) = item else { continue };
             if item.trait_.is_some() || item.self_ty.to_token_stream().to_string() != ty {

@@ -7,9 +7,10 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::ImageConfig;
 use super::oci::{Configuration, Descriptor, Document, Index, Manifest, Platform};
-use super::{ContentDigest, ImageConfig};
-use crate::graph::{ImageFile, ImageFileKind, ImageName};
+use crate::model::ContentDigest;
+use crate::model::{ImageFile, ImageFileKind, ImageName};
 use crate::regular::{self, DOCUMENT_AT_MOST};
 use crate::{Error, Result};
 

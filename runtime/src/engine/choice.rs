@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Engine, SessionId};
+use super::Engine;
+use crate::model::SessionId;
 use crate::{Error, Result};
 
 /// Which engine a pipeline runs on, where that is not left to it.

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use super::Description;
-#[cfg(native_engine)]
-use super::SessionId;
 use crate::Error;
+#[cfg(native_engine)]
+use crate::model::SessionId;
 use crate::terminal::{self, Colours};
 
 /// What each engine can do here, in words: made by [`doctor`] and read by printing it.

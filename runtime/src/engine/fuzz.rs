@@ -18,7 +18,7 @@ pub use super::native::fuzz::{Jail, question, wire};
 use super::archive;
 use super::oci::{Configuration, Document};
 use super::user::User;
-use crate::graph::{ImageFile, ImageFileKind, ImageName};
+use crate::model::{ImageFile, ImageFileKind, ImageName};
 use crate::patterns::Patterns;
 
 /// Patterns as `.dockerignore` has them; behind an empty line, paths to look up.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Healthcheck, ImageConfig, Snapshot};
+use super::{Healthcheck, ImageConfig};
+use crate::model::Snapshot;
 
 /// An image to be made.
 #[derive(Debug, Clone)]

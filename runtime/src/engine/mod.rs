@@ -14,16 +14,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::graph::ImageName;
-use crate::value::{Entry, Port, Stat};
-use crate::{Digest, Result};
+use crate::Result;
+use crate::model::{
+    Access, ContentDigest, Digest, Entry, Existing, Exit, ImageName, Port, SessionId, Snapshot, Stat, Stream,
+};
 
 #[cfg(any(feature = "docker", native_engine))]
 mod archive;
 mod choice;
 #[cfg(any(feature = "docker", native_engine))]
 mod command;
-mod content;
 #[cfg(any(feature = "docker", all(feature = "registry", native_engine)))]
 mod credentials;
 #[cfg(feature = "docker")]
@@ -48,7 +48,6 @@ mod user;
 mod testing;
 
 pub(crate) use self::choice::open;
-pub(crate) use self::content::ContentDigest;
 pub use self::doctor::{Diagnosis, doctor};
 pub(crate) use self::made::NewImage;
 #[cfg(feature = "docker")]
@@ -154,57 +153,6 @@ pub(crate) trait Engine: Send + Sync + fmt::Debug {
     }
 }
 
-/// The name of a session: random, and good for a part of a DNS label or of a container's name.
-#[derive(Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(from = "String", into = "String")]
-pub(crate) struct SessionId(Arc<str>);
-
-impl SessionId {
-    /// A new name: 26 base32hex characters that no other session has, on this machine or another.
-    pub(crate) fn random() -> Self {
-        let mut hash = crate::sha256::Sha256::new();
-        // The kernel's randomness where there is a /proc; what the standard library seeds its tables with elsewhere.
-        if let Ok(uuid) = std::fs::read("/proc/sys/kernel/random/uuid") {
-            hash.update(uuid);
-        }
-        let seeded = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id());
-        hash.update(seeded.to_le_bytes());
-        hash.update(std::process::id().to_le_bytes());
-        if let Ok(now) = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH) {
-            hash.update(now.as_nanos().to_le_bytes());
-        }
-        Self(Digest(hash.finalize()).hostname().into())
-    }
-
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<String> for SessionId {
-    fn from(name: String) -> Self {
-        Self(name.into())
-    }
-}
-
-impl From<SessionId> for String {
-    fn from(id: SessionId) -> Self {
-        id.0.as_ref().to_owned()
-    }
-}
-
-impl fmt::Display for SessionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for SessionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 /// Which engine this is.
 #[derive(Debug, Clone)]
 pub(crate) struct Description {
@@ -215,10 +163,6 @@ pub(crate) struct Description {
     /// The default platform, as `os/architecture`, for example `linux/amd64`.
     pub(crate) platform: String,
 }
-
-/// A file system that an engine holds, under the engine's own name for it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Snapshot(pub(crate) String);
 
 /// An image that is there.
 #[derive(Debug, Clone)]
@@ -327,15 +271,6 @@ pub(crate) fn not_a_file(path: &str) -> String {
     )
 }
 
-/// What becomes of what is in the place of something that is put there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Existing {
-    /// A directory stays, with what is in it and does not have the name of anything that comes; a file goes.
-    Stays,
-    /// All of it goes; a directory has the owner and the mode of the one that comes.
-    Goes,
-}
-
 /// A service that a process can reach: by any of these names, and by no other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Link {
@@ -389,13 +324,6 @@ impl fmt::Debug for MountSource {
             Self::Socket(host) => write!(f, "Socket({host})"),
         }
     }
-}
-
-/// What may be done with something that is mounted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Access {
-    ReadWrite,
-    ReadOnly,
 }
 
 /// A step, ready to be run.
@@ -520,45 +448,6 @@ pub(crate) trait Instance: Send + Sync + fmt::Debug {
 /// A service that has been handed over, under the engine's own name for it.
 #[derive(Debug, Clone)]
 pub(crate) struct Left(pub(crate) i32);
-
-/// How a process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Exit {
-    /// The exit code; 128 plus the signal's number where a signal ended it.
-    pub code: i32,
-    /// Whether the kernel killed it because memory ran out.
-    pub out_of_memory: bool,
-}
-
-impl Exit {
-    /// Whether the process ended well: code 0.
-    #[must_use]
-    pub fn success(&self) -> bool {
-        self.code == 0
-    }
-}
-
-impl fmt::Display for Exit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "exit code {}", self.code)?;
-        match self.code {
-            _ if self.out_of_memory => f.write_str(" (out of memory)"),
-            130 => f.write_str(" (SIGINT)"),
-            134 => f.write_str(" (SIGABRT)"),
-            137 => f.write_str(" (SIGKILL)"),
-            139 => f.write_str(" (SIGSEGV)"),
-            143 => f.write_str(" (SIGTERM)"),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Which stream a piece of output came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stream {
-    Stdout,
-    Stderr,
-}
 
 /// Where output goes, piece by piece, cut anywhere.
 pub(crate) type Sink = Arc<dyn Fn(Stream, &[u8]) + Send + Sync>;

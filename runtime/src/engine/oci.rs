@@ -8,7 +8,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::{ContentDigest, Healthcheck, ImageConfig};
+use super::{Healthcheck, ImageConfig};
+use crate::model::ContentDigest;
 
 /// More than any tool makes: Docker itself has 127 at most. An overlay of more than 500 there is not.
 const LAYERS_AT_MOST: usize = 480;

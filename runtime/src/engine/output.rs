@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Call;
-#[cfg(any(feature = "docker", native_engine))]
-use super::Stream;
 use crate::Result;
+#[cfg(any(feature = "docker", native_engine))]
+use crate::model::Stream;
 
 /// A stream of up to 1 MiB is held in memory.
 pub(crate) const IN_MEMORY: usize = 1 << 20;

@@ -14,7 +14,7 @@ use futures_util::future;
 use tokio::net::TcpStream;
 
 use super::ProbeProgress;
-use crate::value::{Port, Protocol};
+use crate::model::{Port, Protocol};
 
 pub(super) mod http;
 mod tcp;

@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{
-    Engine, Filesystem, Finished, Image, Link, Process, Recording, ServiceSpec, Sink, Snapshot, StepOutput,
-    StepSpec, Stream,
+    Engine, Filesystem, Finished, Image, Link, Process, Recording, ServiceSpec, Sink, StepOutput, StepSpec,
 };
-use crate::graph::ImageName;
+use crate::model::ImageName;
+use crate::model::{Snapshot, Stream};
 
 /// A sink that remembers.
 pub(super) fn recorder() -> (Sink, Arc<Mutex<StepOutput>>) {

@@ -49,7 +49,7 @@ fn an_error_does_not_repeat_an_argument_of_any_length() {
         cause: StepCause::Failed,
         stdout: String::new(),
         stderr: String::new(),
-        container: None,
+        left: None,
         step: crate::Digest([0; 32]),
     };
     let text = error.to_string();

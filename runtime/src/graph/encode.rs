@@ -6,7 +6,7 @@
 
 use crate::sha256::Sha256;
 
-use super::Digest;
+use crate::model::Digest;
 
 /// Changes whenever the encoding does, so that no identity of another encoding is ever mistaken for one of this.
 const VERSION: &str = "bowline 2";

@@ -7,11 +7,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::Digest;
-use super::ImageName;
 use super::encode::Encoder;
 use super::node::{Binding, Config, Fs, Mount, MountSource, Place, ServiceNode, Step, Var};
-use crate::engine::{Access, Existing};
+use crate::model::Digest;
+use crate::model::ImageName;
+use crate::model::{Access, Existing};
 use crate::value::{ExecOptions, Expect, HostKind, HostSource, IgnoreFiles};
 
 /// Computes identities, with images by what they resolved to where that is known.

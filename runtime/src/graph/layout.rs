@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::node::{Fs, Mount, MountSource, Place};
-use crate::engine::{Access, Existing};
+use crate::model::{Access, Existing};
 use crate::paths::{lies_in, plain_path};
 use crate::rules::Problem;
 

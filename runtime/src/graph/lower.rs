@@ -4,16 +4,18 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Identities;
 use super::layout::{self, Layout, check_read};
 use super::node::{Binding, Config, ContainerNode, Fs, Mount, MountSource, Place, ServiceNode, Step};
-use super::{Digest, Identities, ImageName};
 use crate::arguments;
-use crate::engine::{Access, Existing};
+use crate::model::{Access, Existing};
+use crate::model::{Digest, ImageName};
+use crate::model::{Port, Protocol};
 use crate::paths::{placed_path, plain_path, readable_path};
 use crate::rules::Problem;
 use crate::value::{
     Base, Body, Check, Container, CopyKind, EnvValue, EnvValueKind, Exec, ExecOptions, Invalid, MountKind,
-    Op, PathIn, Port, PortRef, Protocol, Service, Stop,
+    Op, PathIn, PortRef, Service, Stop,
 };
 use crate::{Error, Result};
 
@@ -249,7 +251,7 @@ impl Lowering {
                 fold.last.clone_from(&other.last);
             }
             Base::Host(source) => fold.fs = Some(Fs::Host(Arc::new(source.clone()))),
-            Base::Held(held) => fold.fs = Some(Fs::Held(held.clone())),
+            Base::Held(held) => fold.fs = held.clone().downcast().ok().map(Fs::Held),
         }
         // A binding belongs to every step of the container: a service bound after a step was written is bound late.
         for op in &body.ops {

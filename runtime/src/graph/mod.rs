@@ -4,20 +4,17 @@
 //! the operations into steps, and gives every node its digest (`identity`, over the canonical encoding of `encode`).
 //! A plan (`plan`) is that graph made readable.
 
+mod ask;
 mod config;
-mod digest;
 mod encode;
 mod identity;
-mod image;
 mod layout;
 mod lower;
 mod node;
 mod plan;
 
-pub use self::digest::Digest;
 pub(crate) use self::encode::Encoder;
 pub(crate) use self::identity::Identities;
-pub(crate) use self::image::{ImageFile, ImageFileKind, ImageName};
 pub(crate) use self::lower::{hostname, lower_container, lower_path, lower_service};
 pub(crate) use self::node::{
     Binding, Config, ContainerNode, Fs, Held, Mount, MountSource, Place, Reach, ServiceNode, Step, Var,

@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Digest, ImageName};
-use crate::engine::{Access, Existing, SessionId, Snapshot};
-use crate::value::{Check, ExecOptions, HostSource, Port, Secret};
+use crate::model::{Access, Digest, Existing, ImageName, Port, SessionId, Snapshot};
+use crate::value::{Check, ExecOptions, HostSource, Secret};
 
 /// A file system, by what makes it.
 #[derive(Debug, Clone)]

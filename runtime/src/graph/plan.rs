@@ -4,14 +4,13 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
-use super::Digest;
 use super::lower::Lowering;
 use super::node::{Binding, Config, ContainerNode, Fs, Mount, MountSource, Place, ServiceNode, Step, Var};
-use crate::engine::{Access, Existing};
 use crate::error::{command_line, show_duration};
-use crate::value::{
-    Check, Container, ExecOptions, Expect, HostKind, HostSource, Port, PortRef, Ready, Service,
-};
+use crate::model::Digest;
+use crate::model::Port;
+use crate::model::{Access, Existing};
+use crate::value::{Check, Container, ExecOptions, Expect, HostKind, HostSource, PortRef, Ready, Service};
 use crate::{Error, Result};
 
 /// What would run: every service and step once, each after what it needs, with the identity of its definition.
@@ -45,7 +44,7 @@ pub struct Plan {
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "messages")]
     pub errors: Vec<Error>,
     #[serde(skip)]
-    hosts: Vec<Arc<HostSource>>,
+    pub(crate) hosts: Vec<Arc<HostSource>>,
 }
 
 /// A service in a [`Plan`].
@@ -101,7 +100,7 @@ pub struct PlanBuilder {
     seen: HashSet<Digest>,
     services: Vec<PlannedService>,
     steps: Vec<PlannedStep>,
-    hosts: Vec<Arc<HostSource>>,
+    pub(crate) hosts: Vec<Arc<HostSource>>,
 }
 
 impl fmt::Debug for PlanBuilder {
@@ -118,27 +117,6 @@ impl Plan {
     #[must_use]
     pub fn builder() -> PlanBuilder {
         PlanBuilder::default()
-    }
-
-    /// The plan with what is in the directories and files of this machine that it takes: a hash of each, which changes
-    /// with them. It reads them, on the calling thread, and is the same on every machine that has the same files.
-    ///
-    /// ```
-    /// use bowline::{Container, host_file};
-    /// let config = host_file(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
-    /// let check = Container::from_image("debian:12").mount("/Cargo.toml", &config).exec(["cat", "/Cargo.toml"]);
-    /// let plan = check.plan();
-    /// assert!(plan.files.is_empty());
-    /// assert_eq!(plan.with_files()?.files[0].files, 1);
-    /// # Ok::<(), bowline::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::Io`] when something cannot be read.
-    pub fn with_files(mut self) -> Result<Self> {
-        self.files =
-            self.hosts.iter().map(|source| crate::session::planned_files(source)).collect::<Result<_>>()?;
-        Ok(self)
     }
 
     /// The plan itself when it has no mistakes.

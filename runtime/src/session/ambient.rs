@@ -35,13 +35,13 @@ pub(super) async fn scope<F: Future>(session: Session, future: F) -> F::Output {
 }
 
 /// Makes a session the one of everything awaited on a runtime, until the guard is dropped.
-pub(super) fn bind(handle: &Handle, session: &Session) -> Bound {
+pub(crate) fn bind(handle: &Handle, session: &Session) -> Bound {
     by_runtime().insert(handle.id(), session.clone());
     Bound(handle.id())
 }
 
 /// See [`bind`].
-pub(super) struct Bound(runtime::Id);
+pub(crate) struct Bound(runtime::Id);
 
 impl Drop for Bound {
     fn drop(&mut self) {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::engine::SessionId;
+use crate::model::SessionId;
 
 /// As many characters of the name of what is written are part of the other one, which has to fit, too.
 const NAME_AT_MOST: usize = 40;

@@ -14,7 +14,8 @@ use super::scrub::Secrets;
 use crate::engine::{Healthcheck, Image, Instance, ProbeProgress};
 use crate::error::{ServiceCause, shown_command};
 use crate::graph::ServiceNode;
-use crate::value::{Check, Port, PortRef, Protocol};
+use crate::model::{Port, Protocol};
+use crate::value::{Check, PortRef};
 use crate::{Error, Result};
 
 /// The pause between tries that cost a process: from this, half as much again each time …

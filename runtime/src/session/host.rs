@@ -15,8 +15,9 @@ use ignore::{DirEntry, WalkBuilder};
 use tokio::sync::mpsc;
 
 use super::Inner;
-use crate::engine::Snapshot;
-use crate::graph::{Digest, Encoder, PlannedFiles};
+use crate::graph::{Encoder, PlannedFiles};
+use crate::model::Digest;
+use crate::model::Snapshot;
 use crate::paths::WHITEOUT;
 use crate::patterns::Patterns;
 use crate::regular::{self, DOCUMENT_AT_MOST};

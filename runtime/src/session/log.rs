@@ -8,7 +8,8 @@ use tokio::sync::{Notify, watch};
 
 use super::report::{LinePrinter, Reporter};
 use super::scrub::{Scanner, Scrubber, Secrets};
-use crate::engine::{Recording, Sink, Spool, Stream, Written};
+use crate::engine::{Recording, Sink, Spool, Written};
+use crate::model::Stream;
 
 /// How much of each stream an error shows: 100 KiB.
 const SHOWN: u64 = 100 * 1024;

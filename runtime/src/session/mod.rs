@@ -6,9 +6,8 @@
 //! that it neither depends on the user's runtime nor is stopped by it: user futures only wait, and dropping them
 //! cancels what nobody else waits for. No clean-up depends on `Drop` doing asynchronous work.
 
-mod ambient;
+pub(crate) mod ambient;
 mod aside;
-pub(crate) mod entry;
 mod health;
 mod host;
 mod log;
@@ -21,7 +20,7 @@ mod running;
 mod save;
 mod scrub;
 mod service;
-mod signals;
+pub(crate) mod signals;
 mod steps;
 mod supervise;
 mod unit;
@@ -40,9 +39,12 @@ pub(crate) use self::publishing::{export_image, publish};
 use self::report::Reporter;
 use self::service::Supervisor;
 use self::steps::Done;
-use crate::engine::{Description, Engine, Image, OutputReader, Recording, SessionId, Written};
-use crate::graph::{self, Digest, ImageName};
-use crate::value::{Container, Entry, Output, PathIn, Service, Stat};
+use crate::engine::{Description, Engine, Image, OutputReader, Recording, Written};
+use crate::graph;
+use crate::model::SessionId;
+use crate::model::{Digest, ImageName};
+use crate::model::{Entry, Stat};
+use crate::value::{Container, Output, PathIn, Service};
 use crate::{Error, Result, StepCause};
 
 /// One connection to a container engine, with everything that was started over it.
@@ -73,7 +75,7 @@ pub(super) struct Inner {
     images: Once<ImageName, Arc<Image>>,
     hosts: Once<crate::value::HostSource, Arc<host::Tree>>,
     /// What of this machine the engine has, by its contents.
-    sent: Once<Digest, crate::engine::Snapshot>,
+    sent: Once<Digest, crate::model::Snapshot>,
     steps: Once<(Digest, Option<Duration>), Arc<Done>>,
     replays: Once<(Digest, Vec<u64>), ()>,
     services: Mutex<HashMap<Digest, Supervisor>>,
@@ -300,7 +302,7 @@ pub(crate) async fn output(container: Container) -> Result<Output> {
 }
 
 /// Which of a command's streams.
-pub(crate) use crate::engine::Stream;
+pub(crate) use crate::model::Stream;
 
 /// What the last step wrote to one stream, to be read.
 pub(crate) async fn stream(container: Container, stream: Stream) -> Result<OutputReader> {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::aside::Aside;
 use super::{Inner, in_session, process};
 use crate::engine::NewImage;
-use crate::graph::{self, ContainerNode, ImageName, Reach};
+use crate::graph::{self, ContainerNode, Reach};
+use crate::model::ImageName;
 use crate::value::Container;
 use crate::{Error, Result};
 

@@ -9,7 +9,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::sync::{Arc, Once};
 
 use super::log::Lines;
-use crate::engine::Stream;
+use crate::model::Stream;
 use crate::terminal::{self, Colours};
 
 /// What is shown, where that is not left to the kind of standard error.

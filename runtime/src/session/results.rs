@@ -9,9 +9,11 @@ use tokio::sync::mpsc;
 use super::aside::Aside;
 use super::in_session;
 use super::save::{self, holds_contents, save_tree};
-use crate::engine::{Engine, Snapshot};
+use crate::engine::Engine;
 use crate::graph;
-use crate::value::{Entry, EntryKind, PathIn, Stat};
+use crate::model::Snapshot;
+use crate::model::{Entry, EntryKind, Stat};
+use crate::value::PathIn;
 use crate::{Error, Result};
 
 /// How many pieces of an archive may wait to be read.

@@ -16,10 +16,12 @@ use super::scrub::Secrets;
 use super::steps::Request;
 use super::unit::Leases;
 use super::{Inner, process, steps};
-use crate::engine::{Access, HeldCaches, Image, InUse, Instance, Left, MountSource, ServiceSpec, Startable};
+use crate::engine::{HeldCaches, Image, InUse, Instance, Left, MountSource, ServiceSpec, Startable};
 use crate::error::ServiceCause;
 use crate::graph::{Reach, ServiceNode};
-use crate::value::{Check, Port, Stop};
+use crate::model::Access;
+use crate::model::Port;
+use crate::value::{Check, Stop};
 use crate::{Error, Result, ServiceError};
 
 /// One run of a service's process.

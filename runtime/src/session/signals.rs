@@ -15,7 +15,7 @@ static RECEIVED: std::sync::LazyLock<watch::Sender<bool>> =
 
 /// Starts to watch for signals, once a process.
 #[cfg(unix)]
-pub(super) fn watch() {
+pub(crate) fn watch() {
     use tokio::signal::unix::SignalKind;
 
     WATCHING.call_once(|| {
@@ -43,12 +43,12 @@ pub(super) fn watch() {
 }
 
 #[cfg(not(unix))]
-pub(super) fn watch() {
+pub(crate) fn watch() {
     WATCHING.call_once(|| {});
 }
 
 /// Returns at once when no signal has come, and else never: the process is about to end by it.
-pub(super) async fn settled() {
+pub(crate) async fn settled() {
     if *RECEIVED.borrow() {
         std::future::pending::<()>().await;
     }

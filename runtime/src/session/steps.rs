@@ -12,14 +12,14 @@ use super::service::{Lease, Pin};
 use super::unit::{Leases, unseen};
 use super::{Inner, process};
 use crate::engine::{
-    self, Claim, Engine, Exit, Filesystem, Finished, Image, Link, Placement, Prepared, Recording, Snapshot,
-    StepSpec, Written,
+    self, Claim, Engine, Filesystem, Finished, Image, Link, Placement, Prepared, Recording, StepSpec, Written,
 };
 use crate::graph::{
-    Binding, Digest, Fs, Held, Identities, ImageName, Mount, MountSource, Place, Reach, ServiceNode, Step,
-    closure,
+    Binding, Fs, Held, Identities, Mount, MountSource, Place, Reach, ServiceNode, Step, closure,
 };
-use crate::value::{Container, Expect};
+use crate::model::{Digest, ImageName};
+use crate::model::{Exit, Snapshot};
+use crate::value::Expect;
 use crate::{Error, Result, StepCause, StepError};
 
 /// A step that has succeeded, now or earlier.
@@ -187,10 +187,10 @@ impl Request {
             }
         };
         let session = self.session.id.clone();
-        let held = |snapshot| Held { snapshot, session, mounts: step.mounts.clone() };
-        let container = finished.hold().await.ok().map(held).map(Container::from_held);
+        let held = |snapshot| Arc::new(Held { snapshot, session, mounts: step.mounts.clone() });
+        let left = finished.hold().await.ok().map(|snapshot| held(snapshot) as _);
         let error = step_error(step, &secrets, exit, cause, &output);
-        Err(Error::StepFailed(Box::new(StepError { container, ..error })))
+        Err(Error::StepFailed(Box::new(StepError { left, ..error })))
     }
 
     /// A step's container, and what its process's streams must not show.
@@ -285,7 +285,7 @@ impl Request {
         let acquire = bindings.iter().map(|binding| async move {
             let lease = self.session.lease(&binding.service).await;
             lease
-                .map_err(|error| error.aliased(&binding.service, &binding.aliases))
+                .map_err(|error| error.aliased(&binding.service.hostname, &binding.aliases))
                 .map(|lease| (binding.clone(), lease))
         });
         Ok(Leases::new(try_join_all(acquire).await?))
@@ -324,7 +324,7 @@ fn step_error(step: &Step, secrets: &Secrets, exit: Exit, cause: StepCause, outp
         cause,
         stdout: log::last_part(&output.stdout),
         stderr: log::last_part(&output.stderr),
-        container: None,
+        left: None,
         step: step.digest,
     }
 }

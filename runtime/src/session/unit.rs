@@ -14,7 +14,8 @@ use super::running::Running;
 use super::service::Lease;
 use crate::Error;
 use crate::engine::Left;
-use crate::graph::{Binding, Digest, ServiceNode, Step, closure};
+use crate::graph::{Binding, ServiceNode, Step, closure};
+use crate::model::Digest;
 
 /// How long the engine may take to say that a service ended, once a client failed.
 const EXIT_NOTICE: Duration = Duration::from_millis(150);
@@ -35,9 +36,9 @@ impl Leases {
             return std::future::pending().await;
         }
         let broken = self.direct.iter().map(|(binding, lease)| {
-            Box::pin(
-                async move { lease.running().broken().await.aliased(&binding.service, &binding.aliases) },
-            )
+            Box::pin(async move {
+                lease.running().broken().await.aliased(&binding.service.hostname, &binding.aliases)
+            })
         });
         select_all(broken).await.0
     }

@@ -1,10 +1,11 @@
 //! What a container or a service is made of: a base and a list of operations, in the user's order.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use super::{Argument, CacheVolume, Container, Directory, Exec, File, Secret, Service};
-use crate::engine::Access;
+use crate::model::Access;
 use crate::rules::Problem;
 
 /// What an environment variable is set to: text, a number or a [`Secret`].
@@ -96,8 +97,8 @@ pub(crate) enum Base {
     Container(Container),
     /// Files of the pipeline's machine.
     Host(super::HostSource),
-    /// A file system that an engine holds: what a failed step left behind.
-    Held(Arc<crate::graph::Held>),
+    /// A file system that an engine holds, what a failed step left behind: a `Held` of the graph.
+    Held(Arc<dyn Any + Send + Sync>),
 }
 
 /// One operation on a container or service, as the user wrote it.
@@ -420,17 +421,17 @@ macro_rules! shared_operations {
         /// # let _ = publish;
         /// ```
         pub fn mount(self, path: impl Into<String>, source: impl Into<crate::Mount>) -> Self {
-            self.mount_with(path.into(), source.into(), crate::engine::Access::ReadWrite)
+            self.mount_with(path.into(), source.into(), crate::model::Access::ReadWrite)
         }
 
         /// As [`mount`](Self::mount), but nobody can write to it: not to a cache volume, and not to a directory or
         /// file, which then is no part of what the container leaves: without it, what was at the path is there again.
         /// Writing fails with `EROFS`.
         pub fn mount_readonly(self, path: impl Into<String>, source: impl Into<crate::Mount>) -> Self {
-            self.mount_with(path.into(), source.into(), crate::engine::Access::ReadOnly)
+            self.mount_with(path.into(), source.into(), crate::model::Access::ReadOnly)
         }
 
-        fn mount_with(self, path: String, source: crate::Mount, access: crate::engine::Access) -> Self {
+        fn mount_with(self, path: String, source: crate::Mount, access: crate::model::Access) -> Self {
             self.edit(|body| {
                 body.check(crate::paths::mounted_path("mount path", &path));
                 body.ops.push(crate::value::Op::Mount { path, source, access });

@@ -2,7 +2,8 @@
 
 use std::ops::Deref;
 
-use super::{Port, Protocol, Service};
+use super::Service;
+use crate::model::{Port, Protocol};
 use crate::{Error, Result};
 
 /// A service that is known to the compiler to expose the TCP port `PORT`.

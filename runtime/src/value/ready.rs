@@ -7,7 +7,7 @@ use super::{Argument, IntoDuration, arg};
 /// When a service's clients may run. The default is [`Ready::port`] within 60 seconds.
 ///
 /// Whatever is asked for holds together with the ports: those that are not to be waited for are
-/// [`unprobed`](super::Port::unprobed). Of several, all must hold.
+/// [`unprobed`](crate::Port::unprobed). Of several, all must hold.
 ///
 /// ```
 /// use bowline::{Ready, Service};

@@ -6,11 +6,9 @@ use std::time::Duration;
 
 use super::body::{Slot, shared_operations};
 use super::container::undefined;
-use super::{
-    Argument, Base, Body, Container, Definition, Endpoint, IntoDuration, Invalid, Op, Port, Ready, Stop, arg,
-};
-use crate::graph::Plan;
-use crate::{Digest, Error, Result, graph, rules, session};
+use super::{Argument, Base, Body, Container, Definition, IntoDuration, Invalid, Op, Ready, Stop, arg};
+use crate::model::Port;
+use crate::{Error, rules};
 
 /// A server that clients need: started just before the first client that really runs, healthy before it does, shared
 /// by everyone who names the same service, and stopped when nobody needs it any more.
@@ -129,8 +127,8 @@ let api = Service::from_image(\"acme/api:2\").bind(\"db\", &db).expose(8080);
     pub fn expose(self, port: impl Into<Port>) -> Self {
         let port = port.into();
         self.edit_service(|service| {
-            if let Err(Invalid(message)) = port.check() {
-                service.invalid(message);
+            if let Err(problem) = port.check() {
+                service.invalid(problem.to_string());
             }
             let same = |other: &&Port| other.number == port.number && other.protocol == port.protocol;
             if service.ports.iter().any(|other| same(&other)) {
@@ -203,94 +201,6 @@ let api = Service::from_image(\"acme/api:2\").bind(\"db\", &db).expose(8080);
     #[must_use]
     pub fn ports(&self) -> Vec<Port> {
         self.slot.body.get().map(|service| service.ports.clone()).unwrap_or_default()
-    }
-
-    /// The name the service answers to in its clients: the first 26 base32hex characters (RFC 4648, section 7, lower
-    /// case) of its digest. The same in every run and on every machine; ports, limits and health settings do not
-    /// change it.
-    ///
-    /// A declared service that is not defined yet has no name to give: what it gives instead marks everything made of
-    /// it as a mistake, which is reported when the plan is built or something is run.
-    #[must_use]
-    pub fn hostname(&self) -> String {
-        graph::hostname(self)
-    }
-
-    /// Where clients find the first exposed port.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] when the service exposes no port.
-    pub fn endpoint(&self) -> Result<Endpoint> {
-        match self.ports().first() {
-            Some(port) => Ok(self.endpoint_on(port.number)),
-            None => Err(Error::invalid(
-                self.name(),
-                format!(
-                    "service `{}` exposes no port\n\nhelp: add `expose`, or ask for a port with `endpoint_on`",
-                    self.name().unwrap_or("?")
-                ),
-            )),
-        }
-    }
-
-    /// Where clients find this port, exposed or not.
-    #[must_use]
-    pub fn endpoint_on(&self, port: u16) -> Endpoint {
-        Endpoint { scheme: None, host: self.hostname(), port }
-    }
-
-    /// Where clients find the exposed port of this name.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] when no exposed port has the name.
-    pub fn endpoint_of(&self, name: &str) -> Result<Endpoint> {
-        let ports = self.ports();
-        if let Some(port) = ports.iter().find(|port| port.name() == Some(name)) {
-            return Ok(self.endpoint_on(port.number));
-        }
-        let names: Vec<_> = ports.iter().filter_map(Port::name).collect();
-        let help = match rules::did_you_mean(name, names.iter().copied()) {
-            Some(near) => format!("a port with a similar name exists: `{near}`"),
-            None if names.is_empty() => "none of its ports has a name".to_owned(),
-            None => format!("its ports are named `{}`", names.join("`, `")),
-        };
-        let service = self.name().unwrap_or("?");
-        Err(Error::invalid(
-            self.name(),
-            format!("service `{service}` has no port named `{name}`\n\nhelp: {help}"),
-        ))
-    }
-
-    /// What would run for this service, in order. Needs no engine.
-    #[must_use]
-    pub fn plan(&self) -> Plan {
-        Plan::builder().service(self.name().unwrap_or("service"), self).build()
-    }
-
-    /// The identity: a hash of everything that can change what the service does.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] when the definition has a mistake.
-    pub fn digest(&self) -> Result<Digest> {
-        Ok(graph::lower_service(self)?.digest)
-    }
-
-    /// Starts the service, if it is not running, and waits until it is ready. It then runs until [`stop`](Self::stop),
-    /// [`kill`](Self::kill) or the end of the session. Starting twice is starting once.
-    pub fn start(&self) -> impl Future<Output = Result<()>> + Send + use<> {
-        session::start(self.clone())
-    }
-
-    /// Ends the service with its stop signal and waits until it is gone, SIGKILL included. Does nothing when it is not
-    /// running.
-    pub fn stop(&self) -> impl Future<Output = Result<()>> + Send + use<> {
-        session::stop(self.clone())
-    }
-
-    /// Ends the service with SIGKILL and waits until it is gone. Does nothing when it is not running; a
-    /// [`stop`](Self::stop) that is still waiting returns too.
-    pub fn kill(&self) -> impl Future<Output = Result<()>> + Send + use<> {
-        session::kill(self.clone())
     }
 
     fn edit(self, change: impl FnOnce(&mut Body)) -> Self {

@@ -14,8 +14,9 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use super::Shared;
 use super::cleaner::Container;
 use super::failure::{self, BRIEF, LONG, within};
+use crate::engine::Sink;
 use crate::engine::command::cannot_run;
-use crate::engine::{Exit, Sink, Stream as Name};
+use crate::model::{Exit, Stream as Name};
 use crate::{Error, Result};
 
 /// After the end, output is waited for as long as pieces come this close to each other. Attach streams have been seen

@@ -7,9 +7,9 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::{Docker, SessionId, attach, connect, lock};
-use crate::Digest;
 use crate::engine::{Engine as _, Sink};
-use crate::graph::ImageName;
+use crate::model::Digest;
+use crate::model::ImageName;
 
 /// An engine that says whatever it is told to say.
 struct Liar {

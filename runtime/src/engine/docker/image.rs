@@ -6,8 +6,9 @@ use bollard::models::{ImageConfig as Found, ImageInspect};
 
 use super::failure::{self, BRIEF, within};
 use super::{Shared, load, names, pull};
-use crate::engine::{ContentDigest, Image, ImageConfig, Progress, Snapshot, oci};
-use crate::graph::ImageName;
+use crate::engine::{Image, ImageConfig, Progress, oci};
+use crate::model::ImageName;
+use crate::model::{ContentDigest, Snapshot};
 use crate::{Error, Result};
 
 /// Finds an image, pulling it when it is absent.

@@ -15,8 +15,10 @@ use super::create::Created;
 use super::failure::{self, BRIEF, LONG, within};
 use super::image::image_id;
 use super::{Shared, labels, names, read, recast, snapshot};
-use crate::engine::{Call, Elsewhere, Kept, Recording, Snapshot, Written};
-use crate::{Digest, Error, Result};
+use crate::engine::{Call, Elsewhere, Kept, Recording, Written};
+use crate::model::Digest;
+use crate::model::Snapshot;
+use crate::{Error, Result};
 
 /// Streams up to this size are labels of the image itself, so that one call reads everything; longer ones go into a
 /// second image. Labels are handed around with every listing of images.

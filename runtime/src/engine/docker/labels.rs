@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::SystemTime;
 
-use crate::engine::SessionId;
+use crate::model::SessionId;
 
 /// On containers and networks: the session they belong to. On held images too, under [`HELD`].
 pub(super) const SESSION: &str = "bowline.session";

@@ -14,7 +14,7 @@ use super::image::{image, inspect};
 use super::{Shared, names};
 use crate::engine::archive::{self, Archived, Layer};
 use crate::engine::{Image, Progress};
-use crate::graph::{ImageFile, ImageName};
+use crate::model::{ImageFile, ImageName};
 use crate::{Error, Result};
 
 /// Finds the image in the engine by what the file says it is, sending it when it is absent.

@@ -69,11 +69,13 @@ pub(crate) use self::source::{Found, Source};
 use self::watchdog::Watchdog;
 use super::{
     Call, Description, Engine, HeldCaches, Image, InUse, Kept, NewImage, Prepared, Progress, ServiceSpec,
-    SessionId, Snapshot, Startable, StepSpec,
+    Startable, StepSpec,
 };
-use crate::graph::ImageName;
-use crate::value::{Entry, Stat};
-use crate::{Digest, Error, Result};
+use crate::model::Digest;
+use crate::model::ImageName;
+use crate::model::{Entry, Stat};
+use crate::model::{SessionId, Snapshot};
+use crate::{Error, Result};
 
 /// One session's Docker engine.
 pub(crate) struct Docker {

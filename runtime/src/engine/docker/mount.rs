@@ -30,8 +30,9 @@ use super::create::Recipe;
 use super::failure::{self, BRIEF, LONG, within};
 use super::{Shared, labels, lock, names, own, place, probe, read};
 use crate::engine::user::User;
-use crate::engine::{Access, Existing, Mount, MountSource, Placement, Snapshot};
-use crate::value::EntryKind;
+use crate::engine::{Mount, MountSource, Placement};
+use crate::model::EntryKind;
+use crate::model::{Access, Existing, Snapshot};
 use crate::{Error, Result};
 
 /// What is mounted in this session, each thing made once.

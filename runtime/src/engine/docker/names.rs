@@ -2,8 +2,8 @@
 
 use crate::sha256::Sha256;
 
-use crate::Digest;
-use crate::engine::SessionId;
+use crate::model::Digest;
+use crate::model::SessionId;
 
 /// The prefix of everything a session makes; also the name of its network.
 pub(super) fn prefix(session: &SessionId) -> String {

@@ -20,8 +20,9 @@ use super::failure::{self, BRIEF, LONG, within};
 use super::read::Names;
 use super::scaffold::{self, Scaffold};
 use super::{Shared, read};
-use crate::engine::{Existing, Placement, Written, not_a_file};
-use crate::value::EntryKind;
+use crate::engine::{Placement, Written, not_a_file};
+use crate::model::EntryKind;
+use crate::model::Existing;
 use crate::{Error, Result};
 
 /// Fills a created container.

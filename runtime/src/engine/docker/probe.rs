@@ -20,9 +20,10 @@ use tokio::net::TcpStream;
 
 use super::cleaner::Cleaner;
 use crate::Result;
+use crate::engine::ProbeProgress;
 use crate::engine::probe::{self as direct, NO_ANSWER, http};
-use crate::engine::{ProbeProgress, SessionId};
-use crate::value::Port;
+use crate::model::Port;
+use crate::model::SessionId;
 
 mod helper;
 pub(super) use self::helper::{HELPER, helper_image};

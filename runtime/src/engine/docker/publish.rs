@@ -11,8 +11,9 @@ use futures_util::StreamExt as _;
 use super::failure::{self, BRIEF, LONG, within};
 use super::image::inspect;
 use super::{Shared, clear, names, pull, snapshot};
-use crate::engine::{ContentDigest, NewImage, Progress, credentials};
-use crate::graph::ImageName;
+use crate::engine::{NewImage, Progress, credentials};
+use crate::model::ContentDigest;
+use crate::model::ImageName;
 use crate::{Error, Result};
 
 /// Makes an image and pushes it; gives the digest of its manifest. The engine pushes what a reference means in it, so for a

@@ -21,7 +21,7 @@ use super::image::{Wanted, inspect};
 use super::{Shared, lock};
 use crate::engine::Progress;
 use crate::engine::credentials::{self, Credentials};
-use crate::graph::ImageName;
+use crate::model::ImageName;
 use crate::{Error, Result};
 
 /// At most this often is progress told.

@@ -15,8 +15,9 @@ use super::place::ChannelWriter;
 use super::readers::Files;
 use super::scaffold::{self, Scaffold};
 use super::{Shared, recast, snapshot};
-use crate::engine::{Snapshot, Spool, Written};
-use crate::value::{EntryKind, Stat};
+use crate::engine::{Spool, Written};
+use crate::model::Snapshot;
+use crate::model::{EntryKind, Stat};
 use crate::{Error, Result};
 
 /// As many links are followed before they are taken for a circle (Linux's own limit, `path_resolution(7)`).
@@ -232,7 +233,7 @@ pub(super) async fn list(
     shared: &Arc<Shared>,
     snapshot: &Snapshot,
     path: &str,
-) -> Result<Vec<crate::value::Entry>> {
+) -> Result<Vec<crate::model::Entry>> {
     let found = find(shared, snapshot, path, &snapshot.0).await?;
     let scaffold = found.scaffold.clone();
     let pieces = found.open(shared);
@@ -245,7 +246,7 @@ pub(super) async fn list(
             }
             Ok(())
         })?;
-        let entry = |(name, kind): (std::ffi::OsString, _)| crate::value::Entry {
+        let entry = |(name, kind): (std::ffi::OsString, _)| crate::model::Entry {
             name: name.to_string_lossy().into_owned(),
             kind,
         };

@@ -13,7 +13,7 @@ use tokio::sync::{OnceCell, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock}
 use super::cleaner::Container;
 use super::{Shared, lock, recast, snapshot};
 use crate::Result;
-use crate::engine::Snapshot;
+use crate::model::Snapshot;
 
 /// Those of images, by their ids. Making one takes 11 ms, asking it 1 ms.
 #[derive(Default)]

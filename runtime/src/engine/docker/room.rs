@@ -14,9 +14,10 @@ use sha2::{Digest as _, Sha256};
 use super::readers::Files;
 use super::snapshot::{self, Facts};
 use super::{Shared, names, read, recast};
-use crate::engine::{Existing, Filesystem, Placement, Snapshot};
+use crate::engine::{Filesystem, Placement};
+use crate::model::EntryKind;
+use crate::model::{Existing, Snapshot};
 use crate::paths::lies_in;
-use crate::value::EntryKind;
 use crate::{Error, Result};
 
 /// The image to make a container of, without the directories that are to be replaced in it, and what is to be placed in it,

@@ -16,8 +16,8 @@ use super::Shared;
 use super::failure::{self, BRIEF, within};
 use super::read::{self, Entry, Names};
 use super::readers::{Files, Looking};
-use crate::engine::Snapshot;
-use crate::value::EntryKind;
+use crate::model::EntryKind;
+use crate::model::Snapshot;
 use crate::{Error, Result};
 
 /// Made with a container: empty files, a link, and directories that the image does not have.

@@ -18,10 +18,9 @@ use super::failure::{self, BRIEF, within};
 use super::probe::{Prober, Target};
 use super::{Shared, labels, lock, names};
 use crate::engine::command::cannot_run;
-use crate::engine::{
-    Call, Exit, Instance, ProbeProgress, Process, ServiceSpec, Sink, Startable, StepOutput, Stream,
-};
-use crate::value::Port;
+use crate::engine::{Call, Instance, ProbeProgress, Process, ServiceSpec, Sink, Startable, StepOutput};
+use crate::model::Port;
+use crate::model::{Exit, Stream};
 use crate::{Error, Result};
 
 /// How often the engine is asked whether a command inside a service has ended; usually its output tells first.

@@ -10,7 +10,7 @@ use super::cleaner::Container;
 use super::failure::{self, BRIEF, within};
 use super::image::image_id;
 use super::{Shared, keep, lock, recast};
-use crate::engine::Snapshot;
+use crate::model::Snapshot;
 use crate::{Error, Result};
 
 /// Docker's layer store refuses the 126th layer on top of each other (moby, `layer.maxLayerDepth`). A step that builds

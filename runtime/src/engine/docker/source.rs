@@ -6,8 +6,8 @@ use futures_util::{Stream, StreamExt as _};
 use super::connect::{Connection, connect};
 use super::failure;
 use super::image::{Wanted, image_id, inspect};
-use crate::engine::ContentDigest;
-use crate::graph::ImageName;
+use crate::model::ContentDigest;
+use crate::model::ImageName;
 use crate::{Error, Result};
 
 /// An engine that was found, as a place where images are.

@@ -6,9 +6,11 @@ use std::time::Duration;
 use super::attach::{self, End};
 use super::create::{self, Created, Reach, Recipe};
 use super::{Shared, keep, labels, place, snapshot};
+use crate::Result;
 use crate::engine::command::cannot_run;
-use crate::engine::{Call, Exit, Finished, Placement, Prepared, Recording, Sink, Snapshot, StepSpec};
-use crate::{Digest, Result};
+use crate::engine::{Call, Finished, Placement, Prepared, Recording, Sink, StepSpec};
+use crate::model::Digest;
+use crate::model::{Exit, Snapshot};
 
 /// What a step sees as its own name: the same on every machine, so that nothing depends on it.
 const HOSTNAME: &str = "bowline";

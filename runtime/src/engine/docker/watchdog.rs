@@ -22,15 +22,18 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::connect::Connection;
-use crate::engine::SessionId;
-use crate::reexec::{self, Channel, Role};
+use crate::model::SessionId;
+use crate::reexec::{self, Channel};
 use crate::{Error, Result};
 
 mod duty;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::duty::main;
+reexec::role!(
+    /// Removes what a session left behind when its process died.
+    ROLE, "watchdog", Anew, duty::main
+);
 
 /// Where the watchdog says what it does; it has no terminal. An absolute path, or one in the pipeline's directory.
 const LOG_VARIABLE: &str = "BOWLINE_WATCHDOG_LOG";
@@ -158,7 +161,7 @@ impl Drop for Watchdog {
 
 /// Starts the watchdog and gives it its post, unless it was released meanwhile: then it hears of no post and ends.
 fn start(post: &[u8], link: &Mutex<Link>) -> std::io::Result<()> {
-    let mut channel = reexec::spawn(Role::Watchdog)?;
+    let mut channel = reexec::spawn(&ROLE)?;
     let mut link = lock(link);
     match *link {
         Link::Starting => {

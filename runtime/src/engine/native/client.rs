@@ -12,10 +12,10 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::OnceCell;
 
 use super::address::{Audience, Network};
-use super::lock;
 use super::wire::{self, Answer, Order, Request};
-use crate::engine::SessionId;
-use crate::reexec::{self, Role};
+use super::{host, lock};
+use crate::model::SessionId;
+use crate::reexec;
 
 /// A session's host, started for the first who asks: whoever finds all results needs none. It ends, with all that runs in
 /// it, when this is dropped.
@@ -82,7 +82,7 @@ impl Host {
     }
 
     async fn start(&self) -> io::Result<Started> {
-        let channel = tokio::task::spawn_blocking(|| reexec::spawn(Role::Host)).await??;
+        let channel = tokio::task::spawn_blocking(|| reexec::spawn(&host::ROLE)).await??;
         let started = Started { channel: Mutex::new(Some(channel)), there: tokio::sync::Mutex::default() };
         let begin = Request::Begin { store: self.store.clone(), session: self.session.clone().into() };
         let mut heard = started.ask(&begin, &[self.lock.as_fd()])?.split().0;

@@ -8,9 +8,11 @@ use tokio::sync::mpsc;
 use super::store::{StoredStep, root_of, snapshot_of};
 use super::wire::{Answer, Files, Request};
 use super::{Shared, client, failed};
-use crate::engine::{Recording, Snapshot};
-use crate::value::{Entry, EntryKind, Stat};
-use crate::{Digest, Error, Result};
+use crate::engine::Recording;
+use crate::model::Digest;
+use crate::model::Snapshot;
+use crate::model::{Entry, EntryKind, Stat};
+use crate::{Error, Result};
 
 impl Shared {
     pub(super) async fn import(

@@ -54,11 +54,13 @@ use self::wire::{Answer, Files, Request, Root};
 use super::docker::Source;
 use super::{
     Call, Claim, Description, Engine, HeldCaches, Image, InUse, Kept, NewImage, Prepared, Progress,
-    ServiceSpec, SessionId, Snapshot, Startable, StepSpec,
+    ServiceSpec, Startable, StepSpec,
 };
-use crate::graph::ImageName;
-use crate::value::{Entry, Stat};
-use crate::{Digest, Error, Result};
+use crate::model::Digest;
+use crate::model::ImageName;
+use crate::model::{Entry, Stat};
+use crate::model::{SessionId, Snapshot};
+use crate::{Error, Result};
 
 /// The engine of one session.
 #[derive(Debug)]

@@ -12,7 +12,8 @@ use tokio::sync::watch;
 
 use super::client::{Heard, Host, Orders, unexpected};
 use super::wire::{Answer, Order, Request};
-use crate::engine::{Exit, Sink, Stream};
+use crate::engine::Sink;
+use crate::model::{Exit, Stream};
 
 /// A process that runs.
 pub(super) struct Launched {

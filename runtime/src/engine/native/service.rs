@@ -20,8 +20,9 @@ use super::wire::{Container, Leave, Order, Process, Request, Root};
 use super::{Shared, failed, lock, spec};
 use crate::engine::command::cannot_run;
 use crate::engine::probe::{self, Way};
-use crate::engine::{Call, Exit, Instance, Left, ProbeProgress, ServiceSpec, Sink, Startable, StepOutput};
-use crate::value::{Port, Protocol};
+use crate::engine::{Call, Instance, Left, ProbeProgress, ServiceSpec, Sink, Startable, StepOutput};
+use crate::model::Exit;
+use crate::model::{Port, Protocol};
 use crate::{Error, Result};
 
 /// A way that led nowhere, as that to a service that is ending, is not tried without end at once.

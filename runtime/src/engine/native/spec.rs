@@ -6,7 +6,8 @@ use super::store::{Scratch, Store, layers};
 use super::wire::{Changes, Limits, Mount, Process, Source};
 use super::{Shared, failed};
 use crate::Result;
-use crate::engine::{self, Access, MountSource};
+use crate::engine::{self, MountSource};
+use crate::model::Access;
 
 /// Mounts, and what has to be there as long as they are.
 pub(super) struct Mounts {

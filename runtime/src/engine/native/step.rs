@@ -12,11 +12,10 @@ use super::store::{Scratch, Store, StoredStep, is_merged, layers, snapshot_of};
 use super::wire::{self, Answer, Container, Files, Request, Root};
 use super::{Shared, failed, spec};
 use crate::engine::command::cannot_run;
-use crate::engine::{
-    Call, Existing, Exit, Finished, Placement, Prepared, Process, Recording, Sink, Snapshot, StepSpec,
-    Written,
-};
-use crate::{Digest, Error, Result};
+use crate::engine::{Call, Finished, Placement, Prepared, Process, Recording, Sink, StepSpec, Written};
+use crate::model::Digest;
+use crate::model::{Existing, Exit, Snapshot};
+use crate::{Error, Result};
 
 /// What a step sees as its own name: the same on every machine, so that nothing depends on it.
 const HOSTNAME: &str = "bowline";

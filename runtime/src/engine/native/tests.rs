@@ -9,8 +9,9 @@ use super::address::Network;
 use super::store::layers;
 use super::*;
 use crate::engine::testing::{heard, image, link, nothing, run, script, service, step, text};
-use crate::engine::{Access, Exit, Mount, MountSource, Placement, ProbeProgress, Recording, StepOutput};
-use crate::value::{EntryKind, Port};
+use crate::engine::{Mount, MountSource, Placement, ProbeProgress, Recording, StepOutput};
+use crate::model::{Access, Exit};
+use crate::model::{EntryKind, Port};
 
 /// The engine, in a store that all tests of this process share; or the end of the test.
 macro_rules! engine {

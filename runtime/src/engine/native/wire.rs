@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::address::{Audience, Network};
 use super::store::{Bounds, Removed};
-use crate::engine::ContentDigest;
+use crate::model::ContentDigest;
 
 /// More than any request has.
 const MOST_DESCRIPTORS: usize = 8;

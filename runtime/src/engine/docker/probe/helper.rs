@@ -18,7 +18,7 @@ use super::super::{labels, names};
 use super::{Prober, Target};
 use crate::engine::ProbeProgress;
 use crate::engine::probe::http;
-use crate::value::Port;
+use crate::model::Port;
 use crate::{Error, Result};
 
 mod image;

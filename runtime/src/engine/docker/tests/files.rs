@@ -1,8 +1,8 @@
 //! Files: placed, copied, looked at, read.
 
 use super::*;
-use crate::engine::Existing;
-use crate::value::EntryKind;
+use crate::model::EntryKind;
+use crate::model::Existing;
 use tar::EntryType::{Directory, Fifo, Regular, Symlink};
 
 impl Docker {

@@ -3,8 +3,8 @@
 use super::super::own::Own;
 use super::super::{mount, place};
 use super::*;
-use crate::engine::Existing;
-use crate::value::EntryKind;
+use crate::model::EntryKind;
+use crate::model::Existing;
 
 fn archive(kind: tar::EntryType, link: &str) -> Vec<u8> {
     let mut header = tar::Header::new_gnu();

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::engine::{Exit, ProbeProgress};
-use crate::value::Port;
+use crate::engine::ProbeProgress;
+use crate::model::Exit;
+use crate::model::Port;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_linked_step_reaches_its_service() {

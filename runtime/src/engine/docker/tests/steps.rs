@@ -146,7 +146,7 @@ async fn memory_running_out_is_told() {
     let engine = engine!();
     let base = engine.image(BUSYBOX).await.snapshot;
     let (finished, _) = engine.run(script(&base, "kill -9 $$")).await;
-    assert_eq!(finished.exit(), crate::engine::Exit { code: 137, out_of_memory: false });
+    assert_eq!(finished.exit(), crate::model::Exit { code: 137, out_of_memory: false });
     engine.close().await.unwrap();
 }
 
@@ -194,7 +194,7 @@ async fn cache_volumes_outlive_their_session() {
         cached.filesystem.mounts = vec![crate::engine::Mount {
             path: "/cache".to_owned(),
             source: crate::engine::MountSource::Cache(cache.clone()),
-            access: crate::engine::Access::ReadWrite,
+            access: crate::model::Access::ReadWrite,
         }];
         let (finished, output) = engine.run(cached).await;
         assert_eq!(text(&output.stdout), expected);

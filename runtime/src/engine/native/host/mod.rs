@@ -44,6 +44,7 @@ use rustix::thread::UnshareFlags;
 
 use super::store;
 use super::wire::{self, Answer, Request, Unread};
+use crate::reexec;
 use fault::{Context as _, Fault};
 
 /// What this machine does not let a host do.
@@ -51,8 +52,20 @@ pub(super) fn lacks() -> Vec<String> {
     cgroup::lacks()
 }
 
-/// Executes the program again where no container can change it, to play the role.
-pub(crate) fn shut_in(channel: &UnixStream) {
+reexec::role!(
+    /// Makes containers: executes the program again where no container can change it, as one of the two below.
+    ROLE, "host", Anew, |channel| shut_in(&channel)
+);
+reexec::role!(
+    /// Plays the role to its end, as root.
+    OF_ROOT, "host-of-root", Taken, keep
+);
+reexec::role!(
+    /// Plays the role to its end, as root of a user namespace.
+    OF_USER, "host-of-user", Taken, keep_of_user
+);
+
+fn shut_in(channel: &UnixStream) {
     let Err(fault) = program::again(channel);
     if let Ok(Some(request)) = wire::receive(channel)
         && let Ok((Request::Begin { .. }, descriptors)) = request.read()
@@ -63,14 +76,12 @@ pub(crate) fn shut_in(channel: &UnixStream) {
     }
 }
 
-/// Plays the role to its end, as root of a user namespace.
-pub(crate) fn keep_of_user(channel: UnixStream) {
+fn keep_of_user(channel: UnixStream) {
     user::has_entered();
     keep(channel);
 }
 
-/// Plays the role to its end, as root.
-pub(crate) fn keep(channel: UnixStream) {
+fn keep(channel: UnixStream) {
     let request = wire::receive(&channel).and_then(|request| request.map(Unread::read).transpose());
     let Ok(Some((Request::Begin { store, session }, descriptors))) = request else {
         return; // the pipeline has died already

@@ -17,8 +17,8 @@ use super::fault::Fault;
 use super::inside;
 use super::merge::{attributes, is_overlays, names, opaque};
 use super::unpack::{OPAQUE, WHITEOUT};
-use crate::engine::ContentDigest;
 use crate::engine::native::wire::Packed;
+use crate::model::ContentDigest;
 
 /// Writes a directory of the store as an archive, compressed. The same directory gives the same archive.
 pub(super) fn pack(layer: &Path, to: OwnedFd) -> Result<Packed, Fault> {

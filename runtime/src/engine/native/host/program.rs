@@ -28,7 +28,7 @@ use rustix::thread::UnshareFlags;
 
 use super::fault::{Context as _, Fault};
 use super::rootfs::read_only;
-use super::{unshare, user};
+use super::{OF_ROOT, OF_USER, unshare, user};
 use crate::reexec::{self, Role};
 
 const OWN: &str = "/proc/self/exe";
@@ -39,7 +39,7 @@ pub(super) fn again(channel: &UnixStream) -> Result<Infallible, Fault> {
     unshare(UnshareFlags::NEWNS).map_err(user::why_not)?;
     mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
         .context("private mounts")?;
-    let role = if user::is_entered() { Role::HostOfUser } else { Role::HostOfRoot };
+    let role = if user::is_entered() { &OF_USER } else { &OF_ROOT };
     let program = match cover() {
         Ok(program) => program,
         Err(_) => sealed_copy().context("a copy of the program in memory")?,
@@ -81,7 +81,7 @@ fn sealed_copy() -> io::Result<OwnedFd> {
 
 /// Comes back only with what failed.
 #[allow(unsafe_code)]
-fn execute(program: &OwnedFd, role: Role, channel: &UnixStream) -> io::Error {
+fn execute(program: &OwnedFd, role: &Role, channel: &UnixStream) -> io::Error {
     let mut variables = vec![reexec::order(role)];
     variables.extend(
         std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"LD_")).map(

@@ -14,9 +14,10 @@ use serde::Serialize;
 
 use super::super::lock;
 use super::{AT_ONCE, Answer, Files, Request, Shared, failed};
+use crate::engine::NewImage;
 use crate::engine::native::store::{Scratch, layers};
 use crate::engine::native::wire::Packed;
-use crate::engine::{ContentDigest, NewImage};
+use crate::model::ContentDigest;
 use crate::{Error, Result};
 
 pub(super) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";

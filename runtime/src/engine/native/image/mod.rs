@@ -25,8 +25,9 @@ use super::{Shared, failed};
 use crate::engine::archive::{self, Archived, Layer};
 #[cfg(feature = "docker")]
 use crate::engine::docker::{Found, Source};
-use crate::engine::{ContentDigest, Image, NewImage, Progress};
-use crate::graph::{ImageFile, ImageFileKind, ImageName};
+use crate::engine::{Image, NewImage, Progress};
+use crate::model::ContentDigest;
+use crate::model::{ImageFile, ImageFileKind, ImageName};
 use crate::{Error, Result, regular};
 
 /// As many layers are fetched and unpacked at once, as Docker does.

@@ -17,8 +17,9 @@ use super::remote::{Doing, Refusal, Remote};
 use super::{AT_ONCE, Shared, failed, parts, routes};
 use crate::engine::native::store::layers;
 use crate::engine::native::wire::Packed;
-use crate::engine::{ContentDigest, NewImage, Progress};
-use crate::graph::ImageName;
+use crate::engine::{NewImage, Progress};
+use crate::model::ContentDigest;
+use crate::model::ImageName;
 use crate::{Error, Result};
 
 /// At most this often is progress told.

@@ -15,8 +15,9 @@ use super::remote::{Doing, Refusal, Remote, Said};
 use super::routes::Host;
 use super::{AT_ONCE, Shared, StoredImage, failed, remember, unpack};
 use crate::engine::oci::{Configuration, Descriptor, Document, Manifest};
-use crate::engine::{ContentDigest, Image, Progress};
-use crate::graph::ImageName;
+use crate::engine::{Image, Progress};
+use crate::model::ContentDigest;
+use crate::model::ImageName;
 use crate::{Error, Result};
 
 /// At most this often is progress told.

@@ -18,8 +18,9 @@ use self::challenge::Challenge;
 pub(super) use self::refusal::Refusal;
 use super::routes::Host;
 use crate::engine::credentials::{self, Credentials, Found};
-use crate::engine::{ContentDigest, oci};
+use crate::engine::oci;
 use crate::error::with_causes;
+use crate::model::ContentDigest;
 use crate::{Error, Result};
 
 const CONNECT: Duration = Duration::from_secs(10);

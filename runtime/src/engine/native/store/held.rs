@@ -148,7 +148,7 @@ pub(in super::super) fn empty_all(root: &Path, session: &Path) -> io::Result<()>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::SessionId;
+    use crate::model::SessionId;
 
     fn store(at: &Path) -> Store {
         Store::open(at.to_owned(), &SessionId::random()).unwrap()

@@ -42,9 +42,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::wire::{Packed, Root};
-use crate::Digest;
-use crate::engine::{ContentDigest, ImageConfig, SessionId, Snapshot};
-use crate::graph::ImageName;
+use crate::engine::ImageConfig;
+use crate::model::Digest;
+use crate::model::ImageName;
+use crate::model::{ContentDigest, SessionId, Snapshot};
 
 use self::durable::Sound;
 pub(super) use self::durable::make_durable;

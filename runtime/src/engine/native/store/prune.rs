@@ -239,8 +239,9 @@ fn remove_stale(root: &Path, in_use: SystemTime) -> io::Result<()> {
 mod tests {
     use super::super::{Store, StoredStep};
     use super::*;
-    use crate::Digest;
-    use crate::engine::{Recording, SessionId, StepOutput};
+    use crate::engine::{Recording, StepOutput};
+    use crate::model::Digest;
+    use crate::model::SessionId;
 
     const HOUR: Duration = Duration::from_hours(1);
 

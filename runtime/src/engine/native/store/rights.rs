@@ -50,7 +50,7 @@ pub(super) fn make(directory: &Path) -> io::Result<()> {
 mod tests {
     use super::super::Store;
     use super::*;
-    use crate::engine::SessionId;
+    use crate::model::SessionId;
 
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).unwrap().mode() & 0o7777

@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use super::Store;
-use crate::Digest;
 use crate::engine::{Part, Recording, Written};
+use crate::model::Digest;
 
 /// How names of these records end.
 pub(super) const SUFFIX: &str = "step";
@@ -110,7 +110,8 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::engine::{SessionId, StepOutput};
+    use crate::engine::StepOutput;
+    use crate::model::SessionId;
 
     fn store() -> (tempfile::TempDir, Store) {
         let directory = tempfile::tempdir().unwrap();

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixListener;
 
 use super::*;
-use crate::engine::ContentDigest;
+use crate::model::ContentDigest;
 
 /// A Docker engine that has one image, whatever it is asked for: under an id, as an archive. It ends with the test.
 struct Liar {

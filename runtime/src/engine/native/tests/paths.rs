@@ -6,7 +6,7 @@ use tar::EntryType::{Directory, Fifo, Regular, Symlink};
 
 use super::confinement::{archive, unpacked};
 use super::*;
-use crate::engine::Existing;
+use crate::model::Existing;
 
 /// An image with one more layer, and what keeps that.
 async fn with_layer(engine: &Native, entries: &[(&str, tar::EntryType, &str, &[u8])]) -> (Snapshot, Scratch) {

@@ -1,7 +1,7 @@
 //! Steps: what they give, what they leave.
 
 use super::*;
-use crate::engine::Existing;
+use crate::model::Existing;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_gives_output_and_exit_code() {

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use crate::rules;
-use crate::value::Invalid;
 
 /// A port's transport protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
@@ -88,7 +87,7 @@ impl Port {
         self.name.as_deref()
     }
 
-    pub(crate) fn check(&self) -> Result<(), Invalid> {
+    pub(crate) fn check(&self) -> Result<(), rules::Problem> {
         rules::port(i128::from(self.number))?;
         if let Some(name) = &self.name {
             rules::identifier(name)?;

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use tokio::runtime::{Builder, Runtime};
 
-use super::{Session, ambient, signals};
+use crate::session::{Session, ambient, signals};
 
 /// Runs a program: its future in a session, which is closed whether the future ends well, badly or in a panic.
 pub fn main<R>(future: impl Future<Output = R>) -> R {

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Digest;
+use crate::model::Digest;
 
 /// The digest of some contents (OCI image specification, "digests"), as `sha256:` and 64 lower hex digits: SHA-256 is what
 /// every registry and tool uses. Whatever is read from outside becomes one by being parsed, and in no other way: so it

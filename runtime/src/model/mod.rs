@@ -1,0 +1,19 @@
+//! Plain data that every room speaks. Nothing here runs, reads or asks anything.
+
+mod content;
+mod digest;
+mod files;
+mod image;
+mod port;
+mod process;
+mod session;
+
+pub(crate) use self::content::ContentDigest;
+pub use self::digest::Digest;
+pub(crate) use self::files::{Access, Existing, Snapshot};
+pub use self::files::{Entry, EntryKind, Stat};
+pub(crate) use self::image::{ImageFile, ImageFileKind, ImageName};
+pub use self::port::{Endpoint, Port, Protocol};
+pub use self::process::Exit;
+pub(crate) use self::process::Stream;
+pub(crate) use self::session::SessionId;

@@ -1,0 +1,42 @@
+//! Processes, as whoever waits for one sees them.
+
+use std::fmt;
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exit {
+    /// The exit code; 128 plus the signal's number where a signal ended it.
+    pub code: i32,
+    /// Whether the kernel killed it because memory ran out.
+    pub out_of_memory: bool,
+}
+
+impl Exit {
+    /// Whether the process ended well: code 0.
+    #[must_use]
+    pub fn success(&self) -> bool {
+        self.code == 0
+    }
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "exit code {}", self.code)?;
+        match self.code {
+            _ if self.out_of_memory => f.write_str(" (out of memory)"),
+            130 => f.write_str(" (SIGINT)"),
+            134 => f.write_str(" (SIGABRT)"),
+            137 => f.write_str(" (SIGKILL)"),
+            139 => f.write_str(" (SIGSEGV)"),
+            143 => f.write_str(" (SIGTERM)"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Which stream a piece of output came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Stdout,
+    Stderr,
+}
