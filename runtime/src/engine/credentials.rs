@@ -36,7 +36,7 @@ pub(crate) struct Credentials {
 }
 
 /// From a credential helper's start to its end: some ask the user.
-const HELPER_WITHIN: Duration = Duration::from_mins(2);
+const HELPER_WITHIN: Duration = Duration::from_secs(2 * 60);
 
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 
@@ -276,7 +276,7 @@ mod tests {
         assert!(error.to_string().contains("says nothing"), "{error}");
         let output = run("exec cat /dev/zero", Duration::from_secs(30)).unwrap();
         assert_eq!(output.stdout.len() as u64, DOCUMENT_AT_MOST);
-        assert!(start.elapsed() < Duration::from_mins(1));
+        assert!(start.elapsed() < Duration::from_secs(60));
     }
 
     /// User and password, or the token, of what a configuration has for a registry.

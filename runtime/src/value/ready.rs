@@ -54,7 +54,7 @@ impl From<&str> for PortRef {
 
 impl Ready {
     /// How long a service may take to get ready when nothing else is said: 60 seconds.
-    pub const DEFAULT_WITHIN: Duration = Duration::from_mins(1);
+    pub const DEFAULT_WITHIN: Duration = Duration::from_secs(60);
 
     fn new(check: Check) -> Self {
         Self { check, within: None }

@@ -14,7 +14,7 @@ async fn run_for_long() -> Result<()> {
     let running = session.clone();
     tokio::task::spawn_blocking(move || {
         let up = || bowline_tests::running(&running) >= 2;
-        bowline_tests::eventually("the step runs", std::time::Duration::from_mins(1), up);
+        bowline_tests::eventually("the step runs", std::time::Duration::from_secs(60), up);
         println!("running");
     });
     long.sync().await
@@ -54,7 +54,7 @@ async fn never_ready() -> Result<()> {
     let waiting = tokio::spawn(async move { fetch("www", &seen, "/id").sync().await });
     let session = Session::current();
     let up = move || {
-        bowline_tests::eventually("the service runs", std::time::Duration::from_mins(1), || {
+        bowline_tests::eventually("the service runs", std::time::Duration::from_secs(60), || {
             bowline_tests::is_running(&session, &web)
         })
     };

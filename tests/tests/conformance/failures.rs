@@ -78,7 +78,7 @@ async fn exit_in_a_dependency_is_told_through_the_chain() {
     let (session, hostname) = (Session::current(), db.hostname());
     let client = tokio::spawn(client("app", &app, "import time; time.sleep(60)").sync());
     tokio::task::spawn_blocking(move || {
-        eventually("both services and the client run", Duration::from_mins(1), || running(&session) == 3);
+        eventually("both services and the client run", Duration::from_secs(60), || running(&session) == 3);
         bowline_tests::touch(&session, &hostname, "/die");
     })
     .await

@@ -142,7 +142,7 @@ async fn a_check_whose_program_is_missing_says_so_at_once() {
     let service = server("web").ready(Ready::exec(["no-such-program"]).within("1h"));
     let began = Instant::now();
     let error = service.start().await.unwrap_err().to_string();
-    assert!(began.elapsed() < Duration::from_mins(1), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
     assert!(error.contains("there is no command `no-such-program`"), "{error}");
 }
 

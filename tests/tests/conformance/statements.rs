@@ -80,7 +80,7 @@ async fn a_timeout_kills_and_says_so() {
     };
     let began = Instant::now();
     let error = p.slow.sync().await.unwrap_err();
-    assert!(began.elapsed() < Duration::from_mins(1), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
     let Error::StepFailed(step) = &error else { panic!("{error}") };
     assert_eq!(step.cause, StepCause::TimedOut(Duration::from_secs(2)));
     assert_eq!((step.exit.code, step.stdout.as_str()), (137, "begun\n"));

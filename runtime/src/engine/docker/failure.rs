@@ -11,7 +11,7 @@ use crate::error::with_causes;
 /// For calls that are answered from memory: a few milliseconds, even from far away.
 pub(super) const BRIEF: Duration = Duration::from_secs(30);
 /// For calls that move data or start processes: commits and pulls of gigabytes, starts on a crowded machine.
-pub(super) const LONG: Duration = Duration::from_mins(30);
+pub(super) const LONG: Duration = Duration::from_secs(30 * 60);
 
 /// A call with a limit of its own. The client has none: bollard's covers every call alike, and a `wait` must not end.
 pub(super) async fn within<T>(

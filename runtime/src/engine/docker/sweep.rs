@@ -17,11 +17,11 @@ use crate::{Error, Result};
 
 /// What belongs to another machine, or to this one before it was booted, may be removed at this age: its owner cannot
 /// be seen from here, and no session lasts so long.
-const FOREIGN_AGE: Duration = Duration::from_hours(24);
+const FOREIGN_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long closing waits for what is under way, such as the keeping of a large file system. What takes longer still is
 /// no container that runs, and is removed by the next session.
-const UNDER_WAY_FOR: Duration = Duration::from_mins(1);
+const UNDER_WAY_FOR: Duration = Duration::from_secs(60);
 
 /// How long services of dead sessions may take to stop; then they are killed.
 pub(super) const STOP_WITHIN: Duration = Duration::from_secs(3);

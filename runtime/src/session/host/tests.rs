@@ -45,7 +45,7 @@ fn times_and_owners_do_not_count() {
     let root = directory(&["a", "sub/b"]);
     let before = digest_of(root.path());
     let file = File::options().write(true).open(root.path().join("a")).unwrap();
-    file.set_modified(SystemTime::now() - Duration::from_hours(1000)).unwrap();
+    file.set_modified(SystemTime::now() - Duration::from_secs(1000 * 60 * 60)).unwrap();
     fs::set_permissions(root.path().join("sub"), fs::Permissions::from_mode(0o700)).unwrap();
     fs::set_permissions(root.path().join("a"), fs::Permissions::from_mode(0o600)).unwrap();
     assert_eq!(digest_of(root.path()), before);

@@ -30,7 +30,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const CALL_WITHIN: Duration = Duration::from_secs(3);
 
 /// When an engine that refuses, or does not answer, is given up. The next session sweeps.
-const GIVE_UP_AFTER: Duration = Duration::from_mins(2);
+const GIVE_UP_AFTER: Duration = Duration::from_secs(2 * 60);
 
 /// The whole life of a watchdog. `channel` leads to the pipeline.
 pub(crate) fn main(channel: Channel) {

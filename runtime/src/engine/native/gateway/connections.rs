@@ -19,7 +19,7 @@ const CONNECTED: Duration = Duration::from_secs(127);
 /// What a container had sent before it ended still gets where it was for, within this time.
 const FLUSHED: Duration = Duration::from_secs(10);
 /// Whether a silent one is still there is asked after as long, so that what is lost does not stay.
-const SILENT: Duration = Duration::from_mins(2);
+const SILENT: Duration = Duration::from_secs(2 * 60);
 /// As long nothing is accepted where the machine has no more files, as some will be closed.
 const AGAIN_AFTER: Duration = Duration::from_millis(50);
 

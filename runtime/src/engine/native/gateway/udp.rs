@@ -23,7 +23,7 @@ use super::reach::Reach;
 
 /// As long as nothing is heard a flow stays: the kernel's own times, `nf_conntrack_udp_timeout` and …`_stream`.
 const UNANSWERED: Duration = Duration::from_secs(30);
-const ANSWERED: Duration = Duration::from_mins(2);
+const ANSWERED: Duration = Duration::from_secs(2 * 60);
 /// As many datagrams are passed on before anything else is looked at.
 const AT_ONCE: usize = 64;
 

@@ -26,7 +26,7 @@ use crate::{Error, Result};
 const TELL_EVERY: Duration = Duration::from_millis(200);
 /// A registry that takes nothing and says nothing for as long is given up. To put a large blob where it belongs takes
 /// some a while.
-const SILENCE: Duration = Duration::from_mins(2);
+const SILENCE: Duration = Duration::from_secs(2 * 60);
 /// What is read of a file at once.
 const PIECE: usize = 1 << 18;
 

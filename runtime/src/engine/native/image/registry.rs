@@ -29,7 +29,7 @@ const TRIES: u32 = 5;
 
 /// A blob of which less than this comes in this time is given up: a registry must not keep a pull waiting for ever.
 const AT_LEAST: u64 = 64 << 10;
-const AT_LEAST_EVERY: Duration = Duration::from_mins(1);
+const AT_LEAST_EVERY: Duration = Duration::from_secs(60);
 
 /// Pulls an image; `rest` is what follows the registry in its reference.
 pub(super) async fn pull(

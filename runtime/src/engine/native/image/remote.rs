@@ -25,7 +25,7 @@ use crate::{Error, Result};
 
 const CONNECT: Duration = Duration::from_secs(10);
 /// From a request that takes nothing along to the beginning of its answer.
-const ANSWER: Duration = Duration::from_mins(1);
+const ANSWER: Duration = Duration::from_secs(60);
 const REDIRECTS_AT_MOST: usize = 10;
 /// What Docker Hub's registry is called, other than in references.
 const DOCKER_HUB: &str = "registry-1.docker.io";

@@ -111,7 +111,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path();
         let now = SystemTime::now();
-        let before_boot = booted().unwrap() - Duration::from_hours(1);
+        let before_boot = booted().unwrap() - Duration::from_secs(60 * 60);
         let sound = Sound::load(root).unwrap();
         assert!(sound.is_sound(now) && !sound.is_sound(before_boot));
         make_durable(root, "nobody").unwrap();
@@ -120,9 +120,9 @@ mod tests {
         make_durable(root, "nobody").unwrap();
         assert_eq!(fs::read_dir(root.join(PLACE)).unwrap().count(), 1);
         // As after the next start, an hour from now.
-        let later = Sound { booted: now + Duration::from_hours(1), ..Sound::load(root).unwrap() };
+        let later = Sound { booted: now + Duration::from_secs(60 * 60), ..Sound::load(root).unwrap() };
         assert!(later.is_sound(now), "it was synced");
-        assert!(!later.is_sound(now + Duration::from_mins(1)), "what came then was not");
+        assert!(!later.is_sound(now + Duration::from_secs(60)), "what came then was not");
         assert!(!later.is_sound(before_boot));
     }
 }

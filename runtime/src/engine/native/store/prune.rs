@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::{LAYERS, PACKED, RECORDS, record_path};
 
 /// A layer without a record is one that is about to have one, unless it is as old.
-const ORPHANED: Duration = Duration::from_hours(1);
+const ORPHANED: Duration = Duration::from_secs(60 * 60);
 
 /// What is to be removed: all that is not in use where neither is said.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -243,7 +243,7 @@ mod tests {
     use crate::model::Digest;
     use crate::model::SessionId;
 
-    const HOUR: Duration = Duration::from_hours(1);
+    const HOUR: Duration = Duration::from_secs(60 * 60);
 
     fn key(number: u8) -> Digest {
         Digest([number; 32])

@@ -8,7 +8,7 @@ use super::Refusal;
 use crate::regular::DOCUMENT_AT_MOST;
 
 /// From the first byte to the last.
-const WITHIN: Duration = Duration::from_mins(1);
+const WITHIN: Duration = Duration::from_secs(60);
 
 pub(super) async fn read(mut answer: Response) -> Result<Vec<u8>, Refusal> {
     let too_much = || {
