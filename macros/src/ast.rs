@@ -10,7 +10,7 @@ use syn::{
     Visibility,
 };
 
-use crate::keywords::{Keyword, Kind, Words};
+use crate::keywords::{Call, Keyword, Kind, Words};
 
 /// One macro call.
 pub(crate) struct Pipeline {
@@ -181,27 +181,10 @@ pub(crate) struct Slot {
 pub(crate) enum StatementKind {
     Image(Value),
     From(Operand),
-    Env {
-        key: Key,
-        value: Value,
-    },
-    Label {
-        key: Key,
-        value: Value,
-    },
-    Platform(Value),
-    Workdir(Value),
-    User(Value),
-    Entrypoint(Value),
-    Hostname(Value),
-    Privileged,
-    LimitCpu(Value),
-    LimitMemory(Value),
-    LimitPids(Value),
-    LimitNofile(Value),
-    /// A `limit` of something else: reported by the parser.
-    LimitUnknown,
-    Tmpfs(Value),
+    /// Of which the language's table says all.
+    Call(&'static Call, Arguments),
+    /// None of the words that may follow the statement's: reported by the parser.
+    NoChoice,
     Socket {
         host: Operand,
         path: Value,
@@ -225,15 +208,12 @@ pub(crate) enum StatementKind {
     },
     Exec(Value, Option<ExecOptions>),
     Shell(Value, Option<ExecOptions>),
-    Run(Value),
     Expose(Box<Expose>),
     Ready(Box<Ready>),
     Stop {
         signal: Operand,
         within: Option<Operand>,
     },
-    Linger(Value),
-    Instance(Value),
     After(Operand),
     Export {
         path: Operand,
@@ -241,6 +221,13 @@ pub(crate) enum StatementKind {
     },
     /// A word that is no statement: reported by the parser, and kept for the editor.
     Unknown,
+}
+
+/// What a call takes.
+pub(crate) enum Arguments {
+    Nothing,
+    Value(Value),
+    Keyed(Key, Value),
 }
 
 /// What stands in braces behind a command.
@@ -327,6 +314,26 @@ impl Statement {
     pub(crate) fn end(&self) -> Span {
         let brace = self.options().map(|options| options.brace.span.close());
         self.semi.map(|semi| semi.span).or(brace).unwrap_or_else(|| self.keyword.span())
+    }
+
+    /// The value of a call, if the statement is this one.
+    pub(crate) fn value_of(&self, keyword: &'static Keyword) -> Option<&Value> {
+        match &self.kind {
+            StatementKind::Call(_, Arguments::Value(value)) if self.is(keyword) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The key and the value of a call, if the statement is this one.
+    pub(crate) fn keyed_of(&self, keyword: &'static Keyword) -> Option<(&Key, &Value)> {
+        match &self.kind {
+            StatementKind::Call(_, Arguments::Keyed(key, value)) if self.is(keyword) => Some((key, value)),
+            _ => None,
+        }
+    }
+
+    fn is(&self, keyword: &'static Keyword) -> bool {
+        self.word.is_some_and(|word| std::ptr::eq(word, keyword))
     }
 
     pub(crate) fn options(&self) -> Option<&ExecOptions> {

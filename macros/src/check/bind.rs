@@ -6,7 +6,7 @@ use quote::ToTokens;
 use super::{Check, Named, Subject, earlier};
 use crate::ast::{Operand, Probe, StatementKind, Value};
 use crate::errors::help;
-use crate::keywords::Kind;
+use crate::keywords::{HOSTNAME, Kind};
 use crate::names::{Declaration, Placed};
 use crate::registry::{
     ALIAS_BOUND_TWICE, ALIAS_IS_HOSTNAME, BIND_CONTAINER, BIND_NOT_A_SERVICE, BIND_WITHOUT_PORT,
@@ -92,10 +92,8 @@ fn check_exposes(cx: &mut Check, span: Span, found: &Declaration) {
 
 /// What the body is called, where that is the same for all of it: a later `hostname` counts from there on.
 fn hostname(subject: Subject) -> Option<String> {
-    let mut names = subject.statements().filter_map(|placed| match &placed.statement.kind {
-        StatementKind::Hostname(name) => Some(name.text().map(syn::LitStr::value)),
-        _ => None,
-    });
+    let names = subject.statements().filter_map(|placed| placed.statement.value_of(&HOSTNAME));
+    let mut names = names.map(|name| name.text().map(syn::LitStr::value));
     let only = names.next()?;
     if names.next().is_some() { None } else { only }
 }

@@ -1,18 +1,16 @@
 //! Commands and the small literals around them.
 
 use super::{Check, Subject, earlier};
-use crate::ast::{Definition, Key, Operand, Probe, StatementKind, Value};
+use crate::arguments;
+use crate::ast::{Arguments, Definition, Key, Operand, Probe, StatementKind, Value};
 use crate::errors::help;
-use crate::keywords::Kind;
+use crate::keywords::{Call, ENV, Judge, Kind, Takes};
 use crate::names::{Meaning, Placed};
 use crate::registry::{
-    COMMAND_AS_STRING, EMPTY_COMMAND, INVALID_ARGUMENT, INVALID_DURATION, INVALID_HOSTNAME, INVALID_KEY,
-    INVALID_LABEL, INVALID_LIMIT, INVALID_PLATFORM, INVALID_SIGNAL, INVALID_SIZE, INVALID_USER,
-    INVALID_VARIABLE, INVALID_WORKDIR, REPEATED_STATEMENT, Rule, WORD_OR_VALUE,
+    COMMAND_AS_STRING, EMPTY_COMMAND, INVALID_ARGUMENT, INVALID_DURATION, INVALID_KEY, INVALID_SIGNAL,
+    REPEATED_STATEMENT, Rule, WORD_OR_VALUE,
 };
 use crate::rules::{self, Problem};
-use crate::sizes;
-use crate::{arguments, paths};
 use proc_macro2::Span;
 use quote::ToTokens as _;
 use syn::LitStr;
@@ -23,8 +21,9 @@ pub(super) fn check_commands(cx: &mut Check, subject: Subject) {
     for placed in subject.statements() {
         let (word, command) = match &placed.statement.kind {
             StatementKind::Exec(command, _) => ("exec", command),
-            StatementKind::Run(command) => ("run", command),
-            StatementKind::Entrypoint(command) => ("entrypoint", command),
+            StatementKind::Call(call, Arguments::Value(command)) if matches!(call.takes, Takes::Command) => {
+                (placed.statement.word.map_or("", |keyword| keyword.word), command)
+            }
             StatementKind::Ready(ready) => match &ready.probe {
                 Probe::Exec(Operand::Value(command)) => ("ready exec", command),
                 _ => continue,
@@ -66,14 +65,12 @@ fn check_command(cx: &mut Check, placed: &Placed, word: &str, command: &Value) {
 }
 
 pub(super) fn check_repeated(cx: &mut Check, subject: Subject) {
-    const ONCE: [&str; 5] = ["platform", "run", "stop", "linger", "instance"];
-    let mut seen: Vec<((String, Span), &Placed)> = Vec::new();
+    let mut seen: Vec<((&str, Span), &Placed)> = Vec::new();
     for placed in subject.statements() {
         let keyword = &placed.statement.keyword;
-        let word = keyword.to_string();
-        if !ONCE.contains(&word.as_str()) {
+        let Some(word) = placed.statement.word.filter(|word| word.once).map(|word| word.word) else {
             continue;
-        }
+        };
         if let Some((_, at)) = earlier(&seen, placed, |(other, _)| *other == word) {
             let message = format!("{} has two `{word}` statements", subject.title());
             let first = cx.errors.first(*at, subject.title());
@@ -85,8 +82,7 @@ pub(super) fn check_repeated(cx: &mut Check, subject: Subject) {
 
 pub(super) fn check_keys(cx: &mut Check, subject: Subject) {
     for placed in subject.statements() {
-        let (StatementKind::Env { key, .. } | StatementKind::Label { key, .. }) = &placed.statement.kind
-        else {
+        let StatementKind::Call(call, Arguments::Keyed(key, value)) = &placed.statement.kind else {
             continue;
         };
         let (text, span) = match key {
@@ -95,26 +91,29 @@ pub(super) fn check_keys(cx: &mut Check, subject: Subject) {
             Key::Expr(_) => continue,
         };
         check_word(cx, placed, key);
-        match &placed.statement.kind {
-            StatementKind::Label { .. } => cx.problem(&INVALID_LABEL, span, rules::label(&text)),
-            StatementKind::Env { value, .. } => {
-                cx.problem(&INVALID_VARIABLE, span, rules::variable(&text));
-                if let Some(value) = value.text() {
-                    let checked = arguments::variable_value(&text, &value.value());
-                    cx.problem(&INVALID_ARGUMENT, value.span(), checked);
-                }
-            }
-            _ => {}
+        if let Takes::Keyed { judge: Judge::Text(rule, judge), .. } = call.takes {
+            cx.problem(rule, span, judge(&text));
+        }
+        if placed.statement.keyed_of(&ENV).is_some()
+            && let Some(value) = value.text()
+        {
+            let checked = arguments::variable_value(&text, &value.value());
+            cx.problem(&INVALID_ARGUMENT, value.span(), checked);
         }
     }
 }
 
-/// Who a process is, and where.
-pub(super) fn check_users(cx: &mut Check, subject: Subject) {
+/// Literals that the language's table has a judge for.
+pub(super) fn check_values(cx: &mut Check, subject: Subject) {
     for placed in subject.statements() {
         match &placed.statement.kind {
-            StatementKind::User(user) => check_text(cx, &INVALID_USER, user.text(), arguments::user),
-            StatementKind::Workdir(path) => check_text(cx, &INVALID_WORKDIR, path.text(), paths::workdir),
+            StatementKind::Call(Call { takes: Takes::Value(judge), .. }, Arguments::Value(value)) => {
+                match *judge {
+                    Judge::Nobody => {}
+                    Judge::Text(rule, judge) => check_text(cx, rule, value.text(), judge),
+                    Judge::Number(rule, judge) => check_number(cx, placed, rule, value, judge),
+                }
+            }
             StatementKind::Shell(line, _) => {
                 check_text(cx, &INVALID_ARGUMENT, line.text(), |line| arguments::argument("shell", 1, line));
             }
@@ -151,18 +150,6 @@ fn check_word(cx: &mut Check, placed: &Placed, key: &Key) {
 pub(super) fn check_times_and_signals(cx: &mut Check, subject: Subject) {
     for placed in subject.statements() {
         match &placed.statement.kind {
-            StatementKind::Linger(time) => check_duration(cx, time.text()),
-            StatementKind::LimitMemory(size) => {
-                check_text(cx, &INVALID_SIZE, size.text(), |text| sizes::size(text).map(drop));
-            }
-            StatementKind::LimitPids(value) => check_number(cx, placed, value, sizes::pids),
-            StatementKind::LimitNofile(value) => check_number(cx, placed, value, sizes::nofile),
-            StatementKind::Platform(platform) => {
-                check_text(cx, &INVALID_PLATFORM, platform.text(), |text| rules::platform(text).map(drop));
-            }
-            StatementKind::Hostname(name) => {
-                check_text(cx, &INVALID_HOSTNAME, name.text(), arguments::own_host_name);
-            }
             StatementKind::Ready(ready) => check_duration(cx, ready.within.as_ref().and_then(Operand::text)),
             StatementKind::Stop { signal, within } => {
                 check_duration(cx, within.as_ref().and_then(Operand::text));
@@ -173,7 +160,13 @@ pub(super) fn check_times_and_signals(cx: &mut Check, subject: Subject) {
     }
 }
 
-fn check_number(cx: &mut Check, placed: &Placed, value: &Value, judge: fn(i128) -> Result<(), Problem>) {
+fn check_number(
+    cx: &mut Check,
+    placed: &Placed,
+    rule: &'static Rule,
+    value: &Value,
+    judge: fn(i128) -> Result<(), Problem>,
+) {
     let (Some(number), Some(expr)) = (value.number(), value.expr()) else { return };
     if let Err(mut problem) = judge(number) {
         if number == i128::MAX {
@@ -181,7 +174,7 @@ fn check_number(cx: &mut Check, placed: &Placed, value: &Value, judge: fn(i128) 
             problem.message =
                 problem.message.replace(&number.to_string(), &expr.to_token_stream().to_string());
         }
-        cx.fault(&INVALID_LIMIT, placed, expr.span(), problem);
+        cx.fault(rule, placed, expr.span(), problem);
     }
 }
 

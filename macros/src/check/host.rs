@@ -8,7 +8,7 @@ use syn::{Expr, Lit, LitStr};
 use super::{Check, Subject};
 use crate::ast::{Operand, StatementKind, Value};
 use crate::errors::help;
-use crate::keywords::Kind;
+use crate::keywords::{ENV, Kind, RUN};
 use crate::names::{Declaration, Meaning};
 use crate::registry::{PORT_NOT_EXPOSED, UNBOUND_HOST};
 use crate::spelling::default_alias;
@@ -20,11 +20,15 @@ pub(super) fn check_hosts(cx: &mut Check, subject: Subject) {
     for placed in subject.statements() {
         let mut texts = Vec::new();
         match &placed.statement.kind {
-            StatementKind::Exec(value, _) | StatementKind::Shell(value, _) | StatementKind::Run(value) => {
-                texts_of(value, &mut texts);
+            StatementKind::Exec(value, _) | StatementKind::Shell(value, _) => texts_of(value, &mut texts),
+            _ => {
+                if let Some(value) = placed.statement.value_of(&RUN) {
+                    texts_of(value, &mut texts);
+                }
+                if let Some((_, value)) = placed.statement.keyed_of(&ENV) {
+                    literals(value.to_token_stream(), &mut texts);
+                }
             }
-            StatementKind::Env { value, .. } => literals(value.to_token_stream(), &mut texts),
-            _ => {}
         }
         for (text, span) in texts {
             for (host, port) in addresses(&text) {

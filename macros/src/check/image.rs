@@ -3,6 +3,7 @@
 use super::{Check, Subject};
 use crate::ast::{Statement, StatementKind};
 use crate::errors::help;
+use crate::keywords::PLATFORM;
 use crate::names::Placed;
 use crate::registry::{
     BEFORE_IMAGE, FROM_AND_IMAGE, INVALID_IMAGE, MISPLACED_PLATFORM, NO_IMAGE, TWO_IMAGES,
@@ -73,7 +74,7 @@ pub(super) fn check_platform(cx: &mut Check, subject: Subject) {
     for placed in subject.statements() {
         let statement = placed.statement;
         match &statement.kind {
-            StatementKind::Platform(_) => {
+            _ if statement.value_of(&PLATFORM).is_some() => {
                 let Some(before) = before else { continue };
                 let word = &before.statement.keyword;
                 let message = if matches!(before.statement.kind, StatementKind::From(_)) {

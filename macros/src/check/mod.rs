@@ -69,7 +69,7 @@ pub(crate) fn check(names: &Names, errors: &mut Errors) {
         option::check_options(&mut cx, subject);
         command::check_repeated(&mut cx, subject);
         command::check_keys(&mut cx, subject);
-        command::check_users(&mut cx, subject);
+        command::check_values(&mut cx, subject);
         command::check_times_and_signals(&mut cx, subject);
         warn::check_warnings(&mut cx, subject);
         host::check_hosts(&mut cx, subject);

@@ -7,7 +7,7 @@ use syn::ext::IdentExt as _;
 use super::{Check, Named, Subject, earlier};
 use crate::ast::{Operand, OptionKind, StatementKind};
 use crate::errors::help;
-use crate::keywords::Kind;
+use crate::keywords::{Kind, TMPFS};
 use crate::names::{Meaning, Placed};
 use crate::paths;
 use crate::registry::{
@@ -90,7 +90,10 @@ enum At<'s> {
 
 fn named_in<'s>(cx: &Check, placed: &'s Placed) -> Vec<At<'s>> {
     let mut paths = match &placed.statement.kind {
-        StatementKind::Tmpfs(path) => vec![At::Over("tmpfs path", path.text())],
+        StatementKind::Call(..) => {
+            let tmpfs = placed.statement.value_of(&TMPFS).into_iter();
+            tmpfs.map(|path| At::Over("tmpfs path", path.text())).collect()
+        }
         StatementKind::Socket { path, .. } => vec![At::Over("socket path", path.text())],
         StatementKind::Mount { path, readonly: Some(_), .. } => vec![At::Over("mount path", path.text())],
         StatementKind::Mount { path, source: Operand::Name(ident), .. } => {
@@ -154,10 +157,11 @@ pub(super) fn check_mounted(cx: &mut Check, subject: Subject) {
     let mut seen: Vec<((String, Span), &Placed)> = Vec::new();
     let mut over: Vec<((String, Span), &Placed)> = Vec::new();
     for placed in subject.statements() {
-        let (StatementKind::Tmpfs(path)
-        | StatementKind::Socket { path, .. }
-        | StatementKind::Mount { path, .. }) = &placed.statement.kind
-        else {
+        let path = match &placed.statement.kind {
+            StatementKind::Socket { path, .. } | StatementKind::Mount { path, .. } => Some(path),
+            _ => placed.statement.value_of(&TMPFS),
+        };
+        let Some(path) = path else {
             if !matches!(placed.statement.kind, StatementKind::Export { .. }) {
                 check_below(cx, placed, &over);
             }

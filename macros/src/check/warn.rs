@@ -10,7 +10,7 @@ use syn::ext::IdentExt;
 use super::{Check, Subject, earlier};
 use crate::ast::{Key, Operand, Probe, StatementKind};
 use crate::errors::{help, line};
-use crate::keywords::Kind;
+use crate::keywords::{ENV, Kind, LABEL};
 use crate::names::{Meaning, Placed};
 use crate::registry::{
     BOUND_TWICE, LOWERCASE_VARIABLE, NAME_OF_A_VARIABLE, RUNS_NOTHING, UNTAGGED_IMAGE, VARIABLE_SET_TWICE,
@@ -88,14 +88,14 @@ fn check_tags(cx: &mut Check, subject: Subject) {
 fn check_variables(cx: &mut Check, subject: Subject) {
     let mut seen: Vec<((String, usize), &Placed)> = Vec::new();
     for placed in subject.statements() {
-        let (key, what) = match &placed.statement.kind {
-            StatementKind::Env { key, .. } => (key, "variable"),
-            StatementKind::Label { key, .. } => (key, "label"),
-            StatementKind::Exec(..) | StatementKind::Shell(..) => {
-                seen.clear();
-                continue;
-            }
-            _ => continue,
+        let statement = placed.statement;
+        if matches!(statement.kind, StatementKind::Exec(..) | StatementKind::Shell(..)) {
+            seen.clear();
+        }
+        let variable = statement.keyed_of(&ENV).map(|(key, _)| (key, "variable"));
+        let label = || statement.keyed_of(&LABEL).map(|(key, _)| (key, "label"));
+        let Some((key, what)) = variable.or_else(label) else {
+            continue;
         };
         let (name, span) = match key {
             Key::Name(name) => (format!("{what} `{}`", name.unraw()), name.span()),
@@ -124,8 +124,10 @@ fn is_proxy(name: &str) -> bool {
 /// declared around it looks as they mostly do, in lower case.
 fn check_words(cx: &mut Check, subject: Subject) {
     for placed in subject.statements() {
+        if let Some((Key::Name(ident), _)) = placed.statement.keyed_of(&ENV) {
+            check_case(cx, placed, ident);
+        }
         match &placed.statement.kind {
-            StatementKind::Env { key: Key::Name(ident), .. } => check_case(cx, placed, ident),
             StatementKind::Expose(expose) => {
                 if let Some(ident) = &expose.name {
                     check_name(cx, placed, "port", ident);

@@ -10,9 +10,10 @@ use syn::{Expr, Lit, LitStr};
 
 use super::{Cx, Reader};
 use crate::ast::{
-    ExecOption, ExecOptions, Expectation, Expose, Key, Operand, OptionKind, Probe, Ready, Statement,
-    StatementKind, Value,
+    Arguments, ExecOption, ExecOptions, Expectation, Expose, Key, Operand, OptionKind, Probe, Ready,
+    Statement, StatementKind, Value,
 };
+use crate::keywords::Takes;
 use crate::spelling::default_alias;
 
 impl Cx<'_> {
@@ -28,27 +29,26 @@ impl Cx<'_> {
         };
         match &statement.kind {
             StatementKind::Image(image) => plain("image", image),
-            StatementKind::Platform(platform) => plain("platform", platform),
-            StatementKind::Workdir(path) => plain("workdir", path),
-            StatementKind::User(user) => plain("user", user),
-            StatementKind::Shell(command, None) => plain("shell", command),
-            StatementKind::Hostname(name) => plain("with_hostname", name),
-            StatementKind::Tmpfs(path) => plain("tmpfs", path),
-            StatementKind::LimitCpu(processors) => plain("limit_cpu", processors),
-            StatementKind::LimitMemory(size) => plain("limit_memory", size),
-            StatementKind::LimitPids(number) => plain("limit_pids", number),
-            StatementKind::LimitNofile(number) => plain("limit_nofile", number),
-            StatementKind::Privileged => quote_spanned!(span=> .privileged()),
-            StatementKind::Entrypoint(command) => {
-                let command = self.command(command, span);
-                quote_spanned!(span=> .entrypoint(#command))
+            StatementKind::Call(call, arguments) => {
+                let method = syn::Ident::new(call.method, span);
+                let arguments = match arguments {
+                    Arguments::Nothing => TokenStream::new(),
+                    Arguments::Value(value) if matches!(call.takes, Takes::Command) => {
+                        self.command(value, span)
+                    }
+                    Arguments::Value(value) => argument(value),
+                    Arguments::Keyed(key, value) => {
+                        let (key, value) = (key_text(key), argument(value));
+                        quote_spanned!(span=> #key, #value)
+                    }
+                };
+                quote_spanned!(span=> .#method(#arguments))
             }
+            StatementKind::Shell(command, None) => plain("shell", command),
             StatementKind::Socket { host, path } => {
                 let (host, path) = (operand_argument(host), argument(path));
                 quote_spanned!(span=> .socket(#path, #host))
             }
-            StatementKind::Linger(time) => plain("linger", time),
-            StatementKind::Instance(name) => plain("instance", name),
             StatementKind::From(other) => {
                 let other = self.named(other, span);
                 quote_spanned!(span=> .from(#other))
@@ -57,17 +57,9 @@ impl Cx<'_> {
                 let other = self.named(other, span);
                 quote_spanned!(span=> .after(#other))
             }
-            StatementKind::Env { key, value } => {
-                let (key, value) = (env_key(key), argument(value));
-                quote_spanned!(span=> .env(#key, #value))
-            }
             StatementKind::File { path, contents } => {
                 let (path, contents) = (operand_argument(path), argument(contents));
                 quote_spanned!(span=> .with_file(#path, #contents))
-            }
-            StatementKind::Label { key, value } => {
-                let (key, value) = (env_key(key), argument(value));
-                quote_spanned!(span=> .label(#key, #value))
             }
             StatementKind::Mount { source, path, readonly } => {
                 let (source, path) = (self.mounted(source, statement), argument(path));
@@ -102,10 +94,6 @@ impl Cx<'_> {
                 let options = self.options(options, span);
                 quote_spanned!(span=> .exec(#krate::Exec::shell(#command)#options))
             }
-            StatementKind::Run(command) => {
-                let command = self.command(command, span);
-                quote_spanned!(span=> .run(#command))
-            }
             StatementKind::Expose(expose) => {
                 let port = self.port(expose, span);
                 quote_spanned!(span=> .expose(#port))
@@ -119,7 +107,7 @@ impl Cx<'_> {
                     (self.krate_at(span), operand_argument(signal), limit(within.as_ref(), span));
                 quote_spanned!(span=> .stop_with(#krate::Stop::signal(#signal)#within))
             }
-            StatementKind::Export { .. } | StatementKind::LimitUnknown | StatementKind::Unknown => {
+            StatementKind::Export { .. } | StatementKind::NoChoice | StatementKind::Unknown => {
                 TokenStream::new()
             }
         }
@@ -249,7 +237,7 @@ impl Cx<'_> {
     }
 }
 
-fn env_key(key: &Key) -> TokenStream {
+fn key_text(key: &Key) -> TokenStream {
     match key {
         Key::Name(name) => LitStr::new(&name.unraw().to_string(), name.span()).into_token_stream(),
         Key::Text(text) => text.to_token_stream(),

@@ -1,4 +1,4 @@
-//! What stands in braces behind a command: `exec [ … ] { stdin "x"; expect any; }`; and what is limited.
+//! What stands in braces behind a command: `exec [ … ] { stdin "x"; expect any; }`.
 
 use proc_macro2::Ident;
 use syn::ext::IdentExt;
@@ -7,10 +7,10 @@ use syn::{Expr, ExprPath, Token, token};
 
 use super::recover::skip_to_semicolon;
 use super::{Parser, before, brace};
-use crate::ast::{ExecOption, ExecOptions, Expectation, Operand, OptionKind, Slot, StatementKind, Value};
+use crate::ast::{ExecOption, ExecOptions, Expectation, Operand, OptionKind, Slot, Value};
 use crate::errors::help;
-use crate::keywords::{EXPECTATION, LIMIT, OPTION, TO};
-use crate::registry::{UNKNOWN_EXPECTATION, UNKNOWN_LIMIT, UNKNOWN_OPTION};
+use crate::keywords::{EXPECTATION, OPTION, TO};
+use crate::registry::{UNKNOWN_EXPECTATION, UNKNOWN_OPTION};
 use crate::rules::did_you_mean;
 
 impl Parser {
@@ -106,31 +106,6 @@ impl Parser {
                 None
             }
         }
-    }
-}
-
-impl Parser {
-    /// `limit cpu 2.0`, `limit memory "512MiB"`, `limit pids 256` or `limit nofile 65536`.
-    pub(super) fn limit(&mut self, input: ParseStream) -> StatementKind {
-        if let Some(word) = self.slot(input, &LIMIT) {
-            let limit = match word.to_string().as_str() {
-                "cpu" => StatementKind::LimitCpu,
-                "memory" => StatementKind::LimitMemory,
-                "pids" => StatementKind::LimitPids,
-                _ => StatementKind::LimitNofile,
-            };
-            return limit(self.value(input));
-        }
-        self.stray(input);
-        let (span, message) = match input.fork().call(Ident::parse_any) {
-            Ok(word) => (word.span(), format!("cannot limit `{word}`")),
-            Err(_) => (before(input), "expected what to limit after this".to_owned()),
-        };
-        let advice =
-            "`limit cpu 2.0;`, `limit memory \"512MiB\";`, `limit pids 256;` or `limit nofile 65536;`";
-        self.errors.at(&UNKNOWN_LIMIT, span, help(message, advice));
-        skip_to_semicolon(input);
-        StatementKind::LimitUnknown
     }
 }
 

@@ -10,7 +10,7 @@ use syn::{Expr, ExprArray, ExprLit, ExprParen, Lit, Token, bracketed, parenthesi
 use super::{Parser, Wanted, before};
 use crate::ast::{Operand, Slot, Value};
 use crate::errors::{help, is_whole_call};
-use crate::keywords::{self, Kind, Words};
+use crate::keywords::{self, Call, Grammar, Kind, Takes, Words};
 use crate::registry::{
     INVALID_RUST, KEYWORD_NAME, MISSING_NAME, MISSING_SEMICOLON, MISSING_VALUE, MISSING_WORD, RESERVED_NAME,
     Rule, UNEXPECTED_TOKEN,
@@ -407,16 +407,21 @@ fn is_statement(cursor: Cursor) -> bool {
 /// As [`starts_statement`], where a value has ended: also words that are Rust's, those that are alone, and those whose
 /// statement would else be an index or an assignment to a call.
 pub(super) fn starts_another(input: ParseStream) -> bool {
-    let follows = |word: &Ident, rest: Cursor| match word.to_string().as_str() {
-        "if" | "match" => true,
-        "privileged" => rest.eof() || is_punct(rest, ';'),
-        "exec" | "run" | "entrypoint" => rest.group(Delimiter::Bracket).is_some(),
-        "env" | "label" | "file" => {
-            rest.group(Delimiter::Parenthesis).is_some_and(|(_, _, rest)| is_punct(rest, '='))
-        }
-        _ => false,
+    let ends = |rest: Cursor| rest.eof() || is_punct(rest, ';');
+    let is_list = |rest: Cursor| rest.group(Delimiter::Bracket).is_some();
+    let is_keyed =
+        |rest: Cursor| rest.group(Delimiter::Parenthesis).is_some_and(|(_, _, rest)| is_punct(rest, '='));
+    let follows = |word: &str, rest: Cursor| match keywords::statement(word).map(|known| &known.grammar) {
+        Some(Grammar::Call(Call { takes: Takes::Nothing, .. })) => ends(rest),
+        Some(Grammar::Call(Call { takes: Takes::Command, .. })) => is_list(rest),
+        Some(Grammar::Call(Call { takes: Takes::Keyed { .. }, .. })) => is_keyed(rest),
+        Some(Grammar::Own) if word == "exec" => is_list(rest),
+        Some(Grammar::Own) if word == "file" => is_keyed(rest),
+        Some(_) => false,
+        None => ["if", "match"].contains(&word),
     };
-    starts_statement(input) || input.cursor().ident().is_some_and(|(word, rest)| follows(&word, rest))
+    starts_statement(input)
+        || input.cursor().ident().is_some_and(|(word, rest)| follows(&word.to_string(), rest))
 }
 
 fn is_punct(cursor: Cursor, wanted: char) -> bool {

@@ -8,11 +8,11 @@ use syn::{Expr, LitStr, Token, token};
 
 use super::recover::skip_to_semicolon;
 use super::{Leaf, Parser, before};
-use crate::ast::{Expose, Key, Operand, Probe, Ready, Statement, StatementKind, Value};
+use crate::ast::{Arguments, Expose, Key, Operand, Probe, Ready, Statement, StatementKind, Value};
 use crate::errors::help;
 use crate::keywords::{
-    self, AS, AS_OR_UNPROBED, AT, Keyword, ON_OR_WITHIN, PROTOCOL, READONLY, TIMES_OR_WITHIN, TO, UNPROBED,
-    WITHIN, Words,
+    self, AS, AS_OR_UNPROBED, AT, Call, Choice, Grammar, Keyword, ON_OR_WITHIN, PROTOCOL, READONLY,
+    TIMES_OR_WITHIN, TO, Takes, UNPROBED, WITHIN, Words,
 };
 use crate::registry::{MISSING_NAME, PORT_PROTOCOL, UNKNOWN_PROBE};
 use crate::rules::did_you_mean;
@@ -62,28 +62,17 @@ impl Parser {
         input: ParseStream,
     ) -> (StatementKind, &'static [&'static str]) {
         use StatementKind as S;
-        let Some(&Keyword { word, form, .. }) = keyword else {
+        let Some(&Keyword { word, form, ref grammar, .. }) = keyword else {
             return (S::Unknown, &[]);
         };
+        match grammar {
+            Grammar::Call(call) => return (S::Call(call, self.arguments(call, input, form)), &[]),
+            Grammar::Choice(choice) => return (self.choice(choice, input, form), &[]),
+            Grammar::Own => {}
+        }
         match word {
             "image" => (S::Image(self.value(input)), &[]),
             "from" => (S::From(self.operand(input)), &[]),
-            "env" => {
-                let (key, value) = self.keyed(input, "a variable", form);
-                (S::Env { key, value }, &[])
-            }
-            "label" => {
-                let (key, value) = self.keyed(input, "a label", form);
-                (S::Label { key, value }, &[])
-            }
-            "platform" => (S::Platform(self.value(input)), &[]),
-            "workdir" => (S::Workdir(self.value(input)), &[]),
-            "user" => (S::User(self.value(input)), &[]),
-            "entrypoint" => (S::Entrypoint(self.value(input)), &[]),
-            "hostname" => (S::Hostname(self.value(input)), &[]),
-            "privileged" => (S::Privileged, &[]),
-            "limit" => (self.limit(input), &[]),
-            "tmpfs" => (S::Tmpfs(self.value(input)), &[]),
             "socket" => {
                 let host = self.operand(input);
                 let found = is_read(&host) && self.slot(input, &AT).is_some();
@@ -123,7 +112,6 @@ impl Parser {
                 let (command, options) = self.command(input);
                 (S::Shell(command, options), &[])
             }
-            "run" => (S::Run(self.value(input)), &[]),
             "expose" => self.expose(input),
             "ready" => self.ready(input),
             "stop" => {
@@ -132,8 +120,6 @@ impl Parser {
                 let words: &[_] = if within.is_none() { &["within"] } else { &[] };
                 (S::Stop { signal, within }, words)
             }
-            "linger" => (S::Linger(self.value(input)), &[]),
-            "instance" => (S::Instance(self.value(input)), &[]),
             "after" => (S::After(self.operand(input)), &[]),
             "export" => {
                 let path = self.operand(input);
@@ -144,6 +130,33 @@ impl Parser {
             }
             _ => (S::Unknown, &[]),
         }
+    }
+
+    fn arguments(&mut self, call: &Call, input: ParseStream, form: &str) -> Arguments {
+        match call.takes {
+            Takes::Nothing => Arguments::Nothing,
+            Takes::Value(_) | Takes::Command => Arguments::Value(self.value(input)),
+            Takes::Keyed { what, .. } => {
+                let (key, value) = self.keyed(input, what, form);
+                Arguments::Keyed(key, value)
+            }
+        }
+    }
+
+    fn choice(&mut self, choice: &'static Choice, input: ParseStream, form: &str) -> StatementKind {
+        if let Some(word) = self.slot(input, choice.words)
+            && let Some(chosen) = choice.of(&word)
+        {
+            return StatementKind::Call(&chosen.call, self.arguments(&chosen.call, input, form));
+        }
+        self.stray(input);
+        let (span, message) = match input.fork().call(Ident::parse_any) {
+            Ok(word) => (word.span(), format!("cannot {} `{word}`", choice.verb)),
+            Err(_) => (before(input), format!("expected {} after this", choice.missing)),
+        };
+        self.errors.at(choice.unknown, span, help(message, choice.forms()));
+        skip_to_semicolon(input);
+        StatementKind::NoChoice
     }
 
     fn after_word(
