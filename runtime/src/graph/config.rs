@@ -1,21 +1,20 @@
-//! What operations make of a configuration.
+//! What settings make of a configuration.
 
 use super::node::{Config, Var};
-use crate::value::{EnvValueKind, Op};
+use crate::value::{EnvValueKind, Setting};
 
 impl Config {
-    /// Applies an operation that configures; any other changes nothing.
-    pub(super) fn apply(&mut self, op: &Op) {
-        match op {
-            Op::Env { key, value } => {
+    pub(super) fn apply(&mut self, setting: &Setting) {
+        match setting {
+            Setting::Env { key, value } => {
                 let value = match &value.0 {
                     EnvValueKind::Plain(value) => Var::Plain(value.clone()),
                     EnvValueKind::Secret(secret) => Var::Secret(secret.clone()),
                 };
                 self.env.insert(key.clone(), value);
             }
-            Op::Label { key, value } => drop(self.labels.insert(key.clone(), value.clone())),
-            Op::Workdir(path) => {
+            Setting::Label { key, value } => drop(self.labels.insert(key.clone(), value.clone())),
+            Setting::Workdir(path) => {
                 self.workdir = Some(match &self.workdir {
                     Some(before) if !path.starts_with('/') => {
                         format!("{}/{path}", before.trim_end_matches('/'))
@@ -23,15 +22,14 @@ impl Config {
                     _ => path.clone(),
                 });
             }
-            Op::User(user) => self.user = Some(user.clone()),
-            Op::Entrypoint(args) => self.entrypoint = Some(args.clone()),
-            Op::Hostname(name) => self.hostname = Some(name.clone()),
-            Op::Privileged => self.privileged = true,
-            Op::LimitCpu(processors) => self.cpu = Some(*processors),
-            Op::LimitMemory(bytes) => self.memory = Some(*bytes),
-            Op::LimitPids(number) => self.pids = Some(*number),
-            Op::LimitNofile(number) => self.nofile = Some(*number),
-            _ => {}
+            Setting::User(user) => self.user = Some(user.clone()),
+            Setting::Entrypoint(args) => self.entrypoint = Some(args.clone()),
+            Setting::Hostname(name) => self.hostname = Some(name.clone()),
+            Setting::Privileged => self.privileged = true,
+            Setting::LimitCpu(processors) => self.cpu = Some(*processors),
+            Setting::LimitMemory(bytes) => self.memory = Some(*bytes),
+            Setting::LimitPids(number) => self.pids = Some(*number),
+            Setting::LimitNofile(number) => self.nofile = Some(*number),
         }
     }
 }

@@ -4,27 +4,45 @@
 //! with its kind, and the whole with the encoding's version: two different definitions never encode alike, whatever
 //! bytes they hold. What must not count as a difference (order of variables, say) is sorted by the caller.
 
+use crate::model::Digest;
 use crate::sha256::Sha256;
 
-use crate::model::Digest;
-
 /// Changes whenever the encoding does, so that no identity of another encoding is ever mistaken for one of this.
-const VERSION: &str = "bowline 2";
+const VERSION: &str = "bowline 3";
 
-pub(crate) struct Encoder(Sha256);
+pub(crate) struct Encoder {
+    hash: Sha256,
+    fields: Fields,
+}
+
+/// The fields of a node by name, each with a hash of what it holds: what tells why two nodes differ.
+pub(crate) type Fields = Vec<(&'static str, Digest)>;
 
 impl Encoder {
     /// Starts a node of this kind.
     pub(crate) fn new(kind: &str) -> Self {
-        let mut encoder = Self(Sha256::new());
+        let mut encoder = Self::piece();
         encoder.text(VERSION);
         encoder.text(kind);
         encoder
     }
 
+    /// One field: its name, and a hash of what `write` encodes. A field that holds nothing is encoded too, as nothing.
+    pub(crate) fn field(&mut self, name: &'static str, write: impl FnOnce(&mut Self) -> &mut Self) {
+        let mut field = Self::piece();
+        write(&mut field);
+        let digest = field.finish();
+        self.text(name).digest(digest);
+        self.fields.push((name, digest));
+    }
+
+    fn piece() -> Self {
+        Self { hash: Sha256::new(), fields: Fields::new() }
+    }
+
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
-        self.0.update((bytes.len() as u64).to_le_bytes());
-        self.0.update(bytes);
+        self.hash.update((bytes.len() as u64).to_le_bytes());
+        self.hash.update(bytes);
         self
     }
 
@@ -36,16 +54,37 @@ impl Encoder {
         self.bytes(&digest.0)
     }
 
-    pub(crate) fn optional(&mut self, text: Option<&str>) -> &mut Self {
-        match text {
+    /// What may be absent, as a list of one or none.
+    pub(crate) fn optional<T>(
+        &mut self,
+        value: Option<T>,
+        write: impl FnOnce(&mut Self, T) -> &mut Self,
+    ) -> &mut Self {
+        match value {
             None => self.list(0),
-            Some(text) => self.list(1).text(text),
+            Some(value) => write(self.list(1), value),
         }
+    }
+
+    pub(crate) fn optional_text(&mut self, text: Option<&str>) -> &mut Self {
+        self.optional(text, |encoder, text| encoder.text(text))
+    }
+
+    pub(crate) fn optional_texts(&mut self, texts: Option<&[String]>) -> &mut Self {
+        self.optional(texts, |encoder, texts| encoder.texts(texts.iter().map(String::as_str)))
+    }
+
+    pub(crate) fn flag(&mut self, flag: bool) -> &mut Self {
+        self.list(usize::from(flag))
+    }
+
+    pub(crate) fn number(&mut self, number: u64) -> &mut Self {
+        self.bytes(&number.to_le_bytes())
     }
 
     /// Announces a list of so many entries.
     pub(crate) fn list(&mut self, count: usize) -> &mut Self {
-        self.0.update((count as u64).to_le_bytes());
+        self.hash.update((count as u64).to_le_bytes());
         self
     }
 
@@ -58,7 +97,12 @@ impl Encoder {
     }
 
     pub(crate) fn finish(self) -> Digest {
-        Digest(self.0.finalize())
+        Digest(self.hash.finalize())
+    }
+
+    /// With the fields that were encoded, in their order.
+    pub(crate) fn finish_with_fields(self) -> (Digest, Fields) {
+        (Digest(self.hash.finalize()), self.fields)
     }
 }
 

@@ -1,18 +1,33 @@
 //! What counts as the same: the one place that says what goes into an identity and what stays out.
 //!
-//! In: base and platform, placed and mounted contents, arguments, environment, working directory, user, host name, rights,
-//! tmpfs, sockets, cache keys, names of secrets, what it comes after, standard input, expected end and redirections, and for each binding the alias with the service's identity. Out: exposed ports and their names, labels, health,
-//! timeouts, limits, stop and linger settings, item names, contents of secrets and caches: they cannot change the result.
+//! Every node is taken apart field by field here, with no `..`: a field that is added to one does not compile until it is
+//! encoded or left out by name. What is left out cannot change the result, or is said elsewhere. What is absent is encoded
+//! as absent.
+//!
+//! An identity covers exactly what is used: of a copied or mounted path the path, and what makes the file system it is in.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::encode::Encoder;
-use super::node::{Binding, Config, Fs, Mount, MountSource, Place, ServiceNode, Step, Var};
-use crate::model::Digest;
-use crate::model::ImageName;
-use crate::model::{Access, Existing};
+use super::encode::{Encoder, Fields};
+use super::node::{Binding, Config, Fs, Held, Mount, MountSource, Place, ServiceNode, Step, Var};
+use crate::model::{Access, ContentDigest, Digest, Existing, ImageName};
 use crate::value::{ExecOptions, Expect, HostKind, HostSource, IgnoreFiles};
+
+/// What an image's name meant when it was looked up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Resolved {
+    pub(crate) id: ContentDigest,
+    /// `os/architecture[/variant]`: what it runs as, asked for or not.
+    pub(crate) platform: String,
+}
+
+/// Which limits count: those of a command that may fail, as to run out of memory is a result there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Limits {
+    Count,
+    CannotChangeTheResult,
+}
 
 /// Computes identities, with images by what they resolved to where that is known.
 ///
@@ -20,7 +35,7 @@ use crate::value::{ExecOptions, Expect, HostKind, HostSource, IgnoreFiles};
 /// that results are kept under: a tag that moved makes another key.
 #[derive(Debug, Default)]
 pub(crate) struct Identities {
-    images: HashMap<ImageName, String>,
+    images: HashMap<ImageName, Resolved>,
     hosts: HashMap<Arc<HostSource>, Digest>,
     /// Tells uncached steps of this session from those of others.
     session: Option<String>,
@@ -32,7 +47,7 @@ impl Identities {
     /// Identities with these images taken for the ids they resolved to, and what is read of this machine for its
     /// contents, in a session.
     pub(crate) fn resolved(
-        images: HashMap<ImageName, String>,
+        images: HashMap<ImageName, Resolved>,
         hosts: HashMap<Arc<HostSource>, Digest>,
         session: String,
     ) -> Self {
@@ -71,111 +86,165 @@ impl Identities {
     /// A container as a whole: what it holds and how it is configured.
     pub(crate) fn container(&mut self, fs: &Fs, config: &Config, mounts: &[Mount]) -> Digest {
         let mut encoder = Encoder::new("container");
-        self.fs(&mut encoder, fs);
-        Self::config(&mut encoder, config);
-        self.mounts(&mut encoder, mounts);
-        Self::entrypoint(&mut encoder, config);
+        encoder.field("base", |encoder| self.fs(encoder, fs));
+        Self::config(&mut encoder, config, Limits::CannotChangeTheResult);
+        encoder.field("entrypoint", |encoder| encoder.optional_texts(config.entrypoint.as_deref()));
+        encoder.field("mounts", |encoder| self.mounts(encoder, mounts));
         encoder.finish()
     }
 
     pub(super) fn encode_step(&mut self, step: &Step) -> Digest {
-        let mut encoder = Encoder::new("step");
-        self.fs(&mut encoder, &step.base);
-        self.places(&mut encoder, &step.places);
-        match &step.args {
-            None => encoder.list(0),
-            Some(args) => encoder.list(1).texts(args.iter().map(String::as_str)),
-        };
-        Self::config(&mut encoder, &step.config);
-        self.mounts(&mut encoder, &step.mounts);
-        self.bindings(&mut encoder, &step.bindings);
-        let mut after: Vec<_> = step.after.iter().map(|step| self.step(step)).collect();
-        after.sort_unstable();
-        after.dedup();
-        encoder.list(after.len());
-        for digest in after {
-            encoder.digest(digest);
-        }
-        self.options(&mut encoder, &step.options);
-        encoder.finish()
+        self.fields_of_step(step).0
     }
 
-    /// Only what was asked for, each under its name. A timeout cannot change a result, only prevent it.
-    fn options(&self, encoder: &mut Encoder, options: &ExecOptions) {
-        if let Some(stdin) = &options.stdin {
-            encoder.text("stdin").bytes(stdin);
-        }
-        match options.expect {
-            Expect::Success => {}
-            Expect::Failure => drop(encoder.text("expect").text("failure")),
-            Expect::Any => drop(encoder.text("expect").text("any")),
-        }
-        for (name, path) in [("stdout", &options.stdout), ("stderr", &options.stderr)] {
-            if let Some(path) = path {
-                encoder.text(name).text(path);
+    /// A step's identity, and what of it is what.
+    pub(super) fn fields_of_step(&mut self, step: &Step) -> (Digest, Fields) {
+        let Step {
+            digest: _, // made of the rest
+            name: _,   // what it is called does not matter to it
+            base,
+            places,
+            args,
+            options,
+            is_volatile: _, // says of the rest that some of it is uncached
+            config,
+            mounts,
+            bindings,
+            after,
+        } = step;
+        let ExecOptions {
+            stdin,
+            expect,
+            timeout: _, // can prevent a result, not change it
+            stdout,
+            stderr,
+            uncached,
+        } = options;
+        let mut encoder = Encoder::new("step");
+        encoder.field("base", |encoder| self.fs(encoder, base));
+        encoder.field("files", |encoder| self.places(encoder, places));
+        encoder.field("arguments", |encoder| encoder.optional_texts(args.as_deref()));
+        let limits = match expect {
+            Expect::Success => Limits::CannotChangeTheResult,
+            Expect::Failure | Expect::Any => Limits::Count,
+        };
+        Self::config(&mut encoder, config, limits);
+        // Commands do not use the entry point.
+        encoder.field("mounts", |encoder| self.mounts(encoder, mounts));
+        encoder.field("bindings", |encoder| self.bindings(encoder, bindings));
+        encoder.field("after", |encoder| {
+            let mut digests: Vec<_> = after.iter().map(|step| self.step(step)).collect();
+            digests.sort_unstable();
+            digests.dedup();
+            encoder.list(digests.len());
+            for digest in digests {
+                encoder.digest(digest);
             }
-        }
-        if options.uncached {
-            encoder.text("uncached").optional(self.session.as_deref());
-        }
+            encoder
+        });
+        encoder.field("stdin", |encoder| {
+            encoder.optional(stdin.as_deref(), |encoder, bytes| encoder.bytes(bytes))
+        });
+        encoder.field("expect", |encoder| {
+            encoder.text(match expect {
+                Expect::Success => "success",
+                Expect::Failure => "failure",
+                Expect::Any => "any",
+            })
+        });
+        encoder.field("stdout", |encoder| encoder.optional_text(stdout.as_deref()));
+        encoder.field("stderr", |encoder| encoder.optional_text(stderr.as_deref()));
+        encoder.field("uncached", |encoder| {
+            encoder.optional(uncached.then_some(self.session.as_deref()), |encoder, session| {
+                encoder.optional_text(session)
+            })
+        });
+        encoder.finish_with_fields()
     }
 
     pub(super) fn encode_service(&mut self, service: &ServiceNode) -> Digest {
-        let mut encoder = Encoder::new("service");
-        self.fs(&mut encoder, &service.base);
-        self.places(&mut encoder, &service.places);
-        match &service.run {
-            None => encoder.list(0),
-            Some(args) => encoder.list(1).texts(args.iter().map(String::as_str)),
-        };
-        Self::config(&mut encoder, &service.config);
-        self.mounts(&mut encoder, &service.mounts);
-        self.bindings(&mut encoder, &service.bindings);
-        encoder.optional(service.instance.as_deref());
-        Self::entrypoint(&mut encoder, &service.config);
-        encoder.finish()
+        self.fields_of_service(service).0
     }
 
-    fn fs(&mut self, encoder: &mut Encoder, fs: &Fs) {
+    /// A service's identity, and what of it is what.
+    pub(super) fn fields_of_service(&mut self, service: &ServiceNode) -> (Digest, Fields) {
+        let ServiceNode {
+            digest: _,   // made of the rest
+            hostname: _, // made of the digest
+            name: _,     // what it is called does not matter to it
+            base,
+            places,
+            config,
+            mounts,
+            bindings,
+            run,
+            instance,
+            ports: _,  // what is probed and shown; the process listens where it listens
+            ready: _,  // when its clients start, not what it is
+            within: _, // as above
+            stop: _,   // how it ends
+            linger: _, // when it ends
+        } = service;
+        let mut encoder = Encoder::new("service");
+        encoder.field("base", |encoder| self.fs(encoder, base));
+        encoder.field("files", |encoder| self.places(encoder, places));
+        encoder.field("arguments", |encoder| encoder.optional_texts(run.as_deref()));
+        Self::config(&mut encoder, config, Limits::CannotChangeTheResult);
+        encoder.field("entrypoint", |encoder| encoder.optional_texts(config.entrypoint.as_deref()));
+        encoder.field("mounts", |encoder| self.mounts(encoder, mounts));
+        encoder.field("bindings", |encoder| self.bindings(encoder, bindings));
+        encoder.field("instance", |encoder| encoder.optional_text(instance.as_deref()));
+        encoder.finish_with_fields()
+    }
+
+    fn fs<'e>(&mut self, encoder: &'e mut Encoder, fs: &Fs) -> &'e mut Encoder {
         match fs {
-            Fs::Image(image) => {
-                let id = self.images.get(image).map_or(&*image.reference, String::as_str);
-                encoder.text("image").text(id);
-                if let Some(platform) = &image.platform {
-                    encoder.text("platform").text(platform);
-                }
-            }
+            Fs::Image(image) => self.image(encoder, image),
             Fs::Host(source) => match self.hosts.get(source) {
-                Some(contents) => drop(encoder.text("host contents").digest(*contents)),
+                Some(contents) => encoder.text("host contents").digest(*contents),
                 None => Self::host(encoder, source),
             },
             Fs::Held(held) => {
-                encoder.text("snapshot").text(&held.snapshot.0);
+                let Held {
+                    snapshot,
+                    session: _, // an engine's name for a snapshot is that of one session
+                    mounts: _,  // they are among the container's own
+                } = &**held;
+                encoder.text("snapshot").text(&snapshot.0)
             }
             Fs::Step(step) => {
                 let digest = self.step(step);
-                encoder.text("step").digest(digest);
+                encoder.text("step").digest(digest)
             }
+        }
+    }
+
+    fn image<'e>(&self, encoder: &'e mut Encoder, image: &ImageName) -> &'e mut Encoder {
+        let ImageName { reference, platform } = image;
+        match self.images.get(image) {
+            Some(Resolved { id, platform }) => encoder.text("image").text(&id.to_string()).text(platform),
+            None => encoder.text("image reference").text(reference).optional_text(platform.as_deref()),
         }
     }
 
     /// As it was written: an identity is the same on every machine, and asking for one reads nothing.
-    fn host(encoder: &mut Encoder, source: &HostSource) {
-        encoder.text("host").bytes(source.path.as_os_str().as_encoded_bytes());
-        match &source.kind {
-            HostKind::File => drop(encoder.text("file")),
+    fn host<'e>(encoder: &'e mut Encoder, source: &HostSource) -> &'e mut Encoder {
+        let HostSource { path, kind } = source;
+        encoder.text("host").bytes(path.as_os_str().as_encoded_bytes());
+        match kind {
+            HostKind::File => encoder.text("file"),
             HostKind::Directory { include, exclude, ignore_files } => {
                 encoder.text("directory");
                 encoder.texts(include.iter().map(String::as_str)).texts(exclude.iter().map(String::as_str));
-                encoder.list(match ignore_files {
-                    IgnoreFiles::Honoured => 1,
-                    IgnoreFiles::Disregarded => 0,
-                });
+                encoder.flag(match ignore_files {
+                    IgnoreFiles::Honoured => true,
+                    IgnoreFiles::Disregarded => false,
+                })
             }
         }
     }
 
-    fn places(&mut self, encoder: &mut Encoder, places: &[Place]) {
+    fn places<'e>(&mut self, encoder: &'e mut Encoder, places: &[Place]) -> &'e mut Encoder {
         encoder.list(places.len());
         for place in places {
             match place {
@@ -183,80 +252,97 @@ impl Identities {
                     encoder.text("file").text(path).bytes(contents);
                 }
                 Place::Copy { fs, from, to, existing } => {
-                    encoder.text(match existing {
-                        Existing::Stays => "copy",
-                        Existing::Goes => "mount",
+                    encoder.text("copy").text(match existing {
+                        Existing::Stays => "into what is there",
+                        Existing::Goes => "in place of what is there",
                     });
                     self.fs(encoder, fs);
                     encoder.text(from).text(to);
                 }
             }
         }
+        encoder
     }
 
-    fn config(encoder: &mut Encoder, config: &Config) {
-        encoder.list(config.env.len());
-        for (key, value) in &config.env {
-            encoder.text(key);
-            match value {
-                Var::Plain(value) => encoder.text("plain").text(value),
-                Var::Secret(secret) => encoder.text("secret").text(secret.name()),
-            };
-        }
-        encoder.optional(config.workdir.as_deref()).optional(config.user.as_deref());
-        if let Some(hostname) = &config.hostname {
-            encoder.text("hostname").text(hostname);
-        }
-        if config.privileged {
-            encoder.text("privileged");
-        }
-    }
-
-    /// What commands do not use, but a service does.
-    fn entrypoint(encoder: &mut Encoder, config: &Config) {
-        if let Some(args) = &config.entrypoint {
-            encoder.text("entrypoint").texts(args.iter().map(String::as_str));
-        }
-    }
-
-    /// Cache volumes that can be written to in a list of their own, whatever is mounted besides, each under its name. Their
-    /// order says nothing that their paths do not: of two, one below the other, the outer is mounted first.
-    fn mounts(&mut self, encoder: &mut Encoder, mounts: &[Mount]) {
-        let mut mounts: Vec<_> = mounts.iter().collect();
-        mounts.sort_by(|a, b| a.path.cmp(&b.path));
-        let cache = |mount: &&&Mount| match (&mount.source, mount.access) {
-            (MountSource::Cache(key), Access::ReadWrite) => Some((mount.path.clone(), key.clone())),
-            _ => None,
-        };
-        encoder.list(mounts.iter().filter(|mount| cache(mount).is_some()).count());
-        for (path, key) in mounts.iter().filter_map(|mount| cache(&mount)) {
-            encoder.text(&path).text(&key);
-        }
-        for mount in mounts.iter().filter(|mount| cache(mount).is_none()) {
-            encoder.text("mount").text(&mount.path);
-            match &mount.source {
-                MountSource::Cache(key) => drop(encoder.text("cache").text(key)),
-                MountSource::Secret(secret) => drop(encoder.text("secret").text(secret.name())),
-                MountSource::Memory => drop(encoder.text("memory")),
-                MountSource::Socket(host) => drop(encoder.text("socket").text(host)),
-                MountSource::Copy { fs, from } => {
-                    self.fs(encoder, fs);
-                    encoder.text(from);
+    /// The entry point is encoded by those that use it.
+    fn config(encoder: &mut Encoder, config: &Config, limits: Limits) {
+        let Config {
+            image: _, // the one that the base starts from
+            env,
+            workdir,
+            user,
+            entrypoint: _,
+            hostname,
+            privileged,
+            cpu,
+            memory,
+            pids,
+            nofile,
+            labels: _, // shown to the engine's users, and not to the process
+        } = config;
+        encoder.field("environment", |encoder| {
+            encoder.list(env.len());
+            for (key, value) in env {
+                encoder.text(key);
+                match value {
+                    Var::Plain(value) => encoder.text("plain").text(value),
+                    Var::Secret(secret) => encoder.text("secret").text(secret.name()),
+                };
+            }
+            encoder
+        });
+        encoder.field("workdir", |encoder| encoder.optional_text(workdir.as_deref()));
+        encoder.field("user", |encoder| encoder.optional_text(user.as_deref()));
+        encoder.field("hostname", |encoder| encoder.optional_text(hostname.as_deref()));
+        encoder.field("privileged", |encoder| encoder.flag(*privileged));
+        encoder.field("limits", |encoder| {
+            if limits == Limits::Count {
+                encoder.optional(cpu.map(f64::to_bits), |encoder, bits| encoder.number(bits));
+                encoder.optional(*memory, |encoder, bytes| encoder.number(bytes));
+                for limit in [pids, nofile] {
+                    encoder.optional(*limit, |encoder, number| encoder.number(number.into()));
                 }
             }
-        }
+            encoder
+        });
     }
 
-    fn bindings(&mut self, encoder: &mut Encoder, bindings: &[Binding]) {
+    /// Their order says nothing that their paths do not: of two, one below the other, the outer is mounted first.
+    fn mounts<'e>(&mut self, encoder: &'e mut Encoder, mounts: &[Mount]) -> &'e mut Encoder {
+        let mut mounts: Vec<_> = mounts.iter().collect();
+        mounts.sort_by(|a, b| a.path.cmp(&b.path));
+        encoder.list(mounts.len());
+        for Mount { path, source, access } in mounts {
+            encoder.text(path);
+            match source {
+                MountSource::Cache(key) => encoder.text("cache").text(key),
+                MountSource::Secret(secret) => encoder.text("secret").text(secret.name()),
+                MountSource::Memory => encoder.text("memory"),
+                MountSource::Socket(host) => encoder.text("socket").text(host),
+                MountSource::Copy { fs, from } => self.fs(encoder.text("copy"), fs).text(from),
+            };
+            encoder.text(match access {
+                Access::ReadWrite => "read-write",
+                Access::ReadOnly => "read-only",
+            });
+        }
+        encoder
+    }
+
+    fn bindings<'e>(&mut self, encoder: &'e mut Encoder, bindings: &[Binding]) -> &'e mut Encoder {
         let mut pairs: Vec<(&str, Digest)> = Vec::new();
-        for binding in bindings {
-            let digest = self.service(&binding.service);
-            pairs.extend(binding.aliases.iter().map(|alias| (alias.as_str(), digest)));
+        for Binding { service, aliases } in bindings {
+            let digest = self.service(service);
+            pairs.extend(aliases.iter().map(|alias| (alias.as_str(), digest)));
         }
         pairs.sort_unstable();
         encoder.list(pairs.len());
         for (alias, digest) in pairs {
             encoder.text(alias).digest(digest);
         }
+        encoder
     }
 }
+
+#[cfg(test)]
+mod tests;

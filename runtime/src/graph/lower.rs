@@ -8,14 +8,12 @@ use super::Identities;
 use super::layout::{self, Layout, check_read};
 use super::node::{Binding, Config, ContainerNode, Fs, Mount, MountSource, Place, ServiceNode, Step};
 use crate::arguments;
-use crate::model::{Access, Existing};
-use crate::model::{Digest, ImageName};
-use crate::model::{Port, Protocol};
+use crate::model::{Access, Digest, Existing, ImageName, Port, Protocol};
 use crate::paths::{placed_path, plain_path, readable_path};
 use crate::rules::Problem;
 use crate::value::{
     Base, Body, Check, Container, CopyKind, EnvValue, EnvValueKind, Exec, ExecOptions, Invalid, MountKind,
-    Op, PathIn, PortRef, Service, Stop,
+    Op, PathIn, PortRef, Service, Setting, Stop,
 };
 use crate::{Error, Result};
 
@@ -262,7 +260,7 @@ impl Lowering {
 
     fn op(&mut self, fold: &mut Fold, op: &Op) -> Result<()> {
         let name = fold.name.clone();
-        if let Op::Env { value: EnvValue(EnvValueKind::Plain(text)), .. } = op {
+        if let Op::Set(Setting::Env { value: EnvValue(EnvValueKind::Plain(text)), .. }) = op {
             self.check_defined(&name, text);
         }
         match op {
@@ -317,7 +315,7 @@ impl Lowering {
                     };
                 }
             }
-            op => Arc::make_mut(&mut fold.config).apply(op),
+            Op::Set(setting) => Arc::make_mut(&mut fold.config).apply(setting),
         }
         Ok(())
     }

@@ -7,9 +7,7 @@ use std::sync::Arc;
 use super::lower::Lowering;
 use super::node::{Binding, Config, ContainerNode, Fs, Mount, MountSource, Place, ServiceNode, Step, Var};
 use crate::error::{command_line, show_duration};
-use crate::model::Digest;
-use crate::model::Port;
-use crate::model::{Access, Existing};
+use crate::model::{Access, Digest, Existing, Port};
 use crate::value::{Check, Container, ExecOptions, Expect, HostKind, HostSource, PortRef, Ready, Service};
 use crate::{Error, Result};
 

@@ -16,8 +16,7 @@ use tokio::sync::mpsc;
 
 use super::Inner;
 use crate::graph::{Encoder, PlannedFiles};
-use crate::model::Digest;
-use crate::model::Snapshot;
+use crate::model::{Digest, Snapshot};
 use crate::paths::WHITEOUT;
 use crate::patterns::Patterns;
 use crate::regular::{self, DOCUMENT_AT_MOST};

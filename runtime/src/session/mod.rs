@@ -41,9 +41,7 @@ use self::service::Supervisor;
 use self::steps::Done;
 use crate::engine::{Description, Engine, Image, OutputReader, Recording, Written};
 use crate::graph;
-use crate::model::SessionId;
-use crate::model::{Digest, ImageName};
-use crate::model::{Entry, Stat};
+use crate::model::{Digest, Entry, ImageName, SessionId, Stat};
 use crate::value::{Container, Output, PathIn, Service};
 use crate::{Error, Result, StepCause};
 

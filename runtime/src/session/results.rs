@@ -11,8 +11,7 @@ use super::in_session;
 use super::save::{self, holds_contents, save_tree};
 use crate::engine::Engine;
 use crate::graph;
-use crate::model::Snapshot;
-use crate::model::{Entry, EntryKind, Stat};
+use crate::model::{Entry, EntryKind, Snapshot, Stat};
 use crate::value::PathIn;
 use crate::{Error, Result};
 

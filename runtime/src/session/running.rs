@@ -19,8 +19,7 @@ use super::{Inner, process, steps};
 use crate::engine::{HeldCaches, Image, InUse, Instance, Left, MountSource, ServiceSpec, Startable};
 use crate::error::ServiceCause;
 use crate::graph::{Reach, ServiceNode};
-use crate::model::Access;
-use crate::model::Port;
+use crate::model::{Access, Port};
 use crate::value::{Check, Stop};
 use crate::{Error, Result, ServiceError};
 

@@ -15,10 +15,9 @@ use crate::engine::{
     self, Claim, Engine, Filesystem, Finished, Image, Link, Placement, Prepared, Recording, StepSpec, Written,
 };
 use crate::graph::{
-    Binding, Fs, Held, Identities, Mount, MountSource, Place, Reach, ServiceNode, Step, closure,
+    Binding, Fs, Held, Identities, Mount, MountSource, Place, Reach, Resolved, ServiceNode, Step, closure,
 };
-use crate::model::{Digest, ImageName};
-use crate::model::{Exit, Snapshot};
+use crate::model::{Digest, Exit, ImageName, Snapshot};
 use crate::value::Expect;
 use crate::{Error, Result, StepCause, StepError};
 
@@ -78,7 +77,8 @@ impl Inner {
             try_join3(self.engine(), try_join_all(find), try_join_all(hash)).await?;
         let hosts = hosts.into_iter().collect();
         let images: HashMap<_, _> = images.into_iter().collect();
-        let ids = images.iter().map(|(name, image)| (name.clone(), image.id.to_string())).collect();
+        let resolved = |image: &Image| Resolved { id: image.id, platform: image.platform.clone() };
+        let ids = images.iter().map(|(name, image)| (name.clone(), resolved(image))).collect();
         let identities = Mutex::new(Identities::resolved(ids, hosts, self.id.to_string()));
         Ok(Arc::new(Request { session: self.clone(), engine, images, identities }))
     }

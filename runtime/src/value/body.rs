@@ -104,18 +104,8 @@ pub(crate) enum Base {
 /// One operation on a container or service, as the user wrote it.
 #[derive(Debug, Clone)]
 pub(crate) enum Op {
-    Env { key: String, value: EnvValue },
-    Label { key: String, value: String },
+    Set(Setting),
     Platform(String),
-    Workdir(String),
-    User(String),
-    Entrypoint(Vec<String>),
-    Hostname(String),
-    Privileged,
-    LimitCpu(f64),
-    LimitMemory(u64),
-    LimitPids(u32),
-    LimitNofile(u32),
     Tmpfs(String),
     Socket { path: String, host: String },
     WriteFile { path: String, contents: Arc<[u8]> },
@@ -125,6 +115,22 @@ pub(crate) enum Op {
     Exec(Exec),
     After(Container),
     Invalid(Invalid),
+}
+
+/// What processes are given from here on.
+#[derive(Debug, Clone)]
+pub(crate) enum Setting {
+    Env { key: String, value: EnvValue },
+    Label { key: String, value: String },
+    Workdir(String),
+    User(String),
+    Entrypoint(Vec<String>),
+    Hostname(String),
+    Privileged,
+    LimitCpu(f64),
+    LimitMemory(u64),
+    LimitPids(u32),
+    LimitNofile(u32),
 }
 
 /// The operations of one container or service.
@@ -137,6 +143,10 @@ pub(crate) struct Body {
 impl Body {
     pub(crate) fn new(base: Base) -> Self {
         Self { base, ops: Vec::new() }
+    }
+
+    pub(crate) fn set(&mut self, setting: Setting) {
+        self.ops.push(Op::Set(setting));
     }
 
     pub(crate) fn check(&mut self, checked: Result<(), Problem>) {
@@ -226,7 +236,7 @@ macro_rules! shared_operations {
                 if let crate::value::EnvValueKind::Plain(text) = &value.0 {
                     body.check(crate::arguments::variable_value(&key, text));
                 }
-                body.ops.push(crate::value::Op::Env { key, value });
+                body.set(crate::value::Setting::Env { key, value });
             })
         }
 
@@ -239,7 +249,7 @@ macro_rules! shared_operations {
             self.edit(|body| {
                 body.check(crate::rules::label(&key));
                 body.check(crate::arguments::text("label", &value));
-                body.ops.push(crate::value::Op::Label { key, value });
+                body.set(crate::value::Setting::Label { key, value });
             })
         }
 
@@ -269,7 +279,7 @@ macro_rules! shared_operations {
             let path = path.into();
             self.edit(|body| {
                 body.check(crate::paths::workdir(&path));
-                body.ops.push(crate::value::Op::Workdir(path));
+                body.set(crate::value::Setting::Workdir(path));
             })
         }
 
@@ -278,7 +288,7 @@ macro_rules! shared_operations {
             let user = user.into();
             self.edit(|body| {
                 body.check(crate::arguments::user(&user));
-                body.ops.push(crate::value::Op::User(user));
+                body.set(crate::value::Setting::User(user));
             })
         }
 
@@ -290,7 +300,7 @@ macro_rules! shared_operations {
                 if !args.is_empty() {
                     body.check(crate::arguments::command("entrypoint", &args));
                 }
-                body.ops.push(crate::value::Op::Entrypoint(args));
+                body.set(crate::value::Setting::Entrypoint(args));
             })
         }
 
@@ -300,22 +310,23 @@ macro_rules! shared_operations {
             let name = name.into();
             self.edit(|body| {
                 body.check(crate::arguments::own_host_name(&name));
-                body.ops.push(crate::value::Op::Hostname(name));
+                body.set(crate::value::Setting::Hostname(name));
             })
         }
 
         /// Gives processes all of the engine's rights from here on: for what needs a kernel's, such as mounting. They
         /// can then do to the engine's machine whatever they like.
         pub fn privileged(self) -> Self {
-            self.edit(|body| body.ops.push(crate::value::Op::Privileged))
+            self.edit(|body| body.set(crate::value::Setting::Privileged))
         }
 
-        /// Limits each process from here on to so many processors: `0.5` is half of one's time. It is no part of an
-        /// identity: it cannot change a result, only when it is there.
+        /// Limits each process from here on to so many processors: `0.5` is half of one's time. As all limits
+        /// it is part of an identity only where a command may fail ([`Expect`](crate::Expect)): there the end that it
+        /// brings is a result; else it cannot change one, only when it is there.
         pub fn limit_cpu(self, processors: f64) -> Self {
             self.edit(|body| {
                 body.ops.push(if processors.is_finite() && processors >= 0.01 {
-                    crate::value::Op::LimitCpu(processors)
+                    crate::value::Op::Set(crate::value::Setting::LimitCpu(processors))
                 } else {
                     let message = format!("`limit cpu` of {processors} processors: at least 0.01 are needed");
                     crate::value::Op::Invalid(crate::value::Invalid(message))
@@ -324,12 +335,13 @@ macro_rules! shared_operations {
         }
 
         /// Limits the memory of each process from here on, with those that it starts: `"512MiB"`, or a number of bytes.
-        /// The kernel kills what takes more. It is no part of an identity.
+        /// The kernel kills what takes more. What it is to identities, [`limit_cpu`](Self::limit_cpu)
+        /// says.
         pub fn limit_memory(self, size: impl crate::IntoSize) -> Self {
             let size = size.into_size();
             self.edit(|body| {
                 body.ops.push(match size {
-                    Ok(bytes) => crate::value::Op::LimitMemory(bytes),
+                    Ok(bytes) => crate::value::Op::Set(crate::value::Setting::LimitMemory(bytes)),
                     Err(message) => crate::value::Op::Invalid(crate::value::Invalid(message)),
                 });
             })
@@ -337,7 +349,7 @@ macro_rules! shared_operations {
 
         /// Limits how many processes and threads each process may have from here on, itself and those that it starts
         /// counted, and one that the engine has before it: 2 to 4,194,304. What would be one more cannot be started:
-        /// `EAGAIN`. It is no part of an identity.
+        /// `EAGAIN`. What it is to identities, [`limit_cpu`](Self::limit_cpu) says.
         ///
         /// ```
         /// use bowline::Container;
@@ -347,13 +359,13 @@ macro_rules! shared_operations {
         pub fn limit_pids(self, number: u32) -> Self {
             self.edit(|body| {
                 body.check(crate::sizes::pids(number.into()));
-                body.ops.push(crate::value::Op::LimitPids(number));
+                body.set(crate::value::Setting::LimitPids(number));
             })
         }
 
         /// Limits how many files each process may have open from here on (`RLIMIT_NOFILE`, both the soft and the hard
         /// limit): 1 to as many as the engine may allow, where more are an error when the process is started. By
-        /// default it is the engine's limit. It is no part of an identity.
+        /// default it is the engine's limit. What it is to identities, [`limit_cpu`](Self::limit_cpu) says.
         ///
         /// ```
         /// use bowline::Service;
@@ -363,7 +375,7 @@ macro_rules! shared_operations {
         pub fn limit_nofile(self, number: u32) -> Self {
             self.edit(|body| {
                 body.check(crate::sizes::nofile(number.into()));
-                body.ops.push(crate::value::Op::LimitNofile(number));
+                body.set(crate::value::Setting::LimitNofile(number));
             })
         }
 

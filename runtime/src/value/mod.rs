@@ -18,7 +18,7 @@ mod service;
 mod stop;
 
 pub use self::argument::{Argument, IntoDuration, IntoSize, arg};
-pub(crate) use self::body::{Base, Body, CopyKind, EnvValueKind, Invalid, MountKind, Op};
+pub(crate) use self::body::{Base, Body, CopyKind, EnvValueKind, Invalid, MountKind, Op, Setting};
 pub use self::body::{CopySource, Definition, EnvValue, Mount};
 pub use self::cache::CacheVolume;
 pub use self::container::{Container, Output};
