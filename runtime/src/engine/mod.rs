@@ -21,6 +21,8 @@ use crate::model::{
 
 #[cfg(any(feature = "docker", native_engine))]
 mod archive;
+#[cfg(feature = "docker")]
+mod channel;
 mod choice;
 #[cfg(any(feature = "docker", native_engine))]
 mod command;

@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::failure::{self, BRIEF, within};
-use super::{Shared, labels, mount, names, sweep};
+use super::{Shared, labels, mount, names};
 use crate::engine::{Call, HeldCaches, InUse};
 use crate::{Error, Result};
 
@@ -113,7 +113,7 @@ async fn try_hold(
     };
     let made = shared.cleaner.to_its_end("hold a cache", making).await?;
     if made.labels.get(labels::SESSION).map(String::as_str) != Some(shared.session.as_str()) {
-        if sweep::is_dead(shared, &made.labels, SystemTime::now()) {
+        if labels::is_dead(&shared.session, &made.labels, SystemTime::now()) {
             give_back(shared, volume, &made).await?;
             return Ok(false);
         }

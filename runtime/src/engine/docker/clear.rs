@@ -6,19 +6,15 @@
 use std::collections::HashMap;
 use std::io::{self, Read};
 use std::ops::Range;
-use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use crate::sha256::Sha256;
-
-use super::read::PieceReader;
-use super::snapshot::Facts;
-use super::{Shared, recast, scaffold};
+use super::facts::Facts;
+use super::import::load_config;
+use super::rewrite::{Cuts, read_saved, rewrite};
+use super::{Shared, scaffold, snapshot};
 use crate::engine::NewImage;
+use crate::engine::channel::ChannelReader;
 use crate::{Error, Result};
-
-/// What is to be left out, by the name of a layer in an archive of images: ranges of its bytes, in their order.
-pub(super) type Cuts = HashMap<PathBuf, Vec<Range<u64>>>;
 
 /// The image under a name, for all that is to leave the engine.
 pub(super) async fn dress(
@@ -28,11 +24,12 @@ pub(super) async fn dress(
     name: &str,
 ) -> Result<String> {
     let failed = |error: serde_json::Error| Error::engine(format!("make the image {name}"), error);
-    if scaffold::has_init(shared, &image.snapshot).await? {
+    let files = snapshot::files(shared, &image.snapshot).await?;
+    let has_init = scaffold::has_init(shared, &files.look(shared).await?).await?;
+    if has_init {
         // Twice, as the length of what is cut stands before what it is cut from. A layer may be larger than memory.
         let what = format!("make the image {name}");
-        let cuts =
-            recast::read_saved(shared, &facts.id, find).await.map_err(|error| Error::engine(what, error))?;
+        let cuts = read_saved(shared, &facts.id, find).await.map_err(|error| Error::engine(what, error))?;
         if !cuts.is_empty() {
             let (image, layers) = (image.clone(), facts.layers.clone());
             let document = move |changed: &HashMap<usize, String>| {
@@ -40,19 +37,19 @@ pub(super) async fn dress(
                 let layers = layers.map(|(number, layer)| changed.get(&number).unwrap_or(layer).clone());
                 image.document(&layers.collect::<Vec<_>>())
             };
-            return recast::redress(shared, &facts.id, name, cuts, document).await;
+            return rewrite(shared, &facts.id, name, cuts, document).await;
         }
     }
     let document = image.document(&facts.layers).map_err(failed)?;
-    if let Ok(id) = recast::dress(shared, facts.layers.len(), name, &document).await {
+    if let Ok(id) = load_config(shared, facts.layers.len(), name, &document).await {
         return Ok(id);
     }
     // Engines whose image store is another than moby's classic one want the layers' contents too.
-    recast::redress(shared, &facts.id, name, Cuts::new(), move |_| Ok(document)).await
+    rewrite(shared, &facts.id, name, Cuts::new(), move |_| Ok(document)).await
 }
 
 /// Finds what is to be left out of an archive of images. Layers that are compressed stay as they are.
-fn find(from: PieceReader) -> io::Result<Cuts> {
+fn find(from: ChannelReader) -> io::Result<Cuts> {
     let mut cuts = Cuts::new();
     for entry in tar::Archive::new(from).entries()? {
         let mut entry = entry?;
@@ -87,60 +84,11 @@ fn in_layer(layer: impl Read) -> io::Result<Vec<Range<u64>>> {
     Ok(found)
 }
 
-/// The bytes of a layer without what is cut out of it, and their digest.
-pub(super) struct Cut<'a, R> {
-    from: R,
-    at: u64,
-    cuts: &'a [Range<u64>],
-    digest: Sha256,
-}
-
-impl<'a, R: Read> Cut<'a, R> {
-    pub(super) fn new(from: R, cuts: &'a [Range<u64>]) -> Self {
-        Self { from, at: 0, cuts, digest: Sha256::new() }
-    }
-
-    /// Of what has been read, as images name it.
-    pub(super) fn digest(self) -> String {
-        format!("sha256:{}", data_encoding::HEXLOWER.encode(&self.digest.finalize()))
-    }
-}
-
-impl<R: Read> Read for Cut<'_, R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let mut most = into.len();
-        while let Some((cut, rest)) = self.cuts.split_first() {
-            if self.at < cut.start {
-                most = most.min(usize::try_from(cut.start - self.at).unwrap_or(usize::MAX));
-                break;
-            }
-            io::copy(&mut (&mut self.from).take(cut.end - self.at), &mut io::sink())?;
-            (self.at, self.cuts) = (cut.end, rest);
-        }
-        let count = self.from.read(&mut into[..most])?;
-        self.digest.update(&into[..count]);
-        self.at += count as u64;
-        Ok(count)
-    }
-}
-
-/// What a path in an archive means, by the links there are in it.
-pub(super) fn resolve(path: &Path, links: &HashMap<PathBuf, PathBuf>) -> PathBuf {
-    let Some(target) = links.get(path) else { return path.to_owned() };
-    let mut resolved = path.parent().unwrap_or(Path::new("")).to_owned();
-    for part in target.components() {
-        match part {
-            Component::Normal(name) => resolved.push(name),
-            Component::ParentDir => drop(resolved.pop()),
-            _ => {}
-        }
-    }
-    resolved
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::rewrite::Cut;
     use super::*;
+    use crate::sha256::Sha256;
 
     fn layer(files: &[(&str, &str)]) -> Vec<u8> {
         let mut layer = tar::Builder::new(Vec::new());
@@ -176,12 +124,5 @@ mod tests {
         assert!(in_layer(without.as_slice()).unwrap().is_empty());
         assert!(in_layer(layer(&[("sbin/docker-init", "own")]).as_slice()).unwrap().is_empty());
         assert!(in_layer([7; 2048].as_slice()).is_err());
-    }
-
-    #[test]
-    fn links_of_an_archive_are_followed() {
-        let links = [(PathBuf::from("b/layer.tar"), PathBuf::from("../a/layer.tar"))].into();
-        assert_eq!(resolve(Path::new("b/layer.tar"), &links), Path::new("a/layer.tar"));
-        assert_eq!(resolve(Path::new("a/layer.tar"), &links), Path::new("a/layer.tar"));
     }
 }

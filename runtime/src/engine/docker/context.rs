@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::sha256::Sha256;
 use serde::Deserialize;
 
-use super::connect::Connection;
+use super::connection::Connection;
 use crate::engine::credentials::config_dir;
 use crate::regular::{self, DOCUMENT_AT_MOST};
 

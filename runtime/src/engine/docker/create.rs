@@ -5,47 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::cleaner::Container;
+use super::facts::Facts;
 use super::failure::{self, BRIEF, within};
-use super::snapshot::Facts;
+use super::recipe::{Created, Reach, Recipe};
 use super::{Shared, labels, mount, names, place, room};
-use crate::engine::{Filesystem, Link, Process};
+use crate::engine::{Link, Process};
 use crate::{Error, Result};
 use bollard::models::{
     ContainerCreateBody, EndpointSettings, HealthConfig, HostConfig, Mount, NetworkingConfig,
     ResourcesUlimits,
 };
-
-/// A container to be made.
-pub(super) struct Recipe<'a> {
-    /// The engine's name for it.
-    pub(super) container: String,
-    /// What people call it.
-    pub(super) name: &'a str,
-    pub(super) kind: &'static str,
-    pub(super) hostname: &'a str,
-    pub(super) filesystem: &'a Filesystem,
-    pub(super) process: Option<&'a Process>,
-    pub(super) links: &'a [Link],
-    pub(super) reach: Reach,
-    /// Whether standard input will be written; it is empty otherwise.
-    pub(super) has_stdin: bool,
-}
-
-/// Where a container is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reach {
-    /// On the engine's default network: the world, and no service of ours. What listens here is reached by nobody.
-    World,
-    /// On the session's network: the services it is linked to.
-    Services,
-}
-
-/// A container that exists and has not been started.
-pub(super) struct Created {
-    pub(super) container: Container,
-    /// The variables that an image made of it would have by name: all that are set, none of their values.
-    pub(super) variables: Vec<String>,
-}
 
 /// Makes a container and fills it.
 pub(super) async fn create(shared: &Arc<Shared>, recipe: Recipe<'_>) -> Result<Created> {

@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use super::{Docker, SessionId, attach, connect, lock};
+use super::{Docker, SessionId, attach, connection, lock};
 use crate::engine::{Engine as _, Sink};
 use crate::model::Digest;
 use crate::model::ImageName;
@@ -29,7 +29,7 @@ pub fn answers(data: &[u8]) {
         match call % 5 {
             0 => drop(engine.resolve(&ImageName::new("liar:1"), &|_| {}).await),
             1 => drop(engine.lookup(&Digest([7; 32])).await),
-            2 => drop(super::image::inspect(&engine.shared.client, "liar:1").await),
+            2 => drop(super::facts::inspect(&engine.shared.client, "liar:1").await),
             3 => drop(engine.shared.client.inspect_container("liar", None).await),
             _ => {
                 let nobody: Sink = Arc::new(|_, _| {});
@@ -56,7 +56,7 @@ impl Liar {
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("a runtime can be made");
-        let connection = connect::Connection::new(format!("unix://{}", path.display()), None);
+        let connection = connection::Connection::new(format!("unix://{}", path.display()), None);
         let engine = runtime.block_on(Docker::open(&connection, SessionId::random()));
         Self { engine: engine.expect("opening does no I/O"), says, runtime }
     }

@@ -1,20 +1,20 @@
 //! What steps leave, kept for good under the step's key: an image whose labels say how the step ended.
 
 use std::collections::HashMap;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Write as _};
 use std::sync::Arc;
 
-use bollard::models::{ContainerConfig, HealthConfig};
-use bollard::query_parameters::CommitContainerOptionsBuilder;
 use data_encoding::BASE64;
 use futures_util::stream;
-use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::create::Created;
-use super::failure::{self, BRIEF, LONG, within};
-use super::image::image_id;
-use super::{Shared, labels, names, read, recast, snapshot};
+use super::commit::{commit, commit_without_config};
+use super::entries::file_header;
+use super::failure::{self, BRIEF, within};
+use super::import::{self, import_with};
+use super::recipe::Created;
+use super::{Shared, labels, names, read};
+use crate::engine::channel::{ChannelWriter, PIECES};
 use crate::engine::{Call, Elsewhere, Kept, Recording, Written};
 use crate::model::Digest;
 use crate::model::Snapshot;
@@ -27,9 +27,6 @@ const LABEL_AT_MOST: u64 = 32 << 10;
 /// How much of an archive is sent at once.
 const PIECE: usize = 256 << 10;
 
-/// What an image that is never run has as its command: something must be there, lest the container's own is kept.
-const NO_COMMAND: &str = "bowline";
-
 /// Finds what was kept under a key.
 pub(super) async fn lookup(shared: &Arc<Shared>, key: &Digest) -> Result<Option<Kept>> {
     let inspected = match within(BRIEF, shared.client.inspect_image(&names::step_image(key))).await {
@@ -37,7 +34,7 @@ pub(super) async fn lookup(shared: &Arc<Shared>, key: &Digest) -> Result<Option<
         Err(error) if failure::is_absent(&error) => return Ok(None),
         Err(error) => return Err(failure::during("look for a kept step")(error)),
     };
-    let facts = shared.snapshots.learn(&inspected)?;
+    let facts = shared.images.learn(&inspected)?;
     let labels = inspected.config.and_then(|config| config.labels).unwrap_or_default();
     Ok(read_output(shared, &labels)
         .await?
@@ -123,7 +120,7 @@ pub(super) async fn import(
     let end = output_labels(shared, key, Recording::default()).await?;
     let labels = end.iter().map(|(label, value)| format!("LABEL {label}=\"{value}\"")).collect();
     let archive = stream::poll_fn(move |context| archive.poll_recv(context));
-    let image = recast::import_with(shared, &names::step_image(key), labels, archive).await?;
+    let image = import_with(shared, &names::step_image(key), labels, archive).await?;
     Ok(Snapshot(image))
 }
 
@@ -143,12 +140,12 @@ async fn output_labels(
         return Ok(found);
     }
     let image = format!("bowline/output:{key}");
-    let (send, mut pieces) = mpsc::channel(16);
+    let (send, mut pieces) = mpsc::channel(PIECES);
     let failed = send.clone();
     let write = tokio::task::spawn_blocking(move || {
-        let mut archive = tar::Builder::new(BufWriter::with_capacity(PIECE, Pieces(send)));
+        let mut archive = tar::Builder::new(BufWriter::with_capacity(PIECE, ChannelWriter::fallible(send)));
         for (name, stream) in [("stdout", &output.stdout), ("stderr", &output.stderr)] {
-            let mut header = recast::file_header(stream.length());
+            let mut header = file_header(stream.length());
             archive.append_data(&mut header, format!("output/{name}"), stream.reader())?;
         }
         archive.into_inner()?.flush()
@@ -161,96 +158,8 @@ async fn output_labels(
         }
     };
     let archive = stream::poll_fn(move |context| pieces.poll_recv(context));
-    let (made, ()) = tokio::join!(recast::import(shared, &image, archive), end);
+    let (made, ()) = tokio::join!(import::import(shared, &image, archive), end);
     made?;
     found.insert(labels::OUTPUT.to_owned(), image);
     Ok(found)
-}
-
-/// Sends what is written, piece by piece.
-struct Pieces(mpsc::Sender<std::io::Result<Vec<u8>>>);
-
-impl Write for Pieces {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let sent = self.0.blocking_send(Ok(bytes.to_vec()));
-        sent.map_err(|_| std::io::ErrorKind::BrokenPipe)?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Makes an image of a container.
-///
-/// The engine completes the configuration it is given with the container's own (moby, `daemon/commit.go`, `merge`), so
-/// everything that must not be in the image is set to something else. Variables are named without values: then
-/// containers of the image do not have them unless they are given them.
-async fn commit(
-    shared: &Shared,
-    container: &str,
-    variables: &[String],
-    image: Option<&str>,
-    mut labels: HashMap<String, String>,
-) -> Result<String> {
-    for label in [labels::SESSION, labels::OWNER, labels::KIND] {
-        labels.entry(label.to_owned()).or_default();
-    }
-    let config = ContainerConfig {
-        entrypoint: Some(Vec::new()),
-        cmd: Some(vec![NO_COMMAND.to_owned()]),
-        env: Some(variables.to_vec()),
-        working_dir: Some("/".to_owned()),
-        user: Some("0".to_owned()),
-        healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..Default::default() }),
-        labels: Some(labels),
-        ..Default::default()
-    };
-    let mut options = CommitContainerOptionsBuilder::default().container(container).pause(false);
-    if let Some((repository, tag)) = image.and_then(|image| image.rsplit_once(':')) {
-        options = options.repo(repository).tag(tag);
-    }
-    let made = within(LONG, shared.client.commit_container(options.build(), config))
-        .await
-        .map_err(failure::during("keep a file system"))?;
-    Ok(image_id(Some(&made.id))?.to_string())
-}
-
-/// As [`commit`], for a container that was given secrets. Engines before 25 put the container's whole configuration
-/// beside the image's, values of variables and all, so the image is made anew from its layers alone.
-async fn commit_without_config(
-    shared: &Arc<Shared>,
-    container: &str,
-    variables: &[String],
-    image: &str,
-    labels: HashMap<String, String>,
-) -> Result<String> {
-    let draft = commit(shared, container, variables, None, HashMap::new()).await?;
-    let facts = snapshot::facts(shared, &draft).await?;
-    let config = json!({ "Cmd": [NO_COMMAND], "Labels": labels });
-    let made = recast::relabel(shared, &facts, image, &config).await;
-    shared.cleaner.remove_image(&draft).await;
-    made
-}
-
-/// Makes an image of a held container, for the session's time.
-pub(super) async fn commit_held(shared: &Arc<Shared>, container: &str) -> Result<String> {
-    let (shared, container) = (Arc::clone(shared), container.to_owned());
-    let cleaner = shared.cleaner.clone();
-    let commit = async move {
-        let inspected = within(BRIEF, shared.client.inspect_container(&container, None))
-            .await
-            .map_err(failure::during("find a held file system"))?;
-        let env = inspected.config.and_then(|config| config.env).unwrap_or_default();
-        let variables: Vec<_> =
-            env.iter().map(|text| text.split('=').next().unwrap_or_default().to_owned()).collect();
-        let mut labels = labels::of(&shared.session, &container);
-        labels.remove(labels::SESSION);
-        labels.insert(labels::HELD.to_owned(), shared.session.to_string());
-        let image = names::held_image(&container);
-        // Whether a held container was given secrets is not known any more: it is treated as if it was.
-        commit_without_config(&shared, &container, &variables, &image, labels).await
-    };
-    cleaner.to_its_end("keep a file system", commit).await
 }

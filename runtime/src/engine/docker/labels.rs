@@ -1,7 +1,7 @@
 //! How this engine's objects are labelled: the way back to them when an answer was lost or their owner died.
 
 use std::collections::HashMap;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::model::SessionId;
 
@@ -35,6 +35,10 @@ pub(super) const STDERR: &str = "bowline.stderr";
 /// On images of steps: the image that holds what the step wrote.
 pub(super) const OUTPUT: &str = "bowline.output";
 
+/// What belongs to another machine, or to this one before it was booted, may be removed at this age: its owner cannot
+/// be seen from here, and no session lasts so long.
+const FOREIGN_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// The labels of an object of this session.
 pub(super) fn of(session: &SessionId, name: &str) -> HashMap<String, String> {
     HashMap::from([
@@ -43,6 +47,25 @@ pub(super) fn of(session: &SessionId, name: &str) -> HashMap<String, String> {
         (CREATED.to_owned(), now().to_string()),
         (NAME.to_owned(), name.to_owned()),
     ])
+}
+
+/// Whether an object's session is no more, as seen from this one: its process is gone, as far as can be seen from here.
+pub(super) fn is_dead(session: &SessionId, found: &HashMap<String, String>, now: SystemTime) -> bool {
+    let (Some(owner), Some(made)) = (
+        found.get(OWNER).and_then(|text| Owner::parse(text)),
+        found.get(CREATED).and_then(|text| text.parse().ok()),
+    ) else {
+        // Labelled by hand, or by a version of another mind.
+        return false;
+    };
+    let of = found.get(SESSION).filter(|of| !of.is_empty()).or_else(|| found.get(HELD));
+    if of.is_some_and(|of| of == session.as_str()) {
+        return false;
+    }
+    if owner.is_of_this_boot() {
+        return !owner.is_alive();
+    }
+    now.duration_since(SystemTime::UNIX_EPOCH + Duration::from_secs(made)).is_ok_and(|age| age > FOREIGN_AGE)
 }
 
 /// A process, named so that it can be told from another one that was given its number later.

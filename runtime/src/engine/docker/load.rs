@@ -4,15 +4,15 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::sync::Arc;
 
 use bollard::query_parameters::ImportImageOptionsBuilder;
-use bytes::Bytes;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{TryStreamExt as _, stream};
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use super::facts::{image, inspect};
 use super::failure::{self, LONG, within};
-use super::image::{image, inspect};
 use super::{Shared, names};
 use crate::engine::archive::{self, Archived, Layer};
+use crate::engine::channel::{ChannelWriter, Piece};
 use crate::engine::{Image, Progress};
 use crate::model::{ImageFile, ImageName};
 use crate::{Error, Result};
@@ -32,18 +32,17 @@ pub(super) async fn load(
     }
     progress(&format!("loading {name}"));
     let options = ImportImageOptionsBuilder::default().quiet(true).build();
-    let (tell, pieces) = mpsc::channel::<io::Result<Bytes>>(4);
+    let (tell, mut pieces) = mpsc::channel::<Piece>(4);
     let tag = called.clone();
     let writing = tokio::task::spawn_blocking(move || {
-        let mut sink = Pieces(tell.clone());
+        let mut sink = ChannelWriter::fallible(tell.clone());
         if let Err(error) = write(&found, &tag, &mut sink) {
             // Where nobody listens the engine has answered already.
             let _ = tell.blocking_send(Err(error));
         }
     });
-    let pieces =
-        stream::unfold(pieces, |mut pieces| async { pieces.recv().await.map(|piece| (piece, pieces)) });
-    let body = bollard::body_try_stream(pieces.boxed());
+    let pieces = stream::poll_fn(move |context| pieces.poll_recv(context));
+    let body = bollard::body_try_stream(pieces.map_ok(Into::into));
     let load = shared.client.import_image(options, body, None);
     let loaded = within(LONG, load.try_for_each(|_| async { Ok(()) })).await;
     let _ = writing.await;
@@ -81,18 +80,4 @@ fn add(
     header.set_size(size);
     header.set_mode(0o644);
     archive.append_data(&mut header, name, contents)
-}
-
-/// What is written, on its way to the engine.
-struct Pieces(mpsc::Sender<io::Result<Bytes>>);
-
-impl io::Write for Pieces {
-    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
-        let sent = self.0.blocking_send(Ok(Bytes::copy_from_slice(piece)));
-        sent.map(|()| piece.len()).map_err(|_| io::ErrorKind::BrokenPipe.into())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

@@ -1,18 +1,23 @@
 //! Any engine that speaks the Docker API from 1.41: Docker, Docker Desktop, Colima … Podman not yet.
 //!
+//! From the ground up:
+//!
 //! ```text
-//!   connect   context  transport the way to an engine that answers, and how much of an answer is read
-//!   image     pull  credentials  names → images, pulling
-//!   load      publish  clear     files → images; images → registries and files, without the engine's own
-//!   snapshot  recast    own      what file systems are called, and images made of others, and of nothing
-//!   create    place   network    containers: made, filled, connected
-//!   room                         … where something takes a directory's place
-//!   mount                        what is there while they run
-//!   step      attach  keep       run to the end, heard, kept
-//!   service   probe              started, watched, asked
-//!   caches                       those that services have, one session's at a time
-//!   read      readers  scaffold  what is in a file system, and what of it is the engine's own
-//!   cleaner   sweep   watchdog   removed: when let go; when its owner died; when this process dies
+//!   transport failure  connection    what is said to an engine and how much of an answer is read; which engine it is
+//!   context   connect  source        … where it is looked for, found, and taken from by others
+//!   names     labels   own           what its objects are called; images made of nothing
+//!   cleaner   network                what is removed when it is let go
+//!   facts     wanted   pull  load  image   names → images: known, looked for, pulled, sent
+//!   import    commit                 images made of what is sent, and of containers
+//!   held      idle     readers       containers that are there for their files
+//!   entries   path     scaffold      what is in them, and what of it is the engine's own
+//!   rewrite   flatten  snapshot      images made of others; what file systems are called
+//!   read                             what is in a file system
+//!   clear     publish                images → registries and files, without the engine's own
+//!   recipe    place    room  mount   create   containers: filled, given mounts, made
+//!   attach    keep     step          run to the end, heard, kept
+//!   probe     caches   service       asked; caches that are one session's at a time; started, watched
+//!   sweep     watchdog               removed: when its owner died; when this process dies
 //! ```
 //!
 //! bollard is spoken in here and nowhere else. Objects have deterministic [names] and [labels], and a guard
@@ -22,13 +27,21 @@ mod attach;
 mod caches;
 mod cleaner;
 mod clear;
+mod commit;
 mod connect;
+mod connection;
 mod context;
 mod create;
+mod entries;
+mod facts;
 mod failure;
+mod flatten;
 #[cfg(all(any(test, fuzzing), native_engine))]
 pub(in crate::engine) mod fuzz;
+mod held;
+mod idle;
 mod image;
+mod import;
 mod keep;
 mod labels;
 mod load;
@@ -36,13 +49,15 @@ mod mount;
 mod names;
 mod network;
 mod own;
+mod path;
 mod place;
 mod probe;
 mod publish;
 mod pull;
 mod read;
 mod readers;
-mod recast;
+mod recipe;
+mod rewrite;
 mod room;
 mod scaffold;
 mod service;
@@ -54,6 +69,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 mod transport;
+mod wanted;
 pub(crate) mod watchdog;
 
 use std::fmt;
@@ -63,7 +79,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::{OnceCell, RwLock, Semaphore, mpsc};
 
 use self::cleaner::Cleaner;
-pub(crate) use self::connect::{Connection, connect};
+pub(crate) use self::connect::connect;
+pub(crate) use self::connection::Connection;
 #[cfg(native_engine)]
 pub(crate) use self::source::{Found, Source};
 use self::watchdog::Watchdog;
@@ -90,7 +107,9 @@ struct Shared {
     cleaner: Cleaner,
     network: network::Network,
     pulls: pull::Pulls,
-    snapshots: snapshot::Snapshots,
+    images: facts::Images,
+    held: held::HeldContainers,
+    bases: snapshot::Bases,
     readers: readers::Readers,
     /// Whether the engine can give containers an init process; asked once.
     init: OnceCell<bool>,
@@ -121,7 +140,9 @@ impl Docker {
         let shared = Arc::new(Shared {
             network: network::Network::default(),
             pulls: pull::Pulls::default(),
-            snapshots: snapshot::Snapshots::new(layers),
+            images: facts::Images::default(),
+            held: held::HeldContainers::default(),
+            bases: snapshot::Bases::new(layers),
             readers: readers::Readers::default(),
             init: OnceCell::new(),
             mounts: mount::Mounts::default(),

@@ -26,9 +26,9 @@ use futures_util::stream;
 use tokio::sync::OnceCell;
 
 use super::cleaner::Container;
-use super::create::Recipe;
 use super::failure::{self, BRIEF, LONG, within};
-use super::{Shared, labels, lock, names, own, place, probe, read};
+use super::recipe::Recipe;
+use super::{Shared, labels, lock, names, own, path, place, probe, read};
 use crate::engine::user::User;
 use crate::engine::{Mount, MountSource, Placement};
 use crate::model::EntryKind;
@@ -295,7 +295,7 @@ pub(super) async fn held(shared: &Shared, container: Container, kind: EntryKind)
     let options = ContainerArchiveInfoOptionsBuilder::default().path(&path).build();
     let looked = shared.client.get_container_archive_info(container.name(), Some(options));
     let found = within(BRIEF, looked).await.map_err(failure::during(what))?;
-    if read::kind(found.file_mode) != kind || !found.link_target.is_empty() {
+    if path::kind(found.file_mode) != kind || !found.link_target.is_empty() {
         return Err(Error::engine(what, "it is another thing than was put there"));
     }
     let found = within(BRIEF, shared.client.inspect_container(container.name(), None))

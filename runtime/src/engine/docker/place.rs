@@ -16,10 +16,12 @@ use futures_util::{Stream, StreamExt as _, stream};
 use tokio::sync::mpsc;
 
 use super::cleaner::Container;
+use super::entries::Names;
 use super::failure::{self, BRIEF, LONG, within};
-use super::read::Names;
+use super::path::locate;
 use super::scaffold::{self, Scaffold};
 use super::{Shared, read};
+use crate::engine::channel::{ChannelReader, ChannelWriter, PIECES, Piece};
 use crate::engine::{Placement, Written, not_a_file};
 use crate::model::EntryKind;
 use crate::model::Existing;
@@ -74,7 +76,7 @@ async fn place_alike(
     });
 
     let (send, mut pieces) = mpsc::channel::<Vec<u8>>(16);
-    let writer = tokio::task::spawn_blocking(move || write(ChannelWriter(send), &parents, sources));
+    let writer = tokio::task::spawn_blocking(move || write(ChannelWriter::new(send), &parents, sources));
     let body = stream::poll_fn(move |context| pieces.poll_recv(context)).map(Ok);
     let uploaded = upload(shared, container, "/", existing, body).await;
     // What the writer met explains a transfer that ended early better than the transfer does.
@@ -109,7 +111,7 @@ pub(super) async fn upload(
 
 /// Makes an empty file or directory, and what is missing above it, where nothing is.
 pub(super) async fn make(shared: &Shared, container: &Container, path: &str, kind: EntryKind) -> Result<()> {
-    if read::locate(shared, container.name(), path).await?.is_some() {
+    if locate(shared, container.name(), path).await?.is_some() {
         return Ok(());
     }
     let what = || format!("make `{path}`, to mount something there");
@@ -133,7 +135,7 @@ pub(super) async fn make(shared: &Shared, container: &Container, path: &str, kin
 /// Something to be written into the archive.
 enum Source {
     File { path: String, contents: Written },
-    Archive { pieces: mpsc::Receiver<read::Piece>, scaffold: Option<Scaffold>, to: String, root: Root },
+    Archive { pieces: mpsc::Receiver<Piece>, scaffold: Option<Scaffold>, to: String, root: Root },
 }
 
 /// What becomes of the copied thing's own entry.
@@ -148,7 +150,7 @@ enum Root {
 }
 
 /// What is to be copied, and where it is to be sent.
-type Copied = (read::Located, mpsc::Sender<read::Piece>);
+type Copied = (read::Located, mpsc::Sender<Piece>);
 
 async fn source(
     shared: &Arc<Shared>,
@@ -178,7 +180,7 @@ async fn source(
         Existing::Stays if is_directory && exists(shared, container, to).await? => (to.clone(), Root::Keep),
         Existing::Stays => (to.clone(), Root::Write),
     };
-    let (send, pieces) = mpsc::channel(read::PIECES);
+    let (send, pieces) = mpsc::channel(PIECES);
     let scaffold = found.scaffold.clone();
     Ok((Source::Archive { pieces, scaffold, to, root }, Some((found, send))))
 }
@@ -191,7 +193,7 @@ async fn replaced(
     to: &str,
     is_directory: bool,
 ) -> Result<(String, Root)> {
-    match read::locate(shared, container, to).await? {
+    match locate(shared, container, to).await? {
         Some((_, EntryKind::Directory)) if !is_directory => {
             Err(Error::engine(format!("place files in {name}"), not_a_file(to)))
         }
@@ -236,7 +238,7 @@ async fn exists(shared: &Shared, container: &str, path: &str) -> Result<bool> {
     }
 }
 
-fn write(out: ChannelWriter, parents: &BTreeSet<String>, sources: Vec<Source>) -> io::Result<()> {
+fn write(out: ChannelWriter<Vec<u8>>, parents: &BTreeSet<String>, sources: Vec<Source>) -> io::Result<()> {
     let mut archive = tar::Builder::new(io::BufWriter::with_capacity(64 << 10, out));
     for parent in parents {
         let mut header = header(tar::EntryType::Directory, 0o755, 0);
@@ -249,7 +251,7 @@ fn write(out: ChannelWriter, parents: &BTreeSet<String>, sources: Vec<Source>) -
                 archive.append_data(&mut header, path.trim_matches('/'), contents.reader())?;
             }
             Source::Archive { pieces, scaffold, to, root } => {
-                let reader = read::PieceReader::new(pieces);
+                let reader = ChannelReader::new(pieces);
                 copy(&mut archive, reader, scaffold.as_ref(), to.trim_matches('/'), root)?;
             }
         }
@@ -289,18 +291,4 @@ fn copy(
         entry.hard_link = entry.hard_link.map(|target| Path::new(to).join(target));
         entry.append_to(into)
     })
-}
-
-/// Sends what is written, piece by piece.
-pub(super) struct ChannelWriter(pub(super) mpsc::Sender<Vec<u8>>);
-
-impl io::Write for ChannelWriter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.blocking_send(bytes.to_vec()).map_err(|_| io::ErrorKind::BrokenPipe)?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

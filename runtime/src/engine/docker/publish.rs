@@ -8,8 +8,8 @@ use bollard::models::ImageInspect;
 use bollard::query_parameters::{PushImageOptionsBuilder, RemoveImageOptionsBuilder};
 use futures_util::StreamExt as _;
 
+use super::facts::{facts, inspect};
 use super::failure::{self, BRIEF, LONG, within};
-use super::image::inspect;
 use super::{Shared, clear, names, pull, snapshot};
 use crate::engine::{NewImage, Progress, credentials};
 use crate::model::ContentDigest;
@@ -61,7 +61,7 @@ struct Made {
 async fn make(shared: &Arc<Shared>, image: &NewImage, name: &str) -> Result<Made> {
     let what = format!("make the image {name}");
     shared.check_open(&what)?;
-    let facts = snapshot::facts(shared, &snapshot::image(shared, &image.snapshot).await?).await?;
+    let facts = facts(shared, &snapshot::image(shared, &image.snapshot).await?).await?;
     let (owned, image, name) = (Arc::clone(shared), image.clone(), name.to_owned());
     let make = async move {
         let before = inspect(&owned.client, &name).await?.and_then(|found| found.id);

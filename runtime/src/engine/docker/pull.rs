@@ -16,8 +16,9 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use super::facts::inspect;
 use super::failure::{self, BRIEF, LONG, within};
-use super::image::{Wanted, inspect};
+use super::wanted::Wanted;
 use super::{Shared, lock};
 use crate::engine::Progress;
 use crate::engine::credentials::{self, Credentials};

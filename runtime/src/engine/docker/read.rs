@@ -1,31 +1,30 @@
 //! What is in a file system: looked at and read through a container that is never started.
 
 use std::collections::HashMap;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read as _};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bollard::container::PathStatResponse;
-use bollard::query_parameters::{ContainerArchiveInfoOptionsBuilder, DownloadFromContainerOptionsBuilder};
+use bollard::query_parameters::DownloadFromContainerOptionsBuilder;
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
 
-use super::failure::{self, BRIEF, within};
-use super::place::ChannelWriter;
+use super::entries::{Names, entries};
+use super::idle::idle_container;
+use super::path::{follow, kind, permissions};
 use super::readers::Files;
 use super::scaffold::{self, Scaffold};
-use super::{Shared, recast, snapshot};
+use super::{Shared, failure, snapshot};
+use crate::engine::channel::{ChannelReader, ChannelWriter, PIECES, Piece};
 use crate::engine::{Spool, Written};
 use crate::model::Snapshot;
 use crate::model::{EntryKind, Stat};
 use crate::{Error, Result};
 
-/// As many links are followed before they are taken for a circle (Linux's own limit, `path_resolution(7)`).
-const LINKS_AT_MOST: usize = 40;
-
 /// What is known of a path; `None` when nothing is there.
 pub(super) async fn stat(shared: &Arc<Shared>, snapshot: &Snapshot, path: &str) -> Result<Option<Stat>> {
-    let files = Files::of(shared, snapshot).await?;
+    let files = snapshot::files(shared, snapshot).await?;
     Ok(users(shared, files, path).await?.map(|Users { found, .. }| Stat {
         kind: kind(found.file_mode),
         size: u64::try_from(found.size).unwrap_or(0),
@@ -62,88 +61,6 @@ async fn users(shared: &Arc<Shared>, files: Files, path: &str) -> Result<Option<
     Ok(if is_own { None } else { Some(Users { files, at, found, scaffold }) })
 }
 
-/// What a path means in the end, and what that is; `None` when nothing is there.
-pub(super) async fn locate(
-    shared: &Shared,
-    container: &str,
-    path: &str,
-) -> Result<Option<(String, EntryKind)>> {
-    Ok(follow(shared, container, path).await?.map(|(path, found)| (path, kind(found.file_mode))))
-}
-
-/// Follows links to what a path means in the end. The engine follows all but the last itself, and says where the last
-/// leads, within the container.
-pub(super) async fn follow(
-    shared: &Shared,
-    container: &str,
-    path: &str,
-) -> Result<Option<(String, PathStatResponse)>> {
-    // With a slash at its end the engine would follow the last link too, but then say nothing of a file.
-    let mut path = format!("/{}", path.trim_matches('/'));
-    for _ in 0..LINKS_AT_MOST {
-        let options = ContainerArchiveInfoOptionsBuilder::default().path(&path).build();
-        match within(BRIEF, shared.client.get_container_archive_info(container, Some(options))).await {
-            Ok(found) if kind(found.file_mode) == EntryKind::Symlink && !found.link_target.is_empty() => {
-                path = found.link_target;
-            }
-            Ok(found) => return Ok(Some((path, found))),
-            Err(error) if failure::is_absent(&error) => return Ok(None),
-            // To the engine, a file taken for a directory and links that lead in a circle are its own errors.
-            Err(error) if failure::status(&error) == Some(500) => {
-                if let Some((parent, _)) = path.rsplit_once('/').filter(|(parent, _)| !parent.is_empty()) {
-                    let parent = Box::pin(follow(shared, container, parent)).await?;
-                    if parent.is_none_or(|(_, found)| kind(found.file_mode) != EntryKind::Directory) {
-                        return Ok(None);
-                    }
-                }
-                return Err(Error::engine(
-                    format!("look at `{path}`"),
-                    "the engine cannot follow its links; do they lead in a circle?",
-                ));
-            }
-            Err(error) => return Err(failure::during(format!("look at `{path}`"))(error)),
-        }
-    }
-    Err(Error::engine(format!("look at `{path}`"), "there are too many links on the way"))
-}
-
-/// Go's `os.FileMode`, which is what the engine sends: kinds and special bits have numbers of their own.
-mod go_mode {
-    pub(super) const DIRECTORY: u32 = 1 << 31;
-    pub(super) const SYMLINK: u32 = 1 << 27;
-    pub(super) const DEVICE: u32 = 1 << 26;
-    pub(super) const NAMED_PIPE: u32 = 1 << 25;
-    pub(super) const SOCKET: u32 = 1 << 24;
-    pub(super) const SETUID: u32 = 1 << 23;
-    pub(super) const SETGID: u32 = 1 << 22;
-    pub(super) const STICKY: u32 = 1 << 20;
-    pub(super) const IRREGULAR: u32 = 1 << 19;
-}
-
-pub(super) fn kind(mode: u32) -> EntryKind {
-    match mode {
-        mode if mode & go_mode::DIRECTORY != 0 => EntryKind::Directory,
-        mode if mode & go_mode::SYMLINK != 0 => EntryKind::Symlink,
-        mode if mode & (go_mode::DEVICE | go_mode::NAMED_PIPE | go_mode::SOCKET | go_mode::IRREGULAR)
-            != 0 =>
-        {
-            EntryKind::Other
-        }
-        _ => EntryKind::File,
-    }
-}
-
-fn permissions(mode: u32) -> u32 {
-    let special = [(go_mode::SETUID, 0o4000), (go_mode::SETGID, 0o2000), (go_mode::STICKY, 0o1000)];
-    special.iter().filter(|(bit, _)| mode & bit != 0).fold(mode & 0o777, |mode, (_, bit)| mode | bit)
-}
-
-/// A piece of an archive, or why there will be no more.
-pub(super) type Piece = io::Result<Vec<u8>>;
-
-/// How many of them may wait to be taken.
-pub(super) const PIECES: usize = 16;
-
 /// A file or directory that is there.
 pub(super) struct Located {
     files: Files,
@@ -161,7 +78,7 @@ pub(super) async fn find(
     path: &str,
     name: &str,
 ) -> Result<Located> {
-    find_in(shared, Files::of(shared, snapshot).await?, path, name).await
+    find_in(shared, snapshot::files(shared, snapshot).await?, path, name).await
 }
 
 async fn find_in(shared: &Arc<Shared>, files: Files, path: &str, name: &str) -> Result<Located> {
@@ -215,7 +132,7 @@ pub(super) async fn itself_into(
     let name = PathBuf::from(path);
     let add = tokio::task::spawn_blocking(move || {
         let mut added = false;
-        let ended = entries(PieceReader::new(pieces), Names::Below, |mut entry| {
+        let ended = entries(ChannelReader::new(pieces), Names::Below, |mut entry| {
             entry.path.clone_from(&name);
             entry.append_to(&mut archive)?;
             added = true;
@@ -239,7 +156,7 @@ pub(super) async fn list(
     let pieces = found.open(shared);
     let collect = tokio::task::spawn_blocking(move || {
         let mut found = HashMap::new();
-        scaffold::entries(PieceReader::new(pieces), Names::Below, scaffold.as_ref(), |entry| {
+        scaffold::entries(ChannelReader::new(pieces), Names::Below, scaffold.as_ref(), |entry| {
             let mut parts = entry.path.components();
             if let (Some(name), None) = (parts.next(), parts.next()) {
                 found.insert(name.as_os_str().to_owned(), kind_in_archive(entry.head.header.entry_type()));
@@ -276,8 +193,8 @@ pub(super) async fn read(
     let scaffold = found.scaffold.clone();
     let pieces = found.open(shared);
     let rename = tokio::task::spawn_blocking(move || {
-        let mut archive = tar::Builder::new(io::BufWriter::with_capacity(64 << 10, ChannelWriter(sink)));
-        scaffold::entries(PieceReader::new(pieces), Names::Below, scaffold.as_ref(), |mut entry| {
+        let mut archive = tar::Builder::new(io::BufWriter::with_capacity(64 << 10, ChannelWriter::new(sink)));
+        scaffold::entries(ChannelReader::new(pieces), Names::Below, scaffold.as_ref(), |mut entry| {
             if entry.path.as_os_str().is_empty() {
                 entry.path = PathBuf::from(".");
             }
@@ -291,13 +208,13 @@ pub(super) async fn read(
 
 /// A file of an image, of any size.
 pub(super) async fn written(shared: &Arc<Shared>, image: &str, path: &str) -> Result<Written> {
-    let container = recast::idle_container(shared, image).await?;
+    let container = idle_container(shared, image).await?;
     let files = Files::held(container.name().to_owned(), Arc::default());
     let pieces = find_in(shared, files, path, image).await?.open(shared);
     let collect = tokio::task::spawn_blocking(move || {
         let mut spool = Spool::default();
         let mut piece = vec![0; 256 << 10];
-        entries(PieceReader::new(pieces), Names::Below, |entry| {
+        entries(ChannelReader::new(pieces), Names::Below, |entry| {
             loop {
                 match entry.data.read(&mut piece)? {
                     0 => return Ok(()),
@@ -324,7 +241,7 @@ pub(super) async fn small_file(shared: &Arc<Shared>, snapshot: &Snapshot, path: 
     };
     let collect = tokio::task::spawn_blocking(move || {
         let mut contents = Vec::new();
-        entries(PieceReader::new(pieces), Names::Below, |entry| {
+        entries(ChannelReader::new(pieces), Names::Below, |entry| {
             entry.data.take(SMALL + 1).read_to_end(&mut contents)?;
             if contents.len() as u64 > SMALL {
                 return Err(io::Error::other("it is longer than 1 MiB"));
@@ -335,122 +252,4 @@ pub(super) async fn small_file(shared: &Arc<Shared>, snapshot: &Snapshot, path: 
     });
     let text = collect.await.unwrap_or_else(|error| Err(io::Error::other(error)));
     text.map_err(|error: io::Error| Error::engine(format!("read `{path}`"), error))
-}
-
-/// An entry of an archive of the engine's, its names relative to what was asked for.
-pub(super) struct Entry<'a> {
-    /// Empty for the thing itself.
-    pub(super) path: PathBuf,
-    /// Another entry of the archive.
-    pub(super) hard_link: Option<PathBuf>,
-    pub(super) head: Head,
-    pub(super) data: &'a mut dyn Read,
-}
-
-/// What an archive says of an entry before its data.
-pub(super) struct Head {
-    symlink: Option<PathBuf>,
-    pub(super) header: tar::Header,
-    /// Extended attributes, and numbers and times that do not fit the header.
-    extensions: Vec<(String, Vec<u8>)>,
-}
-
-/// How an archive of the engine's calls what is in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Names {
-    /// From the root on.
-    Whole,
-    /// Behind the last part of what was asked for, which is taken off.
-    Below,
-}
-
-/// Goes through an archive.
-pub(super) fn entries(
-    archive: impl Read,
-    names: Names,
-    mut each: impl FnMut(Entry<'_>) -> io::Result<()>,
-) -> io::Result<()> {
-    let mut archive = tar::Archive::new(archive);
-    for entry in archive.entries()? {
-        let mut entry = entry?;
-        let below =
-            |path: &Path| path.components().skip(usize::from(names == Names::Below)).collect::<PathBuf>();
-        let path = below(&entry.path()?);
-        let link = entry.link_name()?.map(std::borrow::Cow::into_owned);
-        let mut header = entry.header().clone();
-        header.set_size(entry.size());
-        let extensions = extensions(&mut entry)?;
-        let (hard_link, symlink) = match header.entry_type() {
-            tar::EntryType::Link => (link.as_deref().map(below), None),
-            tar::EntryType::Symlink => (None, link),
-            _ => (None, None),
-        };
-        let head = Head { symlink, header, extensions };
-        each(Entry { path, hard_link, head, data: &mut entry })?;
-    }
-    Ok(())
-}
-
-/// What the entry's extended header says, but for what is written anew.
-fn extensions<R: Read>(entry: &mut tar::Entry<'_, R>) -> io::Result<Vec<(String, Vec<u8>)>> {
-    let mut found = Vec::new();
-    let Some(extensions) = entry.pax_extensions()? else { return Ok(found) };
-    for extension in extensions {
-        let extension = extension?;
-        let key = String::from_utf8_lossy(extension.key_bytes()).into_owned();
-        if !["path", "linkpath", "size"].contains(&key.as_str()) {
-            found.push((key, extension.value_bytes().to_vec()));
-        }
-    }
-    Ok(found)
-}
-
-impl Entry<'_> {
-    pub(super) fn kind(&self) -> EntryKind {
-        match self.head.header.entry_type() {
-            tar::EntryType::Directory => EntryKind::Directory,
-            tar::EntryType::Symlink => EntryKind::Symlink,
-            kind if kind.is_file() => EntryKind::File,
-            _ => EntryKind::Other,
-        }
-    }
-
-    /// Writes the entry as it now is.
-    pub(super) fn append_to(self, archive: &mut tar::Builder<impl io::Write>) -> io::Result<()> {
-        let Head { symlink, mut header, extensions } = self.head;
-        if !extensions.is_empty() {
-            let extensions = extensions.iter().map(|(key, value)| (key.as_str(), value.as_slice()));
-            archive.append_pax_extensions(extensions)?;
-        }
-        match self.hard_link.or(symlink) {
-            Some(target) => archive.append_link(&mut header, &self.path, target),
-            None => archive.append_data(&mut header, &self.path, self.data),
-        }
-    }
-}
-
-/// Reads pieces as they come, on a thread that may block.
-pub(super) struct PieceReader {
-    pieces: mpsc::Receiver<Piece>,
-    piece: io::Cursor<Vec<u8>>,
-}
-
-impl PieceReader {
-    pub(super) fn new(pieces: mpsc::Receiver<Piece>) -> Self {
-        Self { pieces, piece: io::Cursor::default() }
-    }
-}
-
-impl Read for PieceReader {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        loop {
-            match self.piece.read(into)? {
-                0 => match self.pieces.blocking_recv() {
-                    Some(piece) => self.piece = io::Cursor::new(piece?),
-                    None => return Ok(0),
-                },
-                count => return Ok(count),
-            }
-        }
-    }
 }

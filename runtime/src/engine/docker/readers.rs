@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::{OnceCell, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 use super::cleaner::Container;
-use super::{Shared, lock, recast, snapshot};
+use super::idle::idle_container;
+use super::{Shared, held, lock};
 use crate::Result;
-use crate::model::Snapshot;
 
 /// Those of images, by their ids. Making one takes 11 ms, asking it 1 ms.
 #[derive(Default)]
@@ -68,17 +68,6 @@ pub(super) enum Reading {
 }
 
 impl Files {
-    pub(super) async fn of(shared: &Arc<Shared>, snapshot: &Snapshot) -> Result<Self> {
-        let id = match snapshot::held_container(snapshot) {
-            None => snapshot::without_volumes(shared, &snapshot.0).await?.id.clone(),
-            Some(held) => match snapshot::readable(shared, held).await? {
-                None => return Ok(Self::held(held.to_owned(), snapshot::reading(shared, held))),
-                Some(image) => image,
-            },
-        };
-        Ok(Self::of_image(shared, id))
-    }
-
     pub(super) fn of_image(shared: &Shared, id: String) -> Self {
         let readers = Arc::clone(lock(&shared.readers.images).entry(id.clone()).or_default());
         Self(Kind::Image { id, readers })
@@ -87,7 +76,7 @@ impl Files {
     /// The held container that these are of, if it is one.
     pub(super) fn held_container(&self, shared: &Shared) -> Option<String> {
         match &self.0 {
-            Kind::Held { container, .. } if snapshot::is_held(shared, container) => Some(container.clone()),
+            Kind::Held { container, .. } if held::is_held(shared, container) => Some(container.clone()),
             _ => None,
         }
     }
@@ -116,7 +105,7 @@ impl Files {
         if let Ok(first) = Arc::clone(first(shared, id, readers).await?).try_read_owned() {
             return Ok(Looking::First(first));
         }
-        readers.second.get_or_try_init(|| recast::idle_container(shared, id)).await?;
+        readers.second.get_or_try_init(|| idle_container(shared, id)).await?;
         Ok(Looking::Second(Arc::clone(readers)))
     }
 
@@ -134,7 +123,7 @@ impl Files {
         let free = lock(&readers.free).pop();
         let more = match free {
             Some(free) => free,
-            None => recast::idle_container(shared, id).await?,
+            None => idle_container(shared, id).await?,
         };
         Ok(Reading::More(more, Arc::clone(readers)))
     }
@@ -146,7 +135,7 @@ async fn first<'a>(
     readers: &'a OfImage,
 ) -> Result<&'a Arc<RwLock<Container>>> {
     let make = || async {
-        let container = recast::idle_container(shared, image).await?;
+        let container = idle_container(shared, image).await?;
         let name = container.name().to_owned();
         Ok::<_, crate::Error>(First { name, container: Arc::new(RwLock::new(container)) })
     };

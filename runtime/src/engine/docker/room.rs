@@ -11,9 +11,10 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use super::readers::Files;
-use super::snapshot::{self, Facts};
-use super::{Shared, names, read, recast};
+use super::facts::{Facts, facts};
+use super::import::with_layer;
+use super::path::locate;
+use super::{Shared, names, read, snapshot};
 use crate::engine::{Filesystem, Placement};
 use crate::model::EntryKind;
 use crate::model::{Existing, Snapshot};
@@ -51,8 +52,8 @@ async fn without(shared: &Arc<Shared>, base: Arc<Facts>, gone: &BTreeSet<String>
     let layer = layer(shared, &base, gone).await?;
     let digest = format!("sha256:{}", data_encoding::HEXLOWER.encode(&Sha256::digest(&layer)));
     let name = names::cleared_image(&base.id, &digest);
-    match recast::with_layer(shared, &base, &name, &digest, &layer).await {
-        Ok(id) => snapshot::facts(shared, &id).await,
+    match with_layer(shared, &base, &name, &digest, &layer).await {
+        Ok(id) => facts(shared, &id).await,
         // Engines whose image store is another than moby's classic one want the contents of all layers: there the archive
         // that places what comes takes away what goes, and what they keep is right.
         Err(_) => Ok(base),
@@ -67,8 +68,8 @@ async fn gone(shared: &Arc<Shared>, base: &Facts, placements: &mut [Placement]) 
         if !from.ends_with('/') {
             continue;
         }
-        let looking = Files::of(shared, &Snapshot(base.id.clone())).await?.look(shared).await?;
-        if let Some((path, EntryKind::Directory)) = read::locate(shared, looking.name(), to).await? {
+        let looking = snapshot::files(shared, &Snapshot(base.id.clone())).await?.look(shared).await?;
+        if let Some((path, EntryKind::Directory)) = locate(shared, looking.name(), to).await? {
             to.clone_from(&path);
             if !gone.iter().any(|outer| lies_in(&path, outer)) {
                 gone.retain(|inner| !lies_in(inner, &path));

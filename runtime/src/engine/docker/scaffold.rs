@@ -13,16 +13,18 @@ use std::sync::Arc;
 use bollard::query_parameters::{ContainerArchiveInfoOptionsBuilder, ListContainersOptions};
 
 use super::Shared;
+use super::entries::{self, Entry, Names};
 use super::failure::{self, BRIEF, within};
-use super::read::{self, Entry, Names};
+use super::path::{follow, kind};
 use super::readers::{Files, Looking};
 use crate::model::EntryKind;
-use crate::model::Snapshot;
 use crate::{Error, Result};
 
 /// Made with a container: empty files, a link, and directories that the image does not have.
 const FILES: [&str; 5] = [".dockerenv", "dev/console", "etc/hostname", "etc/hosts", "etc/resolv.conf"];
+
 const DIRECTORIES: [&str; 4] = ["dev/pts", "dev/shm", "proc", "sys"];
+
 const LINK: &str = "etc/mtab";
 
 /// Made when a container is started: an empty file in `/sbin`, which may be a link to any of these.
@@ -84,12 +86,10 @@ pub(super) async fn of(
     Ok(Some(scaffold))
 }
 
-/// Whether the engine's init process was mounted over a file of a snapshot.
-pub(super) async fn has_init(shared: &Arc<Shared>, snapshot: &Snapshot) -> Result<bool> {
-    let files = Files::of(shared, snapshot).await?;
-    let looking = files.look(shared).await?;
-    let found = read::follow(shared, looking.name(), INIT[0]).await?;
-    Ok(found.is_some_and(|(_, found)| read::kind(found.file_mode) == EntryKind::File && found.size == 0))
+/// Whether the engine's init process was mounted over a file of what is looked into.
+pub(super) async fn has_init(shared: &Shared, looking: &Looking) -> Result<bool> {
+    let found = follow(shared, looking.name(), INIT[0]).await?;
+    Ok(found.is_some_and(|(_, found)| kind(found.file_mode) == EntryKind::File && found.size == 0))
 }
 
 /// Whether a file in an image's layer is the one that the engine's init process is mounted over.
@@ -115,7 +115,7 @@ async fn look(shared: &Shared, container: &str, path: &str) -> Result<Option<Fou
     let options = ContainerArchiveInfoOptionsBuilder::default().path(&format!("/{path}")).build();
     match within(BRIEF, shared.client.get_container_archive_info(container, Some(options))).await {
         Ok(found) => Ok(Some(Found {
-            kind: read::kind(found.file_mode),
+            kind: kind(found.file_mode),
             size: u64::try_from(found.size).unwrap_or(0),
             modified: found.modification_time.as_deref().and_then(seconds).unwrap_or(0),
         })),
@@ -152,17 +152,17 @@ impl Scaffold {
     }
 }
 
-/// Goes through an archive of the engine's as [`read::entries`] does, without what is the engine's.
+/// Goes through an archive of the engine's as [`entries::entries`] does, without what is the engine's.
 pub(super) fn entries(
     archive: impl io::Read,
     names: Names,
     scaffold: Option<&Scaffold>,
     mut each: impl FnMut(Entry<'_>) -> io::Result<()>,
 ) -> io::Result<()> {
-    let Some(scaffold) = scaffold else { return read::entries(archive, names, each) };
+    let Some(scaffold) = scaffold else { return entries::entries(archive, names, each) };
     // A directory that is left out unless something in it comes.
-    let mut waiting: Option<(PathBuf, read::Head)> = None;
-    read::entries(archive, names, |entry| {
+    let mut waiting: Option<(PathBuf, entries::Head)> = None;
+    entries::entries(archive, names, |entry| {
         let path = scaffold.at.join(&entry.path);
         let found = Found {
             kind: entry.kind(),

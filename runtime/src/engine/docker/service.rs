@@ -13,10 +13,10 @@ use tokio::sync::watch;
 
 use super::attach::{self, End};
 use super::cleaner::Container;
-use super::create::{self, Created, Reach, Recipe};
 use super::failure::{self, BRIEF, within};
 use super::probe::{Prober, Target};
-use super::{Shared, labels, lock, names};
+use super::recipe::{Created, Reach, Recipe};
+use super::{Shared, create, labels, lock, names};
 use crate::engine::command::cannot_run;
 use crate::engine::{Call, Instance, ProbeProgress, Process, ServiceSpec, Sink, Startable, StepOutput};
 use crate::model::Port;

@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 
-use super::connect::{Connection, connect};
+use super::connect::connect;
+use super::facts::{image_id, inspect};
 use super::failure;
-use super::image::{Wanted, image_id, inspect};
+use super::wanted::Wanted;
 use crate::model::ContentDigest;
 use crate::model::ImageName;
 use crate::{Error, Result};
@@ -27,7 +28,7 @@ pub(crate) struct Found {
 
 impl Source {
     pub(crate) async fn open() -> Result<Self> {
-        let connection: Connection = connect().await?;
+        let connection = connect().await?;
         let client = connection.client().await.map_err(|error| Error::engine("find images", error))?;
         Ok(Self { client, platform: connection.describe().platform })
     }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::attach::{self, End};
-use super::create::{self, Created, Reach, Recipe};
-use super::{Shared, keep, labels, place, snapshot};
+use super::held::{self, Mounts};
+use super::recipe::{Created, Reach, Recipe};
+use super::{Shared, create, keep, labels, place};
 use crate::Result;
 use crate::engine::command::cannot_run;
 use crate::engine::{Call, Finished, Placement, Prepared, Recording, Sink, StepSpec};
@@ -25,7 +26,7 @@ struct Ready {
     stdin: Option<Arc<[u8]>>,
     limit: Option<Duration>,
     has_secrets: bool,
-    mounts: snapshot::Mounts,
+    mounts: Mounts,
 }
 
 /// A step whose process has ended, or that had none.
@@ -36,7 +37,7 @@ struct Ended {
     exit: Exit,
     timed_out: bool,
     has_secrets: bool,
-    mounts: snapshot::Mounts,
+    mounts: Mounts,
 }
 
 /// Makes ready a step.
@@ -59,11 +60,7 @@ pub(super) async fn prepare(shared: &Arc<Shared>, step: StepSpec) -> Result<Box<
         shared: Arc::clone(shared),
         created,
         has_secrets: process.is_some_and(|process| !process.secret_env.is_empty()),
-        mounts: if step.filesystem.mounts.is_empty() {
-            snapshot::Mounts::None
-        } else {
-            snapshot::Mounts::Some
-        },
+        mounts: if step.filesystem.mounts.is_empty() { Mounts::None } else { Mounts::Some },
         run: process.map(|process| (process.args.first().cloned().unwrap_or_default(), reach)),
         stdin: step.stdin,
         limit: step.limit,
@@ -122,6 +119,6 @@ impl Finished for Ended {
     }
 
     fn hold(self: Box<Self>) -> Call<'static, Snapshot> {
-        Box::pin(async move { Ok(snapshot::hold(&self.shared, self.created.container, self.mounts)) })
+        Box::pin(async move { Ok(held::hold(&self.shared, self.created.container, self.mounts)) })
     }
 }

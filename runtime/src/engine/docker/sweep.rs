@@ -15,10 +15,6 @@ use super::failure::{self, BRIEF, within};
 use super::{Shared, caches, labels, names, network};
 use crate::{Error, Result};
 
-/// What belongs to another machine, or to this one before it was booted, may be removed at this age: its owner cannot
-/// be seen from here, and no session lasts so long.
-const FOREIGN_AGE: Duration = Duration::from_secs(24 * 60 * 60);
-
 /// How long closing waits for what is under way, such as the keeping of a large file system. What takes longer still is
 /// no container that runs, and is removed by the next session.
 const UNDER_WAY_FOR: Duration = Duration::from_secs(60);
@@ -84,7 +80,7 @@ async fn kill_all(shared: &Arc<Shared>) -> Result<()> {
 async fn remove_all(shared: &Arc<Shared>) -> Result<()> {
     shared.readers.release();
     shared.mounts.release();
-    let images = shared.snapshots.release();
+    let images = shared.held.release();
     // What runs goes first, which ends whatever waits for it.
     remove_containers(shared).await?;
     // Then what was under way has to end; this very work is one job. It may have made one more container.
@@ -154,7 +150,7 @@ async fn sweep(shared: &Arc<Shared>) -> Result<()> {
     let now = SystemTime::now();
     // Whatever is run of an image has its labels, and an image may have any.
     let ours = found.iter().filter(|container| container.names.iter().any(|name| names::is_ours(name)));
-    let dead = ours.filter(|container| is_dead(shared, &container.labels, now));
+    let dead = ours.filter(|container| labels::is_dead(&shared.session, &container.labels, now));
     join_all(dead.map(|container| end(shared, container))).await;
     let options = ListNetworksOptions { filters: Some(filter(labels::SESSION)) };
     let networks = within(BRIEF, shared.client.list_networks(Some(options)))
@@ -162,7 +158,7 @@ async fn sweep(shared: &Arc<Shared>) -> Result<()> {
         .map_err(failure::during("list what sessions left"))?;
     for network in networks {
         let (Some(id), Some(labels)) = (network.id, network.labels) else { continue };
-        if is_dead(shared, &labels, now) {
+        if labels::is_dead(&shared.session, &labels, now) {
             let _ = within(BRIEF, shared.client.remove_network(&id)).await;
         }
     }
@@ -172,11 +168,11 @@ async fn sweep(shared: &Arc<Shared>) -> Result<()> {
         .map_err(failure::during("list what sessions left"))?;
     for image in images {
         let Some(name) = image.repo_tags.iter().find(|name| names::is_held(name)) else { continue };
-        if is_dead(shared, &image.labels, now) {
+        if labels::is_dead(&shared.session, &image.labels, now) {
             shared.cleaner.remove_image(name).await;
         }
     }
-    caches::give_back_all(shared, |labels| is_dead(shared, labels, now)).await
+    caches::give_back_all(shared, |labels| labels::is_dead(&shared.session, labels, now)).await
 }
 
 /// Removes a container of a dead session: a service that runs is told first, and has as long as its watchdog gives it.
@@ -188,24 +184,4 @@ async fn end(shared: &Shared, container: &Found) {
         let _ = within(STOP_WITHIN + BRIEF, stop).await;
     }
     let _ = shared.cleaner.remove_container(&container.id).await;
-}
-
-/// Whether an object's session is no more: its process is gone, as far as can be seen from here.
-pub(super) fn is_dead(shared: &Shared, found: &HashMap<String, String>, now: SystemTime) -> bool {
-    let (Some(owner), Some(made)) = (
-        found.get(labels::OWNER).and_then(|text| labels::Owner::parse(text)),
-        found.get(labels::CREATED).and_then(|text| text.parse().ok()),
-    ) else {
-        // Labelled by hand, or by a version of another mind.
-        return false;
-    };
-    let session =
-        found.get(labels::SESSION).filter(|session| !session.is_empty()).or_else(|| found.get(labels::HELD));
-    if session.is_some_and(|session| session == shared.session.as_str()) {
-        return false;
-    }
-    if owner.is_of_this_boot() {
-        return !owner.is_alive();
-    }
-    now.duration_since(SystemTime::UNIX_EPOCH + Duration::from_secs(made)).is_ok_and(|age| age > FOREIGN_AGE)
 }

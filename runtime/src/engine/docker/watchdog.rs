@@ -14,19 +14,19 @@
 //! die), the next session sweeps.
 
 use std::io::{Read as _, Write as _};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::connect::Connection;
+use self::orders::{DONE, HAND_OVER, Post, TAKEN};
+use super::connection::Connection;
 use crate::model::SessionId;
 use crate::reexec::{self, Channel};
 use crate::{Error, Result};
 
 mod duty;
+mod orders;
 #[cfg(test)]
 mod tests;
 
@@ -40,23 +40,6 @@ const LOG_VARIABLE: &str = "BOWLINE_WATCHDOG_LOG";
 
 /// How long the watchdog may take to answer that it takes over. It has nothing else to do.
 const HAND_OVER_WITHIN: Duration = Duration::from_secs(2);
-
-/// What the watchdog is told first, as one line of JSON.
-#[derive(Debug, Serialize, Deserialize)]
-struct Post {
-    connection: Connection,
-    session: String,
-    /// The pipeline's process, for the log.
-    pipeline: u32,
-    log: Option<PathBuf>,
-}
-
-/// What it may be told later, each a line.
-const DONE: &str = "done";
-const HAND_OVER: &str = "hand over";
-
-/// Its only answer, to [`HAND_OVER`].
-const TAKEN: u8 = b'!';
 
 /// A session's watchdog. Dropping it without [`done`](Self::done) has the effect of the pipeline's death.
 #[derive(Debug)]

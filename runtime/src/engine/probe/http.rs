@@ -8,7 +8,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{Found, Way, plain, tcp};
+use super::tcp;
+use super::way::{Found, Way, plain};
 
 /// How long a service may take over one answer. A request that it swallowed while it started must not stop us, and a
 /// page that takes a while must not be asked for again and again.

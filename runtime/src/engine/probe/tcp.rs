@@ -11,7 +11,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{Found, Way, plain};
+use super::way::{Found, Way, plain};
 
 /// A container's first packets are lost now and then, while the bridge learns of it; the kernel tries again after a
 /// second. So another attempt joins those that hang, so much later.

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::Way;
+use super::way::Way;
 
 /// What is said of a port that nobody serves.
 pub(super) const NOT_OPEN: &str = "no socket is bound to it";

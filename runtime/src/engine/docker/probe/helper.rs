@@ -15,7 +15,7 @@ use futures_util::StreamExt as _;
 use super::super::cleaner::Container;
 use super::super::failure::{self, BRIEF, LONG, during, within};
 use super::super::{labels, names};
-use super::{Prober, Target};
+use super::target::{Prober, Target};
 use crate::engine::ProbeProgress;
 use crate::engine::probe::http;
 use crate::model::Port;

@@ -2,8 +2,10 @@
 //! this process reads too: engine and tests share a machine here, which the direct way needs anyway.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use bollard::Docker;
 use bollard::models::{ContainerCreateBody, HostConfig, NetworkCreateRequest};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder,
@@ -11,10 +13,13 @@ use bollard::query_parameters::{
 use futures_util::TryStreamExt as _;
 use tokio::time::timeout;
 
-use super::super::connect::{self, Connection};
+use super::super::cleaner::Cleaner;
+use super::super::connect;
+use super::super::connection::Connection;
 use super::super::watchdog::Watchdog;
 use super::super::{labels, names};
 use super::*;
+use crate::model::SessionId;
 
 /// Long enough for anything that happens at all, on a machine that does much else.
 const AT_MOST: Duration = Duration::from_secs(20);

@@ -159,7 +159,7 @@ async fn chains_are_flattened_before_they_are_too_long() {
         let grow = format!("echo {number} >> /list; mkdir /dir{number}; chown 7:8 /dir{number}");
         let (finished, output) = engine.run(script(&base, &grow)).await;
         base = finished.keep(key(), output.into()).await.unwrap();
-        let layers = snapshot::facts(&engine.shared, &base.0).await.unwrap().layers.len();
+        let layers = facts::facts(&engine.shared, &base.0).await.unwrap().layers.len();
         assert!(layers <= 5, "{layers} layers");
     }
     let (_, output) = engine.run(script(&base, "wc -l < /list; stat -c %u:%g /dir0 /dir11")).await;

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 
 use super::super::labels;
 use super::super::sweep::STOP_WITHIN;
-use super::{DONE, HAND_OVER, Post, TAKEN};
+use super::orders::{DONE, HAND_OVER, Post, TAKEN};
 use crate::reexec::Channel;
 
 /// A container whose creation was under way when the pipeline died comes late, on a busy machine by seconds: nothing

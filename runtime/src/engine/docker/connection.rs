@@ -1,0 +1,279 @@
+//! An engine's address, and what is known of who answers there.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bollard::{API_DEFAULT_VERSION, ClientVersion};
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+
+use super::failure;
+use super::transport::{self, Place};
+use crate::engine::Description;
+
+/// The oldest API that is spoken: that of Docker 20.10, which brought what steps need (`platform` on create, …).
+const OLDEST: (usize, usize) = (1, 41);
+
+/// bollard's own limit on every call, in seconds; never reached, since waiting for a process may take days. Calls are
+/// bounded one by one instead ([`failure::within`]).
+const CLIENT_LIMIT: u64 = 365 * 24 * 3600;
+
+/// Podman speaks Docker's API and means something else by it: images that were loaded are found under other names
+/// (4.3), and the names that a container is linked under do not resolve (5.4). Better no pipeline than half of one.
+const PODMAN: &str = "it is Podman, which is not supported yet; BOWLINE_ENGINE=native needs no engine";
+
+/// Where an engine is and how to speak to it: all that another process needs to reach the same engine.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Connection {
+    /// `unix://…`, `tcp://…`, `ssh://…`, as in `DOCKER_HOST`.
+    pub(super) address: String,
+    /// The directory of `ca.pem`, `cert.pem` and `key.pem`, for TLS.
+    certificates: Option<PathBuf>,
+    /// The API's version that both sides speak; the oldest until the engine has answered.
+    version: (usize, usize),
+    engine: Engine,
+}
+
+/// What the engine says of itself.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Engine {
+    version: String,
+    platform: String,
+}
+
+impl Connection {
+    pub(super) fn new(mut address: String, certificates: Option<PathBuf>) -> Self {
+        if let Some(host) = address.strip_prefix("tcp://").map(|location| location.trim_end_matches('/')) {
+            // As the command line has it (docker/cli, `opts/hosts.go`).
+            let default_port = if certificates.is_some() { 2376 } else { 2375 };
+            let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+            address = if has_port { format!("tcp://{host}") } else { format!("tcp://{host}:{default_port}") };
+        }
+        Self { address, certificates, version: OLDEST, engine: Engine::default() }
+    }
+
+    /// A client for this engine. Makes no connection yet.
+    pub(super) async fn client(&self) -> Result<bollard::Docker, String> {
+        let version = ClientVersion { major_version: self.version.0, minor_version: self.version.1 };
+        let client = match self.scheme() {
+            #[cfg(unix)]
+            "unix" => {
+                let path = PathBuf::from(self.location());
+                transport::client(Place::Socket(path), CLIENT_LIMIT, &version).map_err(explain)?
+            }
+            "tcp" | "http" if self.certificates.is_none() => {
+                let address = self.location().to_owned();
+                transport::client(Place::Address(address), CLIENT_LIMIT, &version).map_err(explain)?
+            }
+            "tcp" | "https" => self.tls_client(version).await?,
+            "ssh" => self.ssh_client(&version)?,
+            _ => return Err("an address starts with unix://, tcp:// or ssh://".to_owned()),
+        };
+        // The engine decodes this header by base64's URL alphabet (moby, `registry.DecodeAuthConfig`), bollard encodes
+        // it by the other one, and an engine that cannot decode it pulls as nobody instead of complaining.
+        Ok(client.with_request_modifier(|mut request| {
+            let auth = request.headers().get("x-registry-auth").and_then(|value| value.to_str().ok());
+            let auth = auth.map(|value| value.replace('+', "-").replace('/', "_"));
+            if let Some(value) = auth.and_then(|value| value.parse().ok()) {
+                request.headers_mut().insert("x-registry-auth", value);
+            }
+            request
+        }))
+    }
+
+    pub(crate) fn describe(&self) -> Description {
+        Description {
+            name: "docker",
+            version: self.engine.version.clone(),
+            platform: self.engine.platform.clone(),
+        }
+    }
+
+    fn scheme(&self) -> &str {
+        self.address.split_once("://").map_or("", |(scheme, _)| scheme)
+    }
+
+    /// The address without its scheme.
+    fn location(&self) -> &str {
+        self.address.split_once("://").map_or("", |(_, location)| location)
+    }
+
+    #[cfg(feature = "tls")]
+    async fn tls_client(&self, version: ClientVersion) -> Result<bollard::Docker, String> {
+        let address = self.address.clone();
+        let directory = self.certificates.clone().unwrap_or_default();
+        // Reads the system's certificates from disk, and panics where two cryptographic providers are compiled in.
+        let made = tokio::task::spawn_blocking(move || {
+            let [key, certificate, ca] = ["key.pem", "cert.pem", "ca.pem"].map(|name| directory.join(name));
+            bollard::Docker::connect_with_ssl(&address, &key, &certificate, &ca, CLIENT_LIMIT, &version)
+        });
+        made.await.map_err(|_| "TLS could not be set up".to_owned())?.map_err(explain)
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[allow(clippy::unused_async, reason = "as the one with TLS")]
+    async fn tls_client(&self, _: ClientVersion) -> Result<bollard::Docker, String> {
+        Err("TLS is not compiled in; enable bowline's feature `tls`".to_owned())
+    }
+
+    #[cfg(feature = "ssh")]
+    fn ssh_client(&self, version: &ClientVersion) -> Result<bollard::Docker, String> {
+        bollard::Docker::connect_with_ssh(&self.address, CLIENT_LIMIT, version, None).map_err(explain)
+    }
+
+    #[cfg(not(feature = "ssh"))]
+    #[allow(clippy::unused_self, reason = "as the one with ssh")]
+    fn ssh_client(&self, _: &ClientVersion) -> Result<bollard::Docker, String> {
+        Err("ssh is not compiled in; enable bowline's feature `ssh`".to_owned())
+    }
+
+    /// Asks the engine who it is, and settles on a version of the API.
+    pub(super) async fn negotiate(mut self) -> Result<Self, String> {
+        let greeting = match self.scheme() {
+            #[cfg(unix)]
+            "unix" => {
+                let path = Path::new(self.location());
+                let stream = tokio::net::UnixStream::connect(path)
+                    .await
+                    .map_err(|error| socket_reason(&error, path))?;
+                let platform = platform_of_peer(&stream);
+                Greeting { platform, ..greet(stream).await? }
+            }
+            "tcp" | "http" if self.certificates.is_none() => {
+                let stream = tokio::net::TcpStream::connect(self.location())
+                    .await
+                    .map_err(|error| error.to_string())?;
+                greet(stream).await?
+            }
+            _ => self.greet_by_client().await?,
+        };
+        if greeting.api < OLDEST {
+            let (major, minor) = greeting.api;
+            return Err(format!(
+                "it speaks version {major}.{minor} of the API; 1.41 (Docker 20.10) or newer is needed"
+            ));
+        }
+        let newest = (API_DEFAULT_VERSION.major_version, API_DEFAULT_VERSION.minor_version);
+        self.version = greeting.api.min(newest);
+        self.engine = Engine { version: greeting.version, platform: greeting.platform };
+        if self.engine.platform.is_empty() {
+            let version = self.client().await?.version().await.map_err(explain)?;
+            self.engine.platform =
+                format!("{}/{}", version.os.unwrap_or_default(), version.arch.unwrap_or_default());
+        }
+        Ok(self)
+    }
+
+    /// The long way, through TLS or ssh.
+    async fn greet_by_client(&self) -> Result<Greeting, String> {
+        let version = self.client().await?.version().await.map_err(explain)?;
+        let mut components = version.components.iter().flatten();
+        if components.any(|component| component.name == "Podman Engine") {
+            return Err(PODMAN.to_owned());
+        }
+        Ok(Greeting {
+            api: version
+                .api_version
+                .as_deref()
+                .and_then(parse_version)
+                .ok_or("it names no version of its API")?,
+            version: version.version.unwrap_or_default(),
+            platform: format!("{}/{}", version.os.unwrap_or_default(), version.arch.unwrap_or_default()),
+        })
+    }
+}
+
+struct Greeting {
+    api: (usize, usize),
+    version: String,
+    /// Empty where the engine has not said.
+    platform: String,
+}
+
+/// `GET /_ping`, whose headers tell all that is needed in 0.5 ms where `GET /version` takes 8: the engine asks
+/// containerd, runc and its init for their versions each time. bollard does not give headers away.
+async fn greet(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<Greeting, String> {
+    let request = b"GET /_ping HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n";
+    stream.write_all(request).await.map_err(|error| error.to_string())?;
+    let mut answer = Vec::new();
+    // Ends with the connection; what is no HTTP at all may go on, but not past this.
+    stream.take(16 << 10).read_to_end(&mut answer).await.map_err(|error| error.to_string())?;
+    let answer = String::from_utf8_lossy(&answer);
+    let header = |name: &str| {
+        answer.lines().take_while(|line| !line.is_empty()).find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    };
+    if header("Libpod-Api-Version").is_some() {
+        return Err(PODMAN.to_owned());
+    }
+    let Some(api) = header("Api-Version").and_then(parse_version) else {
+        let first = answer.lines().next().unwrap_or_default();
+        return Err(match first {
+            "" => "it closed the connection; does it expect TLS? (set DOCKER_TLS_VERIFY=1)".to_owned(),
+            line => format!("it does not speak Docker's API: `{}`", line.escape_debug()),
+        });
+    };
+    // `Docker/28.2.2 (linux)`
+    let server = header("Server").unwrap_or_default();
+    let version =
+        server.split_once('/').map_or(server, |(_, rest)| rest).split(' ').next().unwrap_or_default();
+    Ok(Greeting { api, version: version.to_owned(), platform: String::new() })
+}
+
+/// The platform of an engine that runs on this very kernel; empty where that is not sure. The process that listens is
+/// known to the kernel (unix(7), `SO_PEERCRED`): the engine, or systemd on its behalf. It is another program where a
+/// socket leads elsewhere (ssh, a virtual machine), and none that can be seen from within a container.
+#[cfg(unix)]
+fn platform_of_peer(stream: &tokio::net::UnixStream) -> String {
+    let peer = stream.peer_cred().ok().and_then(|credentials| credentials.pid());
+    let program = peer.and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).ok());
+    if !matches!(program.as_deref().map(str::trim_end), Some("dockerd" | "systemd")) {
+        return String::new();
+    }
+    match std::env::consts::ARCH {
+        "x86_64" => "linux/amd64".to_owned(),
+        "aarch64" => "linux/arm64".to_owned(),
+        // The others have variants, byte orders and names of their own: the engine knows.
+        _ => String::new(),
+    }
+}
+
+fn parse_version(text: &str) -> Option<(usize, usize)> {
+    let (major, minor) = text.split_once('.')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn explain(failure: bollard::errors::Error) -> String {
+    failure::cause(&failure)
+}
+
+/// Why a socket does not answer, and what helps.
+fn socket_reason(error: &io::Error, path: &Path) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such socket".to_owned(),
+        io::ErrorKind::ConnectionRefused => "nothing listens there; the engine has stopped".to_owned(),
+        io::ErrorKind::PermissionDenied => format!(
+            "permission denied; join the group that owns {} (`sudo usermod -aG docker $USER`, then log in again) or run with sudo",
+            path.display()
+        ),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_completed_as_the_command_line_does() {
+        let address =
+            |host: &str, tls: Option<&str>| Connection::new(host.to_owned(), tls.map(PathBuf::from)).address;
+        assert_eq!(address("tcp://host", None), "tcp://host:2375");
+        assert_eq!(address("tcp://host/", Some("/certs")), "tcp://host:2376");
+        assert_eq!(address("tcp://[::1]:1234", None), "tcp://[::1]:1234");
+        assert_eq!(address("unix:///run/x.sock", None), "unix:///run/x.sock");
+    }
+}

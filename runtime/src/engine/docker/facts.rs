@@ -1,0 +1,137 @@
+//! What the engine says of its images.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use bollard::models::{ImageConfig as Found, ImageInspect};
+
+use super::failure::{self, BRIEF, within};
+use super::{Shared, lock};
+use crate::engine::{Image, ImageConfig, oci};
+use crate::model::{ContentDigest, Snapshot};
+use crate::{Error, Result};
+
+pub(super) async fn inspect(client: &bollard::Docker, reference: &str) -> Result<Option<ImageInspect>> {
+    match within(BRIEF, client.inspect_image(reference)).await {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if failure::is_absent(&error) => Ok(None),
+        Err(error) => Err(failure::during(format!("look for the image `{reference}`"))(error)),
+    }
+}
+
+/// What an engine says that an image is.
+pub(super) fn image_id(said: Option<&str>) -> Result<ContentDigest> {
+    // Podman says some without the algorithm.
+    let parse =
+        |said: &str| said.parse().or_else(|error| format!("sha256:{said}").parse().map_err(|_| error));
+    let id: std::result::Result<_, String> =
+        said.ok_or_else(|| "the engine gave no id".to_owned()).and_then(parse);
+    id.map_err(|error| Error::engine("inspect an image", error))
+}
+
+pub(super) fn platform(found: &ImageInspect) -> oci::Platform {
+    let part = |part: &Option<String>| part.clone().unwrap_or_default();
+    oci::Platform {
+        os: part(&found.os),
+        architecture: part(&found.architecture),
+        variant: part(&found.variant),
+    }
+}
+
+/// The Docker API has it in the form that the OCI image specification took over from it.
+pub(super) fn image_config(config: Found) -> Result<ImageConfig> {
+    let config = serde_json::to_value(config).and_then(serde_json::from_value::<oci::Config>);
+    config.map(Into::into).map_err(|error| Error::engine("read an image's configuration", error))
+}
+
+/// What matters of an image when a container is made from it.
+#[derive(Debug, Clone)]
+pub(super) struct Facts {
+    pub(super) id: String,
+    /// The names of the variables that containers of this image get unless told otherwise.
+    pub(super) env: Vec<String>,
+    /// The digests of its layers' contents, lowest first.
+    pub(super) layers: Vec<String>,
+    pub(super) architecture: String,
+    pub(super) os: String,
+    /// Whether containers of this image get volumes that nobody asked for.
+    pub(super) has_volumes: bool,
+}
+
+impl Facts {
+    pub(super) fn of(image: &ImageInspect) -> Result<Self> {
+        let id = image_id(image.id.as_deref())?.to_string();
+        let layers = image.root_fs.as_ref().and_then(|fs| fs.layers.as_deref()).unwrap_or_default();
+        let layers = layers.iter().map(|layer| image_id(Some(layer)).map(|layer| layer.to_string()));
+        let config = image.config.as_ref();
+        let env = config.and_then(|config| config.env.as_ref()).into_iter().flatten();
+        Ok(Self {
+            id,
+            env: env
+                .filter_map(|variable| variable.split_once('='))
+                .map(|(name, _)| name.to_owned())
+                .collect(),
+            layers: layers.collect::<Result<_>>()?,
+            architecture: image.architecture.clone().unwrap_or_default(),
+            os: image.os.clone().unwrap_or_default(),
+            has_volumes: config
+                .and_then(|config| config.volumes.as_ref())
+                .is_some_and(|paths| !paths.is_empty()),
+        })
+    }
+}
+
+/// The images that were inspected, by their ids.
+#[derive(Default)]
+pub(super) struct Images {
+    facts: Mutex<HashMap<String, Arc<Facts>>>,
+}
+
+impl Images {
+    /// Remembers an image that has just been inspected.
+    pub(super) fn learn(&self, image: &ImageInspect) -> Result<Arc<Facts>> {
+        let facts = Arc::new(Facts::of(image)?);
+        lock(&self.facts).insert(facts.id.clone(), Arc::clone(&facts));
+        Ok(facts)
+    }
+}
+
+/// What is known of an image; one call of 1 ms where nothing is.
+pub(super) async fn facts(shared: &Shared, image: &str) -> Result<Arc<Facts>> {
+    let known = lock(&shared.images.facts).get(image).cloned();
+    if let Some(facts) = known {
+        return Ok(facts);
+    }
+    let inspected = within(BRIEF, shared.client.inspect_image(image))
+        .await
+        .map_err(failure::during(format!("find the file system {image}")))?;
+    shared.images.learn(&inspected)
+}
+
+/// An image as the session knows it.
+pub(super) fn image(shared: &Shared, inspected: &ImageInspect) -> Result<Image> {
+    let facts = shared.images.learn(inspected)?;
+    let config = inspected.config.clone().unwrap_or_default();
+    Ok(Image {
+        id: image_id(Some(&facts.id))?,
+        snapshot: Snapshot(facts.id.clone()),
+        config: image_config(config)?,
+        platform: platform(inspected).or(&shared.description.platform),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_of_the_engine_is_a_digest_or_an_error() {
+        let hex = "0123456789abcdef".repeat(4);
+        for said in [format!("sha256:{hex}"), hex.clone()] {
+            assert_eq!(image_id(Some(&said)).unwrap().to_string(), format!("sha256:{hex}"));
+        }
+        for said in [None, Some(""), Some("sha256:../../../x"), Some("sha256:\u{1b}[31m"), Some("redis:7")] {
+            assert!(image_id(said).is_err(), "{said:?}");
+        }
+    }
+}

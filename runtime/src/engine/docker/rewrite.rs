@@ -1,0 +1,207 @@
+//! Images streamed out of the engine and back, changed on the way.
+
+use std::collections::HashMap;
+use std::io::{self, Read, Write};
+use std::ops::Range;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use futures_util::{Stream, StreamExt as _, stream};
+use tokio::sync::mpsc;
+
+use super::entries::file_header;
+use super::import::load;
+use super::{Shared, failure};
+use crate::engine::channel::{ChannelReader, ChannelWriter, PIECES};
+use crate::sha256::Sha256;
+use crate::{Error, Result};
+
+/// What is to be left out, by the name of a layer in an archive of images: ranges of its bytes, in their order.
+pub(super) type Cuts = HashMap<PathBuf, Vec<Range<u64>>>;
+
+/// With all that an image consists of, streamed out of the engine and back; without what is to be cut out of its layers.
+/// `document` gives the configuration, by the digests that layers have now, by their number.
+pub(super) async fn rewrite(
+    shared: &Arc<Shared>,
+    image: &str,
+    name: &str,
+    cuts: Cuts,
+    document: impl FnOnce(&Changed) -> serde_json::Result<Vec<u8>> + Send + 'static,
+) -> Result<String> {
+    let saved = shared.client.export_image(image);
+    let tag = name.to_owned();
+    let rewrite = move |from, to| rewritten(from, to, &tag, &cuts, document);
+    changed(name, saved, rewrite, |archive| load(shared, name, archive)).await
+}
+
+/// Reads the archive of an image on a thread that may block.
+pub(super) async fn read_saved<T: Send + 'static>(
+    shared: &Shared,
+    image: &str,
+    read: impl FnOnce(ChannelReader) -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let (send, pieces) = mpsc::channel(PIECES);
+    let reading = tokio::task::spawn_blocking(move || read(ChannelReader::new(pieces)));
+    forward(shared.client.export_image(image), send).await;
+    reading.await.unwrap_or_else(|error| Err(io::Error::other(error)))
+}
+
+async fn forward(
+    from: impl Stream<Item = Result<bytes::Bytes, bollard::errors::Error>>,
+    to: mpsc::Sender<io::Result<Vec<u8>>>,
+) {
+    let mut from = std::pin::pin!(from);
+    while let Some(piece) = from.next().await {
+        let piece = piece.map(|piece| piece.to_vec());
+        if to.send(piece.map_err(|error| io::Error::other(failure::message(&error)))).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Takes an archive out of the engine, changes it, and has an image of this name made of it.
+pub(super) async fn changed<F: Future<Output = Result<String>>>(
+    name: &str,
+    from: impl Stream<Item = Result<bytes::Bytes, bollard::errors::Error>>,
+    change: impl FnOnce(ChannelReader, io::BufWriter<ChannelWriter<Vec<u8>>>) -> io::Result<()> + Send + 'static,
+    make: impl FnOnce(futures_util::stream::BoxStream<'static, io::Result<Vec<u8>>>) -> F,
+) -> Result<String> {
+    let (send, pieces) = mpsc::channel(PIECES);
+    let read = forward(from, send);
+    let (send, mut written) = mpsc::channel::<Vec<u8>>(PIECES);
+    let write = tokio::task::spawn_blocking(move || {
+        let to = io::BufWriter::with_capacity(64 << 10, ChannelWriter::new(send));
+        change(ChannelReader::new(pieces), to)
+    });
+    let body = stream::poll_fn(move |context| written.poll_recv(context));
+    let ((), write, image) = tokio::join!(read, write, make(body.map(Ok).boxed()));
+    // What the writer met explains an archive that ended early better than the engine does.
+    let written = write.unwrap_or_else(|error| Err(io::Error::other(error)));
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Error::engine(format!("make the image {name}"), error))
+        }
+        _ => image,
+    }
+}
+
+/// `manifest.json` of an archive of images.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Saved {
+    config: String,
+    repo_tags: Option<Vec<String>>,
+    layers: Vec<String>,
+}
+
+/// The digests of layers that are not what they were, by their number.
+type Changed = HashMap<usize, String>;
+
+/// Copies an archive of one image, with another name and configuration, and without what is to be cut out.
+fn rewritten(
+    from: impl Read,
+    to: impl Write,
+    name: &str,
+    cuts: &Cuts,
+    document: impl FnOnce(&Changed) -> serde_json::Result<Vec<u8>>,
+) -> io::Result<()> {
+    const CONFIG: &str = "config.json";
+    let mut archive = tar::Archive::new(from);
+    let mut out = tar::Builder::new(to);
+    let (mut saved, mut links, mut digests) = (Vec::new(), HashMap::new(), HashMap::new());
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        let path = entry.path()?.into_owned();
+        let mut header = entry.header().clone();
+        match (path.to_str(), entry.link_name()?, cuts.get(&path)) {
+            (Some("manifest.json"), ..) => saved = serde_json::from_reader(&mut entry)?,
+            // What says in other words what the image was.
+            (Some("index.json" | "oci-layout" | "repositories"), ..) => {}
+            (_, Some(target), _) => {
+                out.append_link(&mut header, &path, &target)?;
+                links.insert(path, target.into_owned());
+            }
+            (.., Some(cuts)) => {
+                header.set_size(entry.size() - cuts.iter().map(|cut| cut.end - cut.start).sum::<u64>());
+                let mut layer = Cut::new(&mut entry, cuts);
+                out.append_data(&mut header, &path, &mut layer)?;
+                digests.insert(path, layer.digest());
+            }
+            _ => out.append_data(&mut header, &path, &mut entry)?,
+        }
+    }
+    let layers = saved.pop().map(|image: Saved| image.layers);
+    let layers = layers.ok_or_else(|| io::Error::other("the engine's archive has no manifest.json"))?;
+    let digest = |layer: &String| digests.get(&resolve(Path::new(layer), &links)).cloned();
+    let changed = layers.iter().enumerate().filter_map(|(number, layer)| Some((number, digest(layer)?)));
+    let config = document(&changed.collect())?;
+    let made = Saved { config: CONFIG.to_owned(), repo_tags: Some(vec![name.to_owned()]), layers };
+    let manifest = serde_json::to_vec(&[made])?;
+    for (name, contents) in [(CONFIG, &config), ("manifest.json", &manifest)] {
+        out.append_data(&mut file_header(contents.len() as u64), name, &contents[..])?;
+    }
+    out.into_inner()?.flush()
+}
+
+/// The bytes of a layer without what is cut out of it, and their digest.
+pub(super) struct Cut<'a, R> {
+    from: R,
+    at: u64,
+    cuts: &'a [Range<u64>],
+    digest: Sha256,
+}
+
+impl<'a, R: Read> Cut<'a, R> {
+    pub(super) fn new(from: R, cuts: &'a [Range<u64>]) -> Self {
+        Self { from, at: 0, cuts, digest: Sha256::new() }
+    }
+
+    /// Of what has been read, as images name it.
+    pub(super) fn digest(self) -> String {
+        format!("sha256:{}", data_encoding::HEXLOWER.encode(&self.digest.finalize()))
+    }
+}
+
+impl<R: Read> Read for Cut<'_, R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let mut most = into.len();
+        while let Some((cut, rest)) = self.cuts.split_first() {
+            if self.at < cut.start {
+                most = most.min(usize::try_from(cut.start - self.at).unwrap_or(usize::MAX));
+                break;
+            }
+            io::copy(&mut (&mut self.from).take(cut.end - self.at), &mut io::sink())?;
+            (self.at, self.cuts) = (cut.end, rest);
+        }
+        let count = self.from.read(&mut into[..most])?;
+        self.digest.update(&into[..count]);
+        self.at += count as u64;
+        Ok(count)
+    }
+}
+
+/// What a path in an archive means, by the links there are in it.
+fn resolve(path: &Path, links: &HashMap<PathBuf, PathBuf>) -> PathBuf {
+    let Some(target) = links.get(path) else { return path.to_owned() };
+    let mut resolved = path.parent().unwrap_or(Path::new("")).to_owned();
+    for part in target.components() {
+        match part {
+            Component::Normal(name) => resolved.push(name),
+            Component::ParentDir => drop(resolved.pop()),
+            _ => {}
+        }
+    }
+    resolved
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_of_an_archive_are_followed() {
+        let links = [(PathBuf::from("b/layer.tar"), PathBuf::from("../a/layer.tar"))].into();
+        assert_eq!(resolve(Path::new("b/layer.tar"), &links), Path::new("a/layer.tar"));
+        assert_eq!(resolve(Path::new("a/layer.tar"), &links), Path::new("a/layer.tar"));
+    }
+}
