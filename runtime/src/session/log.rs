@@ -1,11 +1,12 @@
 //! What processes write: captured whole for steps, the last lines for services, shown live to people.
 
 use std::collections::VecDeque;
-use std::io::{self, BufRead as _, Read as _};
+use std::io::{self, Read as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
+use super::lines::Lines;
 use super::report::{LinePrinter, Reporter};
 use super::scrub::{Scanner, Scrubber, Secrets};
 use crate::engine::{Recording, Sink, Spool, Written};
@@ -19,9 +20,6 @@ pub(super) const MOST: u64 = 4 << 30;
 const LAST_LINES: usize = 20;
 /// How much of a service's output is remembered for a `ready log` that comes late: 256 KiB a stream.
 const REMEMBERED: usize = 256 * 1024;
-/// A line longer than this is shown in pieces.
-const LONGEST_LINE: usize = 16 * 1024;
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -123,39 +121,6 @@ impl Capture {
         collected.printer.finish();
         let [stdout, stderr] = std::mem::take(&mut collected.spools).map(Spool::finish);
         (Recording { stdout, stderr, exit_code }, collected.broken.take())
-    }
-}
-
-/// Cuts a stream into lines, wherever its pieces are cut.
-#[derive(Debug, Default)]
-pub(super) struct Lines {
-    partial: Vec<u8>,
-}
-
-impl Lines {
-    pub(super) fn push(&mut self, bytes: &[u8], mut line: impl FnMut(&str)) {
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let room = LONGEST_LINE - self.partial.len();
-            let mut next = rest.get(..room).unwrap_or(rest);
-            let piece = next;
-            // As fast as the machine can in every build; reading from memory does not fail.
-            let length = next.skip_until(b'\n').unwrap_or(piece.len());
-            let (piece, after) = rest.split_at(length);
-            self.partial.extend_from_slice(piece);
-            if piece.ends_with(b"\n") || self.partial.len() >= LONGEST_LINE {
-                self.flush(&mut line);
-            }
-            rest = after;
-        }
-    }
-
-    pub(super) fn flush(&mut self, mut line: impl FnMut(&str)) {
-        if !self.partial.is_empty() {
-            let text = String::from_utf8_lossy(&self.partial);
-            line(text.trim_end_matches(['\n', '\r']));
-            self.partial.clear();
-        }
     }
 }
 

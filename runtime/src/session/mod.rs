@@ -1,7 +1,7 @@
 //! Runs values: one session is one connection to an engine, with everything it started.
 //!
 //! Every promise about running lives here, whatever the engine: run-once and caching of steps (`steps`), the life of
-//! services (`supervise`, with `service`, `running`, `health` and `log`), pinning and replay of steps that share a service (`unit`), reading
+//! services (`supervise`, with `service`, `start`, `running`, `health` and `log`), replay of steps that share a service (`unit`), reading
 //! results (`results`), and the end (`close` below). The session's work happens on a runtime of its own (`ambient`), so
 //! that it neither depends on the user's runtime nor is stopped by it: user futures only wait, and dropping them
 //! cancels what nobody else waits for. No clean-up depends on `Drop` doing asynchronous work.
@@ -10,6 +10,7 @@ pub(crate) mod ambient;
 mod aside;
 mod health;
 mod host;
+mod lines;
 mod log;
 mod once;
 mod process;
@@ -21,6 +22,7 @@ mod save;
 mod scrub;
 mod service;
 pub(crate) mod signals;
+mod start;
 mod steps;
 mod supervise;
 mod unit;

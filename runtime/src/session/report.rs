@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::{Arc, Once};
 
-use super::log::Lines;
+use super::lines::Lines;
 use crate::model::Stream;
 use crate::terminal::{self, Colours};
 

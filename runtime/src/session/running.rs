@@ -1,27 +1,27 @@
-//! One run of a service's process: how it comes to be ready, what it uses, and why it ended.
+//! One run of a service's process: how it comes to be ready, why it ended, and who uses it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::try_join;
+use futures_util::future::select_all;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::health::{self, Failure, Watched};
 use super::log::ServiceLog;
 use super::report::Reporter;
 use super::scrub::Secrets;
-use super::steps::Request;
-use super::unit::Leases;
-use super::{Inner, process, steps};
-use crate::engine::{HeldCaches, Image, InUse, Instance, Left, MountSource, ServiceSpec, Startable};
+use crate::engine::{HeldCaches, Image, Instance, Left};
 use crate::error::ServiceCause;
-use crate::graph::{Reach, ServiceNode};
-use crate::model::{Access, Port};
+use crate::graph::{Binding, ServiceNode};
+use crate::model::{Digest, Port};
 use crate::value::{Check, Stop};
 use crate::{Error, Result, ServiceError};
+
+/// How long the engine may take to say that a service ended, once a client failed.
+const EXIT_NOTICE: Duration = Duration::from_millis(150);
 
 /// One run of a service's process.
 pub(super) struct Running {
@@ -38,7 +38,7 @@ pub(super) struct Running {
     pub(super) dependencies: Leases,
     caches: Option<Arc<dyn HeldCaches>>,
     /// The steps that have run against it.
-    seen: Mutex<HashSet<crate::Digest>>,
+    seen: Mutex<HashSet<Digest>>,
     measures: Mutex<Vec<Measure>>,
     /// Services that used it and were handed over to the engine.
     users_left: Mutex<Vec<Left>>,
@@ -46,12 +46,44 @@ pub(super) struct Running {
     ended: watch::Sender<Option<Error>>,
 }
 
+/// What there is of a service once its process was started.
+pub(super) struct Started {
+    pub(super) service: Arc<ServiceNode>,
+    pub(super) instance: Arc<dyn Instance>,
+    pub(super) image: Option<Image>,
+    pub(super) log: ServiceLog,
+    pub(super) secrets: Secrets,
+    pub(super) since: Instant,
+    pub(super) dependencies: Leases,
+    pub(super) caches: Option<Arc<dyn HeldCaches>>,
+}
+
 impl Running {
-    pub(super) fn has_seen(&self, step: crate::Digest) -> bool {
+    pub(super) fn new(started: Started) -> Self {
+        static GENERATIONS: AtomicU64 = AtomicU64::new(0);
+        let Started { service, instance, image, log, secrets, since, dependencies, caches } = started;
+        Self {
+            generation: GENERATIONS.fetch_add(1, Ordering::Relaxed),
+            instance,
+            image,
+            log,
+            secrets,
+            since,
+            dependencies,
+            caches,
+            seen: Mutex::default(),
+            measures: Mutex::new(vec![Measure::of(&service)]),
+            users_left: Mutex::default(),
+            ended: watch::channel(None).0,
+            service,
+        }
+    }
+
+    pub(super) fn has_seen(&self, step: Digest) -> bool {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).contains(&step)
     }
 
-    pub(super) fn saw(&self, step: crate::Digest) {
+    pub(super) fn saw(&self, step: Digest) {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(step);
     }
 
@@ -160,12 +192,12 @@ impl Running {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     Starting,
     InUse,
 }
 
-fn failure(
+pub(super) fn failure(
     service: &ServiceNode,
     cause: ServiceCause,
     since: Instant,
@@ -204,103 +236,83 @@ impl Measure {
     }
 }
 
-/// All that a service's process needs, but the container: dropping it lets go of what the service uses.
-pub(super) struct Outfit {
-    request: Arc<Request>,
-    service: Arc<ServiceNode>,
-    image: Option<Image>,
-    log: ServiceLog,
-    secrets: Secrets,
-    since: Instant,
-    dependencies: Leases,
-    spec: ServiceSpec,
+/// The service is ready and in use: for as long as this exists.
+pub(super) struct Lease {
+    running: Arc<Running>,
+    /// Tells the supervisor that it is over.
+    release: Box<dyn Fn(u64) + Send + Sync>,
 }
 
-impl Outfit {
-    /// Starts what the service uses, and finds what it is made of.
-    pub(super) async fn new(session: &Arc<Inner>, service: Arc<ServiceNode>) -> Result<Self> {
-        let since = Instant::now();
-        let request = session.request(Reach::of_service(&service)).await?;
-        let image = request.image(service.config.image.as_ref()).cloned();
-        let process = process::of_service(&service, image.as_ref())?;
-        let (filesystem, dependencies) = try_join(
-            request.lay_out(&service.name, &service.base, &service.places, &service.mounts),
-            request.lease(&service.bindings),
-        )
-        .await
-        .map_err(|error| {
-            failure(&service, ServiceCause::Dependency(error), since, Vec::new(), Phase::Starting)
-        })?;
-        let secrets = process::secrets(Some(&process), &filesystem);
-        let log = ServiceLog::new(&session.report, &service.name, &secrets);
-        let spec = ServiceSpec {
-            name: service.name.to_string(),
-            hostname: service.hostname.clone(),
-            filesystem,
-            process,
-            links: steps::links(&service.bindings),
-        };
-        Ok(Self { request, service, image, log, secrets, since, dependencies, spec })
+impl Lease {
+    /// `release` is called with the run's generation.
+    pub(super) fn new(running: Arc<Running>, release: impl Fn(u64) + Send + Sync + 'static) -> Self {
+        Self { running, release: Box::new(release) }
     }
 
-    /// Waits, no longer than the service may take to become ready, until no service of another session has a cache that this
-    /// one writes to.
-    pub(super) async fn hold_caches(&self) -> Result<Option<Arc<dyn HeldCaches>>> {
-        let written = self.spec.filesystem.mounts.iter().filter_map(|mount| match &mount.source {
-            MountSource::Cache(key) if mount.access == Access::ReadWrite => Some(key.clone()),
-            _ => None,
+    pub(super) fn running(&self) -> &Arc<Running> {
+        &self.running
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        (self.release)(self.running.generation);
+    }
+}
+
+/// The services that one step or service uses, each ready and kept from stopping.
+pub(super) struct Leases {
+    direct: Vec<(Binding, Lease)>,
+}
+
+impl Leases {
+    pub(super) fn new(direct: Vec<(Binding, Lease)>) -> Self {
+        Self { direct }
+    }
+
+    /// Waits until one of the services ends, and says so; never, when there is none.
+    pub(super) async fn broken(&self) -> Error {
+        if self.direct.is_empty() {
+            return std::future::pending().await;
+        }
+        let broken = self.direct.iter().map(|(binding, lease)| {
+            Box::pin(async move {
+                lease.running().broken().await.aliased(&binding.service.hostname, &binding.aliases)
+            })
         });
-        let caches: std::collections::BTreeSet<String> = written.collect();
-        if caches.is_empty() {
-            return Ok(None);
-        }
-        let caches: Vec<String> = caches.into_iter().collect();
-        let found: Mutex<Option<InUse>> = Mutex::default();
-        let waiting = |in_use: InUse| {
-            let text = format!("waits for the cache `{}`: {}", in_use.cache, in_use.by());
-            self.request.session.report.event(&self.service.name, &text);
-            *found.lock().unwrap_or_else(PoisonError::into_inner) = Some(in_use);
-        };
-        let hold = self.request.engine.hold_caches(&self.service.name, &caches, &waiting);
-        if let Ok(held) = timeout(self.service.within, hold).await {
-            return held.map(Some);
-        }
-        let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let failing = match found {
-            Some(in_use) => (format!("cache `{}`", in_use.cache), in_use.by()),
-            None => ("caches".to_owned(), "the engine did not answer in time".to_owned()),
-        };
-        let cause = ServiceCause::NotReady { within: self.service.within, failing: vec![failing] };
-        Err(failure(&self.service, cause, self.since, Vec::new(), Phase::Starting))
+        select_all(broken).await.0
     }
 
-    /// Makes the container.
-    pub(super) async fn prepare(&self) -> Result<Box<dyn Startable>> {
-        self.request.engine.prepare_service(self.spec.clone()).await
+    /// Notes that a service that uses these ends without this process.
+    pub(super) fn were_left_by(&self, user: &Left) {
+        self.running().for_each(|running| running.was_left_by(user));
     }
 
-    /// Starts the process. To be awaited to its end, as a process may be there before that.
-    pub(super) async fn begin(
-        self,
-        prepared: Box<dyn Startable>,
-        caches: Option<Arc<dyn HeldCaches>>,
-    ) -> Result<Running> {
-        static GENERATIONS: AtomicU64 = AtomicU64::new(0);
-        let instance = prepared.start(self.log.sink()).await?;
-        Ok(Running {
-            generation: GENERATIONS.fetch_add(1, Ordering::Relaxed),
-            instance,
-            image: self.image,
-            log: self.log,
-            secrets: self.secrets,
-            since: self.since,
-            dependencies: self.dependencies,
-            caches,
-            seen: Mutex::default(),
-            measures: Mutex::new(vec![Measure::of(&self.service)]),
-            users_left: Mutex::default(),
-            ended: watch::channel(None).0,
-            service: self.service,
-        })
+    /// The end of a service that may have caused a failure seen just now.
+    pub(super) async fn broken_just_now(&self) -> Option<Error> {
+        if self.direct.is_empty() {
+            return None;
+        }
+        tokio::time::timeout(EXIT_NOTICE, self.broken()).await.ok()
+    }
+
+    /// Notes that a step has run against all of these services, and those they use.
+    pub(super) fn mark(&self, key: Digest) {
+        self.instances().values().for_each(|running| running.saw(key));
+    }
+
+    /// All instances in use, by service, those that services use among themselves included.
+    pub(super) fn instances(&self) -> BTreeMap<Digest, Arc<Running>> {
+        let mut found = BTreeMap::new();
+        let mut open: Vec<Arc<Running>> = self.running().collect();
+        while let Some(running) = open.pop() {
+            open.extend(running.dependencies.running());
+            found.insert(running.service.digest, running);
+        }
+        found
+    }
+
+    fn running(&self) -> impl Iterator<Item = Arc<Running>> {
+        self.direct.iter().map(|(_, lease)| lease.running().clone())
     }
 }

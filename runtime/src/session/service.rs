@@ -6,14 +6,13 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
-use super::running::Running;
-use super::supervise::Task;
-use super::{End, Inner};
+use super::End;
+use super::running::Lease;
+use crate::Result;
 use crate::graph::ServiceNode;
-use crate::{Error, Result};
 
 /// What a supervisor is told.
 pub(super) enum Message {
@@ -44,26 +43,11 @@ pub(super) struct Supervisor {
     name: Arc<str>,
 }
 
-impl Inner {
-    /// The supervisor of a service: equal definitions in a session have one.
-    pub(super) fn supervisor(self: &Arc<Self>, service: &Arc<ServiceNode>) -> Result<Supervisor> {
-        if std::env::var("BOWLINE_SERVICES").is_ok_and(|value| value.eq_ignore_ascii_case("off")) {
-            return Err(Error::ServicesOff { service: service.name.to_string() });
-        }
-        let mut services = self.services();
-        self.check_open(&format!("service `{}`", service.name))?;
-        let supervisor = services.entry(service.digest).or_insert_with(|| {
-            let (messages, inbox) = unbounded_channel();
-            let supervisor = Supervisor { messages: messages.clone(), name: service.name.clone() };
-            let task = Task::new(Arc::downgrade(self), service.clone(), inbox, messages.downgrade());
-            tokio::spawn(task.supervise());
-            supervisor
-        });
-        Ok(supervisor.clone())
-    }
-}
-
 impl Supervisor {
+    pub(super) fn new(messages: UnboundedSender<Message>, name: Arc<str>) -> Self {
+        Self { messages, name }
+    }
+
     pub(super) async fn acquire(&self) -> Result<Lease> {
         self.ask(Message::Acquire).await?
     }
@@ -76,7 +60,7 @@ impl Supervisor {
     pub(super) async fn start(&self, service: &Arc<ServiceNode>) -> Result<()> {
         self.ask(Message::Hold).await??;
         // Known to run: this only checks this definition's own ports and checks.
-        self.acquire().await?.running.ensure_ready(service).await
+        self.acquire().await?.running().ensure_ready(service).await
     }
 
     pub(super) async fn stop(&self) -> Result<()> {
@@ -105,27 +89,5 @@ pub(super) struct Pin(UnboundedSender<Message>);
 impl Drop for Pin {
     fn drop(&mut self) {
         let _ = self.0.send(Message::Unpin);
-    }
-}
-
-/// The service is ready and in use.
-pub(super) struct Lease {
-    running: Arc<Running>,
-    messages: UnboundedSender<Message>,
-}
-
-impl Lease {
-    pub(super) fn new(running: Arc<Running>, messages: UnboundedSender<Message>) -> Self {
-        Self { running, messages }
-    }
-
-    pub(super) fn running(&self) -> &Arc<Running> {
-        &self.running
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        let _ = self.messages.send(Message::Release(self.running.generation));
     }
 }

@@ -7,9 +7,10 @@ use futures_util::future::{BoxFuture, try_join, try_join_all, try_join3};
 use tokio::sync::watch;
 
 use super::log::{self, Broken, Capture};
+use super::running::{Lease, Leases};
 use super::scrub::Secrets;
-use super::service::{Lease, Pin};
-use super::unit::{Leases, unseen};
+use super::service::Pin;
+use super::unit::unseen;
 use super::{Inner, process};
 use crate::engine::{
     self, Claim, Engine, Filesystem, Finished, Image, Link, Placement, Prepared, Recording, StepSpec, Written,

@@ -7,12 +7,13 @@
 use std::sync::{Arc, Weak};
 
 use futures_util::FutureExt as _;
-use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
+use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant, sleep_until};
 
-use super::running::{Outfit, Running};
-use super::service::{Closing, Lease, Message};
+use super::running::{Lease, Running};
+use super::service::{Closing, Message, Supervisor};
+use super::start::Outfit;
 use super::{End, Inner};
 use crate::engine::HeldCaches;
 use crate::graph::ServiceNode;
@@ -20,6 +21,25 @@ use crate::{Error, Result};
 
 /// As long is it waited for the end of a process that was killed: one that hangs in the kernel may never come to it.
 const DEAD_WITHIN: Duration = Duration::from_secs(10);
+
+impl Inner {
+    /// The supervisor of a service: equal definitions in a session have one.
+    pub(super) fn supervisor(self: &Arc<Self>, service: &Arc<ServiceNode>) -> Result<Supervisor> {
+        if std::env::var("BOWLINE_SERVICES").is_ok_and(|value| value.eq_ignore_ascii_case("off")) {
+            return Err(Error::ServicesOff { service: service.name.to_string() });
+        }
+        let mut services = self.services();
+        self.check_open(&format!("service `{}`", service.name))?;
+        let supervisor = services.entry(service.digest).or_insert_with(|| {
+            let (messages, inbox) = unbounded_channel();
+            let supervisor = Supervisor::new(messages.clone(), service.name.clone());
+            let task = Task::new(Arc::downgrade(self), service.clone(), inbox, messages.downgrade());
+            tokio::spawn(task.supervise());
+            supervisor
+        });
+        Ok(supervisor.clone())
+    }
+}
 
 /// Who waits for a start.
 #[derive(Default)]
@@ -317,7 +337,8 @@ impl Task {
         let Some(messages) = self.messages.upgrade() else { return };
         *uses += 1;
         // Where the waiter has given up, the lease comes back by being dropped.
-        let _ = waiter.send(Ok(Lease::new(running.clone(), messages)));
+        let release = move |generation| drop(messages.send(Message::Release(generation)));
+        let _ = waiter.send(Ok(Lease::new(running.clone(), release)));
     }
 
     /// The process has ended, or must, as what it uses has: tells its users and clears up.

@@ -4,78 +4,11 @@
 //! itself. And before it runs, the steps before it whose effects its services have not seen are run again: see
 //! `Request::replay_missing`.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures_util::future::select_all;
-
-use super::running::Running;
-use super::service::Lease;
-use crate::Error;
-use crate::engine::Left;
 use crate::graph::{Binding, ServiceNode, Step, closure};
 use crate::model::Digest;
-
-/// How long the engine may take to say that a service ended, once a client failed.
-const EXIT_NOTICE: Duration = Duration::from_millis(150);
-
-/// The services that one step or service uses, each ready and kept from stopping.
-pub(super) struct Leases {
-    direct: Vec<(Binding, Lease)>,
-}
-
-impl Leases {
-    pub(super) fn new(direct: Vec<(Binding, Lease)>) -> Self {
-        Self { direct }
-    }
-
-    /// Waits until one of the services ends, and says so; never, when there is none.
-    pub(super) async fn broken(&self) -> Error {
-        if self.direct.is_empty() {
-            return std::future::pending().await;
-        }
-        let broken = self.direct.iter().map(|(binding, lease)| {
-            Box::pin(async move {
-                lease.running().broken().await.aliased(&binding.service.hostname, &binding.aliases)
-            })
-        });
-        select_all(broken).await.0
-    }
-
-    /// Notes that a service that uses these ends without this process.
-    pub(super) fn were_left_by(&self, user: &Left) {
-        self.running().for_each(|running| running.was_left_by(user));
-    }
-
-    /// The end of a service that may have caused a failure seen just now.
-    pub(super) async fn broken_just_now(&self) -> Option<Error> {
-        if self.direct.is_empty() {
-            return None;
-        }
-        tokio::time::timeout(EXIT_NOTICE, self.broken()).await.ok()
-    }
-
-    /// Notes that a step has run against all of these services, and those they use.
-    pub(super) fn mark(&self, key: Digest) {
-        self.instances().values().for_each(|running| running.saw(key));
-    }
-
-    /// All instances in use, by service, those that services use among themselves included.
-    pub(super) fn instances(&self) -> BTreeMap<Digest, Arc<Running>> {
-        let mut found = BTreeMap::new();
-        let mut open: Vec<Arc<Running>> = self.running().collect();
-        while let Some(running) = open.pop() {
-            open.extend(running.dependencies.running());
-            found.insert(running.service.digest, running);
-        }
-        found
-    }
-
-    fn running(&self) -> impl Iterator<Item = Arc<Running>> {
-        self.direct.iter().map(|(_, lease)| lease.running().clone())
-    }
-}
 
 /// The steps that must have run before this one against services it uses, and that those have not seen, earliest first.
 ///

@@ -1,0 +1,105 @@
+//! How a service comes to run: what its process needs, its caches, its container.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::future::try_join;
+use tokio::time::{Instant, timeout};
+
+use super::log::ServiceLog;
+use super::running::{Leases, Phase, Running, Started, failure};
+use super::scrub::Secrets;
+use super::steps::Request;
+use super::{Inner, process, steps};
+use crate::Result;
+use crate::engine::{HeldCaches, Image, InUse, MountSource, ServiceSpec, Startable};
+use crate::error::ServiceCause;
+use crate::graph::{Reach, ServiceNode};
+use crate::model::Access;
+
+/// All that a service's process needs, but the container: dropping it lets go of what the service uses.
+pub(super) struct Outfit {
+    request: Arc<Request>,
+    service: Arc<ServiceNode>,
+    image: Option<Image>,
+    log: ServiceLog,
+    secrets: Secrets,
+    since: Instant,
+    dependencies: Leases,
+    spec: ServiceSpec,
+}
+
+impl Outfit {
+    /// Starts what the service uses, and finds what it is made of.
+    pub(super) async fn new(session: &Arc<Inner>, service: Arc<ServiceNode>) -> Result<Self> {
+        let since = Instant::now();
+        let request = session.request(Reach::of_service(&service)).await?;
+        let image = request.image(service.config.image.as_ref()).cloned();
+        let process = process::of_service(&service, image.as_ref())?;
+        let (filesystem, dependencies) = try_join(
+            request.lay_out(&service.name, &service.base, &service.places, &service.mounts),
+            request.lease(&service.bindings),
+        )
+        .await
+        .map_err(|error| {
+            failure(&service, ServiceCause::Dependency(error), since, Vec::new(), Phase::Starting)
+        })?;
+        let secrets = process::secrets(Some(&process), &filesystem);
+        let log = ServiceLog::new(&session.report, &service.name, &secrets);
+        let spec = ServiceSpec {
+            name: service.name.to_string(),
+            hostname: service.hostname.clone(),
+            filesystem,
+            process,
+            links: steps::links(&service.bindings),
+        };
+        Ok(Self { request, service, image, log, secrets, since, dependencies, spec })
+    }
+
+    /// Waits, no longer than the service may take to become ready, until no service of another session has a cache that this
+    /// one writes to.
+    pub(super) async fn hold_caches(&self) -> Result<Option<Arc<dyn HeldCaches>>> {
+        let written = self.spec.filesystem.mounts.iter().filter_map(|mount| match &mount.source {
+            MountSource::Cache(key) if mount.access == Access::ReadWrite => Some(key.clone()),
+            _ => None,
+        });
+        let caches: std::collections::BTreeSet<String> = written.collect();
+        if caches.is_empty() {
+            return Ok(None);
+        }
+        let caches: Vec<String> = caches.into_iter().collect();
+        let found: Mutex<Option<InUse>> = Mutex::default();
+        let waiting = |in_use: InUse| {
+            let text = format!("waits for the cache `{}`: {}", in_use.cache, in_use.by());
+            self.request.session.report.event(&self.service.name, &text);
+            *found.lock().unwrap_or_else(PoisonError::into_inner) = Some(in_use);
+        };
+        let hold = self.request.engine.hold_caches(&self.service.name, &caches, &waiting);
+        if let Ok(held) = timeout(self.service.within, hold).await {
+            return held.map(Some);
+        }
+        let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let failing = match found {
+            Some(in_use) => (format!("cache `{}`", in_use.cache), in_use.by()),
+            None => ("caches".to_owned(), "the engine did not answer in time".to_owned()),
+        };
+        let cause = ServiceCause::NotReady { within: self.service.within, failing: vec![failing] };
+        Err(failure(&self.service, cause, self.since, Vec::new(), Phase::Starting))
+    }
+
+    /// Makes the container.
+    pub(super) async fn prepare(&self) -> Result<Box<dyn Startable>> {
+        self.request.engine.prepare_service(self.spec.clone()).await
+    }
+
+    /// Starts the process. To be awaited to its end, as a process may be there before that.
+    pub(super) async fn begin(
+        self,
+        prepared: Box<dyn Startable>,
+        caches: Option<Arc<dyn HeldCaches>>,
+    ) -> Result<Running> {
+        let Self { service, image, log, secrets, since, dependencies, .. } = self;
+        let instance = prepared.start(log.sink()).await?;
+        let started = Started { service, instance, image, log, secrets, since, dependencies, caches };
+        Ok(Running::new(started))
+    }
+}
