@@ -102,6 +102,12 @@ pub enum Error {
         /// What the engine said.
         message: String,
     },
+    /// A fault of bowline itself.
+    #[error("internal error, please report it: {}", shown(.message))]
+    Internal {
+        /// What went wrong.
+        message: String,
+    },
     /// A file of the pipeline's own machine could not be read or written.
     #[error("{}: {}", shown(.path), shown(.message))]
     Io {
@@ -189,6 +195,10 @@ impl Error {
 
     pub(crate) fn engine(what: impl Into<String>, message: impl fmt::Display) -> Self {
         Self::Engine { what: what.into(), message: message.to_string() }
+    }
+
+    pub(crate) fn internal(message: impl fmt::Display) -> Self {
+        Self::Internal { message: message.to_string() }
     }
 
     pub(crate) fn io(path: impl AsRef<std::path::Path>, error: &std::io::Error) -> Self {

@@ -104,7 +104,7 @@ impl<T: Send + 'static> Task<T> {
             Err(error) if error.is_cancelled() => {
                 Err(Error::Cancelled { what: "work".to_owned(), reason: "the program is ending".to_owned() })
             }
-            Err(error) => Err(Error::engine("internal error, please report it", error)),
+            Err(error) => Err(Error::internal(error)),
         }
     }
 }

@@ -162,7 +162,7 @@ pub(super) async fn blocking<T: Send + 'static>(
 ) -> Result<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
-        Err(error) => Err(Error::engine("internal error, please report it", error)),
+        Err(error) => Err(Error::internal(error)),
     }
 }
 

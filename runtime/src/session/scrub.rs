@@ -53,6 +53,7 @@ impl Secrets {
             Error::Engine { what, message } => {
                 Error::Engine { what: self.scrub_text(&what), message: self.scrub_text(&message) }
             }
+            Error::Internal { message } => Error::Internal { message: self.scrub_text(&message) },
             other => other,
         }
     }

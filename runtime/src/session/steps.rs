@@ -107,7 +107,7 @@ impl Request {
         match fs {
             Fs::Image(name) => match self.images.get(name) {
                 Some(image) => Ok(image.snapshot.clone()),
-                None => Err(Error::engine(format!("find image {name}"), "it was not resolved")),
+                None => Err(Error::internal(format_args!("image {name} was not resolved"))),
             },
             Fs::Host(source) => self.session.host_snapshot(source).await,
             Fs::Held(held) if held.session == self.session.id => Ok(held.snapshot.clone()),
