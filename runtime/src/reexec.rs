@@ -303,12 +303,17 @@ mod elsewhere {
     }
 }
 
-#[cfg(all(test, unix, feature = "docker"))]
+#[cfg(all(test, unix))]
 mod tests {
     use std::os::fd::OwnedFd;
     use std::process::{Command, Stdio};
 
     use super::*;
+
+    role!(
+        /// Does nothing.
+        IDLE, "idle", Anew, drop
+    );
 
     /// Runs this test program with an order of our own making, and gives what its `main` wrote.
     fn run_with(order: &str, stdin: Stdio) -> String {
@@ -320,10 +325,10 @@ mod tests {
 
     #[test]
     fn an_order_alone_is_not_obeyed() {
-        let order = crate::engine::docker::watchdog::ROLE.order;
+        let order = IDLE.order;
         assert!(run_with(order, Stdio::null()).contains("an_order_alone_is_not_obeyed"));
         assert!(run_with(order, Stdio::piped()).contains("an_order_alone_is_not_obeyed"));
-        assert!(run_with("watchdog-0.0.0", socket()).contains("an_order_alone_is_not_obeyed"));
+        assert!(run_with("idle-0.0.0", socket()).contains("an_order_alone_is_not_obeyed"));
         assert_eq!(run_with(order, socket()), "");
     }
 

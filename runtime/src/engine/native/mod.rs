@@ -23,6 +23,7 @@ pub(in crate::engine) mod fuzz;
 mod gateway;
 pub(crate) mod host;
 mod image;
+mod model;
 mod netlink;
 mod nic;
 mod process;
@@ -46,10 +47,11 @@ use tokio::sync::{OnceCell, mpsc};
 use self::address::Addresses;
 use self::client::Host;
 use self::gateway::{Gateway, Names, Reach};
+use self::model::Root;
+pub(crate) use self::model::{Bounds, Removed};
 use self::nic::Idle;
-pub(crate) use self::store::{Bounds, Removed};
 use self::store::{Scratch, Store, snapshot_of};
-use self::wire::{Answer, Files, Request, Root};
+use self::wire::{Answer, Files, Request};
 #[cfg(feature = "docker")]
 use super::docker::Source;
 use super::{

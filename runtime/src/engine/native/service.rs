@@ -13,10 +13,11 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::address::{Audience, Network};
+use super::model::Root;
 use super::nic::Nic;
 use super::process::{Future, Launched, NotLaunched, hear_within, launch};
 use super::store::{Scratch, layers};
-use super::wire::{Container, Leave, Order, Process, Request, Root};
+use super::wire::{Container, Leave, Order, Process, Request};
 use super::{Shared, failed, lock, spec};
 use crate::engine::command::cannot_run;
 use crate::engine::probe::{self, Way};

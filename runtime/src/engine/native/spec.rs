@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::model::Changes;
 use super::store::{Scratch, Store, layers};
-use super::wire::{Changes, Limits, Mount, Process, Source};
+use super::wire::{Limits, Mount, Process, Source};
 use super::{Shared, failed};
 use crate::Result;
 use crate::engine::{self, MountSource};

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::Network;
+use super::model::Root;
 use super::process::{Future, NotLaunched, hear_within, launch};
 use super::store::{Scratch, Store, StoredStep, is_merged, layers, snapshot_of};
-use super::wire::{self, Answer, Container, Files, Request, Root};
+use super::wire::{self, Answer, Container, Files, Request};
 use super::{Shared, failed, spec};
 use crate::engine::command::cannot_run;
 use crate::engine::{Call, Finished, Placement, Prepared, Process, Recording, Sink, StepSpec, Written};

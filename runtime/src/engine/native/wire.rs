@@ -18,8 +18,7 @@ use rustix::net::{
 use serde::{Deserialize, Serialize};
 
 use super::address::{Audience, Network};
-use super::store::{Bounds, Removed};
-use crate::model::ContentDigest;
+use super::model::{Bounds, Changes, Packed, Removed, Root};
 
 /// More than any request has.
 const MOST_DESCRIPTORS: usize = 8;
@@ -74,20 +73,6 @@ pub(super) struct Container {
     /// The text of `/etc/resolv.conf`.
     pub(super) resolver: String,
     pub(super) process: Process,
-}
-
-/// A file system: layers, the lowest first, and where changes go. All are paths in the store.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Root {
-    pub(super) layers: Vec<PathBuf>,
-    /// The directories of an overlay. Read-only without.
-    pub(super) changes: Option<Changes>,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Changes {
-    pub(super) upper: PathBuf,
-    pub(super) work: PathBuf,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -256,16 +241,6 @@ pub(super) enum Answer {
     Done,
     /// It could not be; in words.
     Failed(String),
-}
-
-/// A layer's archive, as images speak of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Packed {
-    /// Of the archive before it was compressed.
-    pub(super) unpacked: ContentDigest,
-    pub(super) digest: ContentDigest,
-    /// In bytes, compressed.
-    pub(super) size: u64,
 }
 
 /// As stat(2) has it.

@@ -90,8 +90,8 @@ fn address(hex: &str) -> Option<IpAddr> {
     Some(Ipv6Addr::from(v6).to_canonical())
 }
 
-#[cfg(test)]
 #[cfg(target_endian = "little")]
+#[cfg(test)]
 mod tests {
     use super::*;
 

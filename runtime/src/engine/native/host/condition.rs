@@ -4,15 +4,12 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 
 use rustix::fs::MemfdFlags;
 
 use super::fault::{Context as _, Fault};
-use super::network;
 use crate::engine::native::address;
 use crate::engine::native::netlink::{Message, Netlink, attributes};
-use crate::engine::native::wire::{self, Answer};
 
 const RTM_GETLINK: u16 = 18;
 const RTM_GETADDR: u16 = 22;
@@ -43,11 +40,8 @@ pub(super) fn note() -> io::Result<OwnedFd> {
     Ok(file.into())
 }
 
-/// Says whether a network is as it was noted.
-pub(super) fn inspect(descriptors: Vec<OwnedFd>, answers: &UnixStream) -> Result<(), Fault> {
-    let both: Result<[OwnedFd; 2], _> = descriptors.try_into();
-    let [namespace, noted] = both.map_err(|_| Fault::new("no network to look at"))?;
-    network::enter(&namespace)?;
+/// An error unless the calling thread's network is as it was noted, and nothing is left of who had it.
+pub(super) fn check(noted: OwnedFd) -> Result<(), Fault> {
     let mut noted = File::from(noted);
     let mut wanted = Vec::new();
     noted.rewind().and_then(|()| noted.read_to_end(&mut wanted)).context("what it was like")?;
@@ -58,7 +52,7 @@ pub(super) fn inspect(descriptors: Vec<OwnedFd>, answers: &UnixStream) -> Result
     if lies || leaves_ports().context("its ports")? {
         return Err(Fault::new("something is left of who had it"));
     }
-    wire::say(answers, &Answer::Done).context("the pipeline")
+    Ok(())
 }
 
 /// All that a program may depend on, and nothing that changes by itself.

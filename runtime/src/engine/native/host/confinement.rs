@@ -23,7 +23,7 @@ use rustix::process::Resource;
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 pub(super) use super::filter::install as install_filter;
-use super::network::permitted;
+use super::guard::permitted;
 use crate::engine::user::User;
 
 /// What a container's root may have, and programs of it may give: Docker's default, but for making device nodes and writing

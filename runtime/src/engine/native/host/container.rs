@@ -17,6 +17,7 @@ use rustix::thread::UnshareFlags;
 use super::cgroup::Group;
 use super::fault::{Context as _, Fault};
 use super::follow::Followed;
+use super::overlay;
 use super::process::{
     Beginning, execute as execute_program, hear, make_workdir, tell_errno, tell_fault, user,
 };
@@ -45,7 +46,7 @@ pub(super) fn run(
     let flags = UnshareFlags::NEWNS | UnshareFlags::NEWUTS | UnshareFlags::NEWIPC | UnshareFlags::NEWPID;
     unshare(flags).context("namespaces of its own")?;
     rustix::system::sethostname(container.hostname.as_bytes()).context("its host name")?;
-    let tree = rootfs::open_with_points(&container.root)?;
+    let tree = overlay::open_with_points(&container.root)?;
     let user = user(tree.as_fd(), &container.process.user)?;
     make_workdir(tree.as_fd(), &container.process)?;
     let (ours, theirs) = UnixStream::pair().context("a socket")?;

@@ -15,9 +15,10 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use super::attributes::set_like;
+use super::directory::{names, remove};
 use super::inside;
-use super::merge::{names, remove, set_like};
-use super::rootfs::Tree;
+use super::overlay::Tree;
 use crate::engine::not_a_file;
 
 /// A directory's contents go into the directory `to`, a file becomes `to`; what is there stays as far as it can.

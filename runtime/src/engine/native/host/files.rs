@@ -11,25 +11,26 @@ use rustix::io::Errno;
 use rustix::thread::UnshareFlags;
 
 use super::fault::{Context as _, Fault};
+use super::overlay::{self, Tree};
 use super::pack::pack;
-use super::rootfs::{self, Tree};
 use super::send::{send_directory, send_file, send_list};
 use super::unpack::unpack;
 use super::{copy, inside, unshare};
+use crate::engine::native::model::Root;
 use crate::engine::native::store;
-use crate::engine::native::wire::{self, Answer, Files, Piece, Placement, Root, Stat};
+use crate::engine::native::wire::{self, Answer, Files, Piece, Placement, Stat};
 
 pub(super) fn answer(files: &Files, descriptors: Vec<OwnedFd>, answers: &UnixStream) -> Result<(), Fault> {
     unshare(UnshareFlags::NEWNS).context("mounts of its own")?;
     let answer = match files {
-        Files::Stat { root, path } => stat(&rootfs::open(root)?, path)?,
+        Files::Stat { root, path } => stat(&overlay::open(root)?, path)?,
         Files::Read { root, path } => {
             let to = descriptors.into_iter().next().ok_or_else(|| Fault::new("nowhere to send it"))?;
-            read(&rootfs::open(root)?, path, to)?
+            read(&overlay::open(root)?, path, to)?
         }
         Files::List { root, path } => {
             let to = descriptors.into_iter().next().ok_or_else(|| Fault::new("nowhere to send it"))?;
-            list(&rootfs::open(root)?, path, to)?
+            list(&overlay::open(root)?, path, to)?
         }
         Files::Unpack { into, size, digest } => {
             let archive = descriptors.into_iter().next().ok_or_else(|| Fault::new("nothing to unpack"))?;
@@ -57,7 +58,7 @@ pub(super) fn answer(files: &Files, descriptors: Vec<OwnedFd>, answers: &UnixStr
             Answer::Done
         }
         Files::Place { root, placements } => {
-            place(&rootfs::open(root)?, placements, &descriptors)?;
+            place(&overlay::open(root)?, placements, &descriptors)?;
             Answer::Done
         }
     };
@@ -115,7 +116,7 @@ fn place(tree: &Tree, placements: &[Placement], descriptors: &[OwnedFd]) -> Resu
                 copy_piece(from, contents, &mut file).context(path)?;
             }
             Placement::Copy { layers, from, to, replaces } => {
-                let source = rootfs::open(&Root { layers: layers.clone(), changes: None })?;
+                let source = overlay::open(&Root { layers: layers.clone(), changes: None })?;
                 let put = if *replaces { copy::replace } else { copy::copy_to };
                 put(&source, from, tree, to)
                     .map_err(|error| Fault::new(format!("{from} to {to}: {error}")))?;
@@ -139,12 +140,4 @@ fn copy_piece(from: &OwnedFd, piece: &Piece, to: &mut File) -> io::Result<()> {
         at += read as u64;
     }
     Ok(())
-}
-
-pub(super) fn times(known: &rustix::fs::Stat) -> rustix::fs::Timestamps {
-    let time = rustix::fs::Timespec {
-        tv_sec: known.st_mtime,
-        tv_nsec: i64::try_from(known.st_mtime_nsec).unwrap_or(0),
-    };
-    rustix::fs::Timestamps { last_access: time, last_modification: time }
 }

@@ -3,31 +3,21 @@
 //! Files are linked, not copied: what a layer has never changes, and a container that writes to a file has a copy of its
 //! own. So a long chain costs a name for each file, once in a while, and no space.
 
-use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Gid, Mode, Stat, Uid, XattrFlags, chownat, fchmod, fchown, fgetxattr,
-    flistxattr, fsetxattr, fstat, futimens, linkat, mkdirat, mknodat, statat, unlinkat,
+    AtFlags, CWD, FileType, Gid, Mode, Stat, Uid, XattrFlags, chownat, fgetxattr, fsetxattr, fstat, futimens,
+    linkat, mkdirat, mknodat, statat,
 };
 use rustix::io::Errno;
 
+use super::attributes::{set_like, times};
+use super::directory::{names, remove};
 use super::fault::Fault;
-use super::files::times;
 use super::inside;
-
-/// On a directory of which nothing below is seen.
-pub(super) fn opaque() -> &'static str {
-    if super::user::is_entered() { "user.overlay.opaque" } else { "trusted.overlay.opaque" }
-}
-
-/// Whether an attribute is one that overlayfs keeps for itself.
-pub(super) fn is_overlays(name: &str) -> bool {
-    ["trusted.overlay.", "user.overlay."].iter().any(|start| name.starts_with(start))
-}
+use super::whiteouts::opaque;
 
 /// Makes one layer of several, the lowest first, in an empty directory. It hides and shows of the layers below it what
 /// they did.
@@ -87,63 +77,6 @@ fn lay_directory(from: &OwnedFd, to: &OwnedFd, name: &Path) -> io::Result<(Owned
         fsetxattr(&to, opaque(), b"y", XattrFlags::empty())?;
     }
     Ok((from, to))
-}
-
-/// Owner, mode and attributes, but for what overlayfs keeps for itself.
-pub(super) fn set_like(from: impl AsFd, to: impl AsFd) -> io::Result<()> {
-    let (from, to) = (from.as_fd(), to.as_fd());
-    let known = fstat(from)?;
-    fchown(to, Some(Uid::from_raw(known.st_uid)), Some(Gid::from_raw(known.st_gid)))?;
-    fchmod(to, Mode::from_raw_mode(known.st_mode & 0o7777))?;
-    for (name, value) in attributes(from)? {
-        if !is_overlays(&name) {
-            fsetxattr(to, name.as_str(), &value, XattrFlags::empty())?;
-        }
-    }
-    Ok(futimens(to, &times(&known))?)
-}
-
-/// None where the file system has none.
-pub(super) fn attributes(of: BorrowedFd<'_>) -> io::Result<BTreeMap<String, Vec<u8>>> {
-    let mut list = vec![0_u8; 64 << 10];
-    let length = match flistxattr(of, list.as_mut_slice()) {
-        Ok(length) => length,
-        Err(Errno::NOTSUP) => 0,
-        Err(error) => return Err(error.into()),
-    };
-    let names = list.get(..length).unwrap_or_default().split(|byte| *byte == 0);
-    let mut all = BTreeMap::new();
-    for name in names.filter_map(|name| std::str::from_utf8(name).ok()).filter(|name| !name.is_empty()) {
-        let mut value = vec![0_u8; 64 << 10];
-        let length = fgetxattr(of, name, value.as_mut_slice())?;
-        value.truncate(length);
-        all.insert(name.to_owned(), value);
-    }
-    Ok(all)
-}
-
-pub(super) fn names(directory: &OwnedFd) -> io::Result<Vec<PathBuf>> {
-    let mut names = Vec::new();
-    for entry in Dir::read_from(directory)? {
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        if name != b"." && name != b".." {
-            names.push(Path::new(std::ffi::OsStr::from_bytes(name)).to_owned());
-        }
-    }
-    Ok(names)
-}
-
-/// Whatever is there, with all below it.
-pub(super) fn remove(at: BorrowedFd<'_>, name: &Path) -> io::Result<()> {
-    match unlinkat(at, name, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => return Ok(()),
-        Err(Errno::ISDIR | Errno::PERM) => {}
-        Err(error) => return Err(error.into()),
-    }
-    // The descriptor's own name leads to what it has open, and to nothing else.
-    let at = std::os::fd::AsRawFd::as_raw_fd(&at);
-    std::fs::remove_dir_all(Path::new(&format!("/proc/self/fd/{at}")).join(name))
 }
 
 fn copy(from: &OwnedFd, to: &OwnedFd, name: &Path, known: &Stat) -> io::Result<()> {

@@ -11,19 +11,23 @@
 //!                              └ one process for each look into a file system
 //! ```
 
+mod attributes;
 mod cgroup;
 mod condition;
 mod confinement;
 mod container;
 mod copy;
+mod directory;
 mod fault;
 mod files;
 mod filter;
 mod follow;
+mod guard;
 mod inside;
 mod merge;
 mod network;
 mod nft;
+mod overlay;
 mod pack;
 mod ports;
 mod process;
@@ -33,6 +37,7 @@ mod rootfs;
 mod send;
 pub(super) mod unpack;
 mod user;
+mod whiteouts;
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -202,8 +207,8 @@ fn handle(request: Request, descriptors: Vec<OwnedFd>, session: &str) {
         Request::Network { network, address, audience, has_gateway } => {
             network::give_own(network, address, audience, has_gateway, &answers)
         }
-        Request::Inspect => condition::inspect(rest, &answers),
-        Request::Guard => network::tell_guard(&answers),
+        Request::Inspect => network::inspect(rest, &answers),
+        Request::Guard => guard::tell(&answers),
         Request::Gateway => network::give_gateway(&answers),
         Request::Datagrams => network::give_datagrams(&answers),
         Request::Socket => network::give_socket(&answers),

@@ -7,10 +7,10 @@ use std::os::unix::net::UnixStream;
 
 use rustix::fs::{FlockOperation, MemfdFlags, fcntl_lock};
 use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType, bind, ipproto, socket_with};
-use rustix::thread::{CapabilitySet, LinkNameSpaceType, UnshareFlags};
+use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 
 use super::fault::{Context as _, Fault};
-use super::{condition, confinement, nft, ports, unshare};
+use super::{condition, confinement, guard, nft, ports, unshare};
 use crate::engine::native::address::{self, Audience, Network};
 use crate::engine::native::netlink::{Links, Netlink, Reach, link};
 use crate::engine::native::wire::{self, Answer};
@@ -49,7 +49,7 @@ pub(super) fn make_hub() -> Result<(), Fault> {
     std::fs::write("/proc/sys/net/ipv4/ip_forward", "0").context("ip_forward")?;
     // With `br_netfilter`, which daemons load, the bridge filters as well: what it diverts arrives nowhere.
     let _ = std::fs::write("/proc/sys/net/bridge/bridge-nf-call-iptables", "0");
-    let _ = IS_GUARDED.set(ports::close().context(NO_GUARD).map_err(|fault| fault.to_string()));
+    guard::set_up();
     for (network, name) in BRIDGES {
         netlink.add_bridge(name, address::hardware(network.hub())).context("a bridge")?;
         let bridge = link(name).context("the bridge")?;
@@ -70,27 +70,6 @@ fn take_turn() -> Result<(), Fault> {
     rustix::io::retry_on_intr(lock).context("its turn")
 }
 
-const NO_GUARD: &str = "a filter of who says what on a bridge (nf_tables_bridge)";
-
-/// Whether the bridges have a guard, or why they have none: said by the host, known to all its children.
-static IS_GUARDED: std::sync::OnceLock<Result<(), String>> = std::sync::OnceLock::new();
-
-fn guard() -> Result<(), Fault> {
-    let guarded = IS_GUARDED.get().cloned();
-    guarded.unwrap_or_else(|| Err(NO_GUARD.to_owned())).map_err(Fault::new)
-}
-
-/// Where nobody would notice who speaks as another, nobody may send what could: raw packets.
-pub(super) fn permitted(rights: CapabilitySet) -> CapabilitySet {
-    if guard().is_ok() { rights } else { rights.difference(CapabilitySet::NET_RAW) }
-}
-
-/// Says whether the bridges are guarded.
-pub(super) fn tell_guard(answers: &UnixStream) -> Result<(), Fault> {
-    guard()?;
-    wire::say(answers, &Answer::Done).context("the pipeline")
-}
-
 /// A network of its own, with an address on a bridge. It is there as long as anybody has it open.
 pub(super) fn give_own(
     network: Network,
@@ -106,7 +85,7 @@ pub(super) fn give_own(
     let hardware = address::hardware(own_address);
     // No two of a session have the same number, whichever bridge they are on.
     let port = format!("c{number}");
-    if guard().is_ok() {
+    if guard::check().is_ok() {
         ports::admit(&port, hardware, own_address).context("a guard of its link")?;
     }
     unshare(UnshareFlags::NEWNET).context("a network of its own")?;
@@ -136,6 +115,15 @@ pub(super) fn give_own(
 pub(super) fn enter(network: &OwnedFd) -> Result<(), Fault> {
     rustix::thread::move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))
         .context("its network")
+}
+
+/// Says whether a network is as it was when it was made.
+pub(super) fn inspect(descriptors: Vec<OwnedFd>, answers: &UnixStream) -> Result<(), Fault> {
+    let both: Result<[OwnedFd; 2], _> = descriptors.try_into();
+    let [namespace, noted] = both.map_err(|_| Fault::new("no network to look at"))?;
+    enter(&namespace)?;
+    condition::check(noted)?;
+    wire::say(answers, &Answer::Done).context("the pipeline")
 }
 
 /// A socket belongs to the namespace that it was made in, wherever it goes.

@@ -13,11 +13,12 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, FileType, Stat, fgetxattr, fstat, major, minor, readlinkat, statat};
 use tar::EntryType;
 
+use super::attributes::attributes;
+use super::directory::names;
 use super::fault::Fault;
 use super::inside;
-use super::merge::{attributes, is_overlays, names, opaque};
-use super::unpack::{OPAQUE, WHITEOUT};
-use crate::engine::native::wire::Packed;
+use super::whiteouts::{OPAQUE, WHITEOUT, is_overlays, opaque};
+use crate::engine::native::model::Packed;
 use crate::model::ContentDigest;
 
 /// Writes a directory of the store as an archive, compressed. The same directory gives the same archive.

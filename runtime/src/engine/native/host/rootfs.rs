@@ -1,11 +1,10 @@
 //! A container's file system: layers, mounts, and the way into it.
 
 use std::ffi::CString;
-use std::fmt::Write as _;
 use std::io::Write as _;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, fstat, mkdirat, mknodat, openat, renameat_with, statat,
@@ -16,85 +15,14 @@ use rustix::mount::{
     fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount, move_mount, open_tree, unmount,
 };
 
-mod many;
-
 use super::cgroup::Shown;
 use super::confinement::{DEVICES, MASKED, NO_DEVICES, READ_ONLY};
 use super::fault::{Context as _, Fault};
 use super::inside;
-use crate::engine::native::store;
-use crate::engine::native::wire::{Changes, Mount, Root, Source};
-
-/// Where an overlay is put for a moment, in the store: every process that does so has mounts of its own.
-const ASIDE: &str = "aside";
-
-/// A file system that is mounted nowhere.
-pub(super) struct Tree(OwnedFd);
-
-impl AsFd for Tree {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
-/// Opens a file system of layers.
-pub(super) fn open(root: &Root) -> Result<Tree, Fault> {
-    // One that is made of nothing has to have something below it all the same.
-    let is_nothing = root.layers.is_empty() && root.changes.is_some();
-    open_on(root, is_nothing.then_some(Path::new(store::EMPTY)))
-}
-
-/// Opens that of a container, where all that every container has something mounted on is there.
-pub(super) fn open_with_points(root: &Root) -> Result<Tree, Fault> {
-    open_on(root, Some(Path::new(store::POINTS)))
-}
-
-/// With one more layer below all others.
-fn open_on(root: &Root, lowest: Option<&Path>) -> Result<Tree, Fault> {
-    // The highest is the first of the option; one alone is no overlay.
-    let lower: Vec<&Path> = root.layers.iter().rev().map(PathBuf::as_path).chain(lowest).collect();
-    let (source, options) = match (&root.changes, lower.as_slice()) {
-        (_, []) => return Err(Fault::new("a file system without layers")),
-        (None, [only]) => {
-            let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-            return Ok(Tree(open_tree(CWD, *only, flags).context(only.display())?));
-        }
-        (changes, lower) => ("overlay", overlay_options(lower, changes.as_ref())),
-    };
-    if let Some(Changes { work, .. }) = &root.changes {
-        // Left by an earlier mount of the same, which never failed to write: this session has read what it wrote.
-        let _ = std::fs::remove_dir_all(work.join("work/incompat"));
-    }
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    if options.len() > OPTIONS_AT_MOST {
-        return many::overlay(&lower, root.changes.as_ref()).map(Tree);
-    }
-    let options = CString::new(options).context("overlay options")?;
-    mount(source, ASIDE, "overlay", MountFlags::NODEV, Some(options.as_c_str()))
-        .map_err(|error| Fault::new(format!("an overlay of {} layers: {error}", lower.len())))?;
-    let tree = open_tree(CWD, ASIDE, flags).context("the overlay")?;
-    unmount(ASIDE, UnmountFlags::DETACH).context("the overlay, aside")?;
-    Ok(Tree(tree))
-}
-
-/// What one page holds, and its last zero.
-const OPTIONS_AT_MOST: usize = 4095;
-
-/// Paths are of the store, which is the working directory: a page has to hold all of them.
-fn overlay_options(lower: &[&Path], changes: Option<&Changes>) -> String {
-    let names: Vec<String> = lower.iter().map(|layer| layer.display().to_string()).collect();
-    // Other settings leave marks in layers that mean nothing once layers are merged; an image could bring some, too.
-    let mut options = format!("redirect_dir=nofollow,metacopy=off,index=off,lowerdir={}", names.join(":"));
-    if super::user::is_entered() {
-        // Others are for who is root of the machine.
-        options.push_str(",userxattr");
-    }
-    if let Some(Changes { upper, work, .. }) = changes {
-        // Volatile: what is kept is synced when it is kept, and the rest never has to be.
-        let _ = write!(options, ",upperdir={},workdir={},volatile", upper.display(), work.display());
-    }
-    options
-}
+use super::overlay::{self, Tree};
+use crate::engine::native::model::Root;
+use crate::engine::native::store::{self, ASIDE};
+use crate::engine::native::wire::{Mount, Source};
 
 /// What a container has besides its layers.
 pub(super) struct Extras<'a> {
@@ -344,7 +272,7 @@ fn put(root: BorrowedFd<'_>, mount: &Mount, owner: (u32, u32)) -> Result<OwnedFd
         }
         Source::Layers { layers, from, scratch } => {
             let root = Root { layers: layers.clone(), changes: Some(scratch.clone()) };
-            let other = open(&root)?;
+            let other = overlay::open(&root)?;
             let found = inside::find(other.as_fd(), from).context(from)?;
             let flags = flags | OpenTreeFlags::AT_EMPTY_PATH;
             open_tree(&found, "", flags).context(from)?
@@ -368,7 +296,7 @@ fn make_volume(root: BorrowedFd<'_>, path: &str, volume: &Path, fresh: &Path) ->
     if let Ok(found) = inside::directory(root, path) {
         let into = inside::directory_at(CWD, fresh).context(fresh.display())?;
         super::copy::copy_contents(&found, into.as_fd()).context("what a new cache has first")?;
-        super::merge::set_like(&found, &into).context("what a new cache has first")?;
+        super::attributes::set_like(&found, &into).context("what a new cache has first")?;
     }
     match renameat_with(CWD, fresh, CWD, volume, RenameFlags::NOREPLACE) {
         Ok(()) | Err(Errno::EXIST) => Ok(()),

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, Stat, fstat, readlinkat, statat};
 use tar::EntryType;
 
+use super::directory::names;
 use super::inside;
-use super::merge::names;
 use crate::engine::native::wire::Kind;
 
 /// Writes a file as an archive of one entry.

@@ -18,11 +18,8 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::fault::{Context as _, Fault};
+use super::whiteouts::{OPAQUE, WHITEOUT, is_overlays, opaque};
 use crate::error::with_causes;
-pub(super) use crate::paths::WHITEOUT;
-
-/// In a directory of which nothing below is seen.
-pub(super) const OPAQUE: &str = ".wh..wh..opq";
 
 /// As much memory more than the program has is enough for every archive that is none to do harm.
 const MEMORY: u64 = 256 << 20;
@@ -202,7 +199,7 @@ fn make_directories(directory: &Path) -> io::Result<()> {
                 if was_gone {
                     let open = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
                     let open = openat(&made, ".", open, Mode::empty())?;
-                    fsetxattr(open, super::merge::opaque(), b"y", XattrFlags::empty())?;
+                    fsetxattr(open, opaque(), b"y", XattrFlags::empty())?;
                 }
                 made
             }
@@ -246,7 +243,7 @@ fn make_room(path: &Path, kind: tar::EntryType) -> io::Result<()> {
 }
 
 fn hide_below(directory: &Path) -> io::Result<()> {
-    Ok(setxattr(directory, super::merge::opaque(), b"y", XattrFlags::empty())?)
+    Ok(setxattr(directory, opaque(), b"y", XattrFlags::empty())?)
 }
 
 /// Which the library takes for a file.
@@ -277,7 +274,7 @@ fn attributes(entry: &mut tar::Entry<'_, impl Read>) -> io::Result<Vec<(String, 
     for extension in extensions {
         let extension = extension?;
         let name = extension.key().ok().and_then(|key| key.strip_prefix(PREFIX));
-        if let Some(name) = name.filter(|name| !super::merge::is_overlays(name)) {
+        if let Some(name) = name.filter(|name| !is_overlays(name)) {
             attributes.push((name.to_owned(), extension.value_bytes().to_vec()));
         }
     }

@@ -15,8 +15,8 @@ use serde::Serialize;
 use super::super::lock;
 use super::{AT_ONCE, Answer, Files, Request, Shared, failed};
 use crate::engine::NewImage;
+use crate::engine::native::model::Packed;
 use crate::engine::native::store::{Scratch, layers};
-use crate::engine::native::wire::Packed;
 use crate::model::ContentDigest;
 use crate::{Error, Result};
 

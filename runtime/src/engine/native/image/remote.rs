@@ -218,7 +218,7 @@ impl Remote {
         let Some(fresh) =
             self.authorize(answer.headers()).await?.filter(|fresh| Some(fresh) != shown.as_ref())
         else {
-            return Err(Refusal::of(answer).await);
+            return Err(refused(answer).await);
         };
         *self.authorization.lock().await = Some(fresh.clone());
         taken(self::answer(authorized(request(&self.client, url), Some(fresh))).await?).await
@@ -356,9 +356,18 @@ async fn answer(request: RequestBuilder) -> Answered<Response> {
     }
 }
 
+/// What an answer says that is not what was asked for.
+async fn refused(answer: Response) -> Refusal {
+    let status = answer.status();
+    match bounded::read(answer).await {
+        Ok(text) => Refusal::read(status, &text),
+        Err(other) => other,
+    }
+}
+
 /// An answer that says yes.
 async fn taken(answer: Response) -> Answered<Response> {
-    if answer.status().is_success() { Ok(answer) } else { Err(Refusal::of(answer).await) }
+    if answer.status().is_success() { Ok(answer) } else { Err(refused(answer).await) }
 }
 
 fn basic(user: &str, password: &str) -> HeaderValue {

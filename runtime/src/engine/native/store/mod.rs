@@ -41,7 +41,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::wire::{Packed, Root};
+use super::model::{Packed, Root};
 use crate::engine::ImageConfig;
 use crate::model::Digest;
 use crate::model::ImageName;
@@ -51,7 +51,6 @@ use self::durable::Sound;
 pub(super) use self::durable::make_durable;
 pub(super) use self::held::{Attempt, empty, empty_all};
 pub(super) use self::prune::prune;
-pub(crate) use self::prune::{Bounds, Removed};
 use self::scratch::{Removal, join};
 pub(super) use self::scratch::{Remover, Scratch, sweep};
 pub(super) use self::step::StoredStep;
@@ -60,6 +59,8 @@ const LAYERS: &str = "l";
 /// What every container has something mounted on.
 pub(super) const POINTS: &str = "points";
 pub(super) const EMPTY: &str = "empty";
+/// Where a file system is put for a moment: every process that does so has mounts of its own.
+pub(super) const ASIDE: &str = "aside";
 const DIRECTORIES: [&str; 11] = [
     LAYERS,
     POINTS,
@@ -71,7 +72,7 @@ const DIRECTORIES: [&str; 11] = [
     "volumes",
     "scratch",
     "downloads",
-    "aside",
+    ASIDE,
 ];
 /// What layers are as archives.
 const PACKED: &str = "packed";

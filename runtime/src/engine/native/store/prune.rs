@@ -12,31 +12,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::{LAYERS, PACKED, RECORDS, record_path};
+use crate::engine::native::model::{Bounds, Removed};
 
 /// A layer without a record is one that is about to have one, unless it is as old.
 const ORPHANED: Duration = Duration::from_secs(60 * 60);
-
-/// What is to be removed: all that is not in use where neither is said.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct Bounds {
-    /// What nobody has used for as long.
-    pub(crate) unused_for: Option<Duration>,
-    /// As much as it takes for this many bytes to be left, what was used last longest.
-    pub(crate) down_to: Option<u64>,
-}
-
-/// What was removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(crate) struct Removed {
-    /// Results of steps, and images.
-    pub(crate) records: u64,
-    pub(crate) bytes: u64,
-    /// What is left.
-    pub(crate) left: u64,
-}
 
 /// What names layers: all records do.
 #[derive(Debug, Default, Deserialize)]

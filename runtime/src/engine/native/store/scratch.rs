@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 
 use super::Store;
-use crate::engine::native::wire::Changes;
+use crate::engine::native::model::Changes;
 
 /// What a session leaves in its directory whose services end after it: the cache volumes that they use.
 const LEFT: &str = "left.json";

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::Response;
 
-use super::Refusal;
+use super::refusal::Refusal;
 use crate::regular::DOCUMENT_AT_MOST;
 
 /// From the first byte to the last.

@@ -1,9 +1,8 @@
 //! What a registry answers instead of what it was asked for (OCI distribution specification, "error codes").
 
-use reqwest::{Response, StatusCode};
+use reqwest::StatusCode;
 use serde::Deserialize;
 
-use super::bounded;
 use crate::error::with_causes;
 
 #[derive(Debug)]
@@ -33,15 +32,7 @@ struct Reason {
 const SHOWN_AT_MOST: usize = 400;
 
 impl Refusal {
-    pub(super) async fn of(answer: Response) -> Self {
-        let status = answer.status();
-        match bounded::read(answer).await {
-            Ok(text) => Self::read(status, &text),
-            Err(other) => other,
-        }
-    }
-
-    fn read(status: StatusCode, text: &[u8]) -> Self {
+    pub(super) fn read(status: StatusCode, text: &[u8]) -> Self {
         let reasons = serde_json::from_slice(text).map_or(Vec::new(), |Envelope { errors }| errors);
         let said: Vec<&str> = reasons.iter().map(Reason::text).filter(|text| !text.is_empty()).collect();
         let message = if said.is_empty() {

@@ -9,8 +9,9 @@ use rustix::mount::{MountFlags, OpenTreeFlags, UnmountFlags, mount, open_tree, u
 use rustix::process::{chdir, fchdir};
 
 use super::super::fault::{Context as _, Fault};
-use super::{ASIDE, overlay_options};
-use crate::engine::native::wire::Changes;
+use super::options::options;
+use crate::engine::native::model::Changes;
+use crate::engine::native::store::ASIDE;
 
 /// As many as the kernel takes (`OVL_MAX_STACK`).
 const LAYERS_AT_MOST: usize = 500;
@@ -47,7 +48,7 @@ fn by_links(lower: &[&Path], changes: Option<&Changes>) -> Result<OwnedFd, Fault
     let changes =
         changes.map(|Changes { upper, work }| Changes { upper: from_here(upper), work: from_here(work) });
     let names: Vec<&Path> = names.iter().map(PathBuf::as_path).collect();
-    let options = CString::new(overlay_options(&names, changes.as_ref())).context("overlay options")?;
+    let options = CString::new(options(&names, changes.as_ref())).context("overlay options")?;
     mkdirat(CWD, OVERLAY, Mode::from_raw_mode(0o700)).context(OVERLAY)?;
     mount("overlay", OVERLAY, "overlay", MountFlags::NODEV, Some(options.as_c_str()))
         .map_err(|error| Fault::new(format!("an overlay of {} layers: {error}", lower.len())))?;

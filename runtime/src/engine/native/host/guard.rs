@@ -1,0 +1,37 @@
+//! Whether the bridges have a guard, so that no container can speak as another.
+
+use std::os::unix::net::UnixStream;
+use std::sync::OnceLock;
+
+use rustix::thread::CapabilitySet;
+
+use super::fault::{Context as _, Fault};
+use super::ports;
+use crate::engine::native::wire::{self, Answer};
+
+const NO_GUARD: &str = "a filter of who says what on a bridge (nf_tables_bridge)";
+
+/// Whether the bridges have a guard, or why they have none: found by the host, known to all its children.
+static IS_GUARDED: OnceLock<Result<(), String>> = OnceLock::new();
+
+/// Closes all ports of bridges, where the kernel has such a filter.
+pub(super) fn set_up() {
+    let closed = ports::close().context(NO_GUARD).map_err(|fault| fault.to_string());
+    let _ = IS_GUARDED.set(closed);
+}
+
+pub(super) fn check() -> Result<(), Fault> {
+    let guarded = IS_GUARDED.get().cloned();
+    guarded.unwrap_or_else(|| Err(NO_GUARD.to_owned())).map_err(Fault::new)
+}
+
+/// Where nobody would notice who speaks as another, nobody may send what could: raw packets.
+pub(super) fn permitted(rights: CapabilitySet) -> CapabilitySet {
+    if check().is_ok() { rights } else { rights.difference(CapabilitySet::NET_RAW) }
+}
+
+/// Says whether the bridges are guarded.
+pub(super) fn tell(answers: &UnixStream) -> Result<(), Fault> {
+    check()?;
+    wire::say(answers, &Answer::Done).context("the pipeline")
+}

@@ -1,0 +1,68 @@
+//! File systems of layers, mounted nowhere yet.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::CWD;
+use rustix::mount::{MountFlags, OpenTreeFlags, UnmountFlags, mount, open_tree, unmount};
+
+mod many;
+mod options;
+
+use self::options::options;
+use super::fault::{Context as _, Fault};
+use crate::engine::native::model::{Changes, Root};
+use crate::engine::native::store::{self, ASIDE};
+
+/// One of them.
+pub(super) struct Tree(OwnedFd);
+
+impl AsFd for Tree {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Opens a file system of layers.
+pub(super) fn open(root: &Root) -> Result<Tree, Fault> {
+    // One that is made of nothing has to have something below it all the same.
+    let is_nothing = root.layers.is_empty() && root.changes.is_some();
+    open_on(root, is_nothing.then_some(Path::new(store::EMPTY)))
+}
+
+/// Opens that of a container, where all that every container has something mounted on is there.
+pub(super) fn open_with_points(root: &Root) -> Result<Tree, Fault> {
+    open_on(root, Some(Path::new(store::POINTS)))
+}
+
+/// With one more layer below all others.
+fn open_on(root: &Root, lowest: Option<&Path>) -> Result<Tree, Fault> {
+    // The highest is the first of the option; one alone is no overlay.
+    let lower: Vec<&Path> = root.layers.iter().rev().map(PathBuf::as_path).chain(lowest).collect();
+    let (source, options) = match (&root.changes, lower.as_slice()) {
+        (_, []) => return Err(Fault::new("a file system without layers")),
+        (None, [only]) => {
+            let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+            return Ok(Tree(open_tree(CWD, *only, flags).context(only.display())?));
+        }
+        (changes, lower) => ("overlay", options(lower, changes.as_ref())),
+    };
+    if let Some(Changes { work, .. }) = &root.changes {
+        // Left by an earlier mount of the same, which never failed to write: this session has read what it wrote.
+        let _ = std::fs::remove_dir_all(work.join("work/incompat"));
+    }
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    if options.len() > OPTIONS_AT_MOST {
+        return many::overlay(&lower, root.changes.as_ref()).map(Tree);
+    }
+    let options = CString::new(options).context("overlay options")?;
+    mount(source, ASIDE, "overlay", MountFlags::NODEV, Some(options.as_c_str()))
+        .map_err(|error| Fault::new(format!("an overlay of {} layers: {error}", lower.len())))?;
+    let tree = open_tree(CWD, ASIDE, flags).context("the overlay")?;
+    unmount(ASIDE, UnmountFlags::DETACH).context("the overlay, aside")?;
+    Ok(Tree(tree))
+}
+
+/// What one page holds, and its last zero.
+const OPTIONS_AT_MOST: usize = 4095;

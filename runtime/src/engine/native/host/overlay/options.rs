@@ -1,0 +1,23 @@
+//! How an overlay is asked for.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::super::user;
+use crate::engine::native::model::Changes;
+
+/// Paths are of the store, which is the working directory: a page has to hold all of them.
+pub(super) fn options(lower: &[&Path], changes: Option<&Changes>) -> String {
+    let names: Vec<String> = lower.iter().map(|layer| layer.display().to_string()).collect();
+    // Other settings leave marks in layers that mean nothing once layers are merged; an image could bring some, too.
+    let mut options = format!("redirect_dir=nofollow,metacopy=off,index=off,lowerdir={}", names.join(":"));
+    if user::is_entered() {
+        // Others are for who is root of the machine.
+        options.push_str(",userxattr");
+    }
+    if let Some(Changes { upper, work, .. }) = changes {
+        // Volatile: what is kept is synced when it is kept, and the rest never has to be.
+        let _ = write!(options, ",upperdir={},workdir={},volatile", upper.display(), work.display());
+    }
+    options
+}
