@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::Engine;
+#[cfg(native_engine)]
+use super::source::ImageSource;
 use crate::model::SessionId;
 use crate::{Error, Result};
 
@@ -50,7 +52,19 @@ async fn open_docker(_: &SessionId) -> Result<Arc<dyn Engine>> {
 
 #[cfg(native_engine)]
 async fn open_native(session: &SessionId, tried: Vec<String>) -> Result<Arc<dyn Engine>> {
-    Ok(super::native::Native::open(session, tried).await?)
+    Ok(super::native::Native::open(session, images(), tried).await?)
+}
+
+/// Where the native engine takes images from that it has not: a Docker engine that answers.
+#[cfg(all(native_engine, feature = "docker"))]
+#[expect(clippy::unnecessary_wraps, reason = "without Docker there is none")]
+fn images() -> Option<Box<dyn ImageSource>> {
+    Some(Box::new(super::docker::DockerImages::default()))
+}
+
+#[cfg(all(native_engine, not(feature = "docker")))]
+fn images() -> Option<Box<dyn ImageSource>> {
+    None
 }
 
 #[cfg(not(native_engine))]

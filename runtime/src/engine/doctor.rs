@@ -82,7 +82,7 @@ async fn examine_docker() -> Examined {
 async fn examine_native() -> Examined {
     use super::Engine as _;
     let mut lacks = super::native::lacks();
-    let found = match super::native::Native::open(&SessionId::random(), Vec::new()).await {
+    let found = match super::native::Native::open(&SessionId::random(), None, Vec::new()).await {
         Ok(native) => {
             let tried = native.try_overlay().await;
             lacks.extend(native.lacks().await);

@@ -42,6 +42,8 @@ mod output;
 #[cfg(any(feature = "docker", native_engine))]
 mod probe;
 mod prune;
+#[cfg(native_engine)]
+mod source;
 #[cfg(any(feature = "docker", native_engine))]
 mod user;
 

@@ -82,7 +82,7 @@ use self::cleaner::Cleaner;
 pub(crate) use self::connect::connect;
 pub(crate) use self::connection::Connection;
 #[cfg(native_engine)]
-pub(crate) use self::source::{Found, Source};
+pub(crate) use self::source::DockerImages;
 use self::watchdog::Watchdog;
 use super::{
     Call, Description, Engine, HeldCaches, Image, InUse, Kept, NewImage, Prepared, Progress, ServiceSpec,

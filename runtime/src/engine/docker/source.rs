@@ -1,39 +1,31 @@
 //! What another engine takes from this one's store: images.
 
-use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _};
+use futures_util::StreamExt as _;
+use tokio::sync::OnceCell;
 
 use super::connect::connect;
 use super::facts::{image_id, inspect};
 use super::failure;
 use super::wanted::Wanted;
-use crate::model::ContentDigest;
+use crate::engine::Call;
+use crate::engine::source::{FoundImage, ImageSource};
 use crate::model::ImageName;
 use crate::{Error, Result};
 
-/// An engine that was found, as a place where images are.
-#[derive(Debug)]
-pub(crate) struct Source {
+/// The engine that answers, as a place where images are; asked for when the first is.
+#[derive(Default)]
+pub(crate) struct DockerImages {
+    engine: OnceCell<Answering>,
+}
+
+struct Answering {
     client: bollard::Docker,
     /// As `os/architecture`.
     platform: String,
 }
 
-/// An image that is there.
-#[derive(Debug)]
-pub(crate) struct Found {
-    /// What the engine says that it is: the digest of its configuration, or of its manifest.
-    pub(crate) id: ContentDigest,
-}
-
-impl Source {
-    pub(crate) async fn open() -> Result<Self> {
-        let connection = connect().await?;
-        let client = connection.client().await.map_err(|error| Error::engine("find images", error))?;
-        Ok(Self { client, platform: connection.describe().platform })
-    }
-
-    /// That of a socket, without asking who is there.
+impl DockerImages {
+    /// Those of a socket, without asking who is there.
     #[cfg(test)]
     pub(crate) fn at(socket: &std::path::Path, platform: &str) -> Self {
         let client = bollard::Docker::connect_with_socket(
@@ -41,29 +33,43 @@ impl Source {
             10,
             bollard::API_DEFAULT_VERSION,
         );
-        Self { client: client.unwrap(), platform: platform.to_owned() }
+        Self { engine: OnceCell::from(Answering { client: client.unwrap(), platform: platform.to_owned() }) }
+    }
+}
+
+impl Answering {
+    async fn find() -> Result<Self> {
+        let connection = connect().await?;
+        let client = connection.client().await.map_err(|error| Error::engine("find images", error))?;
+        Ok(Self { client, platform: connection.describe().platform })
     }
 
-    pub(crate) async fn find(&self, name: &ImageName) -> Result<Found> {
+    async fn image(&self, name: &ImageName) -> Result<FoundImage> {
         let wanted = Wanted::on(name, &self.platform);
-        match wanted.present(&self.client).await? {
-            Some(found) => Ok(Found { id: image_id(found.id.as_deref())? }),
-            None => match inspect(&self.client, &name.reference).await? {
-                Some(found) => Err(wanted.only_for_another(&found, String::new())),
-                None => Err(Error::ImageNotFound {
+        let Some(found) = wanted.present(&self.client).await? else {
+            return Err(match inspect(&self.client, &name.reference).await? {
+                Some(found) => wanted.only_for_another(&found, String::new()),
+                None => Error::ImageNotFound {
                     reference: name.reference.to_string(),
                     message: "the Docker engine that the native engine takes images from does not have it; \
                               `docker pull` it there"
                         .to_owned(),
-                }),
-            },
-        }
-    }
-
-    /// As one archive, of the form that `docker save` writes.
-    pub(crate) fn export(&self, id: &ContentDigest) -> impl Stream<Item = Result<Bytes>> + use<> {
+                },
+            });
+        };
+        let id = image_id(found.id.as_deref())?;
         let what = format!("read the image {id}");
-        let pieces = self.client.export_image(&id.to_string()).boxed();
-        pieces.map(move |piece| piece.map_err(failure::during(what.clone())))
+        let pieces = self.client.export_image(&id.to_string());
+        let archive = pieces.map(move |piece| match piece {
+            Ok(piece) => Ok(piece.into()),
+            Err(error) => Err(failure::during(what.clone())(error)),
+        });
+        Ok(FoundImage { id, archive: archive.boxed() })
+    }
+}
+
+impl ImageSource for DockerImages {
+    fn find<'a>(&'a self, name: &'a ImageName) -> Call<'a, FoundImage> {
+        Box::pin(async move { self.engine.get_or_try_init(Answering::find).await?.image(name).await })
     }
 }

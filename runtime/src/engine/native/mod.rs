@@ -52,8 +52,7 @@ pub(crate) use self::model::{Bounds, Removed};
 use self::nic::Idle;
 use self::store::{Scratch, Store, snapshot_of};
 use self::wire::{Answer, Files, Request};
-#[cfg(feature = "docker")]
-use super::docker::Source;
+use super::source::ImageSource;
 use super::{
     Call, Claim, Description, Engine, HeldCaches, Image, InUse, Kept, NewImage, Prepared, Progress,
     ServiceSpec, Startable, StepSpec,
@@ -79,8 +78,8 @@ struct Shared {
     addresses: Arc<Addresses>,
     /// The addresses of the running services, by host name.
     running: Mutex<BTreeMap<String, u16>>,
-    #[cfg(feature = "docker")]
-    images: OnceCell<Source>,
+    /// Where images are that the store has not; none where there is no such place.
+    images: Option<Box<dyn ImageSource>>,
     /// Made for the first container; or why there is none.
     gateway: OnceCell<std::result::Result<Gateway, String>>,
     /// Where the gateway leads besides.
@@ -139,12 +138,22 @@ fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
 }
 
 impl Native {
-    /// `tried` is what is said of other engines where this one cannot run either.
-    pub(crate) async fn open(session: &SessionId, tried: Vec<String>) -> Result<Arc<Self>> {
-        Self::open_at(Store::place(), session, tried).await
+    /// Takes images out of `images` that nothing else has. `tried` is what is said of other engines where this one cannot
+    /// run either.
+    pub(super) async fn open(
+        session: &SessionId,
+        images: Option<Box<dyn ImageSource>>,
+        tried: Vec<String>,
+    ) -> Result<Arc<Self>> {
+        Self::open_at(Store::place(), session, images, tried).await
     }
 
-    async fn open_at(place: PathBuf, session: &SessionId, tried: Vec<String>) -> Result<Arc<Self>> {
+    async fn open_at(
+        place: PathBuf,
+        session: &SessionId,
+        images: Option<Box<dyn ImageSource>>,
+        tried: Vec<String>,
+    ) -> Result<Arc<Self>> {
         let reach = Reach::from_environment().map(Arc::new);
         let reach = reach.map_err(|problem| Error::invalid(Some(gateway::REACH), problem))?;
         let (id, at) = (session.clone(), place.clone());
@@ -179,8 +188,7 @@ impl Native {
                 store,
                 addresses: Arc::default(),
                 running: Mutex::default(),
-                #[cfg(feature = "docker")]
-                images: OnceCell::new(),
+                images,
                 gateway: OnceCell::new(),
                 reach,
                 names: Arc::default(),

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::address::Network;
 use super::store::layers;
 use super::*;
+use crate::engine::docker::DockerImages;
 use crate::engine::testing::{heard, image, link, nothing, run, script, service, step, text};
 use crate::engine::{Mount, MountSource, Placement, ProbeProgress, Recording, StepOutput};
 use crate::model::{Access, Exit};
@@ -55,10 +56,14 @@ async fn open() -> Option<Arc<Native>> {
     if std::env::var_os("BOWLINE_SKIP_ENGINE_TESTS").is_some() {
         return None;
     }
-    let engine = Native::open_at(PLACE.clone(), &SessionId::random(), Vec::new()).await.unwrap();
+    let engine = open_with(PLACE.clone(), DockerImages::default()).await.unwrap();
     let _first = FIRST.lock().await;
     image(&*engine, BUSYBOX).await;
     Some(engine)
+}
+
+async fn open_with(place: PathBuf, images: DockerImages) -> Result<Arc<Native>> {
+    Native::open_at(place, &SessionId::random(), Some(Box::new(images)), Vec::new()).await
 }
 
 async fn busybox(engine: &Native) -> Snapshot {

@@ -23,8 +23,7 @@ use super::store::{StoredImage, snapshot_of};
 use super::wire::{Answer, Files, Request};
 use super::{Shared, failed};
 use crate::engine::archive::{self, Archived, Layer};
-#[cfg(feature = "docker")]
-use crate::engine::docker::{Found, Source};
+use crate::engine::source::FoundImage;
 use crate::engine::{Image, NewImage, Progress};
 use crate::model::ContentDigest;
 use crate::model::{ImageFile, ImageFileKind, ImageName};
@@ -40,7 +39,7 @@ pub(super) async fn resolve(shared: &Shared, name: &ImageName, progress: &Progre
         let found = archive::find(name, &file, &shared.platform)?;
         return Ok(image_of(&take(shared, &format!("read {name}"), name, &found, progress).await?));
     }
-    let why_not = match from_docker(shared, name, progress).await {
+    let why_not = match from_source(shared, name, progress).await {
         Ok(image) => return Ok(image),
         Err(error) if is_absence(&error) => error,
         Err(other) => return Err(other),
@@ -198,20 +197,16 @@ fn image_of(stored: &StoredImage) -> Image {
     }
 }
 
-#[cfg(not(feature = "docker"))]
-#[expect(clippy::unused_async, reason = "with the feature it waits")]
-async fn from_docker(_: &Shared, name: &ImageName, _: &Progress) -> Result<Image> {
-    let message = "the native engine does not have it".to_owned();
-    Err(Error::ImageNotFound { reference: name.reference.to_string(), message })
-}
-
-#[cfg(feature = "docker")]
-async fn from_docker(shared: &Shared, name: &ImageName, progress: &Progress) -> Result<Image> {
-    let source = shared.images.get_or_try_init(Source::open).await?;
-    let Found { id } = source.find(name).await?;
-    let stored = match shared.store.image(&id) {
+/// From the place that was handed over, such as a Docker engine.
+async fn from_source(shared: &Shared, name: &ImageName, progress: &Progress) -> Result<Image> {
+    let Some(source) = &shared.images else {
+        let message = "the native engine does not have it".to_owned();
+        return Err(Error::ImageNotFound { reference: name.reference.to_string(), message });
+    };
+    let found = source.find(name).await?;
+    let stored = match shared.store.image(&found.id) {
         Some(stored) => stored,
-        None => export(shared, name, source, &id, progress).await?,
+        None => export(shared, name, found, progress).await?,
     };
     // What an engine says of a tag is all that there is to know of it. That of a digest the registry knows better, and
     // nobody can tell whether the engine is right.
@@ -222,25 +217,23 @@ async fn from_docker(shared: &Shared, name: &ImageName, progress: &Progress) -> 
 }
 
 /// Takes an image out of a Docker engine, if it is what the engine calls it.
-#[cfg(feature = "docker")]
 async fn export(
     shared: &Shared,
     name: &ImageName,
-    source: &Source,
-    id: &ContentDigest,
+    found: FoundImage,
     progress: &Progress,
 ) -> Result<StoredImage> {
+    let FoundImage { id, archive: mut pieces } = found;
     shared.ready().await?;
     let what = format!("take {name} from the Docker engine");
     progress(&format!("unpacking {name}"));
     let scratch = shared.store.scratch().map_err(failed(&what))?;
     let path = scratch.file("archive.tar");
-    let mut pieces = Box::pin(source.export(id));
     let mut file = File::create(&path).map_err(failed(&what))?;
     while let Some(piece) = pieces.next().await {
         file.write_all(&piece?).map_err(failed(&what))?;
     }
-    let (id, asked, own) = (*id, name.platform.clone(), shared.platform.clone());
+    let (asked, own) = (name.platform.clone(), shared.platform.clone());
     let listed =
         tokio::task::spawn_blocking(move || archive::called(&path, &id, asked.as_deref(), &own)).await;
     let archived = listed.unwrap_or_else(|error| Err(error.to_string()));

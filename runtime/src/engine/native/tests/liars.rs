@@ -43,8 +43,8 @@ impl Liar {
         Self { directory }
     }
 
-    fn source(&self) -> Source {
-        Source::at(&self.directory.path().join("socket"), "linux/amd64")
+    fn images(&self) -> DockerImages {
+        DockerImages::at(&self.directory.path().join("socket"), "linux/amd64")
     }
 }
 
@@ -76,8 +76,7 @@ fn saved() -> (Vec<u8>, ContentDigest) {
 }
 
 async fn asked(store: &Path, liar: &Liar, name: &str) -> (Arc<Native>, Result<Image>) {
-    let engine = Native::open_at(store.to_owned(), &SessionId::random(), Vec::new()).await.unwrap();
-    assert!(engine.shared.images.set(liar.source()).is_ok());
+    let engine = open_with(store.to_owned(), liar.images()).await.unwrap();
     let found = engine.resolve(&ImageName::new(name), &|_| {}).await;
     (engine, found)
 }
