@@ -9,8 +9,7 @@ use serde::Deserialize;
 
 use super::ImageConfig;
 use super::oci::{Configuration, Descriptor, Document, Index, Manifest, Platform};
-use crate::model::ContentDigest;
-use crate::model::{ImageFile, ImageFileKind, ImageName};
+use crate::model::{ContentDigest, ImageFile, ImageFileKind, ImageName};
 use crate::regular::{self, DOCUMENT_AT_MOST};
 use crate::{Error, Result};
 

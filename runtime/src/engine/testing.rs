@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::{
     Engine, Filesystem, Finished, Image, Link, Process, Recording, ServiceSpec, Sink, StepOutput, StepSpec,
 };
-use crate::model::ImageName;
-use crate::model::{Snapshot, Stream};
+use crate::model::{ImageName, Snapshot, Stream};
 
 /// A sink that remembers.
 pub(super) fn recorder() -> (Sink, Arc<Mutex<StepOutput>>) {

@@ -8,8 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use super::{Docker, SessionId, attach, connection, lock};
 use crate::engine::{Engine as _, Sink};
-use crate::model::Digest;
-use crate::model::ImageName;
+use crate::model::{Digest, ImageName};
 
 /// An engine that says whatever it is told to say.
 struct Liar {

@@ -16,8 +16,7 @@ use super::recipe::Created;
 use super::{Shared, labels, names, read};
 use crate::engine::channel::{ChannelWriter, PIECES};
 use crate::engine::{Call, Elsewhere, Kept, Recording, Written};
-use crate::model::Digest;
-use crate::model::Snapshot;
+use crate::model::{Digest, Snapshot};
 use crate::{Error, Result};
 
 /// Streams up to this size are labels of the image itself, so that one call reads everything; longer ones go into a

@@ -31,8 +31,7 @@ use super::recipe::Recipe;
 use super::{Shared, labels, lock, names, own, path, place, probe, read};
 use crate::engine::user::User;
 use crate::engine::{Mount, MountSource, Placement};
-use crate::model::EntryKind;
-use crate::model::{Access, Existing, Snapshot};
+use crate::model::{Access, EntryKind, Existing, Snapshot};
 use crate::{Error, Result};
 
 /// What is mounted in this session, each thing made once.

@@ -2,8 +2,7 @@
 
 use crate::sha256::Sha256;
 
-use crate::model::Digest;
-use crate::model::SessionId;
+use crate::model::{Digest, SessionId};
 
 /// The prefix of everything a session makes; also the name of its network.
 pub(super) fn prefix(session: &SessionId) -> String {

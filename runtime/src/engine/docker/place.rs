@@ -23,8 +23,7 @@ use super::scaffold::{self, Scaffold};
 use super::{Shared, read};
 use crate::engine::channel::{ChannelReader, ChannelWriter, PIECES, Piece};
 use crate::engine::{Placement, Written, not_a_file};
-use crate::model::EntryKind;
-use crate::model::Existing;
+use crate::model::{EntryKind, Existing};
 use crate::{Error, Result};
 
 /// Fills a created container.

@@ -12,8 +12,7 @@ use super::facts::{facts, inspect};
 use super::failure::{self, BRIEF, LONG, within};
 use super::{Shared, clear, names, pull, snapshot};
 use crate::engine::{NewImage, Progress, credentials};
-use crate::model::ContentDigest;
-use crate::model::ImageName;
+use crate::model::{ContentDigest, ImageName};
 use crate::{Error, Result};
 
 /// Makes an image and pushes it; gives the digest of its manifest. The engine pushes what a reference means in it, so for a

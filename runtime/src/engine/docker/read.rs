@@ -18,8 +18,7 @@ use super::scaffold::{self, Scaffold};
 use super::{Shared, failure, snapshot};
 use crate::engine::channel::{ChannelReader, ChannelWriter, PIECES, Piece};
 use crate::engine::{Spool, Written};
-use crate::model::Snapshot;
-use crate::model::{EntryKind, Stat};
+use crate::model::{EntryKind, Snapshot, Stat};
 use crate::{Error, Result};
 
 /// What is known of a path; `None` when nothing is there.

@@ -16,8 +16,7 @@ use super::import::with_layer;
 use super::path::locate;
 use super::{Shared, names, read, snapshot};
 use crate::engine::{Filesystem, Placement};
-use crate::model::EntryKind;
-use crate::model::{Existing, Snapshot};
+use crate::model::{EntryKind, Existing, Snapshot};
 use crate::paths::lies_in;
 use crate::{Error, Result};
 

@@ -19,8 +19,7 @@ use super::recipe::{Created, Reach, Recipe};
 use super::{Shared, create, labels, lock, names};
 use crate::engine::command::cannot_run;
 use crate::engine::{Call, Instance, ProbeProgress, Process, ServiceSpec, Sink, Startable, StepOutput};
-use crate::model::Port;
-use crate::model::{Exit, Stream};
+use crate::model::{Exit, Port, Stream};
 use crate::{Error, Result};
 
 /// How often the engine is asked whether a command inside a service has ended; usually its output tells first.

@@ -10,8 +10,7 @@ use super::{Shared, create, keep, labels, place};
 use crate::Result;
 use crate::engine::command::cannot_run;
 use crate::engine::{Call, Finished, Placement, Prepared, Recording, Sink, StepSpec};
-use crate::model::Digest;
-use crate::model::{Exit, Snapshot};
+use crate::model::{Digest, Exit, Snapshot};
 
 /// What a step sees as its own name: the same on every machine, so that nothing depends on it.
 const HOSTNAME: &str = "bowline";

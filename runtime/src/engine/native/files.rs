@@ -9,9 +9,7 @@ use super::store::{StoredStep, root_of, snapshot_of};
 use super::wire::{Answer, Files, Request};
 use super::{Shared, client, failed};
 use crate::engine::Recording;
-use crate::model::Digest;
-use crate::model::Snapshot;
-use crate::model::{Entry, EntryKind, Stat};
+use crate::model::{Digest, Entry, EntryKind, Snapshot, Stat};
 use crate::{Error, Result};
 
 impl Shared {

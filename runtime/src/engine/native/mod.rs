@@ -57,10 +57,7 @@ use super::{
     Call, Claim, Description, Engine, HeldCaches, Image, InUse, Kept, NewImage, Prepared, Progress,
     ServiceSpec, Startable, StepSpec,
 };
-use crate::model::Digest;
-use crate::model::ImageName;
-use crate::model::{Entry, Stat};
-use crate::model::{SessionId, Snapshot};
+use crate::model::{Digest, Entry, ImageName, SessionId, Snapshot, Stat};
 use crate::{Error, Result};
 
 /// The engine of one session.

@@ -22,8 +22,7 @@ use super::{Shared, failed, lock, spec};
 use crate::engine::command::cannot_run;
 use crate::engine::probe::{self, Way};
 use crate::engine::{Call, Instance, Left, ProbeProgress, ServiceSpec, Sink, Startable, StepOutput};
-use crate::model::Exit;
-use crate::model::{Port, Protocol};
+use crate::model::{Exit, Port, Protocol};
 use crate::{Error, Result};
 
 /// A way that led nowhere, as that to a service that is ending, is not tried without end at once.

@@ -14,8 +14,7 @@ use super::wire::{self, Answer, Container, Files, Request};
 use super::{Shared, failed, spec};
 use crate::engine::command::cannot_run;
 use crate::engine::{Call, Finished, Placement, Prepared, Process, Recording, Sink, StepSpec, Written};
-use crate::model::Digest;
-use crate::model::{Existing, Exit, Snapshot};
+use crate::model::{Digest, Existing, Exit, Snapshot};
 use crate::{Error, Result};
 
 /// What a step sees as its own name: the same on every machine, so that nothing depends on it.

@@ -11,8 +11,7 @@ use super::*;
 use crate::engine::docker::DockerImages;
 use crate::engine::testing::{heard, image, link, nothing, run, script, service, step, text};
 use crate::engine::{Mount, MountSource, Placement, ProbeProgress, Recording, StepOutput};
-use crate::model::{Access, Exit};
-use crate::model::{EntryKind, Port};
+use crate::model::{Access, EntryKind, Exit, Port};
 
 /// The engine, in a store that all tests of this process share; or the end of the test.
 macro_rules! engine {

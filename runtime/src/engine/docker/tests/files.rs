@@ -1,8 +1,7 @@
 //! Files: placed, copied, looked at, read.
 
 use super::*;
-use crate::model::EntryKind;
-use crate::model::Existing;
+use crate::model::{EntryKind, Existing};
 use tar::EntryType::{Directory, Fifo, Regular, Symlink};
 
 impl Docker {

@@ -3,8 +3,7 @@
 use super::super::own::Own;
 use super::super::{mount, place};
 use super::*;
-use crate::model::EntryKind;
-use crate::model::Existing;
+use crate::model::{EntryKind, Existing};
 
 fn archive(kind: tar::EntryType, link: &str) -> Vec<u8> {
     let mut header = tar::Header::new_gnu();

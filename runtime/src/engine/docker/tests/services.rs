@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::engine::ProbeProgress;
-use crate::model::Exit;
-use crate::model::Port;
+use crate::model::{Exit, Port};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_linked_step_reaches_its_service() {

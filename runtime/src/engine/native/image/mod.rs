@@ -25,8 +25,7 @@ use super::{Shared, failed};
 use crate::engine::archive::{self, Archived, Layer};
 use crate::engine::source::FoundImage;
 use crate::engine::{Image, NewImage, Progress};
-use crate::model::ContentDigest;
-use crate::model::{ImageFile, ImageFileKind, ImageName};
+use crate::model::{ContentDigest, ImageFile, ImageFileKind, ImageName};
 use crate::{Error, Result, regular};
 
 /// As many layers are fetched and unpacked at once, as Docker does.

@@ -18,8 +18,7 @@ use super::{AT_ONCE, Shared, failed, parts, routes};
 use crate::engine::native::model::Packed;
 use crate::engine::native::store::layers;
 use crate::engine::{NewImage, Progress};
-use crate::model::ContentDigest;
-use crate::model::ImageName;
+use crate::model::{ContentDigest, ImageName};
 use crate::{Error, Result};
 
 /// At most this often is progress told.

@@ -16,8 +16,7 @@ use super::routes::Host;
 use super::{AT_ONCE, Shared, StoredImage, failed, remember, unpack};
 use crate::engine::oci::{Configuration, Descriptor, Document, Manifest};
 use crate::engine::{Image, Progress};
-use crate::model::ContentDigest;
-use crate::model::ImageName;
+use crate::model::{ContentDigest, ImageName};
 use crate::{Error, Result};
 
 /// At most this often is progress told.

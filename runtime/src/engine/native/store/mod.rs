@@ -43,9 +43,7 @@ use serde::{Deserialize, Serialize};
 
 use super::model::{Packed, Root};
 use crate::engine::ImageConfig;
-use crate::model::Digest;
-use crate::model::ImageName;
-use crate::model::{ContentDigest, SessionId, Snapshot};
+use crate::model::{ContentDigest, Digest, ImageName, SessionId, Snapshot};
 
 use self::durable::Sound;
 pub(super) use self::durable::make_durable;
