@@ -34,6 +34,7 @@
 mod arguments;
 mod engine;
 mod error;
+pub mod event;
 mod graph;
 pub mod language;
 mod macros;
@@ -42,6 +43,7 @@ mod paths;
 mod patterns;
 mod reexec;
 mod regular;
+mod report;
 mod rules;
 mod run;
 mod session;

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::Result;
+use crate::event::EventKind;
 use crate::model::{
     Access, ContentDigest, Digest, Entry, Existing, Exit, ImageName, Port, SessionId, Snapshot, Stat, Stream,
 };
@@ -456,22 +457,42 @@ pub(crate) struct Left(pub(crate) i32);
 /// Where output goes, piece by piece, cut anywhere.
 pub(crate) type Sink = Arc<dyn Fn(Stream, &[u8]) + Send + Sync>;
 
-/// Where an engine says what takes long: `pulling redis:7: 12 of 40 MB`.
-pub(crate) type Progress = dyn Fn(&str) + Send + Sync;
+/// Where an engine says what takes long, and what went wrong on the way.
+pub(crate) type Progress = dyn Fn(EventKind) + Send + Sync;
 
 /// What probes have found so far, for the error when time runs out.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct ProbeProgress {
     found: std::sync::Mutex<Vec<(String, String)>>,
+    /// Hears of a probe that fails otherwise than before, and of one that succeeds after that.
+    changed: Option<Box<ProbeChanged>>,
+}
+
+/// A probe, with what it found unless it succeeded.
+type ProbeChanged = dyn Fn(&str, Option<&str>) + Send + Sync;
+
+impl fmt::Debug for ProbeProgress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ProbeProgress").field(&self.found).finish()
+    }
 }
 
 impl ProbeProgress {
+    pub(crate) fn telling(changed: impl Fn(&str, Option<&str>) + Send + Sync + 'static) -> Self {
+        Self { found: std::sync::Mutex::default(), changed: Some(Box::new(changed)) }
+    }
+
     /// Notes the last result of a probe, for example `6379/tcp` and `connection refused`; `None` once it succeeded.
     pub(crate) fn note(&self, probe: &str, failure: Option<&str>) {
         let mut found = self.found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        found.retain(|(name, _)| name != probe);
+        let before = found.iter().position(|(name, _)| name == probe).map(|place| found.remove(place).1);
         if let Some(failure) = failure {
             found.push((probe.to_owned(), failure.to_owned()));
+        }
+        if let Some(changed) = &self.changed
+            && before.as_deref() != failure
+        {
+            changed(probe, failure);
         }
     }
 

@@ -14,6 +14,5 @@ pub(crate) use self::files::{Access, Existing, Snapshot};
 pub use self::files::{Entry, EntryKind, Stat};
 pub(crate) use self::image::{ImageFile, ImageFileKind, ImageName};
 pub use self::port::{Endpoint, Port, Protocol};
-pub use self::process::Exit;
-pub(crate) use self::process::Stream;
+pub use self::process::{Exit, Stream};
 pub(crate) use self::session::SessionId;

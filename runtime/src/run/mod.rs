@@ -6,3 +6,4 @@ mod error;
 mod files;
 mod plan;
 mod service;
+mod session;

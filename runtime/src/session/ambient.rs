@@ -19,7 +19,7 @@ static BY_RUNTIME: LazyLock<Mutex<HashMap<runtime::Id, Session>>> = LazyLock::ne
 /// Every session of the process, for signals.
 static ALL: Mutex<Vec<Weak<Inner>>> = Mutex::new(Vec::new());
 
-/// The session of everything that is awaited outside of any other.
+/// The session of everything that is awaited outside of any other: as programs make them, with a log.
 static DEFAULT: LazyLock<Session> = LazyLock::new(Session::new);
 
 pub(super) fn current() -> Session {

@@ -13,6 +13,7 @@ use super::log::ServiceLog;
 use super::scrub::Secrets;
 use crate::engine::{Healthcheck, Image, Instance, ProbeProgress};
 use crate::error::{ServiceCause, shown_command};
+use crate::event::{EventKind, Span};
 use crate::graph::ServiceNode;
 use crate::model::{Port, Protocol};
 use crate::value::{Check, PortRef};
@@ -35,6 +36,7 @@ pub(super) struct Watched<'a> {
     pub(super) instance: &'a Arc<dyn Instance>,
     pub(super) log: &'a ServiceLog,
     pub(super) secrets: &'a Secrets,
+    pub(super) span: &'a Arc<Span>,
 }
 
 /// Why a service is not ready.
@@ -53,7 +55,13 @@ impl From<Error> for Failure {
 
 /// Waits until all that the service's definition asks for holds, for as long as it allows.
 pub(super) async fn wait(watched: &Watched<'_>) -> Result<(), Failure> {
-    let progress = ProbeProgress::default();
+    let span = watched.span.clone();
+    let progress = ProbeProgress::telling(move |probe, found| {
+        span.emit(|| match found {
+            Some(finding) => EventKind::ProbeFailed { probe: probe.into(), finding: finding.into() },
+            None => EventKind::ProbePassed { probe: probe.into() },
+        });
+    });
     let checks = watched.service.checks();
     let all = checks.iter().map(|(check, within)| async {
         if let Ok(result) = timeout(*within, watched.check(check, &progress)).await {

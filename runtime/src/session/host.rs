@@ -12,17 +12,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::sha256::Sha256;
 use ignore::{DirEntry, WalkBuilder};
-use tokio::sync::mpsc;
 
-use super::Inner;
+use super::transfer::Meter;
+use crate::event::{Span, Verb};
 use crate::graph::{Encoder, PlannedFiles};
-use crate::model::{Digest, Snapshot};
+use crate::model::Digest;
 use crate::paths::WHITEOUT;
 use crate::patterns::Patterns;
 use crate::regular::{self, DOCUMENT_AT_MOST};
 use crate::value::{HostKind, HostSource, IgnoreFiles};
 use crate::{Error, Result};
 
+mod send;
 #[cfg(test)]
 mod tests;
 
@@ -59,6 +60,11 @@ enum Kind {
 impl Tree {
     /// Finds and hashes what is to be taken.
     fn read(source: &HostSource) -> Result<Self> {
+        Self::read_in(source, None)
+    }
+
+    /// The same, and tells how far it is.
+    fn read_in(source: &HostSource, span: Option<Arc<Span>>) -> Result<Self> {
         let mut left_out = Vec::new();
         let mut entries = match &source.kind {
             HostKind::File => vec![single(&source.path)?],
@@ -68,18 +74,24 @@ impl Tree {
             }
         };
         entries.sort_by(|a, b| a.name.cmp(&b.name));
-        hash_all(&mut entries)?;
-        let size =
-            entries.iter().map(|entry| if let Kind::File { size, .. } = entry.kind { size } else { 0 });
-        Ok(Self { source: source.clone(), size: size.sum(), digest: digest(&entries), entries, left_out })
+        let (files, size) = extent(&entries);
+        let meter = span.map(|span| Meter::new(span, Verb::Hashing, size, files));
+        hash_all(&mut entries, |bytes| {
+            if let Some(meter) = &meter {
+                meter.add(bytes);
+            }
+        })?;
+        // A file may have grown meanwhile.
+        let (_, size) = extent(&entries);
+        Ok(Self { source: source.clone(), size, digest: digest(&entries), entries, left_out })
     }
 
     fn planned(&self) -> PlannedFiles {
-        let files = self.entries.iter().filter(|entry| matches!(entry.kind, Kind::File { .. })).count();
+        let (files, _) = extent(&self.entries);
         PlannedFiles {
             path: self.source.path.display().to_string(),
             contents: self.digest,
-            files,
+            files: usize::try_from(files).unwrap_or(usize::MAX),
             bytes: self.size,
         }
     }
@@ -131,6 +143,14 @@ impl Tree {
 /// What a plan says of a source.
 pub(crate) fn planned_files(source: &HostSource) -> Result<PlannedFiles> {
     Ok(Tree::read(source)?.planned())
+}
+
+/// How many files there are, and how many bytes in them.
+fn extent(entries: &[Entry]) -> (u64, u64) {
+    entries.iter().fold((0, 0), |(files, bytes), entry| match entry.kind {
+        Kind::File { size, .. } => (files + 1, bytes + size),
+        Kind::Directory | Kind::Symlink(_) => (files, bytes),
+    })
 }
 
 /// Hashes what is read.
@@ -346,8 +366,8 @@ fn entry(found: &DirEntry, name: PathBuf) -> Result<Option<Entry>> {
     Ok(Some(Entry { name, path: path.to_owned(), modified: modified(&metadata), kind }))
 }
 
-/// Hashes the contents of all files, on as many threads as there are processors.
-fn hash_all(entries: &mut [Entry]) -> Result<()> {
+/// Hashes the contents of all files, on as many threads as there are processors; `read` hears of bytes.
+fn hash_all(entries: &mut [Entry], read: impl Fn(u64) + Sync) -> Result<()> {
     let next = AtomicUsize::new(0);
     let paths: Vec<(usize, &Path)> = entries
         .iter()
@@ -358,7 +378,7 @@ fn hash_all(entries: &mut [Entry]) -> Result<()> {
     let work = || -> Result<Vec<(usize, u64, [u8; 32])>> {
         let mut done = Vec::new();
         while let Some((index, path)) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let (size, hash) = hash(path).map_err(|error| Error::io(path, &error))?;
+            let (size, hash) = hash(path, &read).map_err(|error| Error::io(path, &error))?;
             done.push((*index, size, hash));
         }
         Ok(done)
@@ -383,7 +403,7 @@ fn hash_all(entries: &mut [Entry]) -> Result<()> {
     Ok(())
 }
 
-fn hash(path: &Path) -> io::Result<(u64, [u8; 32])> {
+fn hash(path: &Path, read: &impl Fn(u64)) -> io::Result<(u64, [u8; 32])> {
     let mut contents = Watched { inner: regular::open(path)?, hash: Sha256::new() };
     // Large pieces: each is one call of the system.
     let mut piece = vec![0; 256 << 10];
@@ -391,85 +411,10 @@ fn hash(path: &Path) -> io::Result<(u64, [u8; 32])> {
     loop {
         match contents.read(&mut piece)? {
             0 => return Ok((size, contents.hash.finalize())),
-            count => size += count as u64,
+            count => {
+                size += count as u64;
+                read(count as u64);
+            }
         }
-    }
-}
-
-impl Inner {
-    /// What is taken of a path of this machine, found and hashed once a session.
-    pub(super) async fn host_tree(self: &Arc<Self>, source: &HostSource) -> Result<Arc<Tree>> {
-        let (inner, wanted) = (self.clone(), source.clone());
-        let read = async move {
-            let tree = tokio::task::spawn_blocking(move || Tree::read(&wanted)).await;
-            let tree = tree.unwrap_or_else(|error| Err(Error::engine("read files", error)))?;
-            for path in &tree.left_out {
-                let what = format!("`{}` is left out: it is no file, directory or link", path.display());
-                inner.report.event(&tree.source.to_string(), &what);
-            }
-            Ok(Arc::new(tree))
-        };
-        self.hosts.get_or_run(source.clone(), read).await
-    }
-
-    /// The tree as the engine has it; sent where it does not.
-    pub(super) async fn host_snapshot(self: &Arc<Self>, source: &HostSource) -> Result<Snapshot> {
-        let tree = self.host_tree(source).await?;
-        let (inner, digest) = (self.clone(), tree.digest);
-        let send = async move {
-            let engine = inner.engine().await?;
-            if let Some(kept) = engine.lookup(&digest).await? {
-                return Ok(kept.snapshot);
-            }
-            let name = tree.source.to_string();
-            inner.report.event(&name, &format!("sent to the engine: {}", extent(&tree)));
-            let (give, take) = mpsc::channel(PIECES);
-            let writer = tokio::task::spawn_blocking(move || {
-                let mut out = io::BufWriter::with_capacity(PIECE, Pieces(give.clone()));
-                if let Err(error) = tree.write(&mut out) {
-                    // The engine must not take what there is for the whole.
-                    let _ = give.blocking_send(Err(io::Error::new(error.kind(), error.to_string())));
-                    return Err(error);
-                }
-                Ok(())
-            });
-            let imported = engine.import(&digest, take).await;
-            let written = writer.await.unwrap_or_else(|error| Err(io::Error::other(error)));
-            match written {
-                // What went wrong here explains the engine's error, unless it is only that nobody listened any more.
-                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                    Err(Error::engine(format!("send {name}"), error))
-                }
-                _ => imported,
-            }
-        };
-        self.sent.get_or_run(digest, send).await
-    }
-}
-
-/// How many pieces may wait, and how large they are: what of a tree is in memory at most.
-const PIECES: usize = 8;
-const PIECE: usize = 128 << 10;
-
-/// As in `12 files, 3.4 MB`.
-fn extent(tree: &Tree) -> String {
-    let files = tree.entries.iter().filter(|entry| matches!(entry.kind, Kind::File { .. })).count();
-    let size = match tree.size {
-        0..1_000_000 => format!("{} kB", tree.size.div_ceil(1000)),
-        _ => format!("{}.{} MB", tree.size / 1_000_000, tree.size / 100_000 % 10),
-    };
-    format!("{files} {}, {size}", if files == 1 { "file" } else { "files" })
-}
-
-struct Pieces(mpsc::Sender<io::Result<Vec<u8>>>);
-
-impl io::Write for Pieces {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.blocking_send(Ok(bytes.to_vec())).map_err(|_| io::ErrorKind::BrokenPipe)?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

@@ -1,6 +1,10 @@
 //! Output, line by line.
 
 use std::io::BufRead as _;
+use std::sync::Arc;
+
+use crate::event::{LineBatch, Span};
+use crate::model::Stream;
 
 /// A line longer than this is shown in pieces.
 const LONGEST_LINE: usize = 16 * 1024;
@@ -34,6 +38,43 @@ impl Lines {
             let text = String::from_utf8_lossy(&self.partial);
             line(text.trim_end_matches(['\n', '\r']));
             self.partial.clear();
+        }
+    }
+}
+
+/// Tells line by line what a process of a span writes, where somebody observes it.
+#[derive(Debug)]
+pub(super) struct OutputEvents {
+    span: Arc<Span>,
+    stdout: Lines,
+    stderr: Lines,
+}
+
+impl OutputEvents {
+    pub(super) fn new(span: Arc<Span>) -> Self {
+        Self { span, stdout: Lines::default(), stderr: Lines::default() }
+    }
+
+    /// Tells of a piece, which holds no secret any more.
+    pub(super) fn write(&mut self, stream: Stream, bytes: &[u8]) {
+        if !self.span.is_observed() {
+            return;
+        }
+        let mut batch = LineBatch::default();
+        let lines = match stream {
+            Stream::Stdout => &mut self.stdout,
+            Stream::Stderr => &mut self.stderr,
+        };
+        lines.push(bytes, |line| batch.push(line));
+        self.span.lines(stream, &batch);
+    }
+
+    /// Tells of lines that have no end.
+    pub(super) fn finish(&mut self) {
+        for (stream, lines) in [(Stream::Stdout, &mut self.stdout), (Stream::Stderr, &mut self.stderr)] {
+            let mut batch = LineBatch::default();
+            lines.flush(|line| batch.push(line));
+            self.span.lines(stream, &batch);
         }
     }
 }

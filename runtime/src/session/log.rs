@@ -1,4 +1,4 @@
-//! What processes write: captured whole for steps, the last lines for services, shown live to people.
+//! What processes write: captured whole for steps, the last lines for services, told as events.
 
 use std::collections::VecDeque;
 use std::io::{self, Read as _};
@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
-use super::lines::Lines;
-use super::report::{LinePrinter, Reporter};
+use super::lines::{Lines, OutputEvents};
 use super::scrub::{Scanner, Scrubber, Secrets};
 use crate::engine::{Recording, Sink, Spool, Written};
+use crate::event::Span;
 use crate::model::Stream;
 
 /// How much of each stream an error shows: 100 KiB.
@@ -35,7 +35,7 @@ pub(super) fn last_part(stream: &Written) -> String {
     if cut == 0 { kept.into_owned() } else { format!("[the first {cut} bytes are cut]\n{kept}") }
 }
 
-/// Takes down a step's output without its secrets, and shows it as it comes.
+/// Takes down a step's output without its secrets, and tells of it as it comes.
 pub(super) struct Capture {
     collected: Arc<Mutex<Collected>>,
     broken: Arc<Notify>,
@@ -44,7 +44,7 @@ pub(super) struct Capture {
 struct Collected {
     spools: [Spool; 2],
     scrubbers: [Scrubber; 2],
-    printer: LinePrinter,
+    events: OutputEvents,
     /// Why nothing is taken down any more.
     broken: Option<Broken>,
 }
@@ -73,7 +73,7 @@ impl Collected {
         } else if let Err(error) = spool.push(clean) {
             self.broken = Some(Broken::Io(error));
         }
-        self.printer.write(stream, clean);
+        self.events.write(stream, clean);
     }
 }
 
@@ -85,11 +85,11 @@ fn of<T>([stdout, stderr]: &mut [T; 2], stream: Stream) -> &mut T {
 }
 
 impl Capture {
-    pub(super) fn new(report: &Reporter, name: &str, secrets: &Secrets) -> Self {
+    pub(super) fn new(span: Arc<Span>, secrets: &Secrets) -> Self {
         let collected = Collected {
             spools: Default::default(),
             scrubbers: [Scrubber::new(secrets), Scrubber::new(secrets)],
-            printer: report.lines(name),
+            events: OutputEvents::new(span),
             broken: None,
         };
         Self { collected: Arc::new(Mutex::new(collected)), broken: Arc::default() }
@@ -118,7 +118,7 @@ impl Capture {
             let rest = of(&mut collected.scrubbers, stream).finish();
             collected.take(stream, &rest);
         }
-        collected.printer.finish();
+        collected.events.finish();
         let [stdout, stderr] = std::mem::take(&mut collected.spools).map(Spool::finish);
         (Recording { stdout, stderr, exit_code }, collected.broken.take())
     }
@@ -136,7 +136,7 @@ struct LogState {
     stderr: (Lines, Vec<u8>),
     /// Texts waited for and how often each was seen in what is no longer remembered and what is.
     watched: Vec<Watched>,
-    printer: LinePrinter,
+    events: OutputEvents,
     scrubbers: [Scrubber; 2],
 }
 
@@ -173,13 +173,13 @@ impl Watched {
 }
 
 impl ServiceLog {
-    pub(super) fn new(report: &Reporter, name: &str, secrets: &Secrets) -> Self {
+    pub(super) fn new(span: Arc<Span>, secrets: &Secrets) -> Self {
         let state = LogState {
             lines: VecDeque::new(),
             stdout: Default::default(),
             stderr: Default::default(),
             watched: Vec::new(),
-            printer: report.lines(name),
+            events: OutputEvents::new(span),
             scrubbers: [Scrubber::new(secrets), Scrubber::new(secrets)],
         };
         Self { state: Arc::new(Mutex::new(state)), changed: watch::channel(0).0 }
@@ -259,7 +259,7 @@ impl LogState {
         };
         let last = &mut self.lines;
         lines.push(clean, |line| remember(last, line));
-        self.printer.write(stream, clean);
+        self.events.write(stream, clean);
     }
 
     fn watch(&mut self, text: &str) -> usize {
@@ -283,7 +283,7 @@ mod tests {
     use super::*;
 
     fn log() -> ServiceLog {
-        ServiceLog::new(&Reporter::silent(), "test", &Secrets::default())
+        ServiceLog::new(Span::unobserved(), &Secrets::default())
     }
 
     proptest! {

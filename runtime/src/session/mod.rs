@@ -4,7 +4,8 @@
 //! services (`supervise`, with `service`, `start`, `running`, `health` and `log`), replay of steps that share a service (`unit`), reading
 //! results (`results`), and the end (`close` below). The session's work happens on a runtime of its own (`ambient`), so
 //! that it neither depends on the user's runtime nor is stopped by it: user futures only wait, and dropping them
-//! cancels what nobody else waits for. No clean-up depends on `Drop` doing asynchronous work.
+//! cancels what nobody else waits for. No clean-up depends on `Drop` doing asynchronous work. What happens is told as
+//! events of spans (`crate::event`); who shows them, and how, is not known here.
 
 pub(crate) mod ambient;
 mod aside;
@@ -15,7 +16,6 @@ mod log;
 mod once;
 mod process;
 mod publishing;
-mod report;
 mod results;
 mod running;
 mod save;
@@ -25,6 +25,7 @@ pub(crate) mod signals;
 mod start;
 mod steps;
 mod supervise;
+mod transfer;
 mod unit;
 
 use std::collections::HashMap;
@@ -38,10 +39,10 @@ use tokio::task::JoinSet;
 pub(crate) use self::host::planned_files;
 use self::once::Once;
 pub(crate) use self::publishing::{export_image, publish};
-use self::report::Reporter;
 use self::service::Supervisor;
 use self::steps::Done;
 use crate::engine::{Description, Engine, Image, OutputReader, Recording, Written};
+use crate::event::{Emitter, EventKind, Observer, Outcome, Span, Subject};
 use crate::graph;
 use crate::model::{Digest, Entry, ImageName, SessionId, Stat};
 use crate::value::{Container, Output, PathIn, Service};
@@ -81,7 +82,8 @@ pub(super) struct Inner {
     services: Mutex<HashMap<Digest, Supervisor>>,
     /// Results on their way into the engine's store; awaited before the session ends.
     keeping: Mutex<JoinSet<()>>,
-    report: Reporter,
+    /// The session's own: all that goes on in it is a part of this.
+    span: Arc<Span>,
     closing: watch::Sender<bool>,
     closed: OnceCell<Result<()>>,
 }
@@ -92,18 +94,13 @@ impl std::fmt::Debug for Inner {
     }
 }
 
-impl Default for Session {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Session {
-    /// A new session. It connects to an engine when something has to run.
-    #[must_use]
-    pub fn new() -> Self {
+    /// A new session, of which this observer hears on the threads that things happen on.
+    pub(crate) fn observed_by(direct: Option<Arc<dyn Observer>>) -> Self {
+        let id = SessionId::random();
         let inner = Inner {
-            id: SessionId::random(),
+            span: Arc::new(Span::root(Emitter::new(id.as_str().into(), direct))),
+            id,
             engine: OnceCell::new(),
             images: Once::default(),
             hosts: Once::default(),
@@ -112,7 +109,6 @@ impl Session {
             replays: Once::default(),
             services: Mutex::default(),
             keeping: Mutex::default(),
-            report: Reporter::from_environment(),
             closing: watch::channel(false).0,
             closed: OnceCell::new(),
         };
@@ -177,9 +173,13 @@ enum End {
 impl Inner {
     async fn engine(&self) -> Result<Arc<dyn Engine>> {
         let open = || async {
+            self.span.open();
             let engine = crate::engine::open(&self.id).await?;
-            let Description { name, version, platform } = engine.describe();
-            self.report.event(name, &format!("{version} on {platform}"));
+            self.span.emit(|| {
+                let Description { name, version, platform } = engine.describe();
+                let (version, platform) = (version.as_str().into(), platform.as_str().into());
+                EventKind::Connected { engine: name, version, platform }
+            });
             Ok(engine)
         };
         self.engine.get_or_try_init(open).await.cloned()
@@ -190,9 +190,12 @@ impl Inner {
         let (inner, wanted) = (self.clone(), name.clone());
         let find = async move {
             let engine = inner.engine().await?;
-            let report = inner.report.clone();
-            let progress = move |line: &str| report.event("image", line);
-            engine.resolve(&wanted, &progress).await.map(Arc::new)
+            let span = inner.span.child(Subject::Image { name: wanted.to_string().into() });
+            let tell = span.clone();
+            let progress = move |kind| tell.emit(|| kind);
+            let found = engine.resolve(&wanted, &progress).await.map(Arc::new);
+            span.close_with(&found);
+            found
         };
         self.images.get_or_run(name.clone(), find).await
     }
@@ -231,11 +234,21 @@ impl Inner {
         futures_util::future::join_all(supervisors.iter().map(|one| one.close(end))).await;
         let mut keeping = std::mem::take(&mut *self.keeping());
         while keeping.join_next().await.is_some() {}
-        match (self.engine.get(), end) {
+        let ended = match (self.engine.get(), end) {
             (Some(engine), End::Removed) => engine.close().await,
             (Some(engine), End::Stopped | End::Left) => engine.leave().await,
             (None, _) => Ok(()),
-        }
+        };
+        self.span.close_with(&ended);
+        ended
+    }
+}
+
+/// Says that something ended in an error.
+fn close_failed(span: &Span, error: &Error) {
+    match error {
+        Error::Cancelled { .. } => span.close(|| Outcome::Cancelled),
+        _ => span.fail(error),
     }
 }
 

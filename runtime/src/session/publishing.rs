@@ -1,11 +1,12 @@
 //! Images of containers: pushed to registries, and written to files of this machine.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::aside::Aside;
 use super::{Inner, in_session, process};
-use crate::engine::NewImage;
+use crate::engine::{Engine, NewImage};
+use crate::event::{EventKind, Subject, Verb};
 use crate::graph::{self, ContainerNode, Reach};
 use crate::model::ImageName;
 use crate::value::Container;
@@ -18,9 +19,12 @@ pub(crate) async fn publish(container: Container, reference: String) -> Result<S
     in_session(format!("publishing `{}`", node.name), |session| async move {
         let image = session.new_image(&node).await?;
         let engine = session.engine().await?;
-        let report = session.report.clone();
-        let progress = move |line: &str| report.event("image", line);
-        let digest = engine.publish(&image, &name, &progress).await?;
+        let span = session.span.child(Subject::Image { name: name.to_string().into() });
+        let tell = span.clone();
+        let progress = move |kind| tell.emit(|| kind);
+        let published = engine.publish(&image, &name, &progress).await;
+        span.close_with(&published);
+        let digest = published?;
         let (repository, _) = name.reference.rsplit_once(':').unwrap_or((&name.reference, ""));
         Ok(format!("{repository}@{digest}"))
     })
@@ -32,12 +36,22 @@ pub(crate) async fn export_image(container: Container, path: PathBuf) -> Result<
     let node = graph::lower_container(&container)?;
     in_session(format!("exporting `{}`", node.name), |session| async move {
         let image = session.new_image(&node).await?;
-        let aside = Aside::make(&path).map_err(|error| Error::io(&path, &error))?;
-        let file = aside.file.try_clone().map_err(|error| Error::io(&path, &error))?;
-        session.engine().await?.export(&image, file).await?;
-        aside.put(&path).map_err(|error| Error::io(&path, &error))
+        let engine = session.engine().await?;
+        let span = session.span.child(Subject::Image { name: path.display().to_string().into() });
+        span.emit(|| EventKind::begins(Verb::Exporting));
+        let exported = export_to(&path, &*engine, &image).await;
+        span.close_with(&exported);
+        exported
     })
     .await
+}
+
+async fn export_to(path: &Path, engine: &dyn Engine, image: &NewImage) -> Result<()> {
+    let failed = |error| Error::io(path, &error);
+    let aside = Aside::make(path).map_err(failed)?;
+    let file = aside.file.try_clone().map_err(failed)?;
+    engine.export(image, file).await?;
+    aside.put(path).map_err(failed)
 }
 
 /// Where an image can be pushed to.

@@ -11,10 +11,10 @@ use tokio::time::Instant;
 
 use super::health::{self, Failure, Watched};
 use super::log::ServiceLog;
-use super::report::Reporter;
 use super::scrub::Secrets;
 use crate::engine::{HeldCaches, Image, Instance, Left};
 use crate::error::ServiceCause;
+use crate::event::{EventKind, Span};
 use crate::graph::{Binding, ServiceNode};
 use crate::model::{Digest, Port};
 use crate::value::{Check, Stop};
@@ -26,6 +26,7 @@ const EXIT_NOTICE: Duration = Duration::from_millis(150);
 /// One run of a service's process.
 pub(super) struct Running {
     pub(super) service: Arc<ServiceNode>,
+    pub(super) span: Arc<Span>,
     /// Tells the runs of one service apart.
     pub(super) generation: u64,
     pub(super) instance: Arc<dyn Instance>,
@@ -49,6 +50,7 @@ pub(super) struct Running {
 /// What there is of a service once its process was started.
 pub(super) struct Started {
     pub(super) service: Arc<ServiceNode>,
+    pub(super) span: Arc<Span>,
     pub(super) instance: Arc<dyn Instance>,
     pub(super) image: Option<Image>,
     pub(super) log: ServiceLog,
@@ -61,8 +63,9 @@ pub(super) struct Started {
 impl Running {
     pub(super) fn new(started: Started) -> Self {
         static GENERATIONS: AtomicU64 = AtomicU64::new(0);
-        let Started { service, instance, image, log, secrets, since, dependencies, caches } = started;
+        let Started { service, span, instance, image, log, secrets, since, dependencies, caches } = started;
         Self {
+            span,
             generation: GENERATIONS.fetch_add(1, Ordering::Relaxed),
             instance,
             image,
@@ -146,7 +149,7 @@ impl Running {
     }
 
     /// Waits until the service is ready, or has failed. From then on what it made of its caches is good.
-    pub(super) async fn become_ready(&self, report: &Reporter) -> Result<()> {
+    pub(super) async fn become_ready(&self) -> Result<()> {
         tokio::select! {
             biased;
             cause = self.failed() => return cause.and_then(|cause| Err(self.error(cause, Phase::Starting))),
@@ -155,8 +158,7 @@ impl Running {
         if let Some(caches) = &self.caches {
             caches.settle().await?;
         }
-        let after = crate::error::show_duration(self.since.elapsed());
-        report.event(&self.service.name, &format!("ready after {after}"));
+        self.span.emit(|| EventKind::Ready { after: self.since.elapsed() });
         Ok(())
     }
 
@@ -171,6 +173,7 @@ impl Running {
             instance: &self.instance,
             log: &self.log,
             secrets: &self.secrets,
+            span: &self.span,
         };
         health::wait(&watched).await.map_err(|failure| match failure {
             Failure::Engine(error) => error,

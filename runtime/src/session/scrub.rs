@@ -58,6 +58,11 @@ impl Secrets {
         }
     }
 
+    /// A command without them.
+    pub(super) fn scrub_args(&self, args: &[String]) -> Arc<[String]> {
+        args.iter().map(|arg| self.scrub_text(arg)).collect()
+    }
+
     /// A text without them, for messages.
     pub(super) fn scrub_text(&self, text: &str) -> String {
         let mut scrubber = Scrubber::new(self);

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use super::End;
 use super::running::Lease;
 use crate::Result;
+use crate::event::Subject;
 use crate::graph::ServiceNode;
 
 /// What a supervisor is told.
@@ -34,6 +35,11 @@ pub(super) enum Message {
 pub(super) struct Closing {
     pub(super) end: End,
     pub(super) done: oneshot::Sender<()>,
+}
+
+/// Whose events those of a service are.
+pub(super) fn subject(service: &ServiceNode) -> Subject {
+    Subject::Service { name: service.name.clone(), hostname: service.hostname.as_str().into() }
 }
 
 /// The way to a service's supervisor.

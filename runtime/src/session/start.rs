@@ -13,6 +13,7 @@ use super::{Inner, process, steps};
 use crate::Result;
 use crate::engine::{HeldCaches, Image, InUse, MountSource, ServiceSpec, Startable};
 use crate::error::ServiceCause;
+use crate::event::{EventKind, Span, Waiting};
 use crate::graph::{Reach, ServiceNode};
 use crate::model::Access;
 
@@ -20,6 +21,7 @@ use crate::model::Access;
 pub(super) struct Outfit {
     request: Arc<Request>,
     service: Arc<ServiceNode>,
+    span: Arc<Span>,
     image: Option<Image>,
     log: ServiceLog,
     secrets: Secrets,
@@ -30,21 +32,25 @@ pub(super) struct Outfit {
 
 impl Outfit {
     /// Starts what the service uses, and finds what it is made of.
-    pub(super) async fn new(session: &Arc<Inner>, service: Arc<ServiceNode>) -> Result<Self> {
+    pub(super) async fn new(
+        session: &Arc<Inner>,
+        service: Arc<ServiceNode>,
+        span: Arc<Span>,
+    ) -> Result<Self> {
         let since = Instant::now();
         let request = session.request(Reach::of_service(&service)).await?;
         let image = request.image(service.config.image.as_ref()).cloned();
         let process = process::of_service(&service, image.as_ref())?;
         let (filesystem, dependencies) = try_join(
-            request.lay_out(&service.name, &service.base, &service.places, &service.mounts),
-            request.lease(&service.bindings),
+            request.lay_out(&service.name, &service.base, &service.places, &service.mounts, &span),
+            request.lease(&service.bindings, &span),
         )
         .await
         .map_err(|error| {
             failure(&service, ServiceCause::Dependency(error), since, Vec::new(), Phase::Starting)
         })?;
         let secrets = process::secrets(Some(&process), &filesystem);
-        let log = ServiceLog::new(&session.report, &service.name, &secrets);
+        let log = ServiceLog::new(span.clone(), &secrets);
         let spec = ServiceSpec {
             name: service.name.to_string(),
             hostname: service.hostname.clone(),
@@ -52,7 +58,7 @@ impl Outfit {
             process,
             links: steps::links(&service.bindings),
         };
-        Ok(Self { request, service, image, log, secrets, since, dependencies, spec })
+        Ok(Self { request, service, span, image, log, secrets, since, dependencies, spec })
     }
 
     /// Waits, no longer than the service may take to become ready, until no service of another session has a cache that this
@@ -69,8 +75,10 @@ impl Outfit {
         let caches: Vec<String> = caches.into_iter().collect();
         let found: Mutex<Option<InUse>> = Mutex::default();
         let waiting = |in_use: InUse| {
-            let text = format!("waits for the cache `{}`: {}", in_use.cache, in_use.by());
-            self.request.session.report.event(&self.service.name, &text);
+            self.span.emit(|| {
+                let (cache, service) = (in_use.cache.as_str().into(), in_use.service.as_str().into());
+                EventKind::Waiting(Waiting::Cache { cache, service, process: in_use.process })
+            });
             *found.lock().unwrap_or_else(PoisonError::into_inner) = Some(in_use);
         };
         let hold = self.request.engine.hold_caches(&self.service.name, &caches, &waiting);
@@ -88,6 +96,7 @@ impl Outfit {
 
     /// Makes the container.
     pub(super) async fn prepare(&self) -> Result<Box<dyn Startable>> {
+        self.span.emit(|| EventKind::Starting);
         self.request.engine.prepare_service(self.spec.clone()).await
     }
 
@@ -97,9 +106,10 @@ impl Outfit {
         prepared: Box<dyn Startable>,
         caches: Option<Arc<dyn HeldCaches>>,
     ) -> Result<Running> {
-        let Self { service, image, log, secrets, since, dependencies, .. } = self;
+        let Self { service, span, image, log, secrets, since, dependencies, spec, .. } = self;
+        span.emit(|| EventKind::Started { args: secrets.scrub_args(&spec.process.args) });
         let instance = prepared.start(log.sink()).await?;
-        let started = Started { service, instance, image, log, secrets, since, dependencies, caches };
+        let started = Started { service, span, instance, image, log, secrets, since, dependencies, caches };
         Ok(Running::new(started))
     }
 }

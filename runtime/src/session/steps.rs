@@ -11,10 +11,12 @@ use super::running::{Lease, Leases};
 use super::scrub::Secrets;
 use super::service::Pin;
 use super::unit::unseen;
-use super::{Inner, process};
+use super::{Inner, close_failed, process};
 use crate::engine::{
-    self, Claim, Engine, Filesystem, Finished, Image, Link, Placement, Prepared, Recording, StepSpec, Written,
+    self, Claim, Engine, Filesystem, Finished, Image, Kept, Link, Placement, Prepared, Recording, StepSpec,
+    Written,
 };
+use crate::event::{EventKind, Outcome, Span, Subject, Waiting};
 use crate::graph::{
     Binding, Fs, Held, Identities, Mount, MountSource, Place, Reach, Resolved, ServiceNode, Step, closure,
 };
@@ -121,42 +123,81 @@ impl Request {
     }
 
     async fn find_or_run(self: Arc<Self>, step: Arc<Step>, key: Digest) -> Result<Arc<Done>> {
-        let changes_nothing = step.args.is_none() && step.places.is_empty();
-        let may_be_kept = !changes_nothing && !step.is_volatile;
+        if step.args.is_none() && step.places.is_empty() {
+            return self.pass_by(&step).await;
+        }
+        let span = self.session.span.child(subject(&step));
+        let done = self.find_or_run_in(&span, &step, key).await;
+        if let Err(error) = &done {
+            close_failed(&span, error);
+        }
+        done
+    }
+
+    /// A step that changes nothing, and only comes after others.
+    async fn pass_by(self: &Arc<Self>, step: &Step) -> Result<Arc<Done>> {
+        let _pins = self.pin(&step.bindings)?;
+        try_join_all(step.inputs().map(|input| self.step(input))).await?;
+        Ok(Arc::new(Done::kept(self.filesystem(&step.base).await?, Recording::default())))
+    }
+
+    async fn find_or_run_in(
+        self: &Arc<Self>,
+        span: &Arc<Span>,
+        step: &Arc<Step>,
+        key: Digest,
+    ) -> Result<Arc<Done>> {
+        let cached = |kept: Kept| {
+            span.emit(|| EventKind::Cached);
+            span.close(|| Outcome::Succeeded);
+            Ok(Arc::new(Done::kept(kept.snapshot, kept.output)))
+        };
+        let may_be_kept = !step.is_volatile;
         if may_be_kept && let Some(kept) = self.engine.lookup(&key).await? {
-            return Ok(Arc::new(Done::kept(kept.snapshot, kept.output)));
+            return cached(kept);
         }
         // Held until this step is done: what runs before it, against the same services, meets the same instances.
         let _pins = self.pin(&step.bindings)?;
-        try_join_all(step.inputs().map(|input| self.step(input))).await?;
-        if changes_nothing {
-            return Ok(Arc::new(Done::kept(self.filesystem(&step.base).await?, Recording::default())));
+        for input in step.inputs().filter(|input| input.args.is_some() || !input.places.is_empty()) {
+            span.emit(|| EventKind::Waiting(Waiting::For(subject(input))));
         }
+        try_join_all(step.inputs().map(|input| self.step(input)))
+            .await
+            .inspect_err(|error| span.skip(error))?;
         let mut claim = None;
         if may_be_kept {
-            let waiting = || self.session.report.event(&step.name, "waits for another process that runs it");
+            let waiting = || span.emit(|| EventKind::Waiting(Waiting::Process));
             claim = Some(self.engine.claim(&key, step.options.timeout, &waiting).await?);
             // Whoever had the claim before has left a result, unless that failed.
             if let Some(kept) = self.engine.lookup(&key).await? {
-                return Ok(Arc::new(Done::kept(kept.snapshot, kept.output)));
+                return cached(kept);
             }
         }
-        let (finished, output) = self.clone().run(step.clone()).await?;
-        Ok(Arc::new(self.keep(&step, key, claim, finished, output)))
+        let (finished, output) = self.clone().run(step.clone(), span.clone()).await?;
+        Ok(Arc::new(self.keep(step, span, key, claim, finished, output)))
     }
 
     /// Runs a step's process to its success. Boxed, as running a step may mean running earlier ones again.
-    fn run(self: Arc<Self>, step: Arc<Step>) -> BoxFuture<'static, Result<(Box<dyn Finished>, Recording)>> {
-        Box::pin(async move { self.run_once(&step).await })
+    fn run(
+        self: Arc<Self>,
+        step: Arc<Step>,
+        span: Arc<Span>,
+    ) -> BoxFuture<'static, Result<(Box<dyn Finished>, Recording)>> {
+        Box::pin(async move { self.run_once(&step, &span).await })
     }
 
-    async fn run_once(self: &Arc<Self>, step: &Arc<Step>) -> Result<(Box<dyn Finished>, Recording)> {
+    async fn run_once(
+        self: &Arc<Self>,
+        step: &Arc<Step>,
+        span: &Arc<Span>,
+    ) -> Result<(Box<dyn Finished>, Recording)> {
         // The container can be made ready while the services start.
-        let ((prepared, secrets), leases) = try_join(self.prepare(step), self.lease(&step.bindings)).await?;
-        self.replay_missing(step, &leases).await?;
-        let capture = Capture::new(&self.session.report, &step.name, &secrets);
+        let lease = self.lease(&step.bindings, span);
+        let ((prepared, secrets), leases) = try_join(self.prepare(step, span), lease).await?;
+        self.replay_missing(step, &leases, span).await.inspect_err(|error| span.skip(error))?;
+        let capture = Capture::new(span.clone(), &secrets);
         if let Some(args) = &step.args {
-            self.session.report.event(&step.name, &secrets.scrub_text(&crate::error::shown_command(args)));
+            span.emit(|| EventKind::Started { args: secrets.scrub_args(args) });
         }
         let mut finished = tokio::select! {
             finished = prepared.run(capture.sink()) => finished.map_err(|error| secrets.scrub_error(error))?,
@@ -183,10 +224,12 @@ impl Request {
             (_, Expect::Failure) if exit.success() => StepCause::Succeeded,
             (_, Expect::Success) if !exit.success() => StepCause::Failed,
             _ => {
+                span.emit(|| EventKind::Finished { exit, success: true });
                 leases.mark(self.key(step));
                 return Ok((finished, output));
             }
         };
+        span.emit(|| EventKind::Finished { exit, success: false });
         let session = self.session.id.clone();
         let held = |snapshot| Arc::new(Held { snapshot, session, mounts: step.mounts.clone() });
         let left = finished.hold().await.ok().map(|snapshot| held(snapshot) as _);
@@ -195,8 +238,12 @@ impl Request {
     }
 
     /// A step's container, and what its process's streams must not show.
-    async fn prepare(self: &Arc<Self>, step: &Arc<Step>) -> Result<(Box<dyn Prepared>, Secrets)> {
-        let filesystem = self.lay_out(&step.name, &step.base, &step.places, &step.mounts).await?;
+    async fn prepare(
+        self: &Arc<Self>,
+        step: &Arc<Step>,
+        span: &Arc<Span>,
+    ) -> Result<(Box<dyn Prepared>, Secrets)> {
+        let filesystem = self.lay_out(&step.name, &step.base, &step.places, &step.mounts, span).await?;
         let image = self.image(step.config.image.as_ref());
         let process = match &step.args {
             Some(args) => Some(process::of_step(&step.name, args, &step.config, image)?),
@@ -214,6 +261,11 @@ impl Request {
         Ok((self.engine.prepare(spec).await?, secrets))
     }
 
+    /// A file system that something needs which is not begun without it.
+    async fn filesystem_for(self: &Arc<Self>, span: &Span, fs: &Fs) -> Result<Snapshot> {
+        self.filesystem(fs).await.inspect_err(|error| span.skip(error))
+    }
+
     /// The file system a process starts in.
     pub(super) async fn lay_out(
         self: &Arc<Self>,
@@ -221,14 +273,16 @@ impl Request {
         base: &Fs,
         places: &[Place],
         mounts: &[Mount],
+        span: &Arc<Span>,
     ) -> Result<Filesystem> {
         let mounts = mounts.iter().map(|mount| async move {
             let source = match &mount.source {
                 MountSource::Cache(key) => engine::MountSource::Cache(key.clone()),
                 MountSource::Secret(secret) => engine::MountSource::Secret(process::contents(name, secret)?),
-                MountSource::Copy { fs, from } => {
-                    engine::MountSource::Snapshot { snapshot: self.filesystem(fs).await?, from: from.clone() }
-                }
+                MountSource::Copy { fs, from } => engine::MountSource::Snapshot {
+                    snapshot: self.filesystem_for(span, fs).await?,
+                    from: from.clone(),
+                },
                 MountSource::Memory => engine::MountSource::Memory,
                 MountSource::Socket(host) => engine::MountSource::Socket(host.clone()),
             };
@@ -240,7 +294,7 @@ impl Request {
                     Placement::File { path: path.clone(), contents: contents.clone().into() }
                 }
                 Place::Copy { fs, from, to, existing } => Placement::Copy {
-                    snapshot: self.filesystem(fs).await?,
+                    snapshot: self.filesystem_for(span, fs).await?,
                     from: from.clone(),
                     to: to.clone(),
                     existing: *existing,
@@ -248,7 +302,8 @@ impl Request {
             })
         });
         let (base, placements, mounts) =
-            try_join3(self.filesystem(base), try_join_all(placements), try_join_all(mounts)).await?;
+            try_join3(self.filesystem_for(span, base), try_join_all(placements), try_join_all(mounts))
+                .await?;
         Ok(Filesystem { base, placements, mounts })
     }
 
@@ -256,19 +311,22 @@ impl Request {
     fn keep(
         &self,
         step: &Step,
+        span: &Arc<Span>,
         key: Digest,
         claim: Option<Claim>,
         finished: Box<dyn Finished>,
         output: Recording,
     ) -> Done {
         let (stored, snapshot) = watch::channel(None);
-        let (report, name, kept) = (self.session.report.clone(), step.name.clone(), output.clone());
+        let (span, kept) = (span.clone(), output.clone());
         let is_volatile = step.is_volatile;
         self.session.keeping().spawn(async move {
             let result = if is_volatile { finished.hold().await } else { finished.keep(key, kept).await };
-            if let Err(error) = &result {
-                report.event(&name, &format!("the result could not be kept: {error}"));
-            }
+            span.emit(|| match &result {
+                Ok(_) => EventKind::Stored,
+                Err(error) => EventKind::NotStored { error: error.to_string().into() },
+            });
+            span.close(|| Outcome::Succeeded);
             // Not before others would find it.
             drop(claim);
             stored.send_replace(Some(result));
@@ -282,10 +340,12 @@ impl Request {
     }
 
     /// Starts what is bound, all at once, and waits until it is ready.
-    pub(super) async fn lease(self: &Arc<Self>, bindings: &[Binding]) -> Result<Leases> {
+    pub(super) async fn lease(self: &Arc<Self>, bindings: &[Binding], span: &Arc<Span>) -> Result<Leases> {
         let acquire = bindings.iter().map(|binding| async move {
+            span.emit(|| EventKind::Waiting(Waiting::For(super::service::subject(&binding.service))));
             let lease = self.session.lease(&binding.service).await;
             lease
+                .inspect_err(|error| span.skip(error))
                 .map_err(|error| error.aliased(&binding.service.hostname, &binding.aliases))
                 .map(|lease| (binding.clone(), lease))
         });
@@ -294,7 +354,12 @@ impl Request {
 
     /// Runs again what this step relies on: earlier steps against the same services, whose effects the running
     /// instances have not seen, because their results came from the cache or the service was started anew.
-    async fn replay_missing(self: &Arc<Self>, step: &Arc<Step>, leases: &Leases) -> Result<()> {
+    async fn replay_missing(
+        self: &Arc<Self>,
+        step: &Arc<Step>,
+        leases: &Leases,
+        span: &Arc<Span>,
+    ) -> Result<()> {
         let instances = leases.instances();
         let has_seen = |service: &Digest, step: &Arc<Step>| {
             instances.get(service).is_none_or(|running| running.has_seen(self.key(step)))
@@ -307,14 +372,26 @@ impl Request {
             if shared.iter().all(|running| running.has_seen(key)) {
                 continue;
             }
-            self.session.report.event(&ancestor.name, "runs again: its service was started anew");
             let generations = shared.iter().map(|running| running.generation).collect();
-            let (request, ancestor) = (self.clone(), ancestor.clone());
-            let replay = async move { request.run(ancestor).await.map(drop) };
+            let (request, ancestor, parent) = (self.clone(), ancestor.clone(), span.clone());
+            let replay = async move {
+                let span = parent.child(subject(&ancestor));
+                span.emit(|| EventKind::Replayed);
+                let result = request.run(ancestor, span.clone()).await.map(drop);
+                match &result {
+                    Ok(()) => span.close(|| Outcome::Succeeded),
+                    Err(error) => close_failed(&span, error),
+                }
+                result
+            };
             self.session.replays.get_or_run((key, generations), replay).await?;
         }
         Ok(())
     }
+}
+
+fn subject(step: &Step) -> Subject {
+    Subject::Step { name: step.name.clone(), digest: step.digest }
 }
 
 fn step_error(step: &Step, secrets: &Secrets, exit: Exit, cause: StepCause, output: &Recording) -> StepError {

@@ -12,10 +12,11 @@ use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant, sleep_until};
 
 use super::running::{Lease, Running};
-use super::service::{Closing, Message, Supervisor};
+use super::service::{Closing, Message, Supervisor, subject};
 use super::start::Outfit;
 use super::{End, Inner};
 use crate::engine::HeldCaches;
+use crate::event::{EventKind, Outcome, Span};
 use crate::graph::ServiceNode;
 use crate::{Error, Result};
 
@@ -177,37 +178,41 @@ impl Task {
             waiters.fail(&self.closed());
             return After::Rest;
         };
-        let started = self.start(&session, &mut waiters).await;
+        let span = session.span.child(subject(&self.service));
+        let started = self.start(&session, &span, &mut waiters).await;
         drop(session);
         let halt = match started {
             Ok(running) => return self.running(running, waiters).await,
             Err(halt) => halt,
         };
         waiters.fail(&halt.error);
-        let (manner, done) = match halt.cause {
-            Cause::Failed => (Manner::Stop, None),
-            Cause::Ordered(manner, done) => (manner, done),
+        let (manner, done, outcome) = match halt.cause {
+            Cause::Failed => (Manner::Stop, None, failed(&halt.error)),
+            Cause::Ordered(manner, done) => (manner, done, Outcome::Cancelled),
         };
         let Some(running) = halt.running else {
+            span.close(|| outcome);
             answer(done);
             return After::Rest;
         };
         running.end(halt.error);
-        self.end(running, done.into_iter().collect(), manner).await
+        self.end(running, done.into_iter().collect(), manner, outcome).await
     }
 
     async fn start(
         &mut self,
         session: &Arc<Inner>,
+        span: &Arc<Span>,
         waiters: &mut Waiters,
     ) -> Result<Arc<Running>, Box<Halt>> {
         // As long as there is no process, whatever is dropped is undone.
-        let outfit = self.unless_halted(waiters, Outfit::new(session, self.service.clone())).await?;
+        let outfit =
+            self.unless_halted(waiters, Outfit::new(session, self.service.clone(), span.clone())).await?;
         let caches = self.unless_halted(waiters, outfit.hold_caches()).await?;
         let prepared = match self.unless_halted(waiters, outfit.prepare()).await {
             Ok(prepared) => prepared,
             Err(halt) => {
-                self.release(caches.as_deref()).await;
+                self.release(caches.as_deref(), span).await;
                 return Err(halt);
             }
         };
@@ -220,12 +225,12 @@ impl Task {
                     halt.running = begin.await.ok().map(Arc::new);
                 }
                 if halt.running.is_none() {
-                    self.release(caches.as_deref()).await;
+                    self.release(caches.as_deref(), span).await;
                 }
                 return Err(halt);
             }
         };
-        match self.unless_halted(waiters, running.become_ready(&session.report)).await {
+        match self.unless_halted(waiters, running.become_ready()).await {
             Ok(()) => Ok(running),
             Err(mut halt) => {
                 halt.running = Some(running);
@@ -343,28 +348,34 @@ impl Task {
 
     /// The process has ended, or must, as what it uses has: tells its users and clears up.
     async fn ended(&mut self, running: Arc<Running>, error: Error) -> After {
-        if let Some(session) = self.session.upgrade() {
-            session.report.event(&self.service.name, &first_line(&error));
-        }
+        running.span.emit(|| EventKind::Failed { error: error.to_string().into() });
+        let outcome = failed(&error);
         running.end(error);
-        self.end(running, Vec::new(), Manner::Stop).await
+        self.end(running, Vec::new(), Manner::Stop, outcome).await
     }
 
     async fn stop(&mut self, running: Arc<Running>, done: Vec<oneshot::Sender<()>>, manner: Manner) -> After {
         running.end(self.cancelled("the service was stopped"));
-        self.end(running, done, manner).await
+        self.end(running, done, manner, Outcome::Succeeded).await
     }
 
     /// Sees to it that nothing is left of a run whose users have been told.
-    async fn end(&mut self, running: Arc<Running>, done: Vec<oneshot::Sender<()>>, manner: Manner) -> After {
+    async fn end(
+        &mut self,
+        running: Arc<Running>,
+        done: Vec<oneshot::Sender<()>>,
+        manner: Manner,
+        outcome: Outcome,
+    ) -> After {
         if self.closing.as_ref().is_some_and(|closing| closing.end == End::Left)
             && manner == Manner::Stop
             && self.leave(&running).await
         {
+            running.span.close(|| outcome);
             answer(done);
             return After::Rest;
         }
-        self.stopping(running, done, manner).await
+        self.stopping(running, done, manner, outcome).await
     }
 
     /// Lets the service be stopped by whoever outlives the program, once its users are; whether there is such a one.
@@ -372,12 +383,13 @@ impl Task {
         let (signal, within) = running.stop_manner();
         match running.instance.leave(&signal, within, running.users_left()).await {
             Ok(Some(left)) => {
+                running.span.emit(|| EventKind::Detached);
                 running.dependencies.were_left_by(&left);
                 true
             }
             Ok(None) => false,
             Err(error) => {
-                self.complain(&error);
+                complain(&running.span, &error);
                 false
             }
         }
@@ -389,8 +401,10 @@ impl Task {
         running: Arc<Running>,
         mut done: Vec<oneshot::Sender<()>>,
         manner: Manner,
+        outcome: Outcome,
     ) -> After {
-        let instance = running.instance.clone();
+        let (instance, span) = (running.instance.clone(), running.span.clone());
+        let stopping = |signal: &str| span.emit(|| EventKind::Stopping { signal: signal.into() });
         let (signal, within) = running.stop_manner();
         let (mut killed, mut listens) = (false, true);
         let mut deadline = Instant::now();
@@ -398,6 +412,7 @@ impl Task {
         // One that has ended needs no signal.
         if manner == Manner::Stop && instance.wait().now_or_never().is_none() {
             deadline += within;
+            stopping(&signal);
             sending = instance.signal(&signal);
         }
         let mut sent = false;
@@ -405,12 +420,17 @@ impl Task {
         loop {
             tokio::select! {
                 biased;
-                _ = instance.wait() => break,
+                ended = instance.wait() => {
+                    if let Ok(exit) = ended {
+                        span.emit(|| EventKind::Exited { exit });
+                    }
+                    break;
+                }
                 result = &mut sending, if !sent => {
                     sent = true;
                     if let Err(error) = result {
                         // An unknown signal, say: it has to end all the same.
-                        self.complain(&error);
+                        complain(&span, &error);
                         deadline = Instant::now();
                     }
                 }
@@ -419,6 +439,7 @@ impl Task {
                         break;
                     }
                     killed = true;
+                    stopping("SIGKILL");
                     deadline = Instant::now() + DEAD_WITHIN;
                     (sending, sent) = (instance.signal("SIGKILL"), false);
                 }
@@ -443,9 +464,10 @@ impl Task {
         }
         drop(sending);
         if let Err(error) = instance.remove().await {
-            self.complain(&error);
+            complain(&span, &error);
         }
-        self.release(running.caches()).await;
+        self.release(running.caches(), &span).await;
+        span.close(|| outcome);
         // What it used may go now, and not before.
         drop((instance, running));
         answer(done);
@@ -453,29 +475,28 @@ impl Task {
     }
 
     /// Lets others have the caches of a process that is gone.
-    async fn release(&self, caches: Option<&dyn HeldCaches>) {
+    async fn release(&self, caches: Option<&dyn HeldCaches>, span: &Span) {
         let Some(caches) = caches else { return };
         match caches.release().await {
             Ok(emptied) => {
-                let Some(session) = self.session.upgrade() else { return };
                 for cache in emptied {
-                    let text = format!(
-                        "the cache `{cache}` is empty again: it was new, and the service never became ready"
-                    );
-                    session.report.event(&self.service.name, &text);
+                    span.emit(|| {
+                        EventKind::warning(format!(
+                            "the cache `{cache}` is empty again: it was new, and the service never became ready"
+                        ))
+                    });
                 }
             }
-            Err(error) => self.complain(&error),
-        }
-    }
-
-    fn complain(&self, error: &Error) {
-        if let Some(session) = self.session.upgrade() {
-            session.report.event(&self.service.name, &first_line(error));
+            Err(error) => complain(span, &error),
         }
     }
 }
 
-fn first_line(error: &Error) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_owned()
+/// Says what went wrong at the end of a service, which ends all the same.
+fn complain(span: &Span, error: &Error) {
+    span.emit(|| EventKind::warning(error.to_string()));
+}
+
+fn failed(error: &Error) -> Outcome {
+    Outcome::Failed { error: error.to_string().into() }
 }

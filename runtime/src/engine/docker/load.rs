@@ -14,6 +14,7 @@ use super::{Shared, names};
 use crate::engine::archive::{self, Archived, Layer};
 use crate::engine::channel::{ChannelWriter, Piece};
 use crate::engine::{Image, Progress};
+use crate::event::{EventKind, Verb};
 use crate::model::{ImageFile, ImageName};
 use crate::{Error, Result};
 
@@ -30,7 +31,7 @@ pub(super) async fn load(
     if let Some(present) = inspect(&shared.client, &called).await? {
         return image(shared, &present);
     }
-    progress(&format!("loading {name}"));
+    progress(EventKind::begins(Verb::Loading));
     let options = ImportImageOptionsBuilder::default().quiet(true).build();
     let (tell, mut pieces) = mpsc::channel::<Piece>(4);
     let tag = called.clone();

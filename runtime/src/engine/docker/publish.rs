@@ -12,6 +12,7 @@ use super::facts::{facts, inspect};
 use super::failure::{self, BRIEF, LONG, within};
 use super::{Shared, clear, names, pull, snapshot};
 use crate::engine::{NewImage, Progress, credentials};
+use crate::event::{EventKind, Verb};
 use crate::model::{ContentDigest, ImageName};
 use crate::{Error, Result};
 
@@ -25,7 +26,7 @@ pub(super) async fn publish(
 ) -> Result<String> {
     let turn = shared.pulls.turn(name);
     let _turn = turn.lock().await;
-    progress(&format!("pushing {name}"));
+    progress(EventKind::begins(Verb::Pushing));
     let made = make(shared, image, &name.reference).await?;
     let pushed = push(shared, &name.reference).await;
     made.let_go().await;

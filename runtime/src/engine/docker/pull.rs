@@ -22,6 +22,7 @@ use super::wanted::Wanted;
 use super::{Shared, lock};
 use crate::engine::Progress;
 use crate::engine::credentials::{self, Credentials};
+use crate::event::{EventKind, Verb};
 use crate::model::ImageName;
 use crate::{Error, Result};
 
@@ -44,7 +45,8 @@ struct Pull {
 
 #[derive(Debug, Clone)]
 enum State {
-    Pulling(String),
+    /// So many bytes, of so many where that is known.
+    Pulling(u64, Option<u64>),
     Done(Box<Result<ImageInspect>>),
 }
 
@@ -63,7 +65,7 @@ pub(super) async fn pull(shared: &Arc<Shared>, wanted: Wanted, progress: &Progre
         let now = state.borrow_and_update().clone();
         match now {
             State::Done(result) => return *result,
-            State::Pulling(line) => progress(&line),
+            State::Pulling(done, total) => progress(EventKind::transfer(Verb::Pulling, done, total)),
         }
         if state.changed().await.is_err() {
             return Err(Error::engine(what, "the pull was broken off"));
@@ -86,7 +88,7 @@ impl Pulls {
                 return pull;
             }
         }
-        let (tell, state) = watch::channel(State::Pulling(format!("pulling {name}")));
+        let (tell, state) = watch::channel(State::Pulling(0, None));
         let turn = self.turn(&name);
         let client = client.clone();
         let task = tokio::spawn(async move {
@@ -181,7 +183,8 @@ async fn run_pull(
         layers.note(event);
         if told.elapsed() >= TELL_EVERY {
             told = Instant::now();
-            tell.send_replace(State::Pulling(format!("pulling {image}{layers}")));
+            let (done, total) = layers.sum();
+            tell.send_replace(State::Pulling(done, total));
         }
     }
     Ok(())
@@ -201,7 +204,7 @@ pub(super) fn shown(credentials: Credentials) -> DockerCredentials {
 
 /// How far the layers are, by their ids.
 #[derive(Default)]
-struct Layers(HashMap<String, (i64, i64)>);
+struct Layers(HashMap<String, (u64, u64)>);
 
 impl Layers {
     fn note(&mut self, event: CreateImageInfo) {
@@ -210,18 +213,16 @@ impl Layers {
         if let (Some("Downloading"), Some(current), Some(total)) =
             (event.status.as_deref(), detail.current, detail.total)
         {
-            self.0.insert(id, (current, total));
+            let bytes = |count: i64| u64::try_from(count).unwrap_or(0);
+            self.0.insert(id, (bytes(current), bytes(total)));
         }
     }
-}
 
-impl std::fmt::Display for Layers {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (current, total) = self.0.values().fold((0, 0), |sum, layer| (sum.0 + layer.0, sum.1 + layer.1));
-        if total > 0 {
-            write!(f, ": {} of {} MB", current / 1_000_000, (total + 999_999) / 1_000_000)?;
-        }
-        Ok(())
+    /// Bytes so far, and in all where that is known.
+    fn sum(&self) -> (u64, Option<u64>) {
+        let add = |sum: (u64, u64), layer: &(u64, u64)| (sum.0 + layer.0, sum.1 + layer.1);
+        let (done, total) = self.0.values().fold((0, 0), add);
+        (done, (total > 0).then_some(total))
     }
 }
 
@@ -290,7 +291,7 @@ mod tests {
     #[test]
     fn progress_sums_the_layers() {
         let mut layers = Layers::default();
-        assert_eq!(layers.to_string(), "");
+        assert_eq!(layers.sum(), (0, None));
         for (id, current) in [("a", 2_000_000), ("b", 1_000_000), ("a", 3_000_000)] {
             let detail = bollard::models::ProgressDetail { current: Some(current), total: Some(10_000_000) };
             layers.note(CreateImageInfo {
@@ -300,6 +301,6 @@ mod tests {
                 ..Default::default()
             });
         }
-        assert_eq!(layers.to_string(), ": 4 of 20 MB");
+        assert_eq!(layers.sum(), (4_000_000, Some(20_000_000)));
     }
 }

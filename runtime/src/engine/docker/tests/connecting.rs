@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::event::{EventKind, Verb};
 
 /// Connects and says what came of it; run by the other tests.
 #[tokio::test]
@@ -123,12 +124,12 @@ async fn an_image_nobody_has_is_told() {
     let engine = engine!();
     let told = Arc::new(Mutex::new(Vec::new()));
     let into = Arc::clone(&told);
-    let progress = move |line: &str| lock(&into).push(line.to_owned());
+    let progress = move |kind| lock(&into).push(kind);
     let image = ImageName::new("localhost:1/no/such:image");
     let (one, two) = tokio::join!(engine.resolve(&image, &progress), engine.resolve(&image, &progress));
     for error in [one.unwrap_err(), two.unwrap_err()] {
         assert!(matches!(error, Error::ImageNotFound { .. }), "{error}");
     }
-    assert!(lock(&told).iter().all(|line| line.starts_with("pulling localhost:1/no/such:image")));
+    assert!(lock(&told).iter().all(|kind| *kind == EventKind::begins(Verb::Pulling)));
     engine.close().await.unwrap();
 }

@@ -25,6 +25,7 @@ use super::{Shared, failed};
 use crate::engine::archive::{self, Archived, Layer};
 use crate::engine::source::FoundImage;
 use crate::engine::{Image, NewImage, Progress};
+use crate::event::{EventKind, Verb};
 use crate::model::{ContentDigest, ImageFile, ImageFileKind, ImageName};
 use crate::{Error, Result, regular};
 
@@ -36,7 +37,7 @@ const AT_ONCE: usize = 3;
 pub(super) async fn resolve(shared: &Shared, name: &ImageName, progress: &Progress) -> Result<Image> {
     if let Some(file) = name.file() {
         let found = archive::find(name, &file, &shared.platform)?;
-        return Ok(image_of(&take(shared, &format!("read {name}"), name, &found, progress).await?));
+        return Ok(image_of(&take(shared, &format!("read {name}"), &found, progress).await?));
     }
     let why_not = match from_source(shared, name, progress).await {
         Ok(image) => return Ok(image),
@@ -78,7 +79,7 @@ async fn pull(shared: &Shared, name: &ImageName, progress: &Progress, why_not: E
             Ok(image) => return Ok(image),
             Err(error) => {
                 if routes.peek().is_some() {
-                    progress(&format!("{place} does not have {name}: {error}"));
+                    progress(EventKind::warning(format!("{place} does not have {name}: {error}")));
                 }
                 missing = Some(match missing {
                     Some(missing) => joined(missing, error),
@@ -143,7 +144,7 @@ async fn from_directory(
     let file = ImageFile { kind: ImageFileKind::DockerArchive, path: text, name: None };
     let found = archive::find(name, &file, &shared.platform)?;
     let what = format!("read {name} from {text}");
-    let stored = take(shared, &what, name, &found, progress).await?;
+    let stored = take(shared, &what, &found, progress).await?;
     remember(shared, name, &stored)
 }
 
@@ -225,7 +226,7 @@ async fn export(
     let FoundImage { id, archive: mut pieces } = found;
     shared.ready().await?;
     let what = format!("take {name} from the Docker engine");
-    progress(&format!("unpacking {name}"));
+    progress(EventKind::begins(Verb::Unpacking));
     let scratch = shared.store.scratch().map_err(failed(&what))?;
     let path = scratch.file("archive.tar");
     let mut file = File::create(&path).map_err(failed(&what))?;
@@ -245,18 +246,12 @@ async fn export(
 }
 
 /// Makes an image of files the store's.
-async fn take(
-    shared: &Shared,
-    what: &str,
-    name: &ImageName,
-    found: &Archived,
-    progress: &Progress,
-) -> Result<StoredImage> {
+async fn take(shared: &Shared, what: &str, found: &Archived, progress: &Progress) -> Result<StoredImage> {
     if let Some(stored) = shared.store.image(&found.id) {
         return Ok(stored);
     }
     shared.ready().await?;
-    progress(&format!("unpacking {name}"));
+    progress(EventKind::begins(Verb::Unpacking));
     keep(shared, what, found).await
 }
 

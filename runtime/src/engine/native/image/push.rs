@@ -18,6 +18,7 @@ use super::{AT_ONCE, Shared, failed, parts, routes};
 use crate::engine::native::model::Packed;
 use crate::engine::native::store::layers;
 use crate::engine::{NewImage, Progress};
+use crate::event::{EventKind, Verb};
 use crate::model::{ContentDigest, ImageName};
 use crate::{Error, Result};
 
@@ -44,6 +45,16 @@ pub(super) async fn push(
     Push { shared, name, remote, packing, done, total }.run(image, progress).await
 }
 
+/// Tells how far what is packed is, and what is sent: both may go on at once.
+fn tell(packed: Option<u64>, done: u64, total: u64, progress: &Progress) {
+    if let Some(packed) = packed {
+        progress(EventKind::transfer(Verb::Packing, packed, None));
+    }
+    if total > 0 || packed.is_none() {
+        progress(EventKind::transfer(Verb::Pushing, done, (total > 0).then_some(total)));
+    }
+}
+
 /// One image, to one registry.
 struct Push<'a> {
     shared: &'a Shared,
@@ -57,7 +68,7 @@ struct Push<'a> {
 
 impl Push<'_> {
     async fn run(&self, image: &NewImage, progress: &Progress) -> Result<String> {
-        progress(&format!("pushing {}", self.name));
+        progress(EventKind::begins(Verb::Pushing));
         let mut sending = std::pin::pin!(self.send(image));
         let mut ticks = tokio::time::interval(TELL_EVERY);
         ticks.tick().await;
@@ -68,10 +79,11 @@ impl Push<'_> {
                 _ = ticks.tick() => {}
             }
             let (done, total) = (self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed));
-            let now = Some((self.packing.growing(), done));
+            let packed = self.packing.growing();
+            let now = Some((packed, done));
             if now != before {
                 (before, since) = (now, Instant::now());
-                progress(&self.line(done, total));
+                tell(packed, done, total, progress);
             } else if since.elapsed() > SILENCE {
                 let message = format!("the registry says nothing for {} s", SILENCE.as_secs());
                 return Err(Error::engine(self.what(), message));
@@ -81,17 +93,6 @@ impl Push<'_> {
 
     fn what(&self) -> String {
         format!("push `{}`", self.name)
-    }
-
-    fn line(&self, done: u64, total: u64) -> String {
-        let [sent, all] = [done, total].map(|bytes| bytes.div_ceil(1_000_000));
-        let packed = self.packing.growing().map(|bytes| bytes.div_ceil(1_000_000));
-        match (total, packed) {
-            (0, Some(packed)) => format!("packing {}: {packed} MB", self.name),
-            (0, None) => format!("pushing {}", self.name),
-            (_, Some(packed)) => format!("pushing {}: {sent} of {all} MB, {packed} MB packed", self.name),
-            (_, None) => format!("pushing {}: {sent} of {all} MB", self.name),
-        }
     }
 
     /// The manifest goes last: what it names has to be there.

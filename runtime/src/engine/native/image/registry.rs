@@ -16,6 +16,7 @@ use super::routes::Host;
 use super::{AT_ONCE, Shared, StoredImage, failed, remember, unpack};
 use crate::engine::oci::{Configuration, Descriptor, Document, Manifest};
 use crate::engine::{Image, Progress};
+use crate::event::{EventKind, Verb};
 use crate::model::{ContentDigest, ImageName};
 use crate::{Error, Result};
 
@@ -59,7 +60,7 @@ impl<'a> Pull<'a> {
     }
 
     async fn run(&self, progress: &Progress) -> Result<Image> {
-        progress(&format!("pulling {}", self.name));
+        progress(EventKind::begins(Verb::Pulling));
         let mut fetching = std::pin::pin!(self.fetch());
         let mut ticks = tokio::time::interval(TELL_EVERY);
         ticks.tick().await;
@@ -67,9 +68,9 @@ impl<'a> Pull<'a> {
             tokio::select! {
                 image = &mut fetching => return image,
                 _ = ticks.tick() => {
-                    let megabytes = |bytes: &AtomicU64| bytes.load(Ordering::Relaxed).div_ceil(1_000_000);
-                    if let total @ 1.. = megabytes(&self.total) {
-                        progress(&format!("pulling {}: {} of {total} MB", self.name, megabytes(&self.done)));
+                    if let total @ 1.. = self.total.load(Ordering::Relaxed) {
+                        let done = self.done.load(Ordering::Relaxed);
+                        progress(EventKind::transfer(Verb::Pulling, done, Some(total)));
                     }
                 }
             }

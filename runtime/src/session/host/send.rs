@@ -1,0 +1,100 @@
+//! Trees on their way into the engine.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::super::Inner;
+use super::super::transfer::Meter;
+use super::Tree;
+use crate::event::{EventKind, Span, Subject, Verb};
+use crate::model::Snapshot;
+use crate::value::HostSource;
+use crate::{Error, Result};
+
+/// How many pieces may wait, and how large they are: what of a tree is in memory at most.
+const PIECES: usize = 8;
+const PIECE: usize = 128 << 10;
+
+impl Inner {
+    /// What is taken of a path of this machine, found and hashed once a session.
+    pub(in crate::session) async fn host_tree(self: &Arc<Self>, source: &HostSource) -> Result<Arc<Tree>> {
+        let (inner, wanted) = (self.clone(), source.clone());
+        let read = async move {
+            let span = inner.span.child(Subject::Source { name: wanted.to_string().into() });
+            let told = span.clone();
+            let tree = tokio::task::spawn_blocking(move || Tree::read_in(&wanted, Some(told))).await;
+            let tree = tree.unwrap_or_else(|error| Err(Error::engine("read files", error)));
+            for path in tree.iter().flat_map(|tree| &tree.left_out) {
+                span.emit(|| {
+                    let path = path.display();
+                    EventKind::warning(format!("`{path}` is left out: it is no file, directory or link"))
+                });
+            }
+            span.close_with(&tree);
+            tree.map(Arc::new)
+        };
+        self.hosts.get_or_run(source.clone(), read).await
+    }
+
+    /// The tree as the engine has it; sent where it does not.
+    pub(in crate::session) async fn host_snapshot(self: &Arc<Self>, source: &HostSource) -> Result<Snapshot> {
+        let tree = self.host_tree(source).await?;
+        let (inner, digest) = (self.clone(), tree.digest);
+        let send = async move {
+            let span = inner.span.child(Subject::Source { name: tree.source.to_string().into() });
+            let sent = inner.send(tree, &span).await;
+            span.close_with(&sent);
+            sent
+        };
+        self.sent.get_or_run(digest, send).await
+    }
+
+    async fn send(&self, tree: Arc<Tree>, span: &Arc<Span>) -> Result<Snapshot> {
+        let engine = self.engine().await?;
+        if let Some(kept) = engine.lookup(&tree.digest).await? {
+            span.emit(|| EventKind::Cached);
+            return Ok(kept.snapshot);
+        }
+        let what = format!("send {}", tree.source);
+        let (give, take) = mpsc::channel(PIECES);
+        let (files, bytes) = super::extent(&tree.entries);
+        let meter = Meter::new(span.clone(), Verb::Sending, bytes, files);
+        let digest = tree.digest;
+        let writer = tokio::task::spawn_blocking(move || {
+            let mut out = io::BufWriter::with_capacity(PIECE, Pieces { to: give.clone(), meter });
+            if let Err(error) = tree.write(&mut out) {
+                // The engine must not take what there is for the whole.
+                let _ = give.blocking_send(Err(io::Error::new(error.kind(), error.to_string())));
+                return Err(error);
+            }
+            Ok(())
+        });
+        let imported = engine.import(&digest, take).await;
+        let written = writer.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+        match written {
+            // What went wrong here explains the engine's error, unless it is only that nobody listened any more.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::engine(what, error)),
+            _ => imported,
+        }
+    }
+}
+
+/// Takes an archive in pieces, and counts them.
+struct Pieces {
+    to: mpsc::Sender<io::Result<Vec<u8>>>,
+    meter: Meter,
+}
+
+impl io::Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.to.blocking_send(Ok(bytes.to_vec())).map_err(|_| io::ErrorKind::BrokenPipe)?;
+        self.meter.add(bytes.len() as u64);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
