@@ -107,6 +107,24 @@ async fn ping() -> Result<()> {
     Ok(())
 }
 
+/// What takes connections of every kind: a service, standard input, much output, and a directory that is saved.
+#[bowline::main]
+async fn remote() -> Result<()> {
+    let redis = Service::from_image("redis:7").env("NONCE", nonce()).expose(6379).named("redis");
+    let ping = Container::from_image("redis:7").bind("db", &redis).exec(["redis-cli", "-h", "db", "ping"]);
+    let shell = |script: &str| Container::from_image("busybox:1.35").env("NONCE", nonce()).shell(script);
+    let given =
+        Container::from_image("busybox:1.35").env("NONCE", nonce()).exec(Exec::new(["cat"]).stdin("stdin\n"));
+    let much = shell("head -c 300000 /dev/zero | tr '\\0' x");
+    let made = shell("mkdir /out && echo exported >/out/file");
+    let (ping, given, much) = tokio::try_join!(ping.stdout(), given.stdout(), much.stdout())?;
+    let to = std::env::temp_dir().join(format!("bowline-remote-{}", nonce()));
+    made.directory("/out").save_to(&to).await?;
+    print!("{ping}{given}{}\n{}", much.len(), std::fs::read_to_string(to.join("file")).expect("it is saved"));
+    std::fs::remove_dir_all(&to).expect("it is there");
+    Ok(())
+}
+
 /// Two containers at once of the image that a variable names; prints what each of them says.
 #[bowline::main]
 async fn run_image() -> Result<()> {
@@ -292,6 +310,7 @@ fn main() -> Result<()> {
         Some("plain") => plain(),
         Some("plain-for-long") => plain_for_long(),
         Some("ping") => ping(),
+        Some("remote") => remote(),
         Some("ulimits") => ulimits(),
         Some("postgres") => postgres(),
         Some("prune") => prune(),

@@ -174,5 +174,40 @@ fn an_engine_behind_tls_asks_for_a_certificate() {
     let output = engine.run("ping", &[]);
     assert_eq!(output.status.code(), Some(1), "without a certificate");
     assert!(text(&output.stderr).contains("no container engine answers"), "{}", text(&output.stderr));
+    let output = engine.run("remote", &[("DOCKER_TLS_VERIFY", "1"), ("DOCKER_CERT_PATH", directory)]);
+    assert_eq!(text(&output.stdout), REMOTE, "{}", text(&output.stderr));
     std::fs::remove_dir_all(certificates).unwrap();
+}
+
+/// What the pipeline `remote` prints: what services and steps say, and what is in an exported directory.
+const REMOTE: &str = "PONG\nstdin\n300000\nexported\n";
+
+/// The `ssh` is one of the test's, which finds the engine by itself; all else is what the command line has.
+#[test]
+fn an_engine_behind_ssh_is_like_any_other() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    if !bowline_tests::on_docker("it is this machine's own") {
+        return;
+    }
+    let engine = SecondEngine::start(&[]);
+    let bin = tempfile::tempdir().unwrap();
+    let ssh = bin.path().join("ssh");
+    let script = format!(
+        "#!/bin/sh\n\
+         [ \"$*\" = '-o ConnectTimeout=30 -o BatchMode=yes -T -l me -p 2222 -- far docker system dial-stdio' ] || \
+         {{ echo \"ssh: not known: $*\" >&2; exit 255; }}\n\
+         exec docker -H '{}' system dial-stdio\n",
+        engine.host()
+    );
+    std::fs::write(&ssh, script).unwrap();
+    std::fs::set_permissions(&ssh, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", bin.path().display(), std::env::var("PATH").unwrap());
+    let output = engine.run("remote", &[("DOCKER_HOST", "ssh://me@far:2222"), ("PATH", &path)]);
+    assert_eq!(text(&output.stdout), REMOTE, "{}", text(&output.stderr));
+    assert_eq!(engine.docker(&["ps", "--all", "--quiet"]), "", "containers are left");
+
+    let output = engine.run("remote", &[("DOCKER_HOST", "ssh://near"), ("PATH", &path)]);
+    let said = text(&output.stderr);
+    assert!(said.contains("ssh://near (DOCKER_HOST): `ssh` ended: ssh: not known: "), "{said}");
 }

@@ -220,7 +220,7 @@ async fn wait(shared: &Shared, container: &str) -> Result<i32> {
             });
         }
         Some(Err(error)) => return Err(failure::during("wait for a process")(error)),
-        None => return Err(Error::engine("wait for a process", failure::gone("it closed the connection"))),
+        None => return Err(Error::engine("wait for a process", shared.connection.hung_up())),
     };
     Ok(i32::try_from(code).unwrap_or(255))
 }

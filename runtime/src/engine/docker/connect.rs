@@ -12,10 +12,14 @@ use crate::{Error, Result};
 /// All candidates are asked at once, so this is also how long a diagnosis takes at most; the promise is 2 s.
 const ANSWER_WITHIN: Duration = Duration::from_millis(1700);
 
+/// Where ssh has to log in somewhere first, which is nowhere that was not chosen. A little more than ssh itself takes to
+/// give up, so that it can say why.
+const SSH_ANSWER_WITHIN: Duration = Duration::from_secs(35);
+
 /// Finds the engine that the Docker command line would use.
 ///
 /// # Errors
-/// [`Error::EngineUnreachable`] within 2 s, with all that was tried.
+/// [`Error::EngineUnreachable`] within 2 s, or 35 s through ssh, with all that was tried.
 pub(crate) async fn connect() -> Result<Connection> {
     let mut tried = Vec::new();
     let mut answers: FuturesOrdered<_> = context::candidates().into_iter().map(ask).collect();
@@ -37,9 +41,10 @@ async fn ask(candidate: Candidate) -> (String, Result<Connection, String>) {
         "" => connection.address.clone(),
         origin => format!("{} ({origin})", connection.address),
     };
-    let answer = match tokio::time::timeout(ANSWER_WITHIN, connection.negotiate()).await {
+    let within = if connection.is_through_ssh() { SSH_ANSWER_WITHIN } else { ANSWER_WITHIN };
+    let answer = match tokio::time::timeout(within, connection.negotiate()).await {
         Ok(answer) => answer,
-        Err(_) => Err(format!("no answer within {} ms", ANSWER_WITHIN.as_millis())),
+        Err(_) => Err(format!("no answer within {} ms", within.as_millis())),
     };
     (place, answer)
 }

@@ -1,14 +1,16 @@
 //! An engine's address, and what is known of who answers there.
 
 use std::io;
-use std::path::{Path, PathBuf};
+#[cfg(unix)]
+use std::path::Path;
+use std::path::PathBuf;
 
 use bollard::{API_DEFAULT_VERSION, ClientVersion};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::failure;
-use super::transport::{self, Place};
+use super::transport::{self, Place, Stream};
 use crate::engine::Description;
 
 /// The oldest API that is spoken: that of Docker 20.10, which brought what steps need (`platform` on create, …).
@@ -43,32 +45,33 @@ struct Engine {
 
 impl Connection {
     pub(super) fn new(mut address: String, certificates: Option<PathBuf>) -> Self {
-        if let Some(host) = address.strip_prefix("tcp://").map(|location| location.trim_end_matches('/')) {
+        if let Some((scheme, host)) = address.split_once("://") {
+            let host = host.trim_end_matches('/');
             // As the command line has it (docker/cli, `opts/hosts.go`).
-            let default_port = if certificates.is_some() { 2376 } else { 2375 };
+            let default_port = match (scheme, &certificates) {
+                ("tcp", None) => Some(2375),
+                ("tcp", Some(_)) => Some(2376),
+                ("http", _) => Some(80),
+                ("https", _) => Some(443),
+                _ => None,
+            };
             let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-            address = if has_port { format!("tcp://{host}") } else { format!("tcp://{host}:{default_port}") };
+            if let Some(port) = default_port {
+                address =
+                    if has_port { format!("{scheme}://{host}") } else { format!("{scheme}://{host}:{port}") };
+            }
         }
         Self { address, certificates, version: OLDEST, engine: Engine::default() }
     }
 
     /// A client for this engine. Makes no connection yet.
     pub(super) async fn client(&self) -> Result<bollard::Docker, String> {
+        self.client_at(self.place().await?)
+    }
+
+    fn client_at(&self, place: Place) -> Result<bollard::Docker, String> {
         let version = ClientVersion { major_version: self.version.0, minor_version: self.version.1 };
-        let client = match self.scheme() {
-            #[cfg(unix)]
-            "unix" => {
-                let path = PathBuf::from(self.location());
-                transport::client(Place::Socket(path), CLIENT_LIMIT, &version).map_err(explain)?
-            }
-            "tcp" | "http" if self.certificates.is_none() => {
-                let address = self.location().to_owned();
-                transport::client(Place::Address(address), CLIENT_LIMIT, &version).map_err(explain)?
-            }
-            "tcp" | "https" => self.tls_client(version).await?,
-            "ssh" => self.ssh_client(&version)?,
-            _ => return Err("an address starts with unix://, tcp:// or ssh://".to_owned()),
-        };
+        let client = transport::client(place, &self.address, CLIENT_LIMIT, &version).map_err(explain)?;
         // The engine decodes this header by base64's URL alphabet (moby, `registry.DecodeAuthConfig`), bollard encodes
         // it by the other one, and an engine that cannot decode it pulls as nobody instead of complaining.
         Ok(client.with_request_modifier(|mut request| {
@@ -81,12 +84,47 @@ impl Connection {
         }))
     }
 
+    /// Reads the certificates, where the engine is reached through TLS.
+    async fn place(&self) -> Result<Place, String> {
+        let location = self.location();
+        match self.scheme() {
+            #[cfg(unix)]
+            "unix" => Ok(Place::Socket(PathBuf::from(location))),
+            "tcp" | "http" if self.certificates.is_none() => Ok(Place::Tcp(location.to_owned())),
+            "tcp" | "https" => self.place_behind_tls().await,
+            "ssh" => transport::Destination::parse(location).map(Place::Ssh),
+            _ => Err("an address starts with unix://, tcp:// or ssh://".to_owned()),
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    async fn place_behind_tls(&self) -> Result<Place, String> {
+        let address = self.location().to_owned();
+        let connector = transport::Connector::read(self.certificates.clone(), &address).await?;
+        Ok(Place::Tls { address, connector })
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[allow(clippy::unused_async, reason = "as the one with TLS")]
+    async fn place_behind_tls(&self) -> Result<Place, String> {
+        Err("TLS is not compiled in; enable bowline's feature `tls`".to_owned())
+    }
+
+    /// What is said of an engine that has hung up.
+    pub(super) fn hung_up(&self) -> String {
+        failure::gone(&format!("{}: it closed the connection", self.address))
+    }
+
     pub(crate) fn describe(&self) -> Description {
         Description {
             name: "docker",
             version: self.engine.version.clone(),
             platform: self.engine.platform.clone(),
         }
+    }
+
+    pub(super) fn is_through_ssh(&self) -> bool {
+        self.scheme() == "ssh"
     }
 
     fn scheme(&self) -> &str {
@@ -98,55 +136,16 @@ impl Connection {
         self.address.split_once("://").map_or("", |(_, location)| location)
     }
 
-    #[cfg(feature = "tls")]
-    async fn tls_client(&self, version: ClientVersion) -> Result<bollard::Docker, String> {
-        let address = self.address.clone();
-        let directory = self.certificates.clone().unwrap_or_default();
-        // Reads the system's certificates from disk, and panics where two cryptographic providers are compiled in.
-        let made = tokio::task::spawn_blocking(move || {
-            let [key, certificate, ca] = ["key.pem", "cert.pem", "ca.pem"].map(|name| directory.join(name));
-            bollard::Docker::connect_with_ssl(&address, &key, &certificate, &ca, CLIENT_LIMIT, &version)
-        });
-        made.await.map_err(|_| "TLS could not be set up".to_owned())?.map_err(explain)
-    }
-
-    #[cfg(not(feature = "tls"))]
-    #[allow(clippy::unused_async, reason = "as the one with TLS")]
-    async fn tls_client(&self, _: ClientVersion) -> Result<bollard::Docker, String> {
-        Err("TLS is not compiled in; enable bowline's feature `tls`".to_owned())
-    }
-
-    #[cfg(feature = "ssh")]
-    fn ssh_client(&self, version: &ClientVersion) -> Result<bollard::Docker, String> {
-        bollard::Docker::connect_with_ssh(&self.address, CLIENT_LIMIT, version, None).map_err(explain)
-    }
-
-    #[cfg(not(feature = "ssh"))]
-    #[allow(clippy::unused_self, reason = "as the one with ssh")]
-    fn ssh_client(&self, _: &ClientVersion) -> Result<bollard::Docker, String> {
-        Err("ssh is not compiled in; enable bowline's feature `ssh`".to_owned())
-    }
-
     /// Asks the engine who it is, and settles on a version of the API.
     pub(super) async fn negotiate(mut self) -> Result<Self, String> {
-        let greeting = match self.scheme() {
+        let place = self.place().await?;
+        let stream = place.reach().await.map_err(|error| reason(&error, &place))?;
+        let platform = match &stream {
             #[cfg(unix)]
-            "unix" => {
-                let path = Path::new(self.location());
-                let stream = tokio::net::UnixStream::connect(path)
-                    .await
-                    .map_err(|error| socket_reason(&error, path))?;
-                let platform = platform_of_peer(&stream);
-                Greeting { platform, ..greet(stream).await? }
-            }
-            "tcp" | "http" if self.certificates.is_none() => {
-                let stream = tokio::net::TcpStream::connect(self.location())
-                    .await
-                    .map_err(|error| error.to_string())?;
-                greet(stream).await?
-            }
-            _ => self.greet_by_client().await?,
+            Stream::Socket(stream) => platform_of_peer(stream),
+            _ => String::new(),
         };
+        let greeting = greet(stream).await?;
         if greeting.api < OLDEST {
             let (major, minor) = greeting.api;
             return Err(format!(
@@ -155,39 +154,19 @@ impl Connection {
         }
         let newest = (API_DEFAULT_VERSION.major_version, API_DEFAULT_VERSION.minor_version);
         self.version = greeting.api.min(newest);
-        self.engine = Engine { version: greeting.version, platform: greeting.platform };
+        self.engine = Engine { version: greeting.version, platform };
         if self.engine.platform.is_empty() {
-            let version = self.client().await?.version().await.map_err(explain)?;
+            let version = self.client_at(place)?.version().await.map_err(explain)?;
             self.engine.platform =
                 format!("{}/{}", version.os.unwrap_or_default(), version.arch.unwrap_or_default());
         }
         Ok(self)
-    }
-
-    /// The long way, through TLS or ssh.
-    async fn greet_by_client(&self) -> Result<Greeting, String> {
-        let version = self.client().await?.version().await.map_err(explain)?;
-        let mut components = version.components.iter().flatten();
-        if components.any(|component| component.name == "Podman Engine") {
-            return Err(PODMAN.to_owned());
-        }
-        Ok(Greeting {
-            api: version
-                .api_version
-                .as_deref()
-                .and_then(parse_version)
-                .ok_or("it names no version of its API")?,
-            version: version.version.unwrap_or_default(),
-            platform: format!("{}/{}", version.os.unwrap_or_default(), version.arch.unwrap_or_default()),
-        })
     }
 }
 
 struct Greeting {
     api: (usize, usize),
     version: String,
-    /// Empty where the engine has not said.
-    platform: String,
 }
 
 /// `GET /_ping`, whose headers tell all that is needed in 0.5 ms where `GET /version` takes 8: the engine asks
@@ -219,7 +198,7 @@ async fn greet(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<Greeti
     let server = header("Server").unwrap_or_default();
     let version =
         server.split_once('/').map_or(server, |(_, rest)| rest).split(' ').next().unwrap_or_default();
-    Ok(Greeting { api, version: version.to_owned(), platform: String::new() })
+    Ok(Greeting { api, version: version.to_owned() })
 }
 
 /// The platform of an engine that runs on this very kernel; empty where that is not sure. The process that listens is
@@ -250,7 +229,16 @@ fn explain(failure: bollard::errors::Error) -> String {
     failure::cause(&failure)
 }
 
-/// Why a socket does not answer, and what helps.
+/// Why nobody answers at a place, and what helps.
+fn reason(error: &io::Error, place: &Place) -> String {
+    #[cfg(unix)]
+    if let Place::Socket(path) = place {
+        return socket_reason(error, path);
+    }
+    error.to_string()
+}
+
+#[cfg(unix)]
 fn socket_reason(error: &io::Error, path: &Path) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "there is no such socket".to_owned(),
@@ -274,6 +262,7 @@ mod tests {
         assert_eq!(address("tcp://host", None), "tcp://host:2375");
         assert_eq!(address("tcp://host/", Some("/certs")), "tcp://host:2376");
         assert_eq!(address("tcp://[::1]:1234", None), "tcp://[::1]:1234");
+        assert_eq!(address("https://[::1]/", None), "https://[::1]:443");
         assert_eq!(address("unix:///run/x.sock", None), "unix:///run/x.sock");
     }
 }

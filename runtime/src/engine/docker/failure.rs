@@ -42,7 +42,7 @@ pub(super) fn is_conflict(failure: &Failure) -> bool {
 /// What the engine said; where it said nothing, that it has gone, and every cause in turn.
 pub(super) fn message(failure: &Failure) -> String {
     match failure {
-        Failure::IOError { .. } | Failure::HyperResponseError { .. } | Failure::HyperLegacyError { .. } => {
+        Failure::IOError { .. } | Failure::HyperResponseError { .. } => {
             let cause = cause(failure);
             // What is sent may fail, too.
             if cause.contains("user's Body") { cause } else { gone(&cause) }

@@ -28,12 +28,9 @@ impl DockerImages {
     /// Those of a socket, without asking who is there.
     #[cfg(test)]
     pub(crate) fn at(socket: &std::path::Path, platform: &str) -> Self {
-        let client = bollard::Docker::connect_with_socket(
-            socket.to_str().unwrap_or_default(),
-            10,
-            bollard::API_DEFAULT_VERSION,
-        );
-        Self { engine: OnceCell::from(Answering { client: client.unwrap(), platform: platform.to_owned() }) }
+        let place = super::transport::Place::Socket(socket.to_owned());
+        let client = super::transport::client(place, "", 10, bollard::API_DEFAULT_VERSION).unwrap();
+        Self { engine: OnceCell::from(Answering { client, platform: platform.to_owned() }) }
     }
 }
 

@@ -1,319 +1,153 @@
-//! Connections to an engine over a socket: one for each request, as answers may last as long as what they tell of.
-//!
-//! What the engine answers is read into memory where it is a document, and bollard reads all that comes. So what a
-//! connection brings has a bound, unless it is the contents of files, or what processes say, which are handed on.
+//! Connections to an engine, through a socket, TCP, TLS or ssh: one for each request, as answers may last as long as what
+//! they tell of.
 
+use std::fmt;
 use std::io;
+#[cfg(unix)]
 use std::path::PathBuf;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::time::Duration;
 
 use bollard::errors::Error as Failure;
 use bollard::{BollardRequest, ClientVersion, Docker};
 use hyper::body::Incoming;
 use hyper::header::{HOST, HeaderValue};
-use hyper::{Method, Response, Uri};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use hyper::{Response, Uri};
+use tokio::net::TcpStream;
 
-/// No document of an engine is as large: with what HTTP adds to it.
-const DOCUMENT_AT_MOST: u64 = 8 << 20;
-/// Engines send what processes say in pieces of some kilobytes.
-const FRAME_AT_MOST: u64 = 16 << 20;
-/// What an engine tells of a long pull, push or load is many documents.
-const NEWS_AT_MOST: u64 = 64 << 20;
+use self::bound::Bound;
+use self::exchange::{Idle, Open};
+pub(super) use self::ssh::Destination;
+pub(super) use self::stream::Stream;
+#[cfg(feature = "tls")]
+pub(super) use self::tls::Connector;
 
-/// Where an engine listens.
+mod bound;
+mod exchange;
+mod ssh;
+mod stream;
+#[cfg(all(test, unix))]
+mod tests;
+#[cfg(feature = "tls")]
+mod tls;
+
+/// How long a connection may take to come about, with TLS. What ssh may take it says itself.
+const CONNECT_WITHIN: Duration = Duration::from_secs(30);
+
+/// Where an engine listens, and how it is reached.
 #[derive(Debug, Clone)]
 pub(super) enum Place {
     #[cfg(unix)]
     Socket(PathBuf),
     /// `host:port`.
-    Address(String),
+    Tcp(String),
+    #[cfg(feature = "tls")]
+    Tls {
+        address: String,
+        connector: Connector,
+    },
+    Ssh(Destination),
 }
 
-/// A client of an engine that is reached without TLS. Makes no connection yet.
-pub(super) fn client(place: Place, limit: u64, version: &ClientVersion) -> Result<Docker, Failure> {
-    let request = move |request| send(place.clone(), request);
+/// A client of an engine. Makes no connection yet. The address is how people call the place.
+pub(super) fn client(
+    place: Place,
+    address: &str,
+    limit: u64,
+    version: &ClientVersion,
+) -> Result<Docker, Failure> {
+    let way = Arc::new(Way { place, address: address.to_owned(), idle: Idle::default() });
+    let request = move |request| send(Arc::clone(&way), request);
     // The address is in no request: each has a connection of its own.
     Docker::connect_with_custom_transport(request, Some("http://docker"), limit, version)
 }
 
-async fn send(place: Place, request: BollardRequest) -> Result<Response<Incoming>, Failure> {
-    let bound = Bound::of(request.method(), request.uri().path());
-    match place {
-        #[cfg(unix)]
-        Place::Socket(path) => {
-            let stream = tokio::net::UnixStream::connect(path).await?;
-            exchange(Bounded { stream, bound }, request, HeaderValue::from_static("docker")).await
-        }
-        Place::Address(address) => {
-            let stream = tokio::net::TcpStream::connect(&address).await?;
-            let host = HeaderValue::from_str(&address).unwrap_or(HeaderValue::from_static("docker"));
-            exchange(Bounded { stream, bound }, request, host).await
-        }
-    }
+/// All that a request needs.
+struct Way {
+    place: Place,
+    address: String,
+    idle: Idle,
 }
 
-async fn exchange<S>(
-    stream: Bounded<S>,
-    request: BollardRequest,
-    host: HeaderValue,
-) -> Result<Response<Incoming>, Failure>
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    // Ends with the answer, or with whoever reads it.
-    tokio::spawn(connection.with_upgrades());
+async fn send(way: Arc<Way>, request: BollardRequest) -> Result<Response<Incoming>, Failure> {
+    let bound = Bound::of(request.method(), request.uri().path());
     let (mut parts, body) = request.into_parts();
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     parts.uri = path.parse::<Uri>().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-    parts.headers.insert(HOST, host);
-    Ok(sender.send_request(BollardRequest::from_parts(parts, body)).await?)
+    parts.headers.insert(HOST, way.place.host());
+    let request = BollardRequest::from_parts(parts, body);
+    way.ask(request, bound).await.map_err(|error| Lost { address: way.address.clone(), error }.into())
 }
 
-/// How much of an answer there may be.
-#[derive(Debug, PartialEq, Eq)]
-enum Bound {
-    /// It is handed on as it comes.
-    None,
-    /// So many bytes in all, and so many from now on.
-    Bytes { most: u64, left: u64 },
-    /// As many as there are, in frames that have a bound.
-    Frames(Frames),
-}
-
-impl Bound {
-    /// Of the answer to a request.
-    fn of(method: &Method, path: &str) -> Self {
-        // After the version, `v1.41`.
-        let path = path.trim_start_matches('/');
-        let unversioned = path.split_once('/').filter(|(version, _)| version.starts_with('v'));
-        let path = unversioned.map_or(path, |(_, path)| path);
-        let parts: Vec<&str> = path.split('/').collect();
-        let last = parts.last().copied().unwrap_or_default();
-        let bytes = |most| Self::Bytes { most, left: most };
-        match (parts.first().copied().unwrap_or_default(), last) {
-            ("containers", "attach") | ("exec", "start") => Self::Frames(Frames::default()),
-            ("containers", "logs" | "export") | ("images", "get") | ("events", _) => Self::None,
-            ("containers", "archive") if method == Method::GET => Self::None,
-            ("images", "create" | "load" | "push") => bytes(NEWS_AT_MOST),
-            _ => bytes(DOCUMENT_AT_MOST),
+impl Way {
+    async fn ask(&self, request: BollardRequest, bound: Bound) -> io::Result<Response<Incoming>> {
+        if let Place::Ssh(_) = self.place {
+            return self.idle.ask(request, bound, || self.place.reach()).await;
         }
+        let open = Open::new(self.place.reach().await?).await?;
+        open.ask(request, bound).await.map(|(answer, _)| answer).map_err(|(error, _)| error)
+    }
+}
+
+impl Place {
+    /// A connection for a request.
+    pub(super) async fn reach(&self) -> io::Result<Stream> {
+        if let Self::Ssh(destination) = self {
+            // Bounds itself, without the time that it waits for others.
+            return destination.connect().await.map(Box::new).map(Stream::Ssh);
+        }
+        tokio::time::timeout(CONNECT_WITHIN, self.connect()).await.unwrap_or_else(|_| {
+            let message = format!("no connection within {} s", CONNECT_WITHIN.as_secs());
+            Err(io::Error::new(io::ErrorKind::TimedOut, message))
+        })
     }
 
-    /// Takes in what has come.
-    fn take_in(&mut self, come: &[u8]) -> Result<(), String> {
+    async fn connect(&self) -> io::Result<Stream> {
         match self {
-            Self::None => Ok(()),
-            Self::Bytes { most, left } => {
-                let Some(rest) = left.checked_sub(come.len() as u64) else {
-                    let most = *most >> 20;
-                    return Err(format!(
-                        "the engine answers with more than any such answer has ({most} MiB)"
-                    ));
-                };
-                *left = rest;
-                Ok(())
+            #[cfg(unix)]
+            Self::Socket(path) => tokio::net::UnixStream::connect(path).await.map(Stream::Socket),
+            Self::Tcp(address) => TcpStream::connect(address).await.map(Stream::Tcp),
+            #[cfg(feature = "tls")]
+            Self::Tls { address, connector } => {
+                connector.connect(TcpStream::connect(address).await?).await.map(Box::new).map(Stream::Tls)
             }
-            Self::Frames(frames) => frames.take_in(come),
+            Self::Ssh(destination) => destination.connect().await.map(Box::new).map(Stream::Ssh),
         }
+    }
+
+    /// What requests call it.
+    fn host(&self) -> HeaderValue {
+        let address = match self {
+            Self::Tcp(address) => address,
+            #[cfg(feature = "tls")]
+            Self::Tls { address, .. } => address,
+            _ => return HeaderValue::from_static("docker"),
+        };
+        HeaderValue::from_str(address).unwrap_or(HeaderValue::from_static("docker"))
     }
 }
 
-/// How far what processes say has come: after the head of the answer, frames of a header with a length at its end, and as
-/// many bytes (Docker API, "Attach to a container", "Stream format"). bollard collects each of them whole.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Frames {
-    /// The first line of the head, as far as the status.
-    start: Vec<u8>,
-    /// How much has come of the empty line that ends the head.
-    head: usize,
-    /// The part of a frame's header that has come.
-    header: Vec<u8>,
-    /// Of the frame, what has not come.
-    left: u64,
+/// A request that brought no answer, and where it was sent.
+#[derive(Debug)]
+struct Lost {
+    address: String,
+    error: io::Error,
 }
 
-impl Frames {
-    const END_OF_HEAD: &[u8] = b"\r\n\r\n";
-    const HEADER: usize = 8;
-    /// Any other answer is a document that says why not.
-    const UPGRADED: &[u8] = b"HTTP/1.1 101";
-
-    fn take_in(&mut self, mut come: &[u8]) -> Result<(), String> {
-        while let Some((byte, rest)) = come.split_first() {
-            if self.start.len() < Self::UPGRADED.len() {
-                self.start.push(*byte);
-                come = rest;
-            } else if self.start != Self::UPGRADED {
-                self.left = self.left.saturating_add(come.len() as u64);
-                if self.left > DOCUMENT_AT_MOST {
-                    return Err("the engine refuses with more than any refusal has (8 MiB)".to_owned());
-                }
-                return Ok(());
-            } else if self.head < Self::END_OF_HEAD.len() {
-                let is_next = Self::END_OF_HEAD.get(self.head) == Some(byte);
-                self.head = if is_next { self.head + 1 } else { usize::from(*byte == b'\r') };
-                come = rest;
-            } else if self.left > 0 {
-                let skipped = self.left.min(come.len() as u64);
-                self.left -= skipped;
-                come = come.get(usize::try_from(skipped).unwrap_or(usize::MAX)..).unwrap_or_default();
-            } else {
-                self.header.push(*byte);
-                come = rest;
-                if let [.., a, b, c, d] = *self.header.as_slice()
-                    && self.header.len() == Self::HEADER
-                {
-                    self.left = u32::from_be_bytes([a, b, c, d]).into();
-                    self.header.clear();
-                    if self.left > FRAME_AT_MOST {
-                        return Err(format!(
-                            "the engine sends more of what a process says at once than any has ({} MiB)",
-                            FRAME_AT_MOST >> 20
-                        ));
-                    }
-                }
-            }
-        }
-        Ok(())
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.address, self.error)
     }
 }
 
-/// A connection that brings no more than it may.
-struct Bounded<S> {
-    stream: S,
-    bound: Bound,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        std::task::ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        let come = buffer.filled().get(before..).unwrap_or_default();
-        Poll::Ready(self.bound.take_in(come).map_err(io::Error::other))
+impl std::error::Error for Lost {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        std::error::Error::source(&self.error)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
-
-#[cfg(all(test, unix))]
-mod tests {
-    use std::io::{Read as _, Write as _};
-    use std::os::unix::net::UnixListener;
-
-    use bollard::query_parameters::CreateImageOptionsBuilder;
-    use futures_util::{StreamExt as _, TryStreamExt as _};
-
-    use super::super::failure::message;
-    use super::*;
-
-    /// An engine that answers everything with the same piece, so many times or until nobody reads any more.
-    fn endless(piece: &'static [u8], times: usize) -> (tempfile::TempDir, Docker) {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("socket");
-        let listener = UnixListener::bind(&path).unwrap();
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                std::thread::spawn(move || {
-                    let mut stream = stream.unwrap();
-                    let mut asked = [0; 4096];
-                    let _ = stream.read(&mut asked);
-                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
-                    for _ in 0..times {
-                        if stream.write_all(piece).is_err() {
-                            return;
-                        }
-                    }
-                });
-            }
-        });
-        (directory, client(Place::Socket(path), 60, bollard::API_DEFAULT_VERSION).unwrap())
-    }
-
-    #[tokio::test]
-    async fn no_document_of_an_engine_is_read_without_end() {
-        let (_directory, engine) = endless(&[b'['; 1 << 14], usize::MAX);
-        let error = message(&engine.inspect_image("x").await.unwrap_err());
-        assert!(error.contains("8 MiB"), "{error}");
-        let (_directory, engine) =
-            endless(b"{\"status\": \"pulling, and pulling, and pulling\"}\n", usize::MAX);
-        let options = CreateImageOptionsBuilder::default().from_image("x").build();
-        let news = engine.create_image(Some(options), None, None);
-        // bollard does not say why a stream broke off.
-        let error = message(&news.try_for_each(|_| async { Ok(()) }).await.unwrap_err());
-        assert!(error.contains("error reading a body"), "{error}");
-    }
-
-    #[tokio::test]
-    async fn contents_have_no_bound() {
-        const PIECES: usize = 6000;
-        let (_directory, engine) = endless(&[7; 1 << 14], PIECES);
-        let mut length = 0;
-        let mut contents = std::pin::pin!(engine.export_image("x"));
-        while let Some(piece) = contents.next().await {
-            length += piece.unwrap().len();
-        }
-        assert_eq!(length, PIECES << 14);
-    }
-
-    #[test]
-    fn answers_are_told_apart_by_what_was_asked() {
-        let get = |path| Bound::of(&Method::GET, path);
-        for path in ["/v1.41/containers/x/logs", "/v1.41/images/a/b:1/get", "/containers/x/archive"] {
-            assert_eq!(get(path), Bound::None, "{path}");
-        }
-        let bytes = |most| Bound::Bytes { most, left: most };
-        assert_eq!(Bound::of(&Method::HEAD, "/v1.41/containers/x/archive"), bytes(DOCUMENT_AT_MOST));
-        assert_eq!(Bound::of(&Method::POST, "/v1.41/images/create"), bytes(NEWS_AT_MOST));
-        for path in ["/v1.41/images/vx/json", "/version", "/v1.41/containers/json", "/v1.41/images/logs/json"]
-        {
-            assert_eq!(get(path), bytes(DOCUMENT_AT_MOST), "{path}");
-        }
-        for path in ["/v1.41/containers/x/attach", "/v1.41/exec/x/start"] {
-            assert!(matches!(Bound::of(&Method::POST, path), Bound::Frames(_)), "{path}");
-        }
-    }
-
-    #[test]
-    fn a_frame_of_any_length_is_not_waited_for() {
-        let head = b"HTTP/1.1 101 UPGRADED\r\nUpgrade: tcp\r\n\r\n";
-        let frame = |length: u32, data: &[u8]| [&[1, 0, 0, 0], &length.to_be_bytes()[..], data].concat();
-        let good = [head.as_slice(), &frame(3, b"abc"), &frame(0, b""), &frame(5, b"\r\n\r\nx")].concat();
-        let bad = [good.as_slice(), &frame(u32::MAX, b"")].concat();
-        for size in 1..good.len() {
-            let mut frames = Frames::default();
-            assert_eq!(good.chunks(size).try_for_each(|come| frames.take_in(come)), Ok(()), "by {size}");
-            assert_eq!((frames.left, frames.header.len()), (0, 0), "by {size}");
-            let mut frames = Frames::default();
-            let result = bad.chunks(size).try_for_each(|come| frames.take_in(come));
-            assert!(result.unwrap_err().contains("16 MiB"), "by {size}");
-        }
-        let mut refusal = Frames::default();
-        let said = b"HTTP/1.1 404 Not Found\r\n\r\n{\"message\": \"No such container\"}";
-        assert_eq!(said.chunks(5).try_for_each(|come| refusal.take_in(come)), Ok(()));
-        assert!((0..9).any(|_| refusal.take_in(&vec![b' '; 1 << 20]).is_err()));
+impl From<Lost> for Failure {
+    fn from(lost: Lost) -> Self {
+        io::Error::new(lost.error.kind(), lost).into()
     }
 }
