@@ -171,6 +171,13 @@ pub(crate) struct Statement {
     pub(crate) complete: bool,
 }
 
+/// Where something of the user's starts, and where rustc should point when what is made of it does not fit.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) start: Span,
+    pub(crate) end: Span,
+}
+
 /// A place for one of some words.
 pub(crate) struct Slot {
     pub(crate) words: &'static Words,
@@ -308,12 +315,22 @@ impl Header {
     }
 }
 
+impl Item {
+    pub(crate) fn place(&self) -> Place {
+        Place { start: self.keyword.span(), end: self.keyword.span() }
+    }
+}
+
 impl Statement {
     /// Where rustc should point when a builder call does not fit: the `;`, so that the value and the end of the
     /// statement are underlined and go-to-definition on the keyword is not drowned in targets.
     pub(crate) fn end(&self) -> Span {
         let brace = self.options().map(|options| options.brace.span.close());
         self.semi.map(|semi| semi.span).or(brace).unwrap_or_else(|| self.keyword.span())
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        Place { start: self.keyword.span(), end: self.end() }
     }
 
     /// The value of a call, if the statement is this one.

@@ -6,8 +6,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::Exit;
+use self::location::{lines, located};
+use crate::model::{Exit, Location};
 use crate::terminal::{self, Colours};
+
+mod location;
 
 /// The result of everything that runs.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -21,12 +24,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// A definition has a mistake that could only be seen at run time; nothing was run.
-    #[error("{}{message}", prefix(.item.as_deref()))]
+    #[error("{}", located(&format!("{}{message}", prefix(.item.as_deref())), .locations))]
     Invalid {
         /// The item it is in.
         item: Option<String>,
         /// What is wrong, and a `help:` line where the fix is known.
         message: String,
+        /// Where it was written; see [`locations`](Self::locations).
+        locations: Vec<Location>,
     },
     /// A command ended with another exit code than expected.
     #[error("{0}")]
@@ -41,7 +46,7 @@ pub enum Error {
     #[error("{0}")]
     ServiceExited(Box<ServiceError>),
     /// A container has no such file or directory, or it is of the other kind.
-    #[error("{container}: {}", shown(.message))]
+    #[error("{}", located(&format!("{container}: {}", shown(.message)), .locations))]
     NoSuchPath {
         /// The container that was looked into.
         container: String,
@@ -49,20 +54,31 @@ pub enum Error {
         path: String,
         /// What was found instead.
         message: String,
+        /// Where it was written; see [`locations`](Self::locations).
+        locations: Vec<Location>,
     },
     /// No image of this reference, neither in the engine nor in its registry.
-    #[error("image `{reference}` was not found: {}{}", shown(.message), or_where_to_look(.message))]
+    #[error(
+        "{}",
+        located(
+            &format!("image `{reference}` was not found: {}{}", shown(.message), or_where_to_look(.message)),
+            .locations,
+        )
+    )]
     ImageNotFound {
         /// The reference.
         reference: String,
         /// What the engine or the registry said.
         message: String,
+        /// Where it was written; see [`locations`](Self::locations).
+        locations: Vec<Location>,
     },
     /// The image is made for another platform than the one that was asked for, or than the engine's own.
     #[error(
-        "image `{reference}` is there for {}, and not for {platform}{}\n\nhelp: `platform \"{}\";` takes the one that is there",
+        "image `{reference}` is there for {}, and not for {platform}{}{}\n\nhelp: `platform \"{}\";` takes the one that is there",
         shown(.found),
         after_colon(&shown(.message)),
+        lines(.locations),
         shown(.found)
     )]
     PlatformNotFound {
@@ -74,11 +90,14 @@ pub enum Error {
         found: String,
         /// What the engine or the registry said when it was asked for the other one; empty when they said nothing.
         message: String,
+        /// Where it was written; see [`locations`](Self::locations).
+        locations: Vec<Location>,
     },
     /// A registry refused.
     #[error(
-        "not allowed to {doing} `{reference}`: {}\n\nhelp: log in with `docker login`; credentials are read from its configuration file and helpers",
-        shown(.message)
+        "not allowed to {doing} `{reference}`: {}{}\n\nhelp: log in with `docker login`; credentials are read from its configuration file and helpers",
+        shown(.message),
+        lines(.locations)
     )]
     Unauthorized {
         /// `pull` or `push`.
@@ -87,6 +106,8 @@ pub enum Error {
         reference: String,
         /// What the registry said.
         message: String,
+        /// Where it was written; see [`locations`](Self::locations).
+        locations: Vec<Location>,
     },
     /// No engine answers.
     #[error("no container engine answers\n{}\n\nhelp: start Docker (`systemctl start docker`, Docker Desktop …), or point DOCKER_HOST at an engine", tried_lines(.tried))]
@@ -95,12 +116,14 @@ pub enum Error {
         tried: Vec<String>,
     },
     /// The engine refused or failed.
-    #[error("{}: {}", shown(.what), shown(.message))]
+    #[error("{}", located(&format!("{}: {}", shown(.what), shown(.message)), .locations))]
     Engine {
         /// What was being done, for example `start service redis`.
         what: String,
         /// What the engine said.
         message: String,
+        /// Where it was written; see [`locations`](Self::locations).
+        locations: Vec<Location>,
     },
     /// A fault of bowline itself.
     #[error("internal error, please report it: {}", shown(.message))]
@@ -109,18 +132,25 @@ pub enum Error {
         message: String,
     },
     /// A file of the pipeline's own machine could not be read or written.
-    #[error("{}: {}", shown(.path), shown(.message))]
+    #[error("{}", located(&format!("{}: {}", shown(.path), shown(.message)), .locations))]
     Io {
         /// The path.
         path: String,
         /// What the operating system said.
         message: String,
+        /// Where it was written; see [`locations`](Self::locations).
+        locations: Vec<Location>,
     },
     /// Services are switched off by `BOWLINE_SERVICES=off`.
-    #[error("service `{service}` is needed, but services are switched off by BOWLINE_SERVICES=off")]
+    #[error(
+        "service `{service}` is needed, but services are switched off by BOWLINE_SERVICES=off{}",
+        lines(.locations)
+    )]
     ServicesOff {
         /// The service.
         service: String,
+        /// Where it was written; see [`locations`](Self::locations).
+        locations: Vec<Location>,
     },
     /// The session closed, or the service was stopped, before the work was done.
     #[error("{what} was cancelled: {reason}")]
@@ -190,11 +220,11 @@ impl Error {
     }
 
     pub(crate) fn invalid(item: Option<&str>, message: impl Into<String>) -> Self {
-        Self::Invalid { item: item.map(str::to_owned), message: message.into() }
+        Self::Invalid { item: item.map(str::to_owned), message: message.into(), locations: Vec::new() }
     }
 
     pub(crate) fn engine(what: impl Into<String>, message: impl fmt::Display) -> Self {
-        Self::Engine { what: what.into(), message: message.to_string() }
+        Self::Engine { what: what.into(), message: message.to_string(), locations: Vec::new() }
     }
 
     pub(crate) fn internal(message: impl fmt::Display) -> Self {
@@ -202,7 +232,11 @@ impl Error {
     }
 
     pub(crate) fn io(path: impl AsRef<std::path::Path>, error: &std::io::Error) -> Self {
-        Self::Io { path: path.as_ref().display().to_string(), message: error.to_string() }
+        Self::Io {
+            path: path.as_ref().display().to_string(),
+            message: error.to_string(),
+            locations: Vec::new(),
+        }
     }
 
     /// The same error about a service, with what its client calls it.
@@ -278,6 +312,7 @@ pub struct StepError {
     pub(crate) left: Option<Arc<dyn Any + Send + Sync>>,
     /// Which one it is.
     pub(crate) step: crate::Digest,
+    pub(crate) locations: Vec<Location>,
 }
 
 /// Why the end of a command is a failure.
@@ -303,6 +338,7 @@ impl fmt::Debug for StepError {
             .field("cause", &self.cause)
             .field("stdout", &self.stdout)
             .field("stderr", &self.stderr)
+            .field("locations", &self.locations)
             .finish_non_exhaustive()
     }
 }
@@ -320,6 +356,7 @@ impl fmt::Display for StepError {
                 write!(f, "was killed: it wrote more than {} GiB to one of its streams", most >> 30)?;
             }
         }
+        f.write_str(&lines(&self.locations))?;
         for (name, text) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
             if !text.is_empty() {
                 write!(f, "\n{name}:\n{}", shown(text.trim_end_matches('\n')))?;
@@ -345,6 +382,7 @@ pub struct ServiceError {
     pub elapsed: Duration,
     /// The last 20 lines it wrote.
     pub log: Vec<String>,
+    pub(crate) locations: Vec<Location>,
 }
 
 /// Why a service failed.
@@ -379,18 +417,26 @@ impl ServiceError {
 impl fmt::Display for ServiceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let who = self.who();
-        let elapsed = show_duration(self.elapsed);
+        let (elapsed, at) = (show_duration(self.elapsed), lines(&self.locations));
         match &self.cause {
-            ServiceCause::Exited(exit) => write!(f, "service {who} exited after {elapsed}: {exit}")?,
+            ServiceCause::Exited(exit) => {
+                write!(f, "service {who} exited after {elapsed}: {exit}{at}")?;
+            }
             ServiceCause::NotReady { within, failing } => {
-                write!(f, "service {who} was not ready within {}", show_duration(*within))?;
+                write!(f, "service {who} was not ready within {}{at}", show_duration(*within))?;
                 for (probe, found) in failing {
                     write!(f, "\n  {}: {}", shown(probe), shown(found))?;
                 }
             }
-            ServiceCause::Dependency(error) => return write!(f, "service {who}: {error}"),
+            // Where that is about is what is to be looked at.
+            ServiceCause::Dependency(error) if !error.locations().is_empty() => {
+                return write!(f, "service {who}: {error}");
+            }
+            ServiceCause::Dependency(error) => {
+                return f.write_str(&located(&format!("service {who}: {error}"), &self.locations));
+            }
             ServiceCause::Check(message) => {
-                write!(f, "service {who}: {} (after {elapsed})", shown(message))?;
+                write!(f, "service {who}: {} (after {elapsed}){at}", shown(message))?;
             }
         }
         if self.log.is_empty() {

@@ -57,7 +57,7 @@ pub use bowline_macros::{main, test};
 pub use self::engine::{Diagnosis, OutputReader, Prune, Pruned, doctor, prune};
 pub use self::error::{Error, Result, ServiceCause, ServiceError, StepCause, StepError};
 pub use self::graph::{Plan, PlanBuilder, PlannedFiles, PlannedService, PlannedStep};
-pub use self::model::{Digest, Endpoint, Entry, EntryKind, Exit, Port, Protocol, Stat};
+pub use self::model::{Digest, Endpoint, Entry, EntryKind, Exit, Location, Port, Protocol, Stat};
 pub use self::session::Session;
 pub use self::value::{
     Argument, CacheVolume, Container, CopySource, Definition, Directory, EnvValue, Exec, Expect, Exposes,

@@ -43,7 +43,7 @@ mod outcomes {
 
     pipeline! {
         pub(crate) fn aliased(is_wrong: bool) -> bowline::Result<Aliased>;
-        let wrong = || bowline::Error::Invalid { item: None, message: "wrong".into() };
+        let wrong = || bowline::Error::other("wrong");
         let path = if is_wrong { return Err(wrong()) } else { "/x" };
         container c { image "acme/api:2"; workdir path; }
     }

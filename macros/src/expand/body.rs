@@ -1,7 +1,7 @@
 //! A body: one chain of builder calls, or, with control flow in it, a variable that is built up.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{quote, quote_spanned};
+use quote::{ToTokens, quote, quote_spanned};
 
 use super::{Cx, Reader, local};
 use crate::ast::{Block, Else, If, Let, Node, NodeKind, Statement, StatementKind};
@@ -24,7 +24,10 @@ impl Cx<'_> {
                 _ => None,
             });
             return match self.reader {
-                Reader::Rustc => quote!(#definition.set(#start #(#calls)*);),
+                Reader::Rustc => {
+                    let set = self.method("set", quote!(#start #(#calls)*), declaration.item.place());
+                    quote!(#definition #set;)
+                }
                 Reader::Editor => quote!(let _ = #start #(#calls)*;),
             };
         }
@@ -33,16 +36,19 @@ impl Cx<'_> {
         if self.reader == Reader::Editor {
             return quote!({ let _ = #start; #statements });
         }
+        let set = self.method("set", body.to_token_stream(), declaration.item.place());
         quote! {{
             let mut #body = #start;
             #statements
-            #definition.set(#body);
+            #definition #set;
         }}
     }
 
     /// What the chain starts with, and the statements after it.
     fn start<'n>(&self, kind: Kind, nodes: &'n [Node<Statement>]) -> (TokenStream, &'n [Node<Statement>]) {
+        // For rustc the image is set by a method: only of one can be said where it is called.
         if let [Node { kind: NodeKind::Leaf(first), .. }, rest @ ..] = nodes
+            && self.reader == Reader::Editor
             && !self.errors.is_left_out(first.id)
         {
             let span = Span::mixed_site().located_at(first.end());

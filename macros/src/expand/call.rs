@@ -2,15 +2,17 @@
 //!
 //! Every generated token of a call stands at the statement's `;`: what does not fit is then underlined at the user's
 //! value and at the end of the statement, not over the whole macro.
+//!
+//! The call itself is the user's (`Cx::method`): where it is written, its callee is told (`#[track_caller]`).
 
-use proc_macro2::{Delimiter, Span, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::{Expr, Lit, LitStr};
 
 use super::{Cx, Reader};
 use crate::ast::{
-    Arguments, ExecOption, ExecOptions, Expectation, Expose, Key, Operand, OptionKind, Probe, Ready,
+    Arguments, ExecOption, ExecOptions, Expectation, Expose, Key, Operand, OptionKind, Place, Probe, Ready,
     Statement, StatementKind, Value,
 };
 use crate::keywords::Takes;
@@ -23,14 +25,10 @@ impl Cx<'_> {
             return TokenStream::new();
         }
         let span = Span::mixed_site().located_at(statement.end());
-        let plain = |method: &str, value: &Value| {
-            let (method, value) = (syn::Ident::new(method, span), argument(value));
-            quote_spanned!(span=> .#method(#value))
-        };
+        let method = |name: &str, arguments: TokenStream| self.method(name, arguments, statement.place());
         match &statement.kind {
-            StatementKind::Image(image) => plain("image", image),
+            StatementKind::Image(image) => method("image", argument(image)),
             StatementKind::Call(call, arguments) => {
-                let method = syn::Ident::new(call.method, span);
                 let arguments = match arguments {
                     Arguments::Nothing => TokenStream::new(),
                     Arguments::Value(value) if matches!(call.takes, Takes::Command) => {
@@ -42,34 +40,33 @@ impl Cx<'_> {
                         quote_spanned!(span=> #key, #value)
                     }
                 };
-                quote_spanned!(span=> .#method(#arguments))
+                method(call.method, arguments)
             }
-            StatementKind::Shell(command, None) => plain("shell", command),
+            StatementKind::Shell(command, None) => method("shell", argument(command)),
             StatementKind::Socket { host, path } => {
                 let (host, path) = (operand_argument(host), argument(path));
-                quote_spanned!(span=> .socket(#path, #host))
+                method("socket", quote_spanned!(span=> #path, #host))
             }
             StatementKind::From(other) => {
                 let other = self.named(other, span);
-                quote_spanned!(span=> .from(#other))
+                method("from", other)
             }
             StatementKind::After(other) => {
                 let other = self.named(other, span);
-                quote_spanned!(span=> .after(#other))
+                method("after", other)
             }
             StatementKind::File { path, contents } => {
                 let (path, contents) = (operand_argument(path), argument(contents));
-                quote_spanned!(span=> .with_file(#path, #contents))
+                method("with_file", quote_spanned!(span=> #path, #contents))
             }
             StatementKind::Mount { source, path, readonly } => {
                 let (source, path) = (self.mounted(source, statement), argument(path));
-                let method =
-                    syn::Ident::new(if readonly.is_some() { "mount_readonly" } else { "mount" }, span);
-                quote_spanned!(span=> .#method(#path, #source))
+                let name = if readonly.is_some() { "mount_readonly" } else { "mount" };
+                method(name, quote_spanned!(span=> #path, #source))
             }
             StatementKind::Copy { source, path } => {
                 let (source, path) = (self.mounted(source, statement), argument(path));
-                quote_spanned!(span=> .copy(#path, #source))
+                method("copy", quote_spanned!(span=> #path, #source))
             }
             StatementKind::Bind { service, alias } => {
                 let alias = match (alias, service) {
@@ -78,39 +75,58 @@ impl Cx<'_> {
                     (None, Operand::Value(_)) => return TokenStream::new(),
                 };
                 let service = self.named(service, span);
-                quote_spanned!(span=> .bind(#alias, #service))
+                method("bind", quote_spanned!(span=> #alias, #service))
             }
             StatementKind::Exec(command, None) => {
                 let command = self.command(command, span);
-                quote_spanned!(span=> .exec(#command))
+                method("exec", command)
             }
             StatementKind::Exec(command, Some(options)) => {
                 let (krate, command) = (self.krate_at(span), self.command(command, span));
-                let options = self.options(options, span);
-                quote_spanned!(span=> .exec(#krate::Exec::new(#command)#options))
+                let options = self.options(options, statement.end());
+                method("exec", quote_spanned!(span=> #krate::Exec::new(#command)#options))
             }
             StatementKind::Shell(command, Some(options)) => {
                 let (krate, command) = (self.krate_at(span), argument(command));
-                let options = self.options(options, span);
-                quote_spanned!(span=> .exec(#krate::Exec::shell(#command)#options))
+                let options = self.options(options, statement.end());
+                method("exec", quote_spanned!(span=> #krate::Exec::shell(#command)#options))
             }
             StatementKind::Expose(expose) => {
                 let port = self.port(expose, span);
-                quote_spanned!(span=> .expose(#port))
+                method("expose", port)
             }
             StatementKind::Ready(ready) => {
                 let ready = self.ready(ready, span);
-                quote_spanned!(span=> .ready(#ready))
+                method("ready", ready)
             }
             StatementKind::Stop { signal, within } => {
                 let (krate, signal, within) =
                     (self.krate_at(span), operand_argument(signal), limit(within.as_ref(), span));
-                quote_spanned!(span=> .stop_with(#krate::Stop::signal(#signal)#within))
+                method("stop_with", quote_spanned!(span=> #krate::Stop::signal(#signal)#within))
             }
             StatementKind::Export { .. } | StatementKind::NoChoice | StatementKind::Unknown => {
                 TokenStream::new()
             }
         }
+    }
+
+    /// `.name(arguments)`, as if the user had written it where the statement is. Its name and parentheses have the user's
+    /// hygiene, so rustc takes the call for none of a macro's, and tells its callee the place where it starts. They
+    /// stand the wrong way round, as it is the name that rustc points at when something does not fit.
+    pub(super) fn method(&self, name: &str, arguments: TokenStream, place: Place) -> TokenStream {
+        let Place { start, end } = place;
+        let (name_at, parentheses_at) = match self.reader {
+            Reader::Rustc => (end, start),
+            Reader::Editor => {
+                let end = Span::mixed_site().located_at(end);
+                (end, end)
+            }
+        };
+        let dot = quote_spanned!(Span::mixed_site().located_at(end)=> .);
+        let name = syn::Ident::new(name, name_at);
+        let mut parentheses = Group::new(Delimiter::Parenthesis, arguments);
+        parentheses.set_span(parentheses_at);
+        quote!(#dot #name #parentheses)
     }
 
     /// An array literal has elements of one type, so one that is no string literal makes all of them arguments.
@@ -132,8 +148,8 @@ impl Cx<'_> {
         quote_spanned!(span=> [#(#elements),*])
     }
 
-    fn options(&self, options: &ExecOptions, span: Span) -> TokenStream {
-        let krate = self.krate_at(span);
+    fn options(&self, options: &ExecOptions, end: Span) -> TokenStream {
+        let krate = self.krate_at(Span::mixed_site().located_at(end));
         let call = |option: &ExecOption| {
             let (method, value) = match &option.kind {
                 OptionKind::Stdin(contents) => ("stdin", argument(contents)),
@@ -146,8 +162,7 @@ impl Cx<'_> {
                 OptionKind::Expect(Expectation::Any) => ("expect", quote!(#krate::Expect::Any)),
                 OptionKind::Unknown => return TokenStream::new(),
             };
-            let method = syn::Ident::new(method, span);
-            quote_spanned!(span=> .#method(#value))
+            self.method(method, value, Place { start: option.keyword.span(), end })
         };
         options.list.iter().map(call).collect()
     }

@@ -8,7 +8,7 @@ use syn::LitStr;
 use syn::ext::IdentExt;
 
 use super::{Cx, local};
-use crate::ast::{Operand, StatementKind};
+use crate::ast::{Operand, Place, StatementKind};
 use crate::errors::Errors;
 use crate::names::{Declaration, Names};
 
@@ -36,6 +36,8 @@ pub(super) struct Export<'a> {
     pub(super) slot: Option<Ident>,
     /// More than one where branches exclude each other.
     pub(super) statements: Vec<usize>,
+    /// The first of them.
+    pub(super) place: Place,
 }
 
 impl Extras<'_> {
@@ -112,6 +114,7 @@ pub(super) fn extras<'a>(names: &'a Names<'a>, errors: &Errors, declaration: &De
                     path,
                     slot: stored.then(|| local(&slot)),
                     statements: vec![statement.id],
+                    place: statement.place(),
                 });
             }
             _ => {}

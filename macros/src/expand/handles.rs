@@ -9,7 +9,7 @@ use syn::ext::IdentExt;
 
 use super::extras::Extras;
 use super::{Cx, Reader};
-use crate::ast::Definition;
+use crate::ast::{Definition, Place};
 use crate::keywords::Kind;
 use crate::names::Declaration;
 use crate::spelling::camel_case;
@@ -217,22 +217,25 @@ impl Cx<'_> {
             .map(|export| {
                 let ident = export.ident;
                 let (ty, method) = if export.is_directory {
-                    (quote!(#krate::Directory), quote!(directory))
+                    (quote!(#krate::Directory), "directory")
                 } else {
-                    (quote!(#krate::File), quote!(file))
+                    (quote!(#krate::File), "file")
                 };
+                let of_path = |path: TokenStream| self.export(method, path, export.place);
                 if export.slot.is_none() {
-                    let path = export.path.text();
-                    return quote!(pub fn #ident(&self) -> #ty { self.0.#method(#path) });
+                    let path = of_path(export.path.text().to_token_stream());
+                    return quote!(pub fn #ident(&self) -> #ty { self.0 #path });
                 }
                 field += 1;
                 let field = Index { index: field, span: Span::mixed_site() };
                 if export.is_certain {
-                    return quote!(pub fn #ident(&self) -> #ty { self.0.#method(self.#field.as_str()) });
+                    let path = of_path(quote!(self.#field.as_str()));
+                    return quote!(pub fn #ident(&self) -> #ty { self.0 #path });
                 }
+                let path = of_path(quote!(path));
                 quote! {
                     pub fn #ident(&self) -> ::core::option::Option<#ty> {
-                        self.#field.as_deref().map(|path| self.0.#method(path))
+                        self.#field.as_deref().map(|path| self.0 #path)
                     }
                 }
             })
@@ -250,6 +253,18 @@ impl Cx<'_> {
             }
         });
         quote!(#(#ports)* #endpoint #(#exports)*)
+    }
+
+    /// The call that gives what a container exports.
+    fn export(&self, method: &str, path: TokenStream, place: Place) -> TokenStream {
+        match self.reader {
+            Reader::Rustc => self.method(method, path, place),
+            // Nothing generated stands at what users typed.
+            Reader::Editor => {
+                let method = format_ident!("{method}");
+                quote!(.#method(#path))
+            }
+        }
     }
 
     /// rustc says of a handle that is never read where nothing in the pipeline uses it either: a service that nobody

@@ -58,7 +58,8 @@ impl Cx<'_> {
             }
             Definition::Default => {
                 let ty = self.base_type(item.kind, Span::mixed_site());
-                quote!(let #ident = #ty::new(#name);)
+                let written = self.written(item);
+                quote!(let #ident = #ty::new(#name) #written;)
             }
             Definition::Value(..) | Definition::Missing => TokenStream::new(),
         }
@@ -126,7 +127,10 @@ impl Cx<'_> {
         let ty = self.base_type(kind, span);
         let given = if value.is_missing() { super::call::argument(value) } else { quote!(#value) };
         match kind {
-            Kind::Cache => quote_spanned!(span=> let #ident = #ty::new(#given);),
+            Kind::Cache => {
+                let written = self.written(declaration.item);
+                quote_spanned!(span=> let #ident = #ty::new(#given) #written;)
+            }
             // A directory of the machine is a builder first.
             Kind::Dir => {
                 let krate = self.krate_at(span);
@@ -139,6 +143,12 @@ impl Cx<'_> {
                 quote_spanned!(span=> let #ident = #ty::clone(#borrowed);)
             }
         }
+    }
+
+    /// Says where a value is written that a function makes: only of a method can be said where it is called.
+    fn written(&self, item: &Item) -> Option<TokenStream> {
+        let is_told = self.reader == Reader::Rustc;
+        is_told.then(|| self.method("written_here", TokenStream::new(), item.place()))
     }
 
     pub(super) fn base_type(&self, kind: Kind, span: Span) -> TokenStream {

@@ -45,7 +45,7 @@ pub(crate) fn find(name: &ImageName, file: &ImageFile<'_>, own: &str) -> Result<
         let help =
             "help: `docker save -o x.tar …` writes archives; paths are relative to the working directory";
         let message = if message.contains("help: ") { message } else { format!("{message}\n\n{help}") };
-        Error::ImageNotFound { reference: name.reference.to_string(), message }
+        Error::ImageNotFound { reference: name.reference.to_string(), message, locations: Vec::new() }
     };
     let image = read(file, name.platform.as_deref(), own).map_err(not_found)?;
     if !image.platform.fits(name.platform.as_deref(), own) {
@@ -54,6 +54,7 @@ pub(crate) fn find(name: &ImageName, file: &ImageFile<'_>, own: &str) -> Result<
             platform: name.platform.as_deref().unwrap_or(own).to_owned(),
             found: image.platform.to_string(),
             message: String::new(),
+            locations: Vec::new(),
         });
     }
     Ok(image)

@@ -51,6 +51,7 @@ fn an_error_does_not_repeat_an_argument_of_any_length() {
         stderr: String::new(),
         left: None,
         step: crate::Digest([0; 32]),
+        locations: Vec::new(),
     };
     let text = error.to_string();
     assert!(text.len() < 400 && text.contains("… (131000 bytes)"), "{text}");

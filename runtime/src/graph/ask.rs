@@ -46,7 +46,8 @@ impl Service {
                     "service `{}` exposes no port\n\nhelp: add `expose`, or ask for a port with `endpoint_on`",
                     self.name().unwrap_or("?")
                 ),
-            )),
+            )
+            .at([self.location()])),
         }
     }
 
@@ -75,7 +76,8 @@ impl Service {
         Err(Error::invalid(
             self.name(),
             format!("service `{service}` has no port named `{name}`\n\nhelp: {help}"),
-        ))
+        )
+        .at([self.location()]))
     }
 
     /// What would run for this service, in order. Needs no engine.

@@ -100,8 +100,9 @@ impl Identities {
     /// A step's identity, and what of it is what.
     pub(super) fn fields_of_step(&mut self, step: &Step) -> (Digest, Fields) {
         let Step {
-            digest: _, // made of the rest
-            name: _,   // what it is called does not matter to it
+            digest: _,    // made of the rest
+            name: _,      // what it is called does not matter to it
+            locations: _, // nor where it is written: what moves in a file is what it was
             base,
             places,
             args,
@@ -169,9 +170,10 @@ impl Identities {
     /// A service's identity, and what of it is what.
     pub(super) fn fields_of_service(&mut self, service: &ServiceNode) -> (Digest, Fields) {
         let ServiceNode {
-            digest: _,   // made of the rest
-            hostname: _, // made of the digest
-            name: _,     // what it is called does not matter to it
+            digest: _,    // made of the rest
+            hostname: _,  // made of the digest
+            name: _,      // what it is called does not matter to it
+            locations: _, // nor where it is written
             base,
             places,
             config,
@@ -199,8 +201,9 @@ impl Identities {
 
     fn fs<'e>(&mut self, encoder: &'e mut Encoder, fs: &Fs) -> &'e mut Encoder {
         match fs {
-            Fs::Image(image) => self.image(encoder, image),
-            Fs::Host(source) => match self.hosts.get(source) {
+            // Where they are written does not matter to what they are.
+            Fs::Image(image, _) => self.image(encoder, image),
+            Fs::Host(source, _) => match self.hosts.get(source) {
                 Some(contents) => encoder.text("host contents").digest(*contents),
                 None => Self::host(encoder, source),
             },

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use super::Identities;
 use super::layout::{self, Layout, check_read};
+use super::locations::{Locations, Written};
 use super::node::{Binding, Config, ContainerNode, Fs, Mount, MountSource, Place, ServiceNode, Step};
 use crate::arguments;
-use crate::model::{Access, Digest, Existing, ImageName, Port, Protocol};
+use crate::model::{Access, Digest, Existing, ImageName, Located, Location, Port, Protocol};
 use crate::paths::{placed_path, plain_path, readable_path};
 use crate::rules::Problem;
 use crate::value::{
     Base, Body, Check, Container, CopyKind, EnvValue, EnvValueKind, Exec, ExecOptions, Invalid, MountKind,
-    Op, PathIn, PortRef, Service, Setting, Stop,
+    Op, PathIn, PortRef, Service, ServiceBody, Setting, Stop,
 };
 use crate::{Error, Result};
 
@@ -36,7 +37,7 @@ pub(crate) fn lower_path(at: &PathIn) -> Result<Arc<ContainerNode>> {
     let container = lower_container(&at.container)?;
     match readable_path("path", &at.path).and_then(|()| check_read(&container.mounts, &at.path)) {
         Ok(()) => Ok(container),
-        Err(problem) => Err(Error::invalid(Some(&container.name), problem.to_string())),
+        Err(problem) => Err(Error::invalid(Some(&container.name), problem.to_string()).at([at.at])),
     }
 }
 
@@ -67,6 +68,9 @@ pub(super) struct Lowering {
     /// Equal definitions become one node, unless they may run for different times.
     steps: HashMap<(Digest, Option<Duration>), Arc<Step>>,
     identities: Identities,
+    written: Written,
+    /// What is being looked at: where mistakes are.
+    at: Option<Location>,
     /// The values being lowered, outermost first: meeting one of them again is a cycle.
     stack: Vec<(usize, Arc<str>)>,
     pub(super) errors: Vec<Error>,
@@ -95,6 +99,8 @@ struct Fold {
     bindings: Vec<Binding>,
     after: Vec<Arc<Step>>,
     last: Option<Arc<Step>>,
+    /// Where the first thing was written that the next step is made of.
+    pending: Option<Location>,
 }
 
 impl Lowering {
@@ -104,7 +110,7 @@ impl Lowering {
     }
 
     fn invalid(&mut self, item: &str, message: impl Into<String>) {
-        self.errors.push(Error::invalid(Some(item), message));
+        self.errors.push(Error::invalid(Some(item), message).at(self.at));
     }
 
     fn problem(&mut self, item: &str, checked: std::result::Result<(), Problem>) {
@@ -122,18 +128,18 @@ impl Lowering {
         if let Some(known) = self.containers.get(&address) {
             return Ok(known.clone());
         }
-        let name: Arc<str> = container.name().unwrap_or(default_name).into();
+        let (name, at) = (container.name().unwrap_or(default_name).into(), container.location());
         self.enter(address, &name, "containers wait for each other")?;
         let folded = container.get().cloned().and_then(|body| self.fold(&name, &body));
         self.stack.pop();
         let mut fold = folded?;
         if fold.layout.has_places() || !fold.after.is_empty() {
-            self.step(&mut fold, None);
+            self.step(&mut fold, None, at);
         }
         let Fold { name, fs, config, last, layout, .. } = fold;
         let Some(fs) = fs else {
             let message = "has no image\n\nhelp: start its body with `image \"...\";` or `from other;`";
-            return Err(Error::invalid(Some(&name), format!("container `{name}` {message}")));
+            return Err(Error::invalid(Some(&name), format!("container `{name}` {message}")).at([at]));
         };
         let (_, mut mounts) = layout.into_parts();
         if let Fs::Held(held) = &fs {
@@ -154,9 +160,17 @@ impl Lowering {
         self.enter(address, &name, "services bind each other in a cycle")?;
         let folded = service.get().cloned().and_then(|body| Ok((self.fold(&name, &body.body)?, body)));
         self.stack.pop();
-        let (mut fold, body) = folded?;
+        let (fold, body) = folded?;
+        let node = Arc::new(self.at(body.body.at, |lowering| lowering.service_of(fold, body))?);
+        self.services.insert(address, node.clone());
+        Ok(node)
+    }
+
+    /// A service of what its body came to.
+    fn service_of(&mut self, mut fold: Fold, body: ServiceBody) -> Result<ServiceNode> {
+        let (name, at) = (fold.name.clone(), body.body.at);
         if fold.layout.must_be_placed_first() {
-            self.step(&mut fold, None);
+            self.step(&mut fold, None, at);
         }
         if !fold.after.is_empty() {
             self.invalid(&name, "`after` is for containers; services start when they are bound");
@@ -164,7 +178,7 @@ impl Lowering {
         body.run.iter().flatten().for_each(|arg| self.check_defined(&name, arg));
         let Some(base) = fold.fs else {
             let message = "has no image\n\nhelp: start its body with `image \"...\";` or `from other;`";
-            return Err(Error::invalid(Some(&name), format!("service `{name}` {message}")));
+            return Err(Error::invalid(Some(&name), format!("service `{name}` {message}")).at([at]));
         };
         for ready in &body.ready {
             self.check_ready(&name, &ready.check, &body.ports);
@@ -187,6 +201,7 @@ impl Lowering {
             digest: Digest([0; 32]),
             hostname: String::new(),
             name,
+            locations: Locations::default(),
             base,
             places,
             config: fold.config,
@@ -202,9 +217,16 @@ impl Lowering {
         };
         node.digest = self.identities.encode_service(&node);
         node.hostname = node.digest.hostname();
-        let node = Arc::new(node);
-        self.services.insert(address, node.clone());
+        node.locations = self.written.at(node.digest, at);
         Ok(node)
+    }
+
+    /// Looks at what is written at a place: mistakes that are found meanwhile are there.
+    fn at<T>(&mut self, place: Location, look: impl FnOnce(&mut Self) -> T) -> T {
+        let around = self.at.replace(place);
+        let seen = look(self);
+        self.at = around;
+        seen
     }
 
     fn enter(&mut self, address: usize, name: &Arc<str>, cycle: &str) -> Result<()> {
@@ -214,7 +236,7 @@ impl Lowering {
                 [_] => format!("`{name}` needs itself"),
                 _ => format!("{cycle}: {} → `{name}`", path.join(" → ")),
             };
-            return Err(Error::invalid(Some(name), message));
+            return Err(Error::invalid(Some(name), message).at(self.at));
         }
         self.stack.push((address, name.clone()));
         Ok(())
@@ -223,7 +245,7 @@ impl Lowering {
     fn fold(&mut self, name: &Arc<str>, body: &Body) -> Result<Fold> {
         let mut fold = Fold {
             name: name.clone(),
-            base: match &body.base {
+            base: match &body.base.value {
                 Base::Image(_) => Ground::Image,
                 _ => Ground::Other,
             },
@@ -233,35 +255,40 @@ impl Lowering {
             bindings: Vec::new(),
             after: Vec::new(),
             last: None,
+            pending: None,
         };
-        match &body.base {
+        let Located { value: base, at } = &body.base;
+        match base {
             Base::Unset => {}
             Base::Image(reference) => {
                 let image = ImageName::new(reference);
                 fold.config = Arc::new(Config { image: Some(image.clone()), ..Config::default() });
-                fold.fs = Some(Fs::Image(image));
+                fold.fs = Some(Fs::Image(image, *at));
             }
             Base::Container(other) => {
-                let other = self.container(other, "container")?;
+                let other = self.at(*at, |lowering| lowering.container(other, "container"))?;
                 fold.fs = Some(other.fs.clone());
                 fold.config = other.config.clone();
                 fold.layout = Layout::from(&other.mounts);
                 fold.last.clone_from(&other.last);
             }
-            Base::Host(source) => fold.fs = Some(Fs::Host(Arc::new(source.clone()))),
+            Base::Host(source) => fold.fs = Some(Fs::Host(Arc::new(source.clone()), *at)),
             Base::Held(held) => fold.fs = held.clone().downcast().ok().map(Fs::Held),
         }
         // A binding belongs to every step of the container: a service bound after a step was written is bound late.
-        for op in &body.ops {
-            self.op(&mut fold, op)?;
+        for Located { value: op, at } in &body.ops {
+            self.at(*at, |lowering| lowering.op(&mut fold, op, *at))?;
         }
         Ok(fold)
     }
 
-    fn op(&mut self, fold: &mut Fold, op: &Op) -> Result<()> {
+    fn op(&mut self, fold: &mut Fold, op: &Op, at: Location) -> Result<()> {
         let name = fold.name.clone();
         if let Op::Set(Setting::Env { value: EnvValue(EnvValueKind::Plain(text)), .. }) = op {
             self.check_defined(&name, text);
+        }
+        if matches!(op, Op::WriteFile { .. } | Op::Mount { .. } | Op::Copy { .. } | Op::After(_)) {
+            fold.pending.get_or_insert(at);
         }
         match op {
             Op::Invalid(Invalid(message)) => self.invalid(&name, message.clone()),
@@ -308,7 +335,7 @@ impl Lowering {
                         "`exec` before `image` has nothing to act on\n\nhelp: move `image` to the top",
                     );
                 } else {
-                    self.step(fold, Some(exec));
+                    self.step(fold, Some(exec), at);
                     fold.last = match &fold.fs {
                         Some(Fs::Step(step)) => Some(step.clone()),
                         _ => None,
@@ -323,7 +350,8 @@ impl Lowering {
     fn mount(&mut self, fold: &mut Fold, path: &str, source: &MountKind, access: Access) -> Result<()> {
         let (at, is_directory) = match source {
             MountKind::Cache(cache) => {
-                self.problem(&fold.name.clone(), arguments::cache_key(cache.key()));
+                let checked = arguments::cache_key(cache.key());
+                self.at(cache.location(), |lowering| lowering.problem(&fold.name, checked));
                 self.mount_over(fold, path, MountSource::Cache(cache.key().to_owned()), access);
                 return Ok(());
             }
@@ -373,7 +401,7 @@ impl Lowering {
     fn platform(&mut self, fold: &mut Fold, platform: &str) {
         let name = fold.name.clone();
         let before = match (&mut fold.fs, fold.base) {
-            (Some(Fs::Image(image)), Ground::Image) => image.platform.replace(platform.into()),
+            (Some(Fs::Image(image, _)), Ground::Image) => image.platform.replace(platform.into()),
             (_, Ground::Image) => {
                 let advice = "help: move it before the first step";
                 return self
@@ -388,7 +416,7 @@ impl Lowering {
         if let Some(before) = before.filter(|before| **before != *platform) {
             self.invalid(&name, format!("two platforms: `{before}` and `{platform}`"));
         }
-        if let Some(Fs::Image(image)) = &fold.fs {
+        if let Some(Fs::Image(image, _)) = &fold.fs {
             Arc::make_mut(&mut fold.config).image = Some(image.clone());
         }
     }
@@ -423,11 +451,13 @@ impl Lowering {
         Ok(())
     }
 
-    /// Closes a step: what was placed since the last one, and the command.
-    fn step(&mut self, fold: &mut Fold, exec: Option<&Exec>) {
+    /// Closes a step: what was placed since the last one, and the command. Without a command it is written where the
+    /// first thing is that was placed, or else at the place that is given.
+    fn step(&mut self, fold: &mut Fold, exec: Option<&Exec>, at: Location) {
         if exec.is_some() && fold.layout.must_be_placed_first() {
-            self.step(fold, None);
+            self.step(fold, None, at);
         }
+        let at = fold.pending.take().filter(|_| exec.is_none()).unwrap_or(at);
         let Some(base) = fold.fs.clone() else { return };
         if exec.is_some() {
             let name = fold.name.clone();
@@ -437,6 +467,7 @@ impl Lowering {
         let mut step = Step {
             digest: Digest([0; 32]),
             name: fold.name.clone(),
+            locations: Locations::default(),
             base,
             places,
             // A step that runs nothing reaches nothing and sees nothing.
@@ -450,6 +481,7 @@ impl Lowering {
         };
         step.is_volatile = step.would_be_volatile();
         step.digest = self.identities.encode_step(&step);
+        step.locations = self.written.at(step.digest, at);
         let step =
             self.steps.entry((step.digest, step.options.timeout)).or_insert_with(|| Arc::new(step)).clone();
         fold.fs = Some(Fs::Step(step));

@@ -9,6 +9,7 @@ mod config;
 mod encode;
 mod identity;
 mod layout;
+mod locations;
 mod lower;
 mod node;
 mod plan;

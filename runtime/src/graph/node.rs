@@ -1,19 +1,20 @@
 //! The nodes: what is left of values once they are checked and folded.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Access, Digest, Existing, ImageName, Port, SessionId, Snapshot};
+use super::locations::Locations;
+use crate::model::{Access, Digest, Existing, ImageName, Location, Port, SessionId, Snapshot};
 use crate::value::{Check, ExecOptions, HostSource, Secret};
 
 /// A file system, by what makes it.
 #[derive(Debug, Clone)]
 pub(crate) enum Fs {
-    /// An image, by its name.
-    Image(ImageName),
-    /// Files of the pipeline's machine.
-    Host(Arc<HostSource>),
+    /// An image by its name, and where it is named.
+    Image(ImageName, Location),
+    /// Files of the pipeline's machine, and where they are asked for.
+    Host(Arc<HostSource>, Location),
     /// What a failed step left.
     Held(Arc<Held>),
     /// What a step leaves.
@@ -36,6 +37,7 @@ pub(crate) struct Step {
     pub(crate) digest: Digest,
     /// The item it belongs to.
     pub(crate) name: Arc<str>,
+    pub(crate) locations: Locations,
     pub(crate) base: Fs,
     pub(crate) places: Vec<Place>,
     /// None for a step that only places files or only comes after others.
@@ -72,7 +74,7 @@ fn made_of<'a>(
     fn step(fs: &Fs) -> Option<&Arc<Step>> {
         match fs {
             Fs::Step(step) => Some(step),
-            Fs::Image(_) | Fs::Host(_) | Fs::Held(_) => None,
+            Fs::Image(..) | Fs::Host(..) | Fs::Held(_) => None,
         }
     }
     let copied = places.iter().filter_map(|place| match place {
@@ -187,6 +189,7 @@ pub(crate) struct ServiceNode {
     pub(crate) digest: Digest,
     pub(crate) hostname: String,
     pub(crate) name: Arc<str>,
+    pub(crate) locations: Locations,
     pub(crate) base: Fs,
     pub(crate) places: Vec<Place>,
     pub(crate) config: Arc<Config>,
@@ -255,12 +258,13 @@ pub(crate) fn closure(bindings: &[Binding]) -> BTreeMap<Digest, Arc<ServiceNode>
     found
 }
 
-/// The images, and what of this machine is read, of everything that the roots are made of, found without recursion: chains may be long.
+/// The images, and what of this machine is read, of everything that the roots are made of, each with where that is
+/// written. Found without recursion: chains may be long.
 #[derive(Debug, Default)]
 pub(crate) struct Reach {
-    pub(crate) images: BTreeSet<ImageName>,
-    pub(crate) hosts: std::collections::HashSet<Arc<HostSource>>,
-    seen: std::collections::HashSet<Digest>,
+    pub(crate) images: BTreeMap<ImageName, BTreeSet<Location>>,
+    pub(crate) hosts: HashMap<Arc<HostSource>, BTreeSet<Location>>,
+    seen: HashSet<Digest>,
 }
 
 enum Visit<'a> {
@@ -293,14 +297,14 @@ impl Reach {
             match visit {
                 Visit::Step(step) => {
                     if self.seen.insert(step.digest) {
-                        self.images.extend(step.config.image.clone());
+                        self.ground(&step.config);
                         open.extend(step.after.iter().map(Visit::Step));
                         open.extend(self.parts(&step.base, &step.places, &step.mounts, &step.bindings));
                     }
                 }
                 Visit::Service(service) => {
                     if self.seen.insert(service.digest) {
-                        self.images.extend(service.config.image.clone());
+                        self.ground(&service.config);
                         open.extend(self.parts(
                             &service.base,
                             &service.places,
@@ -310,6 +314,13 @@ impl Reach {
                     }
                 }
             }
+        }
+    }
+
+    /// Where it is named, the file system says that starts from it.
+    fn ground(&mut self, config: &Config) {
+        if let Some(image) = &config.image {
+            self.images.entry(image.clone()).or_default();
         }
     }
 
@@ -335,12 +346,12 @@ impl Reach {
         match fs {
             Fs::Step(step) => Some(Visit::Step(step)),
             Fs::Held(_) => None,
-            Fs::Host(source) => {
-                self.hosts.insert(source.clone());
+            Fs::Host(source, at) => {
+                self.hosts.entry(source.clone()).or_default().insert(*at);
                 None
             }
-            Fs::Image(image) => {
-                self.images.insert(image.clone());
+            Fs::Image(image, at) => {
+                self.images.entry(image.clone()).or_default().insert(*at);
                 None
             }
         }

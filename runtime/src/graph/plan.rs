@@ -4,10 +4,11 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
+use super::locations::Locations;
 use super::lower::Lowering;
 use super::node::{Binding, Config, ContainerNode, Fs, Mount, MountSource, Place, ServiceNode, Step, Var};
 use crate::error::{command_line, show_duration};
-use crate::model::{Access, Digest, Existing, Port};
+use crate::model::{Access, Digest, Existing, Location, Port};
 use crate::value::{Check, Container, ExecOptions, Expect, HostKind, HostSource, PortRef, Ready, Service};
 use crate::{Error, Result};
 
@@ -28,7 +29,7 @@ use crate::{Error, Result};
 /// let plan = ping.plan().check().unwrap();
 /// assert!(plan.to_string().contains("exec redis-cli -h db ping"));
 /// ```
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Plan {
     /// The services, dependencies first.
@@ -36,13 +37,19 @@ pub struct Plan {
     /// The steps, in an order they could run in.
     pub steps: Vec<PlannedStep>,
     /// What is read of the pipeline's machine, where [`with_files`](Self::with_files) was asked for.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<PlannedFiles>,
-    /// What is wrong with the definitions; nothing runs while there is something.
-    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "messages")]
+    /// What is wrong with the definitions; nothing runs while there is something. Where that is written is shown where
+    /// [`with_locations`](Self::with_locations) was asked for.
     pub errors: Vec<Error>,
-    #[serde(skip)]
     pub(crate) hosts: Vec<Arc<HostSource>>,
+    places: Places,
+}
+
+/// Whether a plan shows where things are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Places {
+    Hidden,
+    Shown,
 }
 
 /// A service in a [`Plan`].
@@ -61,6 +68,11 @@ pub struct PlannedService {
     pub details: Vec<String>,
     /// The exposed ports.
     pub ports: Vec<Port>,
+    /// Where it is written, where [`Plan::with_locations`] was asked for: several where equal ones are one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub locations: Vec<Location>,
+    #[serde(skip)]
+    written: Locations,
 }
 
 /// A step in a [`Plan`].
@@ -75,6 +87,11 @@ pub struct PlannedStep {
     pub base: String,
     /// What it is given and what it runs, one line each.
     pub details: Vec<String>,
+    /// Where it is written, where [`Plan::with_locations`] was asked for: several where equal ones are one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub locations: Vec<Location>,
+    #[serde(skip)]
+    written: Locations,
 }
 
 /// A directory or file of the pipeline's machine in a [`Plan`], as it was when it was read.
@@ -153,13 +170,14 @@ impl PlanBuilder {
     /// The plan.
     #[must_use]
     pub fn build(self) -> Plan {
-        let mut errors: Vec<Error> = Vec::new();
-        for error in self.lowering.errors {
-            if !errors.iter().any(|other| other.to_string() == error.to_string()) {
-                errors.push(error);
-            }
+        Plan {
+            services: self.services,
+            steps: self.steps,
+            files: Vec::new(),
+            errors: each_once(self.lowering.errors),
+            hosts: self.hosts,
+            places: Places::Hidden,
         }
-        Plan { services: self.services, steps: self.steps, files: Vec::new(), errors, hosts: self.hosts }
     }
 
     fn add_container(&mut self, node: &ContainerNode) {
@@ -169,8 +187,8 @@ impl PlanBuilder {
     fn add_fs(&mut self, fs: &Fs) {
         let step = match fs {
             Fs::Step(step) => step,
-            Fs::Host(source) => return self.add_host(source),
-            Fs::Image(_) | Fs::Held(_) => return,
+            Fs::Host(source, _) => return self.add_host(source),
+            Fs::Image(..) | Fs::Held(_) => return,
         };
         // Down the chain in a loop: it may be hundreds of steps long.
         let mut chain: Vec<&Arc<Step>> = Vec::new();
@@ -197,7 +215,7 @@ impl PlanBuilder {
         if !self.seen.insert(step.digest) {
             return;
         }
-        if let Fs::Host(source) = &step.base {
+        if let Fs::Host(source, _) = &step.base {
             self.add_host(source);
         }
         self.add_needs(&step.places, &step.mounts, &step.bindings);
@@ -214,6 +232,8 @@ impl PlanBuilder {
             digest: step.digest,
             base: base(&step.base),
             details,
+            locations: Vec::new(),
+            written: step.locations.clone(),
         });
     }
 
@@ -249,6 +269,8 @@ impl PlanBuilder {
             base: base(&node.base),
             details,
             ports: node.ports.clone(),
+            locations: Vec::new(),
+            written: node.locations.clone(),
         });
     }
 
@@ -269,10 +291,23 @@ impl PlanBuilder {
     }
 }
 
+/// The same mistake in several places is one.
+fn each_once(errors: Vec<Error>) -> Vec<Error> {
+    let mut found: Vec<(String, Error)> = Vec::new();
+    for error in errors {
+        let text = error.clone().without_locations().to_string();
+        match found.iter_mut().find(|(other, _)| *other == text) {
+            Some((_, known)) => *known = known.clone().also_at(error.locations().iter().copied()),
+            None => found.push((text, error)),
+        }
+    }
+    found.into_iter().map(|(_, error)| error).collect()
+}
+
 fn base(fs: &Fs) -> String {
     match fs {
-        Fs::Image(name) => name.to_string(),
-        Fs::Host(source) => source.to_string(),
+        Fs::Image(name, _) => name.to_string(),
+        Fs::Host(source, _) => source.to_string(),
         Fs::Held(held) => format!("snapshot {}", held.snapshot.0),
         Fs::Step(step) => format!("{} {:.12}", step.name, step.digest),
     }
@@ -328,10 +363,10 @@ fn place(place: &Place) -> String {
 /// A path in a file system.
 fn place_in(fs: &Fs, path: &str) -> String {
     match (fs, path.strip_prefix(HostSource::ROOT)) {
-        (Fs::Host(source), Some(below)) if source.kind == HostKind::File || below == "/" => {
+        (Fs::Host(source, _), Some(below)) if source.kind == HostKind::File || below == "/" => {
             source.to_string()
         }
-        (Fs::Host(source), Some(below)) => format!("{source}{below}"),
+        (Fs::Host(source, _), Some(below)) => format!("{source}{below}"),
         _ => format!("{}:{path}", base(fs)),
     }
 }
@@ -376,43 +411,7 @@ fn ready(node: &ServiceNode) -> impl Iterator<Item = String> {
     })
 }
 
-fn messages<S: serde::Serializer>(errors: &[Error], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(errors.iter().map(ToString::to_string))
-}
-
-impl fmt::Display for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut blocks: Vec<(String, &str, &[String])> = Vec::new();
-        for service in &self.services {
-            blocks.push((
-                format!("service {} {}", service.name, service.hostname),
-                &service.base,
-                &service.details,
-            ));
-        }
-        for step in &self.steps {
-            blocks.push((format!("step {} {:.12}", step.name, step.digest), &step.base, &step.details));
-        }
-        for (index, (head, base, details)) in blocks.iter().enumerate() {
-            if index > 0 {
-                writeln!(f)?;
-            }
-            write!(f, "{head}\n  from {base}")?;
-            details.iter().try_for_each(|line| write!(f, "\n  {}", line.replace('\n', "\\n")))?;
-        }
-        // Something that runs takes them, so a block stands before.
-        for PlannedFiles { path, contents, files, bytes } in &self.files {
-            write!(f, "\nhost {path}\n  contents {contents:.12}\n  {files} files, {bytes} bytes")?;
-        }
-        for error in &self.errors {
-            if !blocks.is_empty() || !std::ptr::eq(error, self.errors.as_ptr()) {
-                writeln!(f)?;
-            }
-            write!(f, "error: {}", error.to_string().replace("\n\n", "\n  "))?;
-        }
-        Ok(())
-    }
-}
+mod show;
 
 #[cfg(test)]
 mod tests;

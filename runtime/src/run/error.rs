@@ -1,6 +1,7 @@
 //! What is asked of errors.
 
 use crate::Error;
+use crate::model::Location;
 use crate::value::Container;
 
 impl Error {
@@ -18,9 +19,13 @@ impl Error {
     /// # }
     /// ```
     #[must_use]
+    #[track_caller]
     pub fn container(&self) -> Option<Container> {
         match self {
-            Self::StepFailed(step) => step.left.clone().map(Container::from_held),
+            Self::StepFailed(step) => {
+                let at = step.locations.first().copied().unwrap_or_else(Location::caller);
+                step.left.clone().map(|left| Container::from_held(left, at))
+            }
             _ => None,
         }
     }

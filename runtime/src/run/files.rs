@@ -45,7 +45,8 @@ impl File {
         let (bytes, at) = (self.bytes(), self.at.clone());
         async move {
             let message = || format!("`{}` is not UTF-8\n\nhelp: use `bytes`", at.path);
-            String::from_utf8(bytes.await?).map_err(|_| Error::invalid(at.container.name(), message()))
+            let invalid = |_| Error::invalid(at.container.name(), message()).at([at.at]);
+            String::from_utf8(bytes.await?).map_err(invalid)
         }
     }
 

@@ -289,10 +289,10 @@ async fn last_step<T: Send + 'static, F>(
 where
     F: Future<Output = Result<T>> + Send,
 {
-    let node = graph::lower_container(&container)?;
+    let (node, at) = (graph::lower_container(&container)?, container.location());
     let Some(last) = node.last.clone() else {
         let message = "no command has been run\n\nhelp: add `exec [...]`";
-        return Err(Error::invalid(Some(&node.name), message));
+        return Err(Error::invalid(Some(&node.name), message).at([at]));
     };
     in_session(format!("container `{}`", node.name), |session| async move {
         let done = session.step(&last).await;
@@ -385,7 +385,8 @@ fn in_memory(stream: &Written) -> Result<Vec<u8>> {
 pub(crate) async fn start(service: Service) -> Result<()> {
     let node = graph::lower_service(&service)?;
     in_session(format!("service `{}`", node.name), |session| async move {
-        session.supervisor(&node)?.start(&node).await
+        let started = session.supervisor(&node)?.start(&node).await;
+        started.map_err(|error| error.of_service(&node.hostname, node.locations.all()))
     })
     .await
 }

@@ -108,9 +108,13 @@ fn workdir(ground: &str, wanted: Option<&str>) -> String {
     }
 }
 
+fn unusable(item: &str, secret: &Secret, why: &str) -> Error {
+    Error::invalid(Some(item), format!("secret `{}`: {why}", secret.name())).at([secret.location()])
+}
+
 /// A secret's contents.
 pub(super) fn contents(item: &str, secret: &Secret) -> Result<Arc<[u8]>> {
-    let missing = |why: String| Error::invalid(Some(item), format!("secret `{}`: {why}", secret.name()));
+    let missing = |why: String| unusable(item, secret, &why);
     Ok(match secret.source() {
         SecretSource::Env(variable) => {
             let value = std::env::var(&**variable)
@@ -126,7 +130,7 @@ pub(super) fn contents(item: &str, secret: &Secret) -> Result<Arc<[u8]>> {
 
 /// A secret's contents, as a variable can hold them.
 fn reveal(item: &str, secret: &Secret) -> Result<String> {
-    let missing = |why: String| Error::invalid(Some(item), format!("secret `{}`: {why}", secret.name()));
+    let missing = |why: String| unusable(item, secret, &why);
     let bytes = contents(item, secret)?;
     let text = String::from_utf8(bytes.to_vec())
         .map_err(|_| missing("not UTF-8, so no variable can hold it".to_owned()))?;

@@ -34,13 +34,14 @@ pub(super) async fn in_path<T: Send + 'static, F>(
 where
     F: Future<Output = Result<T>> + Send,
 {
-    let node = graph::lower_path(&at)?;
+    let (node, place) = (graph::lower_path(&at)?, at.at);
     in_session(format!("reading `{}` of `{}`", at.path, node.name), |session| async move {
         let snapshot = session.filesystem(&node.fs).await?;
         let engine = session.engine().await?;
         read(Reader { engine, snapshot, container: node.name.to_string(), path: at.path }).await
     })
     .await
+    .map_err(|error| error.at([place]))
 }
 
 impl Reader {
@@ -135,6 +136,7 @@ impl Reader {
             container: self.container.clone(),
             path: self.path.clone(),
             message: format!("`{}`: {message}{help}", self.path),
+            locations: Vec::new(),
         }
     }
 

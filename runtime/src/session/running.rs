@@ -215,6 +215,7 @@ pub(super) fn failure(
         cause,
         elapsed: since.elapsed(),
         log,
+        locations: service.locations.all(),
     });
     match phase {
         Phase::InUse => Error::ServiceExited(error),
@@ -280,7 +281,9 @@ impl Leases {
         }
         let broken = self.direct.iter().map(|(binding, lease)| {
             Box::pin(async move {
-                lease.running().broken().await.aliased(&binding.service.hostname, &binding.aliases)
+                let Binding { service, aliases } = binding;
+                let error = lease.running().broken().await.aliased(&service.hostname, aliases);
+                error.of_service(&service.hostname, service.locations.all())
             })
         });
         select_all(broken).await.0

@@ -50,8 +50,9 @@ impl Secrets {
     /// An engine's error without them: it may repeat what it was given.
     pub(super) fn scrub_error(&self, error: Error) -> Error {
         match error {
-            Error::Engine { what, message } => {
-                Error::Engine { what: self.scrub_text(&what), message: self.scrub_text(&message) }
+            Error::Engine { what, message, locations } => {
+                let (what, message) = (self.scrub_text(&what), self.scrub_text(&message));
+                Error::Engine { what, message, locations }
             }
             Error::Internal { message } => Error::Internal { message: self.scrub_text(&message) },
             other => other,

@@ -68,13 +68,18 @@ impl Inner {
     /// Finds the images first, as every one of them is part of a key: to find is all, what a process needs of them is
     /// made when one runs.
     pub(super) async fn request(self: &Arc<Self>, reach: Reach) -> Result<Arc<Request>> {
-        let find = reach.images.into_iter().map(|name| async move {
-            let image = self.image(&name).await?;
-            Ok((name, image))
+        // Whoever asks first finds out for all; what is wrong is told with where the one who asks has it.
+        let find = reach.images.into_iter().map(|(name, places)| async move {
+            match self.image(&name).await {
+                Ok(image) => Ok((name, image)),
+                Err(error) => Err(error.at(places)),
+            }
         });
-        let hash = reach.hosts.into_iter().map(|source| async move {
-            let digest = self.host_tree(&source).await?.digest;
-            Ok((source, digest))
+        let hash = reach.hosts.into_iter().map(|(source, places)| async move {
+            match self.host_tree(&source).await {
+                Ok(tree) => Ok((source, tree.digest)),
+                Err(error) => Err(error.at(places)),
+            }
         });
         let (engine, images, hosts) =
             try_join3(self.engine(), try_join_all(find), try_join_all(hash)).await?;
@@ -102,16 +107,18 @@ impl Request {
         let key = self.key(step);
         let work = self.clone().find_or_run(step.clone(), key);
         // Who may wait for longer does not join a run that will be killed.
-        Box::pin(self.session.steps.get_or_run((key, step.options.timeout), work))
+        let done = self.session.steps.get_or_run((key, step.options.timeout), work);
+        let step = step.clone();
+        Box::pin(async move { done.await.map_err(|error| error.of_step(step.digest, step.locations.all())) })
     }
 
     pub(super) async fn filesystem(self: &Arc<Self>, fs: &Fs) -> Result<Snapshot> {
         match fs {
-            Fs::Image(name) => match self.images.get(name) {
+            Fs::Image(name, _) => match self.images.get(name) {
                 Some(image) => Ok(image.snapshot.clone()),
                 None => Err(Error::internal(format_args!("image {name} was not resolved"))),
             },
-            Fs::Host(source) => self.session.host_snapshot(source).await,
+            Fs::Host(source, at) => self.session.host_snapshot(source).await.map_err(|error| error.at([*at])),
             Fs::Held(held) if held.session == self.session.id => Ok(held.snapshot.clone()),
             Fs::Held(_) => Err(Error::invalid(
                 None,
@@ -404,6 +411,7 @@ fn step_error(step: &Step, secrets: &Secrets, exit: Exit, cause: StepCause, outp
         stderr: log::last_part(&output.stderr),
         left: None,
         step: step.digest,
+        locations: step.locations.all(),
     }
 }
 
@@ -416,7 +424,7 @@ fn not_taken_down(step: &Step, secrets: &Secrets, (output, why): (Recording, Opt
                 "what a step of `{}` writes, {written} bytes so far, cannot be held there while it is needed: {error}\n\nhelp: have it written to a file in the container (`> /out` in a `shell`), or name a place with more room in TMPDIR",
                 step.name
             );
-            Error::Io { path: engine::place().display().to_string(), message }
+            Error::Io { path: engine::place().display().to_string(), message, locations: Vec::new() }
         }
         Some(Broken::TooMuch) | None => {
             // As a process ends that is killed.
@@ -449,8 +457,12 @@ impl Inner {
     /// A lease of a service that is ready by this definition's own measure: ports and checks are no part of a
     /// service's identity, so an equal one may have been started by another measure.
     pub(super) async fn lease(self: &Arc<Self>, service: &Arc<ServiceNode>) -> Result<Lease> {
-        let lease = self.supervisor(service)?.acquire().await?;
-        lease.running().ensure_ready(service).await?;
-        Ok(lease)
+        let supervisor = self.supervisor(service)?;
+        let lease = async {
+            let lease = supervisor.acquire().await?;
+            lease.running().ensure_ready(service).await?;
+            Ok(lease)
+        };
+        lease.await.map_err(|error: Error| error.of_service(&service.hostname, service.locations.all()))
     }
 }

@@ -27,7 +27,8 @@ impl Inner {
     /// The supervisor of a service: equal definitions in a session have one.
     pub(super) fn supervisor(self: &Arc<Self>, service: &Arc<ServiceNode>) -> Result<Supervisor> {
         if std::env::var("BOWLINE_SERVICES").is_ok_and(|value| value.eq_ignore_ascii_case("off")) {
-            return Err(Error::ServicesOff { service: service.name.to_string() });
+            let error = Error::ServicesOff { service: service.name.to_string(), locations: Vec::new() };
+            return Err(error.at(service.locations.all()));
         }
         let mut services = self.services();
         self.check_open(&format!("service `{}`", service.name))?;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use super::{Argument, CacheVolume, Container, Directory, Exec, File, Secret, Service};
-use crate::model::Access;
+use crate::model::{Access, Located, Location};
 use crate::rules::Problem;
 
 /// What an environment variable is set to: text, a number or a [`Secret`].
@@ -136,22 +136,68 @@ pub(crate) enum Setting {
 /// The operations of one container or service.
 #[derive(Debug, Clone)]
 pub(crate) struct Body {
-    pub(crate) base: Base,
-    pub(crate) ops: Vec<Op>,
+    /// Where it starts; in a pipeline, where its item does.
+    pub(crate) at: Location,
+    pub(crate) base: Located<Base>,
+    pub(crate) ops: Vec<Located<Op>>,
 }
 
 impl Body {
-    pub(crate) fn new(base: Base) -> Self {
-        Self { base, ops: Vec::new() }
+    pub(crate) fn new(base: Base, at: Location) -> Self {
+        Self { at, base: Located { value: base, at }, ops: Vec::new() }
+    }
+
+    /// What a call of the builder changes, from where it is written.
+    pub(crate) fn edit(&mut self, at: Location) -> Edit<'_> {
+        Edit { body: self, at }
+    }
+}
+
+/// A body while a call of the builder changes it.
+pub(crate) struct Edit<'a> {
+    body: &'a mut Body,
+    at: Location,
+}
+
+impl Edit<'_> {
+    pub(crate) fn push(&mut self, op: Op) {
+        self.body.ops.push(Located { value: op, at: self.at });
     }
 
     pub(crate) fn set(&mut self, setting: Setting) {
-        self.ops.push(Op::Set(setting));
+        self.push(Op::Set(setting));
+    }
+
+    pub(crate) fn invalid(&mut self, message: impl Into<String>) {
+        self.push(Op::Invalid(Invalid(message.into())));
     }
 
     pub(crate) fn check(&mut self, checked: Result<(), Problem>) {
         if let Err(problem) = checked {
-            self.ops.push(Op::Invalid(problem.into()));
+            self.push(Op::Invalid(problem.into()));
+        }
+    }
+
+    /// Mistakes that were made elsewhere.
+    pub(crate) fn found(&mut self, invalid: impl IntoIterator<Item = Located<Invalid>>) {
+        let op = |Located { value, at }| Located { value: Op::Invalid(value), at };
+        self.body.ops.extend(invalid.into_iter().map(op));
+    }
+
+    pub(crate) fn set_base(&mut self, base: Base) {
+        let second = match (&self.body.base.value, &base) {
+            (Base::Unset, _) => None,
+            (Base::Image(first), Base::Image(second)) => {
+                Some(format!("two images: `{first}` and `{second}`"))
+            }
+            _ => Some("`from` and `image` exclude each other".to_owned()),
+        };
+        match second {
+            None if !self.body.ops.iter().any(|op| matches!(op.value, Op::Exec(_))) => {
+                self.body.base = Located { value: base, at: self.at };
+            }
+            None => self.invalid("a step stands before the image"),
+            Some(message) => self.invalid(message),
         }
     }
 }
@@ -161,37 +207,34 @@ impl Body {
 /// Values that were never declared are filled from the start.
 pub(crate) struct Slot<B> {
     pub(crate) name: Option<String>,
+    /// Where the value was first named.
+    pub(crate) at: Location,
     pub(crate) body: OnceLock<B>,
 }
 
 impl<B: Clone> Slot<B> {
-    pub(crate) fn filled(body: B) -> Arc<Self> {
-        let slot = Self { name: None, body: OnceLock::new() };
-        let _ = slot.body.set(body);
-        Arc::new(slot)
+    pub(crate) fn filled(name: Option<String>, at: Location, body: B) -> Arc<Self> {
+        Arc::new(Self { name, at, body: OnceLock::from(body) })
+    }
+
+    /// To be filled later.
+    pub(crate) fn declared(name: String, at: Location) -> Arc<Self> {
+        Arc::new(Self { name: Some(name), at, body: OnceLock::new() })
     }
 
     /// The body to change: this one when nobody else holds the value, else a copy.
     pub(crate) fn edit(
         self: Arc<Self>,
-        missing: impl FnOnce(Option<&str>) -> B,
+        missing: impl FnOnce(Option<&str>, Location) -> B,
         change: impl FnOnce(&mut B),
     ) -> Arc<Self> {
-        let (name, mut body) = match Arc::try_unwrap(self) {
-            Ok(slot) => {
-                let name = slot.name;
-                (name.clone(), slot.body.into_inner().unwrap_or_else(|| missing(name.as_deref())))
-            }
-            Err(shared) => {
-                let name = shared.name.clone();
-                let body = shared.body.get().cloned().unwrap_or_else(|| missing(name.as_deref()));
-                (name, body)
-            }
+        let (name, at, body) = match Arc::try_unwrap(self) {
+            Ok(Self { name, at, body }) => (name, at, body.into_inner()),
+            Err(shared) => (shared.name.clone(), shared.at, shared.body.get().cloned()),
         };
+        let mut body = body.unwrap_or_else(|| missing(name.as_deref(), at));
         change(&mut body);
-        let slot = Self { name, body: OnceLock::new() };
-        let _ = slot.body.set(body);
-        Arc::new(slot)
+        Self::filled(name, at, body)
     }
 }
 
@@ -205,13 +248,14 @@ impl<B: Clone> Slot<B> {
 /// ```
 #[must_use = "a declared value has to be defined with `set`"]
 pub struct Definition<T> {
-    pub(crate) set: Box<dyn FnOnce(T) + Send>,
+    pub(crate) set: Box<dyn FnOnce(T, Location) + Send>,
 }
 
 impl<T> Definition<T> {
-    /// Says what the declared value is.
+    /// Says what the declared value is. Where that is said is where the value [was written](crate::Location).
+    #[track_caller]
     pub fn set(self, value: T) {
-        (self.set)(value);
+        (self.set)(value, Location::caller());
     }
 }
 
@@ -229,6 +273,7 @@ macro_rules! shared_operations {
         /// Sets an environment variable, from here on.
         ///
         /// A [`Secret`](crate::Secret) is delivered when a process runs and never stored.
+        #[track_caller]
         pub fn env(self, key: impl Into<String>, value: impl Into<crate::EnvValue>) -> Self {
             let (key, value) = (key.into(), value.into());
             self.edit(|body| {
@@ -244,6 +289,7 @@ macro_rules! shared_operations {
         /// images that a container is published as.
         /// It is no part of an identity, so a result that was kept under another label is taken all the same. Keys that
         /// start with `bowline.` are taken; Docker recommends the reverse DNS notation, `com.example.team`.
+        #[track_caller]
         pub fn label(self, key: impl Into<String>, value: impl crate::Argument) -> Self {
             let (key, value) = (key.into(), value.into_argument());
             self.edit(|body| {
@@ -266,15 +312,17 @@ macro_rules! shared_operations {
         /// let machine = Container::from_image("debian:12").platform("linux/arm64").exec(["uname", "-m"]);
         /// # let _ = machine;
         /// ```
+        #[track_caller]
         pub fn platform(self, platform: impl Into<String>) -> Self {
             let platform = platform.into();
             self.edit(|body| {
                 body.check(crate::rules::platform(&platform));
-                body.ops.push(crate::value::Op::Platform(platform));
+                body.push(crate::value::Op::Platform(platform));
             })
         }
 
         /// Sets the working directory, from here on. A relative path joins the one before it.
+        #[track_caller]
         pub fn workdir(self, path: impl Into<String>) -> Self {
             let path = path.into();
             self.edit(|body| {
@@ -284,6 +332,7 @@ macro_rules! shared_operations {
         }
 
         /// Sets the user of the processes from here on: `name`, `uid`, `name:group` or `uid:gid`.
+        #[track_caller]
         pub fn user(self, user: impl Into<String>) -> Self {
             let user = user.into();
             self.edit(|body| {
@@ -294,6 +343,7 @@ macro_rules! shared_operations {
 
         /// Sets the entry point: what a service's `run` stands behind, in place of the image's entry point and command.
         /// Commands of `exec` do not use it. An empty one, `entrypoint([""; 0])`, takes the image's away.
+        #[track_caller]
         pub fn entrypoint<A: crate::Argument>(self, args: impl IntoIterator<Item = A>) -> Self {
             let args: Vec<String> = args.into_iter().map(crate::arg).collect();
             self.edit(|body| {
@@ -306,6 +356,7 @@ macro_rules! shared_operations {
 
         /// Sets what processes see as the name of their own host, from here on. By default that is `bowline` for a
         /// container and the content-addressed name for a service. Nobody reaches it by this name: clients `bind`.
+        #[track_caller]
         pub fn with_hostname(self, name: impl Into<String>) -> Self {
             let name = name.into();
             self.edit(|body| {
@@ -316,6 +367,7 @@ macro_rules! shared_operations {
 
         /// Gives processes all of the engine's rights from here on: for what needs a kernel's, such as mounting. They
         /// can then do to the engine's machine whatever they like.
+        #[track_caller]
         pub fn privileged(self) -> Self {
             self.edit(|body| body.set(crate::value::Setting::Privileged))
         }
@@ -323,9 +375,10 @@ macro_rules! shared_operations {
         /// Limits each process from here on to so many processors: `0.5` is half of one's time. As all limits
         /// it is part of an identity only where a command may fail ([`Expect`](crate::Expect)): there the end that it
         /// brings is a result; else it cannot change one, only when it is there.
+        #[track_caller]
         pub fn limit_cpu(self, processors: f64) -> Self {
             self.edit(|body| {
-                body.ops.push(if processors.is_finite() && processors >= 0.01 {
+                body.push(if processors.is_finite() && processors >= 0.01 {
                     crate::value::Op::Set(crate::value::Setting::LimitCpu(processors))
                 } else {
                     let message = format!("`limit cpu` of {processors} processors: at least 0.01 are needed");
@@ -337,10 +390,11 @@ macro_rules! shared_operations {
         /// Limits the memory of each process from here on, with those that it starts: `"512MiB"`, or a number of bytes.
         /// The kernel kills what takes more. What it is to identities, [`limit_cpu`](Self::limit_cpu)
         /// says.
+        #[track_caller]
         pub fn limit_memory(self, size: impl crate::IntoSize) -> Self {
             let size = size.into_size();
             self.edit(|body| {
-                body.ops.push(match size {
+                body.push(match size {
                     Ok(bytes) => crate::value::Op::Set(crate::value::Setting::LimitMemory(bytes)),
                     Err(message) => crate::value::Op::Invalid(crate::value::Invalid(message)),
                 });
@@ -356,6 +410,7 @@ macro_rules! shared_operations {
         /// let tests = Container::from_image("python:3.11").limit_pids(256).exec(["python3", "-m", "unittest"]);
         /// # let _ = tests;
         /// ```
+        #[track_caller]
         pub fn limit_pids(self, number: u32) -> Self {
             self.edit(|body| {
                 body.check(crate::sizes::pids(number.into()));
@@ -372,6 +427,7 @@ macro_rules! shared_operations {
         /// let db = Service::from_image("postgres:15").limit_nofile(65_536).expose(5432);
         /// # let _ = db;
         /// ```
+        #[track_caller]
         pub fn limit_nofile(self, number: u32) -> Self {
             self.edit(|body| {
                 body.check(crate::sizes::nofile(number.into()));
@@ -381,32 +437,35 @@ macro_rules! shared_operations {
 
         /// Puts an empty file system in memory at a path, for every process from here on. Each process has its own, and
         /// what is in it ends with the process: reading a path in it is an error that says so.
+        #[track_caller]
         pub fn tmpfs(self, path: impl Into<String>) -> Self {
             let path = path.into();
             self.edit(|body| {
                 body.check(crate::paths::mounted_path("tmpfs path", &path));
-                body.ops.push(crate::value::Op::Tmpfs(path));
+                body.push(crate::value::Op::Tmpfs(path));
             })
         }
 
         /// Puts a Unix socket of the engine's machine at a path, for every process from here on. What is behind it is no
         /// part of an identity; both paths are.
+        #[track_caller]
         pub fn socket(self, path: impl Into<String>, host_path: impl Into<String>) -> Self {
             let (path, host) = (path.into(), host_path.into());
             self.edit(|body| {
                 body.check(crate::paths::mounted_path("socket path", &path));
                 body.check(crate::paths::absolute_path("socket path", &host));
-                body.ops.push(crate::value::Op::Socket { path, host });
+                body.push(crate::value::Op::Socket { path, host });
             })
         }
 
         /// Writes a file (mode 0644, owner root); missing parents are made (mode 0755).
+        #[track_caller]
         pub fn with_file(self, path: impl Into<String>, contents: impl AsRef<[u8]>) -> Self {
             let path = path.into();
             let contents = contents.as_ref().into();
             self.edit(|body| {
                 body.check(crate::paths::placed_path("file path", &path));
-                body.ops.push(crate::value::Op::WriteFile { path, contents });
+                body.push(crate::value::Op::WriteFile { path, contents });
             })
         }
 
@@ -432,6 +491,7 @@ macro_rules! shared_operations {
         ///     .shell("publish --token-file /run/secrets/token");
         /// # let _ = publish;
         /// ```
+        #[track_caller]
         pub fn mount(self, path: impl Into<String>, source: impl Into<crate::Mount>) -> Self {
             self.mount_with(path.into(), source.into(), crate::model::Access::ReadWrite)
         }
@@ -439,14 +499,16 @@ macro_rules! shared_operations {
         /// As [`mount`](Self::mount), but nobody can write to it: not to a cache volume, and not to a directory or
         /// file, which then is no part of what the container leaves: without it, what was at the path is there again.
         /// Writing fails with `EROFS`.
+        #[track_caller]
         pub fn mount_readonly(self, path: impl Into<String>, source: impl Into<crate::Mount>) -> Self {
             self.mount_with(path.into(), source.into(), crate::model::Access::ReadOnly)
         }
 
+        #[track_caller]
         fn mount_with(self, path: String, source: crate::Mount, access: crate::model::Access) -> Self {
             self.edit(|body| {
                 body.check(crate::paths::mounted_path("mount path", &path));
-                body.ops.push(crate::value::Op::Mount { path, source, access });
+                body.push(crate::value::Op::Mount { path, source, access });
             })
         }
 
@@ -460,11 +522,12 @@ macro_rules! shared_operations {
         /// let serve = Container::from_image("nginx:1.22").copy("/srv/", build.file("/out/date"));
         /// # let _ = serve;
         /// ```
+        #[track_caller]
         pub fn copy(self, path: impl Into<String>, source: impl Into<crate::CopySource>) -> Self {
             let (path, source) = (path.into(), source.into());
             self.edit(|body| {
                 body.check(crate::paths::placed_path("copy path", &path));
-                body.ops.push(crate::value::Op::Copy { path, source });
+                body.push(crate::value::Op::Copy { path, source });
             })
         }
 
@@ -475,11 +538,12 @@ macro_rules! shared_operations {
         /// ```
         #[doc = $example]
         /// ```
+        #[track_caller]
         pub fn bind(self, alias: impl Into<String>, service: &crate::Service) -> Self {
             let (alias, service) = (alias.into(), service.clone());
             self.edit(|body| {
                 body.check(crate::rules::alias(&alias));
-                body.ops.push(crate::value::Op::Bind { alias, service });
+                body.push(crate::value::Op::Bind { alias, service });
             })
         }
     };

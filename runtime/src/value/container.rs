@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use super::body::{Slot, shared_operations};
-use super::{Base, Body, Definition, Directory, File, Invalid, Op};
+use super::body::{Edit, Slot, shared_operations};
+use super::{Base, Body, Definition, Directory, File, Invalid, Op, PathIn};
 use crate::Error;
+use crate::model::{Located, Location};
 
 /// A container: an image, what is put into it, and the commands that run in it, one after another.
 ///
@@ -69,47 +70,57 @@ impl Container {
     /// A container of this image: `redis:7`, `registry.example/team/app:1.2`, `busybox@sha256:…`; or in files of this
     /// machine: `oci:./dir` (an OCI image layout), `docker-archive:./x.tar` (what `docker save` writes), relative to the
     /// working directory, with `:name` behind them where there are several (containers-transports(5)).
+    #[track_caller]
     pub fn from_image(reference: impl Into<String>) -> Self {
-        let reference = reference.into();
+        let (reference, at) = (reference.into(), Location::caller());
         let checked = crate::rules::image(&reference);
-        let mut body = Body::new(Base::Image(reference));
-        body.check(checked);
-        Self { slot: Slot::filled(body) }
+        let mut body = Body::new(Base::Image(reference), at);
+        body.edit(at).check(checked);
+        Self { slot: Slot::filled(None, at, body) }
     }
 
     /// A container that goes on from another one: its file system and its configuration.
+    #[track_caller]
     pub fn from_container(other: &Container) -> Self {
-        Self { slot: Slot::filled(Body::new(Base::Container(other.clone()))) }
+        Self::of(Base::Container(other.clone()), Location::caller())
     }
 
     /// A container without a base yet: for code that decides late. Running it is an error that says so.
+    #[track_caller]
     pub fn empty() -> Self {
-        Self { slot: Slot::filled(Body::new(Base::Unset)) }
+        Self::of(Base::Unset, Location::caller())
     }
 
     /// Files of the pipeline's machine, as a file system.
-    pub(crate) fn from_host(source: super::HostSource, invalid: Vec<Invalid>) -> Self {
+    pub(crate) fn from_host(source: super::HostSource, invalid: Vec<Located<Invalid>>, at: Location) -> Self {
         let name = source.to_string();
-        let mut body = Body::new(Base::Host(source));
-        body.ops.extend(invalid.into_iter().map(Op::Invalid));
-        Self { slot: Slot::filled(body) }.named(name)
+        let mut body = Body::new(Base::Host(source), at);
+        body.edit(at).found(invalid);
+        Self { slot: Slot::filled(Some(name), at, body) }
     }
 
-    pub(crate) fn from_held(held: Arc<dyn Any + Send + Sync>) -> Self {
-        Self { slot: Slot::filled(Body::new(Base::Held(held))) }
+    /// Written where the step was that left it.
+    pub(crate) fn from_held(held: Arc<dyn Any + Send + Sync>, at: Location) -> Self {
+        Self::of(Base::Held(held), at)
+    }
+
+    fn of(base: Base, at: Location) -> Self {
+        Self { slot: Slot::filled(None, at, Body::new(base, at)) }
     }
 
     /// A container whose definition comes later, so that others can name it before.
+    #[track_caller]
     pub fn declare(name: impl Into<String>) -> (Self, Definition<Self>) {
-        let slot = Arc::new(Slot { name: Some(name.into()), body: std::sync::OnceLock::new() });
+        let slot = Slot::declared(name.into(), Location::caller());
         let target = slot.clone();
-        let set = Box::new(move |value: Self| {
-            let _ = target.body.set(value.body());
+        let set = Box::new(move |value: Self, at| {
+            let _ = target.body.set(Body { at, ..value.body() });
         });
         (Self { slot }, Definition { set })
     }
 
     /// Replaces the base: the image a container or service of [`empty`](Self::empty) starts from.
+    #[track_caller]
     pub fn image(self, reference: impl Into<String>) -> Self {
         let reference = reference.into();
         self.edit(|body| {
@@ -119,6 +130,7 @@ impl Container {
     }
 
     /// Replaces the base by another container's result: its file system and its configuration.
+    #[track_caller]
     pub fn from(self, other: &Container) -> Self {
         let other = other.clone();
         self.edit(|body| body.set_base(Base::Container(other)))
@@ -133,31 +145,32 @@ let client = Container::from_image(\"redis:7\").bind(\"db\", &redis).exec([\"red
 
     /// Adds a step that runs a command, without a shell: a list of arguments, or an [`Exec`](crate::Exec) with more
     /// to say. The image's entry point is not used.
+    #[track_caller]
     pub fn exec(self, command: impl crate::IntoExec) -> Self {
         let mut exec = command.into_exec();
         self.edit(|body| {
-            let invalid = std::mem::take(&mut exec.invalid);
-            body.ops.extend(invalid.into_iter().map(Op::Invalid));
-            body.ops.push(Op::Exec(exec));
+            body.check(crate::arguments::command("exec", &exec.args));
+            body.found(std::mem::take(&mut exec.invalid));
+            body.push(Op::Exec(exec));
         })
     }
 
     /// Adds a step that runs a command line with `/bin/sh -c`.
+    #[track_caller]
     pub fn shell(self, command: impl Into<String>) -> Self {
         self.exec(["/bin/sh".to_owned(), "-c".to_owned(), command.into()])
     }
 
     /// Runs the steps from here on only once `other` has succeeded.
+    #[track_caller]
     pub fn after(self, other: &Container) -> Self {
         let other = other.clone();
-        self.edit(|body| body.ops.push(Op::After(other)))
+        self.edit(|body| body.push(Op::After(other)))
     }
 
     /// Sets the name that logs, plans and errors show.
     pub fn named(self, name: impl Into<String>) -> Self {
-        let slot = Slot { name: Some(name.into()), body: std::sync::OnceLock::new() };
-        let _ = slot.body.set(self.body());
-        Self { slot: Arc::new(slot) }
+        Self { slot: Slot::filled(Some(name.into()), self.slot.at, self.body()) }
     }
 
     /// The name that logs, plans and errors show, if it has one.
@@ -167,33 +180,36 @@ let client = Container::from_image(\"redis:7\").bind(\"db\", &redis).exec([\"red
     }
 
     /// A file that is in this container once its steps have run.
+    #[track_caller]
     pub fn file(&self, path: impl Into<String>) -> File {
-        File::in_container(self.clone(), path.into())
+        File { at: PathIn::new(self.clone(), path.into()) }
     }
 
     /// A directory that is in this container once its steps have run.
+    #[track_caller]
     pub fn directory(&self, path: impl Into<String>) -> Directory {
-        Directory::in_container(self.clone(), path.into())
+        Directory { at: PathIn::new(self.clone(), path.into()) }
     }
 
-    fn edit(self, change: impl FnOnce(&mut Body)) -> Self {
-        let missing = |name: Option<&str>| Body {
-            base: Base::Unset,
-            ops: vec![Op::Invalid(Invalid(undefined("container", name)))],
-        };
-        Self { slot: self.slot.edit(missing, change) }
+    #[track_caller]
+    fn edit(self, change: impl FnOnce(&mut Edit<'_>)) -> Self {
+        let at = Location::caller();
+        Self { slot: self.slot.edit(missing, |body| change(&mut body.edit(at))) }
     }
 
     /// The operations, or none when a declared container was not defined.
     pub(crate) fn get(&self) -> std::result::Result<&Body, Error> {
-        self.slot.body.get().ok_or_else(|| Error::invalid(self.name(), undefined("container", self.name())))
+        let undefined = || Error::invalid(self.name(), undefined("container", self.name()));
+        self.slot.body.get().ok_or_else(|| undefined().at([self.location()]))
     }
 
     fn body(&self) -> Body {
-        self.slot.body.get().cloned().unwrap_or_else(|| Body {
-            base: Base::Unset,
-            ops: vec![Op::Invalid(Invalid(undefined("container", self.name())))],
-        })
+        self.slot.body.get().cloned().unwrap_or_else(|| missing(self.name(), self.slot.at))
+    }
+
+    /// Where it was written: in a pipeline, where its item is.
+    pub(crate) fn location(&self) -> Location {
+        self.slot.body.get().map_or(self.slot.at, |body| body.at)
     }
 
     /// The same value, not an equal one: what cycles are found by.
@@ -202,21 +218,10 @@ let client = Container::from_image(\"redis:7\").bind(\"db\", &redis).exec([\"red
     }
 }
 
-impl Body {
-    pub(crate) fn set_base(&mut self, base: Base) {
-        let second = match (&self.base, &base) {
-            (Base::Unset, _) => None,
-            (Base::Image(first), Base::Image(second)) => {
-                Some(format!("two images: `{first}` and `{second}`"))
-            }
-            _ => Some("`from` and `image` exclude each other".to_owned()),
-        };
-        match second {
-            None if !self.ops.iter().any(|op| matches!(op, Op::Exec(_))) => self.base = base,
-            None => self.ops.push(Op::Invalid(Invalid("a step stands before the image".to_owned()))),
-            Some(message) => self.ops.push(Op::Invalid(Invalid(message))),
-        }
-    }
+fn missing(name: Option<&str>, at: Location) -> Body {
+    let mut body = Body::new(Base::Unset, at);
+    body.edit(at).invalid(undefined("container", name));
+    body
 }
 
 pub(crate) fn undefined(kind: &str, name: Option<&str>) -> String {

@@ -1,18 +1,27 @@
 //! What steps leave behind: files and directories, read when asked for.
 
 use super::Container;
+use crate::model::Location;
 
 /// A path in a container, once its steps have run.
 #[derive(Debug, Clone)]
 pub(crate) struct PathIn {
     pub(crate) container: Container,
     pub(crate) path: String,
+    /// Where it was asked for.
+    pub(crate) at: Location,
 }
 
 impl PathIn {
+    #[track_caller]
+    pub(crate) fn new(container: Container, path: String) -> Self {
+        Self { container, path, at: Location::caller() }
+    }
+
+    #[track_caller]
     fn join(&self, path: &str) -> Self {
         let path = format!("{}/{}", self.path.trim_end_matches('/'), path.trim_start_matches('/'));
-        Self { container: self.container.clone(), path }
+        Self::new(self.container.clone(), path)
     }
 }
 
@@ -31,23 +40,15 @@ pub struct File {
 }
 
 impl Directory {
-    pub(crate) fn in_container(container: Container, path: String) -> Self {
-        Self { at: PathIn { container, path } }
-    }
-
     /// A directory below this one.
+    #[track_caller]
     pub fn directory(&self, path: impl AsRef<str>) -> Directory {
         Self { at: self.at.join(path.as_ref()) }
     }
 
     /// A file below this directory.
+    #[track_caller]
     pub fn file(&self, path: impl AsRef<str>) -> File {
         File { at: self.at.join(path.as_ref()) }
-    }
-}
-
-impl File {
-    pub(crate) fn in_container(container: Container, path: String) -> Self {
-        Self { at: PathIn { container, path } }
     }
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Argument, IntoDuration, Invalid};
-use crate::{arguments, paths};
+use crate::model::{Located, Location};
+use crate::paths;
 
 /// A command with what is asked of it beyond its success. `exec` takes a plain list of arguments just as well.
 ///
@@ -20,7 +21,7 @@ pub struct Exec {
     pub(crate) args: Vec<String>,
     pub(crate) options: ExecOptions,
     /// Reported when the plan is built.
-    pub(crate) invalid: Vec<Invalid>,
+    pub(crate) invalid: Vec<Located<Invalid>>,
 }
 
 /// Which end of a command is a result; any other is an error.
@@ -50,8 +51,8 @@ impl Exec {
     /// A program and its arguments, run without a shell.
     pub fn new<A: Argument>(args: impl IntoIterator<Item = A>) -> Self {
         let args: Vec<String> = args.into_iter().map(crate::arg).collect();
-        let invalid = arguments::command("exec", &args).err().map(Invalid::from);
-        Self { args, options: ExecOptions::default(), invalid: invalid.into_iter().collect() }
+        // Whoever executes it says whether they are a command.
+        Self { args, options: ExecOptions::default(), invalid: Vec::new() }
     }
 
     /// A command line, run with `/bin/sh -c`.
@@ -73,15 +74,17 @@ impl Exec {
 
     /// Kills the process when it runs for longer: [`Error::StepFailed`](crate::Error::StepFailed), whatever is expected.
     /// There is no limit by default. It is no part of the step's identity.
+    #[track_caller]
     pub fn timeout(mut self, limit: impl IntoDuration) -> Self {
         match limit.into_duration() {
             Ok(limit) => self.options.timeout = Some(limit),
-            Err(message) => self.invalid.push(Invalid(message)),
+            Err(message) => self.invalid(Invalid(message)),
         }
         self
     }
 
     /// Writes what the process wrote to standard output to a file too, once it has ended (mode 0644, owner root).
+    #[track_caller]
     pub fn stdout_to(mut self, path: impl Into<String>) -> Self {
         let path = path.into();
         self.check_path("stdout path", &path);
@@ -90,6 +93,7 @@ impl Exec {
     }
 
     /// Writes what the process wrote to standard error to a file too, once it has ended (mode 0644, owner root).
+    #[track_caller]
     pub fn stderr_to(mut self, path: impl Into<String>) -> Self {
         let path = path.into();
         self.check_path("stderr path", &path);
@@ -104,10 +108,16 @@ impl Exec {
         self
     }
 
+    #[track_caller]
     fn check_path(&mut self, what: &str, path: &str) {
         if let Err(problem) = paths::placed_path(what, path) {
-            self.invalid.push(problem.into());
+            self.invalid(problem.into());
         }
+    }
+
+    #[track_caller]
+    fn invalid(&mut self, value: Invalid) {
+        self.invalid.push(Located { value, at: Location::caller() });
     }
 }
 

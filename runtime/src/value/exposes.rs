@@ -99,6 +99,6 @@ impl Service {
             format!("it exposes {}; add `expose {PORT};`", exposed.join(", "))
         };
         let message = format!("service `{name}` does not expose TCP port {PORT}\n\nhelp: {help}");
-        Err(Error::invalid(self.name(), message))
+        Err(Error::invalid(self.name(), message).at([self.location()]))
     }
 }

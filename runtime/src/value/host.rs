@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Container, Directory, File, Invalid, PathIn};
+use crate::model::{Located, Location};
 use crate::rules::Problem;
 
 /// A directory of the pipeline's machine: `dir src = host("./src");`.
@@ -34,7 +35,8 @@ use crate::rules::Problem;
 #[must_use = "a directory is read only when something needs it"]
 pub struct HostDirectory {
     source: HostSource,
-    invalid: Vec<Invalid>,
+    invalid: Vec<Located<Invalid>>,
+    at: Location,
 }
 
 /// What is read of the pipeline's machine.
@@ -75,10 +77,12 @@ impl std::fmt::Display for HostSource {
 }
 
 /// A directory of the pipeline's machine, with more to say by methods: see [`HostDirectory`].
+#[track_caller]
 pub fn host(path: impl AsRef<Path>) -> HostDirectory {
     let kind =
         HostKind::Directory { include: Vec::new(), exclude: Vec::new(), ignore_files: IgnoreFiles::Honoured };
-    HostDirectory { source: HostSource { path: path.as_ref().to_owned(), kind }, invalid: Vec::new() }
+    let source = HostSource { path: path.as_ref().to_owned(), kind };
+    HostDirectory { source, invalid: Vec::new(), at: Location::caller() }
 }
 
 /// A file of the pipeline's machine: `file config = host_file("./config.toml");`.
@@ -92,25 +96,24 @@ pub fn host(path: impl AsRef<Path>) -> HostDirectory {
 /// let check = Container::from_image("redis:7").mount("/etc/redis.conf", &config).exec(["cat", "/etc/redis.conf"]);
 /// # let _ = check;
 /// ```
+#[track_caller]
 pub fn host_file(path: impl AsRef<Path>) -> File {
-    let path = path.as_ref();
+    let (path, at) = (path.as_ref(), Location::caller());
     let source = HostSource { path: path.to_owned(), kind: HostKind::File };
     let (name, invalid) = if let Some(name) = path.file_name() {
         (name.to_string_lossy().into_owned(), Vec::new())
     } else {
         let message = format!("`{}` names no file", path.display());
-        (String::new(), vec![Invalid::from(Problem::new(message).help("for example `./config.toml`"))])
+        let value = Invalid::from(Problem::new(message).help("for example `./config.toml`"));
+        (String::new(), vec![Located { value, at }])
     };
-    File {
-        at: PathIn {
-            container: Container::from_host(source, invalid),
-            path: format!("{}/{name}", HostSource::ROOT),
-        },
-    }
+    let container = Container::from_host(source, invalid, at);
+    File { at: PathIn { container, path: format!("{}/{name}", HostSource::ROOT), at } }
 }
 
 impl HostDirectory {
     /// Only what these patterns name, and the directories on the way to it. More calls name more.
+    #[track_caller]
     pub fn include<P: Into<String>>(mut self, patterns: impl IntoIterator<Item = P>) -> Self {
         self.add(patterns, |kind| match kind {
             HostKind::Directory { include, .. } => Some(include),
@@ -120,6 +123,7 @@ impl HostDirectory {
     }
 
     /// Not what these patterns name, also where [`include`](Self::include) does. More calls name more.
+    #[track_caller]
     pub fn exclude<P: Into<String>>(mut self, patterns: impl IntoIterator<Item = P>) -> Self {
         self.add(patterns, |kind| match kind {
             HostKind::Directory { exclude, .. } => Some(exclude),
@@ -138,19 +142,21 @@ impl HostDirectory {
 
     /// The directory as a value like any other.
     pub fn directory(&self) -> Directory {
-        let container = Container::from_host(self.source.clone(), self.invalid.clone());
-        Directory { at: PathIn { container, path: HostSource::ROOT.to_owned() } }
+        let container = Container::from_host(self.source.clone(), self.invalid.clone(), self.at);
+        Directory { at: PathIn { container, path: HostSource::ROOT.to_owned(), at: self.at } }
     }
 
+    #[track_caller]
     fn add<P: Into<String>>(
         &mut self,
         patterns: impl IntoIterator<Item = P>,
         list: fn(&mut HostKind) -> Option<&mut Vec<String>>,
     ) {
+        let at = Location::caller();
         for pattern in patterns {
             let pattern = pattern.into();
             if let Err(problem) = crate::patterns::check(&pattern) {
-                self.invalid.push(problem.into());
+                self.invalid.push(Located { value: problem.into(), at });
             }
             if let Some(list) = list(&mut self.source.kind) {
                 list.push(pattern);

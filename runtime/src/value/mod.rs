@@ -33,5 +33,6 @@ pub(crate) use self::ready::{Check, PortRef};
 pub use self::ready::{PortSelector, Ready};
 pub use self::secret::{Secret, SecretSource, sources as secret_sources};
 pub use self::service::Service;
+pub(crate) use self::service::ServiceBody;
 
 pub use self::stop::Stop;

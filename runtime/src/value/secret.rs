@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::model::Location;
+
 /// Something that processes need and nobody should see: a token, a password.
 ///
 /// Only its name is part of an identity, a plan or a log; its contents are read when a process runs that uses it.
@@ -25,6 +27,7 @@ use std::sync::Arc;
 pub struct Secret {
     name: Arc<str>,
     source: SecretSource,
+    at: Location,
 }
 
 /// Where a secret's contents come from.
@@ -51,20 +54,28 @@ impl fmt::Debug for SecretSource {
 
 impl Secret {
     /// The value of an environment variable of the pipeline's own process, read when it is used.
+    #[track_caller]
     pub fn env(variable: impl Into<String>) -> Self {
         let variable: Arc<str> = variable.into().into();
-        Self { name: variable.clone(), source: SecretSource::Env(variable) }
+        Self::new(variable.clone(), SecretSource::Env(variable))
     }
 
     /// The contents of a file on the pipeline's machine, read when it is used.
+    #[track_caller]
     pub fn file(path: impl AsRef<std::path::Path>) -> Self {
         let path = path.as_ref();
-        Self { name: path.display().to_string().into(), source: SecretSource::File(path.into()) }
+        Self::new(path.display().to_string().into(), SecretSource::File(path.into()))
     }
 
     /// Contents that the program has, under a name that may be shown.
+    #[track_caller]
     pub fn value(name: impl Into<String>, contents: impl AsRef<[u8]>) -> Self {
-        Self { name: name.into().into(), source: SecretSource::Value(contents.as_ref().into()) }
+        Self::new(name.into().into(), SecretSource::Value(contents.as_ref().into()))
+    }
+
+    #[track_caller]
+    fn new(name: Arc<str>, source: SecretSource) -> Self {
+        Self { name, source, at: Location::caller() }
     }
 
     /// The name: all of it that is ever shown.
@@ -75,6 +86,10 @@ impl Secret {
 
     pub(crate) fn source(&self) -> &SecretSource {
         &self.source
+    }
+
+    pub(crate) fn location(&self) -> Location {
+        self.at
     }
 }
 
@@ -133,18 +148,21 @@ pub mod sources {
 
     /// As [`Secret::env`].
     #[must_use]
+    #[track_caller]
     pub fn env(variable: impl Into<String>) -> Secret {
         Secret::env(variable)
     }
 
     /// As [`Secret::file`].
     #[must_use]
+    #[track_caller]
     pub fn file(path: impl AsRef<Path>) -> Secret {
         Secret::file(path)
     }
 
     /// As [`Secret::value`].
     #[must_use]
+    #[track_caller]
     pub fn value(name: impl Into<String>, contents: impl AsRef<[u8]>) -> Secret {
         Secret::value(name, contents)
     }

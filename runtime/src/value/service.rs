@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::body::{Slot, shared_operations};
+use super::body::{Edit, Slot, shared_operations};
 use super::container::undefined;
-use super::{Argument, Base, Body, Container, Definition, IntoDuration, Invalid, Op, Ready, Stop, arg};
-use crate::model::Port;
+use super::{Argument, Base, Body, Container, Definition, IntoDuration, Ready, Stop, arg};
+use crate::model::{Location, Port};
 use crate::{Error, rules};
 
 /// A server that clients need: started just before the first client that really runs, healthy before it does, shared
@@ -41,9 +41,9 @@ pub(crate) struct ServiceBody {
 }
 
 impl ServiceBody {
-    fn new(base: Base) -> Self {
+    fn new(base: Base, at: Location) -> Self {
         Self {
-            body: Body::new(base),
+            body: Body::new(base, at),
             run: None,
             ports: Vec::new(),
             ready: Vec::new(),
@@ -53,8 +53,8 @@ impl ServiceBody {
         }
     }
 
-    fn invalid(&mut self, message: impl Into<String>) {
-        self.body.ops.push(Op::Invalid(Invalid(message.into())));
+    fn invalid(&mut self, at: Location, message: impl Into<String>) {
+        self.body.edit(at).invalid(message);
     }
 }
 
@@ -63,31 +63,42 @@ impl Service {
     pub const DEFAULT_LINGER: Duration = Duration::from_secs(10);
 
     /// A service of this image, running the image's own entry point and command unless [`run`](Self::run) is given.
+    #[track_caller]
     pub fn from_image(reference: impl Into<String>) -> Self {
         Self::empty().image(reference)
     }
 
     /// A service of another container's result: its file system and its configuration.
+    #[track_caller]
     pub fn from_container(other: &Container) -> Self {
-        Self { slot: Slot::filled(ServiceBody::new(Base::Container(other.clone()))) }
+        Self::of(Base::Container(other.clone()), Location::caller())
     }
 
     /// A service without a base yet: for code that decides late. Starting it is an error that says so.
+    #[track_caller]
     pub fn empty() -> Self {
-        Self { slot: Slot::filled(ServiceBody::new(Base::Unset)) }
+        Self::of(Base::Unset, Location::caller())
+    }
+
+    fn of(base: Base, at: Location) -> Self {
+        Self { slot: Slot::filled(None, at, ServiceBody::new(base, at)) }
     }
 
     /// A service whose definition comes later, so that others can name it before.
+    #[track_caller]
     pub fn declare(name: impl Into<String>) -> (Self, Definition<Self>) {
-        let slot = Arc::new(Slot { name: Some(name.into()), body: std::sync::OnceLock::new() });
+        let slot = Slot::declared(name.into(), Location::caller());
         let target = slot.clone();
-        let set = Box::new(move |value: Self| {
-            let _ = target.body.set(value.body());
+        let set = Box::new(move |value: Self, at| {
+            let mut service = value.body();
+            service.body.at = at;
+            let _ = target.body.set(service);
         });
         (Self { slot }, Definition { set })
     }
 
     /// Replaces the base: the image a service of [`empty`](Self::empty) starts from.
+    #[track_caller]
     pub fn image(self, reference: impl Into<String>) -> Self {
         let reference = reference.into();
         self.edit(|body| {
@@ -97,6 +108,7 @@ impl Service {
     }
 
     /// Replaces the base by a container's result: its file system and its configuration.
+    #[track_caller]
     pub fn from(self, other: &Container) -> Self {
         let other = other.clone();
         self.edit(|body| body.set_base(Base::Container(other)))
@@ -110,13 +122,14 @@ let api = Service::from_image(\"acme/api:2\").bind(\"db\", &db).expose(8080);
     );
 
     /// The service's command, in place of the image's; the image's entry point stays.
+    #[track_caller]
     pub fn run<A: Argument>(self, args: impl IntoIterator<Item = A>) -> Self {
         let args: Vec<String> = args.into_iter().map(arg).collect();
-        self.edit_service(|service| {
+        self.edit_service(|service, at| {
             if let Err(problem) = crate::arguments::command("run", &args) {
-                service.invalid(problem.to_string());
+                service.invalid(at, problem.to_string());
             } else if service.run.is_some() {
-                service.invalid("two `run` statements");
+                service.invalid(at, "two `run` statements");
             } else {
                 service.run = Some(args);
             }
@@ -124,21 +137,22 @@ let api = Service::from_image(\"acme/api:2\").bind(\"db\", &db).expose(8080);
     }
 
     /// Exposes a port: clients may use it, and it is probed before they run.
+    #[track_caller]
     pub fn expose(self, port: impl Into<Port>) -> Self {
         let port = port.into();
-        self.edit_service(|service| {
+        self.edit_service(|service, at| {
             if let Err(problem) = port.check() {
-                service.invalid(problem.to_string());
+                service.invalid(at, problem.to_string());
             }
             let same = |other: &&Port| other.number == port.number && other.protocol == port.protocol;
             if service.ports.iter().any(|other| same(&other)) {
-                service.invalid(format!("port {port} is exposed twice"));
+                service.invalid(at, format!("port {port} is exposed twice"));
                 return;
             }
             if let Some(name) = &port.name
                 && service.ports.iter().any(|other| other.name.as_ref() == Some(name))
             {
-                service.invalid(format!("two ports named `{name}`"));
+                service.invalid(at, format!("two ports named `{name}`"));
             }
             service.ports.push(port);
         })
@@ -146,49 +160,51 @@ let api = Service::from_image(\"acme/api:2\").bind(\"db\", &db).expose(8080);
 
     /// Says when the service's clients may run; by default when every exposed port accepts, within 60 seconds. This holds
     /// together with the ports, and with what was said before.
+    #[track_caller]
     pub fn ready(self, ready: Ready) -> Self {
-        self.edit_service(|service| {
+        self.edit_service(|service, at| {
             if let Some(Err(message)) = &ready.within {
-                service.invalid(message.clone());
+                service.invalid(at, message.clone());
             }
             if let super::Check::Exec(args) = &ready.check
                 && let Err(problem) = crate::arguments::command("ready exec", args)
             {
-                service.invalid(problem.to_string());
+                service.invalid(at, problem.to_string());
             }
             service.ready.push(ready);
         })
     }
 
     /// Says how the service ends; by default with the image's stop signal, else SIGTERM, and SIGKILL 10 seconds later.
+    #[track_caller]
     pub fn stop_with(self, stop: Stop) -> Self {
-        self.edit_service(|service| {
+        self.edit_service(|service, at| {
             for problem in [stop.signal.as_ref().err(), stop.within.as_ref().err()].into_iter().flatten() {
-                service.invalid(problem.clone());
+                service.invalid(at, problem.clone());
             }
             service.stop = Some(stop);
         })
     }
 
     /// How long the service is kept after its last client; 10 seconds by default.
+    #[track_caller]
     pub fn linger(self, time: impl IntoDuration) -> Self {
-        self.edit_service(|service| match time.into_duration() {
+        self.edit_service(|service, at| match time.into_duration() {
             Ok(time) => service.linger = time,
-            Err(message) => service.invalid(message),
+            Err(message) => service.invalid(at, message),
         })
     }
 
     /// Makes another instance of the same definition: equal services with different instances are two.
+    #[track_caller]
     pub fn instance(self, name: impl fmt::Display) -> Self {
         let name = name.to_string();
-        self.edit_service(|service| service.instance = Some(name))
+        self.edit_service(|service, _| service.instance = Some(name))
     }
 
     /// Sets the name that logs, plans and errors show.
     pub fn named(self, name: impl Into<String>) -> Self {
-        let slot = Slot { name: Some(name.into()), body: std::sync::OnceLock::new() };
-        let _ = slot.body.set(self.body());
-        Self { slot: Arc::new(slot) }
+        Self { slot: Slot::filled(Some(name.into()), self.slot.at, self.body()) }
     }
 
     /// The name that logs, plans and errors show, if it has one.
@@ -203,20 +219,29 @@ let api = Service::from_image(\"acme/api:2\").bind(\"db\", &db).expose(8080);
         self.slot.body.get().map(|service| service.ports.clone()).unwrap_or_default()
     }
 
-    fn edit(self, change: impl FnOnce(&mut Body)) -> Self {
-        self.edit_service(|service| change(&mut service.body))
+    #[track_caller]
+    fn edit(self, change: impl FnOnce(&mut Edit<'_>)) -> Self {
+        self.edit_service(|service, at| change(&mut service.body.edit(at)))
     }
 
-    fn edit_service(self, change: impl FnOnce(&mut ServiceBody)) -> Self {
-        Self { slot: self.slot.edit(missing, change) }
+    #[track_caller]
+    fn edit_service(self, change: impl FnOnce(&mut ServiceBody, Location)) -> Self {
+        let at = Location::caller();
+        Self { slot: self.slot.edit(missing, |service| change(service, at)) }
     }
 
     pub(crate) fn get(&self) -> std::result::Result<&ServiceBody, Error> {
-        self.slot.body.get().ok_or_else(|| Error::invalid(self.name(), undefined("service", self.name())))
+        let undefined = || Error::invalid(self.name(), undefined("service", self.name()));
+        self.slot.body.get().ok_or_else(|| undefined().at([self.location()]))
     }
 
     fn body(&self) -> ServiceBody {
-        self.slot.body.get().cloned().unwrap_or_else(|| missing(self.name()))
+        self.slot.body.get().cloned().unwrap_or_else(|| missing(self.name(), self.slot.at))
+    }
+
+    /// Where it was written: in a pipeline, where its item is.
+    pub(crate) fn location(&self) -> Location {
+        self.slot.body.get().map_or(self.slot.at, |service| service.body.at)
     }
 
     /// The same value, not an equal one: what cycles are found by.
@@ -225,9 +250,9 @@ let api = Service::from_image(\"acme/api:2\").bind(\"db\", &db).expose(8080);
     }
 }
 
-fn missing(name: Option<&str>) -> ServiceBody {
-    let mut service = ServiceBody::new(Base::Unset);
-    service.invalid(undefined("service", name));
+fn missing(name: Option<&str>, at: Location) -> ServiceBody {
+    let mut service = ServiceBody::new(Base::Unset, at);
+    service.invalid(at, undefined("service", name));
     service
 }
 

@@ -10,6 +10,7 @@ mod images;
 mod lifecycle;
 mod limits;
 mod links;
+mod locations;
 mod mounts;
 mod names;
 mod platforms;

@@ -65,7 +65,8 @@ async fn a_failure_that_is_expected_has_to_happen() {
     let error = succeeds.sync().await.unwrap_err();
     let Error::StepFailed(step) = &error else { panic!("{error}") };
     assert_eq!((step.cause, step.exit.code), (StepCause::Succeeded, 0));
-    assert_eq!(error.to_string(), "step `true` of `optimist` succeeded, although it was expected to fail");
+    let text = "step `true` of `optimist` succeeded, although it was expected to fail";
+    assert_eq!(error.to_string(), format!("{text}\n  at {}", step.locations()[0]));
 }
 
 #[bowline::test]

@@ -172,7 +172,12 @@ async fn source(
         } else {
             format!("`{from}` is not a directory")
         };
-        return Err(Error::NoSuchPath { container: name.to_owned(), path: from.clone(), message });
+        return Err(Error::NoSuchPath {
+            container: name.to_owned(),
+            path: from.clone(),
+            message,
+            locations: Vec::new(),
+        });
     }
     let (to, root) = match existing {
         Existing::Goes => replaced(shared, container, name, to, is_directory).await?,

@@ -165,7 +165,12 @@ fn refusal(reference: &str, error: &Failure, note: &str) -> Error {
     let message = failure::message(error);
     if pull::is_of_rights(error) {
         let message = format!("{message}\n{note}");
-        return Error::Unauthorized { doing: "push", reference: reference.to_owned(), message };
+        return Error::Unauthorized {
+            doing: "push",
+            reference: reference.to_owned(),
+            message,
+            locations: Vec::new(),
+        };
     }
     Error::engine(format!("push `{reference}`"), message)
 }

@@ -118,7 +118,7 @@ async fn fetch(client: &Docker, wanted: &Wanted, tell: &watch::Sender<State>) ->
     pulled?;
     let Some(found) = inspect(client, reference).await? else {
         let message = "it was pulled, but the engine does not have it".to_owned();
-        return Err(Error::ImageNotFound { reference: reference.to_owned(), message });
+        return Err(Error::ImageNotFound { reference: reference.to_owned(), message, locations: Vec::new() });
     };
     if !wanted.is(&found) {
         give_back(client, reference, before).await?;
@@ -236,9 +236,9 @@ fn refusal(reference: &str, error: &Failure, note: &str) -> Error {
     let reference = reference.to_owned();
     if is_of_rights(error) {
         let message = format!("{message}\n{note}");
-        return Error::Unauthorized { doing: "pull", reference, message };
+        return Error::Unauthorized { doing: "pull", reference, message, locations: Vec::new() };
     }
-    Error::ImageNotFound { reference, message }
+    Error::ImageNotFound { reference, message, locations: Vec::new() }
 }
 
 /// Whether a registry's refusal is for want of credentials, or of rights.

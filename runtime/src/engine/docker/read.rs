@@ -83,7 +83,12 @@ pub(super) async fn find(
 async fn find_in(shared: &Arc<Shared>, files: Files, path: &str, name: &str) -> Result<Located> {
     let Some(Users { files, at, found, scaffold }) = users(shared, files, path).await? else {
         let message = format!("there is no `{path}` in it");
-        return Err(Error::NoSuchPath { container: name.to_owned(), path: path.to_owned(), message });
+        return Err(Error::NoSuchPath {
+            container: name.to_owned(),
+            path: path.to_owned(),
+            message,
+            locations: Vec::new(),
+        });
     };
     let is_directory = kind(found.file_mode) == EntryKind::Directory;
     Ok(Located { files, path: at, is_directory, scaffold })

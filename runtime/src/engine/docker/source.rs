@@ -51,6 +51,7 @@ impl Answering {
                     message: "the Docker engine that the native engine takes images from does not have it; \
                               `docker pull` it there"
                         .to_owned(),
+                    locations: Vec::new(),
                 },
             });
         };

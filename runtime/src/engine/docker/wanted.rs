@@ -62,6 +62,7 @@ impl Wanted {
             platform: self.platform().to_owned(),
             found: oci::Platform { variant: String::new(), ..platform(found) }.to_string(),
             message,
+            locations: Vec::new(),
         }
     }
 }

@@ -97,6 +97,7 @@ impl Shared {
                 container: snapshot.0.clone(),
                 path: path.to_owned(),
                 message: format!("there is no `{path}`"),
+                locations: Vec::new(),
             }),
             Answer::Failed(text) => Err(Error::engine(what(), text)),
             other => Err(failed(what())(client::unexpected(&other))),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{Port, SessionId, Snapshot};
+use crate::model::{Location, Port, SessionId, Snapshot};
 use crate::value::Check;
 
 /// Whether a change of a field changes the identity.
@@ -49,6 +49,15 @@ fn digest(number: u64) -> Digest {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&number.to_le_bytes());
     Digest(bytes)
+}
+
+fn here() -> Location {
+    Location::caller()
+}
+
+/// One of two places.
+fn there(number: u64) -> Location {
+    if number.is_multiple_of(2) { Location::caller() } else { here() }
 }
 
 fn image(number: u64) -> ImageName {
@@ -99,7 +108,9 @@ fn steps() -> Vec<Change<Step>> {
     fields!(Step {
         digest: IsLeftOut = digest,
         name: IsLeftOut = |number| text(number).into(),
-        base: Counts = |number| Fs::Image(image(number)),
+        // What moves in a file is what it was, and its results are found.
+        locations: IsLeftOut = |number| vec![there(number)].into(),
+        base: Counts = |number| Fs::Image(image(number), here()),
         places: Counts = |number| vec![file(number)],
         args: Counts = |number| Some(vec![text(number)]),
         // Each of their fields by itself: `options` and `config`.
@@ -117,7 +128,9 @@ fn services() -> Vec<Change<ServiceNode>> {
         digest: IsLeftOut = digest,
         hostname: IsLeftOut = text,
         name: IsLeftOut = |number| text(number).into(),
-        base: Counts = |number| Fs::Image(image(number)),
+        // What moves in a file is what it was, and its results are found.
+        locations: IsLeftOut = |number| vec![there(number)].into(),
+        base: Counts = |number| Fs::Image(image(number), here()),
         places: Counts = |number| vec![file(number)],
         config: IsLeftOut = |_| Arc::default(),
         mounts: Counts = |number| vec![cache(number)],
@@ -137,7 +150,8 @@ fn step(number: u64) -> Step {
     Step {
         digest: digest(number),
         name: "step".into(),
-        base: Fs::Image(image(number)),
+        locations: vec![here()].into(),
+        base: Fs::Image(image(number), here()),
         places: vec![file(number)],
         args: Some(vec![text(number)]),
         options: ExecOptions::default(),
@@ -154,7 +168,8 @@ fn service(number: u64) -> ServiceNode {
         digest: digest(number),
         hostname: text(number),
         name: "service".into(),
-        base: Fs::Image(image(number)),
+        locations: vec![here()].into(),
+        base: Fs::Image(image(number), here()),
         places: vec![file(number)],
         config: Arc::default(),
         mounts: vec![cache(number)],
@@ -236,7 +251,7 @@ proptest! {
 /// Each way to be something is another one, and all of them differ from nothing.
 #[test]
 fn kinds_of_files_mounts_and_variables_differ() {
-    let host = |path: &str, kind| Fs::Host(Arc::new(HostSource { path: PathBuf::from(path), kind }));
+    let host = |path: &str, kind| Fs::Host(Arc::new(HostSource { path: PathBuf::from(path), kind }), here());
     let directory = |include: &[&str], exclude: &[&str], ignore_files| HostKind::Directory {
         include: include.iter().map(ToString::to_string).collect(),
         exclude: exclude.iter().map(ToString::to_string).collect(),
@@ -248,9 +263,9 @@ fn kinds_of_files_mounts_and_variables_differ() {
     };
     let platform = |platform: &str| ImageName { platform: Some(platform.into()), ..image(1) };
     let bases = [
-        Fs::Image(image(1)),
-        Fs::Image(platform("linux/amd64")),
-        Fs::Image(platform("linux/arm64")),
+        Fs::Image(image(1), here()),
+        Fs::Image(platform("linux/amd64"), here()),
+        Fs::Image(platform("linux/arm64"), here()),
         host("a", HostKind::File),
         host("b", HostKind::File),
         host("a", directory(&[], &[], IgnoreFiles::Honoured)),
@@ -263,7 +278,7 @@ fn kinds_of_files_mounts_and_variables_differ() {
         Fs::Step(step(2).into()),
     ];
     let mount = |source, access| Mount { path: "/m".to_owned(), source, access };
-    let copy = |from: &str| MountSource::Copy { fs: Fs::Image(image(1)), from: from.to_owned() };
+    let copy = |from: &str| MountSource::Copy { fs: Fs::Image(image(1), here()), from: from.to_owned() };
     let secret = || crate::value::secret_sources::value("a", "s");
     let (write, read) = (Access::ReadWrite, Access::ReadOnly);
     let mounts = [
@@ -277,7 +292,7 @@ fn kinds_of_files_mounts_and_variables_differ() {
         mount(copy("/a/"), read),
     ];
     let place = |from: &str, to: &str, existing| Place::Copy {
-        fs: Fs::Image(image(1)),
+        fs: Fs::Image(image(1), here()),
         from: from.to_owned(),
         to: to.to_owned(),
         existing,
@@ -305,6 +320,15 @@ fn kinds_of_files_mounts_and_variables_differ() {
     ]);
     let digests: std::collections::HashSet<_> = all.iter().map(|step| of_step(step).0).collect();
     assert_eq!(digests.len(), all.len());
+    // Where an image or a file of this machine is named does not matter to it.
+    let source = Arc::new(HostSource { path: PathBuf::from("a"), kind: HostKind::File });
+    for (a, b) in [
+        (Fs::Image(image(1), here()), Fs::Image(image(1), there(0))),
+        (Fs::Host(source.clone(), here()), Fs::Host(source.clone(), there(0))),
+    ] {
+        let of = |base| of_step(&Step { base, ..step(1) });
+        assert_eq!(of(a), of(b));
+    }
     // An engine's name for a snapshot is that of one session.
     let of = |session| of_step(&Step { base: held("a", session), ..step(1) }).0;
     assert_eq!(of(1), of(2));
@@ -317,7 +341,7 @@ fn a_key_takes_an_image_for_what_it_is_and_runs_as() {
         let resolved = Resolved { id, platform: platform.to_owned() };
         let images = [(name.clone(), resolved)].into();
         let mut identities = Identities::resolved(images, HashMap::new(), "session".to_owned());
-        identities.encode_step(&Step { base: Fs::Image(name), ..step(1) })
+        identities.encode_step(&Step { base: Fs::Image(name, here()), ..step(1) })
     };
     let asked = |platform: &str| ImageName { platform: Some(platform.into()), ..image(1) };
     let own = key(image(1), id(1), "linux/amd64");

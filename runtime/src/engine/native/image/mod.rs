@@ -98,8 +98,8 @@ async fn pull(shared: &Shared, name: &ImageName, progress: &Progress, why_not: E
 /// to start an engine is to learn that it was looked for.
 fn joined(earlier: Error, last: Error) -> Error {
     match (earlier, last) {
-        (Error::PlatformNotFound { reference, platform, found, .. }, last) => {
-            Error::PlatformNotFound { reference, platform, found, message: last.to_string() }
+        (Error::PlatformNotFound { reference, platform, found, locations, .. }, last) => {
+            Error::PlatformNotFound { reference, platform, found, message: last.to_string(), locations }
         }
         (earlier @ Error::EngineUnreachable { .. }, last) => with(last, &earlier),
         (_, last) => last,
@@ -110,16 +110,18 @@ fn joined(earlier: Error, last: Error) -> Error {
 fn with(error: Error, earlier: &Error) -> Error {
     let longer = |message: String| format!("{message}\n\n{earlier}");
     match error {
-        Error::ImageNotFound { reference, message } => {
-            Error::ImageNotFound { reference, message: longer(message) }
+        Error::ImageNotFound { reference, message, locations } => {
+            Error::ImageNotFound { reference, message: longer(message), locations }
         }
-        Error::Unauthorized { doing, reference, message } => {
-            Error::Unauthorized { doing, reference, message: longer(message) }
+        Error::Unauthorized { doing, reference, message, locations } => {
+            Error::Unauthorized { doing, reference, message: longer(message), locations }
         }
-        Error::PlatformNotFound { reference, platform, found, message } => {
-            Error::PlatformNotFound { reference, platform, found, message: longer(message) }
+        Error::PlatformNotFound { reference, platform, found, message, locations } => {
+            Error::PlatformNotFound { reference, platform, found, message: longer(message), locations }
         }
-        Error::Engine { what, message } => Error::Engine { what, message: longer(message) },
+        Error::Engine { what, message, locations } => {
+            Error::Engine { what, message: longer(message), locations }
+        }
         other => other,
     }
 }
@@ -136,7 +138,11 @@ async fn from_directory(
     let path = place.join(repository).join(tag);
     let archive = path.with_file_name(format!("{tag}.tar"));
     let path = if archive.exists() { archive } else { path };
-    let missing = |message: String| Error::ImageNotFound { reference: name.reference.to_string(), message };
+    let missing = |message: String| Error::ImageNotFound {
+        reference: name.reference.to_string(),
+        message,
+        locations: Vec::new(),
+    };
     if repository.contains('@') || !path.exists() {
         return Err(missing(format!("there is no {}", path.display())));
     }
@@ -163,7 +169,11 @@ async fn from_registry(
 #[expect(clippy::unused_async, reason = "with the feature it waits")]
 async fn from_registry(_: &Shared, name: &ImageName, _: &Host, _: &str, _: &Progress) -> Result<Image> {
     let message = "the native engine does not have it, and bowline was built without the feature `registry`, which pulls images\n\nhelp: add `features = [\"registry\"]`, or name a directory of archives in `BOWLINE_REGISTRIES`";
-    Err(Error::ImageNotFound { reference: name.reference.to_string(), message: message.to_owned() })
+    Err(Error::ImageNotFound {
+        reference: name.reference.to_string(),
+        message: message.to_owned(),
+        locations: Vec::new(),
+    })
 }
 
 #[cfg(feature = "registry")]
@@ -201,7 +211,11 @@ fn image_of(stored: &StoredImage) -> Image {
 async fn from_source(shared: &Shared, name: &ImageName, progress: &Progress) -> Result<Image> {
     let Some(source) = &shared.images else {
         let message = "the native engine does not have it".to_owned();
-        return Err(Error::ImageNotFound { reference: name.reference.to_string(), message });
+        return Err(Error::ImageNotFound {
+            reference: name.reference.to_string(),
+            message,
+            locations: Vec::new(),
+        });
     };
     let found = source.find(name).await?;
     let stored = match shared.store.image(&found.id) {
@@ -310,8 +324,17 @@ mod tests {
     fn an_engine_that_is_not_there_is_said_whatever_a_registry_answers() {
         let text = || "r/a:1".to_owned();
         let answers = [
-            Error::ImageNotFound { reference: text(), message: "manifest unknown".to_owned() },
-            Error::Unauthorized { doing: "pull", reference: text(), message: "denied".to_owned() },
+            Error::ImageNotFound {
+                reference: text(),
+                message: "manifest unknown".to_owned(),
+                locations: Vec::new(),
+            },
+            Error::Unauthorized {
+                doing: "pull",
+                reference: text(),
+                message: "denied".to_owned(),
+                locations: Vec::new(),
+            },
             Error::engine("pull `r/a:1`", "connection refused"),
         ];
         for answer in answers {
@@ -323,7 +346,11 @@ mod tests {
             let error = joined(down, answer).to_string();
             assert!(error.contains(first) && error.contains("nothing listens there"), "{error}");
         }
-        let absent = Error::ImageNotFound { reference: text(), message: "not in Docker".to_owned() };
+        let absent = Error::ImageNotFound {
+            reference: text(),
+            message: "not in Docker".to_owned(),
+            locations: Vec::new(),
+        };
         let error = joined(absent, Error::engine("pull `r/a:1`", "connection refused")).to_string();
         assert!(!error.contains("not in Docker"), "the last says most: {error}");
     }

@@ -132,6 +132,7 @@ impl<'a> Pull<'a> {
                         platform: asked.unwrap_or(own).to_owned(),
                         found,
                         message: String::new(),
+                        locations: Vec::new(),
                     })?;
                     wanted = chosen.digest.to_string();
                     promised.clone_from(&chosen.media_type);
@@ -253,8 +254,8 @@ impl<'a> Pull<'a> {
     async fn refusal(&self, refusal: &Refusal) -> Error {
         let error = self.remote.refusal(&self.name.reference, refusal).await;
         match error {
-            Error::Engine { message, .. } if refusal.is_absence() => {
-                Error::ImageNotFound { reference: self.name.reference.to_string(), message }
+            Error::Engine { message, locations, .. } if refusal.is_absence() => {
+                Error::ImageNotFound { reference: self.name.reference.to_string(), message, locations }
             }
             other => other,
         }

@@ -289,6 +289,7 @@ impl Remote {
                 doing: self.doing.word(),
                 reference: reference.to_owned(),
                 message,
+                locations: Vec::new(),
             };
         }
         Error::engine(format!("{} `{reference}`", self.doing.word()), message)

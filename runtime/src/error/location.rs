@@ -1,0 +1,143 @@
+//! Where what failed was written.
+
+use super::{Error, ServiceError, StepError};
+use crate::model::{Digest, Location};
+
+impl Error {
+    /// Where in the program's source the item, statement or call was written that the error is about. Several where
+    /// equal ones are one step or service: all that are known to need it. None where the error is about none of them:
+    /// no engine answers, the session was closed, the program's own errors.
+    ///
+    /// ```
+    /// use bowline::prelude::*;
+    /// let p = pipeline! {
+    ///     container test {
+    ///         image "debian:12";
+    ///         workdir String::new();
+    ///         exec ["true"];
+    ///     }
+    /// };
+    /// let error = p.test.plan().check().unwrap_err();
+    /// assert!(error.to_string().contains(&format!("\n  at {}:", file!())));
+    /// assert_eq!((error.locations()[0].line(), error.locations()[0].column()), (line!() - 6, 9));
+    /// ```
+    #[must_use]
+    pub fn locations(&self) -> &[Location] {
+        match self {
+            Self::Invalid { locations, .. }
+            | Self::NoSuchPath { locations, .. }
+            | Self::ImageNotFound { locations, .. }
+            | Self::PlatformNotFound { locations, .. }
+            | Self::Unauthorized { locations, .. }
+            | Self::Engine { locations, .. }
+            | Self::Io { locations, .. }
+            | Self::ServicesOff { locations, .. } => locations,
+            Self::StepFailed(error) => &error.locations,
+            Self::ServiceStart(error) | Self::ServiceNotReady(error) | Self::ServiceExited(error) => {
+                &error.locations
+            }
+            Self::EngineUnreachable { .. }
+            | Self::Internal { .. }
+            | Self::Cancelled { .. }
+            | Self::Other(_) => &[],
+        }
+    }
+
+    fn locations_mut(&mut self) -> Option<&mut Vec<Location>> {
+        match self {
+            Self::Invalid { locations, .. }
+            | Self::NoSuchPath { locations, .. }
+            | Self::ImageNotFound { locations, .. }
+            | Self::PlatformNotFound { locations, .. }
+            | Self::Unauthorized { locations, .. }
+            | Self::Engine { locations, .. }
+            | Self::Io { locations, .. }
+            | Self::ServicesOff { locations, .. } => Some(locations),
+            Self::StepFailed(error) => Some(&mut error.locations),
+            Self::ServiceStart(error) | Self::ServiceNotReady(error) | Self::ServiceExited(error) => {
+                Some(&mut error.locations)
+            }
+            Self::EngineUnreachable { .. }
+            | Self::Internal { .. }
+            | Self::Cancelled { .. }
+            | Self::Other(_) => None,
+        }
+    }
+
+    /// The same error, as one of what is written there, unless it is known to be of something else.
+    pub(crate) fn at(mut self, places: impl IntoIterator<Item = Location>) -> Self {
+        if let Some(locations) = self.locations_mut()
+            && locations.is_empty()
+        {
+            locations.extend(places.into_iter().filter(|place| place.is_of_the_program()));
+        }
+        self
+    }
+
+    /// The same error, which is also one of what is written there.
+    pub(crate) fn also_at(mut self, places: impl IntoIterator<Item = Location>) -> Self {
+        if let Some(locations) = self.locations_mut() {
+            for place in places {
+                if place.is_of_the_program() && !locations.contains(&place) {
+                    locations.push(place);
+                }
+            }
+        }
+        self
+    }
+
+    /// What came of evaluating a step that is written there. The step may have failed for somebody else, who has an equal
+    /// one elsewhere.
+    pub(crate) fn of_step(self, step: Digest, places: Vec<Location>) -> Self {
+        match &self {
+            Self::StepFailed(error) if error.step == step => self.also_at(places),
+            _ => self.at(places),
+        }
+    }
+
+    /// What came of starting or using a service that is written there, or of an equal one elsewhere.
+    pub(crate) fn of_service(self, hostname: &str, places: Vec<Location>) -> Self {
+        match &self {
+            Self::ServiceStart(error) | Self::ServiceNotReady(error) | Self::ServiceExited(error)
+                if error.hostname == hostname =>
+            {
+                self.also_at(places)
+            }
+            _ => self.at(places),
+        }
+    }
+
+    /// The same error, as it is wherever it was written.
+    pub(crate) fn without_locations(mut self) -> Self {
+        if let Some(locations) = self.locations_mut() {
+            locations.clear();
+        }
+        self
+    }
+}
+
+impl StepError {
+    /// Where in the program's source the step was written: several where equal steps are one.
+    #[must_use]
+    pub fn locations(&self) -> &[Location] {
+        &self.locations
+    }
+}
+
+impl ServiceError {
+    /// Where in the program's source the service was written: several where equal services are one.
+    #[must_use]
+    pub fn locations(&self) -> &[Location] {
+        &self.locations
+    }
+}
+
+/// A message with where it is about: a line each, before what helps.
+pub(super) fn located(message: &str, locations: &[Location]) -> String {
+    let (what, help) = message.split_at(message.find("\n\nhelp: ").unwrap_or(message.len()));
+    format!("{what}{}{help}", lines(locations))
+}
+
+pub(super) fn lines(locations: &[Location]) -> String {
+    locations.iter().flat_map(|location| ["\n  at ".to_owned(), location.to_string()]).collect()
+}

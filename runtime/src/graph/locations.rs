@@ -1,0 +1,48 @@
+//! Where the parts of a node were written.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::model::{Digest, Location};
+
+/// The places where a step or service was written, in the order they were met, each once. Equal ones that are lowered
+/// together have the same: what is one node to whoever runs it is written in all of them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Locations(Arc<Mutex<Vec<Location>>>);
+
+impl Locations {
+    /// All that are known by now.
+    pub(crate) fn all(&self) -> Vec<Location> {
+        self.places().clone()
+    }
+
+    fn add(&self, place: Location) {
+        let mut places = self.places();
+        if place.is_of_the_program() && !places.contains(&place) {
+            places.push(place);
+        }
+    }
+
+    fn places(&self) -> MutexGuard<'_, Vec<Location>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl From<Vec<Location>> for Locations {
+    fn from(places: Vec<Location>) -> Self {
+        Self(Arc::new(Mutex::new(places)))
+    }
+}
+
+/// The places of all nodes that are lowered together.
+#[derive(Debug, Default)]
+pub(super) struct Written(HashMap<Digest, Locations>);
+
+impl Written {
+    /// The places of a node, with one more.
+    pub(super) fn at(&mut self, node: Digest, place: Location) -> Locations {
+        let places = self.0.entry(node).or_default();
+        places.add(place);
+        places.clone()
+    }
+}
