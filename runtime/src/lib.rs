@@ -37,6 +37,7 @@ mod error;
 pub mod event;
 mod graph;
 pub mod language;
+mod lock;
 mod macros;
 mod model;
 mod paths;

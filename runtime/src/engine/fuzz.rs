@@ -15,8 +15,7 @@ pub use super::docker::fuzz::answers;
 #[cfg(native_engine)]
 pub use super::native::fuzz::{Jail, question, wire};
 
-use super::archive;
-use super::oci::{Configuration, Document};
+use super::oci::{Configuration, Document, archive};
 use super::user::User;
 use crate::model::{ImageFile, ImageFileKind, ImageName};
 use crate::patterns::Patterns;

@@ -16,28 +16,25 @@ use std::time::Duration;
 
 use crate::Result;
 use crate::event::EventKind;
+use crate::lock::lock;
 use crate::model::{
     Access, ContentDigest, Digest, Entry, Existing, Exit, ImageName, Port, SessionId, Snapshot, Stat, Stream,
 };
 
-#[cfg(any(feature = "docker", native_engine))]
-mod archive;
 #[cfg(feature = "docker")]
 mod channel;
 mod choice;
 #[cfg(any(feature = "docker", native_engine))]
 mod command;
-#[cfg(any(feature = "docker", all(feature = "registry", native_engine)))]
-mod credentials;
 #[cfg(feature = "docker")]
 pub(crate) mod docker;
 mod doctor;
+#[cfg(any(feature = "docker", native_engine))]
+mod ending;
 #[cfg(all(any(test, fuzzing), feature = "docker", native_engine))]
 pub mod fuzz;
-mod made;
 #[cfg(native_engine)]
 pub(crate) mod native;
-#[cfg(any(feature = "docker", native_engine))]
 mod oci;
 mod output;
 #[cfg(any(feature = "docker", native_engine))]
@@ -54,7 +51,7 @@ mod testing;
 
 pub(crate) use self::choice::open;
 pub use self::doctor::{Diagnosis, doctor};
-pub(crate) use self::made::NewImage;
+pub(crate) use self::oci::ImageSpec;
 #[cfg(feature = "docker")]
 pub(crate) use self::output::Elsewhere;
 pub use self::output::OutputReader;
@@ -139,13 +136,13 @@ pub(crate) trait Engine: Send + Sync + fmt::Debug {
     /// manifest, as `sha256:…`. What the registry has already is not sent. `progress` hears of it.
     fn publish<'a>(
         &'a self,
-        image: &'a NewImage,
+        image: &'a ImageSpec,
         name: &'a ImageName,
         progress: &'a Progress,
     ) -> Call<'a, String>;
 
     /// Makes an image of a file system and writes it into an empty file, as one archive that `docker load` reads.
-    fn export<'a>(&'a self, image: &'a NewImage, to: std::fs::File) -> Call<'a, ()>;
+    fn export<'a>(&'a self, image: &'a ImageSpec, to: std::fs::File) -> Call<'a, ()>;
 
     /// Removes all that the session made and has not kept, running or not. The engine value is of no use afterwards.
     fn close(&self) -> Call<'_, ()>;
@@ -484,7 +481,7 @@ impl ProbeProgress {
 
     /// Notes the last result of a probe, for example `6379/tcp` and `connection refused`; `None` once it succeeded.
     pub(crate) fn note(&self, probe: &str, failure: Option<&str>) {
-        let mut found = self.found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut found = lock(&self.found);
         let before = found.iter().position(|(name, _)| name == probe).map(|place| found.remove(place).1);
         if let Some(failure) = failure {
             found.push((probe.to_owned(), failure.to_owned()));
@@ -498,6 +495,6 @@ impl ProbeProgress {
 
     /// The probes that have not succeeded, with what was last found.
     pub(crate) fn failing(&self) -> Vec<(String, String)> {
-        self.found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        lock(&self.found).clone()
     }
 }

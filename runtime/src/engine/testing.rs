@@ -1,10 +1,11 @@
 //! What the tests of every engine say and hear.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::{
     Engine, Filesystem, Finished, Image, Link, Process, Recording, ServiceSpec, Sink, StepOutput, StepSpec,
 };
+use crate::lock::lock;
 use crate::model::{ImageName, Snapshot, Stream};
 
 /// A sink that remembers.
@@ -12,7 +13,7 @@ pub(super) fn recorder() -> (Sink, Arc<Mutex<StepOutput>>) {
     let heard = Arc::new(Mutex::new(StepOutput::default()));
     let into = Arc::clone(&heard);
     let sink: Sink = Arc::new(move |stream, bytes| {
-        let mut heard = into.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut heard = lock(&into);
         match stream {
             Stream::Stdout => heard.stdout.extend_from_slice(bytes),
             Stream::Stderr => heard.stderr.extend_from_slice(bytes),
@@ -40,7 +41,7 @@ pub(super) async fn image(engine: &dyn Engine, reference: &str) -> Image {
 pub(super) async fn run(engine: &dyn Engine, step: StepSpec) -> (Box<dyn Finished>, StepOutput) {
     let (sink, heard) = recorder();
     let finished = engine.prepare(step).await.unwrap().run(sink).await.unwrap();
-    let heard = heard.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let heard = lock(&heard).clone();
     let output = StepOutput { exit_code: finished.exit().code, ..heard };
     (finished, output)
 }

@@ -1,12 +1,13 @@
 //! Which session a value runs in, and where a session's own work runs.
 
 use std::collections::HashMap;
-use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock, Weak};
 
 use tokio::runtime::{self, Handle, Runtime};
 use tokio::task::JoinHandle;
 
 use super::{Inner, Session};
+use crate::lock::lock;
 use crate::{Error, Result};
 
 tokio::task_local! {
@@ -50,19 +51,19 @@ impl Drop for Bound {
 }
 
 pub(super) fn register(session: &Session) {
-    let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut all = lock(&ALL);
     all.retain(|session| session.strong_count() > 0);
     all.push(std::sync::Arc::downgrade(&session.inner));
 }
 
 /// All sessions that are still held by somebody.
 pub(super) fn all() -> Vec<Session> {
-    let all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+    let all = lock(&ALL);
     all.iter().filter_map(Weak::upgrade).map(|inner| Session { inner }).collect()
 }
 
 fn by_runtime() -> MutexGuard<'static, HashMap<runtime::Id, Session>> {
-    BY_RUNTIME.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(&BY_RUNTIME)
 }
 
 /// The runtime of all sessions: its threads live as long as the process and are nobody's to block.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read as _};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, watch};
 
@@ -10,6 +10,7 @@ use super::lines::{Lines, OutputEvents};
 use super::scrub::{Scanner, Scrubber, Secrets};
 use crate::engine::{Recording, Sink, Spool, Written};
 use crate::event::Span;
+use crate::lock::lock;
 use crate::model::Stream;
 
 /// How much of each stream an error shows: 100 KiB.
@@ -20,10 +21,6 @@ pub(super) const MOST: u64 = 4 << 30;
 const LAST_LINES: usize = 20;
 /// How much of a service's output is remembered for a `ready log` that comes late: 256 KiB a stream.
 const REMEMBERED: usize = 256 * 1024;
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// The last part of a stream, as text, with a mark where its head was cut.
 pub(super) fn last_part(stream: &Written) -> String {
     let cut = stream.length().saturating_sub(SHOWN);

@@ -30,7 +30,7 @@ mod unit;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::{OnceCell, watch};
@@ -44,6 +44,7 @@ use self::steps::Done;
 use crate::engine::{Description, Engine, Image, OutputReader, Recording, Written};
 use crate::event::{Emitter, EventKind, Observer, Outcome, Span, Subject};
 use crate::graph;
+use crate::lock::lock;
 use crate::model::{Digest, Entry, ImageName, SessionId, Stat};
 use crate::value::{Container, Output, PathIn, Service};
 use crate::{Error, Result, StepCause};
@@ -201,11 +202,11 @@ impl Inner {
     }
 
     fn services(&self) -> MutexGuard<'_, HashMap<Digest, Supervisor>> {
-        self.services.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.services)
     }
 
     fn keeping(&self) -> MutexGuard<'_, JoinSet<()>> {
-        self.keeping.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.keeping)
     }
 
     fn check_open(&self, what: &str) -> Result<()> {

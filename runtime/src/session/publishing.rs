@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::aside::Aside;
 use super::{Inner, in_session, process};
-use crate::engine::{Engine, NewImage};
+use crate::engine::{Engine, ImageSpec};
 use crate::event::{EventKind, Subject, Verb};
 use crate::graph::{self, ContainerNode, Reach};
 use crate::model::ImageName;
@@ -46,7 +46,7 @@ pub(crate) async fn export_image(container: Container, path: PathBuf) -> Result<
     .await
 }
 
-async fn export_to(path: &Path, engine: &dyn Engine, image: &NewImage) -> Result<()> {
+async fn export_to(path: &Path, engine: &dyn Engine, image: &ImageSpec) -> Result<()> {
     let failed = |error| Error::io(path, &error);
     let aside = Aside::make(path).map_err(failed)?;
     let file = aside.file.try_clone().map_err(failed)?;
@@ -71,7 +71,7 @@ fn target(reference: &str) -> std::result::Result<ImageName, String> {
 
 impl Inner {
     /// Makes everything that an image is made of.
-    async fn new_image(self: &Arc<Self>, node: &ContainerNode) -> Result<NewImage> {
+    async fn new_image(self: &Arc<Self>, node: &ContainerNode) -> Result<ImageSpec> {
         let request = self.request(Reach::of_fs(&node.fs)).await?;
         let snapshot = request.filesystem(&node.fs).await?;
         let ground = request.image(node.config.image.as_ref());
@@ -79,7 +79,7 @@ impl Inner {
             Some(image) => image.platform.clone(),
             None => request.engine.describe().platform.clone(),
         };
-        Ok(NewImage { snapshot, config: process::of_image(&node.config, ground), platform })
+        Ok(ImageSpec { snapshot, config: process::of_image(&node.config, ground), platform })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures_util::future::select_all;
@@ -16,6 +16,7 @@ use crate::engine::{HeldCaches, Image, Instance, Left};
 use crate::error::ServiceCause;
 use crate::event::{EventKind, Span};
 use crate::graph::{Binding, ServiceNode};
+use crate::lock::lock;
 use crate::model::{Digest, Port};
 use crate::value::{Check, Stop};
 use crate::{Error, Result, ServiceError};
@@ -83,11 +84,11 @@ impl Running {
     }
 
     pub(super) fn has_seen(&self, step: Digest) -> bool {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).contains(&step)
+        lock(&self.seen).contains(&step)
     }
 
     pub(super) fn saw(&self, step: Digest) {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(step);
+        lock(&self.seen).insert(step);
     }
 
     /// Waits until the service ends and says why.
@@ -106,11 +107,11 @@ impl Running {
 
     /// Notes that a service that uses it ends without this process.
     pub(super) fn was_left_by(&self, user: &Left) {
-        self.users_left.lock().unwrap_or_else(PoisonError::into_inner).push(user.clone());
+        lock(&self.users_left).push(user.clone());
     }
 
     pub(super) fn users_left(&self) -> Vec<Left> {
-        self.users_left.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.users_left).clone()
     }
 
     /// Waits until the process ends, or something that it uses does.
@@ -145,7 +146,7 @@ impl Running {
     }
 
     fn measures(&self) -> MutexGuard<'_, Vec<Measure>> {
-        self.measures.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.measures)
     }
 
     /// Waits until the service is ready, or has failed. From then on what it made of its caches is good.

@@ -15,6 +15,7 @@ use crate::engine::{HeldCaches, Image, InUse, MountSource, ServiceSpec, Startabl
 use crate::error::ServiceCause;
 use crate::event::{EventKind, Span, Waiting};
 use crate::graph::{Reach, ServiceNode};
+use crate::lock::lock;
 use crate::model::Access;
 
 /// All that a service's process needs, but the container: dropping it lets go of what the service uses.
@@ -79,7 +80,7 @@ impl Outfit {
                 let (cache, service) = (in_use.cache.as_str().into(), in_use.service.as_str().into());
                 EventKind::Waiting(Waiting::Cache { cache, service, process: in_use.process })
             });
-            *found.lock().unwrap_or_else(PoisonError::into_inner) = Some(in_use);
+            *lock(&found) = Some(in_use);
         };
         let hold = self.request.engine.hold_caches(&self.service.name, &caches, &waiting);
         if let Ok(held) = timeout(self.service.within, hold).await {

@@ -1,7 +1,7 @@
 //! Steps: found in the engine's store, or run once and kept there.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use futures_util::future::{BoxFuture, try_join, try_join_all, try_join3};
 use tokio::sync::watch;
@@ -20,6 +20,7 @@ use crate::event::{EventKind, Outcome, Span, Subject, Waiting};
 use crate::graph::{
     Binding, Fs, Held, Identities, Mount, MountSource, Place, Reach, Resolved, ServiceNode, Step, closure,
 };
+use crate::lock::lock;
 use crate::model::{Digest, Exit, ImageName, Snapshot};
 use crate::value::Expect;
 use crate::{Error, Result, StepCause, StepError};
@@ -99,7 +100,7 @@ impl Request {
 
     /// The key that the step's result is kept under.
     pub(super) fn key(&self, step: &Arc<Step>) -> Digest {
-        self.identities.lock().unwrap_or_else(PoisonError::into_inner).step(step)
+        lock(&self.identities).step(step)
     }
 
     // Boxed, as steps wait for steps: the future's type must not contain itself.

@@ -3,23 +3,22 @@
 //! It is in the layer of the first step that ran on an image, and cannot be kept out of it: the engine makes it in the
 //! container's own layer. Inside of the engine it does no harm; what leaves it is made anew without.
 
-use std::collections::HashMap;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::facts::Facts;
 use super::import::load_config;
-use super::rewrite::{Cuts, read_saved, rewrite};
+use super::rewrite::{Changed, Cuts, read_saved, rewrite};
 use super::{Shared, scaffold, snapshot};
-use crate::engine::NewImage;
+use crate::engine::ImageSpec;
 use crate::engine::channel::ChannelReader;
 use crate::{Error, Result};
 
 /// The image under a name, for all that is to leave the engine.
 pub(super) async fn dress(
     shared: &Arc<Shared>,
-    image: &NewImage,
+    image: &ImageSpec,
     facts: &Arc<Facts>,
     name: &str,
 ) -> Result<String> {
@@ -32,15 +31,15 @@ pub(super) async fn dress(
         let cuts = read_saved(shared, &facts.id, find).await.map_err(|error| Error::engine(what, error))?;
         if !cuts.is_empty() {
             let (image, layers) = (image.clone(), facts.layers.clone());
-            let document = move |changed: &HashMap<usize, String>| {
+            let document = move |changed: &Changed| {
                 let layers = layers.iter().enumerate();
-                let layers = layers.map(|(number, layer)| changed.get(&number).unwrap_or(layer).clone());
-                image.document(&layers.collect::<Vec<_>>())
+                let layers = layers.map(|(number, layer)| *changed.get(&number).unwrap_or(layer));
+                image.document(layers.collect())
             };
             return rewrite(shared, &facts.id, name, cuts, document).await;
         }
     }
-    let document = image.document(&facts.layers).map_err(failed)?;
+    let document = image.document(facts.layers.clone()).map_err(failed)?;
     if let Ok(id) = load_config(shared, facts.layers.len(), name, &document).await {
         return Ok(id);
     }
@@ -88,7 +87,7 @@ fn in_layer(layer: impl Read) -> io::Result<Vec<Range<u64>>> {
 mod tests {
     use super::super::rewrite::Cut;
     use super::*;
-    use crate::sha256::Sha256;
+    use crate::model::ContentDigest;
 
     fn layer(files: &[(&str, &str)]) -> Vec<u8> {
         let mut layer = tar::Builder::new(Vec::new());
@@ -118,8 +117,7 @@ mod tests {
             cuts.iter().map(|cut| cut.end - cut.start).sum::<u64>(),
             (with.len() - without.len()) as u64
         );
-        let digest = data_encoding::HEXLOWER.encode(&Sha256::digest(&without));
-        assert_eq!(cut.digest(), format!("sha256:{digest}"));
+        assert_eq!(cut.digest(), ContentDigest::of(&without));
 
         assert!(in_layer(without.as_slice()).unwrap().is_empty());
         assert!(in_layer(layer(&[("sbin/docker-init", "own")]).as_slice()).unwrap().is_empty());

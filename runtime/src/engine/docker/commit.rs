@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use bollard::models::{ContainerConfig, HealthConfig};
 use bollard::query_parameters::CommitContainerOptionsBuilder;
-use serde_json::json;
 
 use super::facts::{facts, image_id};
 use super::failure::{self, BRIEF, LONG, within};
 use super::import::relabel;
 use super::{Shared, labels, names};
 use crate::Result;
+use crate::engine::ImageConfig;
 
 /// What an image that is never run has as its command: something must be there, lest the container's own is kept.
 const NO_COMMAND: &str = "bowline";
@@ -62,7 +62,8 @@ pub(super) async fn commit_without_config(
 ) -> Result<String> {
     let draft = commit(shared, container, variables, None, HashMap::new()).await?;
     let drafted = facts(shared, &draft).await?;
-    let config = json!({ "Cmd": [NO_COMMAND], "Labels": labels });
+    let command = vec![NO_COMMAND.to_owned()];
+    let config = ImageConfig { command, labels: labels.into_iter().collect(), ..ImageConfig::default() };
     let made = relabel(shared, &drafted, image, &config).await;
     shared.cleaner.remove_image(&draft).await;
     made

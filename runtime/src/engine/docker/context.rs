@@ -11,7 +11,7 @@ use crate::sha256::Sha256;
 use serde::Deserialize;
 
 use super::connection::Connection;
-use crate::engine::credentials::config_dir;
+use crate::engine::oci::credentials::config_dir;
 use crate::regular::{self, DOCUMENT_AT_MOST};
 
 /// A place to try: how it is called in messages, and the way there or why there is none.

@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex};
 
 use bollard::models::{ImageConfig as Found, ImageInspect};
 
+use super::Shared;
 use super::failure::{self, BRIEF, within};
-use super::{Shared, lock};
 use crate::engine::{Image, ImageConfig, oci};
+use crate::lock::lock;
 use crate::model::{ContentDigest, Snapshot};
 use crate::{Error, Result};
 
@@ -51,9 +52,8 @@ pub(super) struct Facts {
     /// The names of the variables that containers of this image get unless told otherwise.
     pub(super) env: Vec<String>,
     /// The digests of its layers' contents, lowest first.
-    pub(super) layers: Vec<String>,
-    pub(super) architecture: String,
-    pub(super) os: String,
+    pub(super) layers: Vec<ContentDigest>,
+    pub(super) platform: oci::Platform,
     /// Whether containers of this image get volumes that nobody asked for.
     pub(super) has_volumes: bool,
 }
@@ -62,7 +62,7 @@ impl Facts {
     pub(super) fn of(image: &ImageInspect) -> Result<Self> {
         let id = image_id(image.id.as_deref())?.to_string();
         let layers = image.root_fs.as_ref().and_then(|fs| fs.layers.as_deref()).unwrap_or_default();
-        let layers = layers.iter().map(|layer| image_id(Some(layer)).map(|layer| layer.to_string()));
+        let layers = layers.iter().map(|layer| image_id(Some(layer)));
         let config = image.config.as_ref();
         let env = config.and_then(|config| config.env.as_ref()).into_iter().flatten();
         Ok(Self {
@@ -72,8 +72,7 @@ impl Facts {
                 .map(|(name, _)| name.to_owned())
                 .collect(),
             layers: layers.collect::<Result<_>>()?,
-            architecture: image.architecture.clone().unwrap_or_default(),
-            os: image.os.clone().unwrap_or_default(),
+            platform: platform(image),
             has_volumes: config
                 .and_then(|config| config.volumes.as_ref())
                 .is_some_and(|paths| !paths.is_empty()),

@@ -3,8 +3,6 @@
 use std::io::Write as _;
 use std::sync::Arc;
 
-use serde_json::json;
-
 use super::entries::Names;
 use super::facts::Facts;
 use super::failure::{BRIEF, within};
@@ -14,6 +12,7 @@ use super::readers::Files;
 use super::rewrite::changed;
 use super::{Shared, scaffold};
 use crate::Result;
+use crate::engine::ImageConfig;
 use crate::engine::channel::ChannelWriter;
 
 /// An image with these layers and nothing else: no volumes, no variables, no command.
@@ -25,7 +24,7 @@ pub(super) async fn strip_volumes(shared: &Arc<Shared>, image: &Facts) -> Result
     if let Ok(inspected) = within(BRIEF, shared.client.inspect_image(&name)).await {
         return Ok(shared.images.learn(&inspected)?.id.clone());
     }
-    match relabel(shared, image, &name, &json!({})).await {
+    match relabel(shared, image, &name, &ImageConfig::default()).await {
         Ok(id) => Ok(id),
         // Engines whose image store is another than moby's classic one want the layers' contents too.
         Err(_) => copy(shared, image, &name).await,

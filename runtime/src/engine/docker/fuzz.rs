@@ -6,8 +6,9 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use super::{Docker, SessionId, attach, connection, lock};
+use super::{Docker, SessionId, attach, connection};
 use crate::engine::{Engine as _, Sink};
+use crate::lock::lock;
 use crate::model::{Digest, ImageName};
 
 /// An engine that says whatever it is told to say.

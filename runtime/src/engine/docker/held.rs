@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::{OnceCell, RwLock};
 
+use super::Shared;
 use super::cleaner::Container;
-use super::{Shared, lock};
+use crate::lock::lock;
 use crate::model::Snapshot;
 
 /// How held containers are told from images.

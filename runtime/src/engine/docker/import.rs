@@ -2,31 +2,26 @@
 
 use std::sync::Arc;
 
-use bollard::query_parameters::{CreateImageOptions, ImportImageOptionsBuilder};
-use futures_util::{Stream, TryStreamExt as _, stream};
-use serde_json::json;
-
 use super::Shared;
 use super::entries::archive;
 use super::facts::Facts;
 use super::failure::{self, BRIEF, LONG, within};
+use crate::engine::ImageConfig;
+use crate::engine::oci::{Configuration, Saved};
+use crate::model::ContentDigest;
 use crate::{Error, Result};
+use bollard::query_parameters::{CreateImageOptions, ImportImageOptionsBuilder};
+use futures_util::{Stream, TryStreamExt as _, stream};
 
 /// An image with these layers and a configuration, under a name.
 pub(super) async fn relabel(
     shared: &Arc<Shared>,
     image: &Facts,
     name: &str,
-    config: &serde_json::Value,
+    config: &ImageConfig,
 ) -> Result<String> {
-    let config = json!({
-        "architecture": image.architecture,
-        "os": image.os,
-        "config": config,
-        "rootfs": { "type": "layers", "diff_ids": image.layers },
-        "history": [],
-    });
-    load_config(shared, image.layers.len(), name, &config.to_string().into_bytes()).await
+    let configuration = Configuration::new(image.platform.clone(), config, image.layers.clone()).document();
+    load_config(shared, image.layers.len(), name, &configuration.map_err(unwritten)?).await
 }
 
 /// An image of layers that the engine has, by the text of its configuration, under a name.
@@ -39,12 +34,7 @@ pub(super) async fn load_config(
     name: &str,
     config: &[u8],
 ) -> Result<String> {
-    let layers: Vec<String> = (0..layers).map(|index| format!("{index}/layer.tar")).collect();
-    let manifest = json!([{ "Config": "config.json", "RepoTags": [name], "Layers": layers }]);
-    let archive = archive(&[("config.json", config), ("manifest.json", manifest.to_string().as_bytes())])
-        .map_err(|error| Error::engine("write an archive", error))?;
-
-    load(shared, name, stream::iter([Ok(archive)])).await
+    load_with(shared, layers, name, config, None).await
 }
 
 /// An image with one more layer on top, without a configuration.
@@ -52,34 +42,43 @@ pub(super) async fn with_layer(
     shared: &Arc<Shared>,
     image: &Facts,
     name: &str,
-    digest: &str,
+    digest: ContentDigest,
     layer: &[u8],
 ) -> Result<String> {
-    let digests: Vec<&str> = image.layers.iter().map(String::as_str).chain([digest]).collect();
+    let layers: Vec<ContentDigest> = image.layers.iter().copied().chain([digest]).collect();
     if let Ok(inspected) = within(BRIEF, shared.client.inspect_image(name)).await {
         let found = shared.images.learn(&inspected)?;
-        if found.layers.iter().map(String::as_str).eq(digests.iter().copied()) {
+        if found.layers == layers {
             return Ok(found.id.clone());
         }
     }
-    let config = json!({
-        "architecture": image.architecture,
-        "os": image.os,
-        "config": {},
-        "rootfs": { "type": "layers", "diff_ids": digests },
-        "history": [],
-    });
-    let layers: Vec<String> = (0..digests.len()).map(|index| format!("{index}/layer.tar")).collect();
-    let manifest = json!([{ "Config": "config.json", "RepoTags": [name], "Layers": layers }]);
-    let top = layers.last().map_or("", String::as_str);
-    let files = [
-        ("config.json", config.to_string().into_bytes()),
-        ("manifest.json", manifest.to_string().into_bytes()),
-        (top, layer.to_vec()),
-    ];
-    let archive = archive(&files.each_ref().map(|(name, contents)| (*name, contents.as_slice())))
-        .map_err(|error| Error::engine("write an archive", error))?;
+    let count = layers.len();
+    let configuration = Configuration::new(image.platform.clone(), &ImageConfig::default(), layers);
+    let configuration = configuration.document().map_err(unwritten)?;
+    load_with(shared, count, name, &configuration, Some(layer)).await
+}
+
+/// Loads an image of so many layers, all of which the engine has but for the topmost where that is given.
+async fn load_with(
+    shared: &Arc<Shared>,
+    layers: usize,
+    name: &str,
+    config: &[u8],
+    top: Option<&[u8]>,
+) -> Result<String> {
+    const CONFIG: &str = "config.json";
+    let layers: Vec<String> = (0..layers).map(|index| format!("{index}/layer.tar")).collect();
+    let topmost = layers.last().cloned().unwrap_or_default();
+    let saved = Saved { config: CONFIG.to_owned(), repo_tags: Some(vec![name.to_owned()]), layers };
+    let saved = saved.document().map_err(unwritten)?;
+    let mut files = vec![(CONFIG, config), ("manifest.json", saved.as_slice())];
+    files.extend(top.map(|layer| (topmost.as_str(), layer)));
+    let archive = archive(&files).map_err(unwritten)?;
     load(shared, name, stream::iter([Ok(archive)])).await
+}
+
+fn unwritten(error: impl std::fmt::Display) -> Error {
+    Error::engine("write an archive", error)
 }
 
 /// Loads an archive that has an image of this name in it.

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use bollard::query_parameters::ImportImageOptionsBuilder;
 use futures_util::{TryStreamExt as _, stream};
-use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::facts::{image, inspect};
 use super::failure::{self, LONG, within};
 use super::{Shared, names};
-use crate::engine::archive::{self, Archived, Layer};
 use crate::engine::channel::{ChannelWriter, Piece};
+use crate::engine::oci::Saved;
+use crate::engine::oci::archive::{self, Archived, Layer};
 use crate::engine::{Image, Progress};
 use crate::event::{EventKind, Verb};
 use crate::model::{ImageFile, ImageName};
@@ -59,7 +59,9 @@ fn write(image: &Archived, tag: &str, sink: &mut impl io::Write) -> io::Result<(
     let mut archive = tar::Builder::new(io::BufWriter::with_capacity(64 << 10, sink));
     let config = format!("{}.json", image.id.hash());
     let layers: Vec<String> = (0..image.layers.len()).map(|number| format!("{number}/layer.tar")).collect();
-    let manifest = json!([{ "Config": config, "RepoTags": [tag], "Layers": layers }]).to_string();
+    let saved =
+        Saved { config: config.clone(), repo_tags: Some(vec![tag.to_owned()]), layers: layers.clone() };
+    let manifest = saved.document()?;
     add(&mut archive, &config, image.document.len() as u64, &image.document[..])?;
     for (layer, name) in image.layers.iter().zip(&layers) {
         let Layer { path, offset, size, .. } = layer;
@@ -67,7 +69,7 @@ fn write(image: &Archived, tag: &str, sink: &mut impl io::Write) -> io::Result<(
         file.seek(SeekFrom::Start(*offset))?;
         add(&mut archive, name, *size, file.take(*size))?;
     }
-    add(&mut archive, "manifest.json", manifest.len() as u64, manifest.as_bytes())?;
+    add(&mut archive, "manifest.json", manifest.len() as u64, &manifest[..])?;
     io::Write::flush(&mut archive.into_inner()?)
 }
 

@@ -74,7 +74,7 @@ pub(crate) mod watchdog;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{OnceCell, RwLock, Semaphore, mpsc};
 
@@ -85,7 +85,7 @@ pub(crate) use self::connection::Connection;
 pub(crate) use self::source::DockerImages;
 use self::watchdog::Watchdog;
 use super::{
-    Call, Description, Engine, HeldCaches, Image, InUse, Kept, NewImage, Prepared, Progress, ServiceSpec,
+    Call, Description, Engine, HeldCaches, Image, ImageSpec, InUse, Kept, Prepared, Progress, ServiceSpec,
     Startable, StepSpec,
 };
 use crate::model::{Digest, Entry, ImageName, SessionId, Snapshot, Stat};
@@ -194,10 +194,6 @@ impl Shared {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl fmt::Debug for Docker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Docker").field("session", &self.shared.session).finish_non_exhaustive()
@@ -261,14 +257,14 @@ impl Engine for Docker {
 
     fn publish<'a>(
         &'a self,
-        image: &'a NewImage,
+        image: &'a ImageSpec,
         name: &'a ImageName,
         progress: &'a Progress,
     ) -> Call<'a, String> {
         Box::pin(publish::publish(&self.shared, image, name, progress))
     }
 
-    fn export<'a>(&'a self, image: &'a NewImage, to: std::fs::File) -> Call<'a, ()> {
+    fn export<'a>(&'a self, image: &'a ImageSpec, to: std::fs::File) -> Call<'a, ()> {
         Box::pin(publish::export(&self.shared, image, to))
     }
 

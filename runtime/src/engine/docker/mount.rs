@@ -28,9 +28,10 @@ use tokio::sync::OnceCell;
 use super::cleaner::Container;
 use super::failure::{self, BRIEF, LONG, within};
 use super::recipe::Recipe;
-use super::{Shared, labels, lock, names, own, path, place, probe, read};
+use super::{Shared, labels, names, own, path, place, probe, read};
 use crate::engine::user::User;
 use crate::engine::{Mount, MountSource, Placement};
+use crate::lock::lock;
 use crate::model::{Access, EntryKind, Existing, Snapshot};
 use crate::{Error, Result};
 

@@ -2,6 +2,7 @@
 
 use crate::sha256::Sha256;
 
+use crate::model::ContentDigest;
 use crate::model::{Digest, SessionId};
 
 /// The prefix of everything a session makes; also the name of its network.
@@ -48,7 +49,7 @@ pub(super) fn loaded_image(id: &Digest) -> String {
 }
 
 /// An image with a layer on top of it in which something is gone.
-pub(super) fn cleared_image(base: &str, layer: &str) -> String {
+pub(super) fn cleared_image(base: &str, layer: &ContentDigest) -> String {
     let hash = Sha256::digest(format!("{base} {layer}"));
     format!("bowline/cleared:{}", data_encoding::HEXLOWER.encode(&hash[..16]))
 }

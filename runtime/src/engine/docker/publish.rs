@@ -11,7 +11,8 @@ use futures_util::StreamExt as _;
 use super::facts::{facts, inspect};
 use super::failure::{self, BRIEF, LONG, within};
 use super::{Shared, clear, names, pull, snapshot};
-use crate::engine::{NewImage, Progress, credentials};
+use crate::engine::oci::credentials;
+use crate::engine::{ImageSpec, Progress};
 use crate::event::{EventKind, Verb};
 use crate::model::{ContentDigest, ImageName};
 use crate::{Error, Result};
@@ -20,7 +21,7 @@ use crate::{Error, Result};
 /// while this one means the image.
 pub(super) async fn publish(
     shared: &Arc<Shared>,
-    image: &NewImage,
+    image: &ImageSpec,
     name: &ImageName,
     progress: &Progress,
 ) -> Result<String> {
@@ -34,7 +35,7 @@ pub(super) async fn publish(
 }
 
 /// Makes an image and writes it into a file, as `docker save` does.
-pub(super) async fn export(shared: &Arc<Shared>, image: &NewImage, mut to: std::fs::File) -> Result<()> {
+pub(super) async fn export(shared: &Arc<Shared>, image: &ImageSpec, mut to: std::fs::File) -> Result<()> {
     let what = "export an image";
     let made = make(shared, image, &names::exported_image(&shared.number('x'))).await?;
     // By its id, so that the name is not in the archive.
@@ -58,14 +59,14 @@ struct Made {
     is_armed: bool,
 }
 
-async fn make(shared: &Arc<Shared>, image: &NewImage, name: &str) -> Result<Made> {
+async fn make(shared: &Arc<Shared>, image: &ImageSpec, name: &str) -> Result<Made> {
     let what = format!("make the image {name}");
     shared.check_open(&what)?;
     let facts = facts(shared, &snapshot::image(shared, &image.snapshot).await?).await?;
     let (owned, image, name) = (Arc::clone(shared), image.clone(), name.to_owned());
     let make = async move {
         let before = inspect(&owned.client, &name).await?.and_then(|found| found.id);
-        let id = clear::dress(&owned, &image, &facts, &name).await?;
+        let id = Box::pin(clear::dress(&owned, &image, &facts, &name)).await?;
         Ok(Made { shared: owned, name, id, before, is_armed: true })
     };
     shared.cleaner.to_its_end(&what, make).await

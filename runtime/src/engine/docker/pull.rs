@@ -16,13 +16,14 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use super::Shared;
 use super::facts::inspect;
 use super::failure::{self, BRIEF, LONG, within};
 use super::wanted::Wanted;
-use super::{Shared, lock};
 use crate::engine::Progress;
-use crate::engine::credentials::{self, Credentials};
+use crate::engine::oci::credentials::{self, Credentials};
 use crate::event::{EventKind, Verb};
+use crate::lock::lock;
 use crate::model::ImageName;
 use crate::{Error, Result};
 

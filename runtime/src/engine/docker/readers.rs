@@ -12,8 +12,9 @@ use tokio::sync::{OnceCell, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock}
 
 use super::cleaner::Container;
 use super::idle::idle_container;
-use super::{Shared, held, lock};
+use super::{Shared, held};
 use crate::Result;
+use crate::lock::lock;
 
 /// Those of images, by their ids. Making one takes 11 ms, asking it 1 ms.
 #[derive(Default)]

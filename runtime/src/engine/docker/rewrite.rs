@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::ops::Range;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt as _, stream};
@@ -13,6 +13,10 @@ use super::entries::file_header;
 use super::import::load;
 use super::{Shared, failure};
 use crate::engine::channel::{ChannelReader, ChannelWriter, PIECES};
+use crate::engine::oci::Saved;
+use crate::engine::oci::archive::plain;
+use crate::model::ContentDigest;
+use crate::regular::DOCUMENT_AT_MOST;
 use crate::sha256::Sha256;
 use crate::{Error, Result};
 
@@ -85,17 +89,8 @@ pub(super) async fn changed<F: Future<Output = Result<String>>>(
     }
 }
 
-/// `manifest.json` of an archive of images.
-#[derive(serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Saved {
-    config: String,
-    repo_tags: Option<Vec<String>>,
-    layers: Vec<String>,
-}
-
 /// The digests of layers that are not what they were, by their number.
-type Changed = HashMap<usize, String>;
+pub(super) type Changed = HashMap<usize, ContentDigest>;
 
 /// Copies an archive of one image, with another name and configuration, and without what is to be cut out.
 fn rewritten(
@@ -114,7 +109,11 @@ fn rewritten(
         let path = entry.path()?.into_owned();
         let mut header = entry.header().clone();
         match (path.to_str(), entry.link_name()?, cuts.get(&path)) {
-            (Some("manifest.json"), ..) => saved = serde_json::from_reader(&mut entry)?,
+            (Some("manifest.json"), ..) => {
+                let mut text = Vec::new();
+                (&mut entry).take(DOCUMENT_AT_MOST).read_to_end(&mut text)?;
+                saved = Saved::parse(&text).map_err(io::Error::other)?;
+            }
             // What says in other words what the image was.
             (Some("index.json" | "oci-layout" | "repositories"), ..) => {}
             (_, Some(target), _) => {
@@ -130,13 +129,13 @@ fn rewritten(
             _ => out.append_data(&mut header, &path, &mut entry)?,
         }
     }
-    let layers = saved.pop().map(|image: Saved| image.layers);
+    let layers = saved.pop().map(|image| image.layers);
     let layers = layers.ok_or_else(|| io::Error::other("the engine's archive has no manifest.json"))?;
-    let digest = |layer: &String| digests.get(&resolve(Path::new(layer), &links)).cloned();
+    let digest = |layer: &String| digests.get(&resolve(Path::new(layer), &links)).copied();
     let changed = layers.iter().enumerate().filter_map(|(number, layer)| Some((number, digest(layer)?)));
     let config = document(&changed.collect())?;
     let made = Saved { config: CONFIG.to_owned(), repo_tags: Some(vec![name.to_owned()]), layers };
-    let manifest = serde_json::to_vec(&[made])?;
+    let manifest = made.document()?;
     for (name, contents) in [(CONFIG, &config), ("manifest.json", &manifest)] {
         out.append_data(&mut file_header(contents.len() as u64), name, &contents[..])?;
     }
@@ -157,8 +156,8 @@ impl<'a, R: Read> Cut<'a, R> {
     }
 
     /// Of what has been read, as images name it.
-    pub(super) fn digest(self) -> String {
-        format!("sha256:{}", data_encoding::HEXLOWER.encode(&self.digest.finalize()))
+    pub(super) fn digest(self) -> ContentDigest {
+        ContentDigest::hashed(self.digest)
     }
 }
 
@@ -183,15 +182,7 @@ impl<R: Read> Read for Cut<'_, R> {
 /// What a path in an archive means, by the links there are in it.
 fn resolve(path: &Path, links: &HashMap<PathBuf, PathBuf>) -> PathBuf {
     let Some(target) = links.get(path) else { return path.to_owned() };
-    let mut resolved = path.parent().unwrap_or(Path::new("")).to_owned();
-    for part in target.components() {
-        match part {
-            Component::Normal(name) => resolved.push(name),
-            Component::ParentDir => drop(resolved.pop()),
-            _ => {}
-        }
-    }
-    resolved
+    plain(&path.parent().unwrap_or(Path::new("")).join(target))
 }
 
 #[cfg(test)]

@@ -9,13 +9,12 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
-use sha2::{Digest as _, Sha256};
-
 use super::facts::{Facts, facts};
 use super::import::with_layer;
 use super::path::locate;
 use super::{Shared, names, read, snapshot};
 use crate::engine::{Filesystem, Placement};
+use crate::model::ContentDigest;
 use crate::model::{EntryKind, Existing, Snapshot};
 use crate::paths::lies_in;
 use crate::{Error, Result};
@@ -49,9 +48,9 @@ pub(super) async fn base_image(
 
 async fn without(shared: &Arc<Shared>, base: Arc<Facts>, gone: &BTreeSet<String>) -> Result<Arc<Facts>> {
     let layer = layer(shared, &base, gone).await?;
-    let digest = format!("sha256:{}", data_encoding::HEXLOWER.encode(&Sha256::digest(&layer)));
+    let digest = ContentDigest::of(&layer);
     let name = names::cleared_image(&base.id, &digest);
-    match with_layer(shared, &base, &name, &digest, &layer).await {
+    match with_layer(shared, &base, &name, digest, &layer).await {
         Ok(id) => facts(shared, &id).await,
         // Engines whose image store is another than moby's classic one want the contents of all layers: there the archive
         // that places what comes takes away what goes, and what they keep is right.

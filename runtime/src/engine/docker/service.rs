@@ -9,16 +9,17 @@ use bollard::exec::StartExecResults;
 use bollard::models::ExecConfig;
 use bollard::query_parameters::KillContainerOptionsBuilder;
 use futures_util::StreamExt as _;
-use tokio::sync::watch;
 
 use super::attach::{self, End};
 use super::cleaner::Container;
 use super::failure::{self, BRIEF, within};
 use super::probe::{Prober, Target};
 use super::recipe::{Created, Reach, Recipe};
-use super::{Shared, create, labels, lock, names};
+use super::{Shared, create, labels, names};
 use crate::engine::command::cannot_run;
+use crate::engine::ending::{Ending, ending};
 use crate::engine::{Call, Instance, ProbeProgress, Process, ServiceSpec, Sink, Startable, StepOutput};
+use crate::lock::lock;
 use crate::model::{Exit, Port, Stream};
 use crate::{Error, Result};
 
@@ -32,7 +33,7 @@ struct Running {
     process: Exec,
     /// Taken by `remove`; dropped with this otherwise, which removes the container too.
     container: Mutex<Option<Container>>,
-    end: watch::Receiver<Option<Result<Exit>>>,
+    end: Ending,
     task: tokio::task::AbortHandle,
     /// The container's name: stays known when it is gone.
     container_name: String,
@@ -91,19 +92,15 @@ async fn start(service: Ready, log: Sink) -> Result<Arc<dyn Instance>> {
     let container = attach::start(shared, container, &what, &command).await?;
     let container_name = container.name().to_owned();
 
-    let (tell, end) = watch::channel(None);
+    let (tell, end) = ending();
     let hearing = hear(Arc::clone(shared), container.name().to_owned(), output, log, what, command);
     let task = tokio::spawn(async move {
-        let end = hearing.await;
-        tell.send_replace(Some(end));
+        tell.tell(hearing.await);
     });
     let target = target(shared, &container_name).await?;
     if target.is_none() {
         // It has ended, perhaps because there was nothing to run: then this is the place to say so.
-        let found = end.clone().wait_for(Option::is_some).await.ok().and_then(|end| (*end).clone());
-        if let Some(Err(error)) = found {
-            return Err(error);
-        }
+        end.wait(&name).await?;
     }
     let set = process.env.iter().chain(&process.secret_env);
     let running = Running {
@@ -179,16 +176,7 @@ impl Drop for Running {
 
 impl Instance for Running {
     fn wait(&self) -> Call<'_, Exit> {
-        Box::pin(async move {
-            let mut end = self.end.clone();
-            let found = end.wait_for(Option::is_some).await.map(|end| (*end).clone());
-            found.ok().flatten().unwrap_or_else(|| {
-                Err(Error::Cancelled {
-                    what: format!("service {}", self.name),
-                    reason: "it was removed".to_owned(),
-                })
-            })
-        })
+        Box::pin(self.end.wait(&self.name))
     }
 
     fn wait_ports<'a>(&'a self, ports: &'a [Port], progress: &'a ProbeProgress) -> Call<'a, ()> {

@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::OnceCell;
 
+use super::Shared;
 use super::commit::commit_held;
 use super::facts::{Facts, facts};
 use super::flatten::{flatten, strip_volumes};
 use super::held::{self, Mounts, held_container};
 use super::readers::Files;
-use super::{Shared, lock};
+use crate::lock::lock;
 use crate::model::Snapshot;
 use crate::{Error, Result};
 

@@ -14,13 +14,14 @@
 //! die), the next session sweeps.
 
 use std::io::{Read as _, Write as _};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use self::orders::{DONE, HAND_OVER, Post, TAKEN};
 use super::connection::Connection;
+use crate::lock::lock;
 use crate::model::SessionId;
 use crate::reexec::{self, Channel};
 use crate::{Error, Result};
@@ -155,10 +156,6 @@ fn start(post: &[u8], link: &Mutex<Link>) -> std::io::Result<()> {
         Link::Up(_) | Link::Down => {}
     }
     Ok(())
-}
-
-fn lock(link: &Mutex<Link>) -> MutexGuard<'_, Link> {
-    link.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn failed(error: impl std::fmt::Display) -> Error {

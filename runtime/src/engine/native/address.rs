@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
+use crate::lock::lock;
 use serde::{Deserialize, Serialize};
 
 /// Both networks, with 15 bits.
@@ -67,7 +68,7 @@ pub(super) struct Addresses {
 impl Addresses {
     /// One that nobody has. The one given back last is taken up again last, as others may still know it.
     pub(super) fn take(&self) -> Option<u16> {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = lock(&self.taken);
         let (taken, last) = &mut *taken;
         let after = (*last).max(FIRST - 1) + 1;
         let free = (after..=LAST).chain(FIRST..after).find(|number| !taken.contains(number))?;
@@ -77,7 +78,7 @@ impl Addresses {
     }
 
     pub(super) fn give_back(&self, number: u16) {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner).0.remove(&number);
+        lock(&self.taken).0.remove(&number);
     }
 }
 

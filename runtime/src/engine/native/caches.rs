@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use super::store::{Attempt, Store};
 use super::wire::{Answer, Files, Request};
-use super::{AGAIN_AFTER, Shared, client, failed, lock};
+use super::{AGAIN_AFTER, Shared, client, failed};
 use crate::engine::{Call, HeldCaches, InUse};
+use crate::lock::lock;
 use crate::{Error, Result};
 
 /// The volumes that services of this session have, by their names.

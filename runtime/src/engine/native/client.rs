@@ -12,8 +12,9 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::OnceCell;
 
 use super::address::{Audience, Network};
+use super::host;
 use super::wire::{self, Answer, Order, Request};
-use super::{host, lock};
+use crate::lock::lock;
 use crate::model::SessionId;
 use crate::reexec;
 

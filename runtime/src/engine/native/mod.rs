@@ -39,7 +39,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{OnceCell, mpsc};
@@ -54,9 +54,10 @@ use self::store::{Scratch, Store, snapshot_of};
 use self::wire::{Answer, Files, Request};
 use super::source::ImageSource;
 use super::{
-    Call, Claim, Description, Engine, HeldCaches, Image, InUse, Kept, NewImage, Prepared, Progress,
+    Call, Claim, Description, Engine, HeldCaches, Image, ImageSpec, InUse, Kept, Prepared, Progress,
     ServiceSpec, Startable, StepSpec,
 };
+use crate::lock::lock;
 use crate::model::{Digest, Entry, ImageName, SessionId, Snapshot, Stat};
 use crate::{Error, Result};
 
@@ -113,10 +114,6 @@ const AGAIN_AFTER: Duration = Duration::from_millis(5);
 
 /// As long is it waited for a host to end, which has to remove what its containers left.
 const END: Duration = Duration::from_secs(10);
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// What a pipeline cannot have on this engine, on this machine: for people.
 pub(super) fn lacks() -> Vec<String> {
@@ -367,14 +364,14 @@ impl Engine for Native {
 
     fn publish<'a>(
         &'a self,
-        image: &'a NewImage,
+        image: &'a ImageSpec,
         name: &'a ImageName,
         progress: &'a Progress,
     ) -> Call<'a, String> {
         Box::pin(image::publish(&self.shared, image, name, progress))
     }
 
-    fn export<'a>(&'a self, image: &'a NewImage, to: std::fs::File) -> Call<'a, ()> {
+    fn export<'a>(&'a self, image: &'a ImageSpec, to: std::fs::File) -> Call<'a, ()> {
         Box::pin(image::write(&self.shared, image, to))
     }
 

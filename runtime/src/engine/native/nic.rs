@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use super::address::{Addresses, Audience, Network};
 use super::gateway::{self, Farewell, Gateway, Names};
-use super::{Shared, failed, lock};
+use super::{Shared, failed};
 use crate::engine::Link;
+use crate::lock::lock;
 use crate::{Error, Result};
 
 /// A network namespace with an address, for one container at a time.

@@ -18,10 +18,12 @@ use super::nic::Nic;
 use super::process::{Future, Launched, NotLaunched, hear_within, launch};
 use super::store::{Scratch, layers};
 use super::wire::{Container, Leave, Order, Process, Request};
-use super::{Shared, failed, lock, spec};
+use super::{Shared, failed, spec};
 use crate::engine::command::cannot_run;
+use crate::engine::ending::{Ending, ending};
 use crate::engine::probe::{self, Way};
 use crate::engine::{Call, Instance, Left, ProbeProgress, ServiceSpec, Sink, Startable, StepOutput};
+use crate::lock::lock;
 use crate::model::{Exit, Port, Protocol};
 use crate::{Error, Result};
 
@@ -40,7 +42,7 @@ struct Running {
     /// Asked for by the first who waits for a UDP port.
     udp_tables: tokio::sync::OnceCell<Vec<File>>,
     alive: watch::Receiver<()>,
-    end: watch::Receiver<Option<Result<Exit>>>,
+    end: Ending,
     task: tokio::task::AbortHandle,
     scratches: Mutex<Vec<Scratch>>,
     volumes: Vec<PathBuf>,
@@ -116,10 +118,9 @@ async fn start(service: Ready, log: Sink) -> Result<Arc<dyn Instance>> {
             Err(NotLaunched::Failed(error)) => return Err(failed(what)(error)),
         };
     lock(&shared.running).insert(hostname.clone(), nic.address.number);
-    let (tell, end) = watch::channel(None);
+    let (tell, end) = ending();
     let task = tokio::spawn(async move {
-        let exit = output.hear(&log).await.map_err(failed(what));
-        tell.send_replace(Some(exit));
+        tell.tell(output.hear(&log).await.map_err(failed(what)));
     });
     Ok(Arc::new(Running {
         shared,
@@ -170,16 +171,7 @@ impl Way for Running {
 
 impl Instance for Running {
     fn wait(&self) -> Call<'_, Exit> {
-        Box::pin(async move {
-            let mut end = self.end.clone();
-            let found = end.wait_for(Option::is_some).await.map(|end| (*end).clone());
-            found.ok().flatten().unwrap_or_else(|| {
-                Err(Error::Cancelled {
-                    what: format!("service {}", self.name),
-                    reason: "it was removed".to_owned(),
-                })
-            })
-        })
+        Box::pin(self.end.wait(&self.name))
     }
 
     fn wait_ports<'a>(&'a self, ports: &'a [Port], progress: &'a ProbeProgress) -> Call<'a, ()> {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::event::{EventKind, Verb};
+use crate::lock::lock;
 
 /// Connects and says what came of it; run by the other tests.
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::engine::ProbeProgress;
+use crate::lock::lock;
 use crate::model::{Exit, Port};
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,10 +7,9 @@ use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use crate::lock::lock;
 use rustix::process::{Resource, getrlimit};
 use tokio::sync::Notify;
-
-use super::super::lock;
 
 /// How many may be open at once: of all containers, and of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

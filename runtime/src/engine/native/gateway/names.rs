@@ -15,11 +15,11 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::super::address::{self, Network};
-use super::super::lock;
 use super::bounds::{Opening, Openings};
 use super::message::{
     A, ANY, NO_ERROR, NO_SUCH_NAME, PTR, Question, Record, failure, is_answer, is_question,
 };
+use crate::lock::lock;
 
 /// Where the machine keeps its name servers.
 const RESOLVERS: &str = "/etc/resolv.conf";

@@ -16,10 +16,10 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, timeout_at};
 
-use super::super::lock;
 use super::bounds::{Most, Told};
 use super::datagram::{Answers, Ends, SPACE, receive};
 use super::reach::Reach;
+use crate::lock::lock;
 
 /// As long as nothing is heard a flow stays: the kernel's own times, `nf_conntrack_udp_timeout` and …`_stream`.
 const UNANSWERED: Duration = Duration::from_secs(30);

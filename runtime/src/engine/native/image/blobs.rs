@@ -10,20 +10,16 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
-use serde::Serialize;
 
-use super::super::lock;
 use super::{AT_ONCE, Answer, Files, Request, Shared, failed};
-use crate::engine::NewImage;
+use crate::engine::ImageSpec;
 use crate::engine::native::model::Packed;
 use crate::engine::native::store::{Scratch, layers};
+use crate::engine::oci::archive::blob_name;
+use crate::engine::oci::{CONFIGURATION, Descriptor, Index, LAYER, MANIFEST, Manifest, Saved};
+use crate::lock::lock;
 use crate::model::ContentDigest;
 use crate::{Error, Result};
-
-pub(super) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-const CONFIGURATION: &str = "application/vnd.oci.image.config.v1+json";
-const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
 /// An image, but for its layers.
 pub(super) struct Documents {
@@ -50,63 +46,24 @@ impl Text {
         Self { text, digest }
     }
 
-    fn describe(&self, media_type: &'static str) -> Descriptor {
-        Descriptor { media_type, digest: self.digest, size: self.text.len() as u64 }
+    fn describe(&self, media_type: &str) -> Descriptor {
+        Descriptor::new(media_type, self.digest, self.text.len() as u64)
     }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Descriptor {
-    media_type: &'static str,
-    digest: ContentDigest,
-    size: u64,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Manifest {
-    schema_version: u32,
-    media_type: &'static str,
-    config: Descriptor,
-    layers: Vec<Descriptor>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Index {
-    schema_version: u32,
-    media_type: &'static str,
-    manifests: [Descriptor; 1],
-}
-
-/// `manifest.json`, as `docker save` writes it.
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Saved {
-    config: String,
-    repo_tags: Option<Vec<String>>,
-    layers: Vec<String>,
 }
 
 impl Documents {
     /// Those of an image of these layers, the lowest first.
-    pub(super) fn of(what: &str, image: &NewImage, layers: &[Packed]) -> Result<Self> {
-        let unpacked: Vec<String> = layers.iter().map(|layer| layer.unpacked.to_string()).collect();
+    pub(super) fn of(what: &str, image: &ImageSpec, layers: &[Packed]) -> Result<Self> {
+        let unpacked = layers.iter().map(|layer| layer.unpacked).collect();
         let broken = |error: serde_json::Error| Error::engine(what, error);
-        let configuration = Text::new(image.document(&unpacked).map_err(broken)?);
-        let manifest = serde_json::to_vec(&Manifest {
-            schema_version: 2,
-            media_type: MANIFEST,
+        let configuration = Text::new(image.document(unpacked).map_err(broken)?);
+        let describe = |layer: &Packed| Descriptor::new(LAYER, layer.digest, layer.size);
+        let manifest = Manifest {
             config: configuration.describe(CONFIGURATION),
             layers: layers.iter().map(describe).collect(),
-        });
-        Ok(Self { configuration, manifest: Text::new(manifest.map_err(broken)?) })
+        };
+        Ok(Self { configuration, manifest: Text::new(manifest.document().map_err(broken)?) })
     }
-}
-
-fn describe(layer: &Packed) -> Descriptor {
-    Descriptor { media_type: LAYER, digest: layer.digest, size: layer.size }
 }
 
 /// Bytes of archives that are being made: of those that are whole, and of those that are not.
@@ -146,7 +103,7 @@ pub(super) async fn pack(shared: &Shared, layer: PathBuf, packing: &Packing) -> 
 }
 
 /// Writes an image as one archive: an OCI image layout, with what `docker load` reads beside it.
-pub(crate) async fn write(shared: &Shared, image: &NewImage, to: File) -> Result<()> {
+pub(crate) async fn write(shared: &Shared, image: &ImageSpec, to: File) -> Result<()> {
     let what = "export an image";
     shared.ready().await?;
     let packing = Packing::default();
@@ -167,16 +124,13 @@ enum Contents<'a> {
 
 impl Documents {
     fn write(&self, layers: &[Layer], to: File) -> io::Result<()> {
-        let index = serde_json::to_vec(&Index {
-            schema_version: 2,
-            media_type: INDEX,
-            manifests: [self.manifest.describe(MANIFEST)],
-        })?;
-        let saved = serde_json::to_vec(&[Saved {
-            config: entry_name(&self.configuration.digest),
+        let index = Index { manifests: vec![self.manifest.describe(MANIFEST)] }.document()?;
+        let saved = Saved {
+            config: blob_name(&self.configuration.digest),
             repo_tags: None,
-            layers: layers.iter().map(|layer| entry_name(&layer.packed.digest)).collect(),
-        }])?;
+            layers: layers.iter().map(|layer| blob_name(&layer.packed.digest)).collect(),
+        };
+        let saved = saved.document()?;
         // By name, so that equal images are equal archives; and two layers may be the same.
         let mut entries = BTreeMap::from([
             ("index.json".to_owned(), Contents::Text(&index)),
@@ -184,10 +138,10 @@ impl Documents {
             ("oci-layout".to_owned(), Contents::Text(br#"{"imageLayoutVersion":"1.0.0"}"#)),
         ]);
         for document in [&self.configuration, &self.manifest] {
-            entries.insert(entry_name(&document.digest), Contents::Text(&document.text));
+            entries.insert(blob_name(&document.digest), Contents::Text(&document.text));
         }
         for layer in layers {
-            entries.insert(entry_name(&layer.packed.digest), Contents::File(layer));
+            entries.insert(blob_name(&layer.packed.digest), Contents::File(layer));
         }
         let mut archive = tar::Builder::new(io::BufWriter::with_capacity(1 << 17, to));
         for (name, contents) in &entries {
@@ -200,10 +154,6 @@ impl Documents {
         }
         archive.into_inner()?.flush()
     }
-}
-
-fn entry_name(digest: &ContentDigest) -> String {
-    format!("blobs/sha256/{}", digest.hash())
 }
 
 fn add(

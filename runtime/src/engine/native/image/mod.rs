@@ -22,9 +22,9 @@ use self::routes::{Host, Route};
 use super::store::{StoredImage, snapshot_of};
 use super::wire::{Answer, Files, Request};
 use super::{Shared, failed};
-use crate::engine::archive::{self, Archived, Layer};
+use crate::engine::oci::archive::{self, Archived, Layer};
 use crate::engine::source::FoundImage;
-use crate::engine::{Image, NewImage, Progress};
+use crate::engine::{Image, ImageSpec, Progress};
 use crate::event::{EventKind, Verb};
 use crate::model::{ContentDigest, ImageFile, ImageFileKind, ImageName};
 use crate::{Error, Result, regular};
@@ -179,7 +179,7 @@ async fn from_registry(_: &Shared, name: &ImageName, _: &Host, _: &str, _: &Prog
 #[cfg(feature = "registry")]
 pub(super) async fn publish(
     shared: &Shared,
-    image: &NewImage,
+    image: &ImageSpec,
     name: &ImageName,
     progress: &Progress,
 ) -> Result<String> {
@@ -188,7 +188,7 @@ pub(super) async fn publish(
 
 #[cfg(not(feature = "registry"))]
 #[expect(clippy::unused_async, reason = "with the feature it waits")]
-pub(super) async fn publish(_: &Shared, _: &NewImage, name: &ImageName, _: &Progress) -> Result<String> {
+pub(super) async fn publish(_: &Shared, _: &ImageSpec, name: &ImageName, _: &Progress) -> Result<String> {
     let message = "bowline was built without the feature `registry`, which speaks to registries\n\nhelp: add it, or push with the Docker engine";
     Err(Error::engine(format!("push `{name}`"), message))
 }

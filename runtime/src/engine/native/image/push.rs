@@ -17,7 +17,7 @@ use super::remote::{Doing, Refusal, Remote};
 use super::{AT_ONCE, Shared, failed, parts, routes};
 use crate::engine::native::model::Packed;
 use crate::engine::native::store::layers;
-use crate::engine::{NewImage, Progress};
+use crate::engine::{ImageSpec, Progress, oci};
 use crate::event::{EventKind, Verb};
 use crate::model::{ContentDigest, ImageName};
 use crate::{Error, Result};
@@ -33,7 +33,7 @@ const PIECE: usize = 1 << 18;
 /// Makes an image and pushes it; gives the digest of its manifest.
 pub(super) async fn push(
     shared: &Shared,
-    image: &NewImage,
+    image: &ImageSpec,
     name: &ImageName,
     progress: &Progress,
 ) -> Result<String> {
@@ -67,7 +67,7 @@ struct Push<'a> {
 }
 
 impl Push<'_> {
-    async fn run(&self, image: &NewImage, progress: &Progress) -> Result<String> {
+    async fn run(&self, image: &ImageSpec, progress: &Progress) -> Result<String> {
         progress(EventKind::begins(Verb::Pushing));
         let mut sending = std::pin::pin!(self.send(image));
         let mut ticks = tokio::time::interval(TELL_EVERY);
@@ -96,13 +96,13 @@ impl Push<'_> {
     }
 
     /// The manifest goes last: what it names has to be there.
-    async fn send(&self, image: &NewImage) -> Result<String> {
+    async fn send(&self, image: &ImageSpec) -> Result<String> {
         let layers: Vec<_> =
             layers(&image.snapshot).into_iter().map(|layer| self.layer(layer).boxed()).collect();
         let layers = stream::iter(layers).buffered(AT_ONCE).try_collect::<Vec<_>>().await?;
         let Documents { configuration, manifest } = Documents::of(&self.what(), image, &layers)?;
         self.configuration(&configuration).await?;
-        match self.remote.put_manifest(&manifest.text, blobs::MANIFEST).await {
+        match self.remote.put_manifest(&manifest.text, oci::MANIFEST).await {
             Ok(()) => Ok(manifest.digest.to_string()),
             Err(refusal) => Err(self.refusal(&refusal).await),
         }

@@ -5,6 +5,7 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 
 use super::*;
 use crate::engine::Sink;
+use crate::lock::lock;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_sees_nothing_of_the_machine() {

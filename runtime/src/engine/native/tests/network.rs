@@ -2,6 +2,7 @@
 
 use super::super::nic::Nic;
 use super::*;
+use crate::lock::lock;
 
 /// A service that does something at every connection, and says so when it is done. `mac`, `ip` and `send` are there.
 fn hostile(base: &Snapshot, does: &str) -> crate::engine::ServiceSpec {

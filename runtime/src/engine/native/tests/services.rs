@@ -1,6 +1,7 @@
 //! Services: reached by those that are linked with them, and by nobody else.
 
 use super::*;
+use crate::lock::lock;
 
 const SERVER: &str = "mkdir -p /www; echo page > /www/index.html; exec httpd -f -p 80 -h /www";
 

@@ -5,10 +5,8 @@ use std::fs;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
-use serde::Deserialize;
-
-use super::ImageConfig;
-use super::oci::{Configuration, Descriptor, Document, Index, Manifest, Platform};
+use super::{Configuration, Descriptor, Document, Index, Manifest, Platform, Saved};
+use crate::engine::ImageConfig;
 use crate::model::{ContentDigest, ImageFile, ImageFileKind, ImageName};
 use crate::regular::{self, DOCUMENT_AT_MOST};
 use crate::{Error, Result};
@@ -101,15 +99,6 @@ enum Place {
     Archive { path: PathBuf, entries: Entries, links: Links },
 }
 
-/// `manifest.json` of an archive as `docker save` writes it.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Saved {
-    config: String,
-    repo_tags: Option<Vec<String>>,
-    layers: Vec<String>,
-}
-
 impl Place {
     fn open(path: &Path) -> std::result::Result<Self, String> {
         let known = fs::metadata(path).map_err(|error| error.to_string())?;
@@ -165,7 +154,7 @@ impl Place {
         read().map_err(|error| format!("`{name}`: {error}"))
     }
 
-    /// What a descriptor names (OCI image layout specification, "blobs").
+    /// What a descriptor names.
     fn blob(&self, descriptor: &Descriptor) -> std::result::Result<Vec<u8>, String> {
         self.contents(&descriptor.digest)
     }
@@ -182,8 +171,7 @@ impl Place {
 
     /// As `docker save` writes it, with every image under its names.
     fn saved(&self, name: Option<&str>) -> std::result::Result<Archived, String> {
-        let manifests: Vec<Saved> = serde_json::from_slice(&self.document("manifest.json")?)
-            .map_err(|error| format!("`manifest.json`: {error}"))?;
+        let manifests = Saved::parse(&self.document("manifest.json")?)?;
         let tags = || manifests.iter().flat_map(|image| image.repo_tags.iter().flatten());
         let is_called =
             |image: &&Saved| image.repo_tags.iter().flatten().any(|tag| Some(tag.as_str()) == name);
@@ -268,7 +256,8 @@ fn made(
     Ok(Archived { id, document, config, platform: configuration.platform, layers })
 }
 
-fn blob_name(digest: &ContentDigest) -> String {
+/// The entry of a blob (OCI image layout specification, "blobs").
+pub(crate) fn blob_name(digest: &ContentDigest) -> String {
     format!("blobs/sha256/{}", digest.hash())
 }
 
@@ -335,7 +324,7 @@ fn index(archive: impl io::Read + io::Seek) -> io::Result<(Entries, Links)> {
 }
 
 /// Without `.` and the root, and with `..` taken for what it means: never out of the place.
-fn plain(path: &Path) -> PathBuf {
+pub(crate) fn plain(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for part in path.components() {
         match part {

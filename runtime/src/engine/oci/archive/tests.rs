@@ -23,14 +23,14 @@ fn blob(contents: &[u8]) -> (String, Vec<u8>) {
 }
 
 /// An archive as engines write them: of both forms.
-struct Saved {
+struct Written {
     configuration: Vec<u8>,
     manifest: Vec<u8>,
     index: Vec<u8>,
     files: Vec<(String, Vec<u8>)>,
 }
 
-fn saved() -> Saved {
+fn saved() -> Written {
     let layer = b"layer".as_slice();
     let configuration = configuration(&[layer]);
     let manifest = serde_json::json!({
@@ -52,7 +52,7 @@ fn saved() -> Saved {
         ("index.json".to_owned(), top.to_string().into_bytes()),
         ("manifest.json".to_owned(), list.to_string().into_bytes()),
     ];
-    Saved { configuration, manifest, index, files }
+    Written { configuration, manifest, index, files }
 }
 
 fn written(files: &[(String, Vec<u8>)]) -> tempfile::NamedTempFile {
@@ -69,7 +69,7 @@ fn written(files: &[(String, Vec<u8>)]) -> tempfile::NamedTempFile {
 
 #[test]
 fn an_engine_is_believed_only_what_its_archive_has() {
-    let Saved { configuration, manifest, index, files } = saved();
+    let Written { configuration, manifest, index, files } = saved();
     let archive = written(&files);
     let id = ContentDigest::of(&configuration);
     for name in [&configuration, &manifest, &index] {
@@ -115,7 +115,7 @@ fn found(path: &Path, kind: ImageFileKind) -> std::result::Result<Archived, Stri
 fn a_pipe_in_the_place_of_an_images_file_is_refused_at_once() {
     let make =
         |path: &Path| assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
-    let Saved { configuration, manifest, index, .. } = saved();
+    let Written { configuration, manifest, index, .. } = saved();
     for of in [&configuration, &manifest, &index, &b"layer".to_vec()] {
         let (directory, path) = layout(of);
         assert!(found(directory.path(), ImageFileKind::OciLayout).is_ok());
@@ -154,7 +154,7 @@ impl io::Seek for Endless {
 
 #[test]
 fn documents_and_headers_have_an_end() {
-    let Saved { manifest, .. } = saved();
+    let Written { manifest, .. } = saved();
     let (directory, path) = layout(&manifest);
     fs::File::options().write(true).open(path).unwrap().set_len(DOCUMENT_AT_MOST + 1).unwrap();
     let error = found(directory.path(), ImageFileKind::OciLayout).unwrap_err();
