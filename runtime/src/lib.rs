@@ -23,7 +23,7 @@
 //! ```
 //!
 //! [`language`] documents the words of [`pipeline!`], [`Container`] and [`Service`] the values it makes, [`Session`] what happens
-//! when one of them is awaited, and [`Error`] what can go wrong.
+//! when one of them is awaited, [`event`] who is told of it, and [`Error`] what can go wrong.
 
 // With all engines built, everything here is used. What a build without one of them does not use is no mistake.
 #![cfg_attr(
@@ -59,6 +59,7 @@ pub use self::engine::{Diagnosis, OutputReader, Prune, Pruned, doctor, prune};
 pub use self::error::{Error, Result, ServiceCause, ServiceError, StepCause, StepError};
 pub use self::graph::{Plan, PlanBuilder, PlannedFiles, PlannedService, PlannedStep};
 pub use self::model::{Digest, Endpoint, Entry, EntryKind, Exit, Location, Port, Protocol, Stat};
+pub use self::run::observe;
 pub use self::session::Session;
 pub use self::value::{
     Argument, CacheVolume, Container, CopySource, Definition, Directory, EnvValue, Exec, Expect, Exposes,

@@ -1,9 +1,34 @@
 //! What happens while a pipeline runs: to whom, when, and in which session.
 //!
-//! Everything that goes on is a [span](SpanId): the session itself, the search for an image, a directory that is sent, a step, one
-//! run of a service. Its first event is [`Opened`](EventKind::Opened), its last [`Closed`](EventKind::Closed); what lies
-//! between says what became of it. Events of one span are in the order in which they happened.
+//! ```
+//! use bowline::event::{Event, EventKind, Outcome, Subject};
+//!
+//! bowline::observe(|event: &Event| {
+//!     let Subject::Step { name, .. } = &event.subject else { return };
+//!     match &event.kind {
+//!         EventKind::Started { args } => println!("{name}: {}", args.join(" ")),
+//!         EventKind::Cached => println!("{name} is cached"),
+//!         EventKind::Closed(Outcome::Failed { error }) => println!("{name}: {error}"),
+//!         _ => {}
+//!     }
+//! })?;
+//! # Ok::<(), bowline::Error>(())
+//! ```
+//!
+//! Everything that goes on is a [span](SpanId): the session itself, what the program asks of it, the search for an image, a
+//! directory that is sent, a step, one run of a service. Its first event is [`Opened`](EventKind::Opened), its last
+//! [`Closed`](EventKind::Closed); what lies between says what became of it. Events of one span are in the order in which they
+//! happened. What is asked for again in a session is there already, and nothing happens.
+//!
+//! [`observe`](crate::observe) takes an [`Observer`] for all sessions of the process, [`Session::observe`](crate::Session::observe)
+//! one for a single session; there may be any number. Each is called on a thread of its own, one event after another, from
+//! the moment it is there, so a slow one keeps nobody waiting. What it has not heard yet waits in memory: every state, and up
+//! to 64 Ki lines of output or 16 MiB of them. Lines that are more than that are left out, and counted by
+//! [`OutputDropped`](EventKind::OutputDropped). The end of a session waits up to 2 s until observers have heard all of it;
+//! where a program ends without closing its session, what waits is lost. An observer that panics is not called again, which is said
+//! on standard error, and the pipeline goes on.
 
+mod queue;
 mod span;
 
 use std::fmt;
@@ -11,15 +36,22 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-pub(crate) use self::span::{Emitter, LineBatch, Span};
+pub use self::span::ObserverHandle;
+pub(crate) use self::span::{Emitter, LineBatch, Span, observe};
 use crate::model::{Digest, Exit};
 
 pub use crate::model::Stream;
 
-/// Somebody who is told what happens.
+/// Somebody who is told what happens. A closure that takes an event is one.
 pub trait Observer: Send + Sync + 'static {
     /// Hears of one event.
     fn on_event(&self, event: &Event);
+}
+
+impl<F: Fn(&Event) + Send + Sync + 'static> Observer for F {
+    fn on_event(&self, event: &Event) {
+        self(event);
+    }
 }
 
 /// Something that happened.
@@ -67,6 +99,12 @@ impl fmt::Display for SpanId {
 pub enum Subject {
     /// The session.
     Session,
+    /// What the program awaits: a container's result, a file, a service that starts. What is done for it is no part of it,
+    /// as others may await the same.
+    Request {
+        /// In words: ``container `test` ``.
+        name: Arc<str>,
+    },
     /// An image that is looked for, published or written into a file.
     Image {
         /// Its reference in full, with the platform where that is not the engine's own.
@@ -99,7 +137,8 @@ impl Subject {
     pub fn name(&self) -> &str {
         match self {
             Self::Session => "session",
-            Self::Image { name }
+            Self::Request { name }
+            | Self::Image { name }
             | Self::Source { name }
             | Self::Step { name, .. }
             | Self::Service { name, .. } => name,
@@ -111,8 +150,7 @@ impl Subject {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EventKind {
-    /// The first event of a span: it is wanted, and begins with whatever it needs. A session opens with the first thing that
-    /// it needs an engine for.
+    /// The first event of a span: it is wanted, and begins with whatever it needs. A session opens with the first request.
     Opened,
     /// The last event of a span.
     Closed(Outcome),
@@ -137,7 +175,7 @@ pub enum EventKind {
     Replayed,
     /// A service's process is about to be started: what it needs is there.
     Starting,
-    /// A process runs.
+    /// A process is started.
     Started {
         /// The command, without the secrets that its process knows.
         args: Arc<[String]>,

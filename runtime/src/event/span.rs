@@ -1,12 +1,22 @@
 //! Where events come from: one emitter a session, which stamps them, and a span for everything that goes on.
 
 use std::fmt;
+use std::io;
 use std::num::NonZeroU64;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Instant, SystemTime};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant, SystemTime};
 
+use futures_util::future::join_all;
+
+use super::queue::{Observers, Output, Queue};
 use super::{Event, EventKind, Observer, Outcome, SpanId, Stream, Subject};
+
+/// Who observes all sessions of the process.
+static EVERYWHERE: Observers = Observers::new();
+
+/// At the end of a session as long is it waited until observers have heard all of it.
+const HEARD_WITHIN: Duration = Duration::from_secs(2);
 
 /// Hands a session's events to all who observe it.
 pub(crate) struct Emitter {
@@ -14,15 +24,21 @@ pub(crate) struct Emitter {
     began: Instant,
     /// Hears of everything at once, on the thread that it happens on.
     direct: Option<Arc<dyn Observer>>,
+    /// Who observes this session alone.
+    observers: Observers,
 }
 
 impl Emitter {
     pub(crate) fn new(session: Arc<str>, direct: Option<Arc<dyn Observer>>) -> Arc<Self> {
-        Arc::new(Self { session, began: Instant::now(), direct })
+        Arc::new(Self { session, began: Instant::now(), direct, observers: Observers::new() })
     }
 
     fn is_observed(&self) -> bool {
-        self.direct.is_some()
+        self.direct.is_some() || !self.observers.are_none() || !EVERYWHERE.are_none()
+    }
+
+    fn queues(&self) -> impl Iterator<Item = Arc<Queue>> {
+        self.observers.all().into_iter().chain(EVERYWHERE.all())
     }
 
     /// The one place that events leave from.
@@ -31,15 +47,19 @@ impl Emitter {
         if let Some(direct) = &self.direct {
             direct.on_event(&event);
         }
+        let event = Arc::new(event);
+        self.queues().for_each(|queue| queue.push(&event));
     }
 
     /// The same for lines of output, which are many.
-    fn emit_lines(&self, of: &Head, stream: Stream, lines: &LineBatch) {
+    fn emit_lines(&self, of: &Head, stream: Stream, lines: LineBatch) {
+        let event = self.event(of, EventKind::Output { stream, line: "".into() });
+        let output = Output { event, stream, lines };
         if let Some(direct) = &self.direct {
-            for line in lines.iter() {
-                direct.on_event(&self.event(of, EventKind::Output { stream, line: line.into() }));
-            }
+            output.tell(&**direct);
         }
+        let output = Arc::new(output);
+        self.queues().for_each(|queue| queue.push_output(&output));
     }
 
     fn event(&self, of: &Head, kind: EventKind) -> Event {
@@ -52,6 +72,44 @@ impl Emitter {
             subject: of.subject.clone(),
             kind,
         }
+    }
+}
+
+/// Lets somebody observe all sessions of the process, from now on.
+pub(crate) fn observe(observer: impl Observer) -> io::Result<ObserverHandle> {
+    let queue = Queue::start(observer)?;
+    EVERYWHERE.add(queue.clone());
+    Ok(ObserverHandle { queue, session: None })
+}
+
+/// An observer that hears of things. Dropping this changes nothing: it goes on to the end of the session, or of the process.
+#[derive(Debug)]
+pub struct ObserverHandle {
+    queue: Arc<Queue>,
+    /// `None` where it observes all.
+    session: Option<Weak<Emitter>>,
+}
+
+impl ObserverHandle {
+    /// Ends the observation: returns once the observer has heard all that happened before, however long it takes for that,
+    /// and is told nothing more.
+    pub async fn remove(self) {
+        match &self.session {
+            None => EVERYWHERE.remove(&self.queue),
+            Some(session) => {
+                if let Some(emitter) = session.upgrade() {
+                    emitter.observers.remove(&self.queue);
+                }
+            }
+        }
+        self.queue.flush().await;
+        self.queue.close();
+    }
+}
+
+impl fmt::Debug for Emitter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Emitter").field("session", &self.session).finish_non_exhaustive()
     }
 }
 
@@ -122,10 +180,24 @@ impl Span {
         }
     }
 
-    pub(crate) fn lines(&self, stream: Stream, lines: &LineBatch) {
+    pub(crate) fn lines(&self, stream: Stream, lines: LineBatch) {
         if !lines.is_empty() {
             self.emitter.emit_lines(&self.head, stream, lines);
         }
+    }
+
+    /// Lets somebody observe the session, from now on.
+    pub(crate) fn observe(&self, observer: impl Observer) -> io::Result<ObserverHandle> {
+        let queue = Queue::start(observer)?;
+        self.emitter.observers.add(queue.clone());
+        Ok(ObserverHandle { queue, session: Some(Arc::downgrade(&self.emitter)) })
+    }
+
+    /// Waits until all observers have heard what has happened so far, but not for long.
+    pub(crate) async fn heard(&self) {
+        let queues: Vec<_> = self.emitter.queues().collect();
+        let heard = join_all(queues.iter().map(|queue| queue.flush()));
+        let _ = tokio::time::timeout(HEARD_WITHIN, heard).await;
     }
 
     /// Says how it ended. Whoever says so first is right.
@@ -188,7 +260,15 @@ impl LineBatch {
         self.count == 0
     }
 
-    fn iter(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.text.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
         self.text.split_terminator('\n')
     }
 }

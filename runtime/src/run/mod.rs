@@ -7,3 +7,5 @@ mod files;
 mod plan;
 mod service;
 mod session;
+
+pub use self::session::observe;

@@ -66,7 +66,7 @@ impl OutputEvents {
             Stream::Stderr => &mut self.stderr,
         };
         lines.push(bytes, |line| batch.push(line));
-        self.span.lines(stream, &batch);
+        self.span.lines(stream, batch);
     }
 
     /// Tells of lines that have no end.
@@ -74,7 +74,7 @@ impl OutputEvents {
         for (stream, lines) in [(Stream::Stdout, &mut self.stdout), (Stream::Stderr, &mut self.stderr)] {
             let mut batch = LineBatch::default();
             lines.flush(|line| batch.push(line));
-            self.span.lines(stream, &batch);
+            self.span.lines(stream, batch);
         }
     }
 }

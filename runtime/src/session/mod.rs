@@ -42,7 +42,7 @@ pub(crate) use self::publishing::{export_image, publish};
 use self::service::Supervisor;
 use self::steps::Done;
 use crate::engine::{Description, Engine, Image, OutputReader, Recording, Written};
-use crate::event::{Emitter, EventKind, Observer, Outcome, Span, Subject};
+use crate::event::{Emitter, EventKind, Observer, ObserverHandle, Outcome, Span, Subject};
 use crate::graph;
 use crate::lock::lock;
 use crate::model::{Digest, Entry, ImageName, SessionId, Stat};
@@ -133,6 +133,14 @@ impl Session {
     /// Runs a future whose values run in this session.
     pub async fn scope<F: Future>(&self, future: F) -> F::Output {
         ambient::scope(self.clone(), future).await
+    }
+
+    /// Lets somebody observe what happens in this session, from now on: see [`event`](crate::event).
+    ///
+    /// # Errors
+    /// [`Error::Engine`] when the observer's thread cannot be started.
+    pub fn observe(&self, observer: impl Observer) -> Result<ObserverHandle> {
+        self.inner.span.observe(observer).map_err(not_started)
     }
 
     /// Ends the session: cancels what runs, stops every service with its stop signal, users before what they use, and
@@ -241,8 +249,14 @@ impl Inner {
             (None, _) => Ok(()),
         };
         self.span.close_with(&ended);
+        self.span.heard().await;
         ended
     }
+}
+
+/// What is said where an observer has no thread.
+pub(crate) fn not_started(error: std::io::Error) -> Error {
+    Error::engine("start an observer's thread", error)
 }
 
 /// Says that something ended in an error.
@@ -269,7 +283,13 @@ where
     ambient::run(async move {
         inner.check_open(&what)?;
         let session = inner.clone();
-        inner.until_closed(&what, work(session)).await
+        let span = inner.span.child(Subject::Request { name: what.as_str().into() });
+        let result = inner.until_closed(&what, work(session)).await;
+        match &result {
+            Ok(_) => span.close(|| Outcome::Succeeded),
+            Err(error) => close_failed(&span, error),
+        }
+        result
     })
     .await
 }

@@ -3,6 +3,7 @@
 mod bindings;
 mod disks;
 mod engines;
+mod events;
 mod failures;
 mod health;
 mod host;

@@ -1,0 +1,268 @@
+//! Observers that are told on threads of their own, so that neither a slow nor a broken one is felt by the pipeline.
+//!
+//! Events wait in a queue for each observer. Of states none is ever left out, and so their number is not bounded here: it is
+//! bounded by what the pipeline does, as a state takes a process, a request or 200 ms of a transfer to come about. Lines
+//! come as fast as a program can write: of these only so many wait, and the others are counted in their place.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::{self, Write as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+
+use tokio::sync::oneshot;
+
+use super::{Event, EventKind, LineBatch, Observer, SpanId, Stream};
+
+/// As many lines wait for an observer at most …
+const LINES: usize = 64 * 1024;
+/// … and as many bytes of them: 16 MiB.
+const BYTES: usize = 16 << 20;
+
+/// Lines of one stream that came together.
+pub(super) struct Output {
+    /// What they have in common.
+    pub(super) event: Event,
+    pub(super) stream: Stream,
+    pub(super) lines: LineBatch,
+}
+
+enum Item {
+    Event(Arc<Event>),
+    Output(Arc<Output>),
+    /// Answered once all before it was heard.
+    Flush(oneshot::Sender<()>),
+}
+
+/// What waits for one observer.
+pub(super) struct Queue {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    items: VecDeque<Item>,
+    /// How many lines wait, and how many bytes in them.
+    lines: usize,
+    bytes: usize,
+    /// Lines are left out until half of the room is free again, so that there is one gap and not thousands.
+    is_full: bool,
+    /// Lines left out that have not been told of yet.
+    dropped: Vec<Dropped>,
+    /// Nothing more is taken.
+    is_closed: bool,
+    /// The observer's thread waits to be woken.
+    is_idle: bool,
+}
+
+struct Dropped {
+    event: Event,
+    lines: u64,
+}
+
+impl State {
+    /// Tells of the lines left out, before anything else is told of that span.
+    fn tell_dropped(&mut self, span: SpanId) {
+        if let Some(place) = self.dropped.iter().position(|dropped| dropped.event.span == span) {
+            let Dropped { mut event, lines } = self.dropped.swap_remove(place);
+            event.kind = EventKind::OutputDropped { lines };
+            self.items.push_back(Item::Event(Arc::new(event)));
+        }
+    }
+
+    fn has_room(&self, lines: &LineBatch) -> bool {
+        let is_roomy = self.lines + lines.count() <= LINES && self.bytes + lines.bytes() <= BYTES;
+        // What comes together may be more than all that may wait.
+        self.lines == 0 || (is_roomy && !self.is_full)
+    }
+
+    fn take(&mut self) -> Option<Item> {
+        let item = self.items.pop_front()?;
+        if let Item::Output(output) = &item {
+            self.lines -= output.lines.count();
+            self.bytes -= output.lines.bytes();
+            self.is_full &= self.lines > LINES / 2 || self.bytes > BYTES / 2;
+        }
+        Some(item)
+    }
+}
+
+impl Queue {
+    /// Starts an observer's thread.
+    pub(super) fn start(observer: impl Observer) -> io::Result<Arc<Self>> {
+        let queue = Arc::new(Self { state: Mutex::default(), changed: Condvar::new() });
+        let taken = queue.clone();
+        let thread = std::thread::Builder::new().name("bowline-observer".to_owned());
+        thread.spawn(move || taken.deliver(&observer))?;
+        Ok(queue)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, state: &mut State, item: Item) {
+        state.items.push_back(item);
+        // To wake a thread costs more than all the rest.
+        if std::mem::take(&mut state.is_idle) {
+            self.changed.notify_one();
+        }
+    }
+
+    pub(super) fn push(&self, event: &Arc<Event>) {
+        let state = &mut *self.state();
+        if !state.is_closed {
+            state.tell_dropped(event.span);
+            self.put(state, Item::Event(event.clone()));
+        }
+    }
+
+    pub(super) fn push_output(&self, output: &Arc<Output>) {
+        let state = &mut *self.state();
+        if state.is_closed {
+            return;
+        }
+        if state.has_room(&output.lines) {
+            state.tell_dropped(output.event.span);
+            state.lines += output.lines.count();
+            state.bytes += output.lines.bytes();
+            self.put(state, Item::Output(output.clone()));
+            return;
+        }
+        state.is_full = true;
+        let lines = output.lines.count() as u64;
+        match state.dropped.iter_mut().find(|dropped| dropped.event.span == output.event.span) {
+            Some(dropped) => dropped.lines += lines,
+            None => state.dropped.push(Dropped { event: output.event.clone(), lines }),
+        }
+    }
+
+    /// Waits until all that waits now was heard, or never will be.
+    pub(super) async fn flush(&self) {
+        let (heard, wait) = oneshot::channel();
+        {
+            let state = &mut *self.state();
+            if state.is_closed {
+                return;
+            }
+            self.put(state, Item::Flush(heard));
+        }
+        let _ = wait.await;
+    }
+
+    /// Takes nothing more; what waits is still heard.
+    pub(super) fn close(&self) {
+        self.state().is_closed = true;
+        self.changed.notify_one();
+    }
+
+    /// Takes nothing more, and forgets what waits.
+    fn give_up(&self) {
+        *self.state() = State { is_closed: true, ..State::default() };
+    }
+
+    fn next(&self) -> Option<Item> {
+        let mut state = self.state();
+        loop {
+            if let Some(item) = state.take() {
+                return Some(item);
+            }
+            if state.is_closed {
+                return None;
+            }
+            state.is_idle = true;
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Tells an observer, until nothing more comes or it panics.
+    fn deliver(&self, observer: &impl Observer) {
+        while let Some(item) = self.next() {
+            // One that panicked is not called again, so that nobody sees what it left half done.
+            let heard = catch_unwind(AssertUnwindSafe(|| match item {
+                Item::Event(event) => observer.on_event(&event),
+                Item::Output(output) => output.tell(observer),
+                Item::Flush(heard) => drop(heard.send(())),
+            }));
+            if let Err(panic) = heard {
+                self.give_up();
+                let line = format!("bowline: an observer panicked, and hears no more: {}\n", words(&*panic));
+                let _ = io::stderr().lock().write_all(line.as_bytes());
+                return;
+            }
+        }
+    }
+}
+
+impl Output {
+    pub(super) fn tell(&self, observer: &(impl Observer + ?Sized)) {
+        let mut event = self.event.clone();
+        for line in self.lines.iter() {
+            event.kind = EventKind::Output { stream: self.stream, line: line.into() };
+            observer.on_event(&event);
+        }
+    }
+}
+
+/// What a panic said.
+fn words(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("it did not say why")
+}
+
+/// Who observes: a session's own, or the process's.
+#[derive(Default)]
+pub(super) struct Observers {
+    queues: RwLock<Vec<Arc<Queue>>>,
+    /// How many there are, which is asked much more often than who.
+    count: AtomicUsize,
+}
+
+impl Observers {
+    pub(super) const fn new() -> Self {
+        Self { queues: RwLock::new(Vec::new()), count: AtomicUsize::new(0) }
+    }
+
+    pub(super) fn are_none(&self) -> bool {
+        self.count.load(Ordering::Relaxed) == 0
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<Queue>> {
+        if self.are_none() {
+            return Vec::new();
+        }
+        self.queues.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn add(&self, queue: Arc<Queue>) {
+        self.change(|queues| queues.push(queue));
+    }
+
+    pub(super) fn remove(&self, queue: &Arc<Queue>) {
+        self.change(|queues| queues.retain(|other| !Arc::ptr_eq(other, queue)));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Vec<Arc<Queue>>)) {
+        let mut queues = self.queues.write().unwrap_or_else(PoisonError::into_inner);
+        change(&mut queues);
+        self.count.store(queues.len(), Ordering::Relaxed);
+    }
+}
+
+impl Drop for Observers {
+    fn drop(&mut self) {
+        self.all().iter().for_each(|queue| queue.close());
+    }
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;
