@@ -38,7 +38,7 @@ use std::time::{Duration, SystemTime};
 
 pub use self::span::ObserverHandle;
 pub(crate) use self::span::{Emitter, LineBatch, Span, observe};
-use crate::model::{Digest, Exit};
+use crate::model::{Digest, Exit, Location};
 
 pub use crate::model::Stream;
 
@@ -70,6 +70,9 @@ pub struct Event {
     pub parent: Option<SpanId>,
     /// To whom it happened; the same for all events of a span.
     pub subject: Subject,
+    /// Where in the program's source that is written, as far as whoever began the span knows: several places where equal
+    /// steps or services are one, and none for the session.
+    pub locations: Arc<[Location]>,
     /// What happened.
     pub kind: EventKind,
 }
@@ -343,7 +346,8 @@ impl Event {
     /// One that nobody emitted.
     pub(crate) fn example(subject: Subject, kind: EventKind) -> Self {
         let (at, elapsed, session) = (SystemTime::UNIX_EPOCH, Duration::ZERO, "test".into());
-        Self { at, elapsed, session, span: SpanId(NonZeroU64::MIN), parent: None, subject, kind }
+        let locations = Arc::default();
+        Self { at, elapsed, session, span: SpanId(NonZeroU64::MIN), parent: None, subject, locations, kind }
     }
 }
 

@@ -11,6 +11,7 @@ use futures_util::future::join_all;
 
 use super::queue::{Observers, Output, Queue};
 use super::{Event, EventKind, Observer, Outcome, SpanId, Stream, Subject};
+use crate::model::Location;
 
 /// Who observes all sessions of the process.
 static EVERYWHERE: Observers = Observers::new();
@@ -70,6 +71,7 @@ impl Emitter {
             span: of.id,
             parent: of.parent,
             subject: of.subject.clone(),
+            locations: of.locations.clone(),
             kind,
         }
     }
@@ -118,6 +120,7 @@ struct Head {
     id: SpanId,
     parent: Option<SpanId>,
     subject: Subject,
+    locations: Arc<[Location]>,
 }
 
 impl SpanId {
@@ -139,7 +142,7 @@ pub(crate) struct Span {
 impl Span {
     /// A session's own, which is opened by [`open`](Self::open).
     pub(crate) fn root(emitter: Arc<Emitter>) -> Self {
-        Self::new(emitter, None, Subject::Session)
+        Self::new(emitter, None, Subject::Session, Arc::default())
     }
 
     /// Without anybody who observes it.
@@ -148,15 +151,25 @@ impl Span {
         Arc::new(Self::root(Emitter::new("test".into(), None)))
     }
 
-    fn new(emitter: Arc<Emitter>, parent: Option<SpanId>, subject: Subject) -> Self {
-        let head = Head { id: SpanId::next(), parent, subject };
+    fn new(
+        emitter: Arc<Emitter>,
+        parent: Option<SpanId>,
+        subject: Subject,
+        locations: Arc<[Location]>,
+    ) -> Self {
+        let head = Head { id: SpanId::next(), parent, subject, locations };
         Self { emitter, head, is_open: AtomicBool::new(false), is_closed: AtomicBool::new(false) }
     }
 
     /// Something that is a part of this one, and begins now.
     pub(crate) fn child(&self, subject: Subject) -> Arc<Self> {
+        self.child_at(subject, Vec::new())
+    }
+
+    /// The same, where it is known where that is written.
+    pub(crate) fn child_at(&self, subject: Subject, locations: Vec<Location>) -> Arc<Self> {
         self.open();
-        let child = Self::new(self.emitter.clone(), Some(self.head.id), subject);
+        let child = Self::new(self.emitter.clone(), Some(self.head.id), subject, locations.into());
         child.open();
         Arc::new(child)
     }
@@ -270,5 +283,32 @@ impl LineBatch {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
         self.text.split_terminator('\n')
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Places(Mutex<Vec<Vec<Location>>>);
+
+    impl Observer for Places {
+        fn on_event(&self, event: &Event) {
+            self.0.lock().unwrap().push(event.locations.to_vec());
+        }
+    }
+
+    #[test]
+    fn every_event_of_a_span_says_where_its_subject_is_written() {
+        let places = Arc::new(Places::default());
+        let session = Span::root(Emitter::new("test".into(), Some(places.clone())));
+        let at = Location::caller();
+        let image = session.child_at(Subject::Image { name: "a".into() }, vec![at]);
+        image.emit(|| EventKind::Cached);
+        image.close(|| Outcome::Succeeded);
+        assert_eq!(*places.0.lock().unwrap(), [vec![], vec![at], vec![at], vec![at]]);
     }
 }

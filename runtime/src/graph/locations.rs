@@ -1,8 +1,9 @@
 //! Where the parts of a node were written.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use crate::lock::lock;
 use crate::model::{Digest, Location};
 
 /// The places where a step or service was written, in the order they were met, each once. Equal ones that are lowered
@@ -13,18 +14,14 @@ pub(crate) struct Locations(Arc<Mutex<Vec<Location>>>);
 impl Locations {
     /// All that are known by now.
     pub(crate) fn all(&self) -> Vec<Location> {
-        self.places().clone()
+        lock(&self.0).clone()
     }
 
     fn add(&self, place: Location) {
-        let mut places = self.places();
+        let mut places = lock(&self.0);
         if place.is_of_the_program() && !places.contains(&place) {
             places.push(place);
         }
-    }
-
-    fn places(&self) -> MutexGuard<'_, Vec<Location>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -45,7 +45,7 @@ use crate::engine::{Description, Engine, Image, OutputReader, Recording, Written
 use crate::event::{Emitter, EventKind, Observer, ObserverHandle, Outcome, Span, Subject};
 use crate::graph;
 use crate::lock::lock;
-use crate::model::{Digest, Entry, ImageName, SessionId, Stat};
+use crate::model::{Digest, Entry, ImageName, Location, SessionId, Stat};
 use crate::value::{Container, Output, PathIn, Service};
 use crate::{Error, Result, StepCause};
 
@@ -195,11 +195,11 @@ impl Inner {
     }
 
     /// An image, found once a session: a tag that moves in the meantime does not matter.
-    async fn image(self: &Arc<Self>, name: &ImageName) -> Result<Arc<Image>> {
-        let (inner, wanted) = (self.clone(), name.clone());
+    async fn image(self: &Arc<Self>, name: &ImageName, places: &[Location]) -> Result<Arc<Image>> {
+        let (inner, wanted, places) = (self.clone(), name.clone(), places.to_vec());
         let find = async move {
             let engine = inner.engine().await?;
-            let span = inner.span.child(Subject::Image { name: wanted.to_string().into() });
+            let span = inner.span.child_at(Subject::Image { name: wanted.to_string().into() }, places);
             let tell = span.clone();
             let progress = move |kind| tell.emit(|| kind);
             let found = engine.resolve(&wanted, &progress).await.map(Arc::new);

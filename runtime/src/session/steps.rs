@@ -71,13 +71,15 @@ impl Inner {
     pub(super) async fn request(self: &Arc<Self>, reach: Reach) -> Result<Arc<Request>> {
         // Whoever asks first finds out for all; what is wrong is told with where the one who asks has it.
         let find = reach.images.into_iter().map(|(name, places)| async move {
-            match self.image(&name).await {
+            let places: Vec<_> = places.into_iter().collect();
+            match self.image(&name, &places).await {
                 Ok(image) => Ok((name, image)),
                 Err(error) => Err(error.at(places)),
             }
         });
         let hash = reach.hosts.into_iter().map(|(source, places)| async move {
-            match self.host_tree(&source).await {
+            let places: Vec<_> = places.into_iter().collect();
+            match self.host_tree(&source, &places).await {
                 Ok(tree) => Ok((source, tree.digest)),
                 Err(error) => Err(error.at(places)),
             }
@@ -119,7 +121,9 @@ impl Request {
                 Some(image) => Ok(image.snapshot.clone()),
                 None => Err(Error::internal(format_args!("image {name} was not resolved"))),
             },
-            Fs::Host(source, at) => self.session.host_snapshot(source).await.map_err(|error| error.at([*at])),
+            Fs::Host(source, at) => {
+                self.session.host_snapshot(source, *at).await.map_err(|error| error.at([*at]))
+            }
             Fs::Held(held) if held.session == self.session.id => Ok(held.snapshot.clone()),
             Fs::Held(_) => Err(Error::invalid(
                 None,
@@ -134,7 +138,7 @@ impl Request {
         if step.args.is_none() && step.places.is_empty() {
             return self.pass_by(&step).await;
         }
-        let span = self.session.span.child(subject(&step));
+        let span = self.session.span.child_at(subject(&step), step.locations.all());
         let done = self.find_or_run_in(&span, &step, key).await;
         if let Err(error) = &done {
             close_failed(&span, error);
@@ -383,7 +387,7 @@ impl Request {
             let generations = shared.iter().map(|running| running.generation).collect();
             let (request, ancestor, parent) = (self.clone(), ancestor.clone(), span.clone());
             let replay = async move {
-                let span = parent.child(subject(&ancestor));
+                let span = parent.child_at(subject(&ancestor), ancestor.locations.all());
                 span.emit(|| EventKind::Replayed);
                 let result = request.run(ancestor, span.clone()).await.map(drop);
                 match &result {

@@ -179,7 +179,7 @@ impl Task {
             waiters.fail(&self.closed());
             return After::Rest;
         };
-        let span = session.span.child(subject(&self.service));
+        let span = session.span.child_at(subject(&self.service), self.service.locations.all());
         let started = self.start(&session, &span, &mut waiters).await;
         drop(session);
         let halt = match started {

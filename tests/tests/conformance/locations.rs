@@ -1,6 +1,10 @@
 //! Errors say where in the user's source it was written what failed.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
 use bowline::Location;
+use bowline::event::{Event, Subject};
 use bowline::prelude::*;
 use bowline_tests::nonce;
 
@@ -128,6 +132,47 @@ async fn secrets_and_files_that_are_not_there_are_where_they_are_named() {
     for (error, line) in errors {
         assert_eq!(lines(error.locations()), [line], "{error}");
     }
+}
+
+#[tokio::test]
+async fn events_say_where_their_subject_is_written() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("file"), nonce()).unwrap();
+    let (session, told) = (Session::new(), Arc::new(Mutex::new(BTreeSet::new())));
+    let into = told.clone();
+    let tell = move |event: &Event| {
+        let kind = match event.subject {
+            Subject::Image { .. } => "image",
+            Subject::Source { .. } => "source",
+            Subject::Step { .. } => "step",
+            Subject::Service { .. } => "service",
+            _ => "other",
+        };
+        into.lock().unwrap().insert((kind, lines(&event.locations)));
+    };
+    session.observe(tell).unwrap();
+    let first = line!();
+    let p = pipeline! {
+        dir source = host(directory.path());
+        service web { image "busybox:1.35"; run ["false"]; expose 80; env NONCE = nonce(); }
+        container test {
+            image "busybox:1.35";
+            copy source to "/source";
+            exec ["cat", "/source/file"];
+        }
+    };
+    session.scope(p.test.sync()).await.unwrap();
+    session.scope(p.web.start()).await.unwrap_err();
+    session.close().await.unwrap();
+    let told = told.lock().unwrap();
+    let expected = [
+        ("other", vec![]),
+        ("image", vec![first + 5]),
+        ("source", vec![first + 2]),
+        ("step", vec![first + 7]),
+        ("service", vec![first + 3]),
+    ];
+    assert_eq!(*told, BTreeSet::from(expected));
 }
 
 fn p_none(container: &Container) -> File {

@@ -9,7 +9,7 @@ use super::super::Inner;
 use super::super::transfer::Meter;
 use super::Tree;
 use crate::event::{EventKind, Span, Subject, Verb};
-use crate::model::Snapshot;
+use crate::model::{Location, Snapshot};
 use crate::value::HostSource;
 use crate::{Error, Result};
 
@@ -19,10 +19,14 @@ const PIECE: usize = 128 << 10;
 
 impl Inner {
     /// What is taken of a path of this machine, found and hashed once a session.
-    pub(in crate::session) async fn host_tree(self: &Arc<Self>, source: &HostSource) -> Result<Arc<Tree>> {
-        let (inner, wanted) = (self.clone(), source.clone());
+    pub(in crate::session) async fn host_tree(
+        self: &Arc<Self>,
+        source: &HostSource,
+        places: &[Location],
+    ) -> Result<Arc<Tree>> {
+        let (inner, wanted, places) = (self.clone(), source.clone(), places.to_vec());
         let read = async move {
-            let span = inner.span.child(Subject::Source { name: wanted.to_string().into() });
+            let span = inner.span.child_at(Subject::Source { name: wanted.to_string().into() }, places);
             let told = span.clone();
             let tree = tokio::task::spawn_blocking(move || Tree::read_in(&wanted, Some(told))).await;
             let tree = tree.unwrap_or_else(|error| Err(Error::engine("read files", error)));
@@ -39,11 +43,16 @@ impl Inner {
     }
 
     /// The tree as the engine has it; sent where it does not.
-    pub(in crate::session) async fn host_snapshot(self: &Arc<Self>, source: &HostSource) -> Result<Snapshot> {
-        let tree = self.host_tree(source).await?;
+    pub(in crate::session) async fn host_snapshot(
+        self: &Arc<Self>,
+        source: &HostSource,
+        at: Location,
+    ) -> Result<Snapshot> {
+        let tree = self.host_tree(source, &[at]).await?;
         let (inner, digest) = (self.clone(), tree.digest);
         let send = async move {
-            let span = inner.span.child(Subject::Source { name: tree.source.to_string().into() });
+            let span =
+                inner.span.child_at(Subject::Source { name: tree.source.to_string().into() }, vec![at]);
             let sent = inner.send(tree, &span).await;
             span.close_with(&sent);
             sent
