@@ -48,6 +48,17 @@ pub fn on_docker(why: &str) -> bool {
     !on_native()
 }
 
+/// Whether a test can go on that starts more containers than a minute on Docker is worth; says so where it cannot. On
+/// Docker `tests/run --long` runs it, which sets `BOWLINE_TESTS_LONG`.
+#[must_use]
+pub fn many_containers() -> bool {
+    let goes_on = on_native() || std::env::var_os("BOWLINE_TESTS_LONG").is_some();
+    if !goes_on {
+        let _ = writeln!(std::io::stderr().lock(), "skipped on Docker: `tests/run --long` starts as many");
+    }
+    goes_on
+}
+
 /// Whether a test can go on that mounts something; says so where it cannot.
 #[must_use]
 pub fn may_mount() -> bool {

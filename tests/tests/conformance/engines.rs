@@ -205,7 +205,8 @@ fn an_engine_behind_ssh_is_like_any_other() {
     let path = format!("{}:{}", bin.path().display(), std::env::var("PATH").unwrap());
     let output = engine.run("remote", &[("DOCKER_HOST", "ssh://me@far:2222"), ("PATH", &path)]);
     assert_eq!(text(&output.stdout), REMOTE, "{}", text(&output.stderr));
-    assert_eq!(engine.docker(&["ps", "--all", "--quiet"]), "", "containers are left");
+    let nothing_left = || engine.docker(&["ps", "--all", "--quiet"]).is_empty();
+    bowline_tests::eventually("nothing is left", Duration::from_secs(10), nothing_left);
 
     let output = engine.run("remote", &[("DOCKER_HOST", "ssh://near"), ("PATH", &path)]);
     let said = text(&output.stderr);

@@ -58,8 +58,6 @@ fn what_was_chosen_and_fails_is_told() {
     assert!(said.contains("no answer within"), "{said}");
 
     assert!(connect_with(&[("DOCKER_HOST", "what")]).contains("an address starts with"));
-    #[cfg(not(feature = "ssh"))]
-    assert!(connect_with(&[("DOCKER_HOST", "ssh://host")]).contains("feature `ssh`"));
     #[cfg(not(feature = "tls"))]
     {
         let tls = [("DOCKER_HOST", "tcp://127.0.0.1:1"), ("DOCKER_TLS_VERIFY", "1")];

@@ -55,7 +55,11 @@ impl Destination {
 
 /// Waits until the engine answers.
 async fn knock(mut process: Process) -> io::Result<Process> {
-    process.write_all(b"HEAD /_ping HTTP/1.1\r\nHost: docker\r\n\r\n").await?;
+    match process.write_all(b"HEAD /_ping HTTP/1.1\r\nHost: docker\r\n\r\n").await {
+        // It has ended before it read anything: reading tells why.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        written => written?,
+    }
     let mut answer = Vec::new();
     while !answer.ends_with(b"\r\n\r\n") {
         let room = ANSWER_AT_MOST.saturating_sub(answer.len() as u64);
