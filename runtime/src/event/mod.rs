@@ -28,6 +28,7 @@
 //! where a program ends without closing its session, what waits is lost. An observer that panics is not called again, which is said
 //! on standard error, and the pipeline goes on.
 
+mod lines;
 mod queue;
 mod span;
 
@@ -36,8 +37,9 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+pub(crate) use self::lines::{LineBatch, LineCutter};
 pub use self::span::ObserverHandle;
-pub(crate) use self::span::{Emitter, LineBatch, Span, observe};
+pub(crate) use self::span::{Emitter, Span, observe};
 use crate::model::{Digest, Exit, Location};
 
 pub use crate::model::Stream;

@@ -74,15 +74,15 @@ impl State {
     }
 
     fn has_room(&self, lines: &LineBatch) -> bool {
-        let is_roomy = self.lines + lines.count() <= LINES && self.bytes + lines.bytes() <= BYTES;
+        let is_roomy = self.lines + lines.ends() <= LINES && self.bytes + lines.bytes() <= BYTES;
         // What comes together may be more than all that may wait.
-        self.lines == 0 || (is_roomy && !self.is_full)
+        self.bytes == 0 || (is_roomy && !self.is_full)
     }
 
     fn take(&mut self) -> Option<Item> {
         let item = self.items.pop_front()?;
         if let Item::Output(output) = &item {
-            self.lines -= output.lines.count();
+            self.lines -= output.lines.ends();
             self.bytes -= output.lines.bytes();
             self.is_full &= self.lines > LINES / 2 || self.bytes > BYTES / 2;
         }
@@ -127,13 +127,13 @@ impl Queue {
         }
         if state.has_room(&output.lines) {
             state.tell_dropped(output.event.span);
-            state.lines += output.lines.count();
+            state.lines += output.lines.ends();
             state.bytes += output.lines.bytes();
             self.put(state, Item::Output(output.clone()));
             return;
         }
         state.is_full = true;
-        let lines = output.lines.count() as u64;
+        let lines = output.lines.iter().count() as u64;
         match state.dropped.iter_mut().find(|dropped| dropped.event.span == output.event.span) {
             Some(dropped) => dropped.lines += lines,
             None => state.dropped.push(Dropped { event: output.event.clone(), lines }),

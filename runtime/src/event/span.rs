@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use futures_util::future::join_all;
 
 use super::queue::{Observers, Output, Queue};
-use super::{Event, EventKind, Observer, Outcome, SpanId, Stream, Subject};
+use super::{Event, EventKind, LineBatch, Observer, Outcome, SpanId, Stream, Subject};
 use crate::model::Location;
 
 /// Who observes all sessions of the process.
@@ -251,38 +251,6 @@ impl fmt::Debug for Span {
             .field("id", &self.head.id)
             .field("subject", &self.head.subject)
             .finish_non_exhaustive()
-    }
-}
-
-/// Lines of output, one after another: cheaper together than each by itself.
-#[derive(Debug, Default)]
-pub(crate) struct LineBatch {
-    /// Each with its end.
-    text: String,
-    count: usize,
-}
-
-impl LineBatch {
-    pub(crate) fn push(&mut self, line: &str) {
-        self.text.push_str(line);
-        self.text.push('\n');
-        self.count += 1;
-    }
-
-    fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
-    pub(super) fn count(&self) -> usize {
-        self.count
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        self.text.len()
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
-        self.text.split_terminator('\n')
     }
 }
 

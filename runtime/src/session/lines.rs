@@ -3,7 +3,7 @@
 use std::io::BufRead as _;
 use std::sync::Arc;
 
-use crate::event::{LineBatch, Span};
+use crate::event::{LineCutter, Span};
 use crate::model::Stream;
 
 /// A line longer than this is shown in pieces.
@@ -46,13 +46,13 @@ impl Lines {
 #[derive(Debug)]
 pub(super) struct OutputEvents {
     span: Arc<Span>,
-    stdout: Lines,
-    stderr: Lines,
+    stdout: LineCutter,
+    stderr: LineCutter,
 }
 
 impl OutputEvents {
     pub(super) fn new(span: Arc<Span>) -> Self {
-        Self { span, stdout: Lines::default(), stderr: Lines::default() }
+        Self { span, stdout: LineCutter::default(), stderr: LineCutter::default() }
     }
 
     /// Tells of a piece, which holds no secret any more.
@@ -60,21 +60,16 @@ impl OutputEvents {
         if !self.span.is_observed() {
             return;
         }
-        let mut batch = LineBatch::default();
         let lines = match stream {
             Stream::Stdout => &mut self.stdout,
             Stream::Stderr => &mut self.stderr,
         };
-        lines.push(bytes, |line| batch.push(line));
-        self.span.lines(stream, batch);
+        self.span.lines(stream, lines.push(bytes));
     }
 
     /// Tells of lines that have no end.
     pub(super) fn finish(&mut self) {
-        for (stream, lines) in [(Stream::Stdout, &mut self.stdout), (Stream::Stderr, &mut self.stderr)] {
-            let mut batch = LineBatch::default();
-            lines.flush(|line| batch.push(line));
-            self.span.lines(stream, batch);
-        }
+        self.span.lines(Stream::Stdout, self.stdout.finish());
+        self.span.lines(Stream::Stderr, self.stderr.finish());
     }
 }

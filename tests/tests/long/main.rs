@@ -2,5 +2,6 @@
 //! `tests/run --long` runs them.
 
 mod databases;
+mod events;
 mod output;
 mod processes;

@@ -2,7 +2,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use super::super::{Emitter, Outcome, Span, Subject};
+use super::super::{Emitter, LineCutter, Outcome, Span, Subject};
 use super::*;
 
 /// What an observer has heard.
@@ -17,9 +17,9 @@ fn kinds(heard: &Heard) -> Vec<EventKind> {
 }
 
 fn batch(lines: std::ops::Range<u64>) -> LineBatch {
-    let mut batch = LineBatch::default();
-    lines.for_each(|line| batch.push(&line.to_string()));
-    batch
+    let mut text: Vec<String> = lines.map(|line| line.to_string()).collect();
+    text.push(String::new());
+    LineCutter::default().push(text.join("\n").as_bytes())
 }
 
 #[tokio::test]

@@ -1,0 +1,132 @@
+//! Lines of output that came together: cheaper so than each by itself, as nobody looks for their ends before an observer has
+//! the time to.
+
+use std::borrow::Cow;
+use std::io::BufRead as _;
+
+/// A line longer than this is told in pieces.
+const LONGEST_LINE: usize = 16 * 1024;
+
+/// Lines, each with its end, but for one that is too long or the last of all.
+#[derive(Debug)]
+pub(crate) struct LineBatch {
+    bytes: Vec<u8>,
+    ends: usize,
+}
+
+impl LineBatch {
+    fn new(bytes: Vec<u8>) -> Self {
+        let ends = bytes.iter().map(|byte| usize::from(*byte == b'\n')).sum();
+        Self { bytes, ends }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// About how many lines that is; a line without an end is not counted.
+    pub(super) fn ends(&self) -> usize {
+        self.ends
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The lines without their ends.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let mut rest = &self.bytes[..];
+        std::iter::from_fn(move || {
+            let longest = rest.get(..LONGEST_LINE).unwrap_or(rest);
+            let mut after = longest;
+            // As fast as the machine can in every build; reading from memory does not fail.
+            let length = after.skip_until(b'\n').unwrap_or(longest.len());
+            let (line, after) = rest.split_at(length);
+            rest = after;
+            (!line.is_empty()).then(|| String::from_utf8_lossy(without_end(line)))
+        })
+    }
+}
+
+fn without_end(mut line: &[u8]) -> &[u8] {
+    while let [before @ .., b'\n' | b'\r'] = line {
+        line = before;
+    }
+    line
+}
+
+/// Cuts a stream behind lines, wherever its pieces are cut.
+#[derive(Debug, Default)]
+pub(crate) struct LineCutter {
+    partial: Vec<u8>,
+}
+
+impl LineCutter {
+    /// The lines that are whole with this piece; empty where none is.
+    pub(crate) fn push(&mut self, piece: &[u8]) -> LineBatch {
+        let end = piece.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        let (whole, partial) = piece.split_at(end);
+        let mut bytes = Vec::new();
+        if !whole.is_empty() {
+            bytes = std::mem::take(&mut self.partial);
+            bytes.extend_from_slice(whole);
+        }
+        self.partial.extend_from_slice(partial);
+        if self.partial.len() >= LONGEST_LINE {
+            bytes.append(&mut self.partial);
+        }
+        LineBatch::new(bytes)
+    }
+
+    /// The last line, which has no end.
+    pub(crate) fn finish(&mut self) -> LineBatch {
+        LineBatch::new(std::mem::take(&mut self.partial))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn lines(cutter: &mut LineCutter, pieces: &[&[u8]]) -> Vec<String> {
+        let mut lines = Vec::new();
+        for piece in pieces {
+            lines.extend(cutter.push(piece).iter().map(Cow::into_owned));
+        }
+        lines.extend(cutter.finish().iter().map(Cow::into_owned));
+        lines
+    }
+
+    #[test]
+    fn ends_are_taken_away_and_what_is_no_text_is_replaced() {
+        let pieces: [&[u8]; 4] = [b"one\r\n\ntwo", b" and\n\xff", b"\nend", b""];
+        assert_eq!(lines(&mut LineCutter::default(), &pieces), ["one", "", "two and", "\u{fffd}", "end"]);
+    }
+
+    #[test]
+    fn a_long_line_comes_in_pieces_and_does_not_fill_the_memory() {
+        let mut cutter = LineCutter::default();
+        for _ in 0..1000 {
+            let batch = cutter.push(&[b'x'; 1000]);
+            assert!(cutter.partial.len() < LONGEST_LINE);
+            assert!(batch.iter().all(|line| line.len() <= LONGEST_LINE));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn lines_are_found_across_any_cut(text in "[ab\n]{0,60}", cuts in prop::collection::vec(1..7usize, 0..20)) {
+            let mut pieces = Vec::new();
+            let mut rest = text.as_bytes();
+            for cut in cuts {
+                let (piece, next) = rest.split_at(cut.min(rest.len()));
+                pieces.push(piece);
+                rest = next;
+            }
+            pieces.push(rest);
+            prop_assert_eq!(lines(&mut LineCutter::default(), &pieces), text.lines().collect::<Vec<_>>());
+        }
+    }
+}
