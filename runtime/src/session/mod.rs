@@ -27,6 +27,7 @@ mod steps;
 mod supervise;
 mod transfer;
 mod unit;
+mod waiters;
 
 use std::collections::HashMap;
 use std::path::PathBuf;

@@ -14,6 +14,7 @@ use tokio::time::{Duration, Instant, sleep_until};
 use super::running::{Lease, Running};
 use super::service::{Closing, Message, Supervisor, subject};
 use super::start::Outfit;
+use super::waiters::Waiters;
 use super::{End, Inner};
 use crate::engine::HeldCaches;
 use crate::event::{EventKind, Outcome, Span};
@@ -43,24 +44,6 @@ impl Inner {
     }
 }
 
-/// Who waits for a start.
-#[derive(Default)]
-struct Waiters {
-    acquire: Vec<oneshot::Sender<Result<Lease>>>,
-    hold: Vec<oneshot::Sender<Result<()>>>,
-}
-
-impl Waiters {
-    fn is_empty(&self) -> bool {
-        self.acquire.is_empty() && self.hold.is_empty()
-    }
-
-    fn fail(self, error: &Error) {
-        self.acquire.into_iter().for_each(|waiter| drop(waiter.send(Err(error.clone()))));
-        self.hold.into_iter().for_each(|waiter| drop(waiter.send(Err(error.clone()))));
-    }
-}
-
 /// Tells who waited for the end. Whoever has given up does not hear it.
 fn answer(waiting: impl IntoIterator<Item = oneshot::Sender<()>>) {
     for waiter in waiting {
@@ -78,8 +61,7 @@ enum After {
 impl After {
     fn and_again(self, mut waiters: Waiters) -> Self {
         if let Self::StartAgain(others) = self {
-            waiters.acquire.extend(others.acquire);
-            waiters.hold.extend(others.hold);
+            waiters.join(others);
         }
         Self::StartAgain(waiters)
     }
