@@ -91,9 +91,9 @@ pub(crate) fn user(user: &str) -> Checked {
             return Err(invalid("neither names nor numbers have white space or `/`"));
         }
         let is_number = part.bytes().all(|byte| byte.is_ascii_digit());
-        // The last one means nobody to the kernel: "leave it as it is".
-        if is_number && part.parse::<u32>().is_err() | (part.parse() == Ok(u32::MAX)) {
-            return Err(invalid("numbers are 0 to 4294967294"));
+        // The kernel knows more, engines do not (moby, `pkg/user`; runc, `libcontainer/user`).
+        if is_number && part.parse::<i32>().is_err() {
+            return Err(invalid("numbers are 0 to 2147483647"));
         }
     }
     Ok(())
@@ -146,10 +146,10 @@ mod tests {
 
     #[test]
     fn users_and_keys() {
-        for good in ["root", "1000", "1000:1000", "app:staff", "4294967294", "svc_a-1.x", "$d"] {
+        for good in ["root", "1000", "1000:1000", "app:staff", "2147483647", "svc_a-1.x", "$d"] {
             assert_eq!(user(good).err().map(|problem| problem.to_string()), None, "{good}");
         }
-        for bad in ["", ":", "a:", ":b", "a:b:c", "a b", "a\0", "4294967295", "1:4294967296", "a/b", "a\n"] {
+        for bad in ["", ":", "a:", ":b", "a:b:c", "a b", "a\0", "2147483648", "1:4294967296", "a/b", "a\n"] {
             assert!(user(bad).is_err(), "{bad:?}");
         }
         assert!(cache_key("pip").is_ok() && cache_key("a/b c").is_ok());

@@ -15,6 +15,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::sync::oneshot;
 
 use super::{Event, EventKind, LineBatch, Observer, SpanId, Stream};
+use crate::lock::lock;
 
 /// As many lines wait for an observer at most …
 const LINES: usize = 64 * 1024;
@@ -101,7 +102,7 @@ impl Queue {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     fn put(&self, state: &mut State, item: Item) {

@@ -5,11 +5,11 @@ use std::{fmt, panic};
 /// Where in the program's source something was written: `src/ci.rs:41:13`.
 ///
 /// In a [`pipeline!`](crate::pipeline) that is the first word of the item or statement, and otherwise the name of the
-/// method that was called, or the path of the function. What a loop makes has one place, and so has what a function makes that is called
-/// from several: it is where the statement or call stands. A function that is `#[track_caller]` passes on where it was
-/// called itself. What the body of a `macro_rules!` macro writes is where that macro was called, as it is for panics;
-/// what it was given is where that stands. A builder that is called by its name alone, as in `paths.map(host)`, learns of
-/// no place.
+/// method that was called, or the path of the function. What a loop makes has one place, and so has what a function makes
+/// that is called from several: it is where the statement or call stands. A function that is `#[track_caller]` passes on
+/// where it was called itself. What the body of a `macro_rules!` macro writes is where that macro was called, as it is for
+/// panics; what it was given is where that stands. A builder that is called by its name alone, as in `paths.map(host)`,
+/// learns of no place.
 ///
 /// The path is as the compiler was given it: relative to the directory that it ran in, which for cargo is the root of
 /// the workspace. A place is part of no identity: what moves in a file is found in the cache as before.

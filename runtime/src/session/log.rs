@@ -21,6 +21,7 @@ pub(super) const MOST: u64 = 4 << 30;
 const LAST_LINES: usize = 20;
 /// How much of a service's output is remembered for a `ready log` that comes late: 256 KiB a stream.
 const REMEMBERED: usize = 256 * 1024;
+
 /// The last part of a stream, as text, with a mark where its head was cut.
 pub(super) fn last_part(stream: &Written) -> String {
     let cut = stream.length().saturating_sub(SHOWN);

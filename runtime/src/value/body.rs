@@ -39,7 +39,8 @@ impl fmt::Debug for EnvValue {
     }
 }
 
-/// What can be mounted: a [`CacheVolume`], a [`Directory`], a [`File`] or a [`Secret`].
+/// What can be mounted: a [`CacheVolume`], a [`Directory`], a [`HostDirectory`](super::HostDirectory), a [`File`] or a
+/// [`Secret`].
 #[derive(Debug, Clone)]
 pub struct Mount(pub(crate) MountKind);
 
@@ -51,7 +52,7 @@ pub(crate) enum MountKind {
     Secret(Secret),
 }
 
-/// What can be copied: a [`Directory`] or a [`File`].
+/// What can be copied: a [`Directory`], a [`HostDirectory`](super::HostDirectory) or a [`File`].
 #[derive(Debug, Clone)]
 pub struct CopySource(pub(crate) CopyKind);
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Container, Directory, File, Invalid, PathIn};
+use super::{Container, CopySource, Directory, File, Invalid, Mount, PathIn};
 use crate::model::{Located, Location};
 use crate::rules::Problem;
 
@@ -23,10 +23,9 @@ use crate::rules::Problem;
 /// number of directories, `[a-z]`; one that names a directory means all that is in it.
 ///
 /// ```
-/// use bowline::{Container, Directory, host};
-/// let source: Directory = host("./src").exclude(["*.tmp", "**/node_modules"]).into();
+/// use bowline::{Container, host};
 /// let tests = Container::from_image("python:3.11")
-///     .mount("/src", &source)
+///     .mount("/src", host("./src").exclude(["*.tmp", "**/node_modules"]))
 ///     .workdir("/src")
 ///     .exec(["python3", "-m", "unittest"]);
 /// # let _ = tests;
@@ -168,6 +167,30 @@ impl HostDirectory {
 impl From<HostDirectory> for Directory {
     fn from(host: HostDirectory) -> Self {
         host.directory()
+    }
+}
+
+impl From<HostDirectory> for Mount {
+    fn from(host: HostDirectory) -> Self {
+        host.directory().into()
+    }
+}
+
+impl From<&HostDirectory> for Mount {
+    fn from(host: &HostDirectory) -> Self {
+        host.directory().into()
+    }
+}
+
+impl From<HostDirectory> for CopySource {
+    fn from(host: HostDirectory) -> Self {
+        host.directory().into()
+    }
+}
+
+impl From<&HostDirectory> for CopySource {
+    fn from(host: &HostDirectory) -> Self {
+        host.directory().into()
     }
 }
 

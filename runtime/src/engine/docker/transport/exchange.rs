@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bollard::BollardRequest;
@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 
 use super::bound::{Bound, Bounded, Next};
 use super::stream::Stream;
+use crate::lock::lock;
 
 /// How many connections wait for another request at most, and how long: whatever is on the way to an engine forgets
 /// connections on which nothing is said, and need not tell.
@@ -101,13 +102,13 @@ impl Idle {
     }
 
     fn take(&self) -> Option<Open> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lock(&self.0);
         all.retain(|(since, open)| since.elapsed() < IDLE_FOR && open.sender.is_ready());
         all.pop().map(|(_, open)| open)
     }
 
     fn put(&self, open: Open) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lock(&self.0);
         all.retain(|(since, _)| since.elapsed() < IDLE_FOR);
         if all.len() < IDLE_AT_MOST {
             all.push((Instant::now(), open));

@@ -19,6 +19,10 @@ use rustix::io::{Errno, Result};
 /// As many symbolic links as the kernel follows in one path.
 const MOST_LINKS: usize = 40;
 
+/// How often a path is tried that the kernel gives up (openat2(2), `EAGAIN`): each time anything on the machine was renamed
+/// meanwhile. A container that does nothing else is not waited for without end.
+const TRIES: u32 = 10_000;
+
 /// Neither a link nor anything else in a directory's place.
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
@@ -105,13 +109,14 @@ fn kind(of: &OwnedFd) -> Result<FileType> {
 fn resolve(root: BorrowedFd<'_>, path: &Path, flags: OFlags, more: ResolveFlags) -> Result<OwnedFd> {
     let path = if path.as_os_str().is_empty() { Path::new("/") } else { path };
     let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | more;
-    loop {
+    for _ in 1..TRIES {
         match openat2(root, path, flags, Mode::empty(), how) {
             // Something was renamed on the way up.
             Err(Errno::AGAIN | Errno::INTR) => {}
             other => return other,
         }
     }
+    openat2(root, path, flags, Mode::empty(), how)
 }
 
 fn make(root: BorrowedFd<'_>, path: &Path, wanted: FileType) -> Result<OwnedFd> {
