@@ -73,7 +73,7 @@ async fn a_value_that_is_not_asked_for_starts_nothing() {
 
 #[bowline::test]
 async fn ten_concurrent_clients_meet_one_instance() {
-    if !bowline_tests::many_containers() {
+    if !bowline_tests::has_time() {
         return;
     }
     let web = server("web");
@@ -85,6 +85,9 @@ async fn ten_concurrent_clients_meet_one_instance() {
 
 #[bowline::test]
 async fn equal_definitions_are_one_and_instances_are_two() {
+    if !bowline_tests::has_time() {
+        return;
+    }
     let nonce = nonce();
     let define = || server("web").env("NONCE", &nonce);
     let (a, b, other) = (define(), define(), define().instance("other"));
@@ -183,7 +186,7 @@ async fn sessions_never_reach_each_others_services() {
 
 #[bowline::test]
 async fn services_bind_services_ten_deep() {
-    if !bowline_tests::many_containers() {
+    if !bowline_tests::has_time() {
         return;
     }
     let relay = |name: &str, next: Option<&Service>| {
@@ -211,6 +214,9 @@ http.server.ThreadingHTTPServer(("0.0.0.0", 8080), Handler).serve_forever()
 
 #[bowline::test]
 async fn bindings_start_in_parallel() {
+    if !bowline_tests::has_time() {
+        return;
+    }
     // Each needs five seconds to get ready and serves when it began: nobody waited for another to be ready.
     let slow = |name: &str| {
         let program = "import time, http.server\nopen('began', 'w').write(str(time.time()))\ntime.sleep(5)\nhttp.server.HTTPServer(('0.0.0.0', 8080), http.server.SimpleHTTPRequestHandler).serve_forever()";
@@ -250,6 +256,9 @@ async fn hostnames_are_the_same_in_ten_reads_and_five_processes() {
 
 #[bowline::test]
 async fn changing_a_port_keeps_the_clients_cache() {
+    if !bowline_tests::has_time() {
+        return;
+    }
     let web = server("web");
     let nonce = nonce();
     let ask = |service: &Service| {
@@ -276,6 +285,9 @@ async fn changing_a_port_keeps_the_clients_cache() {
 
 #[bowline::test]
 async fn outputs_start_the_services_of_the_steps_they_need() {
+    if !bowline_tests::has_time() {
+        return;
+    }
     let web = server("web");
     let client = client(
         "www",
@@ -299,7 +311,7 @@ async fn outputs_start_the_services_of_the_steps_they_need() {
 
 #[bowline::test]
 async fn many_clients_of_many_services() {
-    if !bowline_tests::many_containers() {
+    if !bowline_tests::has_time() {
         return;
     }
     let services: Vec<_> = (0..4).map(|index| server(&format!("s{index}"))).collect();

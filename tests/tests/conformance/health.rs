@@ -23,6 +23,9 @@ async fn a_port_that_opens_after_five_seconds() {
 
 #[bowline::test]
 async fn two_ports_of_which_one_opens_late() {
+    if !bowline_tests::has_time() {
+        return;
+    }
     let second = "def later():\n  time.sleep(2)\n  s = socket.create_server(('0.0.0.0', 8081))\n  while True: s.accept()\nthreading.Thread(target=later).start()";
     let service = late(second).expose(8080).expose(8081);
     let program = "import socket; socket.create_connection(('www', 8081), timeout=5); print('both')";
@@ -73,6 +76,9 @@ async fn a_listener_on_localhost_is_not_ready() {
 
 #[bowline::test]
 async fn unprobed_ports_are_not_waited_for() {
+    if !bowline_tests::has_time() {
+        return;
+    }
     let web = server("web").expose(Port::tcp(9999).unprobed());
     assert_eq!(fetch("www", &web, "/env").stdout().await.unwrap(), "web");
 }
@@ -91,6 +97,9 @@ async fn ready_http_waits_for_a_good_status() {
 
 #[bowline::test]
 async fn what_is_asked_for_holds_together_with_the_ports_and_with_each_other() {
+    if !bowline_tests::has_time() {
+        return;
+    }
     // Each is ready by two of the three things that are asked for.
     let misses = |before: &str, within: &str| {
         late(before)
@@ -185,6 +194,9 @@ async fn ready_exec_waits_for_exit_code_zero() {
 
 #[bowline::test]
 async fn ready_log_counts_texts_on_both_streams() {
+    if !bowline_tests::has_time() {
+        return;
+    }
     let said = "print('server rea', end='', flush=True); time.sleep(0.3); print('dy'); time.sleep(0.7); print('server ready', file=sys.stderr, flush=True)";
     let service = late(said).expose(8080).ready(Ready::log("server ready").times(2));
     let program = "import socket, time\nfor _ in range(100):\n  try: socket.create_connection(('www', 8080), timeout=1); print('up'); break\n  except OSError: time.sleep(0.05)";
@@ -236,6 +248,9 @@ async fn ready_image_uses_the_images_own_health_check_and_falls_back_to_ports() 
 
 #[bowline::test]
 async fn equal_services_with_other_ports_are_each_checked() {
+    if !bowline_tests::has_time() {
+        return;
+    }
     let web = server("web");
     let demanding = web.clone().expose(9999).ready(Ready::port().within("1s"));
     assert_eq!(web.hostname(), demanding.hostname());

@@ -9,6 +9,9 @@ use bowline_tests::{
 
 #[bowline::test]
 async fn a_service_lingers_and_then_goes() {
+    if !bowline_tests::has_time() {
+        return;
+    }
     let session = Session::current();
     let web = server("web").linger("2s");
     let first = fetch("www", &web, "/id").stdout().await.unwrap();
@@ -24,6 +27,9 @@ async fn a_service_lingers_and_then_goes() {
 
 #[bowline::test]
 async fn a_service_that_died_unused_is_started_anew_for_whoever_comes_next() {
+    if !bowline_tests::has_time() {
+        return;
+    }
     let program = "import http.server, os, threading, uuid\nme = str(uuid.uuid4())\nclass H(http.server.BaseHTTPRequestHandler):\n  def do_GET(self):\n    self.send_response(200); self.end_headers(); self.wfile.write(me.encode()); self.wfile.flush()\nweb = http.server.ThreadingHTTPServer(('0.0.0.0', 8080), H)\nthreading.Thread(target=web.serve_forever, daemon=True).start()\nimport time\nwhile not os.path.exists('/die'): time.sleep(0.001)\nos._exit(3)";
     let web = python_service(program).env("NONCE", nonce()).expose(8080).linger("1h");
     let session = Session::current();
@@ -41,6 +47,9 @@ async fn a_service_that_died_unused_is_started_anew_for_whoever_comes_next() {
 
 #[bowline::test]
 async fn start_and_stop_are_idempotent() {
+    if !bowline_tests::has_time() {
+        return;
+    }
     let session = Session::current();
     let web = server("web").linger("0s");
     web.stop().await.unwrap();
@@ -102,6 +111,9 @@ async fn kill_overtakes_a_blocked_stop_and_both_return() {
 
 #[bowline::test]
 async fn a_newcomer_to_a_stopping_service_waits_for_a_fresh_one() {
+    if !bowline_tests::has_time() {
+        return;
+    }
     let slow = "import http.server, os, signal, sys, threading, time, uuid\nme = str(uuid.uuid4())\ndef stop(*_):\n  open('/stopping', 'w').close()\n  threading.Timer(2, os._exit, (0,)).start()\nsignal.signal(signal.SIGTERM, stop)\nclass H(http.server.BaseHTTPRequestHandler):\n  def do_GET(self):\n    self.send_response(200); self.end_headers(); self.wfile.write(me.encode())\nhttp.server.ThreadingHTTPServer(('0.0.0.0', 8080), H).serve_forever()";
     let service = python_service(slow).env("NONCE", nonce()).expose(8080);
     service.start().await.unwrap();

@@ -169,6 +169,9 @@ async fn one_caller_giving_up_changes_nothing_and_the_last_one_stops_the_process
 
 #[bowline::test]
 async fn a_chain_of_150_steps() {
+    if !bowline_tests::has_time() {
+        return;
+    }
     let mut chain = busybox();
     for step in 0..150 {
         chain = chain.exec(["sh", "-c", &format!("echo {step} >> /steps")]);
