@@ -68,7 +68,7 @@ async fn a_port_that_never_opens_is_named_with_all_that_is_known() {
 async fn a_listener_on_localhost_is_not_ready() {
     let program = "import http.server\nhttp.server.HTTPServer(('127.0.0.1', 8080), http.server.SimpleHTTPRequestHandler).serve_forever()";
     let service =
-        python_service(program).env("NONCE", nonce()).expose(8080).ready(Ready::port().within("1500ms"));
+        python_service(program).env("NONCE", nonce()).expose(8080).ready(Ready::port().within("4s"));
     let error = fetch("www", &service, "/").sync().await.unwrap_err();
     assert!(matches!(error, Error::ServiceNotReady(_)), "{error}");
     assert!(error.to_string().contains("it listens on 127.0.0.1:8080 alone"), "{error}");
@@ -173,9 +173,9 @@ async fn a_service_that_goes_on_in_the_background_is_told_not_to() {
 
 #[bowline::test]
 async fn ready_http_names_the_last_status() {
-    let web = server("web").ready(Ready::http("/exit-not").within("1s"));
+    let web = server("web").ready(Ready::http("/exit-not").within("4s"));
     let error = fetch("www", &web, "/id").sync().await.unwrap_err().to_string();
-    assert!(error.contains("/exit-not") && error.contains("1 s"), "{error}");
+    assert!(error.contains("/exit-not") && error.contains("4 s"), "{error}");
 }
 
 #[bowline::test]
