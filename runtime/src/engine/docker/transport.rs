@@ -117,13 +117,13 @@ impl Place {
 
     /// What requests call it.
     fn host(&self) -> HeaderValue {
-        let address = match self {
-            Self::Tcp(address) => address,
+        const OTHER: HeaderValue = HeaderValue::from_static("docker");
+        match self {
+            Self::Tcp(address) => HeaderValue::from_str(address).unwrap_or(OTHER),
             #[cfg(feature = "tls")]
-            Self::Tls { address, .. } => address,
-            _ => return HeaderValue::from_static("docker"),
-        };
-        HeaderValue::from_str(address).unwrap_or(HeaderValue::from_static("docker"))
+            Self::Tls { address, .. } => HeaderValue::from_str(address).unwrap_or(OTHER),
+            _ => OTHER,
+        }
     }
 }
 
