@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use bollard::query_parameters::{CreateImageOptions, ImportImageOptionsBuilder};
+use futures_util::{Stream, TryStreamExt as _, stream};
+
 use super::Shared;
 use super::entries::archive;
 use super::facts::Facts;
@@ -10,8 +13,6 @@ use crate::engine::ImageConfig;
 use crate::engine::oci::{Configuration, Saved};
 use crate::model::ContentDigest;
 use crate::{Error, Result};
-use bollard::query_parameters::{CreateImageOptions, ImportImageOptionsBuilder};
-use futures_util::{Stream, TryStreamExt as _, stream};
 
 /// An image with these layers and a configuration, under a name.
 pub(super) async fn relabel(

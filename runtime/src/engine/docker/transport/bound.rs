@@ -5,11 +5,13 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use hyper::Method;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::lock::lock;
 
 /// No document of an engine is as large: with what HTTP adds to it.
 const DOCUMENT_AT_MOST: u64 = 8 << 20;
@@ -140,7 +142,7 @@ pub(super) struct Next(Arc<Mutex<Bound>>);
 
 impl Next {
     pub(super) fn set(&self, bound: Bound) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = bound;
+        *lock(&self.0) = bound;
     }
 }
 
@@ -167,7 +169,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
         let before = buffer.filled().len();
         std::task::ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
         let come = buffer.filled().get(before..).unwrap_or_default();
-        let mut bound = self.next.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bound = lock(&self.next.0);
         Poll::Ready(bound.take_in(come).map_err(io::Error::other))
     }
 }
