@@ -310,8 +310,8 @@ pub struct StepError {
     pub stderr: String,
     /// The file system that the command left, as the graph holds it.
     pub(crate) left: Option<Arc<dyn Any + Send + Sync>>,
-    /// Which one it is.
-    pub(crate) step: crate::Digest,
+    /// What its result would be kept under: which one it is.
+    pub(crate) key: crate::Digest,
     pub(crate) locations: Vec<Location>,
 }
 

@@ -32,6 +32,17 @@ pub fn docker(args: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// The engine's own platform, as `os/architecture`.
+#[must_use]
+pub fn platform() -> String {
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    format!("linux/{architecture}")
+}
+
 /// Whether the suite runs on the native engine, which no command line asks.
 #[must_use]
 pub fn on_native() -> bool {

@@ -88,9 +88,9 @@ impl Error {
 
     /// What came of evaluating a step that is written there. The step may have failed for somebody else, who has an equal
     /// one elsewhere.
-    pub(crate) fn of_step(self, step: Digest, places: Vec<Location>) -> Self {
+    pub(crate) fn of_step(self, key: Digest, places: Vec<Location>) -> Self {
         match &self {
-            Self::StepFailed(error) if error.step == step => self.also_at(places),
+            Self::StepFailed(error) if error.key == key => self.also_at(places),
             _ => self.at(places),
         }
     }

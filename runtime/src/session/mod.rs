@@ -29,7 +29,6 @@ mod transfer;
 mod unit;
 mod waiters;
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -40,11 +39,11 @@ use tokio::task::JoinSet;
 pub(crate) use self::host::planned_files;
 use self::once::Once;
 pub(crate) use self::publishing::{export_image, publish};
-use self::service::Supervisor;
+use self::service::Services;
 use self::steps::Done;
 use crate::engine::{Description, Engine, Image, OutputReader, Recording, Written};
 use crate::event::{Emitter, EventKind, Observer, ObserverHandle, Outcome, Span, Subject};
-use crate::graph;
+use crate::graph::{self, Reach};
 use crate::lock::lock;
 use crate::model::{Digest, Entry, ImageName, Location, SessionId, Stat};
 use crate::value::{Container, Output, PathIn, Service};
@@ -81,7 +80,7 @@ pub(super) struct Inner {
     sent: Once<Digest, crate::model::Snapshot>,
     steps: Once<(Digest, Option<Duration>), Arc<Done>>,
     replays: Once<(Digest, Vec<u64>), ()>,
-    services: Mutex<HashMap<Digest, Supervisor>>,
+    services: Mutex<Services>,
     /// Results on their way into the engine's store; awaited before the session ends.
     keeping: Mutex<JoinSet<()>>,
     /// The session's own: all that goes on in it is a part of this.
@@ -210,7 +209,7 @@ impl Inner {
         self.images.get_or_run(name.clone(), find).await
     }
 
-    fn services(&self) -> MutexGuard<'_, HashMap<Digest, Supervisor>> {
+    fn services(&self) -> MutexGuard<'_, Services> {
         lock(&self.services)
     }
 
@@ -240,7 +239,8 @@ impl Inner {
         self.closing.send_replace(true);
         // Steps see `closing` and let go of their services; services then end, users first, because each holds what it
         // uses until it is gone itself.
-        let supervisors: Vec<_> = self.services().drain().map(|(_, supervisor)| supervisor).collect();
+        let supervisors: Vec<_> =
+            self.services().supervisors.drain().map(|(_, supervisor)| supervisor).collect();
         futures_util::future::join_all(supervisors.iter().map(|one| one.close(end))).await;
         let mut keeping = std::mem::take(&mut *self.keeping());
         while keeping.join_next().await.is_some() {}
@@ -306,7 +306,7 @@ pub(crate) async fn sync(container: Container) -> Result<()> {
 /// Runs a container to its last step.
 async fn last_step<T: Send + 'static, F>(
     container: Container,
-    then: impl FnOnce(Result<Arc<Done>>, Digest) -> F + Send + 'static,
+    then: impl FnOnce(Result<Arc<Done>>, Option<Digest>) -> F + Send + 'static,
 ) -> Result<T>
 where
     F: Future<Output = Result<T>> + Send,
@@ -317,8 +317,11 @@ where
         return Err(Error::invalid(Some(&node.name), message).at([at]));
     };
     in_session(format!("container `{}`", node.name), |session| async move {
-        let done = session.step(&last).await;
-        then(done, last.digest).await
+        let request = match session.request(Reach::of_step(&last)).await {
+            Ok(request) => request,
+            Err(error) => return then(Err(error), None).await,
+        };
+        then(request.step(&last).await, Some(request.key(&last))).await
     })
     .await
 }
@@ -380,7 +383,8 @@ pub(crate) async fn exit_code(container: Container) -> Result<i32> {
         match done {
             Ok(done) => Ok(done.output.exit_code),
             Err(Error::StepFailed(error))
-                if error.step == last && matches!(error.cause, StepCause::Failed | StepCause::Succeeded) =>
+                if Some(error.key) == last
+                    && matches!(error.cause, StepCause::Failed | StepCause::Succeeded) =>
             {
                 Ok(error.exit.code)
             }
@@ -406,17 +410,16 @@ fn in_memory(stream: &Written) -> Result<Vec<u8>> {
 
 pub(crate) async fn start(service: Service) -> Result<()> {
     let node = graph::lower_service(&service)?;
-    in_session(format!("service `{}`", node.name), |session| async move {
-        let started = session.supervisor(&node)?.start(&node).await;
-        started.map_err(|error| error.of_service(&node.hostname, node.locations.all()))
-    })
-    .await
+    in_session(format!("service `{}`", node.name), |session| async move { session.start(&node).await }).await
 }
 
 pub(crate) async fn stop(service: Service) -> Result<()> {
     let node = graph::lower_service(&service)?;
     in_session(format!("service `{}`", node.name), |session| async move {
-        session.supervisor(&node)?.stop().await
+        match session.running(&node)? {
+            Some(supervisor) => supervisor.stop().await,
+            None => Ok(()),
+        }
     })
     .await
 }
@@ -424,7 +427,10 @@ pub(crate) async fn stop(service: Service) -> Result<()> {
 pub(crate) async fn kill(service: Service) -> Result<()> {
     let node = graph::lower_service(&service)?;
     in_session(format!("service `{}`", node.name), |session| async move {
-        session.supervisor(&node)?.kill().await
+        match session.running(&node)? {
+            Some(supervisor) => supervisor.kill().await,
+            None => Ok(()),
+        }
     })
     .await
 }

@@ -27,6 +27,7 @@ const EXIT_NOTICE: Duration = Duration::from_millis(150);
 /// One run of a service's process.
 pub(super) struct Running {
     pub(super) service: Arc<ServiceNode>,
+    key: Digest,
     pub(super) span: Arc<Span>,
     /// Tells the runs of one service apart.
     pub(super) generation: u64,
@@ -51,6 +52,7 @@ pub(super) struct Running {
 /// What there is of a service once its process was started.
 pub(super) struct Started {
     pub(super) service: Arc<ServiceNode>,
+    pub(super) key: Digest,
     pub(super) span: Arc<Span>,
     pub(super) instance: Arc<dyn Instance>,
     pub(super) image: Option<Image>,
@@ -64,8 +66,10 @@ pub(super) struct Started {
 impl Running {
     pub(super) fn new(started: Started) -> Self {
         static GENERATIONS: AtomicU64 = AtomicU64::new(0);
-        let Started { service, span, instance, image, log, secrets, since, dependencies, caches } = started;
+        let Started { service, key, span, instance, image, log, secrets, since, dependencies, caches } =
+            started;
         Self {
+            key,
             span,
             generation: GENERATIONS.fetch_add(1, Ordering::Relaxed),
             instance,
@@ -283,8 +287,9 @@ impl Leases {
         let broken = self.direct.iter().map(|(binding, lease)| {
             Box::pin(async move {
                 let Binding { service, aliases } = binding;
-                let error = lease.running().broken().await.aliased(&service.hostname, aliases);
-                error.of_service(&service.hostname, service.locations.all())
+                let instance = &lease.running().service;
+                let error = lease.running().broken().await.aliased(&instance.hostname, aliases);
+                error.of_service(&instance.hostname, service.locations.all())
             })
         });
         select_all(broken).await.0
@@ -308,13 +313,13 @@ impl Leases {
         self.instances().values().for_each(|running| running.saw(key));
     }
 
-    /// All instances in use, by service, those that services use among themselves included.
+    /// All instances in use, by their services' keys, those that services use among themselves included.
     pub(super) fn instances(&self) -> BTreeMap<Digest, Arc<Running>> {
         let mut found = BTreeMap::new();
         let mut open: Vec<Arc<Running>> = self.running().collect();
         while let Some(running) = open.pop() {
             open.extend(running.dependencies.running());
-            found.insert(running.service.digest, running);
+            found.insert(running.key, running);
         }
         found
     }

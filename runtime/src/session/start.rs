@@ -9,19 +9,20 @@ use super::log::ServiceLog;
 use super::running::{Leases, Phase, Running, Started, failure};
 use super::scrub::Secrets;
 use super::steps::Request;
-use super::{Inner, process, steps};
+use super::{Inner, process};
 use crate::Result;
 use crate::engine::{HeldCaches, Image, InUse, MountSource, ServiceSpec, Startable};
 use crate::error::ServiceCause;
 use crate::event::{EventKind, Span, Waiting};
 use crate::graph::{Reach, ServiceNode};
 use crate::lock::lock;
-use crate::model::Access;
+use crate::model::{Access, Digest};
 
 /// All that a service's process needs, but the container: dropping it lets go of what the service uses.
 pub(super) struct Outfit {
     request: Arc<Request>,
     service: Arc<ServiceNode>,
+    key: Digest,
     span: Arc<Span>,
     image: Option<Image>,
     log: ServiceLog,
@@ -36,6 +37,7 @@ impl Outfit {
     pub(super) async fn new(
         session: &Arc<Inner>,
         service: Arc<ServiceNode>,
+        key: Digest,
         span: Arc<Span>,
     ) -> Result<Self> {
         let since = Instant::now();
@@ -57,9 +59,9 @@ impl Outfit {
             hostname: service.hostname.clone(),
             filesystem,
             process,
-            links: steps::links(&service.bindings),
+            links: request.links(&service.bindings)?,
         };
-        Ok(Self { request, service, span, image, log, secrets, since, dependencies, spec })
+        Ok(Self { request, service, key, span, image, log, secrets, since, dependencies, spec })
     }
 
     /// Waits, no longer than the service may take to become ready, until no service of another session has a cache that this
@@ -107,10 +109,11 @@ impl Outfit {
         prepared: Box<dyn Startable>,
         caches: Option<Arc<dyn HeldCaches>>,
     ) -> Result<Running> {
-        let Self { service, span, image, log, secrets, since, dependencies, spec, .. } = self;
+        let Self { service, key, span, image, log, secrets, since, dependencies, spec, .. } = self;
         span.emit(|| EventKind::Started { args: secrets.scrub_args(&spec.process.args) });
         let instance = prepared.start(log.sink()).await?;
-        let started = Started { service, span, instance, image, log, secrets, since, dependencies, caches };
+        let started =
+            Started { service, key, span, instance, image, log, secrets, since, dependencies, caches };
         Ok(Running::new(started))
     }
 }

@@ -1,6 +1,6 @@
 //! Steps: found in the engine's store, or run once and kept there.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::{BoxFuture, try_join, try_join_all, try_join3};
@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::log::{self, Broken, Capture};
 use super::running::{Lease, Leases};
 use super::scrub::Secrets;
-use super::service::Pin;
+use super::service::{Pin, Supervisor};
 use super::unit::unseen;
 use super::{Inner, close_failed, process};
 use crate::engine::{
@@ -56,11 +56,6 @@ pub(super) struct Request {
 }
 
 impl Inner {
-    /// A step's result: cached, joined or run.
-    pub(super) async fn step(self: &Arc<Self>, step: &Arc<Step>) -> Result<Arc<Done>> {
-        self.request(Reach::of_step(step)).await?.step(step).await
-    }
-
     /// What a file system is once everything that makes it has run.
     pub(super) async fn filesystem(self: &Arc<Self>, fs: &Fs) -> Result<Snapshot> {
         self.request(Reach::of_fs(fs)).await?.filesystem(fs).await
@@ -105,6 +100,16 @@ impl Request {
         lock(&self.identities).step(step)
     }
 
+    /// What tells a service from others in this session. Definitions that name one image by several references, say, come
+    /// to the same, and are one instance.
+    fn service_key(&self, service: &Arc<ServiceNode>) -> Digest {
+        lock(&self.identities).service(service)
+    }
+
+    pub(super) fn supervisor(&self, service: &Arc<ServiceNode>) -> Result<Supervisor> {
+        self.session.supervisor(service, self.service_key(service))
+    }
+
     // Boxed, as steps wait for steps: the future's type must not contain itself.
     pub(super) fn step<'a>(self: &'a Arc<Self>, step: &Arc<Step>) -> BoxFuture<'a, Result<Arc<Done>>> {
         let key = self.key(step);
@@ -112,7 +117,7 @@ impl Request {
         // Who may wait for longer does not join a run that will be killed.
         let done = self.session.steps.get_or_run((key, step.options.timeout), work);
         let step = step.clone();
-        Box::pin(async move { done.await.map_err(|error| error.of_step(step.digest, step.locations.all())) })
+        Box::pin(async move { done.await.map_err(|error| error.of_step(key, step.locations.all())) })
     }
 
     pub(super) async fn filesystem(self: &Arc<Self>, fs: &Fs) -> Result<Snapshot> {
@@ -214,12 +219,12 @@ impl Request {
         let mut finished = tokio::select! {
             finished = prepared.run(capture.sink()) => finished.map_err(|error| secrets.scrub_error(error))?,
             error = leases.broken() => return Err(error),
-            () = capture.broken() => return Err(not_taken_down(step, &secrets, capture.finish(137))),
+            () = capture.broken() => return Err(not_taken_down(step, self.key(step), &secrets, capture.finish(137))),
         };
         let exit = finished.exit();
         let output = match capture.finish(exit.code) {
             (output, None) => output,
-            broken => return Err(not_taken_down(step, &secrets, broken)),
+            broken => return Err(not_taken_down(step, self.key(step), &secrets, broken)),
         };
         // A client often fails just because its service went away a moment before the engine says so.
         if !exit.success()
@@ -245,7 +250,7 @@ impl Request {
         let session = self.session.id.clone();
         let held = |snapshot| Arc::new(Held { snapshot, session, mounts: step.mounts.clone() });
         let left = finished.hold().await.ok().map(|snapshot| held(snapshot) as _);
-        let error = step_error(step, &secrets, exit, cause, &output);
+        let error = step_error(step, self.key(step), &secrets, exit, cause, &output);
         Err(Error::StepFailed(Box::new(StepError { left, ..error })))
     }
 
@@ -268,7 +273,7 @@ impl Request {
             process,
             stdin: step.options.stdin.clone(),
             limit: step.options.timeout,
-            links: links(&step.bindings),
+            links: self.links(&step.bindings)?,
         };
         Ok((self.engine.prepare(spec).await?, secrets))
     }
@@ -348,20 +353,38 @@ impl Request {
 
     /// Keeps the services of these bindings from being stopped between the steps that use them; starts nothing.
     fn pin(&self, bindings: &[Binding]) -> Result<Vec<Pin>> {
-        closure(bindings).values().map(|service| Ok(self.session.supervisor(service)?.pin())).collect()
+        closure(bindings).values().map(|service| Ok(self.supervisor(service)?.pin())).collect()
     }
 
     /// Starts what is bound, all at once, and waits until it is ready.
     pub(super) async fn lease(self: &Arc<Self>, bindings: &[Binding], span: &Arc<Span>) -> Result<Leases> {
         let acquire = bindings.iter().map(|binding| async move {
-            span.emit(|| EventKind::Waiting(Waiting::For(super::service::subject(&binding.service))));
-            let lease = self.session.lease(&binding.service).await;
+            let supervisor = self.supervisor(&binding.service)?;
+            let instance = &supervisor.service;
+            span.emit(|| EventKind::Waiting(Waiting::For(super::service::subject(instance))));
+            let lease = lease(&supervisor, &binding.service).await;
             lease
                 .inspect_err(|error| span.skip(error))
-                .map_err(|error| error.aliased(&binding.service.hostname, &binding.aliases))
+                .map_err(|error| error.aliased(&instance.hostname, &binding.aliases))
                 .map(|lease| (binding.clone(), lease))
         });
         Ok(Leases::new(try_join_all(acquire).await?))
+    }
+
+    /// The names under which a process reaches its services.
+    pub(super) fn links(&self, bindings: &[Binding]) -> Result<Vec<Link>> {
+        let mut links: Vec<Link> = Vec::new();
+        for Binding { service, aliases } in bindings {
+            let instance = self.supervisor(service)?.service;
+            // Of definitions that come to the same, each has its own host name, and clients know the instance by theirs.
+            let own = (instance.hostname != service.hostname).then(|| service.hostname.clone());
+            let names = aliases.iter().cloned().chain(own);
+            match links.iter_mut().find(|link| link.hostname == instance.hostname) {
+                Some(link) => link.aliases.extend(names),
+                None => links.push(Link { hostname: instance.hostname.clone(), aliases: names.collect() }),
+            }
+        }
+        Ok(links)
     }
 
     /// Runs again what this step relies on: earlier steps against the same services, whose effects the running
@@ -376,10 +399,11 @@ impl Request {
         let has_seen = |service: &Digest, step: &Arc<Step>| {
             instances.get(service).is_none_or(|running| running.has_seen(self.key(step)))
         };
-        for ancestor in unseen(step, instances.keys().copied().collect(), has_seen) {
+        let key_of = |service: &Arc<ServiceNode>| self.service_key(service);
+        for ancestor in unseen(step, instances.keys().copied().collect(), key_of, has_seen) {
             let key = self.key(&ancestor);
-            let used = closure(&ancestor.bindings).into_keys();
-            let shared: Vec<_> = used.filter_map(|service| instances.get(&service)).collect();
+            let used: BTreeSet<_> = closure(&ancestor.bindings).values().map(key_of).collect();
+            let shared: Vec<_> = used.iter().filter_map(|service| instances.get(service)).collect();
             // Running another one of them again may have seen to it.
             if shared.iter().all(|running| running.has_seen(key)) {
                 continue;
@@ -406,7 +430,14 @@ fn subject(step: &Step) -> Subject {
     Subject::Step { name: step.name.clone(), digest: step.digest }
 }
 
-fn step_error(step: &Step, secrets: &Secrets, exit: Exit, cause: StepCause, output: &Recording) -> StepError {
+fn step_error(
+    step: &Step,
+    key: Digest,
+    secrets: &Secrets,
+    exit: Exit,
+    cause: StepCause,
+    output: &Recording,
+) -> StepError {
     StepError {
         name: step.name.to_string(),
         args: step.args.iter().flatten().map(|arg| secrets.scrub_text(arg)).collect(),
@@ -415,13 +446,18 @@ fn step_error(step: &Step, secrets: &Secrets, exit: Exit, cause: StepCause, outp
         stdout: log::last_part(&output.stdout),
         stderr: log::last_part(&output.stderr),
         left: None,
-        step: step.digest,
+        key,
         locations: step.locations.all(),
     }
 }
 
 /// Why a step was ended whose output could not be taken down.
-fn not_taken_down(step: &Step, secrets: &Secrets, (output, why): (Recording, Option<Broken>)) -> Error {
+fn not_taken_down(
+    step: &Step,
+    key: Digest,
+    secrets: &Secrets,
+    (output, why): (Recording, Option<Broken>),
+) -> Error {
     match why {
         Some(Broken::Io(error)) => {
             let written = output.stdout.length() + output.stderr.length();
@@ -435,7 +471,7 @@ fn not_taken_down(step: &Step, secrets: &Secrets, (output, why): (Recording, Opt
             // As a process ends that is killed.
             let exit = Exit { code: 137, out_of_memory: false };
             let cause = StepCause::TooMuchOutput(log::MOST);
-            Error::StepFailed(Box::new(step_error(step, secrets, exit, cause, &output)))
+            Error::StepFailed(Box::new(step_error(step, key, secrets, exit, cause, &output)))
         }
     }
 }
@@ -449,25 +485,14 @@ fn redirected(step: &Step, output: &Recording) -> Vec<Placement> {
     streams.into_iter().filter_map(file).collect()
 }
 
-/// The names under which a process reaches its services.
-pub(super) fn links(bindings: &[Binding]) -> Vec<Link> {
-    let link = |binding: &Binding| Link {
-        hostname: binding.service.hostname.clone(),
-        aliases: binding.aliases.clone(),
+/// A lease of a service that is ready by this definition's own measure: ports and checks are no part of a service's
+/// identity, so an equal one may have been started by another measure.
+async fn lease(supervisor: &Supervisor, service: &ServiceNode) -> Result<Lease> {
+    let lease = async {
+        let lease = supervisor.acquire().await?;
+        lease.running().ensure_ready(service).await?;
+        Ok(lease)
     };
-    bindings.iter().map(link).collect()
-}
-
-impl Inner {
-    /// A lease of a service that is ready by this definition's own measure: ports and checks are no part of a
-    /// service's identity, so an equal one may have been started by another measure.
-    pub(super) async fn lease(self: &Arc<Self>, service: &Arc<ServiceNode>) -> Result<Lease> {
-        let supervisor = self.supervisor(service)?;
-        let lease = async {
-            let lease = supervisor.acquire().await?;
-            lease.running().ensure_ready(service).await?;
-            Ok(lease)
-        };
-        lease.await.map_err(|error: Error| error.of_service(&service.hostname, service.locations.all()))
-    }
+    let instance = &supervisor.service;
+    lease.await.map_err(|error: Error| error.of_service(&instance.hostname, service.locations.all()))
 }

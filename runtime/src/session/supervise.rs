@@ -18,30 +18,73 @@ use super::waiters::Waiters;
 use super::{End, Inner};
 use crate::engine::HeldCaches;
 use crate::event::{EventKind, Outcome, Span};
-use crate::graph::ServiceNode;
+use crate::graph::{Reach, ServiceNode};
+use crate::model::Digest;
 use crate::{Error, Result};
 
 /// As long is it waited for the end of a process that was killed: one that hangs in the kernel may never come to it.
 const DEAD_WITHIN: Duration = Duration::from_secs(10);
 
 impl Inner {
-    /// The supervisor of a service: equal definitions in a session have one.
-    pub(super) fn supervisor(self: &Arc<Self>, service: &Arc<ServiceNode>) -> Result<Supervisor> {
-        if std::env::var("BOWLINE_SERVICES").is_ok_and(|value| value.eq_ignore_ascii_case("off")) {
-            let error = Error::ServicesOff { service: service.name.to_string(), locations: Vec::new() };
-            return Err(error.at(service.locations.all()));
-        }
+    /// The supervisor of a service: definitions of one key have one in a session.
+    pub(super) fn supervisor(
+        self: &Arc<Self>,
+        service: &Arc<ServiceNode>,
+        key: Digest,
+    ) -> Result<Supervisor> {
+        check_services_are_on(service)?;
         let mut services = self.services();
         self.check_open(&format!("service `{}`", service.name))?;
-        let supervisor = services.entry(service.digest).or_insert_with(|| {
+        services.keys.insert(service.digest, key);
+        let supervisor = services.supervisors.entry(key).or_insert_with(|| {
             let (messages, inbox) = unbounded_channel();
-            let supervisor = Supervisor::new(messages.clone(), service.name.clone());
-            let task = Task::new(Arc::downgrade(self), service.clone(), inbox, messages.downgrade());
+            let supervisor = Supervisor::new(messages.clone(), service.clone());
+            let task = Task::new(Arc::downgrade(self), service.clone(), key, inbox, messages.downgrade());
             tokio::spawn(task.supervise());
             supervisor
         });
         Ok(supervisor.clone())
     }
+
+    /// The supervisor of a service that is to end, where it may have been started: those that are about to be started are
+    /// not any more.
+    pub(super) fn running(&self, service: &ServiceNode) -> Result<Option<Supervisor>> {
+        check_services_are_on(service)?;
+        let services = self.services();
+        services.stop_starts(service.digest);
+        Ok(services.of(service.digest).cloned())
+    }
+
+    /// Starts a service, to run until it is stopped or the session ends.
+    pub(super) async fn start(self: &Arc<Self>, service: &Arc<ServiceNode>) -> Result<()> {
+        check_services_are_on(service)?;
+        let mut stops = self.services().stops(service.digest);
+        let request = tokio::select! {
+            request = self.request(Reach::of_service(service)) => request,
+            Ok(()) = stops.changed() => Err(stopped_while_starting(service)),
+        };
+        let started = match request {
+            Ok(request) => request.supervisor(service)?.start(service).await,
+            Err(error) => Err(error),
+        };
+        started.map_err(|error| error.at(service.locations.all()))
+    }
+}
+
+fn check_services_are_on(service: &ServiceNode) -> Result<()> {
+    if std::env::var("BOWLINE_SERVICES").is_ok_and(|value| value.eq_ignore_ascii_case("off")) {
+        let error = Error::ServicesOff { service: service.name.to_string(), locations: Vec::new() };
+        return Err(error.at(service.locations.all()));
+    }
+    Ok(())
+}
+
+fn cancelled(service: &ServiceNode, reason: &str) -> Error {
+    Error::Cancelled { what: format!("service `{}`", service.name), reason: reason.to_owned() }
+}
+
+fn stopped_while_starting(service: &ServiceNode) -> Error {
+    cancelled(service, "it was stopped while it started")
 }
 
 /// Tells who waited for the end. Whoever has given up does not hear it.
@@ -95,6 +138,7 @@ pub(super) struct Task {
     /// Weak, so that a session that nobody holds any more can end.
     session: Weak<Inner>,
     service: Arc<ServiceNode>,
+    key: Digest,
     inbox: UnboundedReceiver<Message>,
     messages: WeakUnboundedSender<Message>,
     /// Once the session closes.
@@ -107,10 +151,11 @@ impl Task {
     pub(super) fn new(
         session: Weak<Inner>,
         service: Arc<ServiceNode>,
+        key: Digest,
         inbox: UnboundedReceiver<Message>,
         messages: WeakUnboundedSender<Message>,
     ) -> Self {
-        Self { session, service, inbox, messages, closing: None, pins: 0 }
+        Self { session, service, key, inbox, messages, closing: None, pins: 0 }
     }
 
     pub(super) async fn supervise(mut self) {
@@ -189,8 +234,9 @@ impl Task {
         waiters: &mut Waiters,
     ) -> Result<Arc<Running>, Box<Halt>> {
         // As long as there is no process, whatever is dropped is undone.
-        let outfit =
-            self.unless_halted(waiters, Outfit::new(session, self.service.clone(), span.clone())).await?;
+        let outfit = self
+            .unless_halted(waiters, Outfit::new(session, self.service.clone(), self.key, span.clone()))
+            .await?;
         let caches = self.unless_halted(waiters, outfit.hold_caches()).await?;
         let prepared = match self.unless_halted(waiters, outfit.prepare()).await {
             Ok(prepared) => prepared,
@@ -240,11 +286,10 @@ impl Task {
                     Some(Message::Unpin) => self.pins = self.pins.saturating_sub(1),
                     Some(Message::Release(_)) => {}
                     Some(Message::Stop(done)) => {
-                        let error = self.cancelled("it was stopped while it started");
-                        return halt(error, Cause::Ordered(Manner::Stop, Some(done)));
+                        return halt(stopped_while_starting(&self.service), Cause::Ordered(Manner::Stop, Some(done)));
                     }
                     Some(Message::Kill(done)) => {
-                        let error = self.cancelled("it was killed while it started");
+                        let error = cancelled(&self.service, "it was killed while it started");
                         return halt(error, Cause::Ordered(Manner::Kill, Some(done)));
                     }
                     Some(Message::Close(closing)) => {
@@ -259,10 +304,6 @@ impl Task {
 
     fn closed(&self) -> Error {
         super::closed(&format!("service `{}`", self.service.name))
-    }
-
-    fn cancelled(&self, reason: &str) -> Error {
-        Error::Cancelled { what: format!("service `{}`", self.service.name), reason: reason.to_owned() }
     }
 
     /// Ready, in use or lingering, until it ends or is to be stopped.
@@ -338,7 +379,7 @@ impl Task {
     }
 
     async fn stop(&mut self, running: Arc<Running>, done: Vec<oneshot::Sender<()>>, manner: Manner) -> After {
-        running.end(self.cancelled("the service was stopped"));
+        running.end(cancelled(&self.service, "the service was stopped"));
         self.end(running, done, manner, Outcome::Succeeded).await
     }
 

@@ -13,10 +13,11 @@ use crate::model::Digest;
 /// The steps that must have run before this one against services it uses, and that those have not seen, earliest first.
 ///
 /// A service that has seen a step has seen what was before it, as no step runs against a service before that is so. The
-/// search for what one service lacks therefore ends at the nearest steps that it has seen.
+/// search for what one service lacks therefore ends at the nearest steps that it has seen. Services are told apart by key.
 pub(super) fn unseen(
     step: &Arc<Step>,
     services: BTreeSet<Digest>,
+    key: impl Fn(&Arc<ServiceNode>) -> Digest,
     has_seen: impl Fn(&Digest, &Arc<Step>) -> bool,
 ) -> Vec<Arc<Step>> {
     let mut open = Vec::new();
@@ -35,7 +36,8 @@ pub(super) fn unseen(
                 if !is_news(&mut asked, step.digest, &services) {
                     continue;
                 }
-                let used = closure(&step.bindings).into_keys().filter(|used| services.contains(used));
+                let used: BTreeSet<_> = closure(&step.bindings).values().map(&key).collect();
+                let used = used.into_iter().filter(|used| services.contains(used));
                 let (seen, missing): (Vec<_>, Vec<_>) = used.partition(|service| has_seen(service, step));
                 if !missing.is_empty() {
                     open.push(Visit::Leave(step));
@@ -118,7 +120,10 @@ mod tests {
             known.is_some_and(|(_, commands)| commands.contains(&&*command(step)))
         };
         let services = closure(&last.bindings).into_keys().collect();
-        let missing = unseen(&last, services, has_seen).iter().map(|step| command(step)).collect();
+        let missing = unseen(&last, services, |service| service.digest, has_seen)
+            .iter()
+            .map(|step| command(step))
+            .collect();
         (missing, asked.into_inner())
     }
 

@@ -1,7 +1,7 @@
 //! Services meet their clients: names, sharing, isolation.
 
 use bowline::{Container, Exposes, Service, Session, pipeline};
-use bowline_tests::{address, client, containers, fetch, is_running, nonce, server};
+use bowline_tests::{address, client, containers, fetch, is_running, nonce, platform, running, server};
 use futures_util::future::{join_all, try_join_all};
 
 #[bowline::test]
@@ -69,6 +69,44 @@ async fn a_value_that_is_not_asked_for_starts_nothing() {
     unbound.sync().await.unwrap();
     assert!(!is_running(&session, &web));
     assert!(!containers(&session).iter().any(|name| name.ends_with(&web.hostname())));
+}
+
+/// Here they differ in whether the platform is named that it is anyhow; as two tags of one image do.
+#[bowline::test]
+async fn definitions_that_come_to_the_same_are_one_instance() {
+    let (session, nonce) = (Session::current(), nonce());
+    let define = || Service::from_image("redis:7").env("NONCE", &nonce).expose(6379);
+    let (plain, named) = (define(), define().platform(platform()));
+    assert_ne!(plain.hostname(), named.hostname());
+    let base = Container::from_image("redis:7").env("NONCE", &nonce);
+    let set = base.clone().bind("plain", &plain).shell("redis-cli -h plain set key value");
+    // Each answers to its alias and to its own host name, also where both are bound at once.
+    let get = base.after(&set).bind("plain", &plain).bind("named", &named).shell(format!(
+        "for host in plain named {} {}; do redis-cli -h $host get key; done",
+        plain.hostname(),
+        named.hostname()
+    ));
+    assert_eq!(get.stdout().await.unwrap(), "value\n".repeat(4));
+    assert_eq!(running(&session), 1);
+    named.start().await.unwrap();
+    assert_eq!(running(&session), 1);
+    plain.stop().await.unwrap();
+    assert_eq!(running(&session), 0);
+}
+
+/// What was set through one of them is set again for a client of the other one.
+#[bowline::test]
+async fn a_step_is_replayed_for_a_client_of_an_equal_definition() {
+    let nonce = nonce();
+    let define = || Service::from_image("redis:7").env("NONCE", &nonce).expose(6379);
+    let (plain, named) = (define(), define().platform(platform()));
+    let base = Container::from_image("redis:7").env("NONCE", &nonce);
+    let set = base.clone().bind("db", &plain).shell("redis-cli -h db set key value");
+    let session = Session::new();
+    session.scope(set.sync()).await.unwrap();
+    session.close().await.unwrap();
+    let get = base.after(&set).bind("db", &named).shell("redis-cli -h db get key");
+    assert_eq!(get.stdout().await.unwrap(), "value\n");
 }
 
 #[bowline::test]

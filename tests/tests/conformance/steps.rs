@@ -84,6 +84,12 @@ async fn the_exit_code_is_given_whatever_was_expected() {
     assert!(
         matches!(fails.exec(["true"]).exit_code().await, Err(Error::StepFailed(error)) if error.exit.code == 3)
     );
+    // Also to whoever joins the run of an equal one, that is defined in other words.
+    let both = |step: &Container| step.clone().exec(["sh", "-c", "sleep 0.2; exit 5"]);
+    let base = busybox();
+    let (plain, named) = (both(&base), both(&base.clone().platform(bowline_tests::platform())));
+    let codes = futures_util::future::try_join(plain.exit_code(), named.exit_code()).await;
+    assert_eq!(codes.unwrap(), (5, 5));
     let slow = busybox().exec(Exec::new(["sleep", "60"]).timeout("100ms"));
     assert!(matches!(slow.exit_code().await, Err(Error::StepFailed(_))));
     let output = busybox().shell("printf 'a\\377'; echo b >&2").output().await.unwrap();
