@@ -169,7 +169,8 @@ pub(crate) struct Description {
 /// An image that is there.
 #[derive(Debug, Clone)]
 pub(crate) struct Image {
-    /// The digest of the image's configuration: what identifies its contents, whatever tag it was found by.
+    /// What identifies the image, whatever tag it was found by and whichever engine has it: the digest of what is used of its
+    /// configuration.
     pub(crate) id: ContentDigest,
     pub(crate) snapshot: Snapshot,
     pub(crate) config: ImageConfig,

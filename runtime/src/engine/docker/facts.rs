@@ -107,21 +107,45 @@ pub(super) async fn facts(shared: &Shared, image: &str) -> Result<Arc<Facts>> {
     shared.images.learn(&inspected)
 }
 
+fn identity(facts: &Facts, config: &ImageConfig, platform: &str) -> Result<ContentDigest> {
+    // An engine that tells of no layers may have some all the same.
+    if facts.layers.is_empty() {
+        return image_id(Some(&facts.id));
+    }
+    oci::Configuration::identity(platform, config, facts.layers.clone())
+}
+
 /// An image as the session knows it.
 pub(super) fn image(shared: &Shared, inspected: &ImageInspect) -> Result<Image> {
     let facts = shared.images.learn(inspected)?;
-    let config = inspected.config.clone().unwrap_or_default();
-    Ok(Image {
-        id: image_id(Some(&facts.id))?,
-        snapshot: Snapshot(facts.id.clone()),
-        config: image_config(config)?,
-        platform: platform(inspected).or(&shared.description.platform),
-    })
+    let config = image_config(inspected.config.clone().unwrap_or_default())?;
+    let platform = facts.platform.or(&shared.description.platform);
+    let id = identity(&facts, &config, &platform)?;
+    Ok(Image { id, snapshot: Snapshot(facts.id.clone()), config, platform })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As Docker's image store says it, and as containerd's does, which calls the image by its manifest.
+    #[test]
+    fn an_image_is_the_same_in_every_image_store() {
+        let said = |id: char, config: &str| {
+            let text = format!(
+                r#"{{"Id": "sha256:{}", "Os": "linux", "Architecture": "amd64", "Config": {config},
+                    "RootFS": {{"Type": "layers", "Layers": ["sha256:{:064}"]}}}}"#,
+                id.to_string().repeat(64),
+                1,
+            );
+            let inspected: ImageInspect = serde_json::from_str(&text).unwrap();
+            let config = image_config(inspected.config.clone().unwrap()).unwrap();
+            identity(&Facts::of(&inspected).unwrap(), &config, "linux/amd64").unwrap()
+        };
+        let own = said('a', r#"{"Env": ["A=1"], "Cmd": ["x"], "Volumes": null, "Labels": null}"#);
+        assert_eq!(own, said('b', r#"{"Env": ["A=1"], "Cmd": ["x"]}"#));
+        assert_ne!(own, said('a', r#"{"Env": ["A=1"], "Cmd": ["y"]}"#));
+    }
 
     #[test]
     fn an_id_of_the_engine_is_a_digest_or_an_error() {

@@ -25,6 +25,7 @@ macro_rules! engine {
 
 mod confinement;
 mod devices;
+mod images;
 mod layers;
 mod liars;
 mod network;

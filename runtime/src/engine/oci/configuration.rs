@@ -55,6 +55,18 @@ impl Configuration {
         Self { platform, created: None, config: Some(config.into()), rootfs }
     }
 
+    /// What tells an image from all others, whoever has it: the digest of what is used of its configuration, written in one
+    /// form. What an engine calls an image depends on its image store: Docker's own goes by the configuration as its builder
+    /// wrote it, with when and how that was; containerd's by a manifest, of which one image may have several.
+    pub(crate) fn identity(
+        platform: &str,
+        config: &ImageConfig,
+        layers: Vec<ContentDigest>,
+    ) -> crate::Result<ContentDigest> {
+        let document = Self::new(Platform::of(platform), config, layers).document();
+        document.map(|text| ContentDigest::of(&text)).map_err(crate::Error::internal)
+    }
+
     /// As it is written.
     pub(crate) fn document(&self) -> serde_json::Result<Vec<u8>> {
         serde_json::to_vec(self)
@@ -232,6 +244,22 @@ mod tests {
         let many = vec![format!(r#""sha256:{:064}""#, 1); 1000].join(",");
         let many = Configuration::parse(format!(r#"{{"rootfs": {{"diff_ids": [{many}]}}}}"#).as_bytes());
         assert!(many.unwrap().layers().unwrap_err().contains("1000 layers"));
+    }
+
+    #[test]
+    fn an_image_is_what_it_is_whoever_wrote_its_configuration() {
+        let layers = vec![ContentDigest::of(b"layer")];
+        let identity = |config: &str| {
+            let text = format!(r#"{{"config": {config}, "rootfs": {{"diff_ids": []}}}}"#);
+            let config = Configuration::parse(text.as_bytes()).unwrap().config();
+            Configuration::identity("linux/amd64", &config, layers.clone()).unwrap()
+        };
+        // As an engine's API says it, and as a builder writes it.
+        let said =
+            identity(r#"{"Hostname": "", "Env": ["A=1"], "Cmd": ["x"], "Volumes": null, "OnBuild": null}"#);
+        assert_eq!(said, identity(r#"{"Cmd": ["x"], "Env": ["A=1"]}"#));
+        assert_ne!(said, identity(r#"{"Cmd": ["x"], "Env": ["A=2"]}"#));
+        assert_ne!(said, identity(r#"{"Cmd": ["x"], "Env": ["A=1"], "Healthcheck": {"Test": ["NONE"]}}"#));
     }
 
     #[test]

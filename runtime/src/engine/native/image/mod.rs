@@ -22,6 +22,7 @@ use self::routes::{Host, Route};
 use super::store::{StoredImage, snapshot_of};
 use super::wire::{Answer, Files, Request};
 use super::{Shared, failed};
+use crate::engine::oci::Configuration;
 use crate::engine::oci::archive::{self, Archived, Layer};
 use crate::engine::source::FoundImage;
 use crate::engine::{Image, ImageSpec, Progress};
@@ -200,7 +201,7 @@ fn remembered(shared: &Shared, name: &ImageName) -> Option<Image> {
 
 fn image_of(stored: &StoredImage) -> Image {
     Image {
-        id: stored.id,
+        id: stored.identity,
         snapshot: snapshot_of(&stored.layers),
         config: stored.config.clone(),
         platform: stored.platform.clone(),
@@ -272,7 +273,9 @@ async fn take(shared: &Shared, what: &str, found: &Archived, progress: &Progress
 async fn keep(shared: &Shared, what: &str, found: &Archived) -> Result<StoredImage> {
     let layers = unpack_all(shared, &found.layers).await.map_err(failed(what))?;
     let platform = found.platform.or(&shared.platform);
-    let stored = StoredImage { id: found.id, layers, config: found.config.clone(), platform };
+    let digests = found.layers.iter().map(|layer| layer.digest).collect();
+    let identity = Configuration::identity(&platform, &found.config, digests)?;
+    let stored = StoredImage { id: found.id, identity, layers, config: found.config.clone(), platform };
     shared.store.keep_image(&stored).map_err(failed(what))?;
     Ok(stored)
 }

@@ -98,7 +98,9 @@ impl<'a> Pull<'a> {
             let layers: Vec<_> = wanted.map(|(layer, digest)| self.layer(layer, digest).boxed()).collect();
             let layers = stream::iter(layers).buffered(AT_ONCE).try_collect().await?;
             let platform = configuration.platform.or(&self.shared.platform);
-            let stored = StoredImage { id, layers, config: configuration.config(), platform };
+            let config = configuration.config();
+            let identity = Configuration::identity(&platform, &config, digests.to_vec())?;
+            let stored = StoredImage { id, identity, layers, config, platform };
             self.shared.store.keep_image(&stored).map_err(failed(what))?;
             stored
         };

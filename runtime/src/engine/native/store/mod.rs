@@ -93,8 +93,10 @@ pub(super) struct Store {
 /// What an image is. All of it comes from the image's own configuration, whoever it was taken from.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct StoredImage {
-    /// The digest of its configuration.
+    /// The digest of its configuration, as that is written.
     pub(super) id: ContentDigest,
+    /// What identifies it on every engine.
+    pub(super) identity: ContentDigest,
     /// The lowest first.
     pub(super) layers: Vec<String>,
     pub(super) config: ImageConfig,
