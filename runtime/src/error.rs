@@ -6,16 +6,24 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use self::cause::Cause;
+use self::cause::Source;
 use self::location::{lines, located};
 use crate::model::{Exit, Location};
 use crate::terminal::{self, Colours};
 
+mod cause;
 mod location;
 
 /// The result of everything that runs.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong. Every message says what was asked, of which item, what happened and what to do.
+///
+/// Messages are whole: what an error of a library or of the operating system said is in them, and [`source`] gives that error
+/// itself, for whoever wants to tell them apart.
+///
+/// [`source`]: std::error::Error::source
 ///
 /// Errors are cheap to clone: a failed step or service is run once, and everyone who waits gets the one error. `Debug`
 /// shows the same text as `Display`, so that a `main` that returns an error prints something to read. What containers, images
@@ -34,16 +42,16 @@ pub enum Error {
         locations: Vec<Location>,
     },
     /// A command ended with another exit code than expected.
-    #[error("{0}")]
+    #[error(transparent)]
     StepFailed(Box<StepError>),
     /// A service could not be started, or ended before it was ready.
-    #[error("{0}")]
+    #[error(transparent)]
     ServiceStart(Box<ServiceError>),
     /// A service did not get ready in time.
-    #[error("{0}")]
+    #[error(transparent)]
     ServiceNotReady(Box<ServiceError>),
     /// A service ended while somebody used it.
-    #[error("{0}")]
+    #[error(transparent)]
     ServiceExited(Box<ServiceError>),
     /// A container has no such file or directory, or it is of the other kind.
     #[error("{}", located(&format!("{container}: {}", shown(.message)), .locations))]
@@ -124,6 +132,9 @@ pub enum Error {
         message: String,
         /// Where it was written; see [`locations`](Self::locations).
         locations: Vec<Location>,
+        /// The error of the connection, the engine's answer or the operating system, where there was one: `message` says what
+        /// it says.
+        source: Option<Source>,
     },
     /// A fault of bowline itself.
     #[error("internal error, please report it: {}", shown(.message))]
@@ -140,6 +151,8 @@ pub enum Error {
         message: String,
         /// Where it was written; see [`locations`](Self::locations).
         locations: Vec<Location>,
+        /// The [`std::io::Error`], where there was one: `message` says what it says.
+        source: Option<Source>,
     },
     /// Services are switched off by `BOWLINE_SERVICES=off`.
     #[error(
@@ -223,20 +236,18 @@ impl Error {
         Self::Invalid { item: item.map(str::to_owned), message: message.into(), locations: Vec::new() }
     }
 
-    pub(crate) fn engine(what: impl Into<String>, message: impl fmt::Display) -> Self {
-        Self::Engine { what: what.into(), message: message.to_string(), locations: Vec::new() }
+    pub(crate) fn engine(what: impl Into<String>, cause: impl Into<Cause>) -> Self {
+        let Cause { message, source } = cause.into();
+        Self::Engine { what: what.into(), message, locations: Vec::new(), source }
     }
 
     pub(crate) fn internal(message: impl fmt::Display) -> Self {
         Self::Internal { message: message.to_string() }
     }
 
-    pub(crate) fn io(path: impl AsRef<std::path::Path>, error: &std::io::Error) -> Self {
-        Self::Io {
-            path: path.as_ref().display().to_string(),
-            message: error.to_string(),
-            locations: Vec::new(),
-        }
+    pub(crate) fn io(path: impl AsRef<std::path::Path>, cause: impl Into<Cause>) -> Self {
+        let Cause { message, source } = cause.into();
+        Self::Io { path: path.as_ref().display().to_string(), message, locations: Vec::new(), source }
     }
 
     /// The same error about a service, with what its client calls it.
@@ -340,6 +351,18 @@ impl fmt::Debug for StepError {
             .field("stderr", &self.stderr)
             .field("locations", &self.locations)
             .finish_non_exhaustive()
+    }
+}
+
+impl std::error::Error for StepError {}
+
+impl std::error::Error for ServiceError {
+    /// What it needs failed.
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.cause {
+            ServiceCause::Dependency(error) => Some(error),
+            ServiceCause::Exited(_) | ServiceCause::NotReady { .. } | ServiceCause::Check(_) => None,
+        }
     }
 }
 

@@ -79,7 +79,7 @@ pub async fn prune(what: Prune) -> Result<Pruned> {
 #[cfg(native_engine)]
 async fn prune_native(what: Prune) -> Result<Pruned> {
     use super::Engine as _;
-    let native = super::native::Native::open(&super::SessionId::random(), None, Vec::new()).await?;
+    let native = super::native::Native::open(&crate::model::SessionId::random(), None, Vec::new()).await?;
     let Prune { unused_for, down_to } = what;
     let removed = native.prune(super::native::Bounds { unused_for, down_to }).await;
     native.close().await?;

@@ -56,3 +56,15 @@ fn an_error_does_not_repeat_an_argument_of_any_length() {
     let text = error.to_string();
     assert!(text.len() < 400 && text.contains("… (131000 bytes)"), "{text}");
 }
+
+/// Whoever wants to know why may ask for what the operating system said, and need not read a message.
+#[test]
+fn what_lies_behind_an_error_is_its_source() {
+    let denied = || std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+    for error in [Error::io("/x", denied()), Error::engine("start", denied())] {
+        let cause = error.source().unwrap().downcast_ref::<std::io::Error>().unwrap();
+        assert_eq!(cause.kind(), std::io::ErrorKind::PermissionDenied);
+        assert!(error.to_string().contains(&cause.to_string()), "{error}");
+    }
+    assert!(Error::engine("start", "no").source().is_none());
+}

@@ -338,8 +338,8 @@ pub enum Waiting {
         cache: Arc<str>,
         /// What people call the service.
         service: Arc<str>,
-        /// The process.
-        process: u32,
+        /// Whose service it is, in words: `process 4711`.
+        owner: Arc<str>,
     },
 }
 

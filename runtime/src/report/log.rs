@@ -87,8 +87,8 @@ fn text(event: &Event) -> Option<String> {
         EventKind::Connected { version, platform, .. } => format!("{version} on {platform}"),
         EventKind::Transfer(transfer) => return transferred(event.subject.name(), transfer),
         EventKind::Waiting(Waiting::Process) => "waits for another process that runs it".to_owned(),
-        EventKind::Waiting(Waiting::Cache { cache, service, process }) => {
-            format!("waits for the cache `{cache}`: service `{service}` of process {process} uses it")
+        EventKind::Waiting(Waiting::Cache { cache, service, owner }) => {
+            format!("waits for the cache `{cache}`: service `{service}` of {owner} uses it")
         }
         EventKind::Started { args } if matches!(event.subject, Subject::Step { .. }) => shown_command(args),
         EventKind::Replayed => "runs again: its service was started anew".to_owned(),

@@ -68,18 +68,18 @@ fn by_runtime() -> MutexGuard<'static, HashMap<runtime::Id, Session>> {
 
 /// The runtime of all sessions: its threads live as long as the process and are nobody's to block.
 pub(super) fn handle() -> Result<&'static Handle> {
-    static RUNTIME: OnceLock<std::result::Result<Runtime, String>> = OnceLock::new();
+    static RUNTIME: OnceLock<Result<Runtime>> = OnceLock::new();
     let runtime = RUNTIME.get_or_init(|| {
         runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("bowline")
             .enable_all()
             .build()
-            .map_err(|error| error.to_string())
+            .map_err(|error| Error::engine("start the session's threads", error))
     });
     match runtime {
         Ok(runtime) => Ok(runtime.handle()),
-        Err(message) => Err(Error::engine("start the session's threads", message)),
+        Err(error) => Err(error.clone()),
     }
 }
 

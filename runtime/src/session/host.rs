@@ -192,7 +192,7 @@ fn bytes(text: &OsStr) -> &[u8] {
 
 /// A file that was named itself.
 fn single(path: &Path) -> Result<Entry> {
-    let metadata = fs::metadata(path).map_err(|error| Error::io(path, &error))?;
+    let metadata = fs::metadata(path).map_err(|error| Error::io(path, error))?;
     if metadata.is_dir() {
         let message = format!("`{}` is a directory, not a file", path.display());
         return Err(Error::invalid(None, format!("{message}\n\nhelp: `host(...)` takes directories")));
@@ -237,7 +237,7 @@ struct Selection {
 
 impl Selection {
     fn new(root: &Path, include: &[String], exclude: &[String], ignore_files: IgnoreFiles) -> Result<Self> {
-        let metadata = fs::metadata(root).map_err(|error| Error::io(root, &error))?;
+        let metadata = fs::metadata(root).map_err(|error| Error::io(root, error))?;
         if !metadata.is_dir() {
             let message = format!("`{}` is not a directory", root.display());
             return Err(Error::invalid(None, format!("{message}\n\nhelp: `host_file(...)` takes files")));
@@ -335,7 +335,7 @@ fn docker_ignore(path: &Path) -> Result<Patterns> {
     let text = match regular::read(path, DOCUMENT_AT_MOST) {
         Ok(text) => String::from_utf8_lossy(&text).into_owned(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Patterns::default()),
-        Err(error) => return Err(Error::io(path, &error)),
+        Err(error) => return Err(Error::io(path, error)),
     };
     Patterns::of_file(&text).map_err(|problem| Error::invalid(None, format!("{}: {problem}", path.display())))
 }
@@ -344,7 +344,7 @@ fn cannot_read(root: &Path, error: ignore::Error) -> Error {
     let text = error.to_string();
     match error.into_io_error() {
         // Its text names the path.
-        Some(io) => Error::io(root, &io::Error::new(io.kind(), text)),
+        Some(io) => Error::io(root, io::Error::new(io.kind(), text)),
         None => Error::invalid(None, format!("cannot read `{}`: {text}", root.display())),
     }
 }
@@ -352,12 +352,12 @@ fn cannot_read(root: &Path, error: ignore::Error) -> Error {
 /// None for what cannot be taken.
 fn entry(found: &DirEntry, name: PathBuf) -> Result<Option<Entry>> {
     let path = found.path();
-    let metadata = fs::symlink_metadata(path).map_err(|error| Error::io(path, &error))?;
+    let metadata = fs::symlink_metadata(path).map_err(|error| Error::io(path, error))?;
     let kind = metadata.file_type();
     let kind = if kind.is_dir() {
         Kind::Directory
     } else if kind.is_symlink() {
-        Kind::Symlink(fs::read_link(path).map_err(|error| Error::io(path, &error))?)
+        Kind::Symlink(fs::read_link(path).map_err(|error| Error::io(path, error))?)
     } else if kind.is_file() {
         file(&metadata)
     } else {
@@ -378,7 +378,7 @@ fn hash_all(entries: &mut [Entry], read: impl Fn(u64) + Sync) -> Result<()> {
     let work = || -> Result<Vec<(usize, u64, [u8; 32])>> {
         let mut done = Vec::new();
         while let Some((index, path)) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let (size, hash) = hash(path, &read).map_err(|error| Error::io(path, &error))?;
+            let (size, hash) = hash(path, &read).map_err(|error| Error::io(path, error))?;
             done.push((*index, size, hash));
         }
         Ok(done)

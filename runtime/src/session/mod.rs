@@ -372,7 +372,7 @@ pub(crate) async fn save_stream(container: Container, which: Stream, to: PathBuf
             reader.source().write_to(&mut aside.file)?;
             aside.put(&to)
         };
-        write().map_err(|error| Error::io(&to, &error))
+        write().map_err(|error| Error::io(&to, error))
     }))
     .await
 }

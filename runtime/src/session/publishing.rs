@@ -47,7 +47,7 @@ pub(crate) async fn export_image(container: Container, path: PathBuf) -> Result<
 }
 
 async fn export_to(path: &Path, engine: &dyn Engine, image: &ImageSpec) -> Result<()> {
-    let failed = |error| Error::io(path, &error);
+    let failed = |error| Error::io(path, error);
     let aside = Aside::make(path).map_err(failed)?;
     let file = aside.file.try_clone().map_err(failed)?;
     engine.export(image, file).await?;

@@ -90,7 +90,7 @@ impl Reader {
 
     pub(super) async fn save_directory(self, to: PathBuf) -> Result<()> {
         self.expect(EntryKind::Directory).await?;
-        std::fs::create_dir_all(&to).map_err(|error| Error::io(&to, &error))?;
+        std::fs::create_dir_all(&to).map_err(|error| Error::io(&to, error))?;
         self.unpack(move |archive| save_tree(archive, &to)).await
     }
 
@@ -100,7 +100,7 @@ impl Reader {
         let name = self.path.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
         let to = if to.is_dir() { to.join(name) } else { to };
         let at = to.clone();
-        let aside = blocking(move || Aside::make(&at).map_err(|error| Error::io(&at, &error))).await?;
+        let aside = blocking(move || Aside::make(&at).map_err(|error| Error::io(&at, error))).await?;
         self.with_contents(move |mut contents| {
             let mut aside = aside;
             save::copy(&mut contents, &mut aside.file)?;
@@ -149,7 +149,7 @@ impl Reader {
         let path = self.path.clone();
         let reading = blocking(move || {
             let mut archive = tar::Archive::new(Pieces { pieces, piece: io::Cursor::default() });
-            let result = read(&mut archive).map_err(|error| Error::io(&path, &error));
+            let result = read(&mut archive).map_err(|error| Error::io(&path, error));
             // Whatever the reader did not want, so that the engine can end its transfer.
             let _ = io::copy(&mut archive.into_inner(), &mut io::sink());
             result

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::health::{self, Failure, Watched};
 use super::log::ServiceLog;
 use super::scrub::Secrets;
-use crate::engine::{HeldCaches, Image, Instance, Left};
+use crate::engine::{Detached, HeldCaches, Image, Instance};
 use crate::error::ServiceCause;
 use crate::event::{EventKind, Span};
 use crate::graph::{Binding, ServiceNode};
@@ -44,7 +44,7 @@ pub(super) struct Running {
     seen: Mutex<HashSet<Digest>>,
     measures: Mutex<Vec<Measure>>,
     /// Services that used it and were handed over to the engine.
-    users_left: Mutex<Vec<Left>>,
+    users_left: Mutex<Vec<Detached>>,
     /// Why it ended, once it has.
     ended: watch::Sender<Option<Error>>,
 }
@@ -110,11 +110,11 @@ impl Running {
     }
 
     /// Notes that a service that uses it ends without this process.
-    pub(super) fn was_left_by(&self, user: &Left) {
+    pub(super) fn was_left_by(&self, user: &Detached) {
         lock(&self.users_left).push(user.clone());
     }
 
-    pub(super) fn users_left(&self) -> Vec<Left> {
+    pub(super) fn users_left(&self) -> Vec<Detached> {
         lock(&self.users_left).clone()
     }
 
@@ -296,7 +296,7 @@ impl Leases {
     }
 
     /// Notes that a service that uses these ends without this process.
-    pub(super) fn were_left_by(&self, user: &Left) {
+    pub(super) fn were_left_by(&self, user: &Detached) {
         self.running().for_each(|running| running.was_left_by(user));
     }
 

@@ -50,9 +50,10 @@ impl Secrets {
     /// An engine's error without them: it may repeat what it was given.
     pub(super) fn scrub_error(&self, error: Error) -> Error {
         match error {
-            Error::Engine { what, message, locations } => {
+            // The cause says it, too, and cannot be changed.
+            Error::Engine { what, message, locations, source: _ } => {
                 let (what, message) = (self.scrub_text(&what), self.scrub_text(&message));
-                Error::Engine { what, message, locations }
+                Error::Engine { what, message, locations, source: None }
             }
             Error::Internal { message } => Error::Internal { message: self.scrub_text(&message) },
             other => other,

@@ -80,7 +80,7 @@ impl Outfit {
         let waiting = |in_use: InUse| {
             self.span.emit(|| {
                 let (cache, service) = (in_use.cache.as_str().into(), in_use.service.as_str().into());
-                EventKind::Waiting(Waiting::Cache { cache, service, process: in_use.process })
+                EventKind::Waiting(Waiting::Cache { cache, service, owner: in_use.owner.as_str().into() })
             });
             *lock(&found) = Some(in_use);
         };

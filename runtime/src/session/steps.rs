@@ -16,6 +16,7 @@ use crate::engine::{
     self, Claim, Engine, Filesystem, Finished, Image, Kept, Link, Placement, Prepared, Recording, StepSpec,
     Written,
 };
+use crate::error::Cause;
 use crate::event::{EventKind, Outcome, Span, Subject, Waiting};
 use crate::graph::{
     Binding, Fs, Held, Identities, Mount, MountSource, Place, Reach, Resolved, ServiceNode, Step, closure,
@@ -465,7 +466,7 @@ fn not_taken_down(
                 "what a step of `{}` writes, {written} bytes so far, cannot be held there while it is needed: {error}\n\nhelp: have it written to a file in the container (`> /out` in a `shell`), or name a place with more room in TMPDIR",
                 step.name
             );
-            Error::Io { path: engine::place().display().to_string(), message, locations: Vec::new() }
+            Error::io(engine::place(), Cause::said(message, error))
         }
         Some(Broken::TooMuch) | None => {
             // As a process ends that is killed.

@@ -8,15 +8,22 @@ use std::time::{Duration, Instant};
 
 use bowline::event::{Event, EventKind};
 use bowline::{Container, Session};
-use bowline_tests::nonce;
+use bowline_tests::{nonce, on_native};
 
 const LINES: usize = 1_000_000;
 const ROUNDS: usize = 5;
 
-/// How long it takes to read what a program writes, line by line, and nothing else.
+/// How long it takes to read what a program writes, line by line, and nothing else; on Docker, what a container writes, as
+/// every byte goes through its daemon.
 fn bare(busybox: &std::path::Path) -> Duration {
     let began = Instant::now();
-    let mut seq = Command::new(busybox);
+    let mut seq = if on_native() {
+        Command::new(busybox)
+    } else {
+        let mut docker = Command::new("docker");
+        docker.args(["run", "--rm", "busybox:1.35"]);
+        docker
+    };
     let mut child = seq.args(["seq", "1", &LINES.to_string()]).stdout(Stdio::piped()).spawn().unwrap();
     let (mut out, mut line, mut lines) = (BufReader::new(child.stdout.take().unwrap()), Vec::new(), 0);
     while out.read_until(b'\n', &mut line).unwrap() > 0 {

@@ -134,7 +134,7 @@ fn in_use(key: &str, hold: &Volume) -> InUse {
     InUse {
         cache: key.to_owned(),
         service: hold.labels.get(labels::NAME).cloned().unwrap_or_default(),
-        process: owner.map_or(0, |owner| owner.pid),
+        owner: owner.map_or_else(|| "another session".to_owned(), |owner| format!("process {}", owner.pid)),
     }
 }
 

@@ -7,7 +7,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::{Docker, SessionId, attach, connection};
-use crate::engine::{Engine as _, Sink};
+use crate::engine::{ImageStore as _, ResultStore as _, Sink};
 use crate::lock::lock;
 use crate::model::{Digest, ImageName};
 

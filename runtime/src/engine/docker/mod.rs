@@ -85,8 +85,8 @@ pub(crate) use self::connection::Connection;
 pub(crate) use self::source::DockerImages;
 use self::watchdog::Watchdog;
 use super::{
-    Call, Description, Engine, HeldCaches, Image, ImageSpec, InUse, Kept, Prepared, Progress, ServiceSpec,
-    Startable, StepSpec,
+    Call, Description, Engine, HeldCaches, Image, ImageSpec, ImageStore, InUse, Kept, Prepared, Progress,
+    ResultStore, Sandbox, ServiceSpec, SnapshotReader, Startable, StepSpec,
 };
 use crate::model::{Digest, Entry, ImageName, SessionId, Snapshot, Stat};
 use crate::{Error, Result};
@@ -205,10 +205,35 @@ impl Engine for Docker {
         &self.shared.description
     }
 
+    fn close(&self) -> Call<'_, ()> {
+        Box::pin(sweep::close(&self.shared, sweep::Removal::Here))
+    }
+
+    fn leave(&self) -> Call<'_, ()> {
+        Box::pin(sweep::close(&self.shared, sweep::Removal::HandedOver))
+    }
+}
+
+impl ImageStore for Docker {
     fn resolve<'a>(&'a self, image: &'a ImageName, progress: &'a Progress) -> Call<'a, Image> {
         Box::pin(image::resolve(&self.shared, image, progress))
     }
 
+    fn publish<'a>(
+        &'a self,
+        image: &'a ImageSpec,
+        name: &'a ImageName,
+        progress: &'a Progress,
+    ) -> Call<'a, String> {
+        Box::pin(publish::publish(&self.shared, image, name, progress))
+    }
+
+    fn export<'a>(&'a self, image: &'a ImageSpec, to: std::fs::File) -> Call<'a, ()> {
+        Box::pin(publish::export(&self.shared, image, to))
+    }
+}
+
+impl ResultStore for Docker {
     fn lookup<'a>(&'a self, key: &'a Digest) -> Call<'a, Option<Kept>> {
         Box::pin(keep::lookup(&self.shared, key))
     }
@@ -220,24 +245,9 @@ impl Engine for Docker {
     ) -> Call<'a, Snapshot> {
         Box::pin(keep::import(&self.shared, key, archive))
     }
+}
 
-    fn prepare(&self, step: StepSpec) -> Call<'_, Box<dyn Prepared>> {
-        Box::pin(step::prepare(&self.shared, step))
-    }
-
-    fn hold_caches<'a>(
-        &'a self,
-        service: &'a str,
-        caches: &'a [String],
-        waiting: &'a (dyn Fn(InUse) + Sync),
-    ) -> Call<'a, Arc<dyn HeldCaches>> {
-        Box::pin(caches::hold(&self.shared, service, caches, waiting))
-    }
-
-    fn prepare_service(&self, service: ServiceSpec) -> Call<'_, Box<dyn Startable>> {
-        Box::pin(service::prepare(&self.shared, service))
-    }
-
+impl SnapshotReader for Docker {
     fn stat<'a>(&'a self, snapshot: &'a Snapshot, path: &'a str) -> Call<'a, Option<Stat>> {
         Box::pin(read::stat(&self.shared, snapshot, path))
     }
@@ -254,25 +264,23 @@ impl Engine for Docker {
     ) -> Call<'a, ()> {
         Box::pin(read::read(&self.shared, snapshot, path, sink))
     }
+}
 
-    fn publish<'a>(
+impl Sandbox for Docker {
+    fn prepare(&self, step: StepSpec) -> Call<'_, Box<dyn Prepared>> {
+        Box::pin(step::prepare(&self.shared, step))
+    }
+
+    fn hold_caches<'a>(
         &'a self,
-        image: &'a ImageSpec,
-        name: &'a ImageName,
-        progress: &'a Progress,
-    ) -> Call<'a, String> {
-        Box::pin(publish::publish(&self.shared, image, name, progress))
+        service: &'a str,
+        caches: &'a [String],
+        waiting: &'a (dyn Fn(InUse) + Sync),
+    ) -> Call<'a, Arc<dyn HeldCaches>> {
+        Box::pin(caches::hold(&self.shared, service, caches, waiting))
     }
 
-    fn export<'a>(&'a self, image: &'a ImageSpec, to: std::fs::File) -> Call<'a, ()> {
-        Box::pin(publish::export(&self.shared, image, to))
-    }
-
-    fn close(&self) -> Call<'_, ()> {
-        Box::pin(sweep::close(&self.shared, sweep::Removal::Here))
-    }
-
-    fn leave(&self) -> Call<'_, ()> {
-        Box::pin(sweep::close(&self.shared, sweep::Removal::HandedOver))
+    fn prepare_service(&self, service: ServiceSpec) -> Call<'_, Box<dyn Startable>> {
+        Box::pin(service::prepare(&self.shared, service))
     }
 }

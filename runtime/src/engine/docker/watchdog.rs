@@ -21,6 +21,7 @@ use tokio::sync::watch;
 
 use self::orders::{DONE, HAND_OVER, Post, TAKEN};
 use super::connection::Connection;
+use crate::error::Cause;
 use crate::lock::lock;
 use crate::model::SessionId;
 use crate::reexec::{self, Channel};
@@ -158,6 +159,6 @@ fn start(post: &[u8], link: &Mutex<Link>) -> std::io::Result<()> {
     Ok(())
 }
 
-fn failed(error: impl std::fmt::Display) -> Error {
+fn failed(error: impl Into<Cause>) -> Error {
     Error::engine("start the watchdog that removes what a killed pipeline leaves behind", error)
 }

@@ -110,8 +110,11 @@ impl Shared {
         match attempt {
             Attempt::Held { .. } => {}
             Attempt::InUse(record) => {
-                let in_use =
-                    InUse { cache: key.to_owned(), service: record.service, process: record.process };
+                let in_use = InUse {
+                    cache: key.to_owned(),
+                    service: record.service,
+                    owner: format!("process {}", record.process),
+                };
                 if told.as_ref() != Some(&in_use) {
                     waiting(in_use.clone());
                     *told = Some(in_use);

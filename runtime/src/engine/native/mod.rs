@@ -54,8 +54,8 @@ use self::store::{Scratch, Store, snapshot_of};
 use self::wire::{Answer, Files, Request};
 use super::source::ImageSource;
 use super::{
-    Call, Claim, Description, Engine, HeldCaches, Image, ImageSpec, InUse, Kept, Prepared, Progress,
-    ServiceSpec, Startable, StepSpec,
+    Call, Claim, Description, Engine, HeldCaches, Image, ImageSpec, ImageStore, InUse, Kept, Prepared,
+    Progress, ResultStore, Sandbox, ServiceSpec, SnapshotReader, Startable, StepSpec,
 };
 use crate::lock::lock;
 use crate::model::{Digest, Entry, ImageName, SessionId, Snapshot, Stat};
@@ -155,7 +155,7 @@ impl Native {
         let opened = opened.unwrap_or_else(|error| Err(io::Error::other(error)));
         let host = |store: &Store| Host::new(store.root(), session, store.lock());
         let opened = opened.and_then(|store| Ok((host(&store)?, store)));
-        let (host, store) = opened.map_err(|error| Error::io(place, &error))?;
+        let (host, store) = opened.map_err(|error| Error::io(place, error))?;
         let host = Arc::new(host);
         if !rustix::process::geteuid().is_root() {
             let by = Arc::clone(&host);
@@ -268,10 +268,55 @@ impl Engine for Native {
         &self.description
     }
 
+    fn close(&self) -> Call<'_, ()> {
+        Box::pin(async move {
+            self.shared.host.end();
+            lock(&self.shared.held).clear();
+            *lock(&self.shared.idle) = Idle::default();
+            // Only then does nothing run any more.
+            let _ = tokio::time::timeout(END, self.shared.host.gone()).await;
+            let shared = Arc::clone(&self.shared);
+            // What cannot be removed now is by the next session.
+            let _ = tokio::task::spawn_blocking(move || shared.store.close()).await;
+            Ok(())
+        })
+    }
+
+    fn leave(&self) -> Call<'_, ()> {
+        Box::pin(async move {
+            let left = lock(&self.shared.left).take();
+            let Some(LeftBehind { scratches, volumes }) = left else { return self.close().await };
+            let left = match self.shared.store.leave(&volumes) {
+                Ok(()) => self.shared.host.leave().await,
+                failed => failed,
+            };
+            // Not before: the store removes them no more.
+            drop(scratches);
+            left.map_err(failed("leave services to their end"))
+        })
+    }
+}
+
+impl ImageStore for Native {
     fn resolve<'a>(&'a self, name: &'a ImageName, progress: &'a Progress) -> Call<'a, Image> {
         Box::pin(image::resolve(&self.shared, name, progress))
     }
 
+    fn publish<'a>(
+        &'a self,
+        image: &'a ImageSpec,
+        name: &'a ImageName,
+        progress: &'a Progress,
+    ) -> Call<'a, String> {
+        Box::pin(image::publish(&self.shared, image, name, progress))
+    }
+
+    fn export<'a>(&'a self, image: &'a ImageSpec, to: std::fs::File) -> Call<'a, ()> {
+        Box::pin(image::write(&self.shared, image, to))
+    }
+}
+
+impl ResultStore for Native {
     fn lookup<'a>(&'a self, key: &'a Digest) -> Call<'a, Option<Kept>> {
         Box::pin(async move {
             Ok(self
@@ -312,30 +357,9 @@ impl Engine for Native {
             self.shared.import(key, archive).await.map_err(failed("keep a directory"))
         })
     }
+}
 
-    fn prepare(&self, step: StepSpec) -> Call<'_, Box<dyn Prepared>> {
-        Box::pin(async move {
-            self.shared.ready().await?;
-            step::prepare(&self.shared, step).await
-        })
-    }
-
-    fn hold_caches<'a>(
-        &'a self,
-        service: &'a str,
-        caches: &'a [String],
-        waiting: &'a (dyn Fn(InUse) + Sync),
-    ) -> Call<'a, Arc<dyn HeldCaches>> {
-        Box::pin(caches::hold(&self.shared, service, caches, waiting))
-    }
-
-    fn prepare_service(&self, service: ServiceSpec) -> Call<'_, Box<dyn Startable>> {
-        Box::pin(async move {
-            self.shared.ready().await?;
-            service::prepare(&self.shared, service).await
-        })
-    }
-
+impl SnapshotReader for Native {
     fn stat<'a>(&'a self, snapshot: &'a Snapshot, path: &'a str) -> Call<'a, Option<Stat>> {
         Box::pin(async move {
             self.shared.ready().await?;
@@ -361,45 +385,29 @@ impl Engine for Native {
             self.shared.read(snapshot, path, sink).await
         })
     }
+}
 
-    fn publish<'a>(
-        &'a self,
-        image: &'a ImageSpec,
-        name: &'a ImageName,
-        progress: &'a Progress,
-    ) -> Call<'a, String> {
-        Box::pin(image::publish(&self.shared, image, name, progress))
-    }
-
-    fn export<'a>(&'a self, image: &'a ImageSpec, to: std::fs::File) -> Call<'a, ()> {
-        Box::pin(image::write(&self.shared, image, to))
-    }
-
-    fn close(&self) -> Call<'_, ()> {
+impl Sandbox for Native {
+    fn prepare(&self, step: StepSpec) -> Call<'_, Box<dyn Prepared>> {
         Box::pin(async move {
-            self.shared.host.end();
-            lock(&self.shared.held).clear();
-            *lock(&self.shared.idle) = Idle::default();
-            // Only then does nothing run any more.
-            let _ = tokio::time::timeout(END, self.shared.host.gone()).await;
-            let shared = Arc::clone(&self.shared);
-            // What cannot be removed now is by the next session.
-            let _ = tokio::task::spawn_blocking(move || shared.store.close()).await;
-            Ok(())
+            self.shared.ready().await?;
+            step::prepare(&self.shared, step).await
         })
     }
 
-    fn leave(&self) -> Call<'_, ()> {
+    fn hold_caches<'a>(
+        &'a self,
+        service: &'a str,
+        caches: &'a [String],
+        waiting: &'a (dyn Fn(InUse) + Sync),
+    ) -> Call<'a, Arc<dyn HeldCaches>> {
+        Box::pin(caches::hold(&self.shared, service, caches, waiting))
+    }
+
+    fn prepare_service(&self, service: ServiceSpec) -> Call<'_, Box<dyn Startable>> {
         Box::pin(async move {
-            let left = lock(&self.shared.left).take();
-            let Some(LeftBehind { scratches, volumes }) = left else { return self.close().await };
-            let left = match self.shared.store.leave(&volumes) {
-                Ok(()) => self.shared.host.leave().await,
-                failed => failed,
-            };
-            // Not before: the store removes them no more.
-            drop(scratches);
-            left.map_err(failed("leave services to their end"))
+            self.shared.ready().await?;
+            service::prepare(&self.shared, service).await
         })
     }
 }

@@ -22,7 +22,7 @@ use super::{Shared, failed, spec};
 use crate::engine::command::cannot_run;
 use crate::engine::ending::{Ending, ending};
 use crate::engine::probe::{self, Way};
-use crate::engine::{Call, Instance, Left, ProbeProgress, ServiceSpec, Sink, Startable, StepOutput};
+use crate::engine::{Call, Detached, Instance, ProbeProgress, ServiceSpec, Sink, Startable, StepOutput};
 use crate::lock::lock;
 use crate::model::{Exit, Port, Protocol};
 use crate::{Error, Result};
@@ -254,16 +254,22 @@ impl Instance for Running {
         })
     }
 
-    fn leave<'a>(&'a self, signal: &'a str, within: Duration, users: Vec<Left>) -> Call<'a, Option<Left>> {
+    fn leave<'a>(
+        &'a self,
+        signal: &'a str,
+        within: Duration,
+        users: Vec<Detached>,
+    ) -> Call<'a, Option<Detached>> {
         Box::pin(async move {
             let what = format!("leave service {}", self.name);
             let signal = number_of(signal).ok_or_else(|| Error::engine(&what, "there is no such signal"))?;
             self.forget();
-            let users = users.into_iter().map(|user| user.0).collect();
+            // As this engine has named them, below.
+            let users = users.iter().filter_map(|Detached(user)| user.parse().ok()).collect();
             let order = Order::Leave(Leave { signal, within, users });
             self.orders.lock().await.give(order).await.map_err(failed(what))?;
             self.shared.leave_behind(std::mem::take(&mut lock(&self.scratches)), &self.volumes);
-            Ok(Some(Left(self.container)))
+            Ok(Some(Detached(self.container.to_string())))
         })
     }
 }

@@ -19,7 +19,7 @@ impl Docker {
             }
             archive
         };
-        let (read, archive) = tokio::join!(Engine::read(self, snapshot, path, send), collect);
+        let (read, archive) = tokio::join!(SnapshotReader::read(self, snapshot, path, send), collect);
         read?;
         let mut found = Vec::new();
         for entry in tar::Archive::new(archive.as_slice()).entries().unwrap() {
@@ -174,7 +174,7 @@ async fn paths_are_looked_at_and_read() {
     // A reader that goes away ends the transfer with an error, not with a hang.
     let (send, receive) = mpsc::channel(1);
     drop(receive);
-    assert!(Engine::read(&*engine, &kept, "/", send).await.is_err());
+    assert!(SnapshotReader::read(&*engine, &kept, "/", send).await.is_err());
     engine.close().await.unwrap();
     assert_eq!(left(&engine).await, 0);
 }
@@ -215,7 +215,7 @@ async fn nobody_waits_for_whoever_is_slow_to_read() {
     for _ in 0..2 {
         let (send, mut pieces) = mpsc::channel(1);
         let (engine, kept) = (Arc::clone(&engine), kept.clone());
-        let reading = tokio::spawn(async move { Engine::read(&*engine, &kept, "/big", send).await });
+        let reading = tokio::spawn(async move { SnapshotReader::read(&*engine, &kept, "/big", send).await });
         assert!(pieces.recv().await.is_some());
         slow.push((reading, pieces));
     }

@@ -120,8 +120,8 @@ fn with(error: Error, earlier: &Error) -> Error {
         Error::PlatformNotFound { reference, platform, found, message, locations } => {
             Error::PlatformNotFound { reference, platform, found, message: longer(message), locations }
         }
-        Error::Engine { what, message, locations } => {
-            Error::Engine { what, message: longer(message), locations }
+        Error::Engine { what, message, locations, source } => {
+            Error::Engine { what, message: longer(message), locations, source }
         }
         other => other,
     }
