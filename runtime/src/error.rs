@@ -6,8 +6,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use self::cause::Cause;
-use self::cause::Source;
+pub use self::cause::Cause;
+pub(crate) use self::cause::Reason;
 use self::location::{lines, located};
 use crate::model::{Exit, Location};
 use crate::terminal::{self, Colours};
@@ -134,7 +134,7 @@ pub enum Error {
         locations: Vec<Location>,
         /// The error of the connection, the engine's answer or the operating system, where there was one: `message` says what
         /// it says.
-        source: Option<Source>,
+        source: Option<Cause>,
     },
     /// A fault of bowline itself.
     #[error("internal error, please report it: {}", shown(.message))]
@@ -152,7 +152,7 @@ pub enum Error {
         /// Where it was written; see [`locations`](Self::locations).
         locations: Vec<Location>,
         /// The [`std::io::Error`], where there was one: `message` says what it says.
-        source: Option<Source>,
+        source: Option<Cause>,
     },
     /// Services are switched off by `BOWLINE_SERVICES=off`.
     #[error(
@@ -236,8 +236,8 @@ impl Error {
         Self::Invalid { item: item.map(str::to_owned), message: message.into(), locations: Vec::new() }
     }
 
-    pub(crate) fn engine(what: impl Into<String>, cause: impl Into<Cause>) -> Self {
-        let Cause { message, source } = cause.into();
+    pub(crate) fn engine(what: impl Into<String>, reason: impl Into<Reason>) -> Self {
+        let Reason { message, source } = reason.into();
         Self::Engine { what: what.into(), message, locations: Vec::new(), source }
     }
 
@@ -245,8 +245,8 @@ impl Error {
         Self::Internal { message: message.to_string() }
     }
 
-    pub(crate) fn io(path: impl AsRef<std::path::Path>, cause: impl Into<Cause>) -> Self {
-        let Cause { message, source } = cause.into();
+    pub(crate) fn io(path: impl AsRef<std::path::Path>, reason: impl Into<Reason>) -> Self {
+        let Reason { message, source } = reason.into();
         Self::Io { path: path.as_ref().display().to_string(), message, locations: Vec::new(), source }
     }
 

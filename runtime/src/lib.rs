@@ -56,7 +56,7 @@ mod value;
 pub use bowline_macros::{main, test};
 
 pub use self::engine::{Diagnosis, OutputReader, Prune, Pruned, doctor, prune};
-pub use self::error::{Error, Result, ServiceCause, ServiceError, StepCause, StepError};
+pub use self::error::{Cause, Error, Result, ServiceCause, ServiceError, StepCause, StepError};
 pub use self::graph::{Plan, PlanBuilder, PlannedFiles, PlannedService, PlannedStep};
 pub use self::model::{Digest, Endpoint, Entry, EntryKind, Exit, Location, Port, Protocol, Stat};
 pub use self::run::observe;

@@ -1,49 +1,69 @@
 //! What lies behind an error.
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
-/// An error of a library or of the operating system.
-pub(super) type Source = Arc<dyn std::error::Error + Send + Sync>;
+/// The error of a library or of the operating system that lies behind an [`Error`](crate::Error), whose
+/// [`source`](std::error::Error::source) it is.
+///
+/// ```
+/// use std::error::Error as _;
+/// use bowline::prelude::*;
+/// let build = Container::from_image("debian:12").copy("/src", host("/no/such/directory"));
+/// let error = build.plan().with_files().unwrap_err();
+/// let cause = error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>());
+/// assert_eq!(cause.map(std::io::Error::kind), Some(std::io::ErrorKind::NotFound));
+/// ```
+#[derive(Clone)]
+pub struct Cause(Arc<dyn std::error::Error + Send + Sync>);
 
-/// Why something failed: what is said of it, and the error that said so, where there was one.
-#[derive(Debug)]
-pub(crate) struct Cause {
-    pub(super) message: String,
-    pub(super) source: Option<Source>,
-}
+// It is no error itself: whoever asks for a source and what it is gets the one that is in it.
+impl Deref for Cause {
+    type Target = dyn std::error::Error + Send + Sync;
 
-impl Cause {
-    /// An error of which something else is said than it says itself.
-    #[cfg(any(feature = "docker", native_engine))]
-    pub(crate) fn said(message: String, error: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self { message, source: Some(Arc::new(error)) }
+    fn deref(&self) -> &Self::Target {
+        &*self.0
     }
 }
 
-impl From<String> for Cause {
+impl fmt::Debug for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Why something failed: what is said of it, and the error that said so, where there was one.
+#[derive(Debug)]
+pub(crate) struct Reason {
+    pub(super) message: String,
+    pub(super) source: Option<Cause>,
+}
+
+impl Reason {
+    /// An error of which something else is said than it says itself.
+    pub(crate) fn said(message: String, error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self { message, source: Some(Cause(Arc::new(error))) }
+    }
+}
+
+impl From<String> for Reason {
     fn from(message: String) -> Self {
         Self { message, source: None }
     }
 }
 
-impl From<&str> for Cause {
+impl From<&str> for Reason {
     fn from(message: &str) -> Self {
         message.to_owned().into()
     }
 }
 
-impl From<fmt::Arguments<'_>> for Cause {
-    fn from(message: fmt::Arguments<'_>) -> Self {
-        message.to_string().into()
-    }
-}
-
 macro_rules! from_errors {
     ($($type:ty),*) => { $(
-        impl From<$type> for Cause {
+        impl From<$type> for Reason {
             fn from(error: $type) -> Self {
-                Self { message: error.to_string(), source: Some(Arc::new(error)) }
+                Self::said(error.to_string(), error)
             }
         }
     )* };

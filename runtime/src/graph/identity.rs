@@ -22,6 +22,13 @@ pub(crate) struct Resolved {
     pub(crate) platform: String,
 }
 
+/// What was found in a directory or file of the machine.
+pub(crate) trait Contents: std::fmt::Debug + Send + Sync {
+    /// What tells what is at a path of it from everything else that might be there; where nobody can tell what that is, as a
+    /// link is on the way, all of it.
+    fn digest(&self, path: &str) -> Digest;
+}
+
 /// Which limits count: those of a command that may fail, as to run out of memory is a result there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Limits {
@@ -36,7 +43,7 @@ enum Limits {
 #[derive(Debug, Default)]
 pub(crate) struct Identities {
     images: HashMap<ImageName, Resolved>,
-    hosts: HashMap<Arc<HostSource>, Digest>,
+    hosts: HashMap<Arc<HostSource>, Arc<dyn Contents>>,
     /// Tells uncached steps of this session from those of others.
     session: Option<String>,
     steps: HashMap<usize, Digest>,
@@ -48,7 +55,7 @@ impl Identities {
     /// contents, in a session.
     pub(crate) fn resolved(
         images: HashMap<ImageName, Resolved>,
-        hosts: HashMap<Arc<HostSource>, Digest>,
+        hosts: HashMap<Arc<HostSource>, Arc<dyn Contents>>,
         session: String,
     ) -> Self {
         Self { images, hosts, session: Some(session), ..Self::default() }
@@ -199,12 +206,25 @@ impl Identities {
         encoder.finish_with_fields()
     }
 
+    /// What is used of a file system: of one whose contents are known what is at the path, and not what lies beside it.
+    fn path_in<'e>(&mut self, encoder: &'e mut Encoder, fs: &Fs, path: &str) -> &'e mut Encoder {
+        let known = match fs {
+            Fs::Host(source, _) => self.hosts.get(source),
+            Fs::Image(..) | Fs::Held(_) | Fs::Step(_) => None,
+        };
+        let encoder = match known {
+            Some(contents) => encoder.text("host contents").digest(contents.digest(path)),
+            None => self.fs(encoder, fs),
+        };
+        encoder.text(path)
+    }
+
     fn fs<'e>(&mut self, encoder: &'e mut Encoder, fs: &Fs) -> &'e mut Encoder {
         match fs {
             // Where they are written does not matter to what they are.
             Fs::Image(image, _) => self.image(encoder, image),
             Fs::Host(source, _) => match self.hosts.get(source) {
-                Some(contents) => encoder.text("host contents").digest(*contents),
+                Some(contents) => encoder.text("host contents").digest(contents.digest("/")),
                 None => Self::host(encoder, source),
             },
             Fs::Held(held) => {
@@ -259,8 +279,7 @@ impl Identities {
                         Existing::Stays => "into what is there",
                         Existing::Goes => "in place of what is there",
                     });
-                    self.fs(encoder, fs);
-                    encoder.text(from).text(to);
+                    self.path_in(encoder, fs, from).text(to);
                 }
             }
         }
@@ -322,7 +341,7 @@ impl Identities {
                 MountSource::Secret(secret) => encoder.text("secret").text(secret.name()),
                 MountSource::Memory => encoder.text("memory"),
                 MountSource::Socket(host) => encoder.text("socket").text(host),
-                MountSource::Copy { fs, from } => self.fs(encoder.text("copy"), fs).text(from),
+                MountSource::Copy { fs, from } => self.path_in(encoder.text("copy"), fs, from),
             };
             encoder.text(match access {
                 Access::ReadWrite => "read-write",

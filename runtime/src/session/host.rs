@@ -15,7 +15,7 @@ use ignore::{DirEntry, WalkBuilder};
 
 use super::transfer::Meter;
 use crate::event::{Span, Verb};
-use crate::graph::{Encoder, PlannedFiles};
+use crate::graph::{Contents, Encoder, PlannedFiles};
 use crate::model::Digest;
 use crate::paths::WHITEOUT;
 use crate::patterns::Patterns;
@@ -83,7 +83,7 @@ impl Tree {
         })?;
         // A file may have grown meanwhile.
         let (_, size) = extent(&entries);
-        Ok(Self { source: source.clone(), size, digest: digest(&entries), entries, left_out })
+        Ok(Self { source: source.clone(), size, digest: digest_of_all(&entries), entries, left_out })
     }
 
     fn planned(&self) -> PlannedFiles {
@@ -140,6 +140,33 @@ impl Tree {
     }
 }
 
+impl Contents for Tree {
+    fn digest(&self, path: &str) -> Digest {
+        let below = path.strip_prefix(HostSource::ROOT).filter(|below| below.starts_with('/'));
+        match below.map(|below| Path::new(below.trim_matches('/'))) {
+            Some(part) if self.has_without_links(part) => {
+                let below = |entry: &Entry| entry.name.strip_prefix(part).ok().map(Path::to_owned);
+                digest(self.entries.iter().filter_map(|entry| Some((below(entry)?, entry))).collect())
+            }
+            _ => self.digest,
+        }
+    }
+}
+
+impl Tree {
+    /// Whether something is there that a path names without leading through links.
+    fn has_without_links(&self, path: &Path) -> bool {
+        let mut ancestors = path.ancestors().filter(|path| !path.as_os_str().is_empty());
+        let kind = |path: &Path| {
+            let at = self.entries.binary_search_by(|entry| entry.name.as_path().cmp(path)).ok()?;
+            self.entries.get(at).map(|entry| &entry.kind)
+        };
+        let is_there =
+            ancestors.next().is_some_and(|path| !matches!(kind(path), None | Some(Kind::Symlink(_))));
+        is_there && ancestors.all(|path| matches!(kind(path), Some(Kind::Directory)))
+    }
+}
+
 /// What a plan says of a source.
 pub(crate) fn planned_files(source: &HostSource) -> Result<PlannedFiles> {
     Ok(Tree::read(source)?.planned())
@@ -169,12 +196,12 @@ impl<R: Read> Read for Watched<R> {
 
 /// What names a tree: names, kinds, contents, which files are executable, where links lead. No times and no owners:
 /// they differ from checkout to checkout.
-fn digest(entries: &[Entry]) -> Digest {
+fn digest(entries: Vec<(PathBuf, &Entry)>) -> Digest {
     let mut encoder = Encoder::new("host");
     // How it is laid out in an engine's store.
     encoder.text(HostSource::ROOT).list(entries.len());
-    for entry in entries {
-        encoder.bytes(bytes(entry.name.as_os_str()));
+    for (name, entry) in entries {
+        encoder.bytes(bytes(name.as_os_str()));
         match &entry.kind {
             Kind::Directory => drop(encoder.text("directory")),
             Kind::Symlink(target) => drop(encoder.text("symlink").bytes(bytes(target.as_os_str()))),
@@ -184,6 +211,10 @@ fn digest(entries: &[Entry]) -> Digest {
         }
     }
     encoder.finish()
+}
+
+fn digest_of_all(entries: &[Entry]) -> Digest {
+    digest(entries.iter().map(|entry| (entry.name.clone(), entry)).collect())
 }
 
 fn bytes(text: &OsStr) -> &[u8] {

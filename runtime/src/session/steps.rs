@@ -16,10 +16,11 @@ use crate::engine::{
     self, Claim, Engine, Filesystem, Finished, Image, Kept, Link, Placement, Prepared, Recording, StepSpec,
     Written,
 };
-use crate::error::Cause;
+use crate::error::Reason;
 use crate::event::{EventKind, Outcome, Span, Subject, Waiting};
 use crate::graph::{
-    Binding, Fs, Held, Identities, Mount, MountSource, Place, Reach, Resolved, ServiceNode, Step, closure,
+    Binding, Contents, Fs, Held, Identities, Mount, MountSource, Place, Reach, Resolved, ServiceNode, Step,
+    closure,
 };
 use crate::lock::lock;
 use crate::model::{Digest, Exit, ImageName, Snapshot};
@@ -76,7 +77,7 @@ impl Inner {
         let hash = reach.hosts.into_iter().map(|(source, places)| async move {
             let places: Vec<_> = places.into_iter().collect();
             match self.host_tree(&source, &places).await {
-                Ok(tree) => Ok((source, tree.digest)),
+                Ok(tree) => Ok((source, tree as Arc<dyn Contents>)),
                 Err(error) => Err(error.at(places)),
             }
         });
@@ -466,7 +467,7 @@ fn not_taken_down(
                 "what a step of `{}` writes, {written} bytes so far, cannot be held there while it is needed: {error}\n\nhelp: have it written to a file in the container (`> /out` in a `shell`), or name a place with more room in TMPDIR",
                 step.name
             );
-            Error::io(engine::place(), Cause::said(message, error))
+            Error::io(engine::place(), Reason::said(message, error))
         }
         Some(Broken::TooMuch) | None => {
             // As a process ends that is killed.

@@ -26,6 +26,31 @@ fn look(source: impl Into<Directory>, nonce: &str) -> Container {
         .shell("cd /src; find . -type f | sort | xargs cat; stat -c %a,%u run; date +%N")
 }
 
+/// A step that copies a part of a directory is not run again for what lies beside it.
+#[bowline::test]
+async fn what_lies_beside_a_copied_path_does_not_matter() {
+    let nonce = nonce();
+    let root = directory(&[("src/a", &nonce), ("notes", "one")]);
+    let ran = || async {
+        let source = bowline::host(root.path()).directory();
+        let look = Container::from_image("busybox:1.35")
+            .copy("/a", source.file("src/a"))
+            .mount_readonly("/src", source.directory("src"))
+            .shell("cat /a /src/a; date +%N");
+        let session = Session::new();
+        let said = session.scope(look.stdout()).await.unwrap();
+        session.close().await.unwrap();
+        said
+    };
+    let first = ran().await;
+    assert!(first.starts_with(&format!("{nonce}{nonce}")), "{first}");
+    fs::write(root.path().join("notes"), "two").unwrap();
+    assert_eq!(ran().await, first);
+    fs::write(root.path().join("src/a"), format!("{nonce}!")).unwrap();
+    let second = ran().await;
+    assert!(second.starts_with(&format!("{nonce}!{nonce}!")), "{second}");
+}
+
 #[bowline::test]
 async fn a_directory_is_what_it_was_when_it_was_read() {
     use std::os::unix::fs::PermissionsExt as _;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bollard::errors::Error as Failure;
 
 use crate::Error;
-use crate::error::{Cause, with_causes};
+use crate::error::{Reason, with_causes};
 
 /// For calls that are answered from memory: a few milliseconds, even from far away.
 pub(super) const BRIEF: Duration = Duration::from_secs(30);
@@ -72,5 +72,5 @@ pub(super) fn cause(failure: &Failure) -> String {
 
 /// For `map_err`: the public error that says what was being done.
 pub(super) fn during(what: impl Into<String>) -> impl FnOnce(Failure) -> Error {
-    move |failure| Error::engine(what, Cause::said(message(&failure), failure))
+    move |failure| Error::engine(what, Reason::said(message(&failure), failure))
 }

@@ -11,7 +11,7 @@ use super::facts::Facts;
 use super::failure::{self, BRIEF, LONG, within};
 use crate::engine::ImageConfig;
 use crate::engine::oci::{Configuration, Saved};
-use crate::error::Cause;
+use crate::error::Reason;
 use crate::model::ContentDigest;
 use crate::{Error, Result};
 
@@ -79,7 +79,7 @@ async fn load_with(
     load(shared, name, stream::iter([Ok(archive)])).await
 }
 
-fn unwritten(error: impl Into<Cause>) -> Error {
+fn unwritten(error: impl Into<Reason>) -> Error {
     Error::engine("write an archive", error)
 }
 

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 
 use self::orders::{DONE, HAND_OVER, Post, TAKEN};
 use super::connection::Connection;
-use crate::error::Cause;
+use crate::error::Reason;
 use crate::lock::lock;
 use crate::model::SessionId;
 use crate::reexec::{self, Channel};
@@ -159,6 +159,6 @@ fn start(post: &[u8], link: &Mutex<Link>) -> std::io::Result<()> {
     Ok(())
 }
 
-fn failed(error: impl Into<Cause>) -> Error {
+fn failed(error: impl Into<Reason>) -> Error {
     Error::engine("start the watchdog that removes what a killed pipeline leaves behind", error)
 }

@@ -222,3 +222,41 @@ fn a_pipe_is_no_file_and_no_list_of_patterns() {
     assert!(hear().contains("no regular file"));
     assert!(hear().contains("a pipe, not a regular file"));
 }
+
+#[test]
+fn of_a_part_only_the_part_counts() {
+    let root = directory(&["src/a", "src/deep/b", "other", "hostel/a"]);
+    symlink("src", root.path().join("link")).unwrap();
+    let parts = [
+        "/host/src/",
+        "/host/src/a",
+        "/host/src/deep/b",
+        "/host/link/a",
+        "/host/link",
+        "/host/none",
+        "/host",
+    ];
+    let digests = || {
+        let tree = Tree::read(&all(root.path())).unwrap();
+        parts.map(|part| tree.digest(part))
+    };
+    let changed = |before: &[Digest], change: &dyn Fn(&Path)| -> Vec<&str> {
+        change(root.path());
+        let pairs = parts.iter().zip(before.iter().zip(digests()));
+        pairs.filter(|(_, (before, after))| **before != *after).map(|(part, _)| *part).collect()
+    };
+    // Where nobody can tell what part it is, all of it counts.
+    let whole = ["/host/link/a", "/host/link", "/host/none", "/host"];
+    assert_eq!(changed(&digests(), &|root| fs::write(root.join("other"), "x").unwrap()), whole);
+    let with = |parts: &[&'static str]| [parts, &whole[..]].concat();
+    assert_eq!(
+        changed(&digests(), &|root| fs::write(root.join("src/a"), "x").unwrap()),
+        with(&["/host/src/", "/host/src/a"])
+    );
+    let executable = |root: &Path| {
+        fs::set_permissions(root.join("src/deep/b"), fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    assert_eq!(changed(&digests(), &executable), with(&["/host/src/", "/host/src/deep/b"]));
+    let tree = Tree::read(&all(root.path())).unwrap();
+    assert_eq!(tree.digest("/hostel/a"), tree.digest, "that is no path of it");
+}
