@@ -3,7 +3,7 @@
 //! An engine that sends an archive out of a container holds the container's lock until all of it has been taken (moby,
 //! `daemon/archive.go`): whatever else is asked of that container waits for whoever takes it, and takes his time. So a
 //! container that is read from is nobody else's meanwhile. Of an image there can be as many as it takes. A held container
-//! there is once: who asks for it waits, here and without a limit.
+//! there is once: who asks for it waits, here, and no longer than for an engine that works.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -11,10 +11,11 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::{OnceCell, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 use super::cleaner::Container;
+use super::failure::LONG;
 use super::idle::idle_container;
 use super::{Shared, held};
-use crate::Result;
 use crate::lock::lock;
+use crate::{Error, Result};
 
 /// Those of images, by their ids. Making one takes 11 ms, asking it 1 ms.
 #[derive(Default)]
@@ -99,7 +100,7 @@ impl Files {
     pub(super) async fn look(&self, shared: &Arc<Shared>) -> Result<Looking> {
         let (id, readers) = match &self.0 {
             Kind::Held { container, reading } => {
-                return Ok(Looking::Held(container.clone(), Arc::clone(reading).read_owned().await));
+                return Ok(Looking::Held(container.clone(), turn(Arc::clone(reading).read_owned()).await?));
             }
             Kind::Image { id, readers } => (id, readers),
         };
@@ -114,7 +115,7 @@ impl Files {
     pub(super) async fn read(&self, shared: &Arc<Shared>) -> Result<Reading> {
         let (id, readers) = match &self.0 {
             Kind::Held { container, reading } => {
-                return Ok(Reading::Held(container.clone(), Arc::clone(reading).write_owned().await));
+                return Ok(Reading::Held(container.clone(), turn(Arc::clone(reading).write_owned()).await?));
             }
             Kind::Image { id, readers } => (id, readers),
         };
@@ -128,6 +129,17 @@ impl Files {
         };
         Ok(Reading::More(more, Arc::clone(readers)))
     }
+}
+
+/// Waits for a held container, which has what a failed step left.
+async fn turn<T>(others: impl Future<Output = T>) -> Result<T> {
+    tokio::time::timeout(LONG, others).await.map_err(|_| {
+        let minutes = LONG.as_secs() / 60;
+        Error::engine(
+            "read what a failed step left",
+            format!("it has been read from for {minutes} minutes by somebody who takes nothing of it"),
+        )
+    })
 }
 
 async fn first<'a>(
