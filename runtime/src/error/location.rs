@@ -3,6 +3,30 @@
 use super::{Error, ServiceError, StepError};
 use crate::model::{Digest, Location};
 
+/// The places of an error, where it can have some.
+macro_rules! written {
+    ($error:expr $(, $mut:ident)?) => {
+        match $error {
+            Self::Invalid { locations, .. }
+            | Self::NoSuchPath { locations, .. }
+            | Self::ImageNotFound { locations, .. }
+            | Self::PlatformNotFound { locations, .. }
+            | Self::Unauthorized { locations, .. }
+            | Self::Engine { locations, .. }
+            | Self::Io { locations, .. }
+            | Self::ServicesOff { locations, .. } => Some(locations),
+            Self::StepFailed(error) => Some(& $($mut)? error.locations),
+            Self::ServiceStart(error) | Self::ServiceNotReady(error) | Self::ServiceExited(error) => {
+                Some(& $($mut)? error.locations)
+            }
+            Self::EngineUnreachable { .. }
+            | Self::Internal { .. }
+            | Self::Cancelled { .. }
+            | Self::Other(_) => None,
+        }
+    };
+}
+
 impl Error {
     /// Where in the program's source the item, statement or call was written that the error is about. Several where
     /// equal ones are one step or service: all that are known to need it. None where the error is about none of them:
@@ -23,45 +47,11 @@ impl Error {
     /// ```
     #[must_use]
     pub fn locations(&self) -> &[Location] {
-        match self {
-            Self::Invalid { locations, .. }
-            | Self::NoSuchPath { locations, .. }
-            | Self::ImageNotFound { locations, .. }
-            | Self::PlatformNotFound { locations, .. }
-            | Self::Unauthorized { locations, .. }
-            | Self::Engine { locations, .. }
-            | Self::Io { locations, .. }
-            | Self::ServicesOff { locations, .. } => locations,
-            Self::StepFailed(error) => &error.locations,
-            Self::ServiceStart(error) | Self::ServiceNotReady(error) | Self::ServiceExited(error) => {
-                &error.locations
-            }
-            Self::EngineUnreachable { .. }
-            | Self::Internal { .. }
-            | Self::Cancelled { .. }
-            | Self::Other(_) => &[],
-        }
+        written!(self).map_or(&[], Vec::as_slice)
     }
 
     fn locations_mut(&mut self) -> Option<&mut Vec<Location>> {
-        match self {
-            Self::Invalid { locations, .. }
-            | Self::NoSuchPath { locations, .. }
-            | Self::ImageNotFound { locations, .. }
-            | Self::PlatformNotFound { locations, .. }
-            | Self::Unauthorized { locations, .. }
-            | Self::Engine { locations, .. }
-            | Self::Io { locations, .. }
-            | Self::ServicesOff { locations, .. } => Some(locations),
-            Self::StepFailed(error) => Some(&mut error.locations),
-            Self::ServiceStart(error) | Self::ServiceNotReady(error) | Self::ServiceExited(error) => {
-                Some(&mut error.locations)
-            }
-            Self::EngineUnreachable { .. }
-            | Self::Internal { .. }
-            | Self::Cancelled { .. }
-            | Self::Other(_) => None,
-        }
+        written!(self, mut)
     }
 
     /// The same error, as one of what is written there, unless it is known to be of something else.

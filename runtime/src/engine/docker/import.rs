@@ -69,10 +69,9 @@ async fn load_with(
     top: Option<&[u8]>,
 ) -> Result<String> {
     const CONFIG: &str = "config.json";
-    let layers: Vec<String> = (0..layers).map(|index| format!("{index}/layer.tar")).collect();
+    let layers = Saved::layer_names(layers);
     let topmost = layers.last().cloned().unwrap_or_default();
-    let saved = Saved { config: CONFIG.to_owned(), repo_tags: Some(vec![name.to_owned()]), layers };
-    let saved = saved.document().map_err(unwritten)?;
+    let saved = Saved::named(name, CONFIG, layers).document().map_err(unwritten)?;
     let mut files = vec![(CONFIG, config), ("manifest.json", saved.as_slice())];
     files.extend(top.map(|layer| (topmost.as_str(), layer)));
     let archive = archive(&files).map_err(unwritten)?;

@@ -58,10 +58,8 @@ pub(super) async fn load(
 fn write(image: &Archived, tag: &str, sink: &mut impl io::Write) -> io::Result<()> {
     let mut archive = tar::Builder::new(io::BufWriter::with_capacity(64 << 10, sink));
     let config = format!("{}.json", image.id.hash());
-    let layers: Vec<String> = (0..image.layers.len()).map(|number| format!("{number}/layer.tar")).collect();
-    let saved =
-        Saved { config: config.clone(), repo_tags: Some(vec![tag.to_owned()]), layers: layers.clone() };
-    let manifest = saved.document()?;
+    let layers = Saved::layer_names(image.layers.len());
+    let manifest = Saved::named(tag, &config, layers.clone()).document()?;
     add(&mut archive, &config, image.document.len() as u64, &image.document[..])?;
     for (layer, name) in image.layers.iter().zip(&layers) {
         let Layer { path, offset, size, .. } = layer;

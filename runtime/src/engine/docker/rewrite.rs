@@ -134,8 +134,7 @@ fn rewritten(
     let digest = |layer: &String| digests.get(&resolve(Path::new(layer), &links)).copied();
     let changed = layers.iter().enumerate().filter_map(|(number, layer)| Some((number, digest(layer)?)));
     let config = document(&changed.collect())?;
-    let made = Saved { config: CONFIG.to_owned(), repo_tags: Some(vec![name.to_owned()]), layers };
-    let manifest = made.document()?;
+    let manifest = Saved::named(name, CONFIG, layers).document()?;
     for (name, contents) in [(CONFIG, &config), ("manifest.json", &manifest)] {
         out.append_data(&mut file_header(contents.len() as u64), name, &contents[..])?;
     }

@@ -14,6 +14,18 @@ pub(crate) struct Saved {
 }
 
 impl Saved {
+    /// Of an image that is called so where it is loaded.
+    #[cfg(feature = "docker")]
+    pub(crate) fn named(name: &str, config: impl Into<String>, layers: Vec<String>) -> Self {
+        Self { config: config.into(), repo_tags: Some(vec![name.to_owned()]), layers }
+    }
+
+    /// What the layers of archives that we write are called, the lowest first.
+    #[cfg(feature = "docker")]
+    pub(crate) fn layer_names(count: usize) -> Vec<String> {
+        (0..count).map(|number| format!("{number}/layer.tar")).collect()
+    }
+
     /// As it is written of one image.
     pub(crate) fn document(self) -> serde_json::Result<Vec<u8>> {
         serde_json::to_vec(&[self])
