@@ -317,6 +317,29 @@ fn the_same_mistake_in_several_places_is_told_once() {
     assert_eq!(error.to_string(), with.replace("error: ", "").replace("\n  help", "\n\nhelp"));
 }
 
+#[test]
+fn a_plan_as_json_has_places_where_they_are_asked_for() {
+    let p = pipeline! {
+        service db { // json: service
+            image "redis:7";
+            expose 6379;
+        }
+        container test {
+            image "debian:12";
+            bind db;
+            exec ["true"]; // json: step
+        }
+    };
+    let plain = serde_json::to_string(&p.plan()).unwrap();
+    assert!(!plain.contains("locations") && !plain.contains(file!()), "{plain}");
+    let plan = serde_json::to_value(p.plan().with_locations()).unwrap();
+    for (what, name, word) in [("services", "json: service", "service"), ("steps", "json: step", "exec")] {
+        let place = &plan[what][0]["locations"][0];
+        let file = place["file"].as_str().unwrap();
+        assert_eq!(format!("{file}:{}:{}", place["line"], place["column"]), at(name, word), "{plan:#}");
+    }
+}
+
 #[bowline::test]
 async fn errors_of_exports_are_where_they_are_exported() {
     let tmp = "/tmp".to_owned();
