@@ -328,7 +328,7 @@ impl fmt::Display for Verb {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Waiting {
-    /// An earlier step, or a service, of the same session.
+    /// An earlier step, a service, or files of the machine that are on their way into the engine, of the same session.
     For(Subject),
     /// Another process that runs the same step.
     Process,

@@ -14,7 +14,7 @@ use crate::sha256::Sha256;
 use ignore::{DirEntry, WalkBuilder};
 
 use super::transfer::Meter;
-use crate::event::{Span, Verb};
+use crate::event::{Span, Subject, Verb};
 use crate::graph::{Contents, Encoder, PlannedFiles};
 use crate::model::Digest;
 use crate::paths::WHITEOUT;
@@ -26,6 +26,11 @@ use crate::{Error, Result};
 mod send;
 #[cfg(test)]
 mod tests;
+
+/// Whose events those of a source are.
+pub(super) fn subject(source: &HostSource) -> Subject {
+    Subject::Source { name: source.to_string().into() }
+}
 
 /// What of a directory is taken, in the order of its names.
 #[derive(Debug)]

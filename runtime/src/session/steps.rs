@@ -11,7 +11,7 @@ use super::running::{Lease, Leases};
 use super::scrub::Secrets;
 use super::service::{Pin, Supervisor};
 use super::unit::unseen;
-use super::{Inner, close_failed, process};
+use super::{Inner, close_failed, host, process};
 use crate::engine::{
     self, Claim, Engine, Filesystem, Finished, Image, Kept, Link, Placement, Prepared, Recording, StepSpec,
     Written,
@@ -282,6 +282,9 @@ impl Request {
 
     /// A file system that something needs which is not begun without it.
     async fn filesystem_for(self: &Arc<Self>, span: &Span, fs: &Fs) -> Result<Snapshot> {
+        if let Fs::Host(source, _) = fs {
+            span.emit(|| EventKind::Waiting(Waiting::For(host::subject(source))));
+        }
         self.filesystem(fs).await.inspect_err(|error| span.skip(error))
     }
 

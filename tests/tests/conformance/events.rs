@@ -328,6 +328,7 @@ async fn what_is_sent_written_and_loaded() {
       closed: succeeded
     step copies
       opened
+      waiting for source host DIR/src
       started cat /src/a
       Stdout: NONCE
       finished with exit code 0, success: true

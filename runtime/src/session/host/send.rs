@@ -7,8 +7,8 @@ use tokio::sync::mpsc;
 
 use super::super::Inner;
 use super::super::transfer::Meter;
-use super::Tree;
-use crate::event::{EventKind, Span, Subject, Verb};
+use super::{Tree, subject};
+use crate::event::{EventKind, Span, Verb};
 use crate::model::{Location, Snapshot};
 use crate::value::HostSource;
 use crate::{Error, Result};
@@ -26,7 +26,7 @@ impl Inner {
     ) -> Result<Arc<Tree>> {
         let (inner, wanted, places) = (self.clone(), source.clone(), places.to_vec());
         let read = async move {
-            let span = inner.span.child_at(Subject::Source { name: wanted.to_string().into() }, places);
+            let span = inner.span.child_at(subject(&wanted), places);
             let told = span.clone();
             let tree = tokio::task::spawn_blocking(move || Tree::read_in(&wanted, Some(told))).await;
             let tree = tree.unwrap_or_else(|error| Err(Error::engine("read files", error)));
@@ -51,8 +51,7 @@ impl Inner {
         let tree = self.host_tree(source, &[at]).await?;
         let (inner, digest) = (self.clone(), tree.digest);
         let send = async move {
-            let span =
-                inner.span.child_at(Subject::Source { name: tree.source.to_string().into() }, vec![at]);
+            let span = inner.span.child_at(subject(&tree.source), vec![at]);
             let sent = inner.send(tree, &span).await;
             span.close_with(&sent);
             sent
