@@ -330,8 +330,8 @@ fn a_plan_as_json_has_places_where_they_are_asked_for() {
             exec ["true"]; // json: step
         }
     };
-    let plain = serde_json::to_string(&p.plan()).unwrap();
-    assert!(!plain.contains("locations") && !plain.contains(file!()), "{plain}");
+    let without = serde_json::to_string(&p.plan()).unwrap();
+    assert!(!without.contains("locations") && !without.contains(file!()), "{without}");
     let plan = serde_json::to_value(p.plan().with_locations()).unwrap();
     for (what, name, word) in [("services", "json: service", "service"), ("steps", "json: step", "exec")] {
         let place = &plan[what][0]["locations"][0];
