@@ -34,11 +34,8 @@ fn on_a_small_disk(stages: &[&str]) -> Vec<String> {
 
 #[test]
 fn a_full_disk_is_said_and_nothing_half_kept() {
-    if !bowline_tests::may_mount() {
+    if !bowline_tests::on_native("a daemon keeps things on its own disk") || !bowline_tests::may_mount() {
         return;
-    }
-    if !bowline_tests::on_native() {
-        return a_full_disk_of_an_engine_is_said();
     }
     let said = on_a_small_disk(&[
         "make-archive",
@@ -85,7 +82,12 @@ fn a_full_disk_is_said_and_nothing_half_kept() {
 }
 
 /// A second engine, whose disk holds 160 MiB.
-fn a_full_disk_of_an_engine_is_said() {
+#[test]
+fn a_full_disk_of_an_engine_is_said_and_nothing_half_kept() {
+    if !bowline_tests::on_docker("it has the disk of the program's own store") || !bowline_tests::may_mount()
+    {
+        return;
+    }
     let engine = SecondEngine::with(&["busybox:1.35"], &["--disk", "160"]);
     let scratch = tempfile::tempdir().unwrap();
     let nonce = nonce();

@@ -74,19 +74,14 @@ async fn images_are_read_from_files() {
     for form in &forms {
         assert_eq!(step(form).stdout().await.unwrap(), first, "{form}");
     }
-    if !bowline_tests::on_native() {
-        let loaded = docker(&["images", "--quiet", "--filter", "reference=bowline/loaded"]);
-        for id in loaded.lines() {
-            let _ = Command::new("docker").args(["rmi", "--force", id]).output();
-        }
-    }
+    bowline_tests::inspector().forget_loaded();
 }
 
 /// By the names that a registry would have for them.
 #[test]
 fn a_directory_stands_for_a_registry() {
-    if !bowline_tests::on_native() {
-        return; // what a Docker engine pulls from is its own
+    if !bowline_tests::on_native("what a Docker engine pulls from is its own") {
+        return;
     }
     let directory = tempfile::tempdir().unwrap();
     write(directory.path());

@@ -103,7 +103,7 @@ fn services_stop_in_order_whether_or_not_the_program_waits() {
     let stdout = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let session = stdout.trim().strip_prefix("session ").unwrap();
-    if bowline_tests::on_native() {
+    if bowline_tests::inspector().ends_services() {
         assert!(!remains(session).is_empty(), "the program has waited for its services");
     }
     let output = pipeline("left").env("KEY", &key).output().unwrap();
@@ -113,8 +113,8 @@ fn services_stop_in_order_whether_or_not_the_program_waits() {
 
 #[test]
 fn a_step_runs_once_for_all_processes() {
-    if !bowline_tests::on_native() {
-        return; // processes do not know of each other there
+    if !bowline_tests::on_native("processes do not know of each other there") {
+        return;
     }
     let key = format!("test-{}", bowline_tests::nonce());
     let start = || pipeline("once").env("KEY", &key).env("BOWLINE_PROGRESS", "plain").spawn().unwrap();
@@ -194,8 +194,8 @@ fn an_unreachable_engine_is_diagnosed_within_two_seconds() {
 
 #[test]
 fn without_docker_the_native_engine_runs_what_it_has() {
-    if !bowline_tests::on_native() {
-        return; // it needs root
+    if !bowline_tests::on_native("without Docker there is the native engine alone") {
+        return;
     }
     let store = tempfile::tempdir().unwrap();
     let ping = |without: bool| {
@@ -254,8 +254,8 @@ fn sigkill_at_30_moments_leaves_nothing_after_ten_seconds_and_a_cache_to_trust()
 
 #[test]
 fn sigkill_at_200_moments_leaves_nothing_after_two_seconds() {
-    if !bowline_tests::on_native() {
-        return; // with a daemon, what is left is found by a watchdog, within ten seconds
+    if !bowline_tests::on_native("a watchdog finds what is left in a daemon, within ten seconds") {
+        return;
     }
     let directory = tempfile::tempdir().unwrap();
     let (program, store) = (directory.path().join("pipeline"), directory.path().join("store"));

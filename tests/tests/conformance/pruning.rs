@@ -16,7 +16,7 @@ fn pipeline(mode: &str, home: &std::path::Path) -> String {
 /// In a store of its own, as whoever prunes takes from everybody.
 #[test]
 fn what_is_pruned_is_made_again() {
-    if !bowline_tests::on_native() {
+    if !bowline_tests::on_native("what a daemon keeps is its own to remove") {
         return;
     }
     let home = tempfile::tempdir().unwrap();
@@ -36,7 +36,7 @@ fn what_is_pruned_is_made_again() {
 
 #[bowline::test]
 async fn what_runs_keeps_what_it_uses() {
-    if !bowline_tests::on_native() {
+    if !bowline_tests::on_native("what a daemon keeps is its own to remove") {
         return;
     }
     let cache = CacheVolume::new(format!("kept-{}", nonce()));

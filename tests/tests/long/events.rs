@@ -1,29 +1,22 @@
 //! What it costs to be observed.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bowline::event::{Event, EventKind};
 use bowline::{Container, Session};
-use bowline_tests::{nonce, on_native};
+use bowline_tests::{inspector, nonce};
 
 const LINES: usize = 1_000_000;
 const ROUNDS: usize = 5;
 
-/// How long it takes to read what a program writes, line by line, and nothing else; on Docker, what a container writes, as
-/// every byte goes through its daemon.
+/// How long it takes to read what a program writes, line by line, and nothing else.
 fn bare(busybox: &std::path::Path) -> Duration {
     let began = Instant::now();
-    let mut seq = if on_native() {
-        Command::new(busybox)
-    } else {
-        let mut docker = Command::new("docker");
-        docker.args(["run", "--rm", "busybox:1.35"]);
-        docker
-    };
+    let mut seq = inspector().bare("busybox:1.35", busybox);
     let mut child = seq.args(["seq", "1", &LINES.to_string()]).stdout(Stdio::piped()).spawn().unwrap();
     let (mut out, mut line, mut lines) = (BufReader::new(child.stdout.take().unwrap()), Vec::new(), 0);
     while out.read_until(b'\n', &mut line).unwrap() > 0 {
