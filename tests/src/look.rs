@@ -10,6 +10,7 @@ use crate::inspector::Inspector;
 use crate::native::Native;
 
 /// The engine under test, as `BOWLINE_ENGINE` says.
+#[must_use]
 pub fn inspector() -> &'static dyn Inspector {
     static CHOSEN: LazyLock<&'static dyn Inspector> =
         LazyLock::new(|| match std::env::var("BOWLINE_ENGINE").as_deref() {

@@ -1,47 +1,61 @@
-//! Servers that tests talk to, and who talks to them.
+//! Servers that tests talk to, and who talks to them. The programs are files: what each answers stands at its head.
 
-use bowline::{Container, Port, Service};
+use bowline::{CacheVolume, Container, Port, Service};
 
 use crate::nonce;
 
-/// A server that answers on 8080: `/id` with a text that tells its instances apart, `/env` with its variable `NAME`,
-/// `/put/X` keeps X and `/get` waits for something kept and gives it, `/exit/N` ends it.
-const SERVER: &str = r#"
-import http.server, os, queue, sys, threading, uuid
-kept, me = queue.Queue(), str(uuid.uuid4())
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        words = self.path.strip("/").split("/")
-        answer = {
-            "id": lambda: me,
-            "env": lambda: os.environ.get("NAME", ""),
-            "host": lambda: self.headers["Host"],
-            "put": lambda: kept.put(words[1]) or "kept",
-            "get": lambda: kept.get(timeout=60),
-            "exit": lambda: os._exit(int(words[1])),
-        }[words[0]]()
-        self.send_response(200); self.end_headers(); self.wfile.write(answer.encode())
-    def log_message(self, *args): print("served", self.path, flush=True)
-print("server up", flush=True)
-http.server.ThreadingHTTPServer(("0.0.0.0", 8080), Handler).serve_forever()
-"#;
-
-/// A service of this Python program.
+/// A service of a Python program.
 pub fn python_service(program: &str) -> Service {
-    Service::from_image("python:3.11").with_file("/srv/main.py", program).run([
-        "python3",
-        "-u",
-        "/srv/main.py",
-    ])
+    python(program, &[])
 }
 
-/// The server above, as a service that no other test shares.
+fn python(program: &str, args: &[&str]) -> Service {
+    let command = ["python3", "-u", "/srv/main.py"].iter().chain(args).copied();
+    Service::from_image("python:3.11").with_file("/srv/main.py", program).run(command)
+}
+
+/// `servers/web.py`, as a service that no other test shares.
 pub fn server(name: &str) -> Service {
-    python_service(SERVER)
+    python_service(include_str!("servers/web.py"))
         .env("NAME", name)
         .env("NONCE", nonce())
         .expose(Port::tcp(8080).named("http"))
         .named(name)
+}
+
+/// `servers/staged.py`: does these things before it answers on 8080.
+pub fn late(stages: &[&str]) -> Service {
+    python(include_str!("servers/staged.py"), stages).env("NONCE", nonce())
+}
+
+/// `servers/staged.py`: does these things before it answers on 8080, and those when it is told to stop.
+pub fn stopping(stages: &[&str], at_the_end: &[&str]) -> Service {
+    late(&[stages, &["--"], at_the_end].concat())
+}
+
+/// `servers/age.py`: answers with its age on these paths, in time.
+pub fn age(paths: &[&str]) -> Service {
+    python(include_str!("servers/age.py"), paths).env("NONCE", nonce()).expose(Port::tcp(8080).named("web"))
+}
+
+/// `servers/relay.py`: answers with what these URLs do.
+pub fn relay(urls: &[&str]) -> Service {
+    python(include_str!("servers/relay.py"), urls).env("NONCE", nonce()).expose(8080)
+}
+
+/// `servers/datagrams.py`: sends datagrams to 5353 back, a second after it was started.
+pub fn datagrams() -> Service {
+    python(include_str!("servers/datagrams.py"), &["1"]).env("NONCE", nonce()).expose(Port::udp(5353))
+}
+
+/// `servers/database.py`: takes so long to set up what a cache is for, and may end with a code instead.
+pub fn database(cache: &CacheVolume, seconds: &str, code: Option<&str>) -> Service {
+    let args: Vec<&str> = [seconds].into_iter().chain(code).collect();
+    python(include_str!("servers/database.py"), &args)
+        .env("NONCE", nonce())
+        .mount("/data", cache)
+        .expose(8080)
+        .named("db")
 }
 
 /// A container that fetches a URL, once more than any cache knows.

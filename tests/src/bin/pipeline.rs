@@ -2,7 +2,7 @@
 
 use bowline::Session;
 use bowline::prelude::*;
-use bowline_tests::{client, fetch, nonce, python_service, server};
+use bowline_tests::{client, database, datagrams, fetch, late, nonce, server, stopping};
 
 /// Starts a service and a step that runs for long, says so, and waits for the end.
 async fn run_for_long() -> Result<()> {
@@ -66,17 +66,13 @@ async fn never_ready() -> Result<()> {
 /// Services that are ready in different ways, and one that never is.
 #[bowline::main]
 async fn ways_to_be_ready() -> Result<()> {
-    let late = "import http.server, socket, time\ntime.sleep(1)\n";
-    let web = "http.server.ThreadingHTTPServer(('0.0.0.0', 8080), http.server.SimpleHTTPRequestHandler).serve_forever()";
-    let udp = "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('0.0.0.0', 5353))\nwhile True: s.sendto(b'udp', s.recvfrom(99)[1])";
-    let tcp = python_service(&format!("{late}{web}")).env("NONCE", nonce()).expose(8080);
+    let tcp = late(&["wait=1"]).expose(8080);
     client("www", &tcp, "get('http://www:8080/')").sync().await?;
     println!("late tcp");
-    let udp = python_service(&format!("{late}{udp}")).env("NONCE", nonce()).expose(Port::udp(5353));
-    let ask = "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5); s.sendto(b'', ('dns', 5353)); print(s.recv(9).decode())";
+    let udp = datagrams();
+    let ask = "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5); s.sendto(b'pdu', ('dns', 5353)); print(s.recv(9).decode())";
     print!("{}", client("dns", &udp, ask).stdout().await?);
-    let http =
-        python_service(&format!("{late}{web}")).env("NONCE", nonce()).expose(8080).ready(Ready::http("/"));
+    let http = late(&["wait=1"]).expose(8080).ready(Ready::http("/"));
     client("www", &http, "get('http://www:8080/')").sync().await?;
     println!("http");
     let never = server("never").expose(9999).ready(Ready::port().within("2s"));
@@ -144,24 +140,11 @@ async fn run_image() -> Result<()> {
 #[bowline::main]
 async fn leave() -> Result<()> {
     let volume = CacheVolume::new(std::env::var("KEY").expect("KEY names a cache volume"));
-    let on_stop = |what: &str| {
-        python_service(&format!(
-            "import http.server, os, signal, threading, time, urllib.request\n\
-             web = http.server.ThreadingHTTPServer(('0.0.0.0', 8080), http.server.SimpleHTTPRequestHandler)\n\
-             signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=web.shutdown).start())\n\
-             web.serve_forever()\n{what}\n"
-        ))
-        .mount("/state", &volume)
-        .expose(8080)
-    };
-    let note = "open('/state/log', 'a').write";
-    let below = on_stop(&format!("{note}('below\\n')")).named("below");
-    let above = on_stop(&format!(
-        "print('x' * 200_000, flush=True); time.sleep(2)\n\
-         {note}(f\"above {{urllib.request.urlopen('http://below:8080/').status}}\\n\")"
-    ))
-    .bind("below", &below)
-    .named("above");
+    let notes = |service: Service| service.mount("/state", &volume).expose(8080);
+    let below = notes(stopping(&[], &["note=/state/log,below", "exit=0"])).named("below");
+    let asks = "ask=/state/log,http://below:8080/";
+    let above = stopping(&[], &["fill=200000", "wait=2", "note=/state/log,above", asks, "exit=0"]);
+    let above = notes(above).bind("below", &below).named("above");
     println!("session {}", Session::current().id());
     client("above", &above, "get('http://above:8080/')").sync().await
 }
@@ -182,17 +165,7 @@ async fn once() -> Result<()> {
 async fn initialise() -> Result<()> {
     let volume = CacheVolume::new(std::env::var("KEY").expect("KEY names a cache volume"));
     let takes = std::env::var("TAKES").expect("TAKES is a number of seconds");
-    let database = python_service(&format!(
-        "import http.server, os, time\n\
-         if not os.path.exists('/state/PG_VERSION'):\n\
-         \x20 open('/state/PG_VERSION', 'w').close()\n\
-         \x20 print('setting up', flush=True)\n\
-         \x20 time.sleep({takes})\n\
-         \x20 open('/state/tables', 'w').close()\n\
-         assert os.path.exists('/state/tables'), 'half a database'\n\
-         http.server.ThreadingHTTPServer(('0.0.0.0', 8080), http.server.SimpleHTTPRequestHandler).serve_forever()"
-    ));
-    let database = database.mount("/state", &volume).expose(8080).named("db");
+    let database = database(&volume, &takes, None);
     print!("{}", client("db", &database, "get('http://db:8080/'); print('served')").stdout().await?);
     Ok(())
 }

@@ -1,7 +1,9 @@
 //! Services meet their clients: names, sharing, isolation.
 
 use bowline::{Container, Exposes, Service, Session, pipeline};
-use bowline_tests::{address, client, containers, fetch, is_running, nonce, platform, running, server};
+use bowline_tests::{
+    address, client, containers, fetch, is_running, late, nonce, platform, relay, running, server,
+};
 use futures_util::future::{join_all, try_join_all};
 
 #[bowline::test]
@@ -227,25 +229,9 @@ async fn services_bind_services_ten_deep() {
     if !bowline_tests::has_time() {
         return;
     }
-    let relay = |name: &str, next: Option<&Service>| {
-        let program = r#"
-import http.server, sys, urllib.request as u
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        below = u.urlopen("http://next:8080/").read().decode() if len(sys.argv) > 1 else ""
-        self.send_response(200); self.end_headers(); self.wfile.write((below + "x").encode())
-if len(sys.argv) > 1: u.urlopen("http://next:8080/")  # ready before this one starts, or it dies here
-http.server.ThreadingHTTPServer(("0.0.0.0", 8080), Handler).serve_forever()
-"#;
-        let service = Service::from_image("python:3.11").with_file("/srv/main.py", program).expose(8080);
-        match next {
-            None => service.env("NONCE", nonce()).run(["python3", "/srv/main.py"]).named(name),
-            Some(next) => service.bind("next", next).run(["python3", "/srv/main.py", "relay"]).named(name),
-        }
-    };
-    let mut top = relay("s0", None);
+    let mut top = relay(&[]).named("s0");
     for depth in 1..10 {
-        top = relay(&format!("s{depth}"), Some(&top));
+        top = relay(&["http://next:8080/"]).bind("next", &top).named(format!("s{depth}"));
     }
     assert_eq!(fetch("top", &top, "/").stdout().await.unwrap(), "x".repeat(10));
 }
@@ -256,10 +242,7 @@ async fn bindings_start_in_parallel() {
         return;
     }
     // Each needs five seconds to get ready and serves when it began: nobody waited for another to be ready.
-    let slow = |name: &str| {
-        let program = "import time, http.server\nopen('began', 'w').write(str(time.time()))\ntime.sleep(5)\nhttp.server.HTTPServer(('0.0.0.0', 8080), http.server.SimpleHTTPRequestHandler).serve_forever()";
-        bowline_tests::python_service(program).env("NONCE", nonce()).workdir("/srv").expose(8080).named(name)
-    };
+    let slow = |name: &str| late(&["time=/srv/began", "wait=5"]).workdir("/srv").expose(8080).named(name);
     let (a, b, c) = (slow("a"), slow("b"), slow("c"));
     let program = "import urllib.request as u; began = [float(u.urlopen(f'http://{h}:8080/began').read()) for h in 'abc']; print(max(began) - min(began))";
     let all = Container::from_image("python:3.11")

@@ -189,17 +189,12 @@ fn an_engine_behind_ssh_is_like_any_other() {
     let engine = SecondEngine::start(&[]);
     let bin = tempfile::tempdir().unwrap();
     let ssh = bin.path().join("ssh");
-    let script = format!(
-        "#!/bin/sh\n\
-         [ \"$*\" = '-o ConnectTimeout=30 -o BatchMode=yes -T -l me -p 2222 -- far docker system dial-stdio' ] || \
-         {{ echo \"ssh: not known: $*\" >&2; exit 255; }}\n\
-         exec docker -H '{}' system dial-stdio\n",
-        engine.host()
-    );
+    let script = include_str!("../../src/programs/ssh.sh");
     std::fs::write(&ssh, script).unwrap();
     std::fs::set_permissions(&ssh, std::fs::Permissions::from_mode(0o755)).unwrap();
     let path = format!("{}:{}", bin.path().display(), std::env::var("PATH").unwrap());
-    let output = engine.run("remote", &[("DOCKER_HOST", "ssh://me@far:2222"), ("PATH", &path)]);
+    let env = [("DOCKER_HOST", "ssh://me@far:2222"), ("PATH", &path), ("ENGINE", engine.host())];
+    let output = engine.run("remote", &env);
     assert_eq!(text(&output.stdout), REMOTE, "{}", text(&output.stderr));
     let nothing_left = || engine.docker(&["ps", "--all", "--quiet"]).is_empty();
     bowline_tests::eventually("nothing is left", Duration::from_secs(10), nothing_left);

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bowline::event::{Event, EventKind, SpanId, Subject, Transfer, Waiting};
-use bowline::{Container, Service, Session, host, secret};
-use bowline_tests::{nonce, python_service};
+use bowline::{Container, Session, host, secret};
+use bowline_tests::{late, nonce};
 
 /// What was heard of one session.
 #[derive(Clone, Default)]
@@ -181,16 +181,10 @@ async fn a_step_that_fails_and_one_that_needs_it() {
     ");
 }
 
-/// A service whose port opens late.
-fn late(nonce: &str) -> Service {
-    let program = "import http.server, time\ntime.sleep(1)\nprint('open', flush=True)\nhttp.server.HTTPServer(('0.0.0.0', 8080), http.server.SimpleHTTPRequestHandler).serve_forever()";
-    python_service(program).env("NONCE", nonce).expose(8080).named("web")
-}
-
 #[bowline::test]
 async fn a_service_from_its_first_probe_to_its_end_and_a_replay_against_it() {
     let nonce = nonce();
-    let web = late(&nonce);
+    let web = late(&["wait=1", "say=open"]).expose(8080).named("web");
     let first = busybox().env("NONCE", &nonce).bind("web", &web).exec(["echo", "one"]).named("client");
     let session = Session::new();
     let record = Record::of(&session);
@@ -220,7 +214,7 @@ async fn a_service_from_its_first_probe_to_its_end_and_a_replay_against_it() {
     service web
       opened
       starting
-      started python3 -u /srv/main.py
+      started python3 -u /srv/main.py wait=1 say=open
       probe 8080/tcp failed
       probe 8080/tcp passed
       ready

@@ -3,17 +3,14 @@
 use std::time::{Duration, Instant};
 
 use bowline::{Container, Error, Exit, Ready, Service, ServiceCause, Session};
-use bowline_tests::{client, eventually, fetch, nonce, python_service, running, server};
+use bowline_tests::{client, eventually, fetch, late, nonce, python_service, running, server};
 
 #[bowline::test]
 async fn exit_42_before_ready_ends_the_start_at_once() {
-    let service = python_service(
-        "import sys\nprint('nope', flush=True); print('bad config', file=sys.stderr); sys.exit(42)",
-    )
-    .env("NONCE", nonce())
-    .expose(8080)
-    .ready(Ready::port().within("1h"))
-    .named("broken");
+    let service = late(&["say=nope", "warn=bad config", "exit=42"])
+        .expose(8080)
+        .ready(Ready::port().within("1h"))
+        .named("broken");
     let began = Instant::now();
     let error = fetch("www", &service, "/").sync().await.unwrap_err();
     assert!(began.elapsed() < Duration::from_secs(10));
@@ -73,10 +70,7 @@ async fn exit_in_a_dependency_is_told_through_the_chain() {
     if !bowline_tests::has_time() {
         return;
     }
-    let db = python_service("import http.server, os, threading, time\nprint('db up', flush=True)\ndef watch():\n  while not os.path.exists('/die'): time.sleep(0.05)\n  os._exit(42)\nthreading.Thread(target=watch).start()\nhttp.server.HTTPServer(('0.0.0.0', 8080), http.server.SimpleHTTPRequestHandler).serve_forever()")
-        .env("NONCE", nonce())
-        .expose(8080)
-        .named("db");
+    let db = server("db").env("DIES", 42);
     let app = server("app").bind("db", &db);
     let (session, hostname) = (Session::current(), db.hostname());
     let client = tokio::spawn(client("app", &app, "import time; time.sleep(60)").sync());

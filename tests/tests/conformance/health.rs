@@ -3,19 +3,14 @@
 use std::time::{Duration, Instant};
 
 use bowline::{Container, Error, Port, Ready, Service, ServiceCause};
-use bowline_tests::{client, fetch, nonce, python_service, server};
+use bowline_tests::{age, client, datagrams, fetch, late, nonce, python_service, server};
 
-/// A service that does something for a while and then answers on 8080.
-fn late(before: &str) -> Service {
-    let program = format!(
-        "import http.server, os, socket, sys, threading, time\n{before}\nhttp.server.HTTPServer(('0.0.0.0', 8080), http.server.SimpleHTTPRequestHandler).serve_forever()"
-    );
-    python_service(&program).env("NONCE", nonce()).named("late")
-}
+/// Says when it has reached the service.
+const CONNECT: &str = include_str!("../../src/programs/connect.py");
 
 #[bowline::test]
 async fn a_port_that_opens_after_five_seconds() {
-    let service = late("time.sleep(5)").expose(8080);
+    let service = late(&["wait=5"]).expose(8080);
     let began = Instant::now();
     fetch("www", &service, "/").sync().await.unwrap();
     assert!(began.elapsed() >= Duration::from_secs(5));
@@ -26,16 +21,14 @@ async fn two_ports_of_which_one_opens_late() {
     if !bowline_tests::has_time() {
         return;
     }
-    let second = "def later():\n  time.sleep(2)\n  s = socket.create_server(('0.0.0.0', 8081))\n  while True: s.accept()\nthreading.Thread(target=later).start()";
-    let service = late(second).expose(8080).expose(8081);
+    let service = late(&["later=8081,2"]).expose(8080).expose(8081);
     let program = "import socket; socket.create_connection(('www', 8081), timeout=5); print('both')";
     assert_eq!(client("www", &service, program).stdout().await.unwrap(), "both\n");
 }
 
 #[bowline::test]
 async fn a_udp_service_is_ready_once_its_socket_is_bound() {
-    let program = "import socket, time\ntime.sleep(1)\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('0.0.0.0', 5353))\nwhile True:\n  data, peer = s.recvfrom(1500)\n  s.sendto(data[::-1], peer)";
-    let service = python_service(program).env("NONCE", nonce()).expose(Port::udp(5353));
+    let service = datagrams();
     // One datagram, sent once: it would be lost if the client ran before the service.
     let program = "import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5); s.sendto(b'abc', ('dns', 5353)); print(s.recv(9).decode())";
     assert_eq!(client("dns", &service, program).stdout().await.unwrap(), "cba\n");
@@ -43,12 +36,8 @@ async fn a_udp_service_is_ready_once_its_socket_is_bound() {
 
 #[bowline::test]
 async fn a_port_that_never_opens_is_named_with_all_that_is_known() {
-    let service = late(
-        "print('waiting for nothing', flush=True)\nthreading.Thread(target=time.sleep, args=(60,)).start()",
-    )
-    .expose(8080)
-    .expose(9999)
-    .ready(Ready::port().within("6s"));
+    let service = late(&["say=waiting for nothing"]).named("late");
+    let service = service.expose(8080).expose(9999).ready(Ready::port().within("6s"));
     let error = fetch("www", &service, "/").sync().await.unwrap_err();
     let Error::ServiceNotReady(details) = &error else { panic!("{error}") };
     assert!(
@@ -66,9 +55,7 @@ async fn a_port_that_never_opens_is_named_with_all_that_is_known() {
 
 #[bowline::test]
 async fn a_listener_on_localhost_is_not_ready() {
-    let program = "import http.server\nhttp.server.HTTPServer(('127.0.0.1', 8080), http.server.SimpleHTTPRequestHandler).serve_forever()";
-    let service =
-        python_service(program).env("NONCE", nonce()).expose(8080).ready(Ready::port().within("4s"));
+    let service = late(&["on=127.0.0.1"]).expose(8080).ready(Ready::port().within("4s"));
     let error = fetch("www", &service, "/").sync().await.unwrap_err();
     assert!(matches!(error, Error::ServiceNotReady(_)), "{error}");
     assert!(error.to_string().contains("it listens on 127.0.0.1:8080 alone"), "{error}");
@@ -85,14 +72,11 @@ async fn unprobed_ports_are_not_waited_for() {
 
 #[bowline::test]
 async fn ready_http_waits_for_a_good_status() {
-    let program = "import http.server, time\nbegan = time.time()\nclass H(http.server.BaseHTTPRequestHandler):\n  def do_GET(self):\n    ok = self.path != '/healthz' or time.time() - began > 1.5\n    self.send_response(200 if ok else 503); self.end_headers(); self.wfile.write(str(time.time() - began).encode())\nhttp.server.HTTPServer(('0.0.0.0', 8080), H).serve_forever()";
-    let service = python_service(program)
-        .env("NONCE", nonce())
-        .expose(Port::tcp(8080).named("web"))
+    let service = age(&["/=0", "/healthz=1.5"])
         .expose(Port::tcp(9999).unprobed())
         .ready(Ready::http("/healthz").on("web"));
-    let age: f64 = fetch("www", &service, "/").stdout().await.unwrap().parse().unwrap();
-    assert!(age > 1.5, "{age}");
+    let passed: f64 = fetch("www", &service, "/").stdout().await.unwrap().parse().unwrap();
+    assert!(passed > 1.5, "{passed}");
 }
 
 #[bowline::test]
@@ -101,31 +85,27 @@ async fn what_is_asked_for_holds_together_with_the_ports_and_with_each_other() {
         return;
     }
     // Each is ready by two of the three things that are asked for.
-    let misses = |before: &str, within: &str| {
+    let misses = |before: &[&str], within: &str| {
         late(before)
             .expose(8080)
             .ready(Ready::log("up"))
             .ready(Ready::exec(["test", "-e", "/tmp/ready"]).within(within))
     };
-    let log = "print('up', flush=True)";
-    let file = "open('/tmp/ready', 'w').close()";
-    for (before, part) in
-        [(format!("{log}\n{file}\ntime.sleep(60)"), "8080/tcp"), (log.to_owned(), "`test -e /tmp/ready`")]
-    {
-        let error = misses(&before, "1s").ready(Ready::port().within("1s")).start().await.unwrap_err();
+    let (log, file) = ("say=up", "touch=/tmp/ready");
+    for (before, part) in [(&[log, file, "wait=60"][..], "8080/tcp"), (&[log], "`test -e /tmp/ready`")] {
+        let error = misses(before, "1s").ready(Ready::port().within("1s")).start().await.unwrap_err();
         assert!(matches!(error, Error::ServiceNotReady(_)), "{error}");
         assert!(error.to_string().contains(part), "{part} is not in: {error}");
     }
-    misses(&format!("{log}\n{file}"), "30s").start().await.unwrap();
+    misses(&[log, file], "30s").start().await.unwrap();
 }
 
 #[bowline::test]
 async fn a_server_that_hangs_up_on_whoever_connects_is_not_ready_yet() {
     // As a proxy does that has nobody behind it.
-    let hangs_up = "s = socket.create_server(('0.0.0.0', 8080))\nuntil = time.time() + 1\ns.settimeout(0.1)\nwhile time.time() < until:\n  try: s.accept()[0].close()\n  except TimeoutError: pass\ns.close()";
     // A probe listens for a moment, as every service's start takes as long; on a busy machine hanging up may take longer.
     for _ in 0..5 {
-        let service = late(hangs_up).env("NONCE", nonce()).expose(8080);
+        let service = late(&["hang-up=1"]).expose(8080);
         let began = Instant::now();
         if fetch("www", &service, "/").sync().await.is_ok() {
             assert!(began.elapsed() >= Duration::from_secs(1));
@@ -157,8 +137,7 @@ async fn a_check_whose_program_is_missing_says_so_at_once() {
 
 #[bowline::test]
 async fn a_path_with_spaces_is_asked_for_as_one() {
-    let program = "import http.server, urllib.parse\nclass H(http.server.BaseHTTPRequestHandler):\n  def do_GET(self):\n    self.send_response(200 if urllib.parse.unquote(self.path) == '/a b#ä' else 404); self.end_headers()\nhttp.server.HTTPServer(('0.0.0.0', 8080), H).serve_forever()";
-    let service = python_service(program).env("NONCE", nonce()).expose(8080);
+    let service = age(&["/a b#ä=0"]);
     service.ready(Ready::http("/a b#ä").within("10s")).start().await.unwrap();
     let error = server("web").ready(Ready::http("/a\r\nX: y")).start().await.unwrap_err();
     assert!(matches!(error, Error::Invalid { .. }), "{error}");
@@ -180,15 +159,11 @@ async fn ready_http_names_the_last_status() {
 
 #[bowline::test]
 async fn ready_exec_waits_for_exit_code_zero() {
-    let service = late("time.sleep(1); open('/tmp/ready', 'w')").expose(8080).ready(Ready::exec([
-        "test",
-        "-e",
-        "/tmp/ready",
-    ]));
+    let service =
+        late(&["wait=1", "touch=/tmp/ready"]).expose(8080).ready(Ready::exec(["test", "-e", "/tmp/ready"]));
     let failing = service.clone().env("NONCE", nonce()).ready(Ready::exec(["false"]).within("3s"));
-    let program = "import socket, time\nfor _ in range(100):\n  try: socket.create_connection(('www', 8080), timeout=1); print('up'); break\n  except OSError: time.sleep(0.05)";
-    assert_eq!(client("www", &service, program).stdout().await.unwrap(), "up\n");
-    let error = client("www", &failing, program).sync().await.unwrap_err().to_string();
+    assert_eq!(client("www", &service, CONNECT).stdout().await.unwrap(), "up\n");
+    let error = client("www", &failing, CONNECT).sync().await.unwrap_err().to_string();
     assert!(error.contains("`false`") && error.contains("exit code 1"), "{error}");
 }
 
@@ -197,15 +172,13 @@ async fn ready_log_counts_texts_on_both_streams() {
     if !bowline_tests::has_time() {
         return;
     }
-    let said = "print('server rea', end='', flush=True); time.sleep(0.3); print('dy'); time.sleep(0.7); print('server ready', file=sys.stderr, flush=True)";
-    let service = late(said).expose(8080).ready(Ready::log("server ready").times(2));
-    let program = "import socket, time\nfor _ in range(100):\n  try: socket.create_connection(('www', 8080), timeout=1); print('up'); break\n  except OSError: time.sleep(0.05)";
+    let said = ["write=server rea", "wait=0.3", "say=dy", "wait=0.7", "warn=server ready"];
+    let service = late(&said).expose(8080).ready(Ready::log("server ready").times(2));
     let began = Instant::now();
-    assert_eq!(client("www", &service, program).stdout().await.unwrap(), "up\n");
+    assert_eq!(client("www", &service, CONNECT).stdout().await.unwrap(), "up\n");
     assert!(began.elapsed() >= Duration::from_secs(1));
-    let never =
-        late("print('other', flush=True)").expose(8080).ready(Ready::log("server ready").within("5s"));
-    let error = client("www", &never, program).sync().await.unwrap_err().to_string();
+    let never = late(&["say=other"]).expose(8080).ready(Ready::log("server ready").within("5s"));
+    let error = client("www", &never, CONNECT).sync().await.unwrap_err().to_string();
     assert!(error.contains("\"server ready\"") && error.contains("other"), "{error}");
 }
 

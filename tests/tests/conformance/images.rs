@@ -6,9 +6,9 @@ use std::process::Command;
 use bowline::{Container, Error};
 use bowline_tests::{docker, nonce};
 
-/// Writes an image that no engine has, in every form, below a directory: `image.tar`, `both.tar` with a second one in
-/// it, and `layout`, whose one layer is compressed.
-fn write(directory: &Path) {
+/// Writes an image that no engine has, in every form, below a directory (`programs/image-files.sh`); gives the name that it
+/// had.
+fn write(directory: &Path) -> String {
     let name = format!("bowline-tests/file-{}", nonce());
     let _ = docker(&[
         "run",
@@ -22,30 +22,11 @@ fn write(directory: &Path) {
     let change = "--change=ENV GREETING=hello";
     let _ = docker(&["commit", change, &name.replace('/', "-"), &format!("{name}:1")]);
     let _ = docker(&["rm", &name.replace('/', "-")]);
-    let script = r#"
-        docker save -o image.tar "$0:1"
-        docker save -o both.tar "$0:1" busybox:1.35
-        docker rmi "$0:1"
-        mkdir saved layout
-        tar -xf image.tar -C saved
-        blobs=layout/blobs/sha256; mkdir -p $blobs
-        keep() { digest=$(sha256sum "$1" | cut -c -64); size=$(stat -c %s "$1"); mv "$1" "$blobs/$digest"; }
-        describe() { printf '{"mediaType":"application/vnd.oci.image.%s","digest":"sha256:%s","size":%s%s}' "$1" "$digest" "$size" "$2"; }
-        layers=
-        for layer in $(grep -o '"Layers":\[[^]]*' saved/manifest.json | cut -d '[' -f 2 | tr -d '"' | tr ',' ' '); do
-            gzip -c "saved/$layer" >layer.gz; keep layer.gz
-            layers="$layers${layers:+,}$(describe layer.v1.tar+gzip '')"
-        done
-        cp "saved/$(grep -o '"Config":"[^"]*' saved/manifest.json | cut -d '"' -f 4)" config.json; keep config.json
-        printf '{"schemaVersion":2,"config":%s,"layers":[%s]}' "$(describe config.v1+json '')" "$layers" >manifest; keep manifest
-        named=',"annotations":{"org.opencontainers.image.ref.name":"v1"},"platform":{"os":"linux","architecture":"'$(docker version -f '{{.Server.Arch}}')'"}'
-        printf '{"schemaVersion":2,"manifests":[%s]}' "$(describe manifest.v1+json "$named")" >layout/index.json
-        echo '{"imageLayoutVersion":"1.0.0"}' >layout/oci-layout
-        rm -r saved
-        printf '%s' "$0" >name
-    "#;
-    let output = Command::new("sh").args(["-ec", script, &name]).current_dir(directory).output().unwrap();
+    let script = include_str!("../../src/programs/image-files.sh");
+    let output =
+        Command::new("sh").args(["-c", script, "sh", &name]).current_dir(directory).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    name
 }
 
 fn look(reference: &str) -> Container {
@@ -55,9 +36,7 @@ fn look(reference: &str) -> Container {
 #[bowline::test]
 async fn images_are_read_from_files() {
     let directory = tempfile::tempdir().unwrap();
-    write(directory.path());
-    let (at, name) =
-        (directory.path().display(), std::fs::read_to_string(directory.path().join("name")).unwrap());
+    let (name, at) = (write(directory.path()), directory.path().display());
     let forms = [
         format!("docker-archive:{at}/image.tar"),
         format!("docker-archive:{at}/both.tar:{name}:1"),

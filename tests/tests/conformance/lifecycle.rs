@@ -3,9 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bowline::{CacheVolume, Container, Error, Service, Session, Stop};
-use bowline_tests::{
-    client, containers, eventually, fetch, is_running, nonce, python_service, remains, server,
-};
+use bowline_tests::{client, containers, eventually, fetch, is_running, nonce, remains, server, stopping};
 
 #[bowline::test]
 async fn a_service_lingers_and_then_goes() {
@@ -30,10 +28,9 @@ async fn a_service_that_died_unused_is_started_anew_for_whoever_comes_next() {
     if !bowline_tests::has_time() {
         return;
     }
-    let program = "import http.server, os, threading, uuid\nme = str(uuid.uuid4())\nclass H(http.server.BaseHTTPRequestHandler):\n  def do_GET(self):\n    self.send_response(200); self.end_headers(); self.wfile.write(me.encode()); self.wfile.flush()\nweb = http.server.ThreadingHTTPServer(('0.0.0.0', 8080), H)\nthreading.Thread(target=web.serve_forever, daemon=True).start()\nimport time\nwhile not os.path.exists('/die'): time.sleep(0.001)\nos._exit(3)";
-    let web = python_service(program).env("NONCE", nonce()).expose(8080).linger("1h");
+    let web = server("web").env("DIES", 3).linger("1h");
     let session = Session::current();
-    let first = fetch("www", &web, "/").stdout().await.unwrap();
+    let first = fetch("www", &web, "/id").stdout().await.unwrap();
     let (seen, service) = (session.clone(), web.clone());
     // Dead as the kernel knows it, or the engine; the session may not have been told.
     tokio::task::spawn_blocking(move || {
@@ -42,7 +39,7 @@ async fn a_service_that_died_unused_is_started_anew_for_whoever_comes_next() {
     })
     .await
     .unwrap();
-    assert_ne!(fetch("www", &web, "/").stdout().await.unwrap(), first);
+    assert_ne!(fetch("www", &web, "/id").stdout().await.unwrap(), first);
 }
 
 #[bowline::test]
@@ -69,10 +66,7 @@ async fn start_and_stop_are_idempotent() {
 
 /// A service that ignores SIGTERM, and leaves a file when it was told.
 fn stubborn() -> Service {
-    python_service("import http.server, signal\nsignal.signal(signal.SIGTERM, lambda *_: open('/ignored', 'w').close())\nhttp.server.ThreadingHTTPServer(('0.0.0.0', 8080), http.server.SimpleHTTPRequestHandler).serve_forever()")
-        .env("NONCE", nonce())
-        .expose(8080)
-        .named("stubborn")
+    stopping(&[], &["touch=/ignored"]).expose(8080).named("stubborn")
 }
 
 #[bowline::test]
@@ -114,8 +108,7 @@ async fn a_newcomer_to_a_stopping_service_waits_for_a_fresh_one() {
     if !bowline_tests::has_time() {
         return;
     }
-    let slow = "import http.server, os, signal, sys, threading, time, uuid\nme = str(uuid.uuid4())\ndef stop(*_):\n  open('/stopping', 'w').close()\n  threading.Timer(2, os._exit, (0,)).start()\nsignal.signal(signal.SIGTERM, stop)\nclass H(http.server.BaseHTTPRequestHandler):\n  def do_GET(self):\n    self.send_response(200); self.end_headers(); self.wfile.write(me.encode())\nhttp.server.ThreadingHTTPServer(('0.0.0.0', 8080), H).serve_forever()";
-    let service = python_service(slow).env("NONCE", nonce()).expose(8080);
+    let service = stopping(&[], &["touch=/stopping", "wait=2", "exit=0"]).expose(8080);
     service.start().await.unwrap();
     let first = fetch("www", &service, "/id").stdout().await.unwrap();
     let stop = tokio::spawn(service.stop());
@@ -128,8 +121,7 @@ async fn a_newcomer_to_a_stopping_service_waits_for_a_fresh_one() {
 #[bowline::test]
 async fn the_stop_signal_is_what_the_service_asks_for() {
     let out = CacheVolume::new(format!("test-{}", nonce()));
-    let program = "import http.server, signal, sys\ndef stop(number, _):\n  open('/out/signal', 'w').write(signal.Signals(number).name)\n  sys.exit(0)\nfor s in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1): signal.signal(s, stop)\nhttp.server.ThreadingHTTPServer(('0.0.0.0', 8080), http.server.SimpleHTTPRequestHandler).serve_forever()";
-    let base = python_service(program).mount("/out", &out).expose(8080);
+    let base = stopping(&[], &["signal=/out/signal", "exit=0"]).mount("/out", &out).expose(8080);
     for (service, expected) in [
         (base.clone().env("CASE", nonce()), "SIGTERM"),
         (base.clone().env("CASE", nonce()).stop_with(Stop::signal("SIGUSR1")), "SIGUSR1"),
@@ -150,9 +142,8 @@ async fn closing_a_session_stops_users_before_what_they_use_and_leaves_nothing()
     let out = CacheVolume::new(format!("test-{}", nonce()));
     let base = server("base");
     // Once told to stop, it asks what it is bound to whether it still answers.
-    let program = "import http.server, signal, sys, urllib.request as u\ndef stop(*_):\n  try: answer = u.urlopen('http://base:8080/env', timeout=5).read().decode()\n  except Exception as error: answer = str(error)\n  open('/out/answer', 'w').write(answer); sys.exit(0)\nsignal.signal(signal.SIGTERM, stop)\nhttp.server.ThreadingHTTPServer(('0.0.0.0', 8080), http.server.SimpleHTTPRequestHandler).serve_forever()";
-    let top =
-        python_service(program).env("NONCE", nonce()).mount("/out", &out).bind("base", &base).expose(8080);
+    let asks = stopping(&[], &["ask=/out/answer,http://base:8080/env", "exit=0"]);
+    let top = asks.mount("/out", &out).bind("base", &base).expose(8080);
     session.scope(fetch("www", &top, "/").sync()).await.unwrap();
     assert!(is_running(&session, &top) && is_running(&session, &base), "both linger");
     let began = Instant::now();
@@ -163,7 +154,7 @@ async fn closing_a_session_stops_users_before_what_they_use_and_leaves_nothing()
         .env("NONCE", nonce())
         .mount("/out", &out)
         .exec(["cat", "/out/answer"]);
-    assert_eq!(read.stdout().await.unwrap(), "base");
+    assert_eq!(read.stdout().await.unwrap(), "200\n");
     let error = session.scope(fetch("www", &top, "/").sync()).await.unwrap_err();
     assert!(matches!(error, Error::Cancelled { .. }), "{error}");
     session.close().await.unwrap();

@@ -1,7 +1,7 @@
 //! By which names services are found, and by whom.
 
-use bowline::{Container, Service};
-use bowline_tests::{client, fetch, nonce, server};
+use bowline::Container;
+use bowline_tests::{client, fetch, nonce, relay, server};
 
 /// Asks a name server, as programs do that know of no hosts file: prints each name that has an address.
 fn asks(names: &[&str]) -> String {
@@ -37,23 +37,11 @@ async fn an_alias_is_found_in_upper_and_in_lower_case() {
 #[bowline::test]
 async fn a_service_finds_what_it_is_bound_to_by_both_names() {
     let web = server("web");
-    let program = r#"
-import http.server, socket, sys, urllib.request as u
-found = [u.urlopen(f"http://{name}:8080/env").read().decode() for name in sys.argv[1:]]
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        own = socket.gethostbyname(self.headers["Host"].split(":")[0]) == socket.gethostbyname(socket.gethostname())
-        self.send_response(200); self.end_headers(); self.wfile.write(f"{found} {own}".encode())
-http.server.ThreadingHTTPServer(("0.0.0.0", 8080), Handler).serve_forever()
-"#;
-    let relay = Service::from_image("python:3.11")
-        .with_file("/srv/main.py", program)
-        .env("NONCE", nonce())
-        .bind("behind", &web)
-        .run(["python3", "-u", "/srv/main.py", "behind", &web.hostname()])
-        .expose(8080);
-    let by_hostname = format!("print(get('http://{}:8080/'))", relay.hostname());
-    assert_eq!(client("front", &relay, &by_hostname).stdout().await.unwrap(), "['web', 'web'] True\n");
+    let by_both = ["http://behind:8080/env", &format!("http://{}:8080/env", web.hostname())];
+    let relay = relay(&by_both).bind("behind", &web);
+    let at = format!("http://{}:8080", relay.hostname());
+    let by_hostname = format!("print(get('{at}/'), get('{at}/self'))");
+    assert_eq!(client("front", &relay, &by_hostname).stdout().await.unwrap(), "webwebx True\n");
 }
 
 /// What is promised of a service's name to who is not bound to it: who is bound to nothing neither finds nor reaches it.

@@ -16,16 +16,12 @@ fn foreign_image(nonce: &str) -> String {
         vec![0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0xf3, 0, 1, 0, 0, 0];
     program.resize(64, 0);
     std::fs::write(dir.path().join("program"), program).unwrap();
-    let script = r#"
-        chmod 755 program; mkdir bin; cp program bin/sh # which execvp(3) tries in the end
-        tar -cf layer.tar program bin
-        id=$(sha256sum layer.tar | cut -c -64)
-        echo '{"architecture":"riscv64","os":"linux","config":{"Labels":{"name":"'$0'"}},"rootfs":{"type":"layers","diff_ids":["sha256:'$id'"]}}' >config.json
-        echo '[{"Config":"config.json","RepoTags":["'$0'"],"Layers":["layer.tar"]}]' >manifest.json
-        tar -c config.json layer.tar manifest.json | docker load
-    "#;
-    let output =
-        std::process::Command::new("sh").args(["-ec", script, &name]).current_dir(&dir).output().unwrap();
+    let script = include_str!("../../src/programs/foreign-image.sh");
+    let output = std::process::Command::new("sh")
+        .args(["-c", script, "sh", &name])
+        .current_dir(&dir)
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     name
 }

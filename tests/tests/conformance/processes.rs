@@ -107,7 +107,7 @@ fn services_stop_in_order_whether_or_not_the_program_waits() {
         assert!(!remains(session).is_empty(), "the program has waited for its services");
     }
     let output = pipeline("left").env("KEY", &key).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "above 200\nbelow\n");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "above\n200\nbelow\n");
     nothing_left(session);
 }
 

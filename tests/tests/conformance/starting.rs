@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bowline::{CacheVolume, Container, Error, Ready, Service, ServiceCause, Session, Stop};
-use bowline_tests::{eventually, is_running, nonce, python_service, remains, server};
+use bowline_tests::{database, eventually, is_running, nonce, remains, server, stopping};
 
 /// A cache that has been used.
 async fn used_cache() -> CacheVolume {
@@ -22,20 +22,11 @@ async fn on(cache: &CacheVolume) -> Vec<String> {
 
 /// A service that is never ready, and takes a moment to obey its stop signal. It writes down both.
 fn slow(cache: &CacheVolume, case: &str) -> Service {
-    python_service(
-        "import os, signal, sys, time\n\
-         at = '/out/' + os.environ['CASE']\n\
-         def stop(*_):\n  time.sleep(0.5); open(at + '-obeyed', 'w').close(); sys.exit(0)\n\
-         signal.signal(signal.SIGTERM, stop)\n\
-         open(at + '-began', 'w').close()\n\
-         open('/began', 'w').close()\n\
-         while True: time.sleep(60)",
-    )
-    .env("CASE", case)
-    .env("NONCE", nonce())
-    .mount("/out", cache)
-    .expose(8080)
-    .named("slow")
+    let [began, obeyed] = ["began", "obeyed"].map(|what| format!("touch=/out/{case}-{what}"));
+    stopping(&[&began, "touch=/began", "wait=3600"], &["wait=0.5", &obeyed, "exit=0"])
+        .mount("/out", cache)
+        .expose(8080)
+        .named("slow")
 }
 
 /// Waits until the process of a service runs.
@@ -66,10 +57,7 @@ async fn a_service_that_still_starts_gets_its_stop_signal_and_its_time_whatever_
 
     let session = Session::new();
     let sibling = slow(&cache, "sibling");
-    let broken =
-        python_service("import os, time\nwhile not os.path.exists('/die'): time.sleep(0.01)\nexit(3)")
-            .env("NONCE", nonce())
-            .expose(8080);
+    let broken = bowline_tests::late(&["until=/die", "exit=3"]).expose(8080);
     let client = Container::from_image("busybox:1.35").env("NONCE", nonce());
     let client = client.bind("slow", &sibling).bind("broken", &broken).exec(["true"]);
     let run = tokio::spawn({
@@ -98,8 +86,7 @@ async fn a_service_that_still_starts_gets_its_stop_signal_and_its_time_whatever_
 
 #[bowline::test]
 async fn kill_ends_a_service_that_still_starts_at_once_and_overtakes_its_stop() {
-    let ignores = "import signal, time\nsignal.signal(signal.SIGUSR1, signal.SIG_IGN)\nopen('/began', 'w').close()\nwhile True: time.sleep(60)";
-    let service = python_service(ignores).env("NONCE", nonce()).expose(8080);
+    let service = stopping(&["touch=/began", "wait=3600"], &["touch=/ignored"]).expose(8080);
     let service = service.stop_with(Stop::signal("SIGUSR1").within("1h"));
     let start = tokio::spawn(service.start());
     begins(&Session::current(), &service).await;
@@ -126,39 +113,21 @@ async fn a_service_that_is_told_to_end_as_its_dependency_did_gets_its_stop_signa
     assert!(on(&cache).await.contains(&"above-obeyed".to_owned()));
 }
 
-/// What sets up a directory unless it was set up already, as entry points of databases do.
-fn database(cache: &CacheVolume, then: &str) -> Service {
-    python_service(&format!(
-        "import http.server, os, time\n\
-         if not os.path.exists('/out/PG_VERSION'):\n\
-         \x20 open('/out/PG_VERSION', 'w').close()\n\
-         \x20 open('/began', 'w').close()\n\
-         \x20 {then}\n\
-         \x20 open('/out/tables', 'w').close()\n\
-         assert os.path.exists('/out/tables'), 'half a database'\n\
-         http.server.ThreadingHTTPServer(('0.0.0.0', 8080), http.server.SimpleHTTPRequestHandler).serve_forever()"
-    ))
-    .env("NONCE", nonce())
-    .mount("/out", cache)
-    .expose(8080)
-    .named("db")
-}
-
 #[bowline::test]
 async fn a_new_cache_is_empty_again_where_its_service_never_became_ready() {
     let cache = CacheVolume::new(format!("test-{}", nonce()));
     // Each of these leaves half a database, which the next one would stumble over.
-    let late = database(&cache, "time.sleep(60)").ready(Ready::port().within("1s"));
+    let late = database(&cache, "60", None).ready(Ready::port().within("1s"));
     let error = late.start().await.unwrap_err();
     assert!(matches!(error, Error::ServiceNotReady(_)), "{error}");
     late.stop().await.unwrap();
     assert!(on(&cache).await.is_empty());
 
     let cache = CacheVolume::new(format!("test-{}", nonce()));
-    let broken = database(&cache, "exit(3)");
+    let broken = database(&cache, "0", Some("3"));
     broken.start().await.unwrap_err();
     let session = Session::new();
-    let stopped = database(&cache, "time.sleep(60)");
+    let stopped = database(&cache, "60", None);
     broken.stop().await.unwrap();
     let start = tokio::spawn({
         let (session, stopped) = (session.clone(), stopped.clone());
@@ -168,13 +137,13 @@ async fn a_new_cache_is_empty_again_where_its_service_never_became_ready() {
     session.close().await.unwrap();
     start.await.unwrap().unwrap_err();
 
-    let good = database(&cache, "pass");
+    let good = database(&cache, "0", None);
     good.start().await.unwrap();
     good.kill().await.unwrap();
-    let again = database(&cache, "exit(4)");
+    let again = database(&cache, "0", Some("4"));
     again.start().await.unwrap();
     again.stop().await.unwrap();
-    let late = database(&cache, "pass").ready(Ready::log("never").within("1s"));
+    let late = database(&cache, "0", None).ready(Ready::log("never").within("1s"));
     late.start().await.unwrap_err();
     late.stop().await.unwrap();
     assert_eq!(on(&cache).await, ["PG_VERSION", "tables"], "it is not new, so it stays");

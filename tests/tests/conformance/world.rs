@@ -63,42 +63,18 @@ fn echo(senders: usize) -> SocketAddr {
     at
 }
 
-/// Python, with sockets that know where to send to and give up after a while.
-fn python(at: SocketAddr, program: &str) -> Container {
-    let start = format!(
-        "from socket import *\nat = ('{}', {})\ndef udp():\n  s = socket(AF_INET, SOCK_DGRAM)\n  s.settimeout(20)\n  return s\n",
-        at.ip(),
-        at.port()
-    );
-    Container::from_image("python:3.11").env("NONCE", nonce()).exec(["python3", "-c", &(start + program)])
+/// What sends datagrams there, of this kind.
+fn sends(at: SocketAddr, kind: &str, given: &str) -> Container {
+    let program = include_str!("../../src/programs/datagrams.py");
+    let (address, port) = (at.ip().to_string(), at.port().to_string());
+    let python = Container::from_image("python:3.11").env("NONCE", nonce());
+    python.exec(["python3", "-c", program, &address, &port, kind, given])
 }
 
 #[bowline::test]
 async fn a_datagram_reaches_the_world_and_its_answer_comes_back() {
-    // All kinds of lengths, up to the largest; several at once (UDP_SEGMENT, udp(7)); from many ports; to where nobody is.
-    let program = "
-s = udp()
-for length in [5, 0, 1472, 20000, 65507]:
-  sent = bytes(i * i % 251 for i in range(length))
-  s.sendto(sent, at)
-  print(length, s.recvfrom(65536) == (sent, at))
-s.setsockopt(IPPROTO_UDP, 103, 1000)
-s.sendto(bytes(4500), at)
-print([len(s.recv(65536)) for i in range(5)])
-for i in range(200):
-  s = udp()
-  s.sendto(b'%d' % i, at)
-  assert s.recvfrom(100) == (b'%d' % i, at)
-print('many')
-s = udp()
-s.connect((at[0], NOBODY))
-s.send(b'x')
-try: s.recv(100)
-except ConnectionRefusedError: print('nobody')
-";
     let free = UdpSocket::bind((own_address(), 0)).unwrap().local_addr().unwrap();
-    let program = program.replace("NOBODY", &free.port().to_string());
-    let output = python(echo(1), &program).stdout().await.unwrap();
+    let output = sends(echo(1), "all", &free.port().to_string()).stdout().await.unwrap();
     assert_eq!(
         output,
         "5 True\n0 True\n1472 True\n20000 True\n65507 True\n[1000, 1000, 1000, 1000, 500]\nmany\nnobody\n"
@@ -108,13 +84,7 @@ except ConnectionRefusedError: print('nobody')
 #[bowline::test]
 async fn two_containers_that_send_from_the_same_port_each_hear_their_own() {
     let at = echo(2);
-    let program = "
-s = udp()
-s.bind(('', 5555))
-s.sendto(b'NAME', at)
-print(s.recvfrom(100) == (b'NAME', at))
-";
-    let [one, two] = ["one", "two"].map(|name| python(at, &program.replace("NAME", name)));
+    let [one, two] = ["one", "two"].map(|name| sends(at, "same", name));
     let (one, two) = tokio::join!(one.stdout(), two.stdout());
     assert_eq!((one.unwrap().as_str(), two.unwrap().as_str()), ("True\n", "True\n"));
 }
