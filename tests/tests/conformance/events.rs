@@ -11,23 +11,23 @@ use bowline_tests::{late, nonce};
 
 /// What was heard of one session.
 #[derive(Clone, Default)]
-struct Record(Arc<Mutex<Vec<Event>>>);
+pub(crate) struct Record(Arc<Mutex<Vec<Event>>>);
 
 impl Record {
-    fn of(session: &Session) -> Self {
+    pub(crate) fn of(session: &Session) -> Self {
         let record = Self::default();
         let into = record.0.clone();
         session.observe(move |event: &Event| into.lock().unwrap().push(event.clone())).unwrap();
         record
     }
 
-    fn events(&self) -> Vec<Event> {
+    pub(crate) fn events(&self) -> Vec<Event> {
         self.0.lock().unwrap().clone()
     }
 
     /// The spans, each with its events in their order, sorted by what they begin with. Of probes the same finding is
     /// there once, and engines' own words are left out.
-    fn shown(&self, hidden: &[(&str, &str)]) -> String {
+    pub(crate) fn shown(&self, hidden: &[(&str, &str)]) -> String {
         let mut spans: BTreeMap<SpanId, Vec<String>> = BTreeMap::new();
         for event in self.events() {
             let lines = spans.entry(event.span).or_insert_with(|| vec![title(&event.subject)]);

@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use bowline::{Container, Error, Exec, Expect, Secret};
+use bowline::{Container, Error, Exec, Expect, Secret, Session};
 use bowline_tests::{docker, fetch, inspector, nonce, server};
 
+use super::events::Record;
 use super::registry::{Registry, refuses};
 
 /// What a pulled image says of itself when it is run.
@@ -78,6 +79,21 @@ fn count(directory: &Path, text: &str) -> usize {
 
 fn place(registry: &Registry) -> String {
     format!("{}/team/app-{}:1.2", registry.address, nonce())
+}
+
+/// What it is told of while it takes its time, with totals where an engine knows them.
+#[bowline::test]
+async fn observers_are_told_of_a_pull_and_of_a_push() {
+    let registry = Registry::open();
+    let (session, to) = (Session::new(), place(&registry));
+    let record = Record::of(&session);
+    let pulled = Container::from_image(&registry.image).env("NONCE", nonce()).exec(["true"]).named("app");
+    session.scope(pulled.publish(&to)).await.unwrap();
+    session.close().await.unwrap();
+    let shown = record.shown(&[(&*to, "PUBLISHED"), (&*registry.image, "IMAGE")]);
+    let spans = |of: &str| -> String { shown.lines().skip_while(|line| *line != of).take(4).collect() };
+    assert!(spans("image IMAGE").contains("  opened  pulling"), "{shown}");
+    assert!(spans("image PUBLISHED").contains("  opened  pushing"), "{shown}");
 }
 
 #[bowline::test]
