@@ -270,6 +270,41 @@ async fn a_service_from_its_first_probe_to_its_end_and_a_replay_against_it() {
     assert!(matches!(needs.subject, Subject::Step { .. }));
 }
 
+/// Everything that had begun is told to have ended, and how.
+#[bowline::test]
+async fn a_run_that_is_broken_off() {
+    let sleeps = busybox().env("NONCE", nonce()).exec(["sleep", "600"]).named("sleeps");
+    let session = Session::new();
+    let record = Record::of(&session);
+    let running = tokio::spawn({
+        let (session, sleeps) = (session.clone(), sleeps.clone());
+        async move { session.scope(sleeps.sync()).await }
+    });
+    let started = || record.events().iter().any(|event| matches!(event.kind, EventKind::Started { .. }));
+    while !started() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    session.close().await.unwrap();
+    running.await.unwrap().unwrap_err();
+    is_in_order(&record.events());
+    insta::assert_snapshot!(record.shown(&[]), @r"
+    image docker.io/library/busybox:1.35
+      opened
+      closed: succeeded
+    request container `sleeps`
+      opened
+      closed: cancelled
+    session
+      opened
+      connected
+      closed: succeeded
+    step sleeps
+      opened
+      started sleep 600
+      closed: cancelled
+    ");
+}
+
 #[bowline::test]
 async fn what_is_sent_written_and_loaded() {
     let (dir, nonce) = (tempfile::tempdir().unwrap(), nonce());
