@@ -124,9 +124,9 @@ rules! {
         INVALID_VARIABLE = Shared "invalid-variable": "environment variables have names that shells can hold";
         INVALID_LABEL = Shared "invalid-label": "labels have keys, and those of `bowline.` are taken";
         INVALID_HOSTNAME = Shared "invalid-hostname": "host names are RFC 1123 host names";
-        UNKNOWN_LIMIT = Macro "unknown-limit": "`cpu`, `memory`, `pids` and `nofile` can be limited";
+        UNKNOWN_LIMIT = Macro "unknown-limit": "`limit` says what it limits";
         INVALID_SIZE = Shared "invalid-size": "sizes are a number and a unit";
-        INVALID_LIMIT = Shared "invalid-limit": "limits of `pids` and `nofile` are numbers that a kernel takes";
+        INVALID_LIMIT = Shared "invalid-limit": "limits are what a kernel takes";
         INVALID_DURATION = Shared "invalid-duration": "durations are a number and a unit";
         INVALID_SIGNAL = Shared "invalid-signal": "signals have POSIX names";
     }

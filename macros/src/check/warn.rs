@@ -8,9 +8,9 @@ use quote::ToTokens;
 use syn::ext::IdentExt;
 
 use super::{Check, Subject, earlier};
-use crate::ast::{Key, Operand, Probe, StatementKind};
+use crate::ast::{Arguments, Key, Operand, Probe, StatementKind};
 use crate::errors::{help, line};
-use crate::keywords::{ENV, Kind, LABEL};
+use crate::keywords::{Call, ENV, Kind, Takes};
 use crate::names::{Meaning, Placed};
 use crate::registry::{
     BOUND_TWICE, LOWERCASE_VARIABLE, NAME_OF_A_VARIABLE, RUNS_NOTHING, UNTAGGED_IMAGE, VARIABLE_SET_TWICE,
@@ -92,11 +92,12 @@ fn check_variables(cx: &mut Check, subject: Subject) {
         if matches!(statement.kind, StatementKind::Exec(..) | StatementKind::Shell(..)) {
             seen.clear();
         }
-        let variable = statement.keyed_of(&ENV).map(|(key, _)| (key, "variable"));
-        let label = || statement.keyed_of(&LABEL).map(|(key, _)| (key, "label"));
-        let Some((key, what)) = variable.or_else(label) else {
+        let StatementKind::Call(Call { takes: Takes::Keyed { what, .. }, .. }, Arguments::Keyed(key, _)) =
+            &statement.kind
+        else {
             continue;
         };
+        let what = what.trim_start_matches("a ");
         let (name, span) = match key {
             Key::Name(name) => (format!("{what} `{}`", name.unraw()), name.span()),
             Key::Text(text) => (format!("{what} `{}`", text.value()), text.span()),

@@ -35,8 +35,8 @@ fn documented(context: &str) -> BTreeSet<String> {
             }
             syn::Item::Use(import) if matches!(import.vis, syn::Visibility::Public(_)) => {
                 let text = quote::ToTokens::to_token_stream(&import.tree).to_string();
-                let (_, list) = text.split_once('{').unwrap();
-                words.extend(list.trim_end_matches('}').split(',').map(|word| word.trim().to_owned()));
+                assert_eq!(text, "super :: common :: *", "{context}");
+                words.extend(documented("common"));
             }
             _ => {}
         }

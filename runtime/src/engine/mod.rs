@@ -12,7 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Access, ContentDigest, Existing, Snapshot};
+use crate::model::{Access, ContentDigest, Existing, Limits, SecurityContext, Snapshot};
 
 #[cfg(feature = "docker")]
 mod channel;
@@ -132,16 +132,10 @@ pub(crate) struct Process {
     pub(crate) user: String,
     /// What it sees as its host's name; the engine's choice for steps and the service's own name where it is `None`.
     pub(crate) hostname: Option<String>,
-    /// Whether it has all the rights that the engine can give.
-    pub(crate) privileged: bool,
-    /// Processors, as a number that may be a fraction; no limit otherwise.
-    pub(crate) cpu: Option<f64>,
-    /// Memory in bytes, with all that it starts; no limit otherwise.
-    pub(crate) memory: Option<u64>,
-    /// Processes and threads, with all that it starts; no limit otherwise.
-    pub(crate) pids: Option<u32>,
-    /// Files that each process may have open; the engine's default otherwise.
-    pub(crate) nofile: Option<u32>,
+    /// What it may do.
+    pub(crate) security: SecurityContext,
+    /// What it may use, with all that it starts.
+    pub(crate) limits: Limits,
     /// Shown to the engine's users.
     pub(crate) labels: Vec<(String, String)>,
 }

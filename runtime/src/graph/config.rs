@@ -25,11 +25,8 @@ impl Config {
             Setting::User(user) => self.user = Some(user.clone()),
             Setting::Entrypoint(args) => self.entrypoint = Some(args.clone()),
             Setting::Hostname(name) => self.hostname = Some(name.clone()),
-            Setting::Privileged => self.privileged = true,
-            Setting::LimitCpu(processors) => self.cpu = Some(*processors),
-            Setting::LimitMemory(bytes) => self.memory = Some(*bytes),
-            Setting::LimitPids(number) => self.pids = Some(*number),
-            Setting::LimitNofile(number) => self.nofile = Some(*number),
+            Setting::Security(later) => self.security.set(later),
+            Setting::Limits(later) => self.limits.set(later),
         }
     }
 }

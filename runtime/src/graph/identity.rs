@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::encode::{Encoder, Fields};
 use super::node::{Binding, Config, Fs, Held, Mount, MountSource, Place, ServiceNode, Step, Var};
-use crate::model::{Access, ContentDigest, Digest, Existing, ImageName};
+use crate::model::{Access, ContentDigest, Digest, Existing, ImageName, Limits, SecurityContext};
 use crate::value::{ExecOptions, Expect, HostKind, HostSource, IgnoreFiles};
 
 /// What an image's name meant when it was looked up.
@@ -29,9 +29,9 @@ pub(crate) trait Contents: std::fmt::Debug + Send + Sync {
     fn digest(&self, path: &str) -> Digest;
 }
 
-/// Which limits count: those of a command that may fail, as to run out of memory is a result there.
+/// Whether limits count: they do where a command may fail, as to run out of memory is a result there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Limits {
+enum OfLimits {
     Count,
     CannotChangeTheResult,
 }
@@ -94,7 +94,7 @@ impl Identities {
     pub(crate) fn container(&mut self, fs: &Fs, config: &Config, mounts: &[Mount]) -> Digest {
         let mut encoder = Encoder::new("container");
         encoder.field("base", |encoder| self.fs(encoder, fs));
-        Self::config(&mut encoder, config, Limits::CannotChangeTheResult);
+        Self::config(&mut encoder, config, OfLimits::CannotChangeTheResult);
         encoder.field("entrypoint", |encoder| encoder.optional_texts(config.entrypoint.as_deref()));
         encoder.field("mounts", |encoder| self.mounts(encoder, mounts));
         encoder.finish()
@@ -133,8 +133,8 @@ impl Identities {
         encoder.field("files", |encoder| self.places(encoder, places));
         encoder.field("arguments", |encoder| encoder.optional_texts(args.as_deref()));
         let limits = match expect {
-            Expect::Success => Limits::CannotChangeTheResult,
-            Expect::Failure | Expect::Any => Limits::Count,
+            Expect::Success => OfLimits::CannotChangeTheResult,
+            Expect::Failure | Expect::Any => OfLimits::Count,
         };
         Self::config(&mut encoder, config, limits);
         // Commands do not use the entry point.
@@ -198,7 +198,7 @@ impl Identities {
         encoder.field("base", |encoder| self.fs(encoder, base));
         encoder.field("files", |encoder| self.places(encoder, places));
         encoder.field("arguments", |encoder| encoder.optional_texts(run.as_deref()));
-        Self::config(&mut encoder, config, Limits::CannotChangeTheResult);
+        Self::config(&mut encoder, config, OfLimits::CannotChangeTheResult);
         encoder.field("entrypoint", |encoder| encoder.optional_texts(config.entrypoint.as_deref()));
         encoder.field("mounts", |encoder| self.mounts(encoder, mounts));
         encoder.field("bindings", |encoder| self.bindings(encoder, bindings));
@@ -287,7 +287,7 @@ impl Identities {
     }
 
     /// The entry point is encoded by those that use it.
-    fn config(encoder: &mut Encoder, config: &Config, limits: Limits) {
+    fn config(encoder: &mut Encoder, config: &Config, of_limits: OfLimits) {
         let Config {
             image: _, // the one that the base starts from
             env,
@@ -295,11 +295,8 @@ impl Identities {
             user,
             entrypoint: _,
             hostname,
-            privileged,
-            cpu,
-            memory,
-            pids,
-            nofile,
+            security,
+            limits,
             labels: _, // shown to the engine's users, and not to the process
         } = config;
         encoder.field("environment", |encoder| {
@@ -316,9 +313,19 @@ impl Identities {
         encoder.field("workdir", |encoder| encoder.optional_text(workdir.as_deref()));
         encoder.field("user", |encoder| encoder.optional_text(user.as_deref()));
         encoder.field("hostname", |encoder| encoder.optional_text(hostname.as_deref()));
+        Self::security(encoder, security);
+        Self::limits(encoder, limits, of_limits);
+    }
+
+    fn security(encoder: &mut Encoder, security: &SecurityContext) {
+        let SecurityContext { privileged } = security;
         encoder.field("privileged", |encoder| encoder.flag(*privileged));
+    }
+
+    fn limits(encoder: &mut Encoder, limits: &Limits, of_limits: OfLimits) {
+        let Limits { cpu, memory, pids, nofile } = limits;
         encoder.field("limits", |encoder| {
-            if limits == Limits::Count {
+            if of_limits == OfLimits::Count {
                 encoder.optional(cpu.map(f64::to_bits), |encoder, bits| encoder.number(bits));
                 encoder.optional(*memory, |encoder, bytes| encoder.number(bytes));
                 for limit in [pids, nofile] {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::locations::Locations;
-use crate::model::{Access, Digest, Existing, ImageName, Location, Port, SessionId, Snapshot};
+use crate::model::{
+    Access, Digest, Existing, ImageName, Limits, Location, Port, SecurityContext, SessionId, Snapshot,
+};
 use crate::value::{Check, ExecOptions, HostSource, Secret};
 
 /// A file system, by what makes it.
@@ -155,15 +157,8 @@ pub(crate) struct Config {
     /// In place of the image's entry point and command.
     pub(crate) entrypoint: Option<Vec<String>>,
     pub(crate) hostname: Option<String>,
-    pub(crate) privileged: bool,
-    /// Processors, as a number that may be a fraction.
-    pub(crate) cpu: Option<f64>,
-    /// In bytes.
-    pub(crate) memory: Option<u64>,
-    /// Processes and threads.
-    pub(crate) pids: Option<u32>,
-    /// Open files of each process.
-    pub(crate) nofile: Option<u32>,
+    pub(crate) security: SecurityContext,
+    pub(crate) limits: Limits,
     /// Shown to the engine's users, and no part of an identity.
     pub(crate) labels: BTreeMap<String, String>,
 }

@@ -323,11 +323,8 @@ fn details(config: &Config) -> Vec<String> {
     details.extend(config.workdir.as_ref().map(|path| format!("workdir {path}")));
     details.extend(config.user.as_ref().map(|user| format!("user {user}")));
     details.extend(config.hostname.as_ref().map(|name| format!("hostname {name}")));
-    details.extend(config.privileged.then(|| "privileged".to_owned()));
-    details.extend(config.cpu.map(|processors| format!("limit cpu {processors}")));
-    details.extend(config.memory.map(|bytes| format!("limit memory {bytes} bytes")));
-    details.extend(config.pids.map(|number| format!("limit pids {number}")));
-    details.extend(config.nofile.map(|number| format!("limit nofile {number}")));
+    details.extend(config.security.shown());
+    details.extend(config.limits.shown());
     details
 }
 

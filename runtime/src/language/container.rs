@@ -1,9 +1,6 @@
 //! The statements of a `container`. Rust's `let`, `if`, `for` and `match` may stand around them.
 
-pub use super::common::{
-    bind, copy, entrypoint, env, file, from, hostname, image, label, limit, mount, platform, privileged,
-    socket, tmpfs, user, workdir,
-};
+pub use super::common::*;
 use crate::{Argument, Container};
 
 /// `exec [ … ];`: a step: runs a program with its arguments. Fails when the program does.

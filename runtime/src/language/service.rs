@@ -2,10 +2,7 @@
 
 use std::fmt;
 
-pub use super::common::{
-    bind, copy, entrypoint, env, file, from, hostname, image, label, limit, mount, platform, privileged,
-    socket, tmpfs, user, workdir,
-};
+pub use super::common::*;
 use crate::{Argument, IntoDuration, Port, Ready};
 
 /// `run [ … ];`: the command, behind the image's entry point. Without it, the image's own.

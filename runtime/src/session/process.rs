@@ -82,11 +82,8 @@ fn complete(name: &str, args: Vec<String>, config: &Config, image: Option<&Image
         workdir: workdir(&ground.workdir, config.workdir.as_deref()),
         user: config.user.clone().unwrap_or_else(|| ground.user.clone()),
         hostname: config.hostname.clone(),
-        privileged: config.privileged,
-        cpu: config.cpu,
-        memory: config.memory,
-        pids: config.pids,
-        nofile: config.nofile,
+        security: config.security.clone(),
+        limits: config.limits.clone(),
         labels: config.labels.clone().into_iter().collect(),
     };
     for (key, value) in &config.env {

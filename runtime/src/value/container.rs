@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use super::body::{Edit, Slot, shared_operations};
+use super::body::{Edit, Slot};
+use super::confinement::confinement_operations;
+use super::operations::shared_operations;
 use super::{Base, Body, Definition, Directory, File, Invalid, Op, PathIn};
 use crate::Error;
 use crate::model::{Located, Location};
@@ -142,6 +144,7 @@ let redis = Service::from_image(\"redis:7\").expose(6379);
 let client = Container::from_image(\"redis:7\").bind(\"db\", &redis).exec([\"redis-cli\", \"-h\", \"db\", \"ping\"]);
 # let _ = client;"
     );
+    confinement_operations!();
 
     /// Adds a step that runs a command, without a shell: a list of arguments, or an [`Exec`](crate::Exec) with more
     /// to say. The image's entry point is not used.

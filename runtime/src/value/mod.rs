@@ -7,11 +7,13 @@
 mod argument;
 mod body;
 mod cache;
+mod confinement;
 mod container;
 mod directory;
 mod exec;
 mod exposes;
 mod host;
+mod operations;
 mod ready;
 mod secret;
 mod service;

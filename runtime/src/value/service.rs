@@ -4,8 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::body::{Edit, Slot, shared_operations};
+use super::body::{Edit, Slot};
+use super::confinement::confinement_operations;
 use super::container::undefined;
+use super::operations::shared_operations;
 use super::{Argument, Base, Body, Container, Definition, IntoDuration, Ready, Stop, arg};
 use crate::model::{Location, Port};
 use crate::{Error, rules};
@@ -120,6 +122,7 @@ let db = Service::from_image(\"postgres:15\").expose(5432);
 let api = Service::from_image(\"acme/api:2\").bind(\"db\", &db).expose(8080);
 # let _ = api;"
     );
+    confinement_operations!();
 
     /// The service's command, in place of the image's; the image's entry point stays.
     #[track_caller]

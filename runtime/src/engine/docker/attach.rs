@@ -11,9 +11,9 @@ use bollard::query_parameters::{
 use futures_util::{Stream, StreamExt as _};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
-use super::Shared;
 use super::cleaner::Container;
 use super::failure::{self, BRIEF, LONG, within};
+use super::{Shared, ulimits};
 use crate::engine::Sink;
 use crate::engine::command::cannot_run;
 use crate::model::{Exit, Stream as Name};
@@ -114,12 +114,7 @@ fn explain_start(what: &str, command: &str, message: &str) -> Error {
     // runc: `exec: "nope": executable file not found in $PATH`, `exec: "/etc": permission denied`
     match message.split_once(&format!("exec: \"{command}\": ")) {
         Some((_, reason)) => cannot_run(what, command, reason),
-        // runc: `error setting rlimit type 7`, crun: "setrlimit `RLIMIT_NOFILE`"; no other one is ever asked for.
-        None if message.contains("rlimit") => {
-            let help = "the engine may not allow as many open files as `limit nofile` says: ask for fewer, or raise its own limit (`LimitNOFILE=` of its service, up to what sysctl `fs.nr_open` says)";
-            Error::engine(what, format!("limit nofile: {message}\n\nhelp: {help}"))
-        }
-        None => Error::engine(what, message),
+        None => Error::engine(what, ulimits::explain(message).as_deref().unwrap_or(message)),
     }
 }
 

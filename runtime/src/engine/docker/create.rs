@@ -8,12 +8,11 @@ use super::cleaner::Container;
 use super::facts::Facts;
 use super::failure::{self, BRIEF, within};
 use super::recipe::{Created, Reach, Recipe};
-use super::{Shared, labels, mount, names, place, room};
+use super::{Shared, labels, mount, names, place, room, ulimits};
 use crate::engine::{Link, Process};
 use crate::{Error, Result};
 use bollard::models::{
     ContainerCreateBody, EndpointSettings, HealthConfig, HostConfig, Mount, NetworkingConfig,
-    ResourcesUlimits,
 };
 
 /// Makes a container and fills it.
@@ -58,6 +57,7 @@ fn body(
 ) -> ContainerCreateBody {
     let none = Process::default();
     let process = recipe.process.unwrap_or(&none);
+    let limits = &process.limits;
     let mut labels_of: HashMap<_, _> = process.labels.iter().cloned().collect();
     labels_of.extend(labels::of(&shared.session, recipe.name));
     labels_of.insert(labels::KIND.to_owned(), recipe.kind.to_owned());
@@ -89,13 +89,13 @@ fn body(
         host_config: Some(HostConfig {
             init: Some(init),
             mounts: Some(mounts),
-            privileged: Some(process.privileged),
-            nano_cpus: process.cpu.map(nanos),
-            memory: process.memory.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
+            privileged: Some(process.security.privileged),
+            nano_cpus: limits.cpu.map(nanos),
+            memory: limits.memory.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
             // No more by swapping.
-            memory_swap: process.memory.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
-            pids_limit: process.pids.map(i64::from),
-            ulimits: process.nofile.map(|number| vec![open_files(number)]),
+            memory_swap: limits.memory.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
+            pids_limit: limits.pids.map(i64::from),
+            ulimits: ulimits::of(limits),
             network_mode: (recipe.reach == Reach::Services).then(|| names::prefix(&shared.session)),
             ..Default::default()
         }),
@@ -158,9 +158,4 @@ async fn has_init(shared: &Shared) -> Result<bool> {
 fn nanos(processors: f64) -> i64 {
     let time = Duration::try_from_secs_f64(processors).unwrap_or(Duration::MAX);
     i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
-}
-
-fn open_files(number: u32) -> ResourcesUlimits {
-    let number = Some(i64::from(number));
-    ResourcesUlimits { name: Some("nofile".to_owned()), soft: number, hard: number }
 }

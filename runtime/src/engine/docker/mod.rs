@@ -69,6 +69,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 mod transport;
+mod ulimits;
 mod wanted;
 pub(crate) mod watchdog;
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::model::Changes;
 use super::store::{Scratch, Store, layers};
-use super::wire::{Limits, Mount, Process, Source};
+use super::wire::{Mount, Process, Source};
 use super::{Shared, failed};
 use crate::Result;
 use crate::engine::{self, MountSource};
@@ -20,20 +20,14 @@ pub(super) struct Mounts {
 
 /// The process of a container that has these changes.
 pub(super) fn process(process: &engine::Process, changes: &Changes) -> Process {
-    let is_limited = process.cpu.is_some() || process.memory.is_some() || process.pids.is_some();
     Process {
         args: process.args.clone(),
         env: process.env.iter().chain(&process.secret_env).cloned().collect(),
         workdir: process.workdir.clone(),
         user: process.user.clone(),
-        privileged: process.privileged,
-        limits: is_limited.then(|| Limits {
-            group: name_of(changes),
-            cpu: process.cpu,
-            memory: process.memory,
-            pids: process.pids,
-        }),
-        nofile: process.nofile,
+        security: process.security.clone(),
+        limits: process.limits.clone(),
+        group: name_of(changes),
     }
 }
 

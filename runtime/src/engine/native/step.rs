@@ -150,7 +150,7 @@ async fn run(step: Ready, sink: Sink) -> Result<Ended> {
             };
         exit = hear_within(launched, limit, &sink, &mut timed_out).await.map_err(failed(what))?;
         // Whoever had all rights may have changed it.
-        if !process.privileged {
+        if !process.security.privileged {
             shared.give_back(nic);
         }
         drop(mounts.scratches);

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::address::{Audience, Network};
 use super::model::{Bounds, Changes, Packed, Removed, Root};
+use crate::model::{Limits, SecurityContext};
 
 /// More than any request has.
 const MOST_DESCRIPTORS: usize = 8;
@@ -104,23 +105,10 @@ pub(super) struct Process {
     pub(super) env: Vec<(String, String)>,
     pub(super) workdir: String,
     pub(super) user: String,
-    pub(super) privileged: bool,
-    pub(super) limits: Option<Limits>,
-    /// Files that each process may have open.
-    pub(super) nofile: Option<u32>,
-}
-
-/// What a container may use, all its processes together.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Limits {
-    /// The name of its control group, which no other container of the session has.
+    pub(super) security: SecurityContext,
+    pub(super) limits: Limits,
+    /// The name of its control group, where its limits need one: no other container of the session has it.
     pub(super) group: String,
-    /// Processors.
-    pub(super) cpu: Option<f64>,
-    /// Bytes.
-    pub(super) memory: Option<u64>,
-    /// Processes and threads.
-    pub(super) pids: Option<u32>,
 }
 
 /// Something about a file system that nothing runs in.

@@ -20,6 +20,7 @@ enum Field {
 use Field::{Counts, CountsIfItMayFail, IsLeftOut};
 
 type Change<N> = (&'static str, Field, fn(&mut N, u64));
+type Set = Box<dyn Fn(&mut Config, u64)>;
 
 /// All fields of a node, each with what it is and how a number is put into it. One that is missing does not compile.
 macro_rules! fields {
@@ -84,13 +85,41 @@ fn config() -> Vec<Change<Config>> {
         user: Counts = |number| Some(text(number)),
         entrypoint: IsLeftOut = |number| Some(vec![text(number)]),
         hostname: Counts = |number| Some(text(number)),
-        privileged: Counts = |number| number % 2 == 0,
+        // Each of their fields by itself: `security` and `limits`.
+        security: IsLeftOut = |_| SecurityContext::default(),
+        limits: IsLeftOut = |_| Limits::default(),
+        labels: IsLeftOut = |number| [("label".to_owned(), text(number))].into(),
+    })
+}
+
+fn security() -> Vec<Change<SecurityContext>> {
+    fields!(SecurityContext { privileged: Counts = |number| number % 2 == 0 })
+}
+
+fn limits() -> Vec<Change<Limits>> {
+    fields!(Limits {
         cpu: CountsIfItMayFail = |number| Some(f64::from(small(number))),
         memory: CountsIfItMayFail = Some,
         pids: CountsIfItMayFail = |number| Some(small(number)),
         nofile: CountsIfItMayFail = |number| Some(small(number)),
-        labels: IsLeftOut = |number| [("label".to_owned(), text(number))].into(),
     })
+}
+
+/// The changes of all that a configuration has.
+fn configs() -> impl Iterator<Item = (&'static str, Field, Set)> {
+    let own = config().into_iter().map(|(field, is, set)| {
+        let set: Set = Box::new(set);
+        (field, is, set)
+    });
+    let security = security().into_iter().map(|(field, is, set)| {
+        let set: Set = Box::new(move |config, number| set(&mut config.security, number));
+        (field, is, set)
+    });
+    let limits = limits().into_iter().map(|(field, is, set)| {
+        let set: Set = Box::new(move |config, number| set(&mut config.limits, number));
+        (field, is, set)
+    });
+    own.chain(security).chain(limits)
 }
 
 fn options() -> Vec<Change<ExecOptions>> {
@@ -229,7 +258,7 @@ proptest! {
             let (a, b) = both(|| step(base), |step, number| set(&mut step.options, number), numbers);
             check(field, is, of_step(&a), of_step(&b));
         }
-        for (field, is, set) in config() {
+        for (field, is, set) in configs() {
             for expect in [Expect::Success, Expect::Failure, Expect::Any] {
                 let make = || Step { options: ExecOptions { expect, ..ExecOptions::default() }, ..step(base) };
                 let change = |step: &mut Step, number| set(Arc::make_mut(&mut step.config), number);

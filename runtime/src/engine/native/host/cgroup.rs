@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, unlinkat};
 
 use super::fault::{Context as _, Fault};
-use crate::engine::native::wire::Limits;
+use crate::model::Limits;
 
 /// The directory of all sessions' groups.
 const ALL: &str = "bowline";
@@ -81,21 +81,25 @@ fn controllers(limits: &Limits) -> Vec<Controller> {
 }
 
 impl Group {
-    /// The groups of a container, whether or not they are there.
-    pub(super) fn find(session: &str, limits: &Limits) -> Result<Self, Fault> {
+    /// The groups of a container, whether or not they are there; none where nothing is limited that takes one.
+    pub(super) fn find(session: &str, name: &str, limits: &Limits) -> Result<Option<Self>, Fault> {
+        let controllers = controllers(limits);
+        if controllers.is_empty() {
+            return Ok(None);
+        }
         let mounts = mounts().context("/proc/self/mountinfo")?;
         let mut places = Vec::new();
-        for controller in controllers(limits) {
+        for controller in controllers {
             let hierarchy = hierarchy(&mounts, controller).ok_or_else(|| {
                 let name = controller.name();
                 Fault::new(format!(
                     "this machine has no control group for {name}\n\nhelp: mount one (Debian's package `cgroupfs-mount`, or systemd), or leave the limit out"
                 ))
             })?;
-            let path = hierarchy.mount.join(ALL).join(session).join(&limits.group);
+            let path = hierarchy.mount.join(ALL).join(session).join(name);
             places.push(Place { controller, hierarchy, path, made: None });
         }
-        Ok(Self { places })
+        Ok(Some(Self { places }))
     }
 
     /// Makes them, with their limits set.
@@ -327,7 +331,7 @@ mod tests {
     #[test]
     fn limits_are_written_as_each_version_has_them() {
         let dir = tempfile::tempdir().unwrap();
-        let limits = Limits { group: "1".into(), cpu: Some(1.5), memory: Some(1 << 26), pids: Some(64) };
+        let limits = Limits { cpu: Some(1.5), memory: Some(1 << 26), pids: Some(64), ..Limits::default() };
         let written = |controller, version| {
             set(dir.path(), version, controller, &limits).unwrap();
             let mut files: Vec<_> =

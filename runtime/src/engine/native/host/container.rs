@@ -38,8 +38,8 @@ pub(super) fn run(
     rootfs::close_devices(&mut streams)?;
     rlimits::permit(&container.process)?;
     let mut group = group(session, &container.process)?;
-    if let (Some(group), Some(limits)) = (&mut group, &container.process.limits) {
-        group.make(limits)?;
+    if let Some(group) = &mut group {
+        group.make(&container.process.limits)?;
     }
     network::enter(&network)?;
     drop(network);
@@ -59,7 +59,7 @@ pub(super) fn run(
             hostname: &container.hostname,
             hosts: &container.hosts,
             resolver: &container.resolver,
-            is_privileged: container.process.privileged,
+            process: &container.process,
             owner: (user.uid, user.gid),
             groups: group.as_ref().map(Group::shown),
         };
@@ -80,7 +80,7 @@ pub(super) fn run(
 }
 
 fn group(session: &str, process: &Process) -> Result<Option<Group>, Fault> {
-    process.limits.as_ref().map(|limits| Group::find(session, limits)).transpose()
+    Group::find(session, &process.group, &process.limits)
 }
 
 /// From here on the group is all that the process knows of.

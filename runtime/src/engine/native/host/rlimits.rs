@@ -9,31 +9,51 @@ use super::confinement::LIMITS;
 use super::fault::Fault;
 use crate::engine::native::wire::Process;
 
+/// A limit that a pipeline may say, soft and hard.
+struct Wanted {
+    name: &'static str,
+    resource: Resource,
+    amount: Option<u64>,
+    /// Where more may be allowed.
+    raise: &'static str,
+}
+
+fn wanted(process: &Process) -> [Wanted; 1] {
+    let limits = &process.limits;
+    [Wanted {
+        name: "nofile",
+        resource: Resource::Nofile,
+        amount: limits.nofile.map(u64::from),
+        raise: "`ulimit -Hn`, limits.conf(5), systemd's `LimitNOFILE=`; up to what sysctl `fs.nr_open` says",
+    }]
+}
+
 /// Takes what the process is to be given, as long as this one may say why it cannot: later there is an error number at
 /// most. What this one itself uses stays as it is.
 pub(super) fn permit(process: &Process) -> Result<(), Fault> {
-    let Some(number) = process.nofile.map(u64::from) else { return Ok(()) };
-    let own = getrlimit(Resource::Nofile);
-    if own.maximum.is_none_or(|own| number <= own) {
-        return Ok(());
+    for Wanted { name, resource, amount, raise } in wanted(process) {
+        let own = getrlimit(resource);
+        let (Some(amount), Some(most)) = (amount, own.maximum) else { continue };
+        if amount > most {
+            setrlimit(resource, Rlimit { maximum: Some(amount), ..own }).map_err(|error| {
+                Fault::new(format!(
+                    "limit {name} of {amount}: {error}\n\nhelp: the limit of the pipeline itself is {most}, and it may allow no more: raise that ({raise}), or ask for less"
+                ))
+            })?;
+        }
     }
-    setrlimit(Resource::Nofile, Rlimit { maximum: Some(number), ..own }).map_err(|error| {
-        let most = own.maximum.unwrap_or_default();
-        Fault::new(format!(
-            "limit nofile of {number}: {error}\n\nhelp: the pipeline itself may open {most} files and may allow no more: raise that (`ulimit -Hn`, limits.conf(5), systemd's `LimitNOFILE=`; up to what sysctl `fs.nr_open` says), or ask for fewer"
-        ))
-    })
+    Ok(())
 }
 
 /// Of the calling process, for the program that it is about to execute.
 pub(super) fn apply(process: &Process) -> std::io::Result<()> {
+    let wanted = wanted(process);
     for (resource, soft, hard) in LIMITS {
-        if resource != Resource::Nofile || process.nofile.is_none() {
-            default(resource, soft, hard);
+        let own = wanted.iter().find(|own| own.resource == resource).and_then(|own| own.amount);
+        match own {
+            Some(amount) => setrlimit(resource, Rlimit { current: Some(amount), maximum: Some(amount) })?,
+            None => default(resource, soft, hard),
         }
-    }
-    if let Some(number) = process.nofile.map(u64::from) {
-        setrlimit(Resource::Nofile, Rlimit { current: Some(number), maximum: Some(number) })?;
     }
     Ok(())
 }

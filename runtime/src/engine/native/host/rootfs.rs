@@ -22,7 +22,7 @@ use super::inside;
 use super::overlay::{self, Tree};
 use crate::engine::native::model::Root;
 use crate::engine::native::store::{self, ASIDE};
-use crate::engine::native::wire::{Mount, Source};
+use crate::engine::native::wire::{Mount, Process, Source};
 
 /// What a container has besides its layers.
 pub(super) struct Extras<'a> {
@@ -30,7 +30,7 @@ pub(super) struct Extras<'a> {
     pub(super) hostname: &'a str,
     pub(super) hosts: &'a str,
     pub(super) resolver: &'a str,
-    pub(super) is_privileged: bool,
+    pub(super) process: &'a Process,
     /// Who the secrets belong to.
     pub(super) owner: (u32, u32),
     /// The control groups that limit it.
@@ -77,8 +77,8 @@ pub(super) fn enter(tree: &Tree, extras: &Extras<'_>) -> Result<(), Fault> {
             make_volume(root, &mount.path, volume, fresh)?;
         }
     }
-    kernel_file_systems(root, extras.is_privileged)?;
-    if !extras.is_privileged {
+    kernel_file_systems(root, extras)?;
+    if !extras.process.security.privileged {
         mask(root)?;
     }
     if let Some(groups) = &extras.groups {
@@ -142,7 +142,8 @@ const CLOSED: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID
     .union(MountAttrFlags::MOUNT_ATTR_NODEV)
     .union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
 
-fn kernel_file_systems(root: BorrowedFd<'_>, is_privileged: bool) -> Result<(), Fault> {
+fn kernel_file_systems(root: BorrowedFd<'_>, extras: &Extras<'_>) -> Result<(), Fault> {
+    let is_privileged = extras.process.security.privileged;
     let place = |path: &str, what: rustix::io::Result<OwnedFd>| -> Result<(), Fault> {
         let at = inside::make_directory(root, path).context(path)?;
         attach(&what.context(path)?, &at).context(path)

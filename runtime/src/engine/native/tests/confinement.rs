@@ -198,7 +198,7 @@ async fn the_privileged_have_all_rights() {
         &base,
         "mkdir /there; mount -t tmpfs x /there && echo mounted; grep 'CapEff\\|Seccomp:' /proc/self/status",
     );
-    step.process.as_mut().unwrap().privileged = true;
+    step.process.as_mut().unwrap().security.privileged = true;
     let (_, output) = run(&*engine, step).await;
     let own = std::fs::read_to_string("/proc/self/status").unwrap();
     let own = own.lines().find(|line| line.starts_with("CapEff")).unwrap();

@@ -59,7 +59,7 @@ async fn no_device_of_a_cache_can_be_opened() {
         access: Access::ReadWrite,
     };
     let mut makes = script(&base, "mknod -m 666 /cache/zero c 1 5 && echo made");
-    makes.process.as_mut().unwrap().privileged = true;
+    makes.process.as_mut().unwrap().security.privileged = true;
     let mut opens = script(&base, "test -c /cache/zero && echo there; head -c 1 /cache/zero | wc -c");
     for (step, wanted) in [(&mut makes, "made\n"), (&mut opens, "there\n0\n")] {
         step.filesystem.mounts.push(cache.clone());

@@ -9,7 +9,7 @@ use super::*;
 
 fn privileged(base: &Snapshot, args: &[&str]) -> crate::engine::StepSpec {
     let mut step = step(base, args);
-    step.process.as_mut().unwrap().privileged = true;
+    step.process.as_mut().unwrap().security.privileged = true;
     step
 }
 
@@ -120,7 +120,7 @@ fn a_container_has_no_capabilities_but_its_own_whatever_the_pipeline_hands_on() 
                 "grep ^Cap[IPEA] /proc/self/status | cut -f 2; grep CapBnd /proc/self/status | cut -f 2",
             );
             let process = looks.process.as_mut().unwrap();
-            (process.user, process.privileged) = (user.to_owned(), is_privileged);
+            (process.user, process.security.privileged) = (user.to_owned(), is_privileged);
             let (_, output) = run(&*engine, looks).await;
             let said = text(&output.stdout);
             let seen: Vec<&str> = said.lines().collect();

@@ -1,7 +1,7 @@
 //! Steps: what they give, what they leave.
 
 use super::*;
-use crate::model::Existing;
+use crate::model::{Existing, Limits};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_gives_output_and_exit_code() {
@@ -224,7 +224,8 @@ async fn limits_hold_and_can_be_read_inside() {
     let limited = |text: &str| {
         let mut step = script(&base, text);
         let process = step.process.as_mut().unwrap();
-        (process.cpu, process.memory, process.pids) = (Some(0.5), Some(32 << 20), Some(64));
+        process.limits =
+            Limits { cpu: Some(0.5), memory: Some(32 << 20), pids: Some(64), ..Limits::default() };
         step
     };
     // Of either version.

@@ -91,7 +91,7 @@ async fn a_connection_does_not_reach_the_loopback_of_the_machine() {
             hidden.local_addr().unwrap().port()
         ),
     );
-    step.process.as_mut().unwrap().privileged = true;
+    step.process.as_mut().unwrap().security.privileged = true;
     let accepted = tokio::task::spawn_blocking(move || open.accept().map(|_| ()));
     let (_, output) = run(&*engine, step).await;
     assert_eq!(text(&output.stdout), "around\n", "{}", text(&output.stderr));

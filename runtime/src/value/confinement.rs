@@ -1,0 +1,77 @@
+//! What processes of containers and services may do, and how much they may use: methods of the builder.
+//!
+//! A setting is one method here: what it takes, the rule for that, and the field that it sets ([`Limits`],
+//! [`SecurityContext`]); the models say how settings add up.
+//!
+//! [`Limits`]: crate::model::Limits
+//! [`SecurityContext`]: crate::model::SecurityContext
+
+/// As [`shared_operations`](super::operations::shared_operations).
+macro_rules! confinement_operations {
+    () => {
+        /// Gives processes all of the engine's rights from here on: for what needs a kernel's, such as mounting. They
+        /// can then do to the engine's machine whatever they like.
+        #[track_caller]
+        pub fn privileged(self) -> Self {
+            self.edit(|body| body.secure(|security| security.privileged = true))
+        }
+
+        /// Limits each process from here on to so many processors: `0.5` is half of one's time. As all limits
+        /// it is part of an identity only where a command may fail ([`Expect`](crate::Expect)): there the end that it
+        /// brings is a result; else it cannot change one, only when it is there.
+        #[track_caller]
+        pub fn limit_cpu(self, processors: f64) -> Self {
+            self.edit(|body| {
+                if processors.is_finite() && processors >= 0.01 {
+                    body.limit(|limits| limits.cpu = Some(processors));
+                } else {
+                    body.invalid(format!("`limit cpu` of {processors} processors: at least 0.01 are needed"));
+                }
+            })
+        }
+
+        /// Limits the memory of each process from here on, with those that it starts: `"512MiB"`, or a number of bytes.
+        /// The kernel kills what takes more. What it is to identities, [`limit_cpu`](Self::limit_cpu)
+        /// says.
+        #[track_caller]
+        pub fn limit_memory(self, size: impl crate::IntoSize) -> Self {
+            let size = size.into_size();
+            self.edit(|body| body.limit_bytes(size, |_| Ok(()), |limits| &mut limits.memory))
+        }
+
+        /// Limits how many processes and threads each process may have from here on, itself and those that it starts
+        /// counted, and one that the engine has before it: 2 to 4,194,304. What would be one more cannot be started:
+        /// `EAGAIN`. What it is to identities, [`limit_cpu`](Self::limit_cpu) says.
+        ///
+        /// ```
+        /// use bowline::Container;
+        /// let tests = Container::from_image("python:3.11").limit_pids(256).exec(["python3", "-m", "unittest"]);
+        /// # let _ = tests;
+        /// ```
+        #[track_caller]
+        pub fn limit_pids(self, number: u32) -> Self {
+            self.edit(|body| {
+                body.check(crate::sizes::pids(number.into()));
+                body.limit(|limits| limits.pids = Some(number));
+            })
+        }
+
+        /// Limits how many files each process may have open from here on (`RLIMIT_NOFILE`, both the soft and the hard
+        /// limit): 1 to as many as the engine may allow, where more are an error when the process is started. By
+        /// default it is the engine's limit. What it is to identities, [`limit_cpu`](Self::limit_cpu) says.
+        ///
+        /// ```
+        /// use bowline::Service;
+        /// let db = Service::from_image("postgres:15").limit_nofile(65_536).expose(5432);
+        /// # let _ = db;
+        /// ```
+        #[track_caller]
+        pub fn limit_nofile(self, number: u32) -> Self {
+            self.edit(|body| {
+                body.check(crate::sizes::nofile(number.into()));
+                body.limit(|limits| limits.nofile = Some(number));
+            })
+        }
+    };
+}
+pub(crate) use confinement_operations;
