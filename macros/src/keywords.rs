@@ -212,14 +212,14 @@ static LIMITS: Choice = Choice {
     verb: "limit",
 };
 
-static LIMIT_OPTIONS: [Chosen; 4] = [
+static LIMIT_OPTIONS: [Chosen; 5] = [
     chosen("cpu", "a number of processors", "limit cpu 2.0;", "limit_cpu", Nobody),
     chosen(
         "memory",
         "a size",
         "limit memory \"512MiB\";",
         "limit_memory",
-        Text(&INVALID_SIZE, |text| sizes::size(text).map(drop)),
+        Text(&INVALID_SIZE, |text| sizes::size(text).and_then(sizes::memory)),
     ),
     chosen(
         "pids",
@@ -234,6 +234,13 @@ static LIMIT_OPTIONS: [Chosen; 4] = [
         "limit nofile 65536;",
         "limit_nofile",
         Number(&INVALID_LIMIT, sizes::nofile),
+    ),
+    chosen(
+        "core",
+        "a size",
+        "limit core \"0\";",
+        "limit_core",
+        Text(&INVALID_SIZE, |text| sizes::size(text).and_then(sizes::core)),
     ),
 ];
 

@@ -14,8 +14,11 @@ const UNITS: [(&str, u32, u64); 9] = [
     ("TIB", 4, 1024),
 ];
 
-/// A number of bytes from text such as `"512MiB"`, `"1.5 GB"` or `"4096B"`.
+/// A number of bytes from text such as `"512MiB"`, `"1.5 GB"` or `"4096B"`. Nothing is `"0"`, of whatever unit.
 pub(crate) fn size(text: &str) -> Result<u64, Problem> {
+    if text == "0" {
+        return Ok(0);
+    }
     let invalid = || {
         Problem::new(format!("invalid size `{text}`"))
             .help("a number and a unit (`KiB`, `MiB`, `GiB`; `kB`, `MB`, `GB`), for example `512MiB`")
@@ -34,6 +37,19 @@ pub(crate) fn size(text: &str) -> Result<u64, Problem> {
     let part = fraction.parse::<u64>().ok().and_then(|part| part.checked_mul(factor)).ok_or_else(invalid)?;
     bytes.checked_add(part / 10u64.pow(scale)).ok_or_else(invalid)
 }
+
+/// Bytes of memory. Docker's engine takes 0 for no limit.
+pub(crate) fn memory(bytes: u64) -> Result<(), Problem> {
+    within("memory", bytes.into(), 1, MOST_BYTES)
+}
+
+/// Bytes of a core file (core(5)); none is made for 0.
+pub(crate) fn core(bytes: u64) -> Result<(), Problem> {
+    within("core", bytes.into(), 0, MOST_BYTES)
+}
+
+/// As many bytes as a file can have.
+const MOST_BYTES: i128 = i64::MAX as i128;
 
 /// How many processes a kernel can be told to allow: `PID_MAX_LIMIT`. The first is the engine's, the second the program.
 pub(crate) fn pids(number: i128) -> Result<(), Problem> {
@@ -55,12 +71,18 @@ fn within(what: &str, number: i128, least: i128, most: i128) -> Result<(), Probl
 
 #[cfg(test)]
 mod tests {
-    use super::{nofile, pids, size};
+    use super::{core, memory, nofile, pids, size};
 
     #[test]
     fn sizes() {
-        let good =
-            [("512MiB", 512 << 20), ("1.5GiB", 3 << 29), ("10 kB", 10_000), ("7B", 7), ("0.25KB", 250)];
+        let good = [
+            ("0", 0),
+            ("512MiB", 512 << 20),
+            ("1.5GiB", 3 << 29),
+            ("10 kB", 10_000),
+            ("7B", 7),
+            ("0.25KB", 250),
+        ];
         for (text, bytes) in good {
             assert_eq!(size(text).ok(), Some(bytes), "{text}");
         }
@@ -78,5 +100,7 @@ mod tests {
             assert!(pids(bad).is_err() && nofile(bad).is_err(), "{bad}");
         }
         assert!(pids(1).is_err() && nofile(1).is_ok());
+        assert!(core(0).is_ok() && memory(0).is_err());
+        assert!(core(1 << 63).is_err() && memory(1 << 63).is_err());
     }
 }

@@ -390,6 +390,7 @@ fn every_call_of_the_builder_is_where_the_user_wrote_it() {
         .limit_memory(1 << 30)
         .limit_pids(100)
         .limit_nofile(100)
+        .limit_core(0)
         .tmpfs("/a")
         .socket("/b", "/c")
         .with_file("/d", "d")

@@ -6,6 +6,9 @@ fn main() {
             image "debian:12";
             limit memory "512 megs";
             limit memory "512";
+            limit memory "0";
+            limit core "all";
+            limit core "99999999TB";
         }
     };
     let _ = p;

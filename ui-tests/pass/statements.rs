@@ -28,6 +28,9 @@ fn main() {
             limit pids 256;
             limit pids arguments.len() as u32 * 16;
             limit nofile 65536;
+            limit core "0";
+            limit core 1 << 20;
+            limit core format!("{}KiB", text.len());
             file "/srv/index.html" = "Hello";
             file "/srv/bytes" = [1, 2, 3];
             run ["nginx", "-g", format!("daemon off; # {text}")];

@@ -52,6 +52,7 @@ snapshots! {
             limit memory "512MiB";
             limit pids 256;
             limit nofile 1 << 16;
+            limit core "0";
             tmpfs "/run";
             socket "/var/run/x.sock" at "/x.sock";
             expose 2375;

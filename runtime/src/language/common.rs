@@ -280,8 +280,8 @@ pub fn tmpfs(path: impl Into<String>) {}
 /// ```
 pub fn socket(host: impl Into<String>, at: impl Into<String>) {}
 
-/// `limit cpu 0.5;` · `limit memory "512MiB";` · `limit pids 256;` · `limit nofile 65536;`: what each process may use,
-/// with those it starts; files are counted of each alone. A limit is a part of an identity
+/// `limit cpu 0.5;` · `limit memory "512MiB";` · `limit pids 256;` · `limit nofile 65536;` · `limit core "0";`: what each
+/// process may use, with those it starts; open files and core files are those of each alone. A limit is a part of an identity
 /// only where a command may fail (`expect any`, `expect failure`): the end that it brings is a result there.
 ///
 /// ```
@@ -293,6 +293,7 @@ pub fn socket(host: impl Into<String>, at: impl Into<String>) {}
 ///         limit memory "512MiB";
 ///         limit pids 256;
 ///         limit nofile 65536;
+///         limit core "0";
 ///         exec ["true"];
 ///     }
 /// };

@@ -226,6 +226,22 @@ pub fn pids(number: u32) {}
 /// ```
 pub fn nofile(number: u32) {}
 
+/// `limit core "0";`: how large the core file of a process that dies may be: `"0"` for none, a number with a unit, or a number
+/// of bytes.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     container c {
+///         image "debian:12";
+///         limit core "0";
+///         exec ["true"];
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn core(size: &str) {}
+
 /// `expect success;`: the command has to end with 0. So it is if nothing is said.
 ///
 /// ```

@@ -35,4 +35,6 @@ limits! {
     pids: u32 = "limit pids {}";
     /// Files that each process may have open.
     nofile: u32 = "limit nofile {}";
+    /// Bytes of the core file of each process that dies.
+    core: u64 = "limit core {} bytes";
 }

@@ -36,7 +36,7 @@ macro_rules! confinement_operations {
         #[track_caller]
         pub fn limit_memory(self, size: impl crate::IntoSize) -> Self {
             let size = size.into_size();
-            self.edit(|body| body.limit_bytes(size, |_| Ok(()), |limits| &mut limits.memory))
+            self.edit(|body| body.limit_bytes(size, crate::sizes::memory, |limits| &mut limits.memory))
         }
 
         /// Limits how many processes and threads each process may have from here on, itself and those that it starts
@@ -71,6 +71,25 @@ macro_rules! confinement_operations {
                 body.check(crate::sizes::nofile(number.into()));
                 body.limit(|limits| limits.nofile = Some(number));
             })
+        }
+
+        /// Limits the core file of each process that dies of a signal, from here on (`RLIMIT_CORE`, both the soft and the
+        /// hard limit): `"0"` for none, `"64MiB"`, or a number of bytes. What would be larger is cut off. By default the
+        /// limit is the engine's: with Docker that of its service, which has none mostly, without a daemon 0, which a
+        /// process may raise for itself. Where the file goes the machine says (`kernel.core_pattern`, core(5)): by a
+        /// relative name, to the process's directory, and so into what the container leaves. More than the engine may
+        /// allow is an error when the process is started. What it is to identities,
+        /// [`limit_cpu`](Self::limit_cpu) says.
+        ///
+        /// ```
+        /// use bowline::Container;
+        /// let tests = Container::from_image("python:3.11").limit_core("0").exec(["python3", "-m", "unittest"]);
+        /// # let _ = tests;
+        /// ```
+        #[track_caller]
+        pub fn limit_core(self, size: impl crate::IntoSize) -> Self {
+            let size = size.into_size();
+            self.edit(|body| body.limit_bytes(size, crate::sizes::core, |limits| &mut limits.core))
         }
     };
 }

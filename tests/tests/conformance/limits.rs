@@ -1,6 +1,6 @@
 //! Limits that processes run into; what they see of those of time and memory is in `statements.rs`.
 
-use bowline::{Container, Error, pipeline};
+use bowline::{Container, Error, Service, pipeline};
 use bowline_tests::{may_limit, nonce, on_native};
 
 fn busybox() -> Container {
@@ -61,6 +61,20 @@ async fn a_limit_of_files_is_that_of_every_process() {
 }
 
 #[bowline::test]
+async fn a_limit_of_core_files_is_that_of_every_process() {
+    let look = "grep -o 'core file size.*[0-9]' /proc/self/limits | xargs";
+    let seen = async |container: Container| container.shell(look).stdout().await.unwrap();
+    assert_eq!(seen(busybox().limit_core("0")).await, "core file size 0 0\n");
+    // In bytes, and the last one counts.
+    let half = busybox().limit_core("1MiB").limit_core("0.5MiB").user("65534");
+    assert_eq!(seen(half).await, "core file size 524288 524288\n");
+    let raised = busybox().limit_core("0").user("65534").shell("ulimit -c 10 2>/dev/null || echo refused");
+    assert_eq!(raised.stdout().await.unwrap(), "refused\n");
+    let service = Service::from_image("redis:7").expose(6379);
+    assert_eq!(service.clone().limit_core(5).hostname(), service.hostname());
+}
+
+#[bowline::test]
 async fn a_probe_is_limited_with_what_it_asks() {
     if !may_limit() {
         return;
@@ -98,6 +112,9 @@ async fn limits_that_no_kernel_takes_are_mistakes() {
         (busybox().limit_pids(1), "`limit pids` of 1 is out of range"),
         (busybox().limit_pids(5_000_000), "`limit pids` of 5000000 is out of range"),
         (busybox().limit_nofile(0), "`limit nofile` of 0 is out of range"),
+        (busybox().limit_core(1 << 63), "`limit core` of 9223372036854775808 is out of range"),
+        (busybox().limit_core("some"), "invalid size `some`"),
+        (busybox().limit_memory("0"), "`limit memory` of 0 is out of range"),
     ] {
         let error = wrong.exec(["true"]).sync().await.unwrap_err().to_string();
         assert!(error.contains(said), "{error}");

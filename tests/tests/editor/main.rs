@@ -260,7 +260,7 @@ fn inside(editor: &mut Editor) {
     editor.inserts(&edited(last, "bind redis a│;"), "as");
     editor.completes(&edited(last, "mount data │;"), "at");
     editor.completes(&edited(last, "mount data at \"/x\" │;"), "readonly");
-    editor.completes(&edited(last, "limit │;"), "cpu memory nofile pids");
+    editor.completes(&edited(last, "limit │;"), "core cpu memory nofile pids");
     editor.completes(&edited(last, "exec [\"x\"] { │ }"), "expect stderr stdin stdout timeout uncached");
     editor.completes(&edited(last, "exec [\"x\"] { expect │; }"), "any failure success");
     editor.completes(&edited(last, "exec [\"x\"] { stdout │; }"), "to");
@@ -276,7 +276,7 @@ fn inside(editor: &mut Editor) {
     let limit = edited(last, "limit no│file 64;");
     editor.hover(&limit, &["pub fn nofile", "how many files"]);
     editor.definition(&limit, &[("word.rs", "nofile")]);
-    editor.completes(&edited(last, "limit p│;"), "cpu memory nofile pids");
+    editor.completes(&edited(last, "limit p│;"), "core cpu memory nofile pids");
     let option = edited(last, "exec [\"x\"] { unc│ached; }");
     editor.hover(&option, &["pub fn uncached", "in every run"]);
     editor.definition(&option, &[("option.rs", "uncached")]);

@@ -14,13 +14,21 @@ struct Ulimit {
     raise: &'static str,
 }
 
-fn ulimits(limits: &Limits) -> [Ulimit; 1] {
-    [Ulimit {
-        name: "nofile",
-        number: 7,
-        amount: limits.nofile.map(i64::from),
-        raise: "`LimitNOFILE=` of its service, up to what sysctl `fs.nr_open` says",
-    }]
+fn ulimits(limits: &Limits) -> [Ulimit; 2] {
+    [
+        Ulimit {
+            name: "nofile",
+            number: 7,
+            amount: limits.nofile.map(i64::from),
+            raise: "`LimitNOFILE=` of its service, up to what sysctl `fs.nr_open` says",
+        },
+        Ulimit {
+            name: "core",
+            number: 4,
+            amount: limits.core.and_then(|bytes| i64::try_from(bytes).ok()),
+            raise: "`LimitCORE=` of its service",
+        },
+    ]
 }
 
 /// Each both soft and hard.

@@ -102,6 +102,7 @@ fn limits() -> Vec<Change<Limits>> {
         memory: CountsIfItMayFail = Some,
         pids: CountsIfItMayFail = |number| Some(small(number)),
         nofile: CountsIfItMayFail = |number| Some(small(number)),
+        core: CountsIfItMayFail = Some,
     })
 }
 

@@ -147,6 +147,7 @@ fn what_cannot_change_the_result_is_no_part_of_an_identity() {
         .limit_memory("64MiB")
         .limit_pids(256)
         .limit_nofile(65_536)
+        .limit_core("1MiB")
         .named("other");
     assert_eq!(plain.digest().unwrap(), tuned.digest().unwrap());
     assert_eq!(plain.hostname(), tuned.hostname());
@@ -161,9 +162,16 @@ fn limits_are_shown() {
         .limit_memory("64MiB")
         .limit_pids(256)
         .limit_nofile(65_536)
+        .limit_core("0")
         .shell("make");
     let plan = limited.plan().to_string();
-    for limit in ["limit cpu 0.5", "limit memory 67108864 bytes", "limit pids 256", "limit nofile 65536"] {
+    for limit in [
+        "limit cpu 0.5",
+        "limit memory 67108864 bytes",
+        "limit pids 256",
+        "limit nofile 65536",
+        "limit core 0 bytes",
+    ] {
         assert!(plan.contains(limit), "{limit}: {plan}");
     }
 }

@@ -18,14 +18,22 @@ struct Wanted {
     raise: &'static str,
 }
 
-fn wanted(process: &Process) -> [Wanted; 1] {
+fn wanted(process: &Process) -> [Wanted; 2] {
     let limits = &process.limits;
-    [Wanted {
-        name: "nofile",
-        resource: Resource::Nofile,
-        amount: limits.nofile.map(u64::from),
-        raise: "`ulimit -Hn`, limits.conf(5), systemd's `LimitNOFILE=`; up to what sysctl `fs.nr_open` says",
-    }]
+    [
+        Wanted {
+            name: "nofile",
+            resource: Resource::Nofile,
+            amount: limits.nofile.map(u64::from),
+            raise: "`ulimit -Hn`, limits.conf(5), systemd's `LimitNOFILE=`; up to what sysctl `fs.nr_open` says",
+        },
+        Wanted {
+            name: "core",
+            resource: Resource::Core,
+            amount: limits.core,
+            raise: "`ulimit -Hc`, limits.conf(5), systemd's `LimitCORE=`",
+        },
+    ]
 }
 
 /// Takes what the process is to be given, as long as this one may say why it cannot: later there is an error number at
