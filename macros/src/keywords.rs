@@ -185,6 +185,8 @@ statements! {
         value("with_hostname", Text(&INVALID_HOSTNAME, arguments::own_host_name)));
     PRIVILEGED = both("privileged", "a value", "privileged;", call("privileged", Nothing));
     LIMIT = both("limit", "a value", "limit memory \"512MiB\";", Grammar::Choice(&LIMITS));
+    SHM = both("shm", "a size", "shm \"256MiB\";",
+        value("shm", Text(&INVALID_SIZE, |text| sizes::size(text).and_then(sizes::shm))));
     TMPFS = both("tmpfs", "a path", "tmpfs \"/path\";", value("tmpfs", Nobody));
     SOCKET = both("socket", "a path", "socket \"/host.sock\" at \"/path\";", Own);
     FILE = both("file", "a path", "file \"/path\" = \"contents\";", Own);

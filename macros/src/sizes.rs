@@ -40,12 +40,21 @@ pub(crate) fn size(text: &str) -> Result<u64, Problem> {
 
 /// Bytes of memory. Docker's engine takes 0 for no limit.
 pub(crate) fn memory(bytes: u64) -> Result<(), Problem> {
-    within("memory", bytes.into(), 1, MOST_BYTES)
+    within("limit memory", bytes.into(), 1, MOST_BYTES)
 }
 
 /// Bytes of a core file (core(5)); none is made for 0.
 pub(crate) fn core(bytes: u64) -> Result<(), Problem> {
-    within("core", bytes.into(), 0, MOST_BYTES)
+    within("limit core", bytes.into(), 0, MOST_BYTES)
+}
+
+/// Bytes at `/dev/shm`: what a page of memory has at least. A file system in memory takes 0 for no limit.
+pub(crate) fn shm(bytes: u64) -> Result<(), Problem> {
+    if bytes < 4096 {
+        return Err(Problem::new(format!("`shm` of {bytes} bytes is less than a page of memory"))
+            .help("at least `4KiB`; by default it is `64MiB`"));
+    }
+    within("shm", bytes.into(), 4096, MOST_BYTES)
 }
 
 /// As many bytes as a file can have.
@@ -53,25 +62,25 @@ const MOST_BYTES: i128 = i64::MAX as i128;
 
 /// How many processes a kernel can be told to allow: `PID_MAX_LIMIT`. The first is the engine's, the second the program.
 pub(crate) fn pids(number: i128) -> Result<(), Problem> {
-    within("pids", number, 2, 4_194_304)
+    within("limit pids", number, 2, 4_194_304)
 }
 
 /// How many files a kernel can be told to allow: the largest `fs.nr_open`.
 pub(crate) fn nofile(number: i128) -> Result<(), Problem> {
-    within("nofile", number, 1, 2_147_483_584)
+    within("limit nofile", number, 1, 2_147_483_584)
 }
 
 fn within(what: &str, number: i128, least: i128, most: i128) -> Result<(), Problem> {
     if (least..=most).contains(&number) {
         return Ok(());
     }
-    Err(Problem::new(format!("`limit {what}` of {number} is out of range"))
-        .help(format!("`limit {what}` takes {least} to {most}")))
+    Err(Problem::new(format!("`{what}` of {number} is out of range"))
+        .help(format!("`{what}` takes {least} to {most}")))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{core, memory, nofile, pids, size};
+    use super::{core, memory, nofile, pids, shm, size};
 
     #[test]
     fn sizes() {
@@ -101,6 +110,7 @@ mod tests {
         }
         assert!(pids(1).is_err() && nofile(1).is_ok());
         assert!(core(0).is_ok() && memory(0).is_err());
+        assert!(shm(4095).is_err() && shm(4096).is_ok() && shm(1 << 63).is_err());
         assert!(core(1 << 63).is_err() && memory(1 << 63).is_err());
     }
 }

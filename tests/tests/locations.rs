@@ -391,6 +391,7 @@ fn every_call_of_the_builder_is_where_the_user_wrote_it() {
         .limit_pids(100)
         .limit_nofile(100)
         .limit_core(0)
+        .shm(1 << 20)
         .tmpfs("/a")
         .socket("/b", "/c")
         .with_file("/d", "d")

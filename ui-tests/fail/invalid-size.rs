@@ -9,6 +9,8 @@ fn main() {
             limit memory "0";
             limit core "all";
             limit core "99999999TB";
+            shm "1KiB";
+            shm "64";
         }
     };
     let _ = p;

@@ -29,6 +29,8 @@ fn main() {
             limit pids arguments.len() as u32 * 16;
             limit nofile 65536;
             limit core "0";
+            shm "256MiB";
+            shm 1 << 28;
             limit core 1 << 20;
             limit core format!("{}KiB", text.len());
             file "/srv/index.html" = "Hello";

@@ -53,6 +53,7 @@ snapshots! {
             limit pids 256;
             limit nofile 1 << 16;
             limit core "0";
+            shm "1GiB";
             tmpfs "/run";
             socket "/var/run/x.sock" at "/x.sock";
             expose 2375;

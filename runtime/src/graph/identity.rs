@@ -323,7 +323,7 @@ impl Identities {
     }
 
     fn limits(encoder: &mut Encoder, limits: &Limits, of_limits: OfLimits) {
-        let Limits { cpu, memory, pids, nofile, core } = limits;
+        let Limits { cpu, memory, pids, nofile, core, shm } = limits;
         encoder.field("limits", |encoder| {
             if of_limits == OfLimits::Count {
                 encoder.optional(cpu.map(f64::to_bits), |encoder, bits| encoder.number(bits));
@@ -336,7 +336,7 @@ impl Identities {
         });
         // What is younger than the encoding is a field where it is said, and else no part of it: as fields have names, so
         // that nothing can be taken for another, identities that do not have it stay what they were.
-        for (name, amount) in [("limit core", core)] {
+        for (name, amount) in [("limit core", core), ("shm", shm)] {
             if let Some(amount) = amount.filter(|_| of_limits == OfLimits::Count) {
                 encoder.field(name, |encoder| encoder.number(amount));
             }

@@ -250,6 +250,22 @@ pub fn hostname(name: impl Into<String>) {}
 /// ```
 pub fn privileged() {}
 
+/// `shm "256MiB";`: how much may be at `/dev/shm`, where programs share memory: a number with a unit, or a number of bytes;
+/// 64 MiB by default. As a limit it is a part of an identity only where a command may fail.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     service db {
+///         image "postgres:15";
+///         shm "256MiB";
+///         expose 5432;
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn shm(size: &str) {}
+
 /// `tmpfs "/path";`: a file system in memory, empty for every command. It is no part of what the container leaves.
 ///
 /// ```

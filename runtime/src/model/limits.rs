@@ -37,4 +37,6 @@ limits! {
     nofile: u32 = "limit nofile {}";
     /// Bytes of the core file of each process that dies.
     core: u64 = "limit core {} bytes";
+    /// Bytes at `/dev/shm`.
+    shm: u64 = "shm {} bytes";
 }

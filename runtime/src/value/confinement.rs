@@ -91,6 +91,23 @@ macro_rules! confinement_operations {
             let size = size.into_size();
             self.edit(|body| body.limit_bytes(size, crate::sizes::core, |limits| &mut limits.core))
         }
+
+        /// Says how much may be at `/dev/shm` from here on, for each container together: `"256MiB"`, or a number of bytes, at
+        /// least 4096; 64 MiB by default, as Docker has it. There programs share memory by name (`shm_overview(7)`), as
+        /// databases and browsers do; what is more fails with `ENOSPC` or `SIGBUS`. What is there counts as memory
+        /// ([`limit_memory`](Self::limit_memory)). What is mounted at `/dev/shm` takes its place. What it is to
+        /// identities, [`limit_cpu`](Self::limit_cpu) says.
+        ///
+        /// ```
+        /// use bowline::Service;
+        /// let db = Service::from_image("postgres:15").shm("256MiB").expose(5432);
+        /// # let _ = db;
+        /// ```
+        #[track_caller]
+        pub fn shm(self, size: impl crate::IntoSize) -> Self {
+            let size = size.into_size();
+            self.edit(|body| body.limit_bytes(size, crate::sizes::shm, |limits| &mut limits.shm))
+        }
     };
 }
 pub(crate) use confinement_operations;

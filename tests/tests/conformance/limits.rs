@@ -75,6 +75,19 @@ async fn a_limit_of_core_files_is_that_of_every_process() {
 }
 
 #[bowline::test]
+async fn shared_memory_is_as_large_as_is_said() {
+    let look = "df -k /dev/shm | awk 'NR == 2 { print $2 }'; grep -c ' /dev/shm tmpfs' /proc/mounts";
+    let seen = async |container: Container| container.shell(look).stdout().await.unwrap();
+    assert_eq!(seen(busybox()).await, "65536\n1\n");
+    assert_eq!(seen(busybox().shm("128MiB")).await, "131072\n1\n");
+    let fills = "dd if=/dev/zero of=/dev/shm/x bs=1024 count=2000 2>&1 | grep -o 'No space left.*'; wc -c < /dev/shm/x";
+    let full = busybox().user("65534").shm("1MiB").shell(fills).stdout().await.unwrap();
+    assert_eq!(full, "No space left on device\n1048576\n");
+    let service = Service::from_image("redis:7").expose(6379);
+    assert_eq!(service.clone().shm("1GiB").hostname(), service.hostname());
+}
+
+#[bowline::test]
 async fn a_probe_is_limited_with_what_it_asks() {
     if !may_limit() {
         return;
@@ -113,6 +126,7 @@ async fn limits_that_no_kernel_takes_are_mistakes() {
         (busybox().limit_pids(5_000_000), "`limit pids` of 5000000 is out of range"),
         (busybox().limit_nofile(0), "`limit nofile` of 0 is out of range"),
         (busybox().limit_core(1 << 63), "`limit core` of 9223372036854775808 is out of range"),
+        (busybox().shm(4095), "`shm` of 4095 bytes is less than a page"),
         (busybox().limit_core("some"), "invalid size `some`"),
         (busybox().limit_memory("0"), "`limit memory` of 0 is out of range"),
     ] {

@@ -103,6 +103,7 @@ fn limits() -> Vec<Change<Limits>> {
         pids: CountsIfItMayFail = |number| Some(small(number)),
         nofile: CountsIfItMayFail = |number| Some(small(number)),
         core: CountsIfItMayFail = Some,
+        shm: CountsIfItMayFail = Some,
     })
 }
 

@@ -148,6 +148,7 @@ fn what_cannot_change_the_result_is_no_part_of_an_identity() {
         .limit_pids(256)
         .limit_nofile(65_536)
         .limit_core("1MiB")
+        .shm("1MiB")
         .named("other");
     assert_eq!(plain.digest().unwrap(), tuned.digest().unwrap());
     assert_eq!(plain.hostname(), tuned.hostname());
@@ -163,6 +164,7 @@ fn limits_are_shown() {
         .limit_pids(256)
         .limit_nofile(65_536)
         .limit_core("0")
+        .shm("1MiB")
         .shell("make");
     let plan = limited.plan().to_string();
     for limit in [
@@ -171,6 +173,7 @@ fn limits_are_shown() {
         "limit pids 256",
         "limit nofile 65536",
         "limit core 0 bytes",
+        "shm 1048576 bytes",
     ] {
         assert!(plan.contains(limit), "{limit}: {plan}");
     }

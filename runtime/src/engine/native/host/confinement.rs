@@ -78,6 +78,9 @@ pub(super) const NETWORK: [(&str, &str); 4] = [
     ("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1"),
 ];
 
+/// Bytes at `/dev/shm` where nothing else is said, as with Docker.
+pub(super) const SHM: u64 = 64 << 20;
+
 const UNLIMITED: Option<u64> = None;
 
 /// The soft and the hard limit (getrlimit(2)). How many signals may be pending is left out: the kernel takes that from the

@@ -16,7 +16,7 @@ use rustix::mount::{
 };
 
 use super::cgroup::Shown;
-use super::confinement::{DEVICES, MASKED, NO_DEVICES, READ_ONLY};
+use super::confinement::{DEVICES, MASKED, NO_DEVICES, READ_ONLY, SHM};
 use super::fault::{Context as _, Fault};
 use super::inside;
 use super::overlay::{self, Tree};
@@ -163,7 +163,8 @@ fn kernel_file_systems(root: BorrowedFd<'_>, extras: &Extras<'_>) -> Result<(), 
     };
     let terminals = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     place("pts", new("devpts", &[("ptmxmode", "0666"), ("mode", "0620")], terminals))?;
-    place("shm", new("tmpfs", &[("mode", "1777"), ("size", "65536k")], CLOSED))?;
+    let size = extras.process.limits.shm.unwrap_or(SHM).to_string();
+    place("shm", new("tmpfs", &[("mode", "1777"), ("size", &size)], CLOSED))?;
     place("mqueue", new("mqueue", &[], CLOSED))?;
     for device in DEVICES {
         let path = format!("/dev/{device}");
