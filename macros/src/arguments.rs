@@ -124,6 +124,67 @@ pub(crate) fn own_host_name(name: &str) -> Checked {
     Ok(())
 }
 
+/// Settings that a container has for itself, besides all of `net.` and `fs.mqueue.` (namespaces(7); runc,
+/// `libcontainer/configs/validate`).
+const OWN_SYSCTLS: [&str; 8] = [
+    "kernel.msgmax",
+    "kernel.msgmnb",
+    "kernel.msgmni",
+    "kernel.sem",
+    "kernel.shmall",
+    "kernel.shmmax",
+    "kernel.shmmni",
+    "kernel.shm_rmid_forced",
+];
+
+/// The name of a setting of the kernel (sysctl(8)): one that is a container's own, and that keeps no container from posing
+/// as a router.
+pub(crate) fn sysctl(name: &str) -> Checked {
+    let is_word = |word: &str| {
+        !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+    };
+    if name.split('.').count() < 2 || !name.split('.').all(is_word) {
+        let message = format!("invalid kernel setting `{}`", shortened(name));
+        return Err(Problem::new(message).help("names with dots between, for example `net.core.somaxconn`"));
+    }
+    if name == "kernel.hostname" {
+        return Err(Problem::new("`kernel.hostname` has a statement of its own").help("`hostname \"name\";`"));
+    }
+    let is_own = name.starts_with("net.") || name.starts_with("fs.mqueue.") || OWN_SYSCTLS.contains(&name);
+    if !is_own {
+        let message =
+            format!("`{}` is a setting of the whole machine, and not of a container", shortened(name));
+        return Err(Problem::new(message).help(match crate::rules::did_you_mean(name, OWN_SYSCTLS.into_iter()) {
+            Some(near) => format!("a setting with a similar name exists: `{near}`"),
+            None => format!(
+                "containers have settings of their own in `net.` and `fs.mqueue.`, and {}; this one is set on the engine's machine",
+                OWN_SYSCTLS.map(|own| format!("`{own}`")).join(", ")
+            ),
+        }));
+    }
+    // Of each link, and of those to come.
+    let of_links = |family: &str| name.strip_prefix(family).and_then(|rest| rest.split_once('.'));
+    let kept = match (of_links("net.ipv4.conf."), of_links("net.ipv6.conf.")) {
+        (Some((_, setting)), _) => ["accept_redirects", "secure_redirects"].contains(&setting),
+        (_, Some((_, setting))) => ["accept_redirects", "accept_ra", "disable_ipv6"].contains(&setting),
+        _ => false,
+    };
+    if kept {
+        let message = format!("`{name}` cannot be changed: with it another container could pose as a router");
+        return Err(Problem::new(message).help("leave it out: containers have one way to the world, by IPv4"));
+    }
+    Ok(())
+}
+
+/// What a setting of the kernel is set to: a line of less than a page.
+pub(crate) fn sysctl_value(name: &str, value: &str) -> Checked {
+    if value.chars().any(|c| c.is_control() && c != '\t') || value.len() > 4095 {
+        let message = format!("`{name}` is set to `{}`: no line of at most 4,095 bytes", shortened(value));
+        return Err(Problem::new(message).help("a number, or several with spaces between"));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,5 +218,44 @@ mod tests {
             assert!(cache_key(bad).is_err(), "{bad:?}");
         }
         assert!(own_host_name(&"a".repeat(64)).is_err() && own_host_name("web-1").is_ok());
+    }
+
+    #[test]
+    fn settings_of_the_kernel_are_a_containers_own() {
+        for good in [
+            "net.core.somaxconn",
+            "net.ipv4.ip_local_port_range",
+            "net.ipv4.conf.eth0.rp_filter",
+            "net.ipv4.ip_unprivileged_port_start",
+            "fs.mqueue.msg_max",
+            "kernel.shm_rmid_forced",
+            "kernel.sem",
+        ] {
+            assert_eq!(sysctl(good).err().map(|problem| problem.to_string()), None, "{good}");
+        }
+        for (bad, said) in [
+            ("", "invalid"),
+            ("net", "invalid"),
+            ("net.", "invalid"),
+            ("net..x", "invalid"),
+            ("net.core/../../kernel.panic", "invalid"),
+            ("net/core/somaxconn", "invalid"),
+            ("net.a b", "invalid"),
+            ("network.x", "whole machine"),
+            ("vm.swappiness", "whole machine"),
+            ("kernel.panic", "whole machine"),
+            ("fs.file-max", "whole machine"),
+            ("kernel.shmmx", "`kernel.shmmax`"),
+            ("kernel.hostname", "statement of its own"),
+            ("net.ipv4.conf.eth0.accept_redirects", "router"),
+            ("net.ipv4.conf.all.secure_redirects", "router"),
+            ("net.ipv6.conf.all.disable_ipv6", "router"),
+            ("net.ipv6.conf.default.accept_ra", "router"),
+        ] {
+            let problem = sysctl(bad).unwrap_err().to_string();
+            assert!(problem.contains(said) && problem.contains("help: "), "{bad}: {problem}");
+        }
+        assert!(sysctl_value("x", "4096\t87380 6291456").is_ok() && sysctl_value("x", "").is_ok());
+        assert!(sysctl_value("x", "1\n").is_err() && sysctl_value("x", &"1".repeat(4096)).is_err());
     }
 }

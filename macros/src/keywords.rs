@@ -8,7 +8,7 @@ use Takes::{Command, Keyed, Nothing};
 
 use crate::registry::{
     INVALID_DURATION, INVALID_HOSTNAME, INVALID_LABEL, INVALID_LIMIT, INVALID_PLATFORM, INVALID_SIZE,
-    INVALID_USER, INVALID_VARIABLE, INVALID_WORKDIR, Rule, UNKNOWN_LIMIT,
+    INVALID_SYSCTL, INVALID_USER, INVALID_VARIABLE, INVALID_WORKDIR, Rule, UNKNOWN_LIMIT,
 };
 use crate::rules::{self, Problem};
 use crate::{arguments, paths, sizes};
@@ -187,6 +187,8 @@ statements! {
     LIMIT = both("limit", "a value", "limit memory \"512MiB\";", Grammar::Choice(&LIMITS));
     SHM = both("shm", "a size", "shm \"256MiB\";",
         value("shm", Text(&INVALID_SIZE, |text| sizes::size(text).and_then(sizes::shm))));
+    SYSCTL = both("sysctl", "a value", "sysctl \"net.core.somaxconn\" = 1024;",
+        call("sysctl", Keyed { what: "a kernel setting", judge: Text(&INVALID_SYSCTL, arguments::sysctl) }));
     TMPFS = both("tmpfs", "a path", "tmpfs \"/path\";", value("tmpfs", Nobody));
     SOCKET = both("socket", "a path", "socket \"/host.sock\" at \"/path\";", Own);
     FILE = both("file", "a path", "file \"/path\" = \"contents\";", Own);

@@ -127,6 +127,7 @@ rules! {
         UNKNOWN_LIMIT = Macro "unknown-limit": "`limit` says what it limits";
         INVALID_SIZE = Shared "invalid-size": "sizes are a number and a unit";
         INVALID_LIMIT = Shared "invalid-limit": "limits are what a kernel takes";
+        INVALID_SYSCTL = Shared "invalid-sysctl": "settings of the kernel are those that a container has for itself";
         INVALID_DURATION = Shared "invalid-duration": "durations are a number and a unit";
         INVALID_SIGNAL = Shared "invalid-signal": "signals have POSIX names";
     }
@@ -199,7 +200,7 @@ macro_rules! warnings {
 
 warnings! {
     UNTAGGED_IMAGE = "untagged-image": "an image reference has a tag or a digest";
-    VARIABLE_SET_TWICE = "variable-set-twice": "a variable or a label is set once in a body";
+    VARIABLE_SET_TWICE = "variable-set-twice": "a variable, a label or a kernel setting is set once in a body";
     LOWERCASE_VARIABLE = "lowercase-variable": "a variable in lower case is set in quotes: a bare word may be meant for one of Rust's";
     NAME_OF_A_VARIABLE = "name-of-a-variable": "the name of a port or an export is not that of a variable around it, nor is a default alias";
     BOUND_TWICE = "bound-twice": "a service is bound once in a body";

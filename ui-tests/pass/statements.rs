@@ -30,6 +30,8 @@ fn main() {
             limit nofile 65536;
             limit core "0";
             shm "256MiB";
+            sysctl "net.core.somaxconn" = 1024;
+            sysctl (key.as_str()) = &text;
             shm 1 << 28;
             limit core 1 << 20;
             limit core format!("{}KiB", text.len());

@@ -11,6 +11,8 @@ fn main() {
             label FAST = 1;
             label "com.example" = 1;
             label "com.example" = 2;
+            sysctl "net.core.somaxconn" = 1;
+            sysctl "net.core.somaxconn" = 2;
             exec ["true"];
             env FAST = 3;
             if true {

@@ -54,6 +54,7 @@ snapshots! {
             limit nofile 1 << 16;
             limit core "0";
             shm "1GiB";
+            sysctl "net.core.somaxconn" = 64 + 1;
             tmpfs "/run";
             socket "/var/run/x.sock" at "/x.sock";
             expose 2375;

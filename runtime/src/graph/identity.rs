@@ -318,8 +318,18 @@ impl Identities {
     }
 
     fn security(encoder: &mut Encoder, security: &SecurityContext) {
-        let SecurityContext { privileged } = security;
+        let SecurityContext { privileged, sysctls } = security;
         encoder.field("privileged", |encoder| encoder.flag(*privileged));
+        // As with limits: what is younger than the encoding is a field where it is said.
+        if !sysctls.is_empty() {
+            encoder.field("sysctls", |encoder| {
+                encoder.list(sysctls.len());
+                for (name, value) in sysctls {
+                    encoder.text(name).text(value);
+                }
+                encoder
+            });
+        }
     }
 
     fn limits(encoder: &mut Encoder, limits: &Limits, of_limits: OfLimits) {

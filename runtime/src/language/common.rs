@@ -266,6 +266,23 @@ pub fn privileged() {}
 /// ```
 pub fn shm(size: &str) {}
 
+/// `sysctl "net.core.somaxconn" = 1024;`: one of the kernel's settings, of those that a container has for itself: all of
+/// `net.` and `fs.mqueue.`, and those of System V's messages, semaphores and shared memory (`kernel.msgmax`, `kernel.sem`,
+/// `kernel.shmmax` …). It is a part of the identity.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     service web {
+///         image "nginx:1.22";
+///         sysctl "net.core.somaxconn" = 1024;
+///         expose 80;
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn sysctl<A: Argument>(name: impl Into<String>, value: A) {}
+
 /// `tmpfs "/path";`: a file system in memory, empty for every command. It is no part of what the container leaves.
 ///
 /// ```

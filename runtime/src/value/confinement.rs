@@ -108,6 +108,29 @@ macro_rules! confinement_operations {
             let size = size.into_size();
             self.edit(|body| body.limit_bytes(size, crate::sizes::shm, |limits| &mut limits.shm))
         }
+
+        /// Sets one of the kernel's settings (sysctl(8)) for processes from here on, before they start: one that a
+        /// container has for itself, which are those of `net.` and `fs.mqueue.`, `kernel.sem`, `kernel.msgmax`,
+        /// `kernel.msgmnb`, `kernel.msgmni`, `kernel.shmall`, `kernel.shmmax`, `kernel.shmmni` and
+        /// `kernel.shm_rmid_forced`, as with `docker run --sysctl`. All others are the machine's, and a mistake; so are
+        /// those that keep containers from posing as routers (`accept_redirects`, `disable_ipv6` and their like). What the
+        /// kernel does not have, or does not take, is an error when the process is started.
+        /// It is a part of the identity.
+        ///
+        /// ```
+        /// use bowline::Service;
+        /// let web = Service::from_image("nginx:1.22").sysctl("net.core.somaxconn", 1024).expose(80);
+        /// # let _ = web;
+        /// ```
+        #[track_caller]
+        pub fn sysctl(self, name: impl Into<String>, value: impl crate::Argument) -> Self {
+            let (name, value) = (name.into(), value.into_argument());
+            self.edit(|body| {
+                body.check(crate::arguments::sysctl(&name));
+                body.check(crate::arguments::sysctl_value(&name, &value));
+                body.secure(|security| drop(security.sysctls.insert(name, value)));
+            })
+        }
     };
 }
 pub(crate) use confinement_operations;

@@ -21,6 +21,7 @@ mod pruning;
 mod publishing;
 mod registry;
 mod secrets;
+mod security;
 mod starting;
 mod statements;
 mod steps;

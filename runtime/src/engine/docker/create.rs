@@ -96,6 +96,7 @@ fn body(
             memory_swap: limits.memory.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
             pids_limit: limits.pids.map(i64::from),
             ulimits: ulimits::of(limits),
+            sysctls: Some(process.security.sysctls.clone().into_iter().collect()),
             shm_size: limits.shm.and_then(|bytes| i64::try_from(bytes).ok()),
             network_mode: (recipe.reach == Reach::Services).then(|| names::prefix(&shared.session)),
             ..Default::default()

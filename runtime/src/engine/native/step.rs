@@ -149,8 +149,7 @@ async fn run(step: Ready, sink: Sink) -> Result<Ended> {
                 Err(NotLaunched::Failed(error)) => return Err(failed(what)(error)),
             };
         exit = hear_within(launched, limit, &sink, &mut timed_out).await.map_err(failed(what))?;
-        // Whoever had all rights may have changed it.
-        if !process.security.privileged {
+        if !process.security.may_change_network() {
             shared.give_back(nic);
         }
         drop(mounts.scratches);

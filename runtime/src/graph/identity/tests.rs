@@ -93,7 +93,10 @@ fn config() -> Vec<Change<Config>> {
 }
 
 fn security() -> Vec<Change<SecurityContext>> {
-    fields!(SecurityContext { privileged: Counts = |number| number % 2 == 0 })
+    fields!(SecurityContext {
+        privileged: Counts = |number| number % 2 == 0,
+        sysctls: Counts = |number| [("net.core.somaxconn".to_owned(), text(number))].into(),
+    })
 }
 
 fn limits() -> Vec<Change<Limits>> {

@@ -157,13 +157,14 @@ fn what_cannot_change_the_result_is_no_part_of_an_identity() {
 }
 
 #[test]
-fn limits_are_shown() {
+fn limits_and_settings_are_shown() {
     let limited = Container::from_image("debian:12")
         .limit_cpu(0.5)
         .limit_memory("64MiB")
         .limit_pids(256)
         .limit_nofile(65_536)
         .limit_core("0")
+        .sysctl("net.core.somaxconn", 5)
         .shm("1MiB")
         .shell("make");
     let plan = limited.plan().to_string();
@@ -174,6 +175,7 @@ fn limits_are_shown() {
         "limit nofile 65536",
         "limit core 0 bytes",
         "shm 1048576 bytes",
+        "sysctl net.core.somaxconn=5",
     ] {
         assert!(plan.contains(limit), "{limit}: {plan}");
     }

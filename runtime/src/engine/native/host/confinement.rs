@@ -9,6 +9,7 @@
 //! | devices: [`DEVICES`]; no file system has others: [`NO_DEVICES`] | `rootfs.rs` |
 //! | what it does not see: [`MASKED`], or not write to: [`READ_ONLY`] | `rootfs.rs` |
 //! | the network's settings: [`NETWORK`] | `network.rs` |
+//! | others, where the pipeline says so | `sysctls.rs` |
 //! | as whom it speaks in a network | `ports.rs` |
 //! | where it reaches the world | `../gateway/reach.rs` |
 //! | paths of its image | `inside.rs` |

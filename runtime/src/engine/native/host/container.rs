@@ -22,7 +22,7 @@ use super::process::{
     Beginning, execute as execute_program, hear, make_workdir, tell_errno, tell_fault, user,
 };
 use super::rootfs::{self, Extras};
-use super::{exit, fork, network, rlimits, unshare};
+use super::{exit, fork, network, rlimits, sysctls, unshare};
 use crate::engine::native::wire::{self, Answer, Container, Process};
 
 /// Runs a container to its end.
@@ -45,6 +45,7 @@ pub(super) fn run(
     drop(network);
     let flags = UnshareFlags::NEWNS | UnshareFlags::NEWUTS | UnshareFlags::NEWIPC | UnshareFlags::NEWPID;
     unshare(flags).context("namespaces of its own")?;
+    sysctls::set(&container.process.security.sysctls)?;
     rustix::system::sethostname(container.hostname.as_bytes()).context("its host name")?;
     let tree = overlay::open_with_points(&container.root)?;
     let user = user(tree.as_fd(), &container.process.user)?;

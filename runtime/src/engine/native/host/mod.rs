@@ -35,6 +35,7 @@ mod program;
 mod rlimits;
 mod rootfs;
 mod send;
+mod sysctls;
 pub(super) mod unpack;
 mod user;
 mod whiteouts;
