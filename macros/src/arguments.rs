@@ -124,6 +124,70 @@ pub(crate) fn own_host_name(name: &str) -> Checked {
     Ok(())
 }
 
+/// The capabilities of Linux in the order of their numbers (`linux/capability.h`, capabilities(7)), without `CAP_`.
+pub(crate) const CAPABILITIES: [&str; 41] = [
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "SETPCAP",
+    "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_ADMIN",
+    "NET_RAW",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_CHROOT",
+    "SYS_PTRACE",
+    "SYS_PACCT",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_NICE",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "MKNOD",
+    "LEASE",
+    "AUDIT_WRITE",
+    "AUDIT_CONTROL",
+    "SETFCAP",
+    "MAC_OVERRIDE",
+    "MAC_ADMIN",
+    "SYSLOG",
+    "WAKE_ALARM",
+    "BLOCK_SUSPEND",
+    "AUDIT_READ",
+    "PERFMON",
+    "BPF",
+    "CHECKPOINT_RESTORE",
+];
+
+/// What means all of them.
+pub(crate) const ALL_CAPABILITIES: &str = "ALL";
+
+/// A capability by its name, with `CAP_` before it or without, in upper or lower case, or `ALL`; as it is called here.
+pub(crate) fn capability(name: &str) -> Result<&'static str, Problem> {
+    let upper = name.to_ascii_uppercase();
+    let wanted = upper.strip_prefix("CAP_").unwrap_or(&upper);
+    if name == ALL_CAPABILITIES || name == "all" {
+        return Ok(ALL_CAPABILITIES);
+    }
+    CAPABILITIES.into_iter().find(|known| *known == wanted).ok_or_else(|| {
+        let problem = Problem::new(format!("there is no capability `{}`", shortened(name)));
+        match crate::rules::did_you_mean(wanted, CAPABILITIES.into_iter()) {
+            Some(near) => problem.help(format!("a capability with a similar name exists: `{near}`")),
+            None => problem.help("one of capabilities(7), for example `NET_ADMIN`, or `ALL`"),
+        }
+    })
+}
+
 /// Settings that a container has for itself, besides all of `net.` and `fs.mqueue.` (namespaces(7); runc,
 /// `libcontainer/configs/validate`).
 const OWN_SYSCTLS: [&str; 8] = [
@@ -257,5 +321,24 @@ mod tests {
         }
         assert!(sysctl_value("x", "4096\t87380 6291456").is_ok() && sysctl_value("x", "").is_ok());
         assert!(sysctl_value("x", "1\n").is_err() && sysctl_value("x", &"1".repeat(4096)).is_err());
+    }
+
+    #[test]
+    fn capabilities_have_one_name() {
+        for same in ["NET_ADMIN", "CAP_NET_ADMIN", "net_admin", "cap_net_admin"] {
+            assert_eq!(capability(same).ok(), Some("NET_ADMIN"), "{same}");
+        }
+        assert_eq!((capability("ALL").ok(), capability("all").ok()), (Some("ALL"), Some("ALL")));
+        for (bad, said) in [
+            ("NET_ADMN", "`NET_ADMIN`"),
+            ("CAP_SYS_ADMINS", "`SYS_ADMIN`"),
+            ("", "capabilities(7)"),
+            ("CAP_ALL", "capabilities(7)"),
+            ("CAP_", "capabilities(7)"),
+            ("root", "capabilities(7)"),
+        ] {
+            let problem = capability(bad).unwrap_err().to_string();
+            assert!(problem.contains(said), "{bad}: {problem}");
+        }
     }
 }

@@ -7,8 +7,9 @@ use Judge::{Nobody, Number, Text};
 use Takes::{Command, Keyed, Nothing};
 
 use crate::registry::{
-    INVALID_DURATION, INVALID_HOSTNAME, INVALID_LABEL, INVALID_LIMIT, INVALID_PLATFORM, INVALID_SIZE,
-    INVALID_SYSCTL, INVALID_USER, INVALID_VARIABLE, INVALID_WORKDIR, Rule, UNKNOWN_LIMIT,
+    INVALID_CAPABILITY, INVALID_DURATION, INVALID_HOSTNAME, INVALID_LABEL, INVALID_LIMIT, INVALID_PLATFORM,
+    INVALID_SIZE, INVALID_SYSCTL, INVALID_USER, INVALID_VARIABLE, INVALID_WORKDIR, Rule, UNKNOWN_CAP,
+    UNKNOWN_LIMIT,
 };
 use crate::rules::{self, Problem};
 use crate::{arguments, paths, sizes};
@@ -184,6 +185,7 @@ statements! {
     HOSTNAME = both("hostname", "a host name", "hostname \"name\";",
         value("with_hostname", Text(&INVALID_HOSTNAME, arguments::own_host_name)));
     PRIVILEGED = both("privileged", "a value", "privileged;", call("privileged", Nothing));
+    CAP = both("cap", "a value", "cap add \"NET_ADMIN\";", Grammar::Choice(&CAPS));
     LIMIT = both("limit", "a value", "limit memory \"512MiB\";", Grammar::Choice(&LIMITS));
     SHM = both("shm", "a size", "shm \"256MiB\";",
         value("shm", Text(&INVALID_SIZE, |text| sizes::size(text).and_then(sizes::shm))));
@@ -207,6 +209,21 @@ statements! {
         value("linger", Text(&INVALID_DURATION, |text| rules::duration(text).map(drop)))).once();
     INSTANCE = service("instance", "a value", "instance \"name\";", value("instance", Nobody)).once();
 }
+
+static CAPS: Choice = Choice {
+    words: &CAP_WORDS,
+    options: &CAP_OPTIONS,
+    unknown: &UNKNOWN_CAP,
+    missing: "`add` or `drop`",
+    verb: "change capabilities by",
+};
+
+const JUDGE_CAPABILITY: Judge = Text(&INVALID_CAPABILITY, |text| arguments::capability(text).map(drop));
+
+static CAP_OPTIONS: [Chosen; 2] = [
+    chosen("add", "a capability", "cap add \"NET_ADMIN\";", "cap_add", JUDGE_CAPABILITY),
+    chosen("drop", "a capability", "cap drop \"CHOWN\";", "cap_drop", JUDGE_CAPABILITY),
+];
 
 static LIMITS: Choice = Choice {
     words: &LIMIT_WORDS,
@@ -284,6 +301,7 @@ inside! {
     ON_OR_WITHIN = "http": ["on", "within"];
     TIMES_OR_WITHIN = "log": ["times", "within"];
     WITHIN = "within": ["within"];
+    CAP_WORDS = "cap": words_of(&CAP_OPTIONS);
     LIMIT_WORDS = "limit": words_of(&LIMIT_OPTIONS);
     /// What may stand in braces behind a command.
     OPTION = "option": ["stdin", "expect", "timeout", "stdout", "stderr", "uncached"];

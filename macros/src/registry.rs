@@ -124,6 +124,8 @@ rules! {
         INVALID_VARIABLE = Shared "invalid-variable": "environment variables have names that shells can hold";
         INVALID_LABEL = Shared "invalid-label": "labels have keys, and those of `bowline.` are taken";
         INVALID_HOSTNAME = Shared "invalid-hostname": "host names are RFC 1123 host names";
+        UNKNOWN_CAP = Macro "unknown-cap": "`cap` says `add` or `drop`";
+        INVALID_CAPABILITY = Shared "invalid-capability": "capabilities are those that Linux has";
         UNKNOWN_LIMIT = Macro "unknown-limit": "`limit` says what it limits";
         INVALID_SIZE = Shared "invalid-size": "sizes are a number and a unit";
         INVALID_LIMIT = Shared "invalid-limit": "limits are what a kernel takes";

@@ -392,6 +392,7 @@ fn every_call_of_the_builder_is_where_the_user_wrote_it() {
         .limit_nofile(100)
         .limit_core(0)
         .shm(1 << 20)
+        .cap_add("CHOWN")
         .sysctl("net.core.somaxconn", 5)
         .tmpfs("/a")
         .socket("/b", "/c")

@@ -29,6 +29,9 @@ fn main() {
             limit pids arguments.len() as u32 * 16;
             limit nofile 65536;
             limit core "0";
+            cap drop "ALL";
+            cap add "CAP_CHOWN";
+            cap add text.as_str();
             shm "256MiB";
             sysctl "net.core.somaxconn" = 1024;
             sysctl (key.as_str()) = &text;

@@ -53,6 +53,8 @@ snapshots! {
             limit pids 256;
             limit nofile 1 << 16;
             limit core "0";
+            cap drop "ALL";
+            cap add (name);
             shm "1GiB";
             sysctl "net.core.somaxconn" = 64 + 1;
             tmpfs "/run";

@@ -11,7 +11,9 @@ use std::sync::Arc;
 
 use super::encode::{Encoder, Fields};
 use super::node::{Binding, Config, Fs, Held, Mount, MountSource, Place, ServiceNode, Step, Var};
-use crate::model::{Access, ContentDigest, Digest, Existing, ImageName, Limits, SecurityContext};
+use crate::model::{
+    Access, Capabilities, ContentDigest, Digest, Existing, Grant, ImageName, Limits, SecurityContext,
+};
 use crate::value::{ExecOptions, Expect, HostKind, HostSource, IgnoreFiles};
 
 /// What an image's name meant when it was looked up.
@@ -318,9 +320,19 @@ impl Identities {
     }
 
     fn security(encoder: &mut Encoder, security: &SecurityContext) {
-        let SecurityContext { privileged, sysctls } = security;
+        let SecurityContext { privileged, capabilities, sysctls } = security;
         encoder.field("privileged", |encoder| encoder.flag(*privileged));
         // As with limits: what is younger than the encoding is a field where it is said.
+        if !capabilities.is_default() {
+            let Capabilities { all, single } = capabilities;
+            encoder.field("capabilities", |encoder| {
+                encoder.optional_text(all.map(Grant::word)).list(single.len());
+                for (name, grant) in single {
+                    encoder.text(name).text(grant.word());
+                }
+                encoder
+            });
+        }
         if !sysctls.is_empty() {
             encoder.field("sysctls", |encoder| {
                 encoder.list(sysctls.len());

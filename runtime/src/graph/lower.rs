@@ -342,7 +342,13 @@ impl Lowering {
                     };
                 }
             }
-            Op::Set(setting) => Arc::make_mut(&mut fold.config).apply(setting),
+            Op::Set(setting) => {
+                let config = Arc::make_mut(&mut fold.config);
+                config.apply(setting);
+                if let (Setting::Security(_), Some(message)) = (setting, config.security.contradiction()) {
+                    self.invalid(&name, message);
+                }
+            }
         }
         Ok(())
     }

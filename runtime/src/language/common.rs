@@ -283,6 +283,24 @@ pub fn shm(size: &str) {}
 /// ```
 pub fn sysctl<A: Argument>(name: impl Into<String>, value: A) {}
 
+/// `cap add "NET_ADMIN";` · `cap drop "ALL";`: gives processes a capability or takes one away, from here on; of each the last
+/// that is said counts. Over what it is, and what an engine cannot give, [`Container::cap_add`](crate::Container::cap_add)
+/// says. It is a part of the identity.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     container c {
+///         image "busybox:1.35";
+///         cap drop "ALL";
+///         cap add "NET_ADMIN";
+///         shell "ip link add test0 type dummy";
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn cap(change: &str, capability: impl AsRef<str>) {}
+
 /// `tmpfs "/path";`: a file system in memory, empty for every command. It is no part of what the container leaves.
 ///
 /// ```

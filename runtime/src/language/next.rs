@@ -24,6 +24,7 @@ places! {
     http = word::{on, within};
     log = word::{times, within};
     within = word::{within};
+    cap = word::{add, drop};
     limit = word::{cpu, memory, pids, nofile, core};
     option = option::{stdin, expect, timeout, stdout, stderr, uncached};
     expectation = word::{success, failure, any};

@@ -164,6 +164,36 @@ pub fn times(count: u32) {}
 /// ```
 pub fn within(limit: impl IntoDuration) {}
 
+/// `cap add "NET_ADMIN";`: gives processes a capability, one of capabilities(7), or `"ALL"`.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     container c {
+///         image "busybox:1.35";
+///         cap add "NET_ADMIN";
+///         shell "ip link add test0 type dummy";
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn add(capability: &str) {}
+
+/// `cap drop "CHOWN";`: takes a capability away, or `"ALL"`.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     container c {
+///         image "debian:12";
+///         cap drop "ALL";
+///         exec ["true"];
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn drop(capability: &str) {}
+
 /// `limit cpu 0.5;`: how many processors each process may keep busy.
 ///
 /// ```

@@ -21,5 +21,5 @@ pub(crate) use self::location::Located;
 pub use self::location::Location;
 pub use self::port::{Endpoint, Port, Protocol};
 pub use self::process::{Exit, Stream};
-pub(crate) use self::security::SecurityContext;
+pub(crate) use self::security::{Capabilities, Grant, SecurityContext};
 pub(crate) use self::session::SessionId;

@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use super::{Argument, CacheVolume, Container, Directory, Exec, File, Secret, Service};
-use crate::model::{Access, Limits, Located, Location, SecurityContext};
+use crate::arguments;
+use crate::model::{Access, Grant, Limits, Located, Location, SecurityContext};
 use crate::rules::Problem;
 
 /// What an environment variable is set to: text, a number or a [`Secret`].
@@ -178,6 +179,16 @@ impl Edit<'_> {
         let mut limits = Limits::default();
         change(&mut limits);
         self.set(Setting::Limits(limits));
+    }
+
+    /// Adds or drops a capability, if there is one of this name.
+    pub(crate) fn change_capability(&mut self, name: &str, grant: Grant) {
+        match arguments::capability(name) {
+            Ok(name) => self.secure(|security| {
+                security.capabilities.change(name, grant, arguments::ALL_CAPABILITIES);
+            }),
+            Err(problem) => self.invalid(problem.to_string()),
+        }
     }
 
     /// A limit of so many bytes, where a rule has nothing against it.

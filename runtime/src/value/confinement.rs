@@ -16,6 +16,44 @@ macro_rules! confinement_operations {
             self.edit(|body| body.secure(|security| security.privileged = true))
         }
 
+        /// Gives processes a capability from here on: one of capabilities(7), with `CAP_` before it or without, or `ALL`. Of
+        /// each capability the last that is said counts, here and by [`cap_drop`](Self::cap_drop), so that
+        /// `cap_drop("ALL").cap_add("CHOWN")` leaves one. Root has it, and programs may give it to others; a
+        /// [`user`](Self::user) that is not root has none by itself. It is a part of the identity.
+        ///
+        /// With Docker it is a capability over the engine's machine: who has `SYS_ADMIN`, `SYS_MODULE`, `SYS_RAWIO`,
+        /// `SYS_PTRACE`, `DAC_READ_SEARCH` or the like can do to it whatever they want. The native engine gives `NET_ADMIN`,
+        /// `SYS_ADMIN`, `SYS_PTRACE`, `DAC_READ_SEARCH` and `CHECKPOINT_RESTORE` over the container alone
+        /// (`user_namespaces(7)`), where they do nothing to the machine or to other containers: one can mount there, but no
+        /// devices. Others are power over the machine there too: it gives them where the pipeline is root and has them
+        /// itself, and not together with one of these five. What an engine cannot give is an error when the process is
+        /// started, and names it.
+        ///
+        /// ```
+        /// use bowline::Container;
+        /// let setup = Container::from_image("busybox:1.35")
+        ///     .cap_add("NET_ADMIN")
+        ///     .shell("ip link add test0 type dummy && ip link set test0 up");
+        /// # let _ = setup;
+        /// ```
+        #[track_caller]
+        pub fn cap_add(self, capability: impl AsRef<str>) -> Self {
+            self.edit(|body| body.change_capability(capability.as_ref(), crate::model::Grant::Added))
+        }
+
+        /// Takes a capability away from processes from here on, or `ALL`: from root, and from what programs can give. For
+        /// the rest see [`cap_add`](Self::cap_add). With [`privileged`](Self::privileged), which has all, it is a mistake.
+        ///
+        /// ```
+        /// use bowline::Service;
+        /// let web = Service::from_image("nginx:1.22").cap_drop("NET_RAW").cap_drop("SYS_CHROOT").expose(80);
+        /// # let _ = web;
+        /// ```
+        #[track_caller]
+        pub fn cap_drop(self, capability: impl AsRef<str>) -> Self {
+            self.edit(|body| body.change_capability(capability.as_ref(), crate::model::Grant::Dropped))
+        }
+
         /// Limits each process from here on to so many processors: `0.5` is half of one's time. As all limits
         /// it is part of an identity only where a command may fail ([`Expect`](crate::Expect)): there the end that it
         /// brings is a result; else it cannot change one, only when it is there.

@@ -114,6 +114,12 @@ fn explain_start(what: &str, command: &str, message: &str) -> Error {
     // runc: `exec: "nope": executable file not found in $PATH`, `exec: "/etc": permission denied`
     match message.split_once(&format!("exec: \"{command}\": ")) {
         Some((_, reason)) => cannot_run(what, command, reason),
+        // runc names none.
+        None if message.contains("apply caps") => {
+            let help =
+                "the engine itself does not have all capabilities that `cap add` or `privileged` asks for";
+            Error::engine(what, format!("{message}\n\nhelp: {help}"))
+        }
         None => Error::engine(what, ulimits::explain(message).as_deref().unwrap_or(message)),
     }
 }

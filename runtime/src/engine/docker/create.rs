@@ -9,7 +9,9 @@ use super::facts::Facts;
 use super::failure::{self, BRIEF, within};
 use super::recipe::{Created, Reach, Recipe};
 use super::{Shared, labels, mount, names, place, room, ulimits};
+use crate::arguments;
 use crate::engine::{Link, Process};
+use crate::model::Grant;
 use crate::{Error, Result};
 use bollard::models::{
     ContainerCreateBody, EndpointSettings, HealthConfig, HostConfig, Mount, NetworkingConfig,
@@ -96,6 +98,8 @@ fn body(
             memory_swap: limits.memory.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
             pids_limit: limits.pids.map(i64::from),
             ulimits: ulimits::of(limits),
+            cap_add: Some(capabilities(process, Grant::Added)),
+            cap_drop: Some(capabilities(process, Grant::Dropped)),
             sysctls: Some(process.security.sysctls.clone().into_iter().collect()),
             shm_size: limits.shm.and_then(|bytes| i64::try_from(bytes).ok()),
             network_mode: (recipe.reach == Reach::Services).then(|| names::prefix(&shared.session)),
@@ -104,6 +108,13 @@ fn body(
         networking_config: (recipe.reach == Reach::Services).then(|| links(shared, recipe.links)),
         ..Default::default()
     }
+}
+
+/// The engine takes `ALL` first, whichever it is (moby, `oci/caps`): so of both lists the order says nothing.
+fn capabilities(process: &Process, wanted: Grant) -> Vec<String> {
+    let capabilities = &process.security.capabilities;
+    let all = (capabilities.all == Some(wanted)).then(|| arguments::ALL_CAPABILITIES.to_owned());
+    all.into_iter().chain(capabilities.names(wanted).cloned()).collect()
 }
 
 /// The process's variables, and the image's others by name alone: a variable without `=` is unset in the container

@@ -12,6 +12,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::OnceCell;
 
 use super::address::{Audience, Network};
+use super::capabilities::Users;
 use super::host;
 use super::wire::{self, Answer, Order, Request};
 use crate::lock::lock;
@@ -130,8 +131,9 @@ impl Host {
         address: u16,
         audience: Audience,
         has_gateway: bool,
+        users: Users,
     ) -> io::Result<(OwnedFd, OwnedFd)> {
-        let request = Request::Network { network, address, audience, has_gateway };
+        let request = Request::Network { network, address, audience, has_gateway, users };
         let made: Result<[OwnedFd; 2], _> = self.ask_for_descriptors(&request).await?.try_into();
         let made = made.map_err(|_| io::Error::other("the host gave no network"))?;
         Ok(made.into())

@@ -16,6 +16,7 @@
 
 mod address;
 mod caches;
+mod capabilities;
 mod client;
 mod files;
 #[cfg(all(any(test, fuzzing), feature = "docker"))]

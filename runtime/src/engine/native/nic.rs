@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::address::{Addresses, Audience, Network};
+use super::capabilities::Users;
 use super::gateway::{self, Farewell, Gateway, Names};
 use super::{Shared, failed};
 use crate::engine::Link;
@@ -81,12 +82,18 @@ impl Drop for Address {
 
 impl Shared {
     /// A new one: what was known by an address must not be met there as something else.
-    pub(super) async fn new_nic(&self, what: &str, network: Network, audience: Audience) -> Result<Nic> {
+    pub(super) async fn new_nic(
+        &self,
+        what: &str,
+        network: Network,
+        audience: Audience,
+        users: Users,
+    ) -> Result<Nic> {
         let number = self.addresses.take();
         let number = number.ok_or_else(|| Error::engine(what, "all addresses of the session are in use"))?;
         let address = Address { number, addresses: Arc::clone(&self.addresses) };
         let gateway = self.gateway().await.as_ref().ok();
-        let made = self.host.network(network, number, audience, gateway.is_some()).await;
+        let made = self.host.network(network, number, audience, gateway.is_some(), users).await;
         let (namespace, condition) = made.map_err(failed(what))?;
         let farewell = gateway.map(|gateway| gateway.farewell(network.of(number)));
         Ok(Nic { network, address, namespace, condition, farewell, names: Arc::clone(&self.names) })
@@ -94,13 +101,16 @@ impl Shared {
 
     /// One for a step, which nobody knows by its address; most have been used before. To make one takes as long as all
     /// else of a container, and the kernel is busy for longer when it is gone.
-    pub(super) async fn nic(&self, what: &str, network: Network) -> Result<Nic> {
+    pub(super) async fn nic(&self, what: &str, network: Network, users: Users) -> Result<Nic> {
+        if users == Users::OfItsOwn {
+            return self.new_nic(what, network, Audience::Nobody, users).await;
+        }
         loop {
             let idle = lock(&self.idle).take(network);
             match idle {
                 Some((nic, is_looked_at)) if is_looked_at || self.is_as_new(&nic).await => return Ok(nic),
                 Some(_) => {}
-                None => return self.new_nic(what, network, Audience::Nobody).await,
+                None => return self.new_nic(what, network, Audience::Nobody, users).await,
             }
         }
     }

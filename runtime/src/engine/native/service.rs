@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::address::{Audience, Network};
+use super::capabilities::Users;
 use super::model::Root;
 use super::nic::Nic;
 use super::process::{Future, Launched, NotLaunched, hear_within, launch};
@@ -69,7 +70,8 @@ pub(super) async fn prepare(shared: &Arc<Shared>, service: ServiceSpec) -> Resul
     super::step::place(shared, &name, &filesystem.base, &scratch, filesystem.placements).await?;
     let mounts = spec::mounts(shared, &what, &filesystem.mounts)?;
     shared.store.wait_for(&mounts.volumes).await.map_err(failed(&what))?;
-    let nic = shared.new_nic(&what, Network::Services, Audience::Everybody).await?;
+    let users = Users::of(&process.security);
+    let nic = shared.new_nic(&what, Network::Services, Audience::Everybody, users).await?;
     let own_name = process.hostname.clone().unwrap_or_else(|| hostname.clone());
     // A service knows its own name, whatever it calls its machine.
     let mut own_names = vec![own_name.as_str(), &hostname];

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::Network;
+use super::capabilities::Users;
 use super::model::Root;
 use super::process::{Future, NotLaunched, hear_within, launch};
 use super::store::{Scratch, Store, StoredStep, is_merged, layers, snapshot_of};
@@ -128,7 +129,7 @@ async fn run(step: Ready, sink: Sink) -> Result<Ended> {
         let command = process.args.first().cloned().unwrap_or_default();
         let what = format!("run `{command}` in {name}");
         let network = if links.is_empty() { Network::Others } else { Network::Services };
-        let nic = shared.nic(&what, network).await?;
+        let nic = shared.nic(&what, network, Users::of(&process.security)).await?;
         let resolver = shared.resolver(network).await;
         let hostname = process.hostname.clone().unwrap_or_else(|| HOSTNAME.to_owned());
         let hosts = shared.hosts(&what, &[&hostname], nic.ip(), &links)?;

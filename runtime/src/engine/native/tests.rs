@@ -23,6 +23,7 @@ macro_rules! engine {
     };
 }
 
+mod capabilities;
 mod confinement;
 mod devices;
 mod images;

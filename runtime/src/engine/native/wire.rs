@@ -18,6 +18,7 @@ use rustix::net::{
 use serde::{Deserialize, Serialize};
 
 use super::address::{Audience, Network};
+use super::capabilities::Users;
 use super::model::{Bounds, Changes, Packed, Removed, Root};
 use crate::model::{Limits, SecurityContext};
 
@@ -31,7 +32,7 @@ pub(super) enum Request {
     Begin { store: PathBuf, session: String },
     /// Makes a network namespace with an address, given as its last 16 bits, for one container at a time. Descriptors:
     /// answers, which it comes back on, with a file that says what it is like.
-    Network { network: Network, address: u16, audience: Audience, has_gateway: bool },
+    Network { network: Network, address: u16, audience: Audience, has_gateway: bool, users: Users },
     /// Whether a network is like that still; answered with [`Answer::Done`] if so. Descriptors: answers, and the two that
     /// came back for `Network`.
     Inspect,

@@ -92,9 +92,15 @@ fn config() -> Vec<Change<Config>> {
     })
 }
 
+fn capabilities(number: u64) -> Capabilities {
+    let grant = if number.is_multiple_of(2) { Grant::Added } else { Grant::Dropped };
+    Capabilities { all: None, single: [(text(number), grant)].into() }
+}
+
 fn security() -> Vec<Change<SecurityContext>> {
     fields!(SecurityContext {
         privileged: Counts = |number| number % 2 == 0,
+        capabilities: Counts = capabilities,
         sysctls: Counts = |number| [("net.core.somaxconn".to_owned(), text(number))].into(),
     })
 }

@@ -164,6 +164,8 @@ fn limits_and_settings_are_shown() {
         .limit_pids(256)
         .limit_nofile(65_536)
         .limit_core("0")
+        .cap_drop("all")
+        .cap_add("cap_chown")
         .sysctl("net.core.somaxconn", 5)
         .shm("1MiB")
         .shell("make");
@@ -175,6 +177,8 @@ fn limits_and_settings_are_shown() {
         "limit nofile 65536",
         "limit core 0 bytes",
         "shm 1048576 bytes",
+        "cap drop ALL",
+        "cap add CHOWN",
         "sysctl net.core.somaxconn=5",
     ] {
         assert!(plan.contains(limit), "{limit}: {plan}");

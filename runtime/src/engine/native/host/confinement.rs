@@ -2,7 +2,8 @@
 //!
 //! | what | where it takes effect |
 //! | --- | --- |
-//! | capabilities: [`CAPABILITIES`] | [`renounce`], as the last thing before the program is executed |
+//! | capabilities, and over what: `../capabilities.rs` | [`renounce`], as the last thing before the program is executed |
+//! | a user namespace of its own, where it has more | `users.rs` |
 //! | system calls: `filter/calls.rs` | [`install_filter`] |
 //! | what each process may use: [`LIMITS`] | `rlimits.rs` |
 //! | what all of them may use | `cgroup.rs`, where the pipeline says so |
@@ -23,24 +24,13 @@ use rustix::mount::MountAttrFlags;
 use rustix::process::Resource;
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
+use super::fault::{Context as _, Fault};
 pub(super) use super::filter::install as install_filter;
-use super::guard::permitted;
+use super::guard::{self, permitted};
+use super::user;
+use crate::engine::native::capabilities;
 use crate::engine::user::User;
-
-/// What a container's root may have, and programs of it may give: Docker's default, but for making device nodes and writing
-/// to the machine's audit log.
-pub(super) const CAPABILITIES: CapabilitySet = CapabilitySet::CHOWN
-    .union(CapabilitySet::DAC_OVERRIDE)
-    .union(CapabilitySet::FSETID)
-    .union(CapabilitySet::FOWNER)
-    .union(CapabilitySet::NET_RAW)
-    .union(CapabilitySet::SETGID)
-    .union(CapabilitySet::SETUID)
-    .union(CapabilitySet::SETFCAP)
-    .union(CapabilitySet::SETPCAP)
-    .union(CapabilitySet::NET_BIND_SERVICE)
-    .union(CapabilitySet::SYS_CHROOT)
-    .union(CapabilitySet::KILL);
+use crate::model::{Grant, SecurityContext};
 
 /// Bound from the machine, read-only: they can be written to, but not given to somebody else or to everybody.
 pub(super) const DEVICES: [&str; 6] = ["full", "null", "random", "tty", "urandom", "zero"];
@@ -109,26 +99,47 @@ pub(super) const LIMITS: [(Resource, Option<u64>, Option<u64>); 14] = [
 
 /// Becomes a user, with the capabilities that they have in a container and no others: what the pipeline would hand on to
 /// programs with capabilities of their own (capabilities(7), "inheritable") is nobody's.
-pub(super) fn renounce(user: &User, is_privileged: bool) -> std::io::Result<()> {
-    if !is_privileged {
-        limit_bounding_set()?;
+pub(super) fn renounce(user: &User, security: &SecurityContext) -> std::io::Result<()> {
+    let rights = (!security.privileged).then(|| rights(security));
+    if let Some(rights) = rights {
+        limit_bounding_set(rights)?;
     }
     rustix::thread::clear_ambient_capability_set()?;
     let own = rustix::thread::capabilities(None)?;
     become_user(user)?;
-    let kept = match (user.uid, is_privileged) {
-        (0, true) => own.permitted,
-        (0, false) => permitted(CAPABILITIES),
+    let kept = match (user.uid, rights) {
+        (0, None) => own.permitted,
+        (0, Some(rights)) => rights,
         _ => CapabilitySet::empty(),
     };
     let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
     Ok(rustix::thread::set_capabilities(None, sets)?)
 }
 
-fn limit_bounding_set() -> std::io::Result<()> {
+/// The capabilities of a container that is not privileged.
+pub(super) fn rights(security: &SecurityContext) -> CapabilitySet {
+    permitted(capabilities::wanted(&security.capabilities))
+}
+
+/// Whether the calling process may give them, as long as it can say why not.
+pub(super) fn permit(security: &SecurityContext) -> Result<(), Fault> {
+    if security.privileged {
+        return Ok(());
+    }
+    let own = rustix::thread::capabilities(None).context("its capabilities")?;
+    let wanted = capabilities::wanted(&security.capabilities);
+    if let Some(refusal) = capabilities::refusal(wanted, own.permitted, !user::is_entered()) {
+        return Err(Fault::new(refusal));
+    }
+    // Who has them could speak as anybody.
+    let added = |name: &String| ["NET_ADMIN", "NET_RAW"].contains(&name.as_str());
+    if security.capabilities.names(Grant::Added).any(added) { guard::check() } else { Ok(()) }
+}
+
+fn limit_bounding_set(rights: CapabilitySet) -> std::io::Result<()> {
     for number in 0..u64::BITS {
         let capability = CapabilitySet::from_bits_retain(1 << number);
-        if permitted(CAPABILITIES).contains(capability) {
+        if rights.contains(capability) {
             continue;
         }
         match rustix::thread::remove_capability_from_bounding_set(capability) {

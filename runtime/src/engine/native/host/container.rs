@@ -22,7 +22,8 @@ use super::process::{
     Beginning, execute as execute_program, hear, make_workdir, tell_errno, tell_fault, user,
 };
 use super::rootfs::{self, Extras};
-use super::{exit, fork, network, rlimits, sysctls, unshare};
+use super::{confinement, exit, fork, network, rlimits, sysctls, unshare, users};
+use crate::engine::native::capabilities::Users;
 use crate::engine::native::wire::{self, Answer, Container, Process};
 
 /// Runs a container to its end.
@@ -37,11 +38,13 @@ pub(super) fn run(
     let network = streams.pop().ok_or_else(|| Fault::new("a container without a network"))?;
     rootfs::close_devices(&mut streams)?;
     rlimits::permit(&container.process)?;
+    confinement::permit(&container.process.security)?;
     let mut group = group(session, &container.process)?;
     if let Some(group) = &mut group {
         group.make(&container.process.limits)?;
     }
     network::enter(&network)?;
+    let users = own_users(&container.process, &network)?;
     drop(network);
     let flags = UnshareFlags::NEWNS | UnshareFlags::NEWUTS | UnshareFlags::NEWIPC | UnshareFlags::NEWPID;
     unshare(flags).context("namespaces of its own")?;
@@ -64,7 +67,9 @@ pub(super) fn run(
             owner: (user.uid, user.gid),
             groups: group.as_ref().map(Group::shown),
         };
-        if let Err(fault) = enter_group(group.as_ref()).and_then(|()| rootfs::enter(&tree, &extras)) {
+        let entered = enter_group(group.as_ref()).and_then(|()| rootfs::enter(&tree, &extras));
+        let entered = entered.and_then(|()| users.as_ref().map_or(Ok(()), enter_users));
+        if let Err(fault) = entered {
             tell_fault(&failed, &fault);
             exit(1);
         }
@@ -82,6 +87,19 @@ pub(super) fn run(
 
 fn group(session: &str, process: &Process) -> Result<Option<Group>, Fault> {
     Group::find(session, &process.group, &process.limits)
+}
+
+/// The user namespace that a container has for itself.
+fn own_users(process: &Process, network: &OwnedFd) -> Result<Option<OwnedFd>, Fault> {
+    match Users::of(&process.security) {
+        Users::OfTheHost => Ok(None),
+        Users::OfItsOwn => users::owner(network).map(Some),
+    }
+}
+
+fn enter_users(namespace: &OwnedFd) -> Result<(), Fault> {
+    users::join(namespace)?;
+    users::own_mounts()
 }
 
 /// From here on the group is all that the process knows of.
@@ -181,6 +199,7 @@ pub(super) fn execute(
 ) -> Result<(), Fault> {
     rootfs::close_devices(&mut streams)?;
     rlimits::permit(process)?;
+    confinement::permit(&process.security)?;
     if let Some(group) = group(session, process)? {
         group.enter()?;
     }
@@ -201,6 +220,12 @@ pub(super) fn execute(
     let Some(child) = fork()? else {
         drop(failure);
         let _ = set_parent_process_death_signal(Some(Signal::KILL));
+        if Users::of(&process.security) == Users::OfItsOwn
+            && let Err(fault) = users::join(&target)
+        {
+            tell_fault(&failed, &fault);
+            exit(127);
+        }
         tell_errno(&failed, execute_program(process, &user, &streams));
         exit(127);
     };

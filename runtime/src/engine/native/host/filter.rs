@@ -2,15 +2,19 @@
 //!
 //! As Docker's default, it refuses what reaches past a container's namespaces or into rarely used parts of the kernel,
 //! whoever asks. It is written the other way round, as what is refused, and ends at the last call that was known when it
-//! was written: later ones are answered as an older kernel answers, so that a program does without them.
+//! was written: later ones are answered as an older kernel answers, so that a program does without them. A capability that a
+//! pipeline adds allows the calls that are there for it, and no others.
 
 mod calls;
 #[cfg(all(test, target_arch = "x86_64"))]
 mod docker;
+mod granted;
 
 use libc::{
     BPF_ABS, BPF_JA, BPF_JEQ, BPF_JGT, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter,
 };
+
+use rustix::thread::CapabilitySet;
 
 use self::calls::{Abi, CLONE3, Call, HERE};
 
@@ -24,9 +28,13 @@ const REFUSED_FAMILIES: [libc::c_int; 9] = [12, 19, 20, 23, 25, 34, 37, libc::AF
 /// `AF_MCTP`.
 const LAST_FAMILY: u32 = 45;
 
-/// Those of clone(2) that make namespaces. The one for time shares its bit with an exit signal, and needs a right that
-/// no container has.
+/// Those of clone(2) that make namespaces. The one for time shares its bit with an exit signal, and needs `SYS_ADMIN`,
+/// who has which may make it.
 const NAMESPACES: u32 = 0x7E02_0000;
+
+/// `CLONE_NEWCGROUP`: who has it could mount the control groups of the machine, which belong to the root that a container's
+/// root is, and so stop or limit what is none of the container's.
+const NEW_CONTROL_GROUPS: u32 = 0x0200_0000;
 
 /// Of personality(2): Linux, with or without a name of an older kernel, on 32 bits or not; and "which one is it".
 const PERSONALITIES: [u32; 5] = [0, 8, 0x2_0000, 0x2_0008, u32::MAX];
@@ -42,8 +50,8 @@ const NO_SUCH_CALL: u32 = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
 
 /// Takes effect on the calling process and on all that it starts, for good.
 #[allow(unsafe_code)]
-pub(super) fn install() -> std::io::Result<()> {
-    let mut program = program(&HERE);
+pub(super) fn install(rights: CapabilitySet) -> std::io::Result<()> {
+    let mut program = program(&HERE, rights);
     let length = u16::try_from(program.len()).map_err(std::io::Error::other)?;
     let filter = libc::sock_fprog { len: length, filter: program.as_mut_ptr() };
     // SAFETY: the kernel copies the program, which outlives the call.
@@ -52,10 +60,10 @@ pub(super) fn install() -> std::io::Result<()> {
     if failed == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
-fn program(abis: &[&Abi]) -> Vec<sock_filter> {
+fn program(abis: &[&Abi], rights: CapabilitySet) -> Vec<sock_filter> {
     let mut program = vec![load(ARCHITECTURE_AT)];
     for abi in abis {
-        let part = part(abi);
+        let part = part(abi, rights);
         program.push(instruction(BPF_JMP | BPF_JEQ | BPF_K, abi.architecture, 1, 0));
         // Farther than comparisons reach.
         program.push(instruction(BPF_JMP | BPF_JA, u32::try_from(part.len()).unwrap_or(u32::MAX), 0, 0));
@@ -66,18 +74,24 @@ fn program(abis: &[&Abi]) -> Vec<sock_filter> {
 }
 
 /// Decides every call of one kind of program.
-fn part(abi: &Abi) -> Vec<sock_filter> {
+fn part(abi: &Abi, rights: CapabilitySet) -> Vec<sock_filter> {
     let mut part = vec![load(NUMBER)];
     for call in abi.allowed {
         part.extend(when(BPF_JEQ, number(*call), ALLOW));
     }
     // Those of x32, which have bit 30 set, are past it, too.
     part.extend(when(BPF_JGT, LAST_KNOWN, NO_SUCH_CALL));
-    part.extend(refusals(abi));
+    part.extend(refusals(abi, rights));
     // Its flags are in memory, where no filter sees them: programs use clone then.
     part.extend(when(BPF_JEQ, number(CLONE3), NO_SUCH_CALL));
-    let clone = when(BPF_JSET, NAMESPACES, PERMISSION_DENIED);
-    part.extend(of_first_argument(abi.clone, &clone));
+    if rights.contains(CapabilitySet::SYS_ADMIN) {
+        let groups = when(BPF_JSET, NEW_CONTROL_GROUPS, PERMISSION_DENIED);
+        part.extend(of_first_argument(abi.clone, &groups));
+        part.extend(of_first_argument(abi.unshare, &groups));
+    } else {
+        let clone = when(BPF_JSET, NAMESPACES, PERMISSION_DENIED);
+        part.extend(of_first_argument(abi.clone, &clone));
+    }
     let mut families: Vec<_> = REFUSED_FAMILIES
         .into_iter()
         .flat_map(|family| when(BPF_JEQ, number(Call::from(family)), PERMISSION_DENIED))
@@ -94,9 +108,12 @@ fn part(abi: &Abi) -> Vec<sock_filter> {
 
 /// In the order of the numbers, some at a time, and none looked at in vain: the kernel runs the program for every number
 /// there is before it is installed, for every container.
-fn refusals(abi: &Abi) -> Vec<sock_filter> {
+fn refusals(abi: &Abi, rights: CapabilitySet) -> Vec<sock_filter> {
     const AT_ONCE: usize = 8;
-    let mut calls: Vec<u32> = abi.refused.into_iter().flatten().map(|call| number(*call)).collect();
+    let granted = abi.granted.iter().filter(|(right, _)| rights.contains(*right));
+    let granted: Vec<Call> = granted.flat_map(|(_, calls)| calls.iter().copied()).collect();
+    let refused = abi.refused.into_iter().flatten().filter(|call| !granted.contains(call));
+    let mut calls: Vec<u32> = refused.map(|call| number(*call)).collect();
     calls.sort_unstable();
     let mut all: Vec<sock_filter> = Vec::new();
     for some in calls.chunks(AT_ONCE).rev() {
@@ -157,6 +174,8 @@ fn of_first_argument(call: Call, checks: &[sock_filter]) -> Vec<sock_filter> {
 mod tests {
     use super::calls::{ARM, I386, NATIVE};
     use super::*;
+
+    pub(super) const NONE: CapabilitySet = CapabilitySet::empty();
 
     /// What the kernel would answer.
     pub(super) fn answer(program: &[sock_filter], architecture: u32, call: Call, argument: u32) -> u32 {
@@ -224,7 +243,7 @@ mod tests {
     #[test]
     fn calls_are_answered_as_they_should_be() {
         for other in [I386, ARM] {
-            let program = program(&[&NATIVE, &other]);
+            let program = program(&[&NATIVE, &other], NONE);
             decides_as_it_should(&program, &NATIVE);
             decides_as_it_should(&program, &other);
             for unknown in [0x4000_0002, 0x8000_0015, 0] {
@@ -233,7 +252,7 @@ mod tests {
         }
         let kinds = HERE.map(|abi| abi.architecture);
         let foreign = if kinds.contains(&I386.architecture) { ARM } else { I386 };
-        assert_eq!(answer(&program(&HERE), foreign.architecture, 3, 0), libc::SECCOMP_RET_KILL_PROCESS);
+        assert_eq!(answer(&program(&HERE, NONE), foreign.architecture, 3, 0), libc::SECCOMP_RET_KILL_PROCESS);
     }
 
     /// From what is known of a few, not from the lists.
@@ -298,8 +317,48 @@ mod tests {
             (&ARM, 397),
             (&ARM, 0xF_0005),
         ];
-        let of = |(abi, call): (&Abi, Call)| answer(&program(&[abi]), abi.architecture, call, 0);
+        let of = |(abi, call): (&Abi, Call)| answer(&program(&[abi], NONE), abi.architecture, call, 0);
         assert_eq!(refused.map(of), [PERMISSION_DENIED; 26]);
         assert_eq!(allowed.map(of), [ALLOW; 22]);
+    }
+
+    /// What a capability allows was refused before, and nothing else is allowed with it.
+    #[test]
+    fn a_capability_allows_its_own_calls_and_no_others() {
+        for abi in [&NATIVE, &I386, &ARM] {
+            let plain = program(&[abi], NONE);
+            let answers = |program: &[sock_filter], call| answer(program, abi.architecture, call, 0);
+            for (right, _) in abi.granted {
+                let loosened = program(&[abi], *right);
+                let mut allowed: Vec<Call> = (0..=Call::from(LAST_KNOWN))
+                    .filter(|call| answers(&plain, *call) != answers(&loosened, *call))
+                    .collect();
+                let mut wanted: Vec<Call> = { abi.granted.iter() }
+                    .filter(|(other, _)| other == right)
+                    .flat_map(|(_, calls)| calls.iter().copied())
+                    .collect();
+                assert!(allowed.iter().all(|call| answers(&loosened, *call) == ALLOW));
+                allowed.sort_unstable();
+                wanted.sort_unstable();
+                assert_eq!(allowed, wanted, "{right:?} of {:x}", abi.architecture);
+            }
+            let namespaces = number(Call::from(libc::CLONE_NEWNS));
+            let clone = |rights| answer(&program(&[abi], rights), abi.architecture, abi.clone, namespaces);
+            assert_eq!(clone(CapabilitySet::all().difference(CapabilitySet::SYS_ADMIN)), PERMISSION_DENIED);
+            assert_eq!(clone(CapabilitySet::SYS_ADMIN), ALLOW);
+            let admin = program(&[abi], CapabilitySet::SYS_ADMIN);
+            for call in [abi.clone, abi.unshare] {
+                let asked = |flags| answer(&admin, abi.architecture, call, flags);
+                assert_eq!(
+                    [asked(namespaces), asked(NEW_CONTROL_GROUPS | namespaces)],
+                    [ALLOW, PERMISSION_DENIED]
+                );
+            }
+        }
+        let all = program(&[&NATIVE], CapabilitySet::all());
+        for call in [libc::SYS_keyctl, libc::SYS_userfaultfd, libc::SYS_io_uring_setup, libc::SYS_pivot_root]
+        {
+            assert_eq!(answer(&all, NATIVE.architecture, call, 0), PERMISSION_DENIED, "{call}");
+        }
     }
 }

@@ -38,6 +38,7 @@ mod send;
 mod sysctls;
 pub(super) mod unpack;
 mod user;
+mod users;
 mod whiteouts;
 
 use std::os::fd::OwnedFd;
@@ -205,8 +206,8 @@ fn handle(request: Request, descriptors: Vec<OwnedFd>, session: &str) {
             container::execute(container, &process, session, rest, &answers)
         }
         Request::Files(files) => files::answer(&files, rest, &answers),
-        Request::Network { network, address, audience, has_gateway } => {
-            network::give_own(network, address, audience, has_gateway, &answers)
+        Request::Network { network, address, audience, has_gateway, users } => {
+            network::give_own(network, address, audience, has_gateway, users, &answers)
         }
         Request::Inspect => network::inspect(rest, &answers),
         Request::Guard => guard::tell(&answers),

@@ -10,8 +10,9 @@ use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType, bind, ipprot
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 
 use super::fault::{Context as _, Fault};
-use super::{condition, confinement, guard, nft, ports, unshare};
+use super::{condition, confinement, guard, nft, ports, unshare, users};
 use crate::engine::native::address::{self, Audience, Network};
+use crate::engine::native::capabilities::Users;
 use crate::engine::native::netlink::{Links, Netlink, Reach, link};
 use crate::engine::native::wire::{self, Answer};
 
@@ -76,6 +77,7 @@ pub(super) fn give_own(
     number: u16,
     audience: Audience,
     has_gateway: bool,
+    users: Users,
     answers: &UnixStream,
 ) -> Result<(), Fault> {
     let name = BRIDGES.iter().find_map(|(of, name)| (*of == network).then_some(*name)).unwrap_or_default();
@@ -88,7 +90,10 @@ pub(super) fn give_own(
     if guard::check().is_ok() {
         ports::admit(&port, hardware, own_address).context("a guard of its link")?;
     }
-    unshare(UnshareFlags::NEWNET).context("a network of its own")?;
+    match users {
+        Users::OfTheHost => unshare(UnshareFlags::NEWNET).context("a network of its own")?,
+        Users::OfItsOwn => users::enter_owned_network()?,
+    }
     take_turn()?;
     settle()?;
     let mut own = Netlink::open().context("rtnetlink")?;

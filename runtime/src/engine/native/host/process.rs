@@ -51,12 +51,12 @@ fn attempt(process: &Process, user: &User, streams: &[OwnedFd]) -> std::io::Resu
     rustix::process::umask(Mode::from_raw_mode(0o022));
     if !process.security.privileged {
         // While there is still the right to; without it, no program of the container could gain rights by set-user-ID.
-        confinement::install_filter()?;
+        confinement::install_filter(confinement::rights(&process.security))?;
     }
     // Until it executes a program of the container this is the pipeline's own, with the pipeline's memory: with no more
     // rights than the container's processes have, it would be theirs to look into, and to write to by its name in `/proc`.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
-    confinement::renounce(user, process.security.privileged)?;
+    confinement::renounce(user, &process.security)?;
     let directory = if process.workdir.is_empty() { "/" } else { &process.workdir };
     rustix::process::chdir(directory)?;
     let mut environment = process.env.clone();

@@ -53,6 +53,17 @@ pub(super) fn permit(process: &Process) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Takes what programs have by default, as long as there is the right to: who is root of a user namespace has it not. What
+/// the calling process itself uses stays as it is.
+pub(super) fn raise() {
+    for (resource, _, maximum) in LIMITS {
+        let own = getrlimit(resource);
+        if own.maximum.is_some_and(|own| maximum.is_none_or(|maximum| maximum > own)) {
+            let _ = setrlimit(resource, Rlimit { maximum, ..own });
+        }
+    }
+}
+
 /// Of the calling process, for the program that it is about to execute.
 pub(super) fn apply(process: &Process) -> std::io::Result<()> {
     let wanted = wanted(process);

@@ -169,8 +169,15 @@ c.recv(1)\"";
         (&["echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet"], false),
         (&[listens], false),
     ] {
-        let nic =
-            engine.shared.new_nic("test", Network::Others, super::super::address::Audience::Nobody).await;
+        let nic = engine
+            .shared
+            .new_nic(
+                "test",
+                Network::Others,
+                super::super::address::Audience::Nobody,
+                super::super::capabilities::Users::OfTheHost,
+            )
+            .await;
         let nic = nic.unwrap();
         inside(&nic, changes);
         let is = engine.shared.host.is_as_new(&nic.namespace, &nic.condition).await.unwrap();

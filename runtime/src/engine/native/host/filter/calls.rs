@@ -1,16 +1,21 @@
 //! The calls that are refused, by the numbers that programs of each kind know them by.
 
+use super::granted::{self, Granted};
+
 pub(super) type Call = libc::c_long;
 
 /// What a kind of program calls its calls.
 pub(super) struct Abi {
     /// As a filter sees it (`linux/audit.h`).
     pub(super) architecture: u32,
-    /// Refused with EPERM, whatever the arguments are.
+    /// Refused with EPERM, whatever the arguments are, but for who has a capability for it.
     pub(super) refused: [&'static [Call]; 2],
     pub(super) clone: Call,
+    pub(super) unshare: Call,
     pub(super) socket: Call,
     pub(super) personality: Call,
+    /// What of these is allowed to who has a capability for it.
+    pub(super) granted: Granted,
     /// Numbers of its own, past those of all.
     pub(super) allowed: &'static [Call],
 }
@@ -24,7 +29,9 @@ pub(super) const HERE: [&Abi; 2] = [&NATIVE, &ARM];
 pub(super) const NATIVE: Abi = Abi {
     architecture: if cfg!(target_arch = "x86_64") { 0xC000_003E } else { 0xC000_00B7 },
     refused: [NATIVE_REFUSED, REFUSED_HERE],
+    granted: granted::NATIVE,
     clone: libc::SYS_clone,
+    unshare: libc::SYS_unshare,
     socket: libc::SYS_socket,
     personality: libc::SYS_personality,
     allowed: &[],
@@ -36,7 +43,9 @@ pub(super) const NATIVE: Abi = Abi {
 pub(super) const I386: Abi = Abi {
     architecture: 0x4000_0003,
     refused: [I386_REFUSED, SINCE_NUMBERS_ARE_THE_SAME],
+    granted: granted::I386,
     clone: 120,
+    unshare: 310,
     socket: 359,
     personality: 136,
     allowed: &[],
@@ -48,7 +57,9 @@ pub(super) const I386: Abi = Abi {
 pub(super) const ARM: Abi = Abi {
     architecture: 0x4000_0028,
     refused: [ARM_REFUSED, SINCE_NUMBERS_ARE_THE_SAME],
+    granted: granted::ARM,
     clone: 120,
+    unshare: 337,
     socket: 281,
     personality: 136,
     allowed: &[0xF_0001, 0xF_0002, 0xF_0005],

@@ -1,7 +1,7 @@
 //! What Docker's default lets a container's programs call on x86-64, as of November 2026, beside what the filter does.
 
 use super::calls::NATIVE;
-use super::tests::answer;
+use super::tests::{NONE, answer};
 use super::*;
 
 /// The calls of x86-64 in the order of their numbers, up to Linux 6.17. `=` says where the numbers go on after a gap.
@@ -97,7 +97,7 @@ fn calls() -> Vec<(Call, &'static str)> {
 }
 
 fn is_allowed(call: Call, argument: u32) -> bool {
-    answer(&program(&[&NATIVE]), NATIVE.architecture, call, argument) == ALLOW
+    answer(&program(&[&NATIVE], NONE), NATIVE.architecture, call, argument) == ALLOW
 }
 
 #[test]
