@@ -14,7 +14,7 @@ enum Entry {
     Test,
 }
 
-/// A function whose body is not looked at, so that it may be half typed.
+/// A function whose body is not parsed, so that it may be half typed.
 struct Function {
     attributes: Vec<Attribute>,
     visibility: Visibility,
@@ -45,7 +45,7 @@ fn expand(entry: Entry, options: &TokenStream, item: &TokenStream) -> TokenStrea
     let errors_tokens = errors.to_tokens();
     let Function { attributes, visibility, signature, body } = &function;
     if !signature.inputs.is_empty() || !signature.generics.params.is_empty() {
-        // As near to the function as can be, for the editor and for rustc's own errors in the body.
+        // Spans stay close to the function, for the editor and for rustc's own errors in the body.
         let name = &signature.ident;
         return quote! {
             #errors_tokens
@@ -55,7 +55,7 @@ fn expand(entry: Entry, options: &TokenStream, item: &TokenStream) -> TokenStrea
     let (name, output) = (&signature.ident, &signature.output);
     let unsafety = &signature.safety;
     let private = quote!(#krate::__private);
-    // Without its `async`, a function that lacked it still is what was meant.
+    // A function that lacks `async` is expanded as if it had it, as that is what was meant.
     let future = quote!(async #body);
     match entry {
         Entry::Main => quote! {
@@ -76,7 +76,7 @@ fn expand(entry: Entry, options: &TokenStream, item: &TokenStream) -> TokenStrea
     }
 }
 
-/// `crate = path`, or where the crate is found under its own name.
+/// The path from `crate = path`, else the crate under its own name.
 fn krate(options: &TokenStream, errors: &mut Errors) -> TokenStream {
     let default = quote!(::bowline);
     if options.is_empty() {

@@ -1,15 +1,15 @@
 //! The procedural macros of the `bowline` crate. Use them through it: `bowline::pipeline!`, `#[bowline::main]` and
 //! `#[bowline::test]`, where they are documented.
 //!
-//! The way of a pipeline: `parse` makes a tree (`ast`) and goes on after mistakes, `names` finds out who is who,
-//! `check` judges everything that is a literal or a name, and `expand` writes the builder calls; `driver` calls them.
+//! The stages of a pipeline: `parse` makes a tree (`ast`) and recovers from mistakes, `names` resolves names, `check`
+//! checks literals and names, and `expand` writes the builder calls; `driver` calls them in order.
 
 #![cfg_attr(
     not(test),
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
-// Shared with the runtime, which uses the rest of these.
+// Shared with the runtime, which uses the rest of them.
 #[allow(dead_code)]
 mod arguments;
 mod ast;
@@ -34,14 +34,14 @@ use proc_macro::TokenStream;
 
 use expand::Reader;
 
-/// What `bowline::pipeline!` expands to: the path of the runtime crate, `;`, and the pipeline.
+/// Called by `bowline::pipeline!` with the path of the runtime crate, `;`, and the pipeline.
 #[doc(hidden)]
 #[proc_macro]
 pub fn __pipeline(input: TokenStream) -> TokenStream {
     driver::pipeline(input.into(), Reader::Rustc).into()
 }
 
-/// The same, as rust-analyzer reads it: the runtime crate takes this one in its place where `cfg(rust_analyzer)` is set.
+/// The same for rust-analyzer: the runtime crate calls this one instead if `cfg(rust_analyzer)` is set.
 #[doc(hidden)]
 #[proc_macro]
 pub fn __pipeline_ide(input: TokenStream) -> TokenStream {
@@ -50,7 +50,7 @@ pub fn __pipeline_ide(input: TokenStream) -> TokenStream {
 
 /// Runs an async `main` with a session: `#[bowline::main]`.
 ///
-/// Takes `crate = path` where the runtime crate has another name.
+/// Takes `crate = path` if the runtime crate has another name.
 #[proc_macro_attribute]
 pub fn main(options: TokenStream, function: TokenStream) -> TokenStream {
     entry::main(&options.into(), &function.into()).into()
@@ -58,7 +58,7 @@ pub fn main(options: TokenStream, function: TokenStream) -> TokenStream {
 
 /// Runs an async test with a session of its own: `#[bowline::test]`.
 ///
-/// Takes `crate = path` where the runtime crate has another name. Other attributes, such as `#[should_panic]` and
+/// Takes `crate = path` if the runtime crate has another name. Other attributes, such as `#[should_panic]` and
 /// `#[ignore]`, keep their meaning.
 #[proc_macro_attribute]
 pub fn test(options: TokenStream, function: TokenStream) -> TokenStream {

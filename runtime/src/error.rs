@@ -18,30 +18,30 @@ mod location;
 /// The result of everything that runs.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong. Every message says what was asked, of which item, what happened and what to do.
+/// What went wrong. Every message says what was asked for, by which item, what happened and what to do.
 ///
-/// Messages are whole: what an error of a library or of the operating system said is in them, and [`source`] gives that error
-/// itself, for whoever wants to tell them apart.
+/// Messages are complete: they contain what an error of a library or of the operating system said. [`source`] returns
+/// that error itself, for programs that tell causes apart.
 ///
 /// [`source`]: std::error::Error::source
 ///
-/// Errors are cheap to clone: a failed step or service is run once, and everyone who waits gets the one error. `Debug`
-/// shows the same text as `Display`, so that a `main` that returns an error prints something to read. What containers, images
-/// and engines wrote is in both without what a terminal would obey; fields have it as it was.
+/// Errors are cheap to clone: a failed step or service runs once, and everyone who waits for it gets the same error.
+/// `Debug` shows the same text as `Display`, so that a `main` that returns an error prints something readable. In both,
+/// text from containers, images and engines has no terminal control sequences; the fields have it unchanged.
 #[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A definition has a mistake that could only be seen at run time; nothing was run.
+    /// A definition has a mistake that only shows at run time; nothing was run.
     #[error("{}", located(&format!("{}{message}", prefix(.item.as_deref())), .locations))]
     Invalid {
-        /// The item it is in.
+        /// The item that has the mistake.
         item: Option<String>,
-        /// What is wrong, and a `help:` line where the fix is known.
+        /// What is wrong, and a `help:` line if the fix is known.
         message: String,
-        /// Where it was written; see [`locations`](Self::locations).
+        /// The places in the source that this is about; see [`locations`](Self::locations).
         locations: Vec<Location>,
     },
-    /// A command ended with another exit code than expected.
+    /// A command ended with another exit code than expected, or was killed.
     #[error(transparent)]
     StepFailed(Box<StepError>),
     /// A service could not be started, or ended before it was ready.
@@ -50,22 +50,22 @@ pub enum Error {
     /// A service did not get ready in time.
     #[error(transparent)]
     ServiceNotReady(Box<ServiceError>),
-    /// A service ended while somebody used it.
+    /// A service ended while it was in use.
     #[error(transparent)]
     ServiceExited(Box<ServiceError>),
-    /// A container has no such file or directory, or it is of the other kind.
+    /// A container has no such file or directory, or the path is of the other kind.
     #[error("{}", located(&format!("{container}: {}", shown(.message)), .locations))]
     NoSuchPath {
-        /// The container that was looked into.
+        /// The container whose file system was read.
         container: String,
         /// The path.
         path: String,
         /// What was found instead.
         message: String,
-        /// Where it was written; see [`locations`](Self::locations).
+        /// The places in the source that this is about; see [`locations`](Self::locations).
         locations: Vec<Location>,
     },
-    /// No image of this reference, neither in the engine nor in its registry.
+    /// Neither the engine nor the registry has an image with this reference.
     #[error(
         "{}",
         located(
@@ -78,10 +78,10 @@ pub enum Error {
         reference: String,
         /// What the engine or the registry said.
         message: String,
-        /// Where it was written; see [`locations`](Self::locations).
+        /// The places in the source that this is about; see [`locations`](Self::locations).
         locations: Vec<Location>,
     },
-    /// The image is made for another platform than the one that was asked for, or than the engine's own.
+    /// The image exists only for other platforms than the one that was asked for, or than the engine's own.
     #[error(
         "image `{reference}` is there for {}, and not for {platform}{}{}\n\nhelp: `platform \"{}\";` takes the one that is there",
         shown(.found),
@@ -92,16 +92,16 @@ pub enum Error {
     PlatformNotFound {
         /// The reference.
         reference: String,
-        /// What was looked for, as `os/architecture` with or without a variant.
+        /// The wanted platform, as `os/architecture` with or without a variant.
         platform: String,
-        /// What there is.
+        /// The platforms that the image exists for.
         found: String,
-        /// What the engine or the registry said when it was asked for the other one; empty when they said nothing.
+        /// What the engine or the registry said when it was asked for the wanted platform; empty if nothing.
         message: String,
-        /// Where it was written; see [`locations`](Self::locations).
+        /// The places in the source that this is about; see [`locations`](Self::locations).
         locations: Vec<Location>,
     },
-    /// A registry refused.
+    /// A registry refused access.
     #[error(
         "not allowed to {doing} `{reference}`: {}{}\n\nhelp: log in with `docker login`; credentials are read from its configuration file and helpers",
         shown(.message),
@@ -114,7 +114,7 @@ pub enum Error {
         reference: String,
         /// What the registry said.
         message: String,
-        /// Where it was written; see [`locations`](Self::locations).
+        /// The places in the source that this is about; see [`locations`](Self::locations).
         locations: Vec<Location>,
     },
     /// No engine answers.
@@ -123,20 +123,20 @@ pub enum Error {
         /// What was tried and why it failed, one place a line.
         tried: Vec<String>,
     },
-    /// The engine refused or failed.
+    /// The engine refused a request or failed.
     #[error("{}", located(&format!("{}: {}", shown(.what), shown(.message)), .locations))]
     Engine {
         /// What was being done, for example `start service redis`.
         what: String,
         /// What the engine said.
         message: String,
-        /// Where it was written; see [`locations`](Self::locations).
+        /// The places in the source that this is about; see [`locations`](Self::locations).
         locations: Vec<Location>,
-        /// The error of the connection, the engine's answer or the operating system, where there was one: `message` says what
-        /// it says.
+        /// The error of the connection, the engine's answer or the operating system, if there was one; `message` contains
+        /// its text.
         source: Option<Cause>,
     },
-    /// A fault of bowline itself.
+    /// A bug in bowline itself.
     #[error("internal error, please report it: {}", shown(.message))]
     Internal {
         /// What went wrong.
@@ -149,9 +149,9 @@ pub enum Error {
         path: String,
         /// What the operating system said.
         message: String,
-        /// Where it was written; see [`locations`](Self::locations).
+        /// The places in the source that this is about; see [`locations`](Self::locations).
         locations: Vec<Location>,
-        /// The [`std::io::Error`], where there was one: `message` says what it says.
+        /// The [`std::io::Error`], if there was one; `message` contains its text.
         source: Option<Cause>,
     },
     /// Services are switched off by `BOWLINE_SERVICES=off`.
@@ -162,7 +162,7 @@ pub enum Error {
     ServicesOff {
         /// The service.
         service: String,
-        /// Where it was written; see [`locations`](Self::locations).
+        /// The places in the source that this is about; see [`locations`](Self::locations).
         locations: Vec<Location>,
     },
     /// The session closed, or the service was stopped, before the work was done.
@@ -170,11 +170,11 @@ pub enum Error {
     Cancelled {
         /// What was being done.
         what: String,
-        /// Why it ended.
+        /// Why it was cancelled.
         reason: String,
     },
-    /// An error of the program itself, and none of bowline's: what `?` makes of an error of the standard library, and
-    /// [`Error::other`] of any. It says what its cause says.
+    /// An error of the program itself and not of bowline: `?` makes it from an error of the standard library, and
+    /// [`Error::other`] from any error. It displays as its cause does.
     ///
     /// ```
     /// use bowline::{Error, Result};
@@ -189,8 +189,8 @@ pub enum Error {
     Other(Arc<dyn std::error::Error + Send + Sync>),
 }
 
-/// Errors of the standard library, so that `?` takes them under the prelude's `Result`. Not all errors there are: that
-/// would take `Error` itself too.
+/// Errors of the standard library, so that `?` works under the prelude's `Result`. A blanket implementation for all
+/// errors is impossible: it would cover `Error` itself too.
 macro_rules! from_errors {
     ($($type:ty),*) => { $(
         impl From<$type> for Error {
@@ -212,8 +212,8 @@ impl fmt::Debug for Error {
 }
 
 impl Error {
-    /// An error of the program itself, of any kind, or a text: what a function that gives bowline's [`Result`] does
-    /// with errors of other crates.
+    /// An error of the program itself, of any type, or a text: for functions that return bowline's [`Result`] and meet
+    /// errors of other crates.
     ///
     /// ```
     /// use bowline::{Error, Result};
@@ -250,7 +250,7 @@ impl Error {
         Self::Io { path: path.as_ref().display().to_string(), message, locations: Vec::new(), source }
     }
 
-    /// The same error about a service, with what its client calls it.
+    /// The same error about a service, with the aliases that its client uses for it.
     pub(crate) fn aliased(mut self, hostname: &str, aliases: &[String]) -> Self {
         if let Self::ServiceStart(error) | Self::ServiceNotReady(error) | Self::ServiceExited(error) =
             &mut self
@@ -262,7 +262,7 @@ impl Error {
     }
 }
 
-/// What is not from here, for people.
+/// Text from outside, made safe for a terminal.
 fn shown(text: &str) -> Cow<'_, str> {
     terminal::clean(text, Colours::Removed)
 }
@@ -275,7 +275,7 @@ fn after_colon(message: &str) -> String {
     if message.is_empty() { String::new() } else { format!(": {message}") }
 }
 
-/// Where whoever failed has no advice of his own.
+/// The help for an error whose source gave no advice of its own.
 fn or_where_to_look(message: &str) -> &'static str {
     if message.contains("help: ") {
         ""
@@ -284,7 +284,7 @@ fn or_where_to_look(message: &str) -> &'static str {
     }
 }
 
-/// What an error of a library says, and after it every cause that it does not name itself.
+/// What an error of a library says, followed by every cause that it does not mention itself.
 #[cfg(any(feature = "docker", native_engine))]
 pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -313,20 +313,20 @@ pub struct StepError {
     pub args: Vec<String>,
     /// How it ended.
     pub exit: Exit,
-    /// Why that is a failure.
+    /// Why this counts as a failure.
     pub cause: StepCause,
     /// The last 100 KiB of standard output; a first line says how much was cut.
     pub stdout: String,
     /// The last 100 KiB of standard error; a first line says how much was cut.
     pub stderr: String,
-    /// The file system that the command left, as the graph holds it.
+    /// The file system that the command left, in the graph's form.
     pub(crate) left: Option<Arc<dyn Any + Send + Sync>>,
-    /// What its result would be kept under: which one it is.
+    /// The cache key of the step, which identifies it.
     pub(crate) key: crate::Digest,
     pub(crate) locations: Vec<Location>,
 }
 
-/// Why the end of a command is a failure.
+/// Why a command failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StepCause {
@@ -334,9 +334,9 @@ pub enum StepCause {
     Failed,
     /// Its exit code is 0, although [`Expect::Failure`](crate::Expect::Failure) was asked for.
     Succeeded,
-    /// It was killed, as it ran for longer than this.
+    /// It was killed because it ran for longer than this.
     TimedOut(Duration),
-    /// It was killed, as it wrote more than so many bytes to one of its streams.
+    /// It was killed because it wrote more than this many bytes to one of its streams.
     TooMuchOutput(u64),
 }
 
@@ -357,7 +357,7 @@ impl fmt::Debug for StepError {
 impl std::error::Error for StepError {}
 
 impl std::error::Error for ServiceError {
-    /// What it needs failed.
+    /// What a needed item failed with.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.cause {
             ServiceCause::Dependency(error) => Some(error),
@@ -397,11 +397,11 @@ pub struct ServiceError {
     pub name: String,
     /// The content-addressed name.
     pub hostname: String,
-    /// What the client that met the error calls it.
+    /// The aliases that the client which met the error uses for it.
     pub aliases: Vec<String>,
     /// What happened.
     pub cause: ServiceCause,
-    /// How long after its start it happened.
+    /// How long after its start it failed.
     pub elapsed: Duration,
     /// The last 20 lines it wrote.
     pub log: Vec<String>,
@@ -414,16 +414,16 @@ pub struct ServiceError {
 pub enum ServiceCause {
     /// Its process ended.
     Exited(Exit),
-    /// Its ports or its check did not succeed in time.
+    /// Its ports or its other conditions did not succeed in time.
     NotReady {
         /// The limit.
         within: Duration,
-        /// What had not succeeded (`6379/tcp`, `GET :8080/healthz`, a command) and the last result of each.
+        /// What had not succeeded (`6379/tcp`, `GET :8080/healthz`, a command), each with its last result.
         failing: Vec<(String, String)>,
     },
-    /// One of its own bindings failed, or what it needs could not be made.
+    /// A service that it is bound to failed, or something it needs could not be made.
     Dependency(Error),
-    /// A health check command could not be run or failed as often as it may.
+    /// A health check command could not be run, or failed as often as it may.
     Check(String),
 }
 
@@ -451,7 +451,7 @@ impl fmt::Display for ServiceError {
                     write!(f, "\n  {}: {}", shown(probe), shown(found))?;
                 }
             }
-            // Where that is about is what is to be looked at.
+            // The dependency's place is the one to look at.
             ServiceCause::Dependency(error) if !error.locations().is_empty() => {
                 return write!(f, "service {who}: {error}");
             }
@@ -475,10 +475,11 @@ impl fmt::Display for ServiceError {
     }
 }
 
-/// For a service that ended well: most of them wanted to go on in the background, which ends with its first process.
+/// For a service that exited with success: most such programs meant to go on in the background, but the container ends
+/// with its first process.
 const FOREGROUND: &str = "\n\nhelp: a service is there as long as its first process: where it goes on in the background, run it in the foreground (`nginx -g 'daemon off;'`, `httpd -DFOREGROUND`, `redis-server --daemonize no`, `sshd -D`, elsewhere `-f`, `-F`, `--foreground` or `--nodaemon`)";
 
-/// A command as one would type it, but that arguments of more than a page are cut.
+/// A command as one would type it, with arguments of more than a page cut.
 pub(crate) fn shown_command(args: &[String]) -> String {
     const PAGE: usize = 4096;
     const SHOWN: usize = 200;

@@ -25,7 +25,7 @@
 //! [`language`] documents the words of [`pipeline!`], [`Container`] and [`Service`] the values it makes, [`Session`] what happens
 //! when one of them is awaited, [`event`] who is told of it, and [`Error`] what can go wrong.
 
-// With all engines built, everything here is used. What a build without one of them does not use is no mistake.
+// With all engines built, everything here is used. Code that a build without one of them leaves unused is no mistake.
 #![cfg_attr(
     not(all(feature = "docker", feature = "registry", native_engine)),
     allow(dead_code, unused_imports, unreachable_code, clippy::unused_async)

@@ -2,14 +2,15 @@
 
 /// Declares services and containers, and how they are bound to each other.
 ///
-/// As an expression it is a struct with one field a name; the crate's own page has an example. The module
-/// [`language`](crate::language) documents every word.
+/// Used as an expression, it evaluates to a struct with one field for each name; the crate's front page has an example.
+/// The module [`language`](crate::language) documents every keyword.
 ///
 /// # As a function
 ///
-/// Where items stand, in a module or a block, a signature comes first. The macro then makes the function and the struct that
-/// it gives, both with the visibility of the signature; handles with methods of their own (named ports, exports) get types
-/// that start with the struct's name, here `CiRedis`. Parameters are Rust's, generics and lifetimes included.
+/// Where items stand, in a module or a block, a signature comes first. The macro then generates the function and the
+/// struct that it returns, both with the visibility of the signature. Handles with methods of their own (named ports,
+/// exports) get types whose names start with the struct's name, here `CiRedis`. Parameters are Rust's, generics and
+/// lifetimes included.
 ///
 /// ```
 /// use bowline::prelude::*;
@@ -37,7 +38,7 @@
 /// assert_eq!((p.ping.len(), port(&p.redis)), (3, 6379));
 /// ```
 ///
-/// With `-> Result<Ci>` (of any error type) values may use `?`, with `-> Option<Ci>` too, and with `async fn` they may
+/// With `-> Result<Ci>` (of any error type) or `-> Option<Ci>`, values may use `?`, and with `async fn` they may
 /// `.await`. Doc comments and lints such as `#[allow(deprecated)]` on the signature go to the function.
 #[macro_export]
 macro_rules! pipeline {
@@ -51,26 +52,26 @@ macro_rules! pipeline {
 pub mod __private {
     #[cfg(not(rust_analyzer))]
     pub use bowline_macros::__pipeline;
-    // rust-analyzer sets this for every crate that it loads: it alone gets what it completes from.
+    // rust-analyzer sets this cfg for every crate that it loads; only rust-analyzer gets the expansion for completion.
     #[cfg(rust_analyzer)]
     pub use bowline_macros::__pipeline_ide as __pipeline;
 
     use crate::{Endpoint, Service};
 
-    /// A value that only an editor asks for the type of.
+    /// A value of which only an editor asks the type.
     #[must_use]
     pub fn absent<T>() -> T {
         unreachable!("only an editor sees this")
     }
 
-    /// The endpoint of a port that the pipeline names. The name is always there; a definition whose port is wrong
-    /// never runs, and reports so.
+    /// The endpoint of a port that the pipeline names. The method exists even if the port is wrong: such a definition
+    /// never runs, and reports the mistake.
     #[must_use]
     pub fn endpoint(service: &Service, name: &str) -> Endpoint {
         service.endpoint_of(name).unwrap_or_else(|_| service.endpoint_on(0))
     }
 
-    /// The endpoint of a port that the pipeline names under a condition.
+    /// The endpoint of a port that the pipeline names inside an `if`.
     #[must_use]
     pub fn endpoint_if(service: &Service, name: &str) -> Option<Endpoint> {
         service.endpoint_of(name).ok()

@@ -7,7 +7,7 @@ use globset::{GlobBuilder, GlobMatcher};
 
 use crate::rules::Problem;
 
-/// A list of patterns, of which the last that matches decides.
+/// A list of patterns; the last one that matches decides.
 #[derive(Debug, Default)]
 pub(crate) struct Patterns(Vec<Pattern>);
 
@@ -20,16 +20,16 @@ struct Pattern {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sense {
     Names,
-    /// `!pattern`: takes back what an earlier one named.
+    /// `!pattern`: makes an exception from earlier patterns.
     TakesBack,
 }
 
-/// Whether a pattern can be understood.
+/// Whether a pattern is valid.
 pub(crate) fn check(pattern: &str) -> Result<(), Problem> {
     parse(pattern).map(drop)
 }
 
-/// None for one that says nothing.
+/// `None` for a pattern without content, such as a blank line.
 fn parse(text: &str) -> Result<Option<Pattern>, Problem> {
     let trimmed = text.trim();
     let (sense, pattern) = match trimmed.strip_prefix('!') {
@@ -61,13 +61,13 @@ impl Patterns {
             .map(Self)
     }
 
-    /// The patterns of a `.dockerignore` file: one a line, `#` for comments.
+    /// Parses a `.dockerignore` file: one pattern a line, `#` starts a comment.
     pub(crate) fn of_file(text: &str) -> Result<Self, Problem> {
         let text = text.trim_start_matches('\u{feff}');
         Self::new(text.lines().filter(|line| !line.starts_with('#')))
     }
 
-    /// Whether a path, relative to the directory, is named: itself, or by a directory it is in.
+    /// Whether the list names a path relative to the directory, or a directory that contains the path.
     pub(crate) fn name(&self, path: &Path) -> bool {
         let deciding = self.0.iter().rev().find(|pattern| {
             path.ancestors().any(|part| !part.as_os_str().is_empty() && pattern.glob.is_match(part))
@@ -75,7 +75,7 @@ impl Patterns {
         deciding.is_some_and(|pattern| pattern.sense == Sense::Names)
     }
 
-    /// Whether all that is below a directory is named as the directory is.
+    /// Whether there is no exception, so that everything below a named directory is named too.
     pub(crate) fn take_nothing_back(&self) -> bool {
         self.0.iter().all(|pattern| pattern.sense == Sense::Names)
     }

@@ -1,24 +1,24 @@
-//! What others wrote, made fit to be shown on a terminal: containers, images and engines are strangers, and a terminal obeys
-//! whoever writes to it. It can be told to move its cursor over what was said before, to fill the clipboard, to write
-//! backwards, or to answer as if somebody had typed.
+//! Makes foreign text safe for a terminal. Containers, images and engines are not trusted, and a terminal obeys control
+//! sequences: they can move the cursor over earlier text, fill the clipboard, write backwards, or answer as if somebody
+//! had typed.
 
 use std::borrow::Cow;
 
-/// Ends all colours.
+/// Resets all colours.
 const RESET: &str = "\x1b[0m";
 
-/// What becomes of colours.
+/// What happens to colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Colours {
     Removed,
-    /// They stay, and end with the text.
+    /// They stay, and are reset at the end of the text.
     Kept,
 }
 
-/// A text of which only what can be seen is left, with its lines and tabs. Control characters are gone, and sequences of
-/// them whole; so are marks that change the direction of what stands around them. A return within a line is a space.
+/// Reduces a text to what can be seen, with its lines and tabs. Control characters, whole control sequences, and marks
+/// that change the direction of the surrounding text are removed. A carriage return within a line becomes a space.
 pub(crate) fn clean(text: &str, colours: Colours) -> Cow<'_, str> {
-    // Most are: std's own search is fast in every build.
+    // The fast path, for most texts: std's own search is fast in every build.
     if text.is_ascii() && !text.bytes().any(|byte| is_control(char::from(byte))) {
         return Cow::Borrowed(text);
     }
@@ -36,7 +36,7 @@ pub(crate) fn clean(text: &str, colours: Colours) -> Cow<'_, str> {
                     &after[end..]
                 }
                 Some((_, end)) => &after[end..],
-                // Whatever it was to be, without its beginning it is text.
+                // An incomplete sequence without its ESC is plain text.
                 None => after,
             },
             '\r' if after.is_empty() || after.starts_with('\n') => after,
@@ -61,7 +61,7 @@ fn is_control(letter: char) -> bool {
     letter.is_control() && !matches!(letter, '\n' | '\t')
 }
 
-/// Unicode's bidirectional controls, but for those that are needed within words.
+/// Unicode's bidirectional controls, except those needed within words.
 fn turns_around(letter: char) -> bool {
     matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -73,7 +73,7 @@ enum Sequence {
     Other,
 }
 
-/// What follows an ESC, and where it ends (ECMA-48, 5.3 to 5.6); none where it is not whole.
+/// Parses what follows an ESC, and finds its end (ECMA-48, 5.3 to 5.6); `None` if the sequence is incomplete.
 fn sequence(text: &str) -> Option<(Sequence, usize)> {
     let bytes = text.as_bytes();
     match bytes.first()? {
@@ -82,12 +82,12 @@ fn sequence(text: &str) -> Option<(Sequence, usize)> {
             let last = *bytes.get(end)?;
             let parameters = &bytes[1..end];
             let is_plain = parameters.iter().all(|byte| byte.is_ascii_digit() || b";:".contains(byte));
-            // 8 conceals.
+            // 8 conceals text.
             let shows = || parameters.split(|byte| b";:".contains(byte)).all(|number| number != b"8");
             let kind = if last == b'm' && is_plain && shows() { Sequence::Colour } else { Sequence::Other };
             (0x40..=0x7e).contains(&last).then_some((kind, end + 1))
         }
-        // Texts for the terminal: DCS, SOS, OSC, PM and APC, up to ST, or to BEL as xterm has it.
+        // Control strings: DCS, SOS, OSC, PM and APC, up to ST, or to BEL as in xterm.
         b'P' | b'X' | b']' | b'^' | b'_' => {
             let ends =
                 ["\x1b\\", "\x07", "\u{9c}"].iter().filter_map(|end| Some(text.find(end)? + end.len()));

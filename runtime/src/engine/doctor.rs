@@ -1,4 +1,4 @@
-//! What each engine says of this machine.
+//! Diagnosis of the engines on this machine.
 
 use std::fmt;
 
@@ -19,15 +19,14 @@ pub struct Diagnosis {
 #[derive(Debug, Clone)]
 struct Examined {
     name: &'static str,
-    /// What it is, or why it cannot run, a reason a line.
+    /// A description of the engine, or the reasons why it cannot run, one a line.
     outcome: Result<String, Vec<String>>,
-    /// What a pipeline cannot have on it here.
+    /// What pipelines cannot do with this engine here.
     lacks: Vec<String>,
 }
 
-/// Asks every engine whether it can run pipelines on this machine, and what it lacks: for people who wonder why one was
-/// taken and another was not. It starts nothing and takes 2 s at most, or
-/// 35 s where Docker is to be reached by ssh.
+/// Asks every engine whether it can run pipelines on this machine, and what it cannot do: for people who wonder why one
+/// engine was chosen and not another. It starts nothing and takes at most 2 s, or 35 s if Docker is reached over ssh.
 ///
 /// ```no_run
 /// # async fn wondering() {
@@ -87,7 +86,7 @@ async fn examine_native() -> Examined {
         Ok(native) => {
             let tried = native.try_overlay().await;
             lacks.extend(native.lacks().await);
-            // What was made for the question goes with it.
+            // Removes what was made for the diagnosis.
             let _ = native.close().await;
             tried.map(|()| native.describe().clone())
         }

@@ -1,5 +1,5 @@
-//! What processes write, as engines are given it and give it back: small streams in memory, large ones in a file that has
-//! no name, so that nothing of it is left however a pipeline ends.
+//! Output of processes, as engines receive it and return it: small streams in memory, large ones in an unnamed file, so
+//! that nothing of it is left however a pipeline ends.
 
 use std::fmt;
 use std::fs::File;
@@ -13,12 +13,12 @@ use crate::Result;
 #[cfg(any(feature = "docker", native_engine))]
 use crate::model::Stream;
 
-/// A stream of up to 1 MiB is held in memory.
+/// The most of a stream that is held in memory: 1 MiB.
 pub(crate) const IN_MEMORY: usize = 1 << 20;
-/// More of a command's output than this is nobody's to read, where only its end is shown: 64 KiB of each stream.
+/// How much is kept of output of which only the end is shown: 64 KiB of each stream.
 #[cfg(any(feature = "docker", native_engine))]
 const LAST_PART: usize = 64 << 10;
-/// How much is moved at once.
+/// The size of a read or write.
 const PIECE: usize = 256 << 10;
 
 /// What a command's process wrote, in memory, and how it ended.
@@ -30,7 +30,7 @@ pub(crate) struct StepOutput {
 }
 
 impl StepOutput {
-    /// Hears a piece of a command of which only the last words matter: no more of it is held, whatever it writes.
+    /// Adds a piece of output of which only the end is shown, and never holds much more than that end.
     #[cfg(any(feature = "docker", native_engine))]
     pub(crate) fn hear_end(&mut self, stream: Stream, piece: &[u8]) {
         let heard = match stream {
@@ -39,7 +39,7 @@ impl StepOutput {
         };
         let piece = piece.get(piece.len().saturating_sub(LAST_PART)..).unwrap_or_default();
         heard.extend_from_slice(piece);
-        // Twice as much before cutting, so that not every piece moves the whole.
+        // Grows to twice the limit before cutting, so that not every piece moves the buffer.
         if heard.len() > 2 * LAST_PART {
             heard.drain(..heard.len() - LAST_PART);
         }
@@ -61,12 +61,12 @@ impl From<StepOutput> for Recording {
     }
 }
 
-/// All of one stream. Cheap to clone.
+/// The whole of one stream. Cheap to clone.
 #[derive(Clone)]
 pub(crate) enum Written {
     Memory(Arc<[u8]>),
     File(Part),
-    /// Where an engine has it: it is fetched by whoever asks for it.
+    /// Stored in an engine, and fetched by whoever asks for it.
     #[cfg_attr(not(feature = "docker"), expect(dead_code, reason = "the native engine has all of it here"))]
     Elsewhere(Arc<dyn Elsewhere>),
 }
@@ -79,9 +79,9 @@ pub(crate) struct Part {
     pub(crate) length: u64,
 }
 
-/// A stream that is not on this machine.
+/// A stream that is stored on another machine.
 pub(crate) trait Elsewhere: Send + Sync {
-    /// Gives it as something in memory or in a file.
+    /// Fetches it into memory or a file.
     fn fetch(&self) -> Call<'_, Written>;
 }
 
@@ -120,7 +120,7 @@ impl From<&[u8]> for Written {
 }
 
 impl Written {
-    /// The same on this machine.
+    /// The same stream, fetched to this machine if need be.
     pub(crate) async fn here(&self) -> Result<Self> {
         match self {
             Self::Elsewhere(elsewhere) => elsewhere.fetch().await,
@@ -128,7 +128,7 @@ impl Written {
         }
     }
 
-    /// In bytes; 0 where it is elsewhere.
+    /// The length in bytes; 0 if it has not been fetched.
     pub(crate) fn length(&self) -> u64 {
         match self {
             Self::Memory(bytes) => bytes.len() as u64,
@@ -137,7 +137,7 @@ impl Written {
         }
     }
 
-    /// Reads from so many bytes before its end, or from its beginning.
+    /// Reads the last bytes of this number, or everything if there are fewer.
     pub(crate) fn last(&self, bytes: u64) -> OutputReader {
         let skipped = self.length().saturating_sub(bytes);
         OutputReader { source: self.clone(), at: skipped }
@@ -147,7 +147,7 @@ impl Written {
         OutputReader { source: self.clone(), at: 0 }
     }
 
-    /// All of it in memory.
+    /// The whole stream in memory.
     pub(crate) fn to_vec(&self) -> io::Result<Vec<u8>> {
         let mut all = Vec::new();
         let length = usize::try_from(self.length()).map_err(|_| io::ErrorKind::OutOfMemory)?;
@@ -160,7 +160,7 @@ impl Written {
         Ok(all)
     }
 
-    /// Writes all of it.
+    /// Writes the whole stream.
     pub(crate) fn write_to(&self, to: &mut impl Write) -> io::Result<()> {
         if let Self::Memory(bytes) = self {
             return to.write_all(bytes);
@@ -176,8 +176,8 @@ impl Written {
     }
 }
 
-/// Reads what a command wrote to one stream: [`Container::stdout_reader`](crate::Container::stdout_reader). Large output is
-/// in a file of this machine, of which only what is read is in memory.
+/// Reads a command's output from one stream: see [`Container::stdout_reader`](crate::Container::stdout_reader). Large
+/// output is in a file on this machine, and only what is being read is in memory.
 #[derive(Debug, Clone)]
 pub struct OutputReader {
     source: Written,
@@ -185,7 +185,7 @@ pub struct OutputReader {
 }
 
 impl OutputReader {
-    /// How many bytes there are in all.
+    /// The total length in bytes.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "it is what `Metadata::len` is of a file")]
     pub fn len(&self) -> u64 {
@@ -230,7 +230,7 @@ fn read_at(file: &File, into: &mut [u8], at: u64) -> io::Result<usize> {
     std::os::windows::fs::FileExt::seek_read(file, into, at)
 }
 
-/// Takes down a stream, piece by piece.
+/// Records a stream, piece by piece.
 #[derive(Default)]
 pub(crate) struct Spool {
     memory: Vec<u8>,
@@ -258,7 +258,7 @@ impl Spool {
         self.length
     }
 
-    /// What has been taken down.
+    /// The recorded stream.
     pub(crate) fn finish(self) -> Written {
         match self.file {
             Some(file) => Written::File(Part { file: Arc::new(file), offset: 0, length: self.length }),
@@ -267,7 +267,8 @@ impl Spool {
     }
 }
 
-/// Where large output is while a pipeline needs it: `$TMPDIR`, or `/var/tmp`, as `/tmp` is in memory on many machines.
+/// The directory for large output while a pipeline needs it: `$TMPDIR`, or `/var/tmp`, as `/tmp` is in memory on many
+/// machines.
 pub(crate) fn place() -> PathBuf {
     let on_disk = Path::new("/var/tmp");
     if std::env::var_os("TMPDIR").is_none_or(|place| place.is_empty()) && on_disk.is_dir() {
@@ -276,12 +277,12 @@ pub(crate) fn place() -> PathBuf {
     std::env::temp_dir()
 }
 
-/// A new file for this user's eyes only. On Unix its name is gone before it has contents.
+/// A new file that only this user may open. On Unix it is unlinked before anything is written.
 fn unnamed(place: &Path) -> io::Result<File> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     loop {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        // Whoever knows the name before cannot do more than to keep it from being made.
+        // Somebody who guesses the name can do no more than prevent the file's creation.
         let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), number);
         let path = place.join(format!(".bowline-{}-{random:x}", std::process::id()));
         let mut options = File::options();
@@ -338,7 +339,7 @@ mod tests {
         let mut start = [1; 2];
         large.last(u64::MAX).read_exact(&mut start).unwrap();
         assert_eq!(start, [0, 0]);
-        // Others may come and go there meanwhile.
+        // Other tests may create and remove files there meanwhile.
         assert!(std::fs::read_dir(place()).unwrap().count() <= before + 20);
         #[cfg(unix)]
         assert_eq!(std::os::unix::fs::MetadataExt::nlink(&part.file.metadata().unwrap()), 0);

@@ -1,11 +1,11 @@
-//! Making room: what the native engine keeps and nobody needs.
+//! Removal of what the native engine stores and nobody needs.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::Result;
 
-/// What [`prune`] removes: all that is not in use, unless something narrower is said.
+/// What [`prune`] removes: everything that is not in use, unless it is narrowed.
 ///
 /// ```no_run
 /// # async fn making_room() -> bowline::Result<()> {
@@ -28,20 +28,20 @@ pub struct Prune {
 }
 
 impl Prune {
-    /// All that is not in use.
+    /// Everything that is not in use.
     #[must_use]
     pub fn all() -> Self {
         Self::default()
     }
 
-    /// Only what no pipeline has used for as long.
+    /// Only what no pipeline has used for this long.
     #[must_use]
     pub fn unused_for(self, time: Duration) -> Self {
         Self { unused_for: Some(time), ..self }
     }
 
-    /// As much as it takes to have no more than this many bytes left, what was used longest ago first; with
-    /// [`unused_for`](Self::unused_for), what one or the other says.
+    /// Removes the least recently used first, until no more than this many bytes are left. Together with
+    /// [`unused_for`](Self::unused_for), whatever either of the two selects is removed.
     #[must_use]
     pub fn down_to(self, bytes: u64) -> Self {
         Self { down_to: Some(bytes), ..self }
@@ -51,11 +51,11 @@ impl Prune {
 /// What [`prune`] removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pruned {
-    /// How many images and results of steps.
+    /// The number of images and step results.
     pub entries: u64,
-    /// How many bytes of the disk they had for themselves.
+    /// The bytes that this freed on the disk.
     pub bytes: u64,
-    /// How many bytes are left.
+    /// The bytes that are left in the store.
     pub left: u64,
 }
 
@@ -66,12 +66,13 @@ impl fmt::Display for Pruned {
     }
 }
 
-/// Removes images and results of steps from the store of the native engine (`$BOWLINE_HOME`). Never what a pipeline may be
-/// using: whatever was used since the oldest one that runs began. Cache volumes stay. What the Docker engine keeps is
-/// Docker's to remove: `docker image prune --all --filter label=bowline.exit`.
+/// Removes images and step results from the store of the native engine (`$BOWLINE_HOME`). It never removes what a
+/// pipeline may be using: whatever was used since the oldest running one began. Cache volumes stay. The Docker engine's
+/// results are removed by Docker: `docker image prune --all --filter label=bowline.exit`.
 ///
 /// # Errors
-/// [`EngineUnreachable`](crate::Error::EngineUnreachable) where the native engine cannot run, [`Engine`](crate::Error::Engine) where something cannot be removed.
+/// [`EngineUnreachable`](crate::Error::EngineUnreachable) if the native engine cannot run here,
+/// [`Engine`](crate::Error::Engine) if something cannot be removed.
 pub async fn prune(what: Prune) -> Result<Pruned> {
     Box::pin(prune_native(what)).await
 }

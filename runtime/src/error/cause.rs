@@ -1,11 +1,11 @@
-//! What lies behind an error.
+//! The cause of an error.
 
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// The error of a library or of the operating system that lies behind an [`Error`](crate::Error), whose
-/// [`source`](std::error::Error::source) it is.
+/// The error of a library or of the operating system that caused an [`Error`](crate::Error); it is that error's
+/// [`source`](std::error::Error::source).
 ///
 /// ```
 /// use std::error::Error as _;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct Cause(Arc<dyn std::error::Error + Send + Sync>);
 
-// It is no error itself: whoever asks for a source and what it is gets the one that is in it.
+// It is not an error itself: whoever downcasts a source gets the error inside.
 impl Deref for Cause {
     type Target = dyn std::error::Error + Send + Sync;
 
@@ -33,7 +33,7 @@ impl fmt::Debug for Cause {
     }
 }
 
-/// Why something failed: what is said of it, and the error that said so, where there was one.
+/// Why something failed: the message, and the underlying error if there was one.
 #[derive(Debug)]
 pub(crate) struct Reason {
     pub(super) message: String,
@@ -41,7 +41,7 @@ pub(crate) struct Reason {
 }
 
 impl Reason {
-    /// An error of which something else is said than it says itself.
+    /// An error with a message other than its own.
     pub(crate) fn said(message: String, error: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self { message, source: Some(Cause(Arc::new(error))) }
     }

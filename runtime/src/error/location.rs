@@ -1,9 +1,9 @@
-//! Where what failed was written.
+//! Where the failed item was written.
 
 use super::{Error, ServiceError, StepError};
 use crate::model::{Digest, Location};
 
-/// The places of an error, where it can have some.
+/// The locations field of an error, if its variant has one.
 macro_rules! written {
     ($error:expr $(, $mut:ident)?) => {
         match $error {
@@ -28,9 +28,9 @@ macro_rules! written {
 }
 
 impl Error {
-    /// Where in the program's source the item, statement or call was written that the error is about. Several where
-    /// equal ones are one step or service: all that are known to need it. None where the error is about none of them:
-    /// no engine answers, the session was closed, the program's own errors.
+    /// Where in the program's source the item, statement or call that the error is about was written. There are several
+    /// where equal ones are one step or service: all that are known to need it. There are none where the error is about
+    /// none of them: no engine answers, the session was closed, the program's own errors.
     ///
     /// ```
     /// use bowline::prelude::*;
@@ -54,7 +54,7 @@ impl Error {
         written!(self, mut)
     }
 
-    /// The same error, as one of what is written there, unless it is known to be of something else.
+    /// The same error, located at these places unless it already has a location.
     pub(crate) fn at(mut self, places: impl IntoIterator<Item = Location>) -> Self {
         if let Some(locations) = self.locations_mut()
             && locations.is_empty()
@@ -64,7 +64,7 @@ impl Error {
         self
     }
 
-    /// The same error, which is also one of what is written there.
+    /// The same error, with these places added.
     pub(crate) fn also_at(mut self, places: impl IntoIterator<Item = Location>) -> Self {
         if let Some(locations) = self.locations_mut() {
             for place in places {
@@ -76,8 +76,8 @@ impl Error {
         self
     }
 
-    /// What came of evaluating a step that is written there. The step may have failed for somebody else, who has an equal
-    /// one elsewhere.
+    /// The error of evaluating a step that is written at these places. The step may have failed for another user, who
+    /// wrote an equal step elsewhere.
     pub(crate) fn of_step(self, key: Digest, places: Vec<Location>) -> Self {
         match &self {
             Self::StepFailed(error) if error.key == key => self.also_at(places),
@@ -85,7 +85,7 @@ impl Error {
         }
     }
 
-    /// What came of starting or using a service that is written there, or of an equal one elsewhere.
+    /// The error of starting or using a service that is written at these places, or of an equal one elsewhere.
     pub(crate) fn of_service(self, hostname: &str, places: Vec<Location>) -> Self {
         match &self {
             Self::ServiceStart(error) | Self::ServiceNotReady(error) | Self::ServiceExited(error)
@@ -97,7 +97,7 @@ impl Error {
         }
     }
 
-    /// The same error, as it is wherever it was written.
+    /// The same error without its locations, to compare errors.
     pub(crate) fn without_locations(mut self) -> Self {
         if let Some(locations) = self.locations_mut() {
             locations.clear();
@@ -122,7 +122,7 @@ impl ServiceError {
     }
 }
 
-/// A message with where it is about: a line each, before what helps.
+/// A message with its locations: one line each, before the help.
 pub(super) fn located(message: &str, locations: &[Location]) -> String {
     let (what, help) = message.split_at(message.find("\n\nhelp: ").unwrap_or(message.len()));
     format!("{what}{}{help}", lines(locations))

@@ -57,7 +57,7 @@ fn an_error_does_not_repeat_an_argument_of_any_length() {
     assert!(text.len() < 400 && text.contains("… (131000 bytes)"), "{text}");
 }
 
-/// Whoever wants to know why may ask for what the operating system said, and need not read a message.
+/// A program can get the operating system's error itself and need not parse a message.
 #[test]
 fn what_lies_behind_an_error_is_its_source() {
     let denied = || std::io::Error::from(std::io::ErrorKind::PermissionDenied);

@@ -1,13 +1,13 @@
-//! Lines of output that came together: cheaper so than each by itself, as nobody looks for their ends before an observer has
-//! the time to.
+//! Batches of output lines. They are cheaper than single lines, as nobody looks for line ends until an observer has the
+//! time to.
 
 use std::borrow::Cow;
 use std::io::BufRead as _;
 
-/// A line longer than this is told in pieces.
+/// A longer line is delivered in pieces of this many bytes.
 const LONGEST_LINE: usize = 16 * 1024;
 
-/// Lines, each with its end, but for one that is too long or the last of all.
+/// Lines, each with its line end, except an overlong one and the stream's last.
 #[derive(Debug)]
 pub(crate) struct LineBatch {
     bytes: Vec<u8>,
@@ -24,7 +24,7 @@ impl LineBatch {
         self.bytes.is_empty()
     }
 
-    /// About how many lines that is; a line without an end is not counted.
+    /// The approximate number of lines; a line without an end is not counted.
     pub(super) fn ends(&self) -> usize {
         self.ends
     }
@@ -39,7 +39,7 @@ impl LineBatch {
         std::iter::from_fn(move || {
             let longest = rest.get(..LONGEST_LINE).unwrap_or(rest);
             let mut after = longest;
-            // As fast as the machine can in every build; reading from memory does not fail.
+            // `skip_until` is fast in every build, even unoptimised; reading from memory does not fail.
             let length = after.skip_until(b'\n').unwrap_or(longest.len());
             let (line, after) = rest.split_at(length);
             rest = after;
@@ -55,14 +55,14 @@ fn without_end(mut line: &[u8]) -> &[u8] {
     line
 }
 
-/// Cuts a stream behind lines, wherever its pieces are cut.
+/// Cuts a stream at its line ends, wherever the pieces that arrive are cut.
 #[derive(Debug, Default)]
 pub(crate) struct LineCutter {
     partial: Vec<u8>,
 }
 
 impl LineCutter {
-    /// The lines that are whole with this piece; empty where none is.
+    /// The lines that are complete with this piece; empty if there are none.
     pub(crate) fn push(&mut self, piece: &[u8]) -> LineBatch {
         let end = piece.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
         let (whole, partial) = piece.split_at(end);
@@ -78,7 +78,7 @@ impl LineCutter {
         LineBatch::new(bytes)
     }
 
-    /// The last line, which has no end.
+    /// The last line, which has no line end.
     pub(crate) fn finish(&mut self) -> LineBatch {
         LineBatch::new(std::mem::take(&mut self.partial))
     }

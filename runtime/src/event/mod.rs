@@ -15,18 +15,18 @@
 //! # Ok::<(), bowline::Error>(())
 //! ```
 //!
-//! Everything that goes on is a [span](SpanId): the session itself, what the program asks of it, the search for an image, a
-//! directory that is sent, a step, one run of a service. Its first event is [`Opened`](EventKind::Opened), its last
-//! [`Closed`](EventKind::Closed); what lies between says what became of it. Events of one span are in the order in which they
-//! happened. What is asked for again in a session is there already, and nothing happens.
+//! Everything that goes on is a [span](SpanId): the session itself, what the program awaits, the search for an image, the
+//! transfer of a directory, a step, one run of a service. A span's first event is [`Opened`](EventKind::Opened) and its
+//! last [`Closed`](EventKind::Closed). The events of one span are in the order in which they happened. A request for what
+//! a session already has emits nothing new.
 //!
-//! [`observe`](crate::observe) takes an [`Observer`] for all sessions of the process, [`Session::observe`](crate::Session::observe)
-//! one for a single session; there may be any number. Each is called on a thread of its own, one event after another, from
-//! the moment it is there, so a slow one keeps nobody waiting. What it has not heard yet waits in memory: every state, and up
-//! to 64 Ki lines of output or 16 MiB of them. Lines that are more than that are left out, and counted by
-//! [`OutputDropped`](EventKind::OutputDropped). The end of a session waits up to 2 s until observers have heard all of it;
-//! where a program ends without closing its session, what waits is lost. An observer that panics is not called again, which is said
-//! on standard error, and the pipeline goes on.
+//! [`observe`](crate::observe) takes an [`Observer`] for all sessions of the process,
+//! [`Session::observe`](crate::Session::observe) one for a single session; there may be any number of observers. Each is
+//! called on a thread of its own, one event after another, from its registration on, so a slow observer delays nobody.
+//! Undelivered events are queued in memory: every state, and up to 64 Ki lines of output or 16 MiB of them. Further lines
+//! are dropped, and [`OutputDropped`](EventKind::OutputDropped) counts them. The end of a session waits up to 2 s for
+//! observers to process their queues; where a program ends without closing its session, queued events are lost. An
+//! observer that panics is not called again; standard error says so, and the pipeline goes on.
 
 mod lines;
 mod queue;
@@ -44,9 +44,9 @@ use crate::model::{Digest, Exit, Location};
 
 pub use crate::model::Stream;
 
-/// Somebody who is told what happens. A closure that takes an event is one.
+/// Receives events. A closure that takes an event is an observer.
 pub trait Observer: Send + Sync + 'static {
-    /// Hears of one event.
+    /// Handles one event.
     fn on_event(&self, event: &Event);
 }
 
@@ -60,26 +60,26 @@ impl<F: Fn(&Event) + Send + Sync + 'static> Observer for F {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Event {
-    /// When, by the machine's clock.
+    /// When it happened, by the machine's clock.
     pub at: SystemTime,
-    /// When, since the session was made; this clock does not jump.
+    /// The time since the session was made, by a monotonic clock.
     pub elapsed: Duration,
     /// The session's name, as [`Session::id`](crate::Session::id) gives it.
     pub session: Arc<str>,
-    /// What it is a part of.
+    /// The span that the event belongs to.
     pub span: SpanId,
-    /// What that is a part of; `None` for the session's own span.
+    /// The span's parent; `None` for the session's own span.
     pub parent: Option<SpanId>,
-    /// To whom it happened; the same for all events of a span.
+    /// What the event is about; the same for all events of a span.
     pub subject: Subject,
-    /// Where in the program's source that is written, as far as whoever began the span knows: several places where equal
-    /// steps or services are one, and none for the session.
+    /// Where in the program's source the subject is written, as far as it was known when the span began: several places
+    /// where equal steps or services are one, and none for the session.
     pub locations: Arc<[Location]>,
     /// What happened.
     pub kind: EventKind,
 }
 
-/// Names one thing that goes on, and no other in the process.
+/// Identifies a span, uniquely in the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SpanId(NonZeroU64);
 
@@ -98,14 +98,14 @@ impl fmt::Display for SpanId {
     }
 }
 
-/// To whom something happens.
+/// What an event is about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Subject {
     /// The session.
     Session,
-    /// What the program awaits: a container's result, a file, a service that starts. What is done for it is no part of it,
-    /// as others may await the same.
+    /// What the program awaits: a container's result, a file, a service that starts. The work done for it has spans of
+    /// its own, which are not children of this one, as other requests may await the same work.
     Request {
         /// In words: ``container `test` ``.
         name: Arc<str>,
@@ -122,14 +122,14 @@ pub enum Subject {
     },
     /// A command, or files that are placed.
     Step {
-        /// The item it is of.
+        /// The name of the item that it belongs to.
         name: Arc<str>,
-        /// Which one it is, in every run and on every machine.
+        /// The step's identity, the same in every run and on every machine.
         digest: Digest,
     },
     /// A service.
     Service {
-        /// The item.
+        /// The item's name.
         name: Arc<str>,
         /// As [`Service::hostname`](crate::Service::hostname) gives it.
         hostname: Arc<str>,
@@ -137,7 +137,7 @@ pub enum Subject {
 }
 
 impl Subject {
-    /// What people call it.
+    /// The name that people know it by.
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
@@ -155,100 +155,101 @@ impl Subject {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EventKind {
-    /// The first event of a span: it is wanted, and begins with whatever it needs. A session opens with the first request.
+    /// The first event of a span: the subject is wanted, and what it needs is prepared. A session opens with the first
+    /// request.
     Opened,
     /// The last event of a span.
     Closed(Outcome),
-    /// A session has an engine.
+    /// A session has connected to an engine.
     Connected {
         /// `docker` or `native`.
         engine: &'static str,
         /// The engine's own version.
         version: Arc<str>,
-        /// What it runs by itself, as `os/architecture`.
+        /// The platform that it runs by default, as `os/architecture`.
         platform: Arc<str>,
     },
-    /// Something is on its way. It is told at the beginning and then at most five times a second; that it has arrived is
-    /// told by what comes after it.
+    /// A transfer is in progress. This is emitted when it begins and then at most five times a second. No event marks its
+    /// end: the next event of the span implies it.
     Transfer(Transfer),
-    /// A result is there already: nothing is run or sent.
+    /// The result already exists: nothing is run or sent.
     Cached,
-    /// It cannot go on before something else does.
+    /// The subject cannot go on before something else does.
     Waiting(Waiting),
-    /// A step that has run in another time runs once more, for its effect on a service that has not seen it. The span's
+    /// A step that ran earlier runs once more, for its effect on a service instance that has not seen it. The span's
     /// parent is the step that needs it.
     Replayed,
-    /// A service's process is about to be started: what it needs is there.
+    /// A service's process is about to be started: everything it needs is ready.
     Starting,
-    /// A process is started.
+    /// A process was started.
     Started {
-        /// The command, without the secrets that its process knows.
+        /// The command line, without secrets.
         args: Arc<[String]>,
     },
     /// A process wrote a line.
     Output {
-        /// Where to.
+        /// Which stream it went to.
         stream: Stream,
-        /// The line without its end and without secrets; anything that is not UTF-8 is replaced, and one of more than
-        /// 16 KiB comes in pieces. What a terminal would obey is in it.
+        /// The line without its line end and without secrets; anything that is not UTF-8 is replaced, and a line of more
+        /// than 16 KiB comes in pieces. It may contain terminal control sequences.
         line: Arc<str>,
     },
-    /// Lines of this span are missing here, as the observer was too slow to take them.
+    /// Lines of this span are missing here, because the observer was too slow.
     OutputDropped {
-        /// How many.
+        /// How many lines.
         lines: u64,
     },
     /// A step's process has ended.
     Finished {
-        /// How.
+        /// How it ended.
         exit: Exit,
-        /// Whether that is a success: it is what the step was to do, and in time.
+        /// Whether the step succeeded: the exit code is as expected, and the timeout was kept.
         success: bool,
     },
-    /// A step's result is kept: the next run finds it, or the session where it is not to outlive that.
+    /// A step's result is stored: the next run finds it, or only this session if it is not to outlive the session.
     Stored,
-    /// A step's result could not be kept. Its output is good all the same.
+    /// A step's result could not be stored. Its output is valid all the same.
     NotStored {
-        /// Why.
+        /// Why not.
         error: Arc<str>,
     },
-    /// A service is not ready yet. It is told when a probe finds something else than before.
+    /// A service is not ready yet. Emitted when a probe's finding changes.
     ProbeFailed {
-        /// What was asked: `6379/tcp`, or a command.
+        /// The probe: `6379/tcp`, or a command.
         probe: Arc<str>,
-        /// What was found: `connection refused`.
+        /// What the probe found: `connection refused`.
         finding: Arc<str>,
     },
-    /// A probe that had failed has succeeded.
+    /// A probe that had failed now succeeds.
     ProbePassed {
-        /// What was asked.
+        /// The probe.
         probe: Arc<str>,
     },
     /// A service is ready.
     Ready {
-        /// Since it was wanted.
+        /// The time since the service was wanted.
         after: Duration,
     },
-    /// A service cannot be used any more: it has ended by itself, or what it uses has.
+    /// A service cannot be used any more: it ended by itself, or a service that it uses did.
     Failed {
         /// Why, with the service's last lines.
         error: Arc<str>,
     },
-    /// A service is told to end.
+    /// A service is being stopped.
     Stopping {
-        /// By which signal; SIGKILL may follow another.
+        /// The signal it was sent; SIGKILL may follow another one.
         signal: Arc<str>,
     },
     /// A service's process has ended.
     Exited {
-        /// How.
+        /// How it ended.
         exit: Exit,
     },
-    /// A service is left to somebody who outlives the program and ends it: nothing is heard of it any more.
+    /// A service was handed to a process that outlives the program and stops it: no more events come from it.
     Detached,
-    /// Something is amiss that does not end anything.
+    /// Something is wrong, but nothing ends because of it.
     Warning {
-        /// What.
+        /// What is wrong.
         message: Arc<str>,
     },
 }
@@ -257,37 +258,37 @@ pub enum EventKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// Well.
+    /// It succeeded.
     Succeeded,
-    /// It went wrong here.
+    /// It failed itself.
     Failed {
-        /// What.
+        /// What went wrong.
         error: Arc<str>,
     },
-    /// It was not begun, as something that it needs went wrong.
+    /// It did not begin, because something that it needs failed.
     Skipped {
-        /// What.
+        /// What went wrong.
         error: Arc<str>,
     },
     /// Nobody wanted it any more.
     Cancelled,
 }
 
-/// Something on its way.
+/// The progress of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Transfer {
-    /// What is done with it.
+    /// What kind of transfer it is.
     pub verb: Verb,
     /// Bytes so far.
     pub done: u64,
-    /// Bytes in all, where that is known.
+    /// Bytes in total, if known.
     pub total: Option<u64>,
-    /// How many files that is, where it is of files.
+    /// The number of files, if files are transferred.
     pub files: Option<u64>,
 }
 
-/// What is done with what is on its way.
+/// What a transfer does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Verb {
@@ -303,7 +304,7 @@ pub enum Verb {
     Pushing,
     /// An image goes into a file.
     Exporting,
-    /// Files of this machine are read to learn whether they have changed.
+    /// Files of this machine are read, to find out whether they have changed.
     Hashing,
     /// Files of this machine go to the engine.
     Sending,
@@ -328,24 +329,24 @@ impl fmt::Display for Verb {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Waiting {
-    /// An earlier step, a service, or files of the machine that are on their way into the engine, of the same session.
+    /// An earlier step or a service of the same session, or files of this machine on their way into the engine.
     For(Subject),
     /// Another process that runs the same step.
     Process,
-    /// A cache that a service of another process has.
+    /// A cache volume that a service of another process holds.
     Cache {
         /// The cache's key.
         cache: Arc<str>,
-        /// What people call the service.
+        /// The name of the service that holds it.
         service: Arc<str>,
-        /// Whose service it is, in words: `process 4711`.
+        /// The owner of that service, in words: `process 4711`.
         owner: Arc<str>,
     },
 }
 
 #[cfg(test)]
 impl Event {
-    /// One that nobody emitted.
+    /// An event that no session emitted, for tests.
     pub(crate) fn example(subject: Subject, kind: EventKind) -> Self {
         let (at, elapsed, session) = (SystemTime::UNIX_EPOCH, Duration::ZERO, "test".into());
         let locations = Arc::default();
@@ -354,7 +355,7 @@ impl Event {
 }
 
 impl EventKind {
-    /// The beginning of a transfer of which no more is known.
+    /// The beginning of a transfer whose size is not known yet.
     pub(crate) fn begins(verb: Verb) -> Self {
         Self::transfer(verb, 0, None)
     }

@@ -1,8 +1,8 @@
-//! Observers that are told on threads of their own, so that neither a slow nor a broken one is felt by the pipeline.
+//! Observers on threads of their own, so that neither a slow nor a panicking one affects the pipeline.
 //!
-//! Events wait in a queue for each observer. Of states none is ever left out, and so their number is not bounded here: it is
-//! bounded by what the pipeline does, as a state takes a process, a request or 200 ms of a transfer to come about. Lines
-//! come as fast as a program can write: of these only so many wait, and the others are counted in their place.
+//! Each observer has a queue of events. States are never dropped, and the queue does not bound their number: the pipeline
+//! does, as each state takes a process, a request or 200 ms of a transfer. Lines come as fast as a program can write, so
+//! the queue holds a limited number of them, and counts the rest instead.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -17,14 +17,14 @@ use tokio::sync::oneshot;
 use super::{Event, EventKind, LineBatch, Observer, SpanId, Stream};
 use crate::lock::lock;
 
-/// As many lines wait for an observer at most …
+/// The most lines that wait for one observer …
 const LINES: usize = 64 * 1024;
-/// … and as many bytes of them: 16 MiB.
+/// … and the most bytes of them: 16 MiB.
 const BYTES: usize = 16 << 20;
 
-/// Lines of one stream that came together.
+/// Lines of one stream that arrived together.
 pub(super) struct Output {
-    /// What they have in common.
+    /// Their common event, without the lines.
     pub(super) event: Event,
     pub(super) stream: Stream,
     pub(super) lines: LineBatch,
@@ -33,11 +33,11 @@ pub(super) struct Output {
 enum Item {
     Event(Arc<Event>),
     Output(Arc<Output>),
-    /// Answered once all before it was heard.
+    /// Answered once the observer has handled everything queued before it.
     Flush(oneshot::Sender<()>),
 }
 
-/// What waits for one observer.
+/// The queue of one observer.
 pub(super) struct Queue {
     state: Mutex<State>,
     changed: Condvar,
@@ -46,16 +46,16 @@ pub(super) struct Queue {
 #[derive(Default)]
 struct State {
     items: VecDeque<Item>,
-    /// How many lines wait, and how many bytes in them.
+    /// How many lines are queued, and how many bytes they have.
     lines: usize,
     bytes: usize,
-    /// Lines are left out until half of the room is free again, so that there is one gap and not thousands.
+    /// Lines are dropped until half of the room is free again, so that there is one gap and not thousands.
     is_full: bool,
-    /// Lines left out that have not been told of yet.
+    /// Dropped lines that the observer has not been told of yet.
     dropped: Vec<Dropped>,
-    /// Nothing more is taken.
+    /// Nothing more is accepted.
     is_closed: bool,
-    /// The observer's thread waits to be woken.
+    /// The observer's thread is parked and has to be woken.
     is_idle: bool,
 }
 
@@ -65,7 +65,7 @@ struct Dropped {
 }
 
 impl State {
-    /// Tells of the lines left out, before anything else is told of that span.
+    /// Reports the lines dropped of a span, before the next event of that span.
     fn tell_dropped(&mut self, span: SpanId) {
         if let Some(place) = self.dropped.iter().position(|dropped| dropped.event.span == span) {
             let Dropped { mut event, lines } = self.dropped.swap_remove(place);
@@ -76,7 +76,7 @@ impl State {
 
     fn has_room(&self, lines: &LineBatch) -> bool {
         let is_roomy = self.lines + lines.ends() <= LINES && self.bytes + lines.bytes() <= BYTES;
-        // What comes together may be more than all that may wait.
+        // One batch may be larger than the whole limit, so an empty queue takes any.
         self.bytes == 0 || (is_roomy && !self.is_full)
     }
 
@@ -107,7 +107,7 @@ impl Queue {
 
     fn put(&self, state: &mut State, item: Item) {
         state.items.push_back(item);
-        // To wake a thread costs more than all the rest.
+        // Waking a thread costs more than everything else here.
         if std::mem::take(&mut state.is_idle) {
             self.changed.notify_one();
         }
@@ -141,7 +141,7 @@ impl Queue {
         }
     }
 
-    /// Waits until all that waits now was heard, or never will be.
+    /// Waits until everything queued now was handled, or never will be.
     pub(super) async fn flush(&self) {
         let (heard, wait) = oneshot::channel();
         {
@@ -154,13 +154,13 @@ impl Queue {
         let _ = wait.await;
     }
 
-    /// Takes nothing more; what waits is still heard.
+    /// Accepts nothing more; what is queued is still handled.
     pub(super) fn close(&self) {
         self.state().is_closed = true;
         self.changed.notify_one();
     }
 
-    /// Takes nothing more, and forgets what waits.
+    /// Accepts nothing more and drops what is queued.
     fn give_up(&self) {
         *self.state() = State { is_closed: true, ..State::default() };
     }
@@ -179,10 +179,10 @@ impl Queue {
         }
     }
 
-    /// Tells an observer, until nothing more comes or it panics.
+    /// Calls an observer until the queue is closed and empty, or until the observer panics.
     fn deliver(&self, observer: &impl Observer) {
         while let Some(item) = self.next() {
-            // One that panicked is not called again, so that nobody sees what it left half done.
+            // An observer that panicked is not called again, as its state may be half changed.
             let heard = catch_unwind(AssertUnwindSafe(|| match item {
                 Item::Event(event) => observer.on_event(&event),
                 Item::Output(output) => output.tell(observer),
@@ -208,17 +208,17 @@ impl Output {
     }
 }
 
-/// What a panic said.
+/// A panic's message.
 fn words(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("it did not say why")
 }
 
-/// Who observes: a session's own, or the process's.
+/// The observers of one session, or of the whole process.
 #[derive(Default)]
 pub(super) struct Observers {
     queues: RwLock<Vec<Arc<Queue>>>,
-    /// How many there are, which is asked much more often than who.
+    /// Their number, which is read much more often than the list.
     count: AtomicUsize,
 }
 

@@ -1,4 +1,4 @@
-//! Where events come from: one emitter a session, which stamps them, and a span for everything that goes on.
+//! The source of events: each session has one emitter, which stamps them, and everything that goes on has a span.
 
 use std::fmt;
 use std::io;
@@ -13,19 +13,19 @@ use super::queue::{Observers, Output, Queue};
 use super::{Event, EventKind, LineBatch, Observer, Outcome, SpanId, Stream, Subject};
 use crate::model::Location;
 
-/// Who observes all sessions of the process.
+/// The observers of all sessions of the process.
 static EVERYWHERE: Observers = Observers::new();
 
-/// At the end of a session as long is it waited until observers have heard all of it.
+/// At the end of a session, how long to wait for observers to handle its events.
 const HEARD_WITHIN: Duration = Duration::from_secs(2);
 
-/// Hands a session's events to all who observe it.
+/// Delivers a session's events to everybody who observes it.
 pub(crate) struct Emitter {
     session: Arc<str>,
     began: Instant,
-    /// Hears of everything at once, on the thread that it happens on.
+    /// Called directly, on the thread where an event happens.
     direct: Option<Arc<dyn Observer>>,
-    /// Who observes this session alone.
+    /// The observers of this session alone.
     observers: Observers,
 }
 
@@ -42,7 +42,7 @@ impl Emitter {
         self.observers.all().into_iter().chain(EVERYWHERE.all())
     }
 
-    /// The one place that events leave from.
+    /// The single place where events are emitted.
     fn emit(&self, of: &Head, kind: EventKind) {
         let event = self.event(of, kind);
         if let Some(direct) = &self.direct {
@@ -52,7 +52,7 @@ impl Emitter {
         self.queues().for_each(|queue| queue.push(&event));
     }
 
-    /// The same for lines of output, which are many.
+    /// The same for lines of output, which come in batches.
     fn emit_lines(&self, of: &Head, stream: Stream, lines: LineBatch) {
         let event = self.event(of, EventKind::Output { stream, line: "".into() });
         let output = Output { event, stream, lines };
@@ -77,24 +77,25 @@ impl Emitter {
     }
 }
 
-/// Lets somebody observe all sessions of the process, from now on.
+/// Registers an observer of all sessions of the process, from now on.
 pub(crate) fn observe(observer: impl Observer) -> io::Result<ObserverHandle> {
     let queue = Queue::start(observer)?;
     EVERYWHERE.add(queue.clone());
     Ok(ObserverHandle { queue, session: None })
 }
 
-/// An observer that hears of things. Dropping this changes nothing: it goes on to the end of the session, or of the process.
+/// A registered observer. Dropping the handle changes nothing: the observer stays to the end of the session, or of the
+/// process.
 #[derive(Debug)]
 pub struct ObserverHandle {
     queue: Arc<Queue>,
-    /// `None` where it observes all.
+    /// `None` for an observer of all sessions.
     session: Option<Weak<Emitter>>,
 }
 
 impl ObserverHandle {
-    /// Ends the observation: returns once the observer has heard all that happened before, however long it takes for that,
-    /// and is told nothing more.
+    /// Removes the observer: returns once it has handled everything that happened before, however long that takes. It is
+    /// not called afterwards.
     pub async fn remove(self) {
         match &self.session {
             None => EVERYWHERE.remove(&self.queue),
@@ -115,7 +116,7 @@ impl fmt::Debug for Emitter {
     }
 }
 
-/// What all events of a span have in common.
+/// The common part of all events of a span.
 struct Head {
     id: SpanId,
     parent: Option<SpanId>,
@@ -126,12 +127,12 @@ struct Head {
 impl SpanId {
     fn next() -> Self {
         static LAST: AtomicU64 = AtomicU64::new(0);
-        // Nobody makes 2⁶⁴ of them.
+        // A process never makes 2⁶⁴ spans.
         Self(NonZeroU64::MIN.saturating_add(LAST.fetch_add(1, Ordering::Relaxed)))
     }
 }
 
-/// Something that goes on. Where it is dropped before it was closed, it was cancelled.
+/// A span: something that goes on. It counts as cancelled if it is dropped before it was closed.
 pub(crate) struct Span {
     emitter: Arc<Emitter>,
     head: Head,
@@ -140,12 +141,12 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// A session's own, which is opened by [`open`](Self::open).
+    /// A session's own span, which [`open`](Self::open) opens.
     pub(crate) fn root(emitter: Arc<Emitter>) -> Self {
         Self::new(emitter, None, Subject::Session, Arc::default())
     }
 
-    /// Without anybody who observes it.
+    /// A span without observers.
     #[cfg(test)]
     pub(crate) fn unobserved() -> Arc<Self> {
         Arc::new(Self::root(Emitter::new("test".into(), None)))
@@ -161,12 +162,12 @@ impl Span {
         Self { emitter, head, is_open: AtomicBool::new(false), is_closed: AtomicBool::new(false) }
     }
 
-    /// Something that is a part of this one, and begins now.
+    /// A span that is a part of this one and begins now.
     pub(crate) fn child(&self, subject: Subject) -> Arc<Self> {
         self.child_at(subject, Vec::new())
     }
 
-    /// The same, where it is known where that is written.
+    /// The same, for a subject whose places in the source are known.
     pub(crate) fn child_at(&self, subject: Subject, locations: Vec<Location>) -> Arc<Self> {
         self.open();
         let child = Self::new(self.emitter.clone(), Some(self.head.id), subject, locations.into());
@@ -174,19 +175,19 @@ impl Span {
         Arc::new(child)
     }
 
-    /// Says that it begins, once.
+    /// Emits that the span begins, the first time.
     pub(crate) fn open(&self) {
         if !self.is_open.swap(true, Ordering::Relaxed) {
             self.emit(|| EventKind::Opened);
         }
     }
 
-    /// Whether it is worth while to find out what happened.
+    /// Whether anybody observes, so that preparing an event is worthwhile.
     pub(crate) fn is_observed(&self) -> bool {
         self.emitter.is_observed()
     }
 
-    /// Says what happened. What it takes to say so is done for observers alone.
+    /// Emits an event, which is only made if somebody observes.
     pub(crate) fn emit(&self, kind: impl FnOnce() -> EventKind) {
         if self.is_observed() {
             self.emitter.emit(&self.head, kind());
@@ -199,38 +200,38 @@ impl Span {
         }
     }
 
-    /// Lets somebody observe the session, from now on.
+    /// Registers an observer of this session, from now on.
     pub(crate) fn observe(&self, observer: impl Observer) -> io::Result<ObserverHandle> {
         let queue = Queue::start(observer)?;
         self.emitter.observers.add(queue.clone());
         Ok(ObserverHandle { queue, session: Some(Arc::downgrade(&self.emitter)) })
     }
 
-    /// Waits until all observers have heard what has happened so far, but not for long.
+    /// Waits until all observers have handled what happened so far, up to a limit.
     pub(crate) async fn heard(&self) {
         let queues: Vec<_> = self.emitter.queues().collect();
         let heard = join_all(queues.iter().map(|queue| queue.flush()));
         let _ = tokio::time::timeout(HEARD_WITHIN, heard).await;
     }
 
-    /// Says how it ended. Whoever says so first is right.
+    /// Closes the span. Only the first outcome counts.
     pub(crate) fn close(&self, outcome: impl FnOnce() -> Outcome) {
         if !self.is_closed.swap(true, Ordering::Relaxed) && self.is_open.load(Ordering::Relaxed) {
             self.emit(|| EventKind::Closed(outcome()));
         }
     }
 
-    /// Says that it went wrong.
+    /// Closes the span as failed.
     pub(crate) fn fail(&self, error: &impl fmt::Display) {
         self.close(|| Outcome::Failed { error: error.to_string().into() });
     }
 
-    /// Says that it was not begun.
+    /// Closes the span as skipped.
     pub(crate) fn skip(&self, error: &impl fmt::Display) {
         self.close(|| Outcome::Skipped { error: error.to_string().into() });
     }
 
-    /// Says how it ended, by its result.
+    /// Closes the span according to a result.
     pub(crate) fn close_with<T, E: fmt::Display>(&self, result: &Result<T, E>) {
         match result {
             Ok(_) => self.close(|| Outcome::Succeeded),

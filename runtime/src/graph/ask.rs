@@ -1,4 +1,4 @@
-//! What is asked of values without running anything.
+//! Questions to values that run nothing.
 
 use super::{Plan, hostname, lower_container, lower_service};
 use crate::model::{Digest, Endpoint, Port};
@@ -22,12 +22,12 @@ impl Container {
 }
 
 impl Service {
-    /// The name the service answers to in its clients: the first 26 base32hex characters (RFC 4648, section 7, lower
-    /// case) of its digest. The same in every run and on every machine; ports, limits and health settings do not
-    /// change it.
+    /// The host name under which the service's clients resolve it: the first 26 base32hex characters (RFC 4648, section
+    /// 7, lower case) of its digest. It is the same in every run and on every machine; ports, limits and health settings
+    /// do not change it.
     ///
-    /// A declared service that is not defined yet has no name to give: what it gives instead marks everything made of
-    /// it as a mistake, which is reported when the plan is built or something is run.
+    /// A declared service that is not defined yet has no host name. The placeholder returned instead makes everything
+    /// that contains it a mistake, which is reported when the plan is built or something is run.
     #[must_use]
     pub fn hostname(&self) -> String {
         hostname(self)
@@ -57,7 +57,7 @@ impl Service {
         Endpoint { scheme: None, host: self.hostname(), port }
     }
 
-    /// Where clients find the exposed port of this name.
+    /// Where clients find the exposed port with this name.
     ///
     /// # Errors
     /// [`Error::Invalid`] when no exposed port has the name.

@@ -1,4 +1,4 @@
-//! A plan: what would run, in order, each thing once. Needs no engine.
+//! Plans: what would run, in order, each thing once. A plan needs no engine.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -12,15 +12,15 @@ use crate::model::{Access, Digest, Existing, Location, Port};
 use crate::value::{Check, Container, ExecOptions, Expect, HostKind, HostSource, PortRef, Ready, Service};
 use crate::{Error, Result};
 
-/// What would run: every service and step once, each after what it needs, with the identity of its definition.
+/// What would run: every service and step once, each after what it needs, with the digest of its definition.
 ///
-/// Such an identity takes an image by its reference, and what is read of the pipeline's machine by its path: so a plan
-/// needs no engine, reads nothing, and is the same on every machine. A tag that moved or a file that was edited does not
-/// change it (results are kept under keys that they do change). [`with_files`](Self::with_files) adds what is in the
-/// files.
+/// A digest takes an image by its reference and files of the pipeline's machine by their paths, so a plan needs no
+/// engine, reads nothing, and is the same on every machine. A tag that moves or a file that is edited does not change it
+/// (but does change the keys that results are kept under). [`with_files`](Self::with_files) adds hashes of the files'
+/// contents.
 ///
-/// Deterministic, so that tests can pin it: `insta::assert_snapshot!(p.plan())`, or `assert_json_snapshot!`. Mistakes
-/// that only show at run time are part of it.
+/// A plan is deterministic, so that tests can pin it: `insta::assert_snapshot!(p.plan())`, or `assert_json_snapshot!`. It
+/// includes the mistakes that only show at run time.
 ///
 /// ```
 /// use bowline::{Container, Service};
@@ -36,10 +36,10 @@ pub struct Plan {
     pub services: Vec<PlannedService>,
     /// The steps, in an order they could run in.
     pub steps: Vec<PlannedStep>,
-    /// What is read of the pipeline's machine, where [`with_files`](Self::with_files) was asked for.
+    /// The files of the pipeline's machine, if [`with_files`](Self::with_files) was called.
     pub files: Vec<PlannedFiles>,
-    /// What is wrong with the definitions; nothing runs while there is something. Where that is written is shown where
-    /// [`with_locations`](Self::with_locations) was asked for.
+    /// The mistakes in the definitions; while there are any, nothing runs. They show where they are written if
+    /// [`with_locations`](Self::with_locations) was called.
     pub errors: Vec<Error>,
     pub(crate) hosts: Vec<Arc<HostSource>>,
     places: Places,
@@ -60,7 +60,7 @@ pub struct PlannedService {
     pub name: String,
     /// The content-addressed name, which clients can resolve.
     pub hostname: String,
-    /// The identity.
+    /// The digest of its definition.
     pub digest: Digest,
     /// What it starts from: an image reference, or the digest of a step.
     pub base: String,
@@ -68,7 +68,7 @@ pub struct PlannedService {
     pub details: Vec<String>,
     /// The exposed ports.
     pub ports: Vec<Port>,
-    /// Where it is written, where [`Plan::with_locations`] was asked for: several where equal ones are one.
+    /// Where it is written, if [`Plan::with_locations`] was called: several places if equal services are one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub locations: Vec<Location>,
     #[serde(skip)]
@@ -81,13 +81,13 @@ pub struct PlannedService {
 pub struct PlannedStep {
     /// The name of the item it belongs to.
     pub name: String,
-    /// The identity.
+    /// The digest of its definition.
     pub digest: Digest,
     /// What it starts from: an image reference, or the digest of a step.
     pub base: String,
     /// What it is given and what it runs, one line each.
     pub details: Vec<String>,
-    /// Where it is written, where [`Plan::with_locations`] was asked for: several where equal ones are one.
+    /// Where it is written, if [`Plan::with_locations`] was called: several places if equal steps are one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub locations: Vec<Location>,
     #[serde(skip)]
@@ -100,15 +100,15 @@ pub struct PlannedStep {
 pub struct PlannedFiles {
     /// The path, as the pipeline has it.
     pub path: String,
-    /// A hash of what counts: names, contents, which files are executable, where links lead.
+    /// A hash of what counts: names, contents, which files are executable, link targets.
     pub contents: Digest,
-    /// How many files are taken. Directories and links are not counted.
+    /// How many files there are. Directories and links are not counted.
     pub files: usize,
-    /// How large they are together, in bytes.
+    /// Their total size in bytes.
     pub bytes: u64,
 }
 
-/// Collects the items of a [`Plan`].
+/// Builds a [`Plan`].
 #[derive(Default)]
 pub struct PlanBuilder {
     lowering: Lowering,
@@ -128,13 +128,13 @@ impl fmt::Debug for PlanBuilder {
 }
 
 impl Plan {
-    /// An empty plan to add items to.
+    /// An empty builder to add items to.
     #[must_use]
     pub fn builder() -> PlanBuilder {
         PlanBuilder::default()
     }
 
-    /// The plan itself when it has no mistakes.
+    /// The plan itself if it has no mistakes.
     ///
     /// # Errors
     /// The first of [`errors`](Self::errors).
@@ -147,7 +147,7 @@ impl Plan {
 }
 
 impl PlanBuilder {
-    /// Adds a container: its steps and all they need.
+    /// Adds a container: its steps and everything they need.
     #[must_use]
     pub fn container(mut self, name: &str, container: &Container) -> Self {
         match self.lowering.container(container, name) {
@@ -157,7 +157,7 @@ impl PlanBuilder {
         self
     }
 
-    /// Adds a service and all it needs.
+    /// Adds a service and everything it needs.
     #[must_use]
     pub fn service(mut self, name: &str, service: &Service) -> Self {
         match self.lowering.service(service, name) {
@@ -167,7 +167,7 @@ impl PlanBuilder {
         self
     }
 
-    /// The plan.
+    /// The finished plan.
     #[must_use]
     pub fn build(self) -> Plan {
         Plan {
@@ -190,7 +190,7 @@ impl PlanBuilder {
             Fs::Host(source, _) => return self.add_host(source),
             Fs::Image(..) | Fs::Held(_) => return,
         };
-        // Down the chain in a loop: it may be hundreds of steps long.
+        // A loop and no recursion, as the chain may be hundreds of steps long.
         let mut chain: Vec<&Arc<Step>> = Vec::new();
         let mut next = Some(step);
         while let Some(step) = next.filter(|step| !self.seen.contains(&step.digest)) {
@@ -291,7 +291,7 @@ impl PlanBuilder {
     }
 }
 
-/// The same mistake in several places is one.
+/// Merges equal mistakes in several places.
 fn each_once(errors: Vec<Error>) -> Vec<Error> {
     let mut found: Vec<(String, Error)> = Vec::new();
     for error in errors {
@@ -357,7 +357,7 @@ fn place(place: &Place) -> String {
     }
 }
 
-/// A path in a file system.
+/// A path in a file system, as text.
 fn place_in(fs: &Fs, path: &str) -> String {
     match (fs, path.strip_prefix(HostSource::ROOT)) {
         (Fs::Host(source, _), Some(below)) if source.kind == HostKind::File || below == "/" => {

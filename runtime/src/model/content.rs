@@ -1,4 +1,4 @@
-//! What contents are called: images, their documents and their layers.
+//! Names of contents: images, their documents and their layers.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::Digest;
 
-/// The digest of some contents (OCI image specification, "digests"), as `sha256:` and 64 lower hex digits: SHA-256 is what
-/// every registry and tool uses. Whatever is read from outside becomes one by being parsed, and in no other way: so it
-/// is neither a path nor anything else that means more than what it says.
+/// The digest of some contents (OCI image specification, "digests"), as `sha256:` and 64 lower-case hex digits: every
+/// registry and tool uses SHA-256. Text from outside becomes a digest only by being parsed, so a digest is never a path
+/// or anything else with a further meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub(crate) struct ContentDigest(Digest);
@@ -17,17 +17,17 @@ pub(crate) struct ContentDigest(Digest);
 const ALGORITHM: &str = "sha256:";
 
 impl ContentDigest {
-    /// That of contents which are here.
+    /// The digest of contents in memory.
     pub(crate) fn of(contents: &[u8]) -> Self {
         Self(Digest(crate::sha256::Sha256::digest(contents)))
     }
 
-    /// Of contents that were hashed piece by piece.
+    /// The digest of contents that were hashed piece by piece.
     pub(crate) fn hashed(hash: crate::sha256::Sha256) -> Self {
         Self(Digest(hash.finalize()))
     }
 
-    /// Without the algorithm: 64 hex digits, which may name a file.
+    /// The digest without the algorithm: 64 hex digits, usable as a file name.
     pub(crate) fn hash(&self) -> &Digest {
         &self.0
     }
@@ -44,7 +44,7 @@ impl FromStr for ContentDigest {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let broken = || {
-            // What is no digest may be anything, and of any length.
+            // Invalid text may be anything, and of any length.
             let start: String = text.chars().take(80).collect();
             format!("`{}` is no SHA-256 digest", start.escape_debug())
         };

@@ -19,7 +19,7 @@ impl Digest {
 }
 
 impl fmt::Display for Digest {
-    /// 64 hex digits, or as many as the precision says: `{:.12}`.
+    /// 64 hex digits, or fewer with a precision: `{:.12}` gives 12.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&HEXLOWER.encode(&self.0))
     }

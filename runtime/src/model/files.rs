@@ -4,19 +4,19 @@
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Snapshot(pub(crate) String);
 
-/// What may be done with something that is mounted.
+/// The access to a mount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
     ReadWrite,
     ReadOnly,
 }
 
-/// What becomes of what is in the place of something that is put there.
+/// What happens to what is already at the path where something is placed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Existing {
-    /// A directory stays, with what is in it and does not have the name of anything that comes; a file goes.
+    /// A directory keeps its entries, except those whose names come again; a file is replaced.
     Stays,
-    /// All of it goes; a directory has the owner and the mode of the one that comes.
+    /// Everything is replaced; a directory takes the owner and the mode of the new one.
     Goes,
 }
 
@@ -25,11 +25,11 @@ pub(crate) enum Existing {
 pub struct Entry {
     /// The name, without the path.
     pub name: String,
-    /// What it is.
+    /// Its kind.
     pub kind: EntryKind,
 }
 
-/// What a path is.
+/// The kind of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum EntryKind {
@@ -43,10 +43,10 @@ pub enum EntryKind {
     Other,
 }
 
-/// What is known of a path without reading it.
+/// What is known about a path without reading it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stat {
-    /// What it is.
+    /// Its kind.
     pub kind: EntryKind,
     /// The size in bytes.
     pub size: u64,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// Which image is meant: a reference, and the platform where it is not the engine's own.
+/// Identifies an image: a reference, and the platform if it is not the engine's own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct ImageName {
     /// In its [canonical] form.
@@ -23,7 +23,7 @@ impl ImageName {
 pub(crate) struct ImageFile<'a> {
     pub(crate) kind: ImageFileKind,
     pub(crate) path: &'a str,
-    /// Which one of several.
+    /// The name of one image, where the files hold several.
     pub(crate) name: Option<&'a str>,
 }
 
@@ -34,7 +34,7 @@ pub(crate) enum ImageFileKind {
 }
 
 impl ImageName {
-    /// Where the reference is to no registry.
+    /// The file or directory, if the reference is not to a registry.
     pub(crate) fn file(&self) -> Option<ImageFile<'_>> {
         let (prefix, rest) = crate::rules::image_file(&self.reference)?;
         let kind = if prefix == "oci" { ImageFileKind::OciLayout } else { ImageFileKind::DockerArchive };
@@ -55,7 +55,7 @@ impl fmt::Display for ImageName {
 
 /// The full form of a reference, as the Docker tools complete it: `redis` is `docker.io/library/redis:latest`.
 ///
-/// A reference with a digest is identified by the digest; its tag says nothing more.
+/// A digest identifies an image completely, so a tag beside it is dropped.
 fn canonical(reference: &str) -> String {
     if crate::rules::image_file(reference).is_some() {
         return reference.to_owned();
@@ -109,7 +109,7 @@ mod tests {
             (file.kind, file.path, file.name),
             (ImageFileKind::DockerArchive, "/a.tar", Some("redis:7"))
         );
-        // A repository may be called that.
+        // A repository may have that name.
         assert_eq!(canonical("oci:latest"), "docker.io/library/oci:latest");
         assert!(ImageName::new("oci:latest").file().is_none());
     }

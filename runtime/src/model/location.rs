@@ -1,18 +1,18 @@
-//! Places in the source of the program.
+//! Places in the program's source.
 
 use std::{fmt, panic};
 
 /// Where in the program's source something was written: `src/ci.rs:41:13`.
 ///
-/// In a [`pipeline!`](crate::pipeline) that is the first word of the item or statement, and otherwise the name of the
-/// method that was called, or the path of the function. What a loop makes has one place, and so has what a function makes
-/// that is called from several: it is where the statement or call stands. A function that is `#[track_caller]` passes on
-/// where it was called itself. What the body of a `macro_rules!` macro writes is where that macro was called, as it is for
-/// panics; what it was given is where that stands. A builder that is called by its name alone, as in `paths.map(host)`,
-/// learns of no place.
+/// In a [`pipeline!`](crate::pipeline) it is the first word of the item or statement; elsewhere it is the name of the
+/// method that was called, or the path of the function. Everything that a loop makes has one place, and so has everything
+/// that a function makes, even if it is called from several places: the place where the statement or call stands in it. A
+/// `#[track_caller]` function passes on the place of its own caller. What the body of a `macro_rules!` macro writes is
+/// located where that macro was called, as for panics; tokens that were passed to the macro are located where they stand.
+/// A builder that is passed by name alone, as in `paths.map(host)`, cannot learn its place.
 ///
-/// The path is as the compiler was given it: relative to the directory that it ran in, which for cargo is the root of
-/// the workspace. A place is part of no identity: what moves in a file is found in the cache as before.
+/// The path is as the compiler was given it: relative to the compiler's working directory, which for cargo is the root of
+/// the workspace. A place is part of no identity: code that moves within a file still finds its cached results.
 ///
 /// ```
 /// use bowline::{Container, Location};
@@ -27,14 +27,14 @@ use std::{fmt, panic};
 pub struct Location(&'static panic::Location<'static>);
 
 impl Location {
-    /// Where the function was called that calls this: through all that are `#[track_caller]`.
+    /// Where the calling function was called, through all callers that are `#[track_caller]`.
     #[track_caller]
     pub(crate) fn caller() -> Self {
         Self(panic::Location::caller())
     }
 
-    /// Whether it is a place of the program's. A builder that is called through a pointer, or by the standard library
-    /// (`map(host)`), is told where it stands itself, or where the library calls it.
+    /// Whether the place is in the program. A builder that is called through a pointer, or by the standard library
+    /// (`map(host)`), gets its own place or the library's.
     pub(crate) fn is_of_the_program(self) -> bool {
         let root = file!().strip_suffix("model/location.rs");
         let is_builder = root
@@ -80,7 +80,7 @@ impl fmt::Debug for Location {
     }
 }
 
-/// As `{"file": …, "line": …, "column": …}`.
+/// Serialised as `{"file": …, "line": …, "column": …}`.
 impl serde::Serialize for Location {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeStruct;
@@ -92,7 +92,7 @@ impl serde::Serialize for Location {
     }
 }
 
-/// Something, and where it was written.
+/// A value, and where it was written.
 #[derive(Debug, Clone)]
 pub(crate) struct Located<T> {
     pub(crate) value: T,

@@ -1,4 +1,4 @@
-//! Plain data that every room speaks. Nothing here runs, reads or asks anything.
+//! Plain data that every module uses. Nothing here runs, reads or asks anything.
 
 mod content;
 mod digest;

@@ -1,4 +1,4 @@
-//! Ports a service exposes, and where clients find it.
+//! Ports that a service exposes, and where clients find them.
 
 use std::fmt;
 
@@ -62,7 +62,7 @@ impl Port {
         self
     }
 
-    /// Lists the port without waiting for it: for ports that open late or never.
+    /// Exposes the port without probing it: for ports that open late or never.
     #[must_use]
     pub fn unprobed(mut self) -> Self {
         self.probed = false;

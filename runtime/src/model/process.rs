@@ -1,18 +1,18 @@
-//! Processes, as whoever waits for one sees them.
+//! Processes, as seen by whoever waits for them.
 
 use std::fmt;
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exit {
-    /// The exit code; 128 plus the signal's number where a signal ended it.
+    /// The exit code; 128 plus the signal's number if a signal ended the process.
     pub code: i32,
     /// Whether the kernel killed it because memory ran out.
     pub out_of_memory: bool,
 }
 
 impl Exit {
-    /// Whether the process ended well: code 0.
+    /// Whether the process succeeded: exit code 0.
     #[must_use]
     pub fn success(&self) -> bool {
         self.code == 0
@@ -34,7 +34,7 @@ impl fmt::Display for Exit {
     }
 }
 
-/// Which stream a piece of output came from.
+/// The stream that a piece of output came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stream {
     /// Standard output.

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use super::Digest;
 
-/// The name of a session: random, and good for a part of a DNS label or of a container's name.
+/// The name of a session: random, and valid as a part of a DNS label or of a container's name.
 #[derive(Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(from = "String", into = "String")]
 pub(crate) struct SessionId(Arc<str>);
 
 impl SessionId {
-    /// A new name: 26 base32hex characters that no other session has, on this machine or another.
+    /// A new name: 26 base32hex characters that no other session has, on any machine.
     pub(crate) fn random() -> Self {
         let mut hash = crate::sha256::Sha256::new();
-        // The kernel's randomness where there is a /proc; what the standard library seeds its tables with elsewhere.
+        // The kernel's random numbers where there is a /proc, elsewhere the seed of the standard library's hash tables.
         if let Ok(uuid) = std::fs::read("/proc/sys/kernel/random/uuid") {
             hash.update(uuid);
         }

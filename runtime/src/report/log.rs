@@ -1,7 +1,7 @@
-//! What a person sees while a pipeline runs: who is doing what, on standard error, each line behind its item's name.
+//! The log that a person sees while a pipeline runs: events on standard error, each line behind its item's name.
 //!
-//! Standard output belongs to the program. Where standard error is no terminal nothing is shown, unless
-//! `BOWLINE_PROGRESS=plain` asks for it; `BOWLINE_PROGRESS=quiet` silences a terminal. All of it goes through
+//! Standard output belongs to the program. If standard error is not a terminal, nothing is shown, unless
+//! `BOWLINE_PROGRESS=plain` asks for it; `BOWLINE_PROGRESS=quiet` silences a terminal. Everything shown goes through
 //! [`terminal::clean`].
 
 use std::ffi::OsString;
@@ -12,11 +12,11 @@ use crate::error::{show_duration, shown_command};
 use crate::event::{Event, EventKind, Observer, Subject, Transfer, Verb, Waiting};
 use crate::terminal::{self, Colours};
 
-/// What is shown, where that is not left to the kind of standard error.
+/// The variable that decides what is shown; without it, the kind of standard error does.
 const PROGRESS: &str = "BOWLINE_PROGRESS";
 
-/// Shows events and output lines. It is told on the thread that they happen on, so that what it shows of a pipeline stands
-/// before what the program prints of its result, and is there when the process ends.
+/// Shows events and output lines. It is called on the thread where they happen, so that it shows a step's lines before
+/// the program prints the step's result, and has shown everything when the process ends.
 #[derive(Debug)]
 pub(super) struct Log {
     style: Style,
@@ -29,7 +29,7 @@ enum Style {
 }
 
 impl Log {
-    /// None where nothing is to be shown.
+    /// `None` if nothing is to be shown.
     pub(super) fn from_environment() -> Option<Self> {
         let terminal = std::io::stderr().is_terminal();
         let style = style(terminal, |name| std::env::var_os(name)).unwrap_or_else(|(value, instead)| {
@@ -61,7 +61,7 @@ impl Log {
 }
 
 impl Observer for Log {
-    /// Shows output as it is, and what happens behind a mark: `ping | • redis-cli -h db ping`.
+    /// Shows output unchanged, and other events behind a mark: `ping | • redis-cli -h db ping`.
     fn on_event(&self, event: &Event) {
         let name = shown_name(event);
         if let EventKind::Output { line, .. } = &event.kind {
@@ -72,7 +72,7 @@ impl Observer for Log {
     }
 }
 
-/// Whose name stands before an event.
+/// The name shown before an event.
 fn shown_name(event: &Event) -> &str {
     match (&event.kind, &event.subject) {
         (EventKind::Connected { engine, .. }, _) => engine,
@@ -81,7 +81,7 @@ fn shown_name(event: &Event) -> &str {
     }
 }
 
-/// What is shown of an event; of most there is nothing.
+/// The text shown for an event; for most events there is none.
 fn text(event: &Event) -> Option<String> {
     let text = match &event.kind {
         EventKind::Connected { version, platform, .. } => format!("{version} on {platform}"),
@@ -126,7 +126,7 @@ fn transferred(name: &str, transfer: &Transfer) -> Option<String> {
     }
 }
 
-/// As in `12 files, 3.4 MB`.
+/// A transfer's size, as in `12 files, 3.4 MB`.
 fn extent(files: u64, bytes: u64) -> String {
     let size = match bytes {
         0..1_000_000 => format!("{} kB", bytes.div_ceil(1000)),
@@ -135,13 +135,13 @@ fn extent(files: u64, bytes: u64) -> String {
     format!("{files} {}, {size}", if files == 1 { "file" } else { "files" })
 }
 
-/// How things are shown, with these variables; where one means nothing, its value and what holds without it.
+/// The style for these variables; if a value is invalid, also the value and the style that applies instead.
 fn style(
     is_terminal: bool,
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Option<Style>, (String, Option<Style>)> {
     let set = |name: &str| variable(name).filter(|value| !value.is_empty());
-    // https://no-color.org; a dumb terminal knows no colours.
+    // https://no-color.org; a dumb terminal has no colours.
     let is_plain = set("NO_COLOR").is_some() || set("TERM").is_some_and(|term| term == "dumb");
     let of_terminal = if is_plain { Style::Plain } else { Style::Colour };
     let default = is_terminal.then_some(of_terminal);
@@ -153,7 +153,7 @@ fn style(
     }
 }
 
-/// One of six colours, the same for a name in every run.
+/// One of six colours, always the same for a name.
 fn colour(name: &str) -> u32 {
     31 + name.bytes().fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte))) % 6
 }
@@ -162,7 +162,7 @@ fn colour(name: &str) -> u32 {
 mod tests {
     use super::*;
 
-    /// What is shown of something that happens to these.
+    /// The lines shown for an event of these subjects.
     fn said(subjects: &[Subject], kind: &EventKind) -> Vec<String> {
         let events = subjects.iter().map(|subject| Event::example(subject.clone(), kind.clone()));
         events.filter_map(|event| Some(format!("{} | {}", shown_name(&event), text(&event)?))).collect()

@@ -1,4 +1,4 @@
-//! What people see of the events of a session. Nothing here knows a session.
+//! How the events of a session are shown to people. Nothing here knows a session.
 
 mod log;
 
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::event::Observer;
 
-/// Who tells people what happens, where the environment does not want nobody to.
+/// The observer that shows events to people, unless the environment silences it.
 pub(crate) fn from_environment() -> Option<Arc<dyn Observer>> {
     log::Log::from_environment().map(|log| Arc::new(log) as _)
 }

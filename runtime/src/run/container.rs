@@ -1,4 +1,4 @@
-//! What is asked of containers.
+//! Outputs of containers.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::value::{Container, Output};
 use crate::{Result, session};
 
 impl Container {
-    /// Runs all steps, where they are not cached, and waits for them to succeed.
+    /// Runs all steps that are not cached and waits for them to succeed.
     pub fn sync(&self) -> impl Future<Output = Result<()>> + Send + use<> {
         session::sync(self.clone())
     }
@@ -31,27 +31,28 @@ impl Container {
         session::text(self.clone(), Stream::Stderr)
     }
 
-    /// Runs the container and gives the exit code of its last step, whatever was expected of it: a command that ends
-    /// with 3 gives 3 here, and [`Error::StepFailed`](crate::Error::StepFailed) to whoever asks for its output or for
-    /// what comes after it. Only a success, or what [`Exec::expect`](crate::Exec::expect) calls one, is cached.
+    /// Runs the container and gives the exit code of its last step, whatever exit code was expected: for a command that
+    /// exits with 3 this gives 3, while asking for its output or for later steps gives
+    /// [`Error::StepFailed`](crate::Error::StepFailed). The result is cached only if it is a success, or what
+    /// [`Exec::expect`](crate::Exec::expect) counts as one.
     ///
     /// # Errors
     /// [`Error::Invalid`](crate::Error::Invalid) for a container without a step;
-    /// [`Error::StepFailed`](crate::Error::StepFailed) for an earlier step that failed, and for one that was killed
-    /// because its time was over; otherwise whatever went wrong on the way.
+    /// [`Error::StepFailed`](crate::Error::StepFailed) if an earlier step failed, or if the command was killed at its
+    /// timeout; otherwise whatever went wrong on the way.
     pub fn exit_code(&self) -> impl Future<Output = Result<i32>> + Send + use<> {
         session::exit_code(self.clone())
     }
 
-    /// Runs the container and gives both streams and the exit code of its last step, in memory: up to 1 GiB a stream.
-    /// [`stdout_reader`](Self::stdout_reader) and [`save_stdout_to`](Self::save_stdout_to) are for larger ones. A
-    /// command may write 4 GiB to each stream; what is not in the engine's store yet is in `$TMPDIR`, or `/var/tmp`,
-    /// meanwhile, but for the first MiB.
+    /// Runs the container and gives both streams and the exit code of its last step, in memory: up to 1 GiB a stream. Use
+    /// [`stdout_reader`](Self::stdout_reader) or [`save_stdout_to`](Self::save_stdout_to) for more. A command may write
+    /// up to 4 GiB to each stream. Until the engine has stored it, everything beyond the first MiB of a stream is in a
+    /// file in `$TMPDIR`, or `/var/tmp`.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) for a container without a step, and for more output than that;
-    /// [`Error::StepFailed`](crate::Error::StepFailed) where the command ended otherwise than expected; otherwise
-    /// whatever went wrong on the way.
+    /// [`Error::Invalid`](crate::Error::Invalid) for a container without a step, and for more than 1 GiB of output;
+    /// [`Error::StepFailed`](crate::Error::StepFailed) if the command ended with another exit code than expected;
+    /// otherwise whatever went wrong on the way.
     pub fn output(&self) -> impl Future<Output = Result<Output>> + Send + use<> {
         session::output(self.clone())
     }
@@ -70,7 +71,7 @@ impl Container {
     /// ```
     ///
     /// # Errors
-    /// As [`output`](Self::output), whatever the size.
+    /// As [`output`](Self::output), without its 1 GiB limit.
     pub fn stdout_reader(&self) -> impl Future<Output = Result<OutputReader>> + Send + use<> {
         session::stream(self.clone(), Stream::Stdout)
     }
@@ -80,12 +81,12 @@ impl Container {
         session::stream(self.clone(), Stream::Stderr)
     }
 
-    /// Runs the container and writes what its last step wrote to standard output into a file on the pipeline's machine,
-    /// without holding it in memory. Missing parent directories are made; an interruption leaves the old file.
+    /// Runs the container and writes the standard output of its last step into a file on the pipeline's machine, without
+    /// holding it in memory. Missing parent directories are created; an interruption leaves the old file.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) when the file cannot be written; otherwise as [`output`](Self::output),
-    /// whatever the size.
+    /// [`Error::Io`](crate::Error::Io) when the file cannot be written; otherwise as [`output`](Self::output), without
+    /// its 1 GiB limit.
     pub fn save_stdout_to<P: AsRef<Path>>(
         &self,
         path: P,
@@ -101,18 +102,18 @@ impl Container {
         session::save_stream(self.clone(), Stream::Stderr, path.as_ref().to_owned())
     }
 
-    /// Runs the container as [`sync`](Self::sync) does, and pushes what it is then to a registry, as an image:
-    /// `registry.example/team/app:1.2`, with the tag `latest` where none is said. Gives the image's reference by
-    /// digest, `registry.example/team/app@sha256:…`.
+    /// Runs the container as [`sync`](Self::sync) does, and pushes its result to a registry as an image:
+    /// `registry.example/team/app:1.2`, with the tag `latest` if none is given. Returns the image's reference by digest,
+    /// `registry.example/team/app@sha256:…`.
     ///
-    /// The image has the configuration of the one that the container starts from (its variables, working directory,
-    /// user, command, ports, labels …), with what the container says instead; an `entrypoint` of its own takes the
-    /// command away, as Docker's does. Nothing of secrets is in it, nor of caches and whatever else is mounted. Where
-    /// the container's result is cached, what the native engine pushes is byte for byte the same each time.
+    /// The image has the configuration of the image that the container starts from (variables, working directory, user,
+    /// command, ports, labels …), overridden by the container's own; an `entrypoint` of the container removes the image's
+    /// command, as Docker does. Secrets are not in the image, and neither are caches and other mounts. If the container's
+    /// result is cached, the native engine pushes the same bytes each time.
     ///
-    /// Credentials are those of `docker login`, as for pulls; what the registry has already is not sent again. The
-    /// native engine needs the feature `registry` for it. While the Docker engine pushes, the reference is a name of
-    /// the image in that engine; afterwards it means there what it meant before.
+    /// Credentials are those of `docker login`, as for pulls; layers that the registry already has are not sent again.
+    /// The native engine needs the feature `registry`. While the Docker engine pushes, the reference names the image in
+    /// that engine; afterwards it names there what it named before.
     ///
     /// ```no_run
     /// # async fn example() -> bowline::Result<()> {
@@ -127,7 +128,7 @@ impl Container {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) for a reference to files or one that has a digest;
+    /// [`Error::Invalid`](crate::Error::Invalid) for a reference to files or with a digest;
     /// [`Error::Unauthorized`](crate::Error::Unauthorized) when the registry refuses; otherwise whatever went wrong on
     /// the way.
     pub fn publish<R: Into<String>>(
@@ -137,9 +138,9 @@ impl Container {
         session::publish(self.clone(), reference.into())
     }
 
-    /// Runs the container as [`sync`](Self::sync) does, and writes what it is then into a file on the pipeline's
-    /// machine, as the image that [`publish`](Self::publish) pushes: one archive that `docker load` reads, and `image
-    /// "docker-archive:./app.tar"` of a pipeline. The image has no name in it. Missing parent directories are made; an
+    /// Runs the container as [`sync`](Self::sync) does, and writes its result into a file on the pipeline's machine, as
+    /// the image that [`publish`](Self::publish) would push: one archive, which `docker load` and the pipeline statement
+    /// `image "docker-archive:./app.tar"` read. The image in it has no name. Missing parent directories are created; an
     /// interrupted export leaves the old file.
     ///
     /// ```no_run

@@ -1,4 +1,4 @@
-//! `#[bowline::main]` and `#[bowline::test]`: a runtime, a session, and its end.
+//! The runtime side of `#[bowline::main]` and `#[bowline::test]`: a runtime, a session, and its end.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
@@ -6,7 +6,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::session::{Session, ambient, signals};
 
-/// Runs a program: its future in a session, which is closed whether the future ends well, badly or in a panic.
+/// Runs a program's future in a session, which is closed whether the future succeeds, fails or panics.
 pub fn main<R>(future: impl Future<Output = R>) -> R {
     in_session(Builder::new_multi_thread(), future)
 }
@@ -23,10 +23,10 @@ fn in_session<R>(mut builder: Builder, future: impl Future<Output = R>) -> R {
     signals::watch();
     let result = catch_unwind(AssertUnwindSafe(|| runtime.block_on(future)));
     if let Err(error) = runtime.block_on(session.leave()) {
-        // The program's own result matters more; the watchdog and the next session clear up what is left.
+        // The program's own result matters more; the watchdog and the next session clean up what is left.
         eprintln!("bowline: the session did not close cleanly: {error}");
     }
-    // A signal that came in the meantime ends the process, not this function.
+    // If a signal came in the meantime, the signal ends the process and not this function's return.
     runtime.block_on(signals::settled());
     result.unwrap_or_else(|panic| resume_unwind(panic))
 }
@@ -34,7 +34,7 @@ fn in_session<R>(mut builder: Builder, future: impl Future<Output = R>) -> R {
 fn start(builder: &mut Builder) -> Runtime {
     match builder.enable_all().build() {
         Ok(runtime) => runtime,
-        // As tokio's own `main` does: without threads or file descriptors there is nothing to go on with.
+        // Panics as tokio's own `main` does: nothing works without threads or file descriptors.
         Err(error) => {
             eprintln!("bowline: cannot start the runtime: {error}");
             std::process::exit(1)

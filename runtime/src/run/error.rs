@@ -1,11 +1,11 @@
-//! What is asked of errors.
+//! Results of failed steps.
 
 use crate::Error;
 use crate::model::Location;
 use crate::value::Container;
 
 impl Error {
-    /// What a failed command left behind, for example to save a report from it: `None` for any other error.
+    /// The files that a failed command left, for example to save a report from them: `None` for any other error.
     ///
     /// ```no_run
     /// # async fn example(tests: bowline::Container) -> bowline::Result<()> {

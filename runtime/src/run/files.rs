@@ -1,4 +1,4 @@
-//! What is asked of directories and files.
+//! Outputs of directories and files.
 
 use std::path::Path;
 
@@ -15,13 +15,13 @@ impl Directory {
         session::entries(self.at.clone())
     }
 
-    /// Writes the directory's contents into a directory on the pipeline's machine, which is made where it is missing.
-    /// What is there already stays, unless it has the same name. Nothing is written outside it.
+    /// Writes the directory's contents into a directory on the pipeline's machine, which is created if it is missing.
+    /// Existing entries stay, unless something of the same name is written. Nothing is written outside the directory.
     pub fn save_to<P: AsRef<Path>>(&self, path: P) -> impl Future<Output = Result<()>> + Send + use<P> {
         session::save_directory(self.at.clone(), path.as_ref().to_owned())
     }
 
-    /// Makes sure that the directory exists, running what is needed.
+    /// Makes sure that the directory exists, running the steps that it needs.
     pub fn sync(&self) -> impl Future<Output = Result<()>> + Send + use<> {
         let entries = self.entries();
         async move { entries.await.map(drop) }
@@ -61,13 +61,14 @@ impl File {
         session::stat(self.at.clone())
     }
 
-    /// Writes the file to a path on the pipeline's machine, with its permission bits; missing parents are made. Where
-    /// the path is a directory, the file goes into it under its own name. An interrupted save leaves the old file.
+    /// Writes the file to a path on the pipeline's machine, with its permission bits; missing parent directories are
+    /// created. If the path is a directory, the file goes into it under its own name. An interrupted save leaves the old
+    /// file.
     pub fn save_to<P: AsRef<Path>>(&self, path: P) -> impl Future<Output = Result<()>> + Send + use<P> {
         session::save_file(self.at.clone(), path.as_ref().to_owned())
     }
 
-    /// Makes sure that the file exists, running what is needed.
+    /// Makes sure that the file exists, running the steps that it needs.
     pub fn sync(&self) -> impl Future<Output = Result<()>> + Send + use<> {
         let stat = self.stat();
         async move { stat.await.map(drop) }

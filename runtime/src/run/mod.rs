@@ -1,4 +1,4 @@
-//! What awaiting a value does: on top of everything, as it alone knows values and sessions both.
+//! What awaiting a value does. The top layer, as only it knows both values and sessions.
 
 mod container;
 pub(crate) mod entry;

@@ -1,12 +1,12 @@
-//! What is asked of plans.
+//! Plans with the contents of files.
 
 use crate::Result;
 use crate::graph::Plan;
 use crate::session::planned_files;
 
 impl Plan {
-    /// The plan with what is in the directories and files of this machine that it takes: a hash of each, which changes
-    /// with them. It reads them, on the calling thread, and is the same on every machine that has the same files.
+    /// Adds a hash of each directory and file of this machine that the plan uses, which changes with their contents. This
+    /// reads them on the calling thread, and gives the same plan on every machine that has the same files.
     ///
     /// ```
     /// use bowline::{Container, host_file};

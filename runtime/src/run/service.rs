@@ -1,11 +1,11 @@
-//! What is asked of services.
+//! Starting and stopping services by hand.
 
 use crate::value::Service;
 use crate::{Result, session};
 
 impl Service {
     /// Starts the service, if it is not running, and waits until it is ready. It then runs until [`stop`](Self::stop),
-    /// [`kill`](Self::kill) or the end of the session. Starting twice is starting once.
+    /// [`kill`](Self::kill) or the end of the session. Starting a running service does nothing more.
     pub fn start(&self) -> impl Future<Output = Result<()>> + Send + use<> {
         session::start(self.clone())
     }

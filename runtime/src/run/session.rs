@@ -1,11 +1,11 @@
-//! Sessions as programs make them, with a log for people; and who else is told what happens in them.
+//! Sessions with a log for people, and observers of all sessions.
 
 use crate::event::{self, Observer, ObserverHandle};
 use crate::session::{Session, not_started};
 use crate::{Result, report};
 
 impl Session {
-    /// A new session. It connects to an engine when something has to run.
+    /// A new session. It connects to an engine when something first has to run.
     #[must_use]
     pub fn new() -> Self {
         Self::observed_by(report::from_environment())
@@ -18,8 +18,8 @@ impl Default for Session {
     }
 }
 
-/// Lets somebody observe what happens in all sessions of the process, from now on: see [`event`].
-/// [`Session::observe`] is for one of them.
+/// Registers an observer of what happens in all sessions of the process, from now on: see [`event`]. [`Session::observe`]
+/// is for a single session.
 ///
 /// # Errors
 /// [`Error::Engine`](crate::Error::Engine) when the observer's thread cannot be started.

@@ -8,14 +8,14 @@ use crate::rules::{self, Problem};
 
 /// One argument of a command: text or a number.
 ///
-/// A [`Secret`](crate::Secret) is none on purpose: it would end up in the plan and in `ps`.
+/// A [`Secret`](crate::Secret) is deliberately not an argument: it would end up in the plan and in `ps`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an argument of a command",
     label = "expected text or a number",
     note = "a `Secret` cannot be printed: pass it with `env` or `mount`"
 )]
 pub trait Argument {
-    /// The argument as the process will see it.
+    /// The argument as the process receives it.
     fn into_argument(self) -> String;
 }
 

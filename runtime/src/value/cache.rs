@@ -4,9 +4,9 @@ use std::hash::{Hash, Hasher};
 
 use crate::model::Location;
 
-/// A volume that keeps its contents from run to run, under a key: package caches, a database's files.
+/// A volume that keeps its contents from run to run under a key: package caches, a database's files.
 ///
-/// Its contents are never part of an identity: two runs with different contents are the same to the cache.
+/// The contents are never part of an identity: a step's cached result is found whatever the volume holds.
 ///
 /// ```
 /// use bowline::{CacheVolume, Service};
@@ -20,7 +20,7 @@ pub struct CacheVolume {
     at: Location,
 }
 
-/// By their keys: where they are written does not matter to them.
+/// Equal by key: the place where a volume is written does not matter.
 impl PartialEq for CacheVolume {
     fn eq(&self, other: &Self) -> bool {
         self.key == other.key
@@ -36,13 +36,13 @@ impl Hash for CacheVolume {
 }
 
 impl CacheVolume {
-    /// The volume of this key; it is made when it is first mounted, with what the container has there.
+    /// The volume with this key. It is created when it is first mounted, with what the container has at that path.
     #[track_caller]
     pub fn new(key: impl Into<String>) -> Self {
         Self { key: key.into(), at: Location::caller() }
     }
 
-    /// The same, written where this is called: what `pipeline!` says of its item.
+    /// Like `new`, but located where this is called: `pipeline!` gives its item's location.
     #[doc(hidden)]
     #[must_use]
     #[track_caller]
@@ -50,7 +50,7 @@ impl CacheVolume {
         Self { at: Location::caller(), ..self }
     }
 
-    /// The key it is kept under.
+    /// The key that the volume is kept under.
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key

@@ -17,8 +17,8 @@ use crate::model::{Located, Location};
 /// Methods take first what the container sees (an alias, a path, a variable's name), then what is behind it:
 /// `bind("db", &postgres)`, `mount("/src", &source)`, `env("PORT", 5432)`.
 ///
-/// A value only describes; nothing runs until an output is awaited. Cloning is cheap, and every method that changes
-/// something gives a new value. The futures of outputs borrow nothing: they can be joined, stored and spawned.
+/// A value only describes a container; nothing runs until an output is awaited. Cloning is cheap, and every method that
+/// changes something returns a new value. The futures of outputs borrow nothing: they can be joined, stored and spawned.
 ///
 /// ```no_run
 /// # async fn example() -> bowline::Result<()> {
@@ -37,7 +37,7 @@ pub struct Container {
     slot: Arc<Slot<Body>>,
 }
 
-/// What the last command of a container gave.
+/// The output and exit code of a container's last command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
     /// Standard output, byte for byte.
@@ -69,9 +69,10 @@ impl Output {
 }
 
 impl Container {
-    /// A container of this image: `redis:7`, `registry.example/team/app:1.2`, `busybox@sha256:…`; or in files of this
-    /// machine: `oci:./dir` (an OCI image layout), `docker-archive:./x.tar` (what `docker save` writes), relative to the
-    /// working directory, with `:name` behind them where there are several (containers-transports(5)).
+    /// A container of this image: `redis:7`, `registry.example/team/app:1.2`, `busybox@sha256:…`. An image may also be in
+    /// files of this machine: `oci:./dir` (an OCI image layout) or `docker-archive:./x.tar` (written by `docker save`),
+    /// with the path relative to the working directory, and followed by `:name` where the files hold several images
+    /// (containers-transports(5)).
     #[track_caller]
     pub fn from_image(reference: impl Into<String>) -> Self {
         let (reference, at) = (reference.into(), Location::caller());
@@ -81,13 +82,13 @@ impl Container {
         Self { slot: Slot::filled(None, at, body) }
     }
 
-    /// A container that goes on from another one: its file system and its configuration.
+    /// A container that continues from another one: it starts with its file system and its configuration.
     #[track_caller]
     pub fn from_container(other: &Container) -> Self {
         Self::of(Base::Container(other.clone()), Location::caller())
     }
 
-    /// A container without a base yet: for code that decides late. Running it is an error that says so.
+    /// A container without a base yet, for code that chooses the base later. Running it without one is an error.
     #[track_caller]
     pub fn empty() -> Self {
         Self::of(Base::Unset, Location::caller())
@@ -101,7 +102,7 @@ impl Container {
         Self { slot: Slot::filled(Some(name), at, body) }
     }
 
-    /// Written where the step was that left it.
+    /// Files that a failed step left, located where that step was written.
     pub(crate) fn from_held(held: Arc<dyn Any + Send + Sync>, at: Location) -> Self {
         Self::of(Base::Held(held), at)
     }
@@ -110,7 +111,7 @@ impl Container {
         Self { slot: Slot::filled(None, at, Body::new(base, at)) }
     }
 
-    /// A container whose definition comes later, so that others can name it before.
+    /// Declares a container that is defined later, so that others can refer to it first.
     #[track_caller]
     pub fn declare(name: impl Into<String>) -> (Self, Definition<Self>) {
         let slot = Slot::declared(name.into(), Location::caller());
@@ -121,7 +122,7 @@ impl Container {
         (Self { slot }, Definition { set })
     }
 
-    /// Replaces the base: the image a container or service of [`empty`](Self::empty) starts from.
+    /// Replaces the base: the image that a container made by [`empty`](Self::empty) starts from.
     #[track_caller]
     pub fn image(self, reference: impl Into<String>) -> Self {
         let reference = reference.into();
@@ -146,8 +147,8 @@ let client = Container::from_image(\"redis:7\").bind(\"db\", &redis).exec([\"red
     );
     confinement_operations!();
 
-    /// Adds a step that runs a command, without a shell: a list of arguments, or an [`Exec`](crate::Exec) with more
-    /// to say. The image's entry point is not used.
+    /// Adds a step that runs a command without a shell: a list of arguments, or an [`Exec`](crate::Exec) for more
+    /// options. The image's entry point is not used.
     #[track_caller]
     pub fn exec(self, command: impl crate::IntoExec) -> Self {
         let mut exec = command.into_exec();
@@ -158,13 +159,13 @@ let client = Container::from_image(\"redis:7\").bind(\"db\", &redis).exec([\"red
         })
     }
 
-    /// Adds a step that runs a command line with `/bin/sh -c`.
+    /// Adds a step that runs a command line through `/bin/sh -c`.
     #[track_caller]
     pub fn shell(self, command: impl Into<String>) -> Self {
         self.exec(["/bin/sh".to_owned(), "-c".to_owned(), command.into()])
     }
 
-    /// Runs the steps from here on only once `other` has succeeded.
+    /// Runs the following steps only once `other` has succeeded.
     #[track_caller]
     pub fn after(self, other: &Container) -> Self {
         let other = other.clone();
@@ -182,13 +183,13 @@ let client = Container::from_image(\"redis:7\").bind(\"db\", &redis).exec([\"red
         self.slot.name.as_deref()
     }
 
-    /// A file that is in this container once its steps have run.
+    /// A file in this container, once its steps have run.
     #[track_caller]
     pub fn file(&self, path: impl Into<String>) -> File {
         File { at: PathIn::new(self.clone(), path.into()) }
     }
 
-    /// A directory that is in this container once its steps have run.
+    /// A directory in this container, once its steps have run.
     #[track_caller]
     pub fn directory(&self, path: impl Into<String>) -> Directory {
         Directory { at: PathIn::new(self.clone(), path.into()) }
@@ -200,7 +201,7 @@ let client = Container::from_image(\"redis:7\").bind(\"db\", &redis).exec([\"red
         Self { slot: self.slot.edit(missing, |body| change(&mut body.edit(at))) }
     }
 
-    /// The operations, or none when a declared container was not defined.
+    /// The operations, or an error when a declared container was never defined.
     pub(crate) fn get(&self) -> std::result::Result<&Body, Error> {
         let undefined = || Error::invalid(self.name(), undefined("container", self.name()));
         self.slot.body.get().ok_or_else(|| undefined().at([self.location()]))
@@ -210,12 +211,12 @@ let client = Container::from_image(\"redis:7\").bind(\"db\", &redis).exec([\"red
         self.slot.body.get().cloned().unwrap_or_else(|| missing(self.name(), self.slot.at))
     }
 
-    /// Where it was written: in a pipeline, where its item is.
+    /// Where the container was written: in a pipeline, the place of its item.
     pub(crate) fn location(&self) -> Location {
         self.slot.body.get().map_or(self.slot.at, |body| body.at)
     }
 
-    /// The same value, not an equal one: what cycles are found by.
+    /// Identifies this very value, not an equal one; used to find cycles.
     pub(crate) fn address(&self) -> usize {
         Arc::as_ptr(&self.slot).addr()
     }

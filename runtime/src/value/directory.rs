@@ -8,7 +8,7 @@ use crate::model::Location;
 pub(crate) struct PathIn {
     pub(crate) container: Container,
     pub(crate) path: String,
-    /// Where it was asked for.
+    /// Where the path was asked for in the program's source.
     pub(crate) at: Location,
 }
 
@@ -40,13 +40,13 @@ pub struct File {
 }
 
 impl Directory {
-    /// A directory below this one.
+    /// A directory below this one, by its relative path.
     #[track_caller]
     pub fn directory(&self, path: impl AsRef<str>) -> Directory {
         Self { at: self.at.join(path.as_ref()) }
     }
 
-    /// A file below this directory.
+    /// A file below this directory, by its relative path.
     #[track_caller]
     pub fn file(&self, path: impl AsRef<str>) -> File {
         File { at: self.at.join(path.as_ref()) }

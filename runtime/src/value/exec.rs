@@ -1,4 +1,4 @@
-//! Commands: what a step runs, and what is asked of it.
+//! Commands: what a step runs, and its options.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use super::{Argument, IntoDuration, Invalid};
 use crate::model::{Located, Location};
 use crate::paths;
 
-/// A command with what is asked of it beyond its success. `exec` takes a plain list of arguments just as well.
+/// A command with options, beyond the default of having to succeed. `exec` takes a plain list of arguments just as well.
 ///
 /// ```
 /// use bowline::{Container, Exec, Expect};
@@ -20,23 +20,23 @@ use crate::paths;
 pub struct Exec {
     pub(crate) args: Vec<String>,
     pub(crate) options: ExecOptions,
-    /// Reported when the plan is built.
+    /// Mistakes, which are reported when the plan is built.
     pub(crate) invalid: Vec<Located<Invalid>>,
 }
 
-/// Which end of a command is a result; any other is an error.
+/// Which exit codes of a command are a result; any other is an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Expect {
     /// Exit code 0, the default.
     #[default]
     Success,
-    /// Any other exit code, a signal's (128 and its number) included. Exit code 0 is an error.
+    /// Any exit code but 0, including that of a signal (128 plus its number). Exit code 0 is an error.
     Failure,
-    /// Whatever it is: [`Container::exit_code`](crate::Container::exit_code) gives it.
+    /// Every exit code: [`Container::exit_code`](crate::Container::exit_code) returns it.
     Any,
 }
 
-/// What a command is asked besides its arguments.
+/// The options of a command, besides its arguments.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ExecOptions {
     pub(crate) stdin: Option<Arc<[u8]>>,
@@ -51,7 +51,7 @@ impl Exec {
     /// A program and its arguments, run without a shell.
     pub fn new<A: Argument>(args: impl IntoIterator<Item = A>) -> Self {
         let args: Vec<String> = args.into_iter().map(crate::arg).collect();
-        // Whoever executes it says whether they are a command.
+        // Whoever executes the arguments checks that they are a command.
         Self { args, options: ExecOptions::default(), invalid: Vec::new() }
     }
 
@@ -60,20 +60,20 @@ impl Exec {
         Self::new(["/bin/sh".to_owned(), "-c".to_owned(), command.into()])
     }
 
-    /// What the process reads from standard input, which ends after it. Without it, standard input is empty.
+    /// Sends these bytes to the process's standard input and then closes it. By default standard input is empty.
     pub fn stdin(mut self, contents: impl AsRef<[u8]>) -> Self {
         self.options.stdin = Some(contents.as_ref().into());
         self
     }
 
-    /// Which end is a result, and kept as one: [`Expect::Success`] unless said otherwise.
+    /// Which exit codes are a result, and are cached as one: [`Expect::Success`] by default.
     pub fn expect(mut self, expect: Expect) -> Self {
         self.options.expect = expect;
         self
     }
 
-    /// Kills the process when it runs for longer: [`Error::StepFailed`](crate::Error::StepFailed), whatever is expected.
-    /// There is no limit by default. It is no part of the step's identity.
+    /// Kills the process when it runs for longer than this: [`Error::StepFailed`](crate::Error::StepFailed), whatever
+    /// exit code is expected. There is no timeout by default. The timeout is not part of the step's identity.
     #[track_caller]
     pub fn timeout(mut self, limit: impl IntoDuration) -> Self {
         match limit.into_duration() {
@@ -83,7 +83,8 @@ impl Exec {
         self
     }
 
-    /// Writes what the process wrote to standard output to a file too, once it has ended (mode 0644, owner root).
+    /// Also writes the process's standard output to a file in the container, once the process has ended (mode 0644, owner
+    /// root).
     #[track_caller]
     pub fn stdout_to(mut self, path: impl Into<String>) -> Self {
         let path = path.into();
@@ -92,7 +93,8 @@ impl Exec {
         self
     }
 
-    /// Writes what the process wrote to standard error to a file too, once it has ended (mode 0644, owner root).
+    /// Also writes the process's standard error to a file in the container, once the process has ended (mode 0644, owner
+    /// root).
     #[track_caller]
     pub fn stderr_to(mut self, path: impl Into<String>) -> Self {
         let path = path.into();
@@ -101,8 +103,8 @@ impl Exec {
         self
     }
 
-    /// Runs the command once in every session, and with it all that comes after it: no earlier result is looked for,
-    /// and none is left for later sessions.
+    /// Runs the command once in every session, and everything that comes after it: no earlier result is looked up, and no
+    /// result is kept for later sessions.
     pub fn uncached(mut self) -> Self {
         self.options.uncached = true;
         self

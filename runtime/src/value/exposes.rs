@@ -1,4 +1,4 @@
-//! Ports in types: what the compiler knows of a service that it exposes.
+//! Ports in types: what the compiler knows about the ports that a service exposes.
 
 use std::ops::Deref;
 
@@ -6,12 +6,12 @@ use super::Service;
 use crate::model::{Port, Protocol};
 use crate::{Error, Result};
 
-/// A service that is known to the compiler to expose the TCP port `PORT`.
+/// A service of which the compiler knows that it exposes the TCP port `PORT`.
 ///
-/// A function that takes `&impl Exposes<5432>` cannot be called with a service that exposes no such port. In a
-/// [`pipeline!`](crate::pipeline), services with a named port are of a type that says which TCP ports they expose: all
-/// that are number literals and under no condition. So that there is no wrong port to ask them for, they take it as a
-/// constant: `p.db.endpoint_on::<5432>()`.
+/// A function that takes `&impl Exposes<5432>` cannot be called with a service that does not expose that port. In a
+/// [`pipeline!`](crate::pipeline), a service with a named port has a type of its own that says which TCP ports it
+/// exposes: all that are number literals and not inside an `if`. Such services take the port as a constant, so that a
+/// wrong port does not compile: `p.db.endpoint_on::<5432>()`.
 ///
 /// ```
 /// use bowline::prelude::*;
@@ -37,7 +37,7 @@ use crate::{Error, Result};
 /// migrate(&p.redis); // service `Redis` is not known to expose TCP port 5432
 /// ```
 ///
-/// Any other service is asked when the program runs: [`Service::exposing`].
+/// Any other service is checked when the program runs: [`Service::exposing`].
 #[diagnostic::on_unimplemented(
     message = "service `{Self}` is not known to expose TCP port {PORT}",
     label = "does not expose {PORT}",
@@ -49,7 +49,7 @@ pub trait Exposes<const PORT: u16> {
     fn service(&self) -> &Service;
 }
 
-/// A service that was asked, when the program ran, whether it exposes the TCP port `PORT`. See [`Service::exposing`].
+/// A service that was checked at run time to expose the TCP port `PORT`. See [`Service::exposing`].
 #[derive(Debug, Clone)]
 pub struct Exposing<const PORT: u16>(Service);
 
@@ -68,8 +68,8 @@ impl<const PORT: u16> Deref for Exposing<PORT> {
 }
 
 impl Service {
-    /// The same service, of a type that says that it exposes the TCP port `PORT`: for functions that take
-    /// [`&impl Exposes<PORT>`](Exposes), where the compiler cannot know.
+    /// The same service, as a type that says that it exposes the TCP port `PORT`: for functions that take [`&impl
+    /// Exposes<PORT>`](Exposes), where the compiler cannot know that it does.
     ///
     /// ```
     /// use bowline::prelude::*;

@@ -8,19 +8,20 @@ use crate::rules::Problem;
 
 /// A directory of the pipeline's machine: `dir src = host("./src");`.
 ///
-/// It is read when something runs that needs it, once a session, and sent to the engine where the engine does not have
-/// it already. What counts is what is in it: names, contents, which files are executable, where links lead. Times and
-/// owners do not count, and everything belongs to root; permissions become 0755 for directories and executables, 0644
-/// for the rest. Symbolic links stay links. Sockets, pipes and devices are left out.
+/// It is read once a session, when something that needs it runs, and sent to the engine unless the engine already has it.
+/// Its identity is its contents: names, file contents, which files are executable, where links lead. Times and owners do
+/// not count, and everything belongs to root; permissions become 0755 for directories and executables, 0644 for the rest.
+/// Symbolic links stay links. Sockets, pipes and devices are left out.
 ///
-/// A relative path starts at the working directory of the process: for `cargo test` the package's directory.
-/// `concat!(env!("CARGO_MANIFEST_DIR"), "/src")` is the package's whatever the working directory.
+/// A relative path starts at the working directory of the process, which for `cargo test` is the package's directory.
+/// `concat!(env!("CARGO_MANIFEST_DIR"), "/src")` is the package's directory whatever the working directory.
 ///
-/// Left out are: what the `.gitignore` files in it ignore, and `.git`; what a `.dockerignore` file at its root ignores;
-/// what [`exclude`](Self::exclude) names; and, if [`include`](Self::include) was called, what it does not name.
+/// Left out are: what the `.gitignore` files in the directory ignore, and `.git`; what a `.dockerignore` file at its root
+/// ignores; what [`exclude`](Self::exclude) names; and, if [`include`](Self::include) was called, what no `include`
+/// names.
 ///
 /// Patterns are those of `.dockerignore`: relative to the directory's root, `*` and `?` within a name, `**` for any
-/// number of directories, `[a-z]`; one that names a directory means all that is in it.
+/// number of directories, `[a-z]`; a pattern that names a directory means everything in it.
 ///
 /// ```
 /// use bowline::{Container, host};
@@ -38,7 +39,7 @@ pub struct HostDirectory {
     at: Location,
 }
 
-/// What is read of the pipeline's machine.
+/// A file or directory of the pipeline's machine that a pipeline reads.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct HostSource {
     pub(crate) path: PathBuf,
@@ -46,8 +47,8 @@ pub(crate) struct HostSource {
 }
 
 impl HostSource {
-    /// Where it all is in the file system that is made of it: engines put things of their own into the root of whatever
-    /// a container starts from.
+    /// The directory that holds the files in the file system made of them. It is not the root, as engines put files of
+    /// their own into the root of whatever a container starts from.
     pub(crate) const ROOT: &str = "/host";
 }
 
@@ -55,14 +56,14 @@ impl HostSource {
 pub(crate) enum HostKind {
     File,
     Directory {
-        /// All of it, where there are none.
+        /// The patterns to take; empty means everything.
         include: Vec<String>,
         exclude: Vec<String>,
         ignore_files: IgnoreFiles,
     },
 }
 
-/// Whether files in a directory say what of it is left out.
+/// Whether ignore files in a directory (`.gitignore`, `.dockerignore`) leave parts of it out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum IgnoreFiles {
     Honoured,
@@ -75,7 +76,7 @@ impl std::fmt::Display for HostSource {
     }
 }
 
-/// A directory of the pipeline's machine, with more to say by methods: see [`HostDirectory`].
+/// A directory of the pipeline's machine; [`HostDirectory`] has methods that narrow it.
 #[track_caller]
 pub fn host(path: impl AsRef<Path>) -> HostDirectory {
     let kind =
@@ -86,8 +87,8 @@ pub fn host(path: impl AsRef<Path>) -> HostDirectory {
 
 /// A file of the pipeline's machine: `file config = host_file("./config.toml");`.
 ///
-/// It is read when something runs that needs it. Its contents count, and whether it is executable; see
-/// [`HostDirectory`] for the rest.
+/// It is read when something that needs it runs. Its contents and whether it is executable count; see [`HostDirectory`]
+/// for the rest.
 ///
 /// ```
 /// use bowline::{Container, host_file};
@@ -111,7 +112,7 @@ pub fn host_file(path: impl AsRef<Path>) -> File {
 }
 
 impl HostDirectory {
-    /// Only what these patterns name, and the directories on the way to it. More calls name more.
+    /// Takes only what these patterns name, and the directories that lead there. Further calls add patterns.
     #[track_caller]
     pub fn include<P: Into<String>>(mut self, patterns: impl IntoIterator<Item = P>) -> Self {
         self.add(patterns, |kind| match kind {
@@ -121,7 +122,7 @@ impl HostDirectory {
         self
     }
 
-    /// Not what these patterns name, also where [`include`](Self::include) does. More calls name more.
+    /// Leaves out what these patterns name, even where [`include`](Self::include) names it. Further calls add patterns.
     #[track_caller]
     pub fn exclude<P: Into<String>>(mut self, patterns: impl IntoIterator<Item = P>) -> Self {
         self.add(patterns, |kind| match kind {
@@ -131,7 +132,7 @@ impl HostDirectory {
         self
     }
 
-    /// Takes what `.gitignore` and `.dockerignore` files would leave out, and `.git`.
+    /// Takes `.git` and what `.gitignore` and `.dockerignore` files would leave out.
     pub fn without_ignore_files(mut self) -> Self {
         if let HostKind::Directory { ignore_files, .. } = &mut self.source.kind {
             *ignore_files = IgnoreFiles::Disregarded;
@@ -139,7 +140,7 @@ impl HostDirectory {
         self
     }
 
-    /// The directory as a value like any other.
+    /// Turns it into a [`Directory`], a value like any other.
     pub fn directory(&self) -> Directory {
         let container = Container::from_host(self.source.clone(), self.invalid.clone(), self.at);
         Directory { at: PathIn { container, path: HostSource::ROOT.to_owned(), at: self.at } }
@@ -194,7 +195,7 @@ impl From<&HostDirectory> for CopySource {
     }
 }
 
-/// What a `dir` item can be: a [`Directory`], or a [`HostDirectory`].
+/// The types that a `dir` item takes: a [`Directory`], or a [`HostDirectory`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no directory",
     label = "expected a directory",

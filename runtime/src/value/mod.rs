@@ -1,8 +1,8 @@
 //! What users hold: immutable, cheap, lazy values.
 //!
-//! A value only describes. It is a list of what was asked for, in order, and building it does no I/O; the graph
-//! (`crate::graph`) gives it an identity, a session (`crate::session`) runs it when an output is awaited.
-//! Nothing in here knows how either works.
+//! A value only describes. It is the ordered list of what was asked for, and building it does no I/O; the graph
+//! (`crate::graph`) gives it an identity, and a session (`crate::session`) runs it when an output is awaited. Nothing in
+//! here knows how either works.
 
 mod argument;
 mod body;

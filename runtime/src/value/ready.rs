@@ -6,8 +6,8 @@ use super::{Argument, IntoDuration, arg};
 
 /// When a service's clients may run. The default is [`Ready::port`] within 60 seconds.
 ///
-/// Whatever is asked for holds together with the ports: those that are not to be waited for are
-/// [`unprobed`](crate::Port::unprobed). Of several, all must hold.
+/// A condition adds to the probes of the exposed ports; a port that must not be waited for is
+/// [`unprobed`](crate::Port::unprobed). Several conditions must all hold.
 ///
 /// ```
 /// use bowline::{Ready, Service};
@@ -19,11 +19,11 @@ use super::{Argument, IntoDuration, arg};
 #[derive(Debug, Clone)]
 pub struct Ready {
     pub(crate) check: Check,
-    /// Nothing where nothing is said.
+    /// `None` where no limit was given.
     pub(crate) within: Option<Result<Duration, String>>,
 }
 
-/// What is looked at.
+/// What a condition checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Check {
     Ports,
@@ -53,46 +53,48 @@ impl From<&str> for PortRef {
 }
 
 impl Ready {
-    /// How long a service may take to get ready when nothing else is said: 60 seconds.
+    /// The default for how long a service may take to get ready: 60 seconds.
     pub const DEFAULT_WITHIN: Duration = Duration::from_secs(60);
 
     fn new(check: Check) -> Self {
         Self { check, within: None }
     }
 
-    /// Every exposed port accepts: TCP by connecting to the service's own address, UDP by a bound socket.
+    /// Every exposed port accepts connections: TCP is probed by connecting to the service's own address, UDP by looking
+    /// for a bound socket.
     #[must_use]
     pub fn port() -> Self {
         Self::new(Check::Ports)
     }
 
-    /// A `GET` of this path, whose spaces and other characters that may not stand there are sent percent-encoded, is answered with a status of 2xx or 3xx, on the only exposed TCP port or the one given
-    /// with [`on`](Self::on).
+    /// An HTTP `GET` of this path is answered with a status of 2xx or 3xx. It goes to the only exposed TCP port, or to
+    /// the one given with [`on`](Self::on). Spaces and other characters that a request's target cannot have are
+    /// percent-encoded.
     #[must_use]
     pub fn http(path: impl Into<String>) -> Self {
         Self::new(Check::Http { path: path.into(), port: None })
     }
 
-    /// A command, run inside the service, exits with 0. A database says by one of its own, such as `pg_isready`, that it
-    /// takes connections: that its port accepts them is so a moment earlier.
+    /// A command, run inside the service, exits with 0. Databases bring one, such as `pg_isready`: their port accepts
+    /// connections a moment before the database serves them.
     #[must_use]
     pub fn exec<A: Argument>(args: impl IntoIterator<Item = A>) -> Self {
         Self::new(Check::Exec(args.into_iter().map(arg).collect()))
     }
 
-    /// The service has written this text, to either stream.
+    /// The service has written this text to standard output or standard error.
     #[must_use]
     pub fn log(text: impl Into<String>) -> Self {
         Self::new(Check::Log { text: text.into(), times: 1 })
     }
 
-    /// The image's own `HEALTHCHECK` succeeds. An image without one, or with `NONE`, falls back to the ports.
+    /// The image's own `HEALTHCHECK` succeeds. For an image without one, or with `NONE`, only the ports are probed.
     #[must_use]
     pub fn image() -> Self {
         Self::new(Check::Image)
     }
 
-    /// The port that [`http`](Self::http) asks, by number or by name.
+    /// The port that [`http`](Self::http) sends its request to, by number or by name.
     #[must_use]
     pub fn on(mut self, wanted: impl Into<PortSelector>) -> Self {
         if let Check::Http { port, .. } = &mut self.check {
@@ -101,7 +103,7 @@ impl Ready {
         self
     }
 
-    /// How often the text of [`log`](Self::log) has to be seen; once by default.
+    /// How often the text of [`log`](Self::log) has to appear; once by default.
     #[must_use]
     pub fn times(mut self, wanted: u32) -> Self {
         if let Check::Log { times, .. } = &mut self.check {
@@ -110,8 +112,8 @@ impl Ready {
         self
     }
 
-    /// How long the service may take to hold this; 60 seconds by default. The ports, where nothing is said of them, may take
-    /// as long as the rest of it.
+    /// How long the service may take until this holds; 60 seconds by default. Ports without a limit of their own may take
+    /// as long as the other conditions.
     #[must_use]
     pub fn within(mut self, limit: impl IntoDuration) -> Self {
         self.within = Some(limit.into_duration());
@@ -119,7 +121,7 @@ impl Ready {
     }
 }
 
-/// A port by its number or its name, for [`Ready::on`].
+/// A port, by its number or its name, for [`Ready::on`].
 #[derive(Debug, Clone)]
 pub struct PortSelector(PortRef);
 

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use crate::model::Location;
 
-/// Something that processes need and nobody should see: a token, a password.
+/// A value that processes need and nobody should see: a token, a password.
 ///
-/// Only its name is part of an identity, a plan or a log; its contents are read when a process runs that uses it.
-/// It has no `Display` on purpose. `Debug` shows the name. What processes print of it is replaced by `***`: all of
-/// it and each line of 8 bytes or more, as they are and in base64, hex, percent or HTML encoding and JSON texts. What a
-/// program compresses, encrypts, cuts up or prints in columns is not found.
+/// Only its name is part of an identity, a plan or a log; its contents are read when a process that uses it runs. It
+/// deliberately has no `Display`, and `Debug` shows the name. Where a process prints the secret, `***` replaces it: the
+/// whole secret and each line of it of 8 bytes or more, as they are and in base64, hex, percent or HTML encoding and in
+/// JSON texts. What a program compresses, encrypts, cuts up or prints in columns is not found.
 ///
-/// As a variable it stands in the configuration of the container, which a Docker engine shows (`docker inspect`) to
-/// whoever may use that engine, as long as the container is there: no other way leads to a variable, as the images of
-/// processes need not have anything that could read a file for them. Mounted it is in memory, and in no configuration.
+/// A secret in a variable is part of the container's configuration, which a Docker engine shows (`docker inspect`) to
+/// everybody who may use that engine, while the container exists: there is no other way to set a variable, as an image
+/// need not have a program that could read it from a file. A mounted secret is in memory and in no configuration.
 ///
 /// ```
 /// use bowline::{Container, Secret};
@@ -38,7 +38,7 @@ pub enum SecretSource {
     Env(Arc<str>),
     /// A file on the pipeline's machine.
     File(Arc<std::path::Path>),
-    /// Given by the program.
+    /// Contents that the program gave.
     Value(Arc<[u8]>),
 }
 
@@ -53,21 +53,21 @@ impl fmt::Debug for SecretSource {
 }
 
 impl Secret {
-    /// The value of an environment variable of the pipeline's own process, read when it is used.
+    /// The value of an environment variable of the pipeline's own process, read when a process that uses the secret runs.
     #[track_caller]
     pub fn env(variable: impl Into<String>) -> Self {
         let variable: Arc<str> = variable.into().into();
         Self::new(variable.clone(), SecretSource::Env(variable))
     }
 
-    /// The contents of a file on the pipeline's machine, read when it is used.
+    /// The contents of a file on the pipeline's machine, read when a process that uses the secret runs.
     #[track_caller]
     pub fn file(path: impl AsRef<std::path::Path>) -> Self {
         let path = path.as_ref();
         Self::new(path.display().to_string().into(), SecretSource::File(path.into()))
     }
 
-    /// Contents that the program has, under a name that may be shown.
+    /// Contents that the program already has, under a name that may be shown.
     #[track_caller]
     pub fn value(name: impl Into<String>, contents: impl AsRef<[u8]>) -> Self {
         Self::new(name.into().into(), SecretSource::Value(contents.as_ref().into()))
@@ -78,7 +78,7 @@ impl Secret {
         Self { name, source, at: Location::caller() }
     }
 
-    /// The name: all of it that is ever shown.
+    /// The name, which is all that is ever shown.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -99,7 +99,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What the compiler says where a [`Secret`] is formatted. Nothing implements it.
+/// What the compiler reports where a [`Secret`] is formatted. Nothing implements it.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "a `Secret` cannot be printed",
@@ -109,14 +109,14 @@ impl fmt::Debug for Secret {
 )]
 pub trait Shown {}
 
-/// Whose bound is judged where a secret is formatted and not here, by its lifetime; and which is no `Secret`, so that
-/// the compiler says what it says of this bound.
+/// Carries the bound that formatting a secret violates. Its lifetime makes the compiler judge the bound where a secret is
+/// formatted and not here; it is not `Secret` itself, so that the compiler reports this bound.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Contents<'a>(std::marker::PhantomData<&'a ()>);
 
-/// Never there, as nothing meets the bound: without it the compiler would say that a `Display` is missing, which is an
-/// invitation to write one.
+/// Never applies, as nothing meets the bound. Without it the compiler would report that `Display` is missing, which
+/// invites people to write one.
 #[doc(hidden)]
 impl fmt::Display for Secret
 where
@@ -127,7 +127,7 @@ where
     }
 }
 
-/// Where secrets come from, by the words that pipelines use: `secret token = secret::env("API_TOKEN");`.
+/// Constructors of secrets under the words that pipelines use: `secret token = secret::env("API_TOKEN");`.
 ///
 /// ```
 /// use bowline::prelude::*;

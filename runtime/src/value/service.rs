@@ -12,8 +12,8 @@ use super::{Argument, Base, Body, Container, Definition, IntoDuration, Ready, St
 use crate::model::{Location, Port};
 use crate::{Error, rules};
 
-/// A server that clients need: started just before the first client that really runs, healthy before it does, shared
-/// by everyone who names the same service, and stopped when nobody needs it any more.
+/// A server that clients need. It is started just before the first client that really runs, is healthy before that client
+/// runs, is shared by everyone who names the same service, and is stopped when nobody needs it any more.
 ///
 /// ```
 /// use bowline::{Ready, Service};
@@ -29,13 +29,13 @@ pub struct Service {
     slot: Arc<Slot<ServiceBody>>,
 }
 
-/// The operations of a service, and what only services have.
+/// The operations of a service: those of every container, and those that only services have.
 #[derive(Debug, Clone)]
 pub(crate) struct ServiceBody {
     pub(crate) body: Body,
     pub(crate) run: Option<Vec<String>>,
     pub(crate) ports: Vec<Port>,
-    /// What has to hold besides the ports, or of them.
+    /// The conditions of readiness, in addition to the ports' probes; those of kind port set the probes' limit.
     pub(crate) ready: Vec<Ready>,
     pub(crate) stop: Option<Stop>,
     pub(crate) linger: Duration,
@@ -61,7 +61,7 @@ impl ServiceBody {
 }
 
 impl Service {
-    /// How long a service is kept after its last client when nothing else is said: 10 seconds.
+    /// The default for how long a service is kept after its last client: 10 seconds.
     pub const DEFAULT_LINGER: Duration = Duration::from_secs(10);
 
     /// A service of this image, running the image's own entry point and command unless [`run`](Self::run) is given.
@@ -70,13 +70,13 @@ impl Service {
         Self::empty().image(reference)
     }
 
-    /// A service of another container's result: its file system and its configuration.
+    /// A service that starts from another container's result: its file system and its configuration.
     #[track_caller]
     pub fn from_container(other: &Container) -> Self {
         Self::of(Base::Container(other.clone()), Location::caller())
     }
 
-    /// A service without a base yet: for code that decides late. Starting it is an error that says so.
+    /// A service without a base yet, for code that chooses the base later. Starting it without one is an error.
     #[track_caller]
     pub fn empty() -> Self {
         Self::of(Base::Unset, Location::caller())
@@ -86,7 +86,7 @@ impl Service {
         Self { slot: Slot::filled(None, at, ServiceBody::new(base, at)) }
     }
 
-    /// A service whose definition comes later, so that others can name it before.
+    /// Declares a service that is defined later, so that others can refer to it first.
     #[track_caller]
     pub fn declare(name: impl Into<String>) -> (Self, Definition<Self>) {
         let slot = Slot::declared(name.into(), Location::caller());
@@ -99,7 +99,7 @@ impl Service {
         (Self { slot }, Definition { set })
     }
 
-    /// Replaces the base: the image a service of [`empty`](Self::empty) starts from.
+    /// Replaces the base: the image that a service made by [`empty`](Self::empty) starts from.
     #[track_caller]
     pub fn image(self, reference: impl Into<String>) -> Self {
         let reference = reference.into();
@@ -124,7 +124,7 @@ let api = Service::from_image(\"acme/api:2\").bind(\"db\", &db).expose(8080);
     );
     confinement_operations!();
 
-    /// The service's command, in place of the image's; the image's entry point stays.
+    /// The service's command, in place of the image's; the image's entry point still applies.
     #[track_caller]
     pub fn run<A: Argument>(self, args: impl IntoIterator<Item = A>) -> Self {
         let args: Vec<String> = args.into_iter().map(arg).collect();
@@ -139,7 +139,7 @@ let api = Service::from_image(\"acme/api:2\").bind(\"db\", &db).expose(8080);
         })
     }
 
-    /// Exposes a port: clients may use it, and it is probed before they run.
+    /// Exposes a port: clients may use it, and it is probed before clients run.
     #[track_caller]
     pub fn expose(self, port: impl Into<Port>) -> Self {
         let port = port.into();
@@ -161,8 +161,8 @@ let api = Service::from_image(\"acme/api:2\").bind(\"db\", &db).expose(8080);
         })
     }
 
-    /// Says when the service's clients may run; by default when every exposed port accepts, within 60 seconds. This holds
-    /// together with the ports, and with what was said before.
+    /// Says when the service's clients may run; by default when every exposed port accepts, within 60 seconds. The
+    /// condition adds to the ports' probes and to earlier conditions.
     #[track_caller]
     pub fn ready(self, ready: Ready) -> Self {
         self.edit_service(|service, at| {
@@ -178,7 +178,8 @@ let api = Service::from_image(\"acme/api:2\").bind(\"db\", &db).expose(8080);
         })
     }
 
-    /// Says how the service ends; by default with the image's stop signal, else SIGTERM, and SIGKILL 10 seconds later.
+    /// Says how the service is stopped: by default with the image's stop signal, else SIGTERM, and with SIGKILL 10
+    /// seconds later.
     #[track_caller]
     pub fn stop_with(self, stop: Stop) -> Self {
         self.edit_service(|service, at| {
@@ -198,7 +199,7 @@ let api = Service::from_image(\"acme/api:2\").bind(\"db\", &db).expose(8080);
         })
     }
 
-    /// Makes another instance of the same definition: equal services with different instances are two.
+    /// Makes another instance of the same definition: equal services with different instance names run separately.
     #[track_caller]
     pub fn instance(self, name: impl fmt::Display) -> Self {
         let name = name.to_string();
@@ -242,12 +243,12 @@ let api = Service::from_image(\"acme/api:2\").bind(\"db\", &db).expose(8080);
         self.slot.body.get().cloned().unwrap_or_else(|| missing(self.name(), self.slot.at))
     }
 
-    /// Where it was written: in a pipeline, where its item is.
+    /// Where the service was written: in a pipeline, the place of its item.
     pub(crate) fn location(&self) -> Location {
         self.slot.body.get().map_or(self.slot.at, |service| service.body.at)
     }
 
-    /// The same value, not an equal one: what cycles are found by.
+    /// Identifies this very value, not an equal one; used to find cycles.
     pub(crate) fn address(&self) -> usize {
         Arc::as_ptr(&self.slot).addr()
     }

@@ -1,13 +1,13 @@
-//! How a service ends.
+//! How a service is stopped.
 
 use std::time::Duration;
 
 use super::IntoDuration;
 use crate::rules;
 
-/// How a service is stopped: a signal, and how long it may take before SIGKILL.
+/// How a service is stopped: a signal, and the grace period before SIGKILL.
 ///
-/// The default is the image's own stop signal, else SIGTERM, and 10 seconds.
+/// The default is the image's own stop signal, else SIGTERM, and a grace period of 10 seconds.
 ///
 /// ```
 /// use bowline::{Service, Stop};
@@ -21,7 +21,7 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// How long a service may take to stop when nothing else is said: 10 seconds.
+    /// The default grace period: 10 seconds.
     pub const DEFAULT_WITHIN: Duration = Duration::from_secs(10);
 
     /// Stops with this signal, for example `"SIGINT"`.
@@ -33,7 +33,7 @@ impl Stop {
         }
     }
 
-    /// How long it may take; then SIGKILL. 10 seconds by default.
+    /// The grace period, after which SIGKILL follows. 10 seconds by default.
     #[must_use]
     pub fn within(mut self, limit: impl IntoDuration) -> Self {
         self.within = limit.into_duration();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::super::{Emitter, LineCutter, Outcome, Span, Subject};
 use super::*;
 
-/// What an observer has heard.
+/// The events that an observer has received.
 type Heard = Arc<Mutex<Vec<EventKind>>>;
 
 fn span() -> Arc<Span> {
@@ -50,7 +50,7 @@ async fn a_slow_observer_misses_lines_and_knows_how_many_but_no_state() {
     for kind in kinds(&heard) {
         match kind {
             EventKind::Output { line, .. } => {
-                // The gap is told of before what follows it.
+                // The gap is reported before the lines that follow it.
                 assert_eq!(line.parse::<u64>().unwrap(), next);
                 next += 1;
             }
@@ -142,7 +142,7 @@ async fn the_end_does_not_wait_for_an_observer_that_hangs() {
     drop(go);
 }
 
-/// A microsecond each is the bound; nothing is optimised here, and the machine may be busy.
+/// The bound is a microsecond for each; this build is not optimised, and the machine may be busy.
 #[test]
 fn what_nobody_observes_costs_next_to_nothing() {
     const EVENTS: u32 = 1_000_000;

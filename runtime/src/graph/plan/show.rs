@@ -8,8 +8,8 @@ use super::{Places, Plan, PlannedFiles};
 use crate::model::Location;
 
 impl Plan {
-    /// The plan with where each step, service and mistake is written: several places where equal ones are one. Without
-    /// it, a snapshot of the plan stays what it is when lines move.
+    /// Adds where each step, service and mistake is written: several places if equal ones are one. Without locations, a
+    /// snapshot of the plan does not change when lines move.
     ///
     /// ```
     /// use bowline::Container;
@@ -32,7 +32,7 @@ impl Plan {
         self
     }
 
-    /// What is wrong, with where it is if that is shown.
+    /// The mistakes, with their locations if these are shown.
     fn messages(&self) -> impl Iterator<Item = String> {
         self.errors.iter().map(|error| match self.places {
             Places::Shown => error.to_string(),
@@ -41,7 +41,7 @@ impl Plan {
     }
 }
 
-/// One service or step as text.
+/// The text of one service or step.
 struct Block<'a> {
     head: String,
     locations: &'a [Location],
@@ -77,7 +77,7 @@ impl fmt::Display for Plan {
             write!(f, "{before}{block}")?;
             before = "\n";
         }
-        // Something that runs takes them, so a block stands before.
+        // Files are used by steps or services, so a block precedes them.
         for PlannedFiles { path, contents, files, bytes } in &self.files {
             write!(f, "\nhost {path}\n  contents {contents:.12}\n  {files} files, {bytes} bytes")?;
         }
@@ -89,7 +89,7 @@ impl fmt::Display for Plan {
     }
 }
 
-/// Without what is empty, but for services and steps.
+/// Leaves empty lists out, except services and steps.
 impl serde::Serialize for Plan {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let fields = 2 + usize::from(!self.files.is_empty()) + usize::from(!self.errors.is_empty());
