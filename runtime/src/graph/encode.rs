@@ -1,25 +1,27 @@
 //! The canonical encoding that identities are hashed over.
 //!
-//! Every piece is written with its length before it (8 bytes, little endian), every list with its count, every node
-//! with its kind, and the whole with the encoding's version: two different definitions never encode alike, whatever
-//! bytes they hold. What must not count as a difference (order of variables, say) is sorted by the caller.
+//! Every piece is preceded by its length (8 bytes, little endian), every list by its count, every node by its kind, and
+//! the whole by the encoding's version: two different definitions never encode alike, whatever bytes they hold. What must
+//! not count as a difference (the order of variables, for example) is sorted by the caller.
 
 use crate::model::Digest;
 use crate::sha256::Sha256;
 
-/// Changes whenever the encoding does, so that no identity of another encoding is ever mistaken for one of this.
+/// Changes with the encoding, so that no identity of an older encoding is taken for one of this.
 const VERSION: &str = "bowline 3";
 
 pub(crate) struct Encoder {
+    /// The hash of everything encoded so far.
     hash: Sha256,
+    /// The hashes of the fields encoded so far.
     fields: Fields,
 }
 
-/// The fields of a node by name, each with a hash of what it holds: what tells why two nodes differ.
+/// The fields of a node by name, each with a hash of its contents: they show why two nodes differ.
 pub(crate) type Fields = Vec<(&'static str, Digest)>;
 
 impl Encoder {
-    /// Starts a node of this kind.
+    /// Starts the encoding of a node of this kind.
     pub(crate) fn new(kind: &str) -> Self {
         let mut encoder = Self::piece();
         encoder.text(VERSION);
@@ -27,7 +29,7 @@ impl Encoder {
         encoder
     }
 
-    /// One field: its name, and a hash of what `write` encodes. A field that holds nothing is encoded too, as nothing.
+    /// Encodes one field: its name, and a hash of what `write` encodes. An empty field is encoded too.
     pub(crate) fn field(&mut self, name: &'static str, write: impl FnOnce(&mut Self) -> &mut Self) {
         let mut field = Self::piece();
         write(&mut field);
@@ -54,7 +56,7 @@ impl Encoder {
         self.bytes(&digest.0)
     }
 
-    /// What may be absent, as a list of one or none.
+    /// Encodes an optional value as a list of none or one.
     pub(crate) fn optional<T>(
         &mut self,
         value: Option<T>,
@@ -82,7 +84,7 @@ impl Encoder {
         self.bytes(&number.to_le_bytes())
     }
 
-    /// Announces a list of so many entries.
+    /// Begins a list of this many entries.
     pub(crate) fn list(&mut self, count: usize) -> &mut Self {
         self.hash.update((count as u64).to_le_bytes());
         self
@@ -100,7 +102,7 @@ impl Encoder {
         Digest(self.hash.finalize())
     }
 
-    /// With the fields that were encoded, in their order.
+    /// The digest, with the fields that were encoded, in their order.
     pub(crate) fn finish_with_fields(self) -> (Digest, Fields) {
         (Digest(self.hash.finalize()), self.fields)
     }

@@ -1,8 +1,8 @@
-//! What lies where in a container: what is put into its file system, and what is mounted over it.
+//! The layout of a container: what is put into its file system, and what is mounted over it.
 //!
-//! Both are one list, in the order they are written. What comes later hides what is at its path; what would be hidden
-//! before anything could see it is a mistake, as is what would be put where nobody sees it. So in what comes out no mount
-//! is over another one: the outer stands before the inner, and nothing is placed below a mount.
+//! Both are one list, in the order they are written. A later entry hides what is at its path. It is a mistake if that was
+//! not visible to anything yet, and also to put something where nobody sees it. The result has no mount over another:
+//! outer mounts stand before inner ones, and nothing is placed below a mount.
 
 use std::sync::Arc;
 
@@ -13,41 +13,43 @@ use crate::rules::Problem;
 
 type Checked = Result<(), Problem>;
 
-/// What was laid out so far.
+/// The layout so far.
 #[derive(Default)]
 pub(super) struct Layout {
-    /// Put into the file system since the last step.
+    /// Placed in the file system since the last step.
     places: Vec<Place>,
-    /// Mounted, the outer before the inner.
+    /// Mounted, outer before inner.
     mounted: Vec<Mounted>,
 }
 
 struct Mounted {
     path: String,
+    /// What is at the path.
     what: What,
+    /// When it was mounted, which decides whether hiding it is a mistake.
     since: Since,
 }
 
 enum What {
-    /// Over the file system, while a process runs.
+    /// A mount over the file system, while a process runs.
     Over(Mount),
-    /// A directory or file that is the container's own.
+    /// A directory or file that is part of the container's own file system.
     Own { is_file: bool },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Since {
-    /// The container that this one starts from.
+    /// It comes from the container that this one starts from.
     Base,
-    /// A step that is done.
+    /// A step has run since, and may have seen it.
     Seen,
-    /// The last step.
+    /// No step has run since.
     New,
 }
 
 impl Layout {
-    /// That of a container which goes on from one that has these mounts: memory and sockets are a part of how it is
-    /// configured, all others are not.
+    /// The layout of a container that starts from one with these mounts: tmpfs and sockets are part of its configuration
+    /// and carry over, other mounts are not.
     pub(super) fn from(mounts: &[Mount]) -> Self {
         let goes_on = |mount: &&Mount| matches!(mount.source, MountSource::Memory | MountSource::Socket(_));
         let inherit = |mount: &Mount| Mounted {
@@ -58,7 +60,7 @@ impl Layout {
         Self { places: Vec::new(), mounted: mounts.iter().filter(goes_on).map(inherit).collect() }
     }
 
-    /// Puts a file, or copies, into the file system.
+    /// Places a file or a copy in the file system.
     pub(super) fn place(&mut self, place: Place) -> Checked {
         let path = plain_path(place.path());
         self.check_own(&path)?;
@@ -71,7 +73,7 @@ impl Layout {
         Ok(())
     }
 
-    /// Mounts what the container may write to and goes on with, in the place of whatever is there.
+    /// Mounts a private copy that the container may write to and keeps, in place of whatever is at the path.
     pub(super) fn mount_own(&mut self, fs: Fs, from: String, path: &str) -> Checked {
         let path = plain_path(path);
         self.make_room(&path)?;
@@ -114,7 +116,7 @@ impl Layout {
         Ok(())
     }
 
-    /// Judges where something is put into the file system, or a command's output is written.
+    /// Checks a path in the container's own file system, where something is placed or a command's output is written.
     pub(super) fn check_own(&self, path: &str) -> Checked {
         let path = plain_path(path);
         let Some(outer) = self.mounted.iter().rev().find(|mounted| lies_in(&path, &mounted.path)) else {
@@ -138,7 +140,7 @@ impl Layout {
         }))
     }
 
-    /// Closes a step: what was placed since the last one.
+    /// Ends a step, and returns what was placed since the last one.
     pub(super) fn step(&mut self) -> Vec<Place> {
         for mounted in self.mounted.iter_mut().filter(|mounted| mounted.since == Since::New) {
             mounted.since = Since::Seen;
@@ -146,12 +148,12 @@ impl Layout {
         self.take_places()
     }
 
-    /// What was placed since the last step, for one that runs nothing: it sees no mount.
+    /// Returns what was placed since the last step, for a step that runs nothing and therefore sees no mount.
     pub(super) fn take_places(&mut self) -> Vec<Place> {
         std::mem::take(&mut self.places)
     }
 
-    /// What is mounted over the file system from here on.
+    /// The mounts over the file system from here on.
     pub(super) fn mounts(&self) -> Vec<Mount> {
         self.over().cloned().collect()
     }
@@ -160,8 +162,8 @@ impl Layout {
         !self.places.is_empty()
     }
 
-    /// Whether what was placed has to be there before anything is mounted: where a mount lies in a directory that is put
-    /// there, or where a mount replaces what was placed before it.
+    /// Whether the placements need a step of their own before anything is mounted: if a mount lies in a placed directory,
+    /// or replaces something placed before it.
     pub(super) fn must_be_placed_first(&self) -> bool {
         let mounts: Vec<&Mount> = self.over().collect();
         let holds_a_mount = |place: &Place| {
@@ -177,7 +179,7 @@ impl Layout {
             && (self.places.iter().any(holds_a_mount) || self.places.iter().enumerate().any(replaces))
     }
 
-    /// All that was placed, and is mounted.
+    /// The placements and the mounts.
     pub(super) fn into_parts(mut self) -> (Vec<Place>, Vec<Mount>) {
         let mounts = self.mounts();
         (std::mem::take(&mut self.places), mounts)
@@ -190,12 +192,12 @@ impl Layout {
         })
     }
 
-    /// The innermost mount that a path lies below.
+    /// The innermost mount that contains a path.
     fn around(&self, path: &str) -> Option<&Mounted> {
         self.mounted.iter().rev().find(|mounted| mounted.path != path && lies_in(path, &mounted.path))
     }
 
-    /// Takes away what a mount at this path hides.
+    /// Removes what a mount at this path hides.
     fn make_room(&mut self, path: &str) -> Checked {
         let hidden = |mounted: &&Mounted| lies_in(&mounted.path, path) && mounted.since != Since::Base;
         if self.mounted.iter().filter(hidden).any(|mounted| mounted.path == path) {
@@ -223,8 +225,7 @@ impl Mounted {
     }
 }
 
-/// Why a path cannot be read of a container that ran with these mounts: it lies in one, and no mount is a part of what a
-/// container leaves.
+/// Checks that a path can be read of a container that ran with these mounts: no mount is part of what a container leaves.
 pub(super) fn check_read(mounts: &[Mount], path: &str) -> Checked {
     let path = plain_path(path);
     let Some(mount) = mounts.iter().rev().find(|mount| lies_in(&path, &mount.path)) else {
@@ -244,7 +245,7 @@ pub(super) fn check_read(mounts: &[Mount], path: &str) -> Checked {
 }
 
 impl Place {
-    /// Where it is put.
+    /// The path it is placed at.
     fn path(&self) -> &str {
         match self {
             Self::File { path, .. } => path,

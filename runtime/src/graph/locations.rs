@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex};
 use crate::lock::lock;
 use crate::model::{Digest, Location};
 
-/// The places where a step or service was written, in the order they were met, each once. Equal ones that are lowered
-/// together have the same: what is one node to whoever runs it is written in all of them.
+/// The places where a step or service was written, in the order they were found, each once. Equal ones that are lowered
+/// together share the list: whoever runs it sees one node that is written in all of those places.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Locations(Arc<Mutex<Vec<Location>>>);
 
 impl Locations {
-    /// All that are known by now.
+    /// All places known so far.
     pub(crate) fn all(&self) -> Vec<Location> {
         lock(&self.0).clone()
     }
@@ -31,12 +31,12 @@ impl From<Vec<Location>> for Locations {
     }
 }
 
-/// The places of all nodes that are lowered together.
+/// The places of all nodes that are lowered together, by digest.
 #[derive(Debug, Default)]
 pub(super) struct Written(HashMap<Digest, Locations>);
 
 impl Written {
-    /// The places of a node, with one more.
+    /// Adds a place to a node's, and returns them.
     pub(super) fn at(&mut self, node: Digest, place: Location) -> Locations {
         let places = self.0.entry(node).or_default();
         places.add(place);

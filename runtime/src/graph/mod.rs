@@ -1,8 +1,8 @@
 //! What values mean: steps and services as nodes of a graph, each with an identity.
 //!
-//! Pure: no I/O, no clock, no engine. Lowering a value (`lower`) checks what only whole definitions can show, folds
-//! the operations into steps, and gives every node its digest (`identity`, over the canonical encoding of `encode`).
-//! A plan (`plan`) is that graph made readable.
+//! Pure: no I/O, no clock, no engine. Lowering a value (`lower`) checks what only a whole definition can show, folds the
+//! operations into steps, and gives every node its digest (`identity`, over the canonical encoding of `encode`). A plan
+//! (`plan`) is that graph made readable.
 
 mod ask;
 mod config;

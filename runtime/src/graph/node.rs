@@ -1,4 +1,4 @@
-//! The nodes: what is left of values once they are checked and folded.
+//! The nodes of the graph, made of values by checking and folding them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -17,39 +17,46 @@ pub(crate) enum Fs {
     Image(ImageName, Location),
     /// Files of the pipeline's machine, and where they are asked for.
     Host(Arc<HostSource>, Location),
-    /// What a failed step left.
+    /// The file system that a failed step left.
     Held(Arc<Held>),
-    /// What a step leaves.
+    /// The file system that a step leaves.
     Step(Arc<Step>),
 }
 
-/// A file system that the engine of a session holds, as long as that lives: what a failed step left.
+/// The file system that a failed step left, which the engine of a session holds while the session lives.
 #[derive(Debug)]
 pub(crate) struct Held {
+    /// The engine's name for it.
     pub(crate) snapshot: Snapshot,
+    /// The session that holds it.
     pub(crate) session: SessionId,
-    /// What was mounted while the step ran.
+    /// The mounts of the step that left it.
     pub(crate) mounts: Vec<Mount>,
 }
 
 /// One command run in a file system, or files placed in it.
 #[derive(Debug)]
 pub(crate) struct Step {
-    /// With images by their references; see [`super::Identities`] for the identity that results are kept under.
+    /// The definition's identity, with images by reference; see [`super::Identities`] for the key that results are kept
+    /// under.
     pub(crate) digest: Digest,
     /// The item it belongs to.
     pub(crate) name: Arc<str>,
+    /// Where it is written: several places if equal steps are one.
     pub(crate) locations: Locations,
+    /// The file system that it starts in.
     pub(crate) base: Fs,
+    /// What is put into that file system before the command runs.
     pub(crate) places: Vec<Place>,
-    /// None for a step that only places files or only comes after others.
+    /// The command; `None` for a step that only places files or only comes after others.
     pub(crate) args: Option<Vec<String>>,
     pub(crate) options: ExecOptions,
-    /// Whether the result is for this session alone: this step or one it is made of is `uncached`.
+    /// Whether the result must not outlive the session: this step, or one it depends on, is `uncached`.
     pub(crate) is_volatile: bool,
     pub(crate) config: Arc<Config>,
     pub(crate) mounts: Vec<Mount>,
     pub(crate) bindings: Vec<Binding>,
+    /// Steps that must have succeeded before, as `after` asks.
     pub(crate) after: Vec<Arc<Step>>,
 }
 
@@ -59,7 +66,7 @@ impl Step {
         made_of(&self.base, &self.places, &self.mounts).chain(&self.after)
     }
 
-    /// What [`is_volatile`](Self::is_volatile) is for a step of these parts.
+    /// The value of [`is_volatile`](Self::is_volatile) that follows from the step's parts.
     pub(crate) fn would_be_volatile(&self) -> bool {
         self.options.uncached
             || self.inputs().any(|input| input.is_volatile)
@@ -67,7 +74,7 @@ impl Step {
     }
 }
 
-/// The steps that a file system is made of, with what is put into it.
+/// The steps that make a file system and what is placed in it.
 fn made_of<'a>(
     base: &'a Fs,
     places: &'a [Place],
@@ -94,7 +101,7 @@ pub(crate) enum Place {
         path: String,
         contents: Arc<[u8]>,
     },
-    /// A directory where `from` ends in `/`, else a file.
+    /// A directory if `from` ends in `/`, else a file.
     Copy {
         fs: Fs,
         from: String,
@@ -103,9 +110,10 @@ pub(crate) enum Place {
     },
 }
 
-/// Something that is there while a process runs, and no part of what it leaves.
+/// A mount: visible while a process runs, and not part of what the process leaves.
 #[derive(Debug, Clone)]
 pub(crate) struct Mount {
+    /// The absolute path in the container.
     pub(crate) path: String,
     pub(crate) source: MountSource,
     pub(crate) access: Access,
@@ -115,12 +123,13 @@ pub(crate) struct Mount {
 pub(crate) enum MountSource {
     /// A cache volume, by its key.
     Cache(String),
+    /// A directory of another file system if `from` ends in `/`, else a file of it.
     Copy {
         fs: Fs,
         from: String,
     },
     Secret(Secret),
-    /// An empty directory in memory.
+    /// A tmpfs: an empty directory in memory.
     Memory,
     /// A Unix socket of the engine's machine, by its path there.
     Socket(String),
@@ -145,25 +154,25 @@ impl MountSource {
     }
 }
 
-/// What a process is given besides its file system, on top of the configuration of the image at the root.
+/// The configuration of a process apart from its file system. It overrides the configuration of the image at the root.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Config {
-    /// The image whose configuration is the ground.
+    /// The image whose configuration applies where this one says nothing.
     pub(crate) image: Option<ImageName>,
     pub(crate) env: BTreeMap<String, Var>,
     /// Relative to the image's working directory unless it starts with `/`.
     pub(crate) workdir: Option<String>,
     pub(crate) user: Option<String>,
-    /// In place of the image's entry point and command.
+    /// Replaces the image's entry point and command.
     pub(crate) entrypoint: Option<Vec<String>>,
     pub(crate) hostname: Option<String>,
     pub(crate) security: SecurityContext,
     pub(crate) limits: Limits,
-    /// Shown to the engine's users, and no part of an identity.
+    /// Labels for the engine's users; not part of an identity.
     pub(crate) labels: BTreeMap<String, String>,
 }
 
-/// What a variable is set to.
+/// The value of a variable.
 #[derive(Debug, Clone)]
 pub(crate) enum Var {
     Plain(String),
@@ -174,35 +183,46 @@ pub(crate) enum Var {
 #[derive(Debug, Clone)]
 pub(crate) struct Binding {
     pub(crate) service: Arc<ServiceNode>,
-    /// At least one; several when one service is bound more than once.
+    /// At least one; several if one service is bound more than once.
     pub(crate) aliases: Vec<String>,
 }
 
 /// A service, checked and complete.
 #[derive(Debug)]
 pub(crate) struct ServiceNode {
+    /// The definition's identity, with images by reference.
     pub(crate) digest: Digest,
+    /// The name its clients resolve, derived from the digest.
     pub(crate) hostname: String,
+    /// The name of its item, for messages.
     pub(crate) name: Arc<str>,
+    /// Where it is written: several places if equal services are one.
     pub(crate) locations: Locations,
+    /// The file system that it starts in.
     pub(crate) base: Fs,
+    /// What is put into that file system before the process starts.
     pub(crate) places: Vec<Place>,
     pub(crate) config: Arc<Config>,
     pub(crate) mounts: Vec<Mount>,
+    /// The services that it uses itself.
     pub(crate) bindings: Vec<Binding>,
+    /// The command in place of the image's.
     pub(crate) run: Option<Vec<String>>,
+    /// Distinguishes equal services that are to run separately.
     pub(crate) instance: Option<String>,
     pub(crate) ports: Vec<Port>,
-    /// What the definition says has to hold before its clients run, each with its limit. The ports hold anyhow.
+    /// The `ready` conditions, each with its limit. The ports are probed in any case.
     pub(crate) ready: Vec<(Check, Duration)>,
     /// The longest of the limits.
     pub(crate) within: Duration,
+    /// The stop signal and grace period, if the definition gives them.
     pub(crate) stop: Option<(&'static str, Duration)>,
+    /// How long it keeps running after its last client.
     pub(crate) linger: Duration,
 }
 
 impl ServiceNode {
-    /// All that has to hold, and for how long it is waited for each.
+    /// All conditions, each with its limit.
     pub(crate) fn checks(&self) -> Vec<(&Check, Duration)> {
         let mut checks: Vec<_> = self.ready.iter().map(|(check, within)| (check, *within)).collect();
         if !checks.iter().any(|(check, _)| **check == Check::Ports) {
@@ -211,7 +231,7 @@ impl ServiceNode {
         checks
     }
 
-    /// Whether something says that it is ready although it exposes no port.
+    /// Whether a condition other than the ports says when it is ready.
     pub(crate) fn says_when_ready(&self) -> bool {
         self.ready.iter().any(|(check, _)| *check != Check::Ports)
     }
@@ -232,16 +252,16 @@ impl ServiceNode {
 pub(crate) struct ContainerNode {
     pub(crate) digest: Digest,
     pub(crate) name: Arc<str>,
-    /// What it holds once all its steps have run.
+    /// The file system once all steps have run.
     pub(crate) fs: Fs,
     pub(crate) config: Arc<Config>,
-    /// What is mounted in it when it ends, the outer before the inner.
+    /// The mounts at its end, outer before inner.
     pub(crate) mounts: Vec<Mount>,
-    /// The last step that runs a command of this container's own.
+    /// The last step that runs a command of this container itself, and so has its output.
     pub(crate) last: Option<Arc<Step>>,
 }
 
-/// All services that are needed by these bindings, directly or through other services, by identity.
+/// All services that these bindings need, directly or through other services, by digest.
 pub(crate) fn closure(bindings: &[Binding]) -> BTreeMap<Digest, Arc<ServiceNode>> {
     let mut found = BTreeMap::new();
     let mut open: Vec<&Arc<ServiceNode>> = bindings.iter().map(|binding| &binding.service).collect();
@@ -253,12 +273,15 @@ pub(crate) fn closure(bindings: &[Binding]) -> BTreeMap<Digest, Arc<ServiceNode>
     found
 }
 
-/// The images, and what of this machine is read, of everything that the roots are made of, each with where that is
-/// written. Found without recursion: chains may be long.
+/// Everything outside that the roots need: images, and files of this machine, each with the places where it is written.
+/// Found without recursion, as chains may be long.
 #[derive(Debug, Default)]
 pub(crate) struct Reach {
+    /// The images.
     pub(crate) images: BTreeMap<ImageName, BTreeSet<Location>>,
+    /// The files and directories of this machine.
     pub(crate) hosts: HashMap<Arc<HostSource>, BTreeSet<Location>>,
+    /// The nodes that were visited.
     seen: HashSet<Digest>,
 }
 
@@ -312,7 +335,7 @@ impl Reach {
         }
     }
 
-    /// Where it is named, the file system says that starts from it.
+    /// The location is found through the file system that starts from the image.
     fn ground(&mut self, config: &Config) {
         if let Some(image) = &config.image {
             self.images.entry(image.clone()).or_default();

@@ -1,4 +1,4 @@
-//! Which session a value runs in, and where a session's own work runs.
+//! The current session of a value, and the runtime that sessions work on.
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock, Weak};
@@ -14,13 +14,13 @@ tokio::task_local! {
     static SCOPED: Session;
 }
 
-/// Sessions by the user's runtime they belong to: whatever is spawned there finds its session.
+/// Sessions by the user's runtime that they are bound to: a task spawned there finds its session.
 static BY_RUNTIME: LazyLock<Mutex<HashMap<runtime::Id, Session>>> = LazyLock::new(Mutex::default);
 
-/// Every session of the process, for signals.
+/// Every session of the process, for signal handling.
 static ALL: Mutex<Vec<Weak<Inner>>> = Mutex::new(Vec::new());
 
-/// The session of everything that is awaited outside of any other: as programs make them, with a log.
+/// The session of everything that is awaited outside any other session. It has a log, like those that programs make.
 static DEFAULT: LazyLock<Session> = LazyLock::new(Session::new);
 
 pub(super) fn current() -> Session {
@@ -35,7 +35,7 @@ pub(super) async fn scope<F: Future>(session: Session, future: F) -> F::Output {
     SCOPED.scope(session, future).await
 }
 
-/// Makes a session the one of everything awaited on a runtime, until the guard is dropped.
+/// Makes a session the current one for everything awaited on a runtime, until the guard is dropped.
 pub(crate) fn bind(handle: &Handle, session: &Session) -> Bound {
     by_runtime().insert(handle.id(), session.clone());
     Bound(handle.id())
@@ -56,7 +56,7 @@ pub(super) fn register(session: &Session) {
     all.push(std::sync::Arc::downgrade(&session.inner));
 }
 
-/// All sessions that are still held by somebody.
+/// All sessions that still exist.
 pub(super) fn all() -> Vec<Session> {
     let all = lock(&ALL);
     all.iter().filter_map(Weak::upgrade).map(|inner| Session { inner }).collect()
@@ -66,7 +66,7 @@ fn by_runtime() -> MutexGuard<'static, HashMap<runtime::Id, Session>> {
     lock(&BY_RUNTIME)
 }
 
-/// The runtime of all sessions: its threads live as long as the process and are nobody's to block.
+/// The runtime of all sessions: its threads live as long as the process, and users' code cannot block them.
 pub(super) fn handle() -> Result<&'static Handle> {
     static RUNTIME: OnceLock<Result<Runtime>> = OnceLock::new();
     let runtime = RUNTIME.get_or_init(|| {
@@ -90,7 +90,7 @@ pub(super) async fn run<T: Send + 'static>(
     Task(handle()?.spawn(future)).join().await
 }
 
-/// A spawned task that ends with its handle.
+/// A spawned task that is aborted when its handle is dropped.
 pub(super) struct Task<T>(JoinHandle<Result<T>>);
 
 impl<T: Send + 'static> Task<T> {

@@ -1,4 +1,5 @@
-//! Files of this machine that are written so that an interruption leaves the old one: aside, then in place.
+//! Atomic writes to this machine: a file is staged beside its destination and then renamed, so that an interruption
+//! leaves the old file.
 
 use std::fs::File;
 use std::io;
@@ -6,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use crate::model::SessionId;
 
-/// As many characters of the name of what is written are part of the other one, which has to fit, too.
+/// The most characters of the destination's name that are part of the staged file's name, which has its own length limit.
 const NAME_AT_MOST: usize = 40;
 
-/// A file beside the one it becomes, removed when dropped.
+/// A staged file beside its destination, removed when dropped.
 pub(super) struct Aside {
     pub(super) path: PathBuf,
     pub(super) file: File,
@@ -25,7 +26,7 @@ impl Aside {
             return Err(io::ErrorKind::IsADirectory.into());
         }
         std::fs::create_dir_all(parent)?;
-        // Others may write to the directory: nobody is to know the name before, and nothing that is there is opened.
+        // Others may write to the directory: the name is unpredictable, and no existing file is opened.
         let start: String = name.to_string_lossy().chars().take(NAME_AT_MOST).collect();
         let path = parent.join(format!(".{start}.{}.part", SessionId::random()));
         Ok(Self { file: File::options().write(true).create_new(true).open(&path)?, path })

@@ -1,4 +1,4 @@
-//! When a service is ready: its ports, or what `ready` says, within its limit.
+//! Readiness of a service: its ports and `ready` conditions, within their limits.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -19,17 +19,17 @@ use crate::model::{Port, Protocol};
 use crate::value::{Check, PortRef};
 use crate::{Error, Result};
 
-/// The pause between tries that cost a process: from this, half as much again each time …
+/// The backoff between probes that start a process: it begins with this and grows by half each time …
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// … up to this.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
-/// What a port answers that nobody listens on.
+/// What a probe finds on a port without a listener.
 const REFUSED: &str = "connection refused";
-/// How long it is looked for what a service listens on instead.
+/// Timeout of the search for what a service listens on instead.
 const LOOK_WITHIN: Duration = Duration::from_secs(2);
 
-/// What is watched, and where.
+/// What is probed, and where.
 pub(super) struct Watched<'a> {
     pub(super) service: &'a ServiceNode,
     pub(super) image: Option<&'a Image>,
@@ -41,7 +41,7 @@ pub(super) struct Watched<'a> {
 
 /// Why a service is not ready.
 pub(super) enum Failure {
-    /// What it did, for the service's error.
+    /// What the service did, for its error.
     Service(ServiceCause),
     /// The engine failed.
     Engine(Error),
@@ -53,7 +53,7 @@ impl From<Error> for Failure {
     }
 }
 
-/// Waits until all that the service's definition asks for holds, for as long as it allows.
+/// Waits until everything that the service's definition asks for holds, each within its limit.
 pub(super) async fn wait(watched: &Watched<'_>) -> Result<(), Failure> {
     let span = watched.span.clone();
     let progress = ProbeProgress::telling(move |probe, found| {
@@ -77,7 +77,7 @@ pub(super) async fn wait(watched: &Watched<'_>) -> Result<(), Failure> {
     try_join_all(all).await.map(drop)
 }
 
-/// What the service is asked, in words.
+/// A condition in words.
 fn what(check: &Check) -> String {
     match check {
         Check::Ports => "ports".to_owned(),
@@ -104,7 +104,7 @@ impl Watched<'_> {
                 progress.note(&what(check), None);
             }
             Check::Image => {
-                // Without one, or with `NONE`, the ports are what there is; and these hold anyhow.
+                // Without a check, or with `NONE`, only the ports decide, and these are probed anyway.
                 if let Some(image) = self.image
                     && let Some(check) = &image.config.healthcheck
                     && let Some(args) = command(check, image)
@@ -116,14 +116,14 @@ impl Watched<'_> {
         Ok(())
     }
 
-    /// Adds to ports that refuse what the service listens on instead.
+    /// Adds the addresses that the service listens on instead to ports that refuse connections.
     async fn explain(&self, failing: &mut [(String, String)]) {
         let refuses = |(name, found): &&mut (String, String)| name.ends_with("/tcp") && found == REFUSED;
         let mut refusing: Vec<_> = failing.iter_mut().filter(|one| refuses(one)).collect();
         if refusing.is_empty() {
             return;
         }
-        // Where there is no such command nothing is added.
+        // If the image has no such command, nothing is added.
         let look = ["cat", "/proc/net/tcp", "/proc/net/tcp6"].map(str::to_owned);
         let Ok(Ok(tables)) = timeout(LOOK_WITHIN, self.instance.exec(&look)).await else { return };
         let listeners = listening(&String::from_utf8_lossy(&tables.stdout));
@@ -133,7 +133,7 @@ impl Watched<'_> {
         }
     }
 
-    /// How a command inside ended, and the last it said, without secrets.
+    /// How a command in the service ended and the last line it wrote, without secrets.
     fn outcome(&self, result: &crate::engine::StepOutput) -> String {
         let text = if result.stderr.is_empty() { &result.stdout } else { &result.stderr };
         let text = self.secrets.scrub_text(&String::from_utf8_lossy(text));
@@ -179,15 +179,15 @@ impl Watched<'_> {
         }
     }
 
-    /// The image's own check, by its own measure of failure: it may fail during the start period, and `retries` times
-    /// afterwards, once an interval. It is tried more often than that, so that a service that is ready is seen at once.
+    /// The image's own check, by its own rules for failure: it may fail during the start period, and `retries` times
+    /// afterwards, once an interval. It is run more often than that, so that readiness is noticed at once.
     async fn image_check(
         &self,
         check: &Healthcheck,
         args: &[String],
         progress: &ProbeProgress,
     ) -> Result<(), Failure> {
-        // The defaults of Dockerfile's HEALTHCHECK.
+        // The defaults of the Dockerfile instruction HEALTHCHECK.
         let or = |value: Duration, default: u64| {
             if value.is_zero() { Duration::from_secs(default) } else { value }
         };
@@ -225,7 +225,7 @@ impl Watched<'_> {
     }
 }
 
-/// The addresses that somebody listens on, by the kernel's tables of TCP sockets (`proc_net_tcp(5)`).
+/// The addresses with a listener, by the kernel's tables of TCP sockets (`proc_net_tcp(5)`).
 fn listening(tables: &str) -> BTreeSet<SocketAddr> {
     tables.lines().filter_map(listener).collect()
 }
@@ -234,7 +234,7 @@ fn listener(line: &str) -> Option<SocketAddr> {
     let mut fields = line.split_ascii_whitespace().skip(1);
     let (local, _remote, state) = (fields.next()?, fields.next()?, fields.next()?);
     let (address, port) = local.split_once(':')?;
-    // Words of four bytes, each in the machine's order.
+    // Words of four bytes, each in the machine's byte order.
     let mut bytes = Vec::new();
     for at in (0..address.len()).step_by(8) {
         bytes.extend(u32::from_str_radix(address.get(at..at + 8)?, 16).ok()?.to_ne_bytes());
@@ -243,13 +243,13 @@ fn listener(line: &str) -> Option<SocketAddr> {
         Ok(four) => four.into(),
         Err(_) => <[u8; 16]>::try_from(bytes.as_slice()).ok()?.into(),
     };
-    // The resolver that engines put into containers.
+    // The address of the resolver that engines put into containers.
     let is_engines = ip == IpAddr::from([127, 0, 0, 11]);
     let port = u16::from_str_radix(port, 16).ok()?;
     (state == "0A" && !is_engines).then_some(SocketAddr::new(ip, port))
 }
 
-/// What is listened on in place of a port, with what to do about it.
+/// What the service listens on instead of a port, with help.
 fn instead(port: u16, listeners: &BTreeSet<SocketAddr>) -> String {
     let names = |of: &mut dyn Iterator<Item = &SocketAddr>| {
         of.map(ToString::to_string).collect::<Vec<_>>().join(", ")
@@ -268,8 +268,8 @@ fn instead(port: u16, listeners: &BTreeSet<SocketAddr>) -> String {
     }
 }
 
-/// A path as it may be sent: what may not stand in a request's target (RFC 3986, "pchar" and "query") is percent-encoded,
-/// and what is encoded already stays.
+/// A path as it may be sent: characters that a request's target cannot have (RFC 3986, "pchar" and "query") are
+/// percent-encoded; existing percent-encodings stay.
 fn request_target(path: &str) -> String {
     let mut target = String::with_capacity(path.len());
     for byte in path.bytes() {

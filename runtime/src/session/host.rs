@@ -1,7 +1,7 @@
-//! Files and directories of the pipeline's machine: found, hashed by content, sent to the engine that lacks them.
+//! Files and directories of the pipeline's machine: found, hashed by content, and sent to an engine that lacks them.
 //!
-//! All of it blocks, so it happens on threads of its own. What is sent is hashed once more on its way: a file that was
-//! changed in between is an error, and never a wrong result under a right key.
+//! All of it blocks, so it runs on threads of its own. Files are hashed again while they are sent: a file that changed in
+//! between is an error, and never a wrong result under a right key.
 
 use std::ffi::OsStr;
 use std::fs::{self, Metadata};
@@ -27,31 +27,32 @@ mod send;
 #[cfg(test)]
 mod tests;
 
-/// Whose events those of a source are.
+/// The subject of a source's events.
 pub(super) fn subject(source: &HostSource) -> Subject {
     Subject::Source { name: source.to_string().into() }
 }
 
-/// What of a directory is taken, in the order of its names.
+/// The part of a directory that is taken, sorted by name.
 #[derive(Debug)]
 pub(super) struct Tree {
     source: HostSource,
-    /// Parents before what is in them.
+    /// Parents before their entries.
     entries: Vec<Entry>,
-    /// Files' contents, in bytes.
+    /// The total size of the files, in bytes.
     size: u64,
     pub(super) digest: Digest,
-    /// What cannot be taken: sockets, pipes, devices.
+    /// Entries that cannot be sent: sockets, pipes, devices.
     pub(super) left_out: Vec<PathBuf>,
 }
 
 #[derive(Debug)]
 struct Entry {
-    /// Relative to the root of what is taken.
+    /// The path relative to the root of the tree.
     name: PathBuf,
     path: PathBuf,
     kind: Kind,
-    /// Seconds since 1970. Kept, since build tools compare times, and no part of the identity.
+    /// The modification time, in seconds since 1970. It is sent, since build tools compare times, but is not part of the
+    /// identity.
     modified: u64,
 }
 
@@ -63,12 +64,12 @@ enum Kind {
 }
 
 impl Tree {
-    /// Finds and hashes what is to be taken.
+    /// Finds and hashes the files.
     fn read(source: &HostSource) -> Result<Self> {
         Self::read_in(source, None)
     }
 
-    /// The same, and tells how far it is.
+    /// The same, reporting progress to a span.
     fn read_in(source: &HostSource, span: Option<Arc<Span>>) -> Result<Self> {
         let mut left_out = Vec::new();
         let mut entries = match &source.kind {
@@ -86,7 +87,7 @@ impl Tree {
                 meter.add(bytes);
             }
         })?;
-        // A file may have grown meanwhile.
+        // A file may have grown since it was found.
         let (_, size) = extent(&entries);
         Ok(Self { source: source.clone(), size, digest: digest_of_all(&entries), entries, left_out })
     }
@@ -101,7 +102,7 @@ impl Tree {
         }
     }
 
-    /// Writes it as a tar archive.
+    /// Writes the tree as a tar archive.
     fn write(&self, out: impl io::Write) -> io::Result<()> {
         let mut archive = tar::Builder::new(out);
         let root = Path::new(HostSource::ROOT.trim_start_matches('/'));
@@ -159,7 +160,7 @@ impl Contents for Tree {
 }
 
 impl Tree {
-    /// Whether something is there that a path names without leading through links.
+    /// Whether the tree has the path, without following links.
     fn has_without_links(&self, path: &Path) -> bool {
         let mut ancestors = path.ancestors().filter(|path| !path.as_os_str().is_empty());
         let kind = |path: &Path| {
@@ -172,12 +173,12 @@ impl Tree {
     }
 }
 
-/// What a plan says of a source.
+/// A source as a plan shows it.
 pub(crate) fn planned_files(source: &HostSource) -> Result<PlannedFiles> {
     Ok(Tree::read(source)?.planned())
 }
 
-/// How many files there are, and how many bytes in them.
+/// The number of files and their total size in bytes.
 fn extent(entries: &[Entry]) -> (u64, u64) {
     entries.iter().fold((0, 0), |(files, bytes), entry| match entry.kind {
         Kind::File { size, .. } => (files + 1, bytes + size),
@@ -185,7 +186,7 @@ fn extent(entries: &[Entry]) -> (u64, u64) {
     })
 }
 
-/// Hashes what is read.
+/// Hashes everything that is read through it.
 struct Watched<R> {
     inner: R,
     hash: Sha256,
@@ -199,11 +200,11 @@ impl<R: Read> Read for Watched<R> {
     }
 }
 
-/// What names a tree: names, kinds, contents, which files are executable, where links lead. No times and no owners:
-/// they differ from checkout to checkout.
+/// The digest of a tree: names, kinds, contents, which files are executable, link targets. No times and no owners: they
+/// differ between checkouts.
 fn digest(entries: Vec<(PathBuf, &Entry)>) -> Digest {
     let mut encoder = Encoder::new("host");
-    // How it is laid out in an engine's store.
+    // The layout in an engine's store.
     encoder.text(HostSource::ROOT).list(entries.len());
     for (name, entry) in entries {
         encoder.bytes(bytes(name.as_os_str()));
@@ -226,7 +227,7 @@ fn bytes(text: &OsStr) -> &[u8] {
     text.as_encoded_bytes()
 }
 
-/// A file that was named itself.
+/// A single file that the pipeline names.
 fn single(path: &Path) -> Result<Entry> {
     let metadata = fs::metadata(path).map_err(|error| Error::io(path, error))?;
     if metadata.is_dir() {
@@ -251,7 +252,7 @@ fn is_executable(metadata: &Metadata) -> bool {
     metadata.permissions().mode() & 0o100 != 0
 }
 
-/// Docker's own command line does the same where files have no such bit: all are.
+/// Platforms without an executable bit: every file counts as executable, as in Docker's own command line.
 #[cfg(not(unix))]
 fn is_executable(_: &Metadata) -> bool {
     true
@@ -290,7 +291,7 @@ impl Selection {
         Ok(Self { root: root.to_owned(), include, exclude: patterns(exclude)?, docker, ignore_files })
     }
 
-    /// Whether a path is left out, with all that is below it.
+    /// Whether a path is left out, with everything below it.
     fn prunes(&self, name: &Path) -> bool {
         let by = |patterns: &Patterns| patterns.take_nothing_back() && patterns.name(name);
         let is_git =
@@ -304,7 +305,7 @@ impl Selection {
             && self.include.as_ref().is_none_or(|include| include.name(name))
     }
 
-    /// What is taken. Directories that are only on the way to something are taken with it.
+    /// The entries that are taken, and the directories that lead to them.
     fn entries(self, left_out: &mut Vec<PathBuf>) -> Result<Vec<Entry>> {
         let root = self.root.clone();
         let is_honoured = self.ignore_files == IgnoreFiles::Honoured;
@@ -313,8 +314,8 @@ impl Selection {
         let walk = WalkBuilder::new(&root)
             .standard_filters(false)
             .git_ignore(is_honoured)
-            // `.gitignore` counts without a repository, and only from here on down: that a build's output is ignored
-            // further up does not empty it.
+            // `.gitignore` applies without a repository, but only from this directory down: a rule further up that
+            // ignores a build's output does not empty it.
             .require_git(false)
             .parents(false)
             .filter_entry(move |entry| {
@@ -357,7 +358,7 @@ impl Selection {
     }
 }
 
-/// What is sent to an engine becomes a layer, in which such a name says that another is gone.
+/// What is sent to an engine becomes a layer, where names with this prefix are whiteouts.
 fn check_name(path: &Path, name: &OsStr) -> Result<()> {
     if !bytes(name).starts_with(WHITEOUT.as_bytes()) {
         return Ok(());
@@ -379,13 +380,13 @@ fn docker_ignore(path: &Path) -> Result<Patterns> {
 fn cannot_read(root: &Path, error: ignore::Error) -> Error {
     let text = error.to_string();
     match error.into_io_error() {
-        // Its text names the path.
+        // The text already names the path.
         Some(io) => Error::io(root, io::Error::new(io.kind(), text)),
         None => Error::invalid(None, format!("cannot read `{}`: {text}", root.display())),
     }
 }
 
-/// None for what cannot be taken.
+/// `None` for what cannot be sent.
 fn entry(found: &DirEntry, name: PathBuf) -> Result<Option<Entry>> {
     let path = found.path();
     let metadata = fs::symlink_metadata(path).map_err(|error| Error::io(path, error))?;
@@ -402,7 +403,7 @@ fn entry(found: &DirEntry, name: PathBuf) -> Result<Option<Entry>> {
     Ok(Some(Entry { name, path: path.to_owned(), modified: modified(&metadata), kind }))
 }
 
-/// Hashes the contents of all files, on as many threads as there are processors; `read` hears of bytes.
+/// Hashes the contents of all files, on one thread per processor; `read` is called with the number of bytes read.
 fn hash_all(entries: &mut [Entry], read: impl Fn(u64) + Sync) -> Result<()> {
     let next = AtomicUsize::new(0);
     let paths: Vec<(usize, &Path)> = entries
@@ -441,7 +442,7 @@ fn hash_all(entries: &mut [Entry], read: impl Fn(u64) + Sync) -> Result<()> {
 
 fn hash(path: &Path, read: &impl Fn(u64)) -> io::Result<(u64, [u8; 32])> {
     let mut contents = Watched { inner: regular::open(path)?, hash: Sha256::new() };
-    // Large pieces: each is one call of the system.
+    // Large pieces: each is one system call.
     let mut piece = vec![0; 256 << 10];
     let mut size = 0;
     loop {

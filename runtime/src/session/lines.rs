@@ -6,12 +6,13 @@ use std::sync::Arc;
 use crate::event::{LineCutter, Span};
 use crate::model::Stream;
 
-/// A line longer than this is shown in pieces.
+/// A longer line is shown in pieces of this many bytes.
 const LONGEST_LINE: usize = 16 * 1024;
 
-/// Cuts a stream into lines, wherever its pieces are cut.
+/// Cuts a stream into lines, wherever the pieces that arrive are cut.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
+    /// The bytes since the last line end.
     partial: Vec<u8>,
 }
 
@@ -22,7 +23,7 @@ impl Lines {
             let room = LONGEST_LINE - self.partial.len();
             let mut next = rest.get(..room).unwrap_or(rest);
             let piece = next;
-            // As fast as the machine can in every build; reading from memory does not fail.
+            // `skip_until` is fast in every build, even unoptimised; reading from memory does not fail.
             let length = next.skip_until(b'\n').unwrap_or(piece.len());
             let (piece, after) = rest.split_at(length);
             self.partial.extend_from_slice(piece);
@@ -42,7 +43,7 @@ impl Lines {
     }
 }
 
-/// Tells line by line what a process of a span writes, where somebody observes it.
+/// Emits the output lines of a span's process, if anybody observes it.
 #[derive(Debug)]
 pub(super) struct OutputEvents {
     span: Arc<Span>,
@@ -55,7 +56,7 @@ impl OutputEvents {
         Self { span, stdout: LineCutter::default(), stderr: LineCutter::default() }
     }
 
-    /// Tells of a piece, which holds no secret any more.
+    /// Emits the lines of a piece, which is already free of secrets.
     pub(super) fn write(&mut self, stream: Stream, bytes: &[u8]) {
         if !self.span.is_observed() {
             return;
@@ -67,7 +68,7 @@ impl OutputEvents {
         self.span.lines(stream, lines.push(bytes));
     }
 
-    /// Tells of lines that have no end.
+    /// Emits the last lines, which have no line end.
     pub(super) fn finish(&mut self) {
         self.span.lines(Stream::Stdout, self.stdout.finish());
         self.span.lines(Stream::Stderr, self.stderr.finish());

@@ -1,4 +1,4 @@
-//! What processes write: captured whole for steps, the last lines for services, told as events.
+//! Output of processes: recorded completely for steps, the last lines for services, and emitted as events.
 
 use std::collections::VecDeque;
 use std::io::{self, Read as _};
@@ -13,13 +13,13 @@ use crate::event::Span;
 use crate::lock::lock;
 use crate::model::Stream;
 
-/// How much of each stream an error shows: 100 KiB.
+/// How much of each stream an error shows: its last 100 KiB.
 const SHOWN: u64 = 100 * 1024;
-/// How much a step may write to each stream: 4 GiB. It is on the disk of the pipeline's machine.
+/// The most a step may write to each stream: 4 GiB. It is on the disk of the pipeline's machine.
 pub(super) const MOST: u64 = 4 << 30;
 /// How many of a service's last lines an error shows.
 const LAST_LINES: usize = 20;
-/// How much of a service's output is remembered for a `ready log` that comes late: 256 KiB a stream.
+/// How much of a service's output is kept for a `ready log` that comes later: 256 KiB a stream.
 const REMEMBERED: usize = 256 * 1024;
 
 /// The last part of a stream, as text, with a mark where its head was cut.
@@ -33,25 +33,29 @@ pub(super) fn last_part(stream: &Written) -> String {
     if cut == 0 { kept.into_owned() } else { format!("[the first {cut} bytes are cut]\n{kept}") }
 }
 
-/// Takes down a step's output without its secrets, and tells of it as it comes.
+/// Records a step's output without its secrets, and emits it as it arrives.
 pub(super) struct Capture {
+    /// What was recorded so far, shared with the task that writes to it.
     collected: Arc<Mutex<Collected>>,
+    /// Notified when recording stops early.
     broken: Arc<Notify>,
 }
 
 struct Collected {
+    /// The recorded streams: standard output, standard error.
     spools: [Spool; 2],
+    /// Removes the secrets from each stream.
     scrubbers: [Scrubber; 2],
     events: OutputEvents,
-    /// Why nothing is taken down any more.
+    /// Why recording stopped, if it did.
     broken: Option<Broken>,
 }
 
-/// Why a step's output cannot be taken down.
+/// Why a step's output cannot be recorded.
 #[derive(Debug)]
 pub(super) enum Broken {
     Io(io::Error),
-    /// There is more than anybody is to have: [`MOST`].
+    /// It exceeds the limit, [`MOST`].
     TooMuch,
 }
 
@@ -104,12 +108,12 @@ impl Capture {
         })
     }
 
-    /// Waits until the output cannot be taken down any more, which it mostly can.
+    /// Waits until recording fails, which normally never happens.
     pub(super) async fn broken(&self) {
         self.broken.notified().await;
     }
 
-    /// All that was written; the other part is why that is not all.
+    /// Everything that was written, and if that is incomplete, the reason.
     pub(super) fn finish(&self, exit_code: i32) -> (Recording, Option<Broken>) {
         let collected = &mut *lock(&self.collected);
         for stream in [Stream::Stdout, Stream::Stderr] {
@@ -122,25 +126,33 @@ impl Capture {
     }
 }
 
-/// What a running service has written: its last lines for errors, and enough to look for texts in.
+/// The output of a running service: its last lines for errors, and enough of it to search for texts.
 pub(super) struct ServiceLog {
     state: Arc<Mutex<LogState>>,
+    /// Changes with each piece of output.
     changed: watch::Sender<u64>,
 }
 
 struct LogState {
+    /// The last complete lines of both streams, the oldest first.
     lines: VecDeque<String>,
+    /// Standard output: its unfinished line, and its recent bytes.
     stdout: (Lines, Vec<u8>),
+    /// Standard error: its unfinished line, and its recent bytes.
     stderr: (Lines, Vec<u8>),
-    /// Texts waited for and how often each was seen in what is no longer remembered and what is.
+    /// The texts that are waited for, with the number of occurrences in all output, including output no longer kept.
     watched: Vec<Watched>,
     events: OutputEvents,
+    /// Removes the secrets from each stream.
     scrubbers: [Scrubber; 2],
 }
 
 struct Watched {
+    /// The text itself.
     text: Vec<u8>,
+    /// Finds the text, or its first part if it is long.
     scanner: Scanner,
+    /// How often the text has appeared so far.
     seen: usize,
     /// The ends of both streams that may hold the beginning of the text.
     carry: [Vec<u8>; 2],
@@ -156,7 +168,7 @@ impl Watched {
         carry.extend_from_slice(bytes);
         let mut rest = 0;
         while let Some((found, _)) = self.scanner.find(carry, rest) {
-            // A long one is looked for in parts.
+            // The scanner looks for long texts in parts, so the whole is compared here.
             if carry.get(found..).is_some_and(|text| text.starts_with(&self.text)) {
                 self.seen += 1;
                 rest = found + self.text.len();
@@ -191,7 +203,7 @@ impl ServiceLog {
         })
     }
 
-    /// The last 20 lines, an unfinished one included, without what may be the beginning of a secret.
+    /// The last 20 lines, including an unfinished one, without what may be the beginning of a secret.
     pub(super) fn last_lines(&self) -> Vec<String> {
         let state = &mut *lock(&self.state);
         let LogState { lines, stdout, stderr, .. } = state;
@@ -200,7 +212,7 @@ impl ServiceLog {
         lines.iter().cloned().collect()
     }
 
-    /// Waits until a text has been written so many times, since the service's start as far as it is remembered.
+    /// Waits until a text has been written this many times since the service's start, or since the oldest output kept.
     pub(super) async fn wait_for(&self, text: &str, times: u32) {
         let index = lock(&self.state).watch(text);
         let mut changed = self.changed.subscribe();
@@ -223,7 +235,7 @@ fn remember(lines: &mut VecDeque<String>, line: &str) {
 
 impl LogState {
     fn push(&mut self, stream: Stream, bytes: &[u8]) {
-        // What is waited for is looked for in what was written: a text that begins like a secret is not held back.
+        // Texts are searched for in the raw output, so that a text that begins like a secret is not held back.
         for watched in &mut self.watched {
             watched.feed(stream, bytes);
         }
@@ -232,7 +244,7 @@ impl LogState {
             Stream::Stderr => &mut self.stderr.1,
         };
         remembered.extend_from_slice(bytes);
-        // Twice the limit before cutting, so that not every piece moves the whole.
+        // Grows to twice the limit before cutting, so that not every piece moves the buffer.
         if remembered.len() > 2 * REMEMBERED {
             let cut = remembered.len() - REMEMBERED;
             remembered.drain(..cut);
@@ -249,7 +261,7 @@ impl LogState {
         }
     }
 
-    /// Shows what holds no secret any more.
+    /// Emits and keeps output that is free of secrets.
     fn take(&mut self, stream: Stream, clean: &[u8]) {
         let lines = match stream {
             Stream::Stdout => &mut self.stdout.0,

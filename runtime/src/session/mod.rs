@@ -1,11 +1,11 @@
 //! Runs values: one session is one connection to an engine, with everything it started.
 //!
-//! Every promise about running lives here, whatever the engine: run-once and caching of steps (`steps`), the life of
-//! services (`supervise`, with `service`, `start`, `running`, `health` and `log`), replay of steps that share a service (`unit`), reading
-//! results (`results`), and the end (`close` below). The session's work happens on a runtime of its own (`ambient`), so
-//! that it neither depends on the user's runtime nor is stopped by it: user futures only wait, and dropping them
-//! cancels what nobody else waits for. No clean-up depends on `Drop` doing asynchronous work. What happens is told as
-//! events of spans (`crate::event`); who shows them, and how, is not known here.
+//! Every promise about running is kept here, whatever the engine: run-once and caching of steps (`steps`), the life of
+//! services (`supervise`, with `service`, `start`, `running`, `health` and `log`), replay of steps that share a service
+//! (`unit`), reading results (`results`), and the end (`close` below). A session works on a runtime of its own
+//! (`ambient`), so that it neither depends on the user's runtime nor is stopped by it: users' futures only wait, and
+//! dropping them cancels what nobody else waits for. No clean-up depends on asynchronous work in `Drop`. What happens is
+//! emitted as events of spans (`crate::event`); the session does not know who shows them, or how.
 
 pub(crate) mod ambient;
 mod aside;
@@ -70,22 +70,31 @@ pub struct Session {
     inner: Arc<Inner>,
 }
 
-/// What a session knows.
+/// The state of a session.
 pub(super) struct Inner {
+    /// The session's random name, used in labels and names of what it makes.
     id: SessionId,
+    /// The engine, connected to by the first thing that needs it.
     engine: OnceCell<Arc<dyn Engine>>,
+    /// Images that were found, once a session.
     images: Once<ImageName, Arc<Image>>,
+    /// Directories and files of this machine that were found and hashed, once a session.
     hosts: Once<crate::value::HostSource, Arc<host::Tree>>,
-    /// What of this machine the engine has, by its contents.
+    /// Snapshots of this machine's files that the engine holds, by the files' digest.
     sent: Once<Digest, crate::model::Snapshot>,
+    /// Steps that ran or are running, by key and timeout.
     steps: Once<(Digest, Option<Duration>), Arc<Done>>,
+    /// Replays that ran or are running, by the step's key and the generations of the service instances it runs against.
     replays: Once<(Digest, Vec<u64>), ()>,
+    /// The services and their supervisors.
     services: Mutex<Services>,
-    /// Results on their way into the engine's store; awaited before the session ends.
+    /// Results that are being stored by the engine; awaited before the session ends.
     keeping: Mutex<JoinSet<()>>,
-    /// The session's own: all that goes on in it is a part of this.
+    /// The session's own span, the ancestor of all its others.
     span: Arc<Span>,
+    /// Set once the session begins to close.
     closing: watch::Sender<bool>,
+    /// The result of closing, which every call of `close` gets.
     closed: OnceCell<Result<()>>,
 }
 
@@ -96,7 +105,7 @@ impl std::fmt::Debug for Inner {
 }
 
 impl Session {
-    /// A new session, of which this observer hears on the threads that things happen on.
+    /// A new session with an observer that is called directly, on the thread where an event happens.
     pub(crate) fn observed_by(direct: Option<Arc<dyn Observer>>) -> Self {
         let id = SessionId::random();
         let inner = Inner {
@@ -118,24 +127,24 @@ impl Session {
         session
     }
 
-    /// The session that values awaited here run in.
+    /// The current session, in which values awaited here run.
     #[must_use]
     pub fn current() -> Self {
         ambient::current()
     }
 
-    /// The name of the session: what its containers and networks are labelled with in the engine, as `bowline.session`.
+    /// The name of the session: the engine labels its containers and networks with it, as `bowline.session`.
     #[must_use]
     pub fn id(&self) -> String {
         self.inner.id.to_string()
     }
 
-    /// Runs a future whose values run in this session.
+    /// Runs a future; the values it awaits run in this session.
     pub async fn scope<F: Future>(&self, future: F) -> F::Output {
         ambient::scope(self.clone(), future).await
     }
 
-    /// Lets somebody observe what happens in this session, from now on: see [`event`](crate::event).
+    /// Registers an observer of what happens in this session, from now on: see [`event`](crate::event).
     ///
     /// # Errors
     /// [`Error::Engine`] when the observer's thread cannot be started.
@@ -144,20 +153,20 @@ impl Session {
     }
 
     /// Ends the session: cancels what runs, stops every service with its stop signal, users before what they use, and
-    /// removes everything but cached results and cache volumes. Closing twice is closing once; a value awaited
+    /// removes everything but cached results and cache volumes. Closing twice has no further effect; awaiting a value
     /// afterwards is an error.
     pub async fn close(&self) -> Result<()> {
         self.finish(End::Removed).await
     }
 
-    /// Ends the session of a program that is interrupted: as [`close`](Self::close), but the removal of what no longer
-    /// runs may go on without this process.
+    /// Ends the session of a program that is interrupted: like [`close`](Self::close), but the removal of what has
+    /// stopped may continue without this process.
     pub(crate) async fn stop(&self) -> Result<()> {
         self.finish(End::Stopped).await
     }
 
-    /// Ends the session of a program that is about to end by itself: as [`stop`](Self::stop), but services may take their
-    /// time to stop without this process, where the engine has somebody to see to it.
+    /// Ends the session of a program that is about to exit by itself: like [`stop`](Self::stop), but services may take
+    /// their time to stop without this process, if the engine has a process that outlives it.
     pub(crate) async fn leave(&self) -> Result<()> {
         self.finish(End::Left).await
     }
@@ -168,14 +177,14 @@ impl Session {
     }
 }
 
-/// What the end of a session waits for.
+/// What closing a session waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// That everything is removed.
+    /// Everything is removed.
     Removed,
-    /// That nothing runs.
+    /// Nothing runs any more.
     Stopped,
-    /// That somebody sees to it.
+    /// Everything is stopped, or handed to a process that outlives this one.
     Left,
 }
 
@@ -194,7 +203,7 @@ impl Inner {
         self.engine.get_or_try_init(open).await.cloned()
     }
 
-    /// An image, found once a session: a tag that moves in the meantime does not matter.
+    /// Looks up an image, once a session: a tag that moves meanwhile does not matter.
     async fn image(self: &Arc<Self>, name: &ImageName, places: &[Location]) -> Result<Arc<Image>> {
         let (inner, wanted, places) = (self.clone(), name.clone(), places.to_vec());
         let find = async move {
@@ -230,15 +239,15 @@ impl Inner {
         }
     }
 
-    /// Ends the session, once: whoever else asks waits for the same end.
+    /// Ends the session once: every other caller waits for the same end.
     async fn close(self: Arc<Self>, end: End) -> Result<()> {
         self.closed.get_or_init(|| self.end(end)).await.clone()
     }
 
     async fn end(&self, end: End) -> Result<()> {
         self.closing.send_replace(true);
-        // Steps see `closing` and let go of their services; services then end, users first, because each holds what it
-        // uses until it is gone itself.
+        // Steps see `closing` and release their services; services then end, users first, because each holds what it uses
+        // until it is gone itself.
         let supervisors: Vec<_> =
             self.services().supervisors.drain().map(|(_, supervisor)| supervisor).collect();
         futures_util::future::join_all(supervisors.iter().map(|one| one.close(end))).await;
@@ -255,12 +264,12 @@ impl Inner {
     }
 }
 
-/// What is said where an observer has no thread.
+/// The error for an observer whose thread cannot be started.
 pub(crate) fn not_started(error: std::io::Error) -> Error {
     Error::engine("start an observer's thread", error)
 }
 
-/// Says that something ended in an error.
+/// Closes a span that ended in an error.
 fn close_failed(span: &Span, error: &Error) {
     match error {
         Error::Cancelled { .. } => span.close(|| Outcome::Cancelled),
@@ -272,7 +281,7 @@ fn closed(what: &str) -> Error {
     Error::Cancelled { what: what.to_owned(), reason: "the session closed".to_owned() }
 }
 
-/// Runs work in the caller's session, on the session's runtime.
+/// Runs work in the caller's session, on the sessions' runtime.
 async fn in_session<T: Send + 'static, F>(
     what: String,
     work: impl FnOnce(Arc<Inner>) -> F + Send + 'static,
@@ -303,7 +312,7 @@ pub(crate) async fn sync(container: Container) -> Result<()> {
     .await
 }
 
-/// Runs a container to its last step.
+/// Runs a container up to its last step.
 async fn last_step<T: Send + 'static, F>(
     container: Container,
     then: impl FnOnce(Result<Arc<Done>>, Option<Digest>) -> F + Send + 'static,
@@ -339,10 +348,10 @@ pub(crate) async fn output(container: Container) -> Result<Output> {
     .await
 }
 
-/// Which of a command's streams.
+/// The stream of a command.
 pub(crate) use crate::model::Stream;
 
-/// What the last step wrote to one stream, to be read.
+/// A reader of what the last step wrote to one stream.
 pub(crate) async fn stream(container: Container, stream: Stream) -> Result<OutputReader> {
     last_step(container, move |done, _| async move {
         let output = &done?.output;
@@ -355,7 +364,7 @@ pub(crate) async fn stream(container: Container, stream: Stream) -> Result<Outpu
     .await
 }
 
-/// The same as text.
+/// One stream as text.
 pub(crate) async fn text(container: Container, which: Stream) -> Result<String> {
     let reader = stream(container, which).await?;
     let bytes = ambient::run(results::blocking(move || in_memory(reader.source()))).await?;
@@ -363,7 +372,7 @@ pub(crate) async fn text(container: Container, which: Stream) -> Result<String> 
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
 
-/// The same in a file.
+/// Saves one stream to a file.
 pub(crate) async fn save_stream(container: Container, which: Stream, to: PathBuf) -> Result<()> {
     let reader = stream(container, which).await?;
     ambient::run(results::blocking(move || {
@@ -377,7 +386,7 @@ pub(crate) async fn save_stream(container: Container, which: Stream, to: PathBuf
     .await
 }
 
-/// How the last step ended, whatever was expected.
+/// The exit code of the last step, whatever was expected.
 pub(crate) async fn exit_code(container: Container) -> Result<i32> {
     last_step(container, |done, last| async move {
         match done {
@@ -394,7 +403,7 @@ pub(crate) async fn exit_code(container: Container) -> Result<i32> {
     .await
 }
 
-/// As much as this of a stream is given as one value: 1 GiB.
+/// The largest stream that is returned as one value: 1 GiB.
 const AT_ONCE: u64 = 1 << 30;
 
 fn in_memory(stream: &Written) -> Result<Vec<u8>> {

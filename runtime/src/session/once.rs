@@ -1,4 +1,4 @@
-//! Run-once: equal work in a session is done once, for everyone who asks.
+//! Run-once: equal work is done once a session, for everyone who asks.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -13,16 +13,18 @@ use crate::lock::lock;
 
 type Running<V> = BoxFuture<'static, Result<V>>;
 
-/// Work by key. Whoever asks for a key while its work runs joins it; the last one to give up ends it. What succeeded
-/// is remembered, what failed is tried again by whoever asks next.
+/// Work by key. Whoever asks for a key while its work runs joins that work; when the last waiter gives up, the work is
+/// cancelled. Successes are remembered; after a failure the next caller tries again.
 pub(super) struct Once<K, V> {
     state: Arc<Mutex<State<K, V>>>,
 }
 
 struct State<K, V> {
+    /// Results of work that succeeded.
     done: HashMap<K, V>,
-    /// With a number each, so that work which ends late does not forget its successor.
+    /// Running work. Each has a number, so that work which ends late does not remove its successor.
     running: HashMap<K, (u64, WeakShared<Running<V>>)>,
+    /// The number of the last work started.
     started: u64,
 }
 
@@ -44,14 +46,14 @@ where
     K: Clone + Eq + Hash + Send + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// The result of this key's work, doing it unless it is done or being done. `work` is dropped unused then.
+    /// The result for this key. Runs `work` unless that is done or running; otherwise drops `work` unused.
     pub(super) async fn get_or_run(
         &self,
         key: K,
         work: impl Future<Output = Result<V>> + Send + 'static,
     ) -> Result<V> {
-        // The work is a task of its own, so that it goes on while those who wait for it do something else, and so that
-        // long chains of work waiting for work do not become deep stacks.
+        // The work is a task of its own, so that it continues while its waiters do something else, and so that long
+        // chains of work waiting for work do not become deep stacks.
         let joined = self.join(key, work);
         match joined {
             Joined::Done(value) => Ok(value),

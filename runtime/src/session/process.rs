@@ -1,4 +1,4 @@
-//! What a process is given: the image's configuration with the pipeline's on top.
+//! Configuration of a process: the image's, overridden by the pipeline's.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::graph::{Config, ServiceNode, Var};
 use crate::value::{Secret, SecretSource};
 use crate::{Error, Result};
 
-/// What a process's streams must not show.
+/// The secrets that a process's streams must not show.
 pub(super) fn secrets(process: Option<&Process>, filesystem: &Filesystem) -> Secrets {
     let variables = process.map(|process| process.secret_env.as_slice()).unwrap_or_default();
     let files = filesystem.mounts.iter().filter_map(|mount| match &mount.source {
@@ -28,11 +28,12 @@ pub(super) fn of_step(
     complete(name, args.to_vec(), config, image)
 }
 
-/// The process of a service: its `run` in place of the image's command, behind the image's entry point.
+/// The process of a service: its `run` in place of the image's command, after the image's entry point.
 pub(super) fn of_service(service: &ServiceNode, image: Option<&Image>) -> Result<Process> {
     let (entrypoint, command) =
         image.map_or((&[][..], &[][..]), |image| (&image.config.entrypoint[..], &image.config.command[..]));
-    // An entry point of one's own takes the image's command away, as its arguments were for the other one.
+    // An entry point of the service's own discards the image's command, as those arguments were meant for the image's
+    // entry point.
     let (entrypoint, command) = match &service.config.entrypoint {
         Some(entrypoint) => (entrypoint.as_slice(), &[][..]),
         None => (entrypoint, command),
@@ -49,8 +50,8 @@ pub(super) fn of_service(service: &ServiceNode, image: Option<&Image>) -> Result
     complete(&service.name, args, &service.config, image)
 }
 
-/// The configuration of an image of a container: that of the image it starts from, with what the pipeline says instead.
-/// Of secrets nothing is in it.
+/// The configuration of the image made of a container: that of the image it starts from, overridden by the pipeline's. It
+/// contains nothing of secrets.
 pub(super) fn of_image(config: &Config, image: Option<&Image>) -> ImageConfig {
     let ground = image.map(|image| image.config.clone()).unwrap_or_default();
     let mut made = ImageConfig {
@@ -125,7 +126,7 @@ pub(super) fn contents(item: &str, secret: &Secret) -> Result<Arc<[u8]>> {
     })
 }
 
-/// A secret's contents, as a variable can hold them.
+/// A secret's contents as text that a variable can hold.
 fn reveal(item: &str, secret: &Secret) -> Result<String> {
     let missing = |why: String| unusable(item, secret, &why);
     let bytes = contents(item, secret)?;

@@ -1,4 +1,4 @@
-//! Images of containers: pushed to registries, and written to files of this machine.
+//! Containers as images: pushed to registries, or written to files of this machine.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::model::ImageName;
 use crate::value::Container;
 use crate::{Error, Result};
 
-/// Pushes a container as an image, and gives its reference by digest.
+/// Pushes a container as an image, and returns its reference by digest.
 pub(crate) async fn publish(container: Container, reference: String) -> Result<String> {
     let node = graph::lower_container(&container)?;
     let name = target(&reference).map_err(|problem| Error::invalid(Some(&node.name), problem))?;
@@ -31,7 +31,7 @@ pub(crate) async fn publish(container: Container, reference: String) -> Result<S
     .await
 }
 
-/// Writes a container as an image into one file, which is there once it is whole.
+/// Writes a container as an image into one file, which appears once it is complete.
 pub(crate) async fn export_image(container: Container, path: PathBuf) -> Result<()> {
     let node = graph::lower_container(&container)?;
     in_session(format!("exporting `{}`", node.name), |session| async move {
@@ -54,7 +54,7 @@ async fn export_to(path: &Path, engine: &dyn Engine, image: &ImageSpec) -> Resul
     aside.put(path).map_err(failed)
 }
 
-/// Where an image can be pushed to.
+/// The name to push to, if the reference allows it.
 fn target(reference: &str) -> std::result::Result<ImageName, String> {
     crate::rules::image(reference).map_err(|problem| problem.to_string())?;
     let name = ImageName::new(reference);
@@ -70,7 +70,7 @@ fn target(reference: &str) -> std::result::Result<ImageName, String> {
 }
 
 impl Inner {
-    /// Makes everything that an image is made of.
+    /// Makes everything that the image consists of.
     async fn new_image(self: &Arc<Self>, node: &ContainerNode) -> Result<ImageSpec> {
         let request = self.request(Reach::of_fs(&node.fs)).await?;
         let snapshot = request.filesystem(&node.fs).await?;

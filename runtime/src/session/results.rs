@@ -1,4 +1,4 @@
-//! Reading what steps left behind: files and directories, streamed out of the engine as tar archives.
+//! Reading what steps left: files and directories, streamed from the engine as tar archives.
 
 use std::io::{self, Read};
 use std::path::PathBuf;
@@ -15,18 +15,19 @@ use crate::model::{Entry, EntryKind, Snapshot, Stat};
 use crate::value::PathIn;
 use crate::{Error, Result};
 
-/// How many pieces of an archive may wait to be read.
+/// How many pieces of an archive may be queued for the reader.
 const PIECES: usize = 16;
 
-/// A path in a file system that is there.
+/// A path in a file system that exists.
 pub(super) struct Reader {
     engine: Arc<dyn Engine>,
     snapshot: Snapshot,
+    /// The name of the container, for errors.
     container: String,
     path: String,
 }
 
-/// Makes what a path is in, and reads from it.
+/// Runs the steps that a path needs, and reads from it.
 pub(super) async fn in_path<T: Send + 'static, F>(
     at: PathIn,
     read: impl FnOnce(Reader) -> F + Send + 'static,
@@ -68,7 +69,7 @@ impl Reader {
         .await
     }
 
-    /// Gives the contents of the file to a function, as a stream.
+    /// Streams the contents of the file to a function.
     async fn with_contents<T: Send + 'static>(
         self,
         read: impl FnOnce(&mut dyn Read) -> io::Result<T> + Send + 'static,
@@ -94,7 +95,7 @@ impl Reader {
         self.unpack(move |archive| save_tree(archive, &to)).await
     }
 
-    /// Writes the file as it comes, whole or not at all.
+    /// Saves the file, completely or not at all.
     pub(super) async fn save_file(self, to: PathBuf) -> Result<()> {
         let mode = self.expect(EntryKind::File).await?.mode;
         let name = self.path.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
@@ -110,7 +111,7 @@ impl Reader {
         .await
     }
 
-    /// What the path is, when it is what is wanted.
+    /// The path's stat, if the path is of the wanted kind.
     async fn expect(&self, wanted: EntryKind) -> Result<Stat> {
         let stat = self.stat().await?;
         match (wanted, stat.kind) {
@@ -126,7 +127,7 @@ impl Reader {
     }
 
     fn missing(&self, message: &str) -> Error {
-        // What stands for bytes that are no text.
+        // U+FFFD stands for bytes that are not text.
         let help = if self.path.contains('\u{fffd}') {
             "\n\nhelp: a name that is not UTF-8 cannot be asked for; `save_to` of the directory writes it as it is"
         } else {
@@ -140,7 +141,7 @@ impl Reader {
         }
     }
 
-    /// Streams the path through a reader of its archive, on a thread that may block.
+    /// Streams the path's archive to a reader, on a thread that may block.
     async fn unpack<T: Send + 'static>(
         &self,
         read: impl FnOnce(&mut tar::Archive<Pieces>) -> io::Result<T> + Send + 'static,
@@ -150,7 +151,7 @@ impl Reader {
         let reading = blocking(move || {
             let mut archive = tar::Archive::new(Pieces { pieces, piece: io::Cursor::default() });
             let result = read(&mut archive).map_err(|error| Error::io(&path, error));
-            // Whatever the reader did not want, so that the engine can end its transfer.
+            // Drains what the reader did not want, so that the engine can finish its transfer.
             let _ = io::copy(&mut archive.into_inner(), &mut io::sink());
             result
         });
@@ -168,9 +169,10 @@ pub(super) async fn blocking<T: Send + 'static>(
     }
 }
 
-/// The pieces of an archive, read as one.
+/// The pieces of an archive as one reader.
 struct Pieces {
     pieces: mpsc::Receiver<Vec<u8>>,
+    /// The piece that is being read.
     piece: io::Cursor<Vec<u8>>,
 }
 

@@ -1,4 +1,4 @@
-//! One run of a service's process: how it comes to be ready, why it ended, and who uses it.
+//! One run of a service's process: how it becomes ready, why it ended, and who uses it.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,35 +21,41 @@ use crate::model::{Digest, Port};
 use crate::value::{Check, Stop};
 use crate::{Error, Result, ServiceError};
 
-/// How long the engine may take to say that a service ended, once a client failed.
+/// After a client failed, how long to wait for the engine to report that a service ended.
 const EXIT_NOTICE: Duration = Duration::from_millis(150);
 
 /// One run of a service's process.
 pub(super) struct Running {
     pub(super) service: Arc<ServiceNode>,
+    /// The key of the service instance.
     key: Digest,
     pub(super) span: Arc<Span>,
-    /// Tells the runs of one service apart.
+    /// Distinguishes the runs of one service.
     pub(super) generation: u64,
+    /// The process, in the engine.
     pub(super) instance: Arc<dyn Instance>,
+    /// The image that it starts from, if any.
     image: Option<Image>,
     log: ServiceLog,
-    /// What commands inside it may not show.
+    /// The secrets that commands inside it may not show.
     secrets: Secrets,
+    /// When the start began.
     since: Instant,
-    /// What it uses itself, for as long as it runs.
+    /// The services that it uses itself, leased for as long as it runs.
     pub(super) dependencies: Leases,
+    /// The cache volumes that it holds against other sessions.
     caches: Option<Arc<dyn HeldCaches>>,
     /// The steps that have run against it.
     seen: Mutex<HashSet<Digest>>,
+    /// The sets of ports and checks by which it was already found ready.
     measures: Mutex<Vec<Measure>>,
-    /// Services that used it and were handed over to the engine.
+    /// Services that used it and were detached to the engine.
     users_left: Mutex<Vec<Detached>>,
-    /// Why it ended, once it has.
+    /// The reason it ended, once it has.
     ended: watch::Sender<Option<Error>>,
 }
 
-/// What there is of a service once its process was started.
+/// Everything known of a service once its process was started; see [`Running`] for the fields.
 pub(super) struct Started {
     pub(super) service: Arc<ServiceNode>,
     pub(super) key: Digest,
@@ -95,7 +101,7 @@ impl Running {
         lock(&self.seen).insert(step);
     }
 
-    /// Waits until the service ends and says why.
+    /// Waits until the service ends and returns the reason.
     pub(super) async fn broken(&self) -> Error {
         let mut ended = self.ended.subscribe();
         match ended.wait_for(Option::is_some).await.as_deref() {
@@ -104,12 +110,12 @@ impl Running {
         }
     }
 
-    /// Says why it ended, to everyone who uses it.
+    /// Tells everyone who uses it that it ended, and why.
     pub(super) fn end(&self, why: Error) {
         self.ended.send_replace(Some(why));
     }
 
-    /// Notes that a service that uses it ends without this process.
+    /// Notes that a service that uses it was detached and ends without this process.
     pub(super) fn was_left_by(&self, user: &Detached) {
         lock(&self.users_left).push(user.clone());
     }
@@ -118,7 +124,7 @@ impl Running {
         lock(&self.users_left).clone()
     }
 
-    /// Waits until the process ends, or something that it uses does.
+    /// Waits until the process ends, or a service that it uses does.
     pub(super) async fn failed_in_use(&self) -> Error {
         match self.failed().await {
             Ok(cause) => self.error(cause, Phase::InUse),
@@ -126,7 +132,7 @@ impl Running {
         }
     }
 
-    /// The signal that ends it and how long it may take: as the service says, else as its image does.
+    /// The stop signal and the grace period: the service's, else the image's.
     pub(super) fn stop_manner(&self) -> (String, Duration) {
         if let Some((signal, within)) = self.service.stop {
             return (signal.to_owned(), within);
@@ -135,7 +141,7 @@ impl Running {
         (signal.unwrap_or_else(|| "SIGTERM".to_owned()), Stop::DEFAULT_WITHIN)
     }
 
-    /// Waits until the service is ready by another definition's ports and checks, where they differ.
+    /// Waits until the service is ready by another definition's ports and checks, if they differ.
     pub(super) async fn ensure_ready(&self, service: &ServiceNode) -> Result<()> {
         let measure = Measure::of(service);
         if self.measures().contains(&measure) {
@@ -153,7 +159,7 @@ impl Running {
         lock(&self.measures)
     }
 
-    /// Waits until the service is ready, or has failed. From then on what it made of its caches is good.
+    /// Waits until the service is ready or has failed. Once it is ready, what it wrote to new caches is valid.
     pub(super) async fn become_ready(&self) -> Result<()> {
         tokio::select! {
             biased;
@@ -229,7 +235,7 @@ pub(super) fn failure(
     }
 }
 
-/// What a service was found ready by.
+/// The ports and checks by which a service was found ready.
 #[derive(PartialEq, Eq)]
 struct Measure {
     checks: Vec<Check>,
@@ -245,15 +251,15 @@ impl Measure {
     }
 }
 
-/// The service is ready and in use: for as long as this exists.
+/// A service that is ready and in use, until this is dropped.
 pub(super) struct Lease {
     running: Arc<Running>,
-    /// Tells the supervisor that it is over.
+    /// Tells the supervisor that the lease is over.
     release: Box<dyn Fn(u64) + Send + Sync>,
 }
 
 impl Lease {
-    /// `release` is called with the run's generation.
+    /// `release` is called with the run's generation when the lease is dropped.
     pub(super) fn new(running: Arc<Running>, release: impl Fn(u64) + Send + Sync + 'static) -> Self {
         Self { running, release: Box::new(release) }
     }
@@ -269,8 +275,9 @@ impl Drop for Lease {
     }
 }
 
-/// The services that one step or service uses, each ready and kept from stopping.
+/// Leases of the services that one step or service uses: all are ready and will not be stopped.
 pub(super) struct Leases {
+    /// The lease of each binding, in the bindings' order.
     direct: Vec<(Binding, Lease)>,
 }
 
@@ -279,7 +286,7 @@ impl Leases {
         Self { direct }
     }
 
-    /// Waits until one of the services ends, and says so; never, when there is none.
+    /// Waits until one of the services ends and returns the reason; never returns if there are none.
     pub(super) async fn broken(&self) -> Error {
         if self.direct.is_empty() {
             return std::future::pending().await;
@@ -295,12 +302,12 @@ impl Leases {
         select_all(broken).await.0
     }
 
-    /// Notes that a service that uses these ends without this process.
+    /// Notes that a service that uses these was detached and ends without this process.
     pub(super) fn were_left_by(&self, user: &Detached) {
         self.running().for_each(|running| running.was_left_by(user));
     }
 
-    /// The end of a service that may have caused a failure seen just now.
+    /// The error of a service that ended just now and may have caused a failure.
     pub(super) async fn broken_just_now(&self) -> Option<Error> {
         if self.direct.is_empty() {
             return None;
@@ -308,12 +315,12 @@ impl Leases {
         tokio::time::timeout(EXIT_NOTICE, self.broken()).await.ok()
     }
 
-    /// Notes that a step has run against all of these services, and those they use.
+    /// Notes that a step has run against all of these services, and those that they use.
     pub(super) fn mark(&self, key: Digest) {
         self.instances().values().for_each(|running| running.saw(key));
     }
 
-    /// All instances in use, by their services' keys, those that services use among themselves included.
+    /// All instances in use by the key of their service, including those that services use themselves.
     pub(super) fn instances(&self) -> BTreeMap<Digest, Arc<Running>> {
         let mut found = BTreeMap::new();
         let mut open: Vec<Arc<Running>> = self.running().collect();

@@ -1,7 +1,7 @@
-//! What a container left, written to this machine: files, and trees into a directory.
+//! Saving a container's files to this machine: single files, and trees into a directory.
 //!
-//! A tree is not trusted, and neither is what an earlier one left in the directory: nothing is written through a link, and
-//! nothing outside of the directory. What has the name of something that comes is replaced by it, whatever it is.
+//! A tree is not trusted, and neither is what an earlier one left in the directory: nothing is written through a link,
+//! and nothing outside the directory. An existing entry of the same name is replaced, whatever it is.
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -9,7 +9,7 @@ use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// Writes what is in an archive into a directory that is there.
+/// Extracts an archive into an existing directory.
 pub(super) fn save_tree(archive: &mut tar::Archive<impl Read>, root: &Path) -> io::Result<()> {
     let mut tree = Tree { root, checked: HashSet::new(), directories: Vec::new() };
     for entry in archive.entries()? {
@@ -19,14 +19,16 @@ pub(super) fn save_tree(archive: &mut tar::Archive<impl Read>, root: &Path) -> i
 }
 
 struct Tree<'a> {
+    /// The directory that everything goes into.
     root: &'a Path,
-    /// Directories that are none but directories, with all above them.
+    /// Paths known to be real directories, as are all their parents.
     checked: HashSet<PathBuf>,
-    /// With what they are to be in the end: one without permission to write must not keep its own files out.
+    /// Directories with their final mode and time. These are set last, as a directory without write permission would keep
+    /// out its own files.
     directories: Vec<(PathBuf, Known)>,
 }
 
-/// What is known of an entry.
+/// The metadata of an entry.
 #[derive(Clone, Copy)]
 struct Known {
     mode: u32,
@@ -67,11 +69,11 @@ impl Tree<'_> {
         } else if let (true, Some(target)) = (kind.is_hard_link(), entry.link_name()?) {
             self.link(&plain(&target)?, &path)?;
         }
-        // Pipes and devices are nothing without what is behind them.
+        // Pipes and devices are useless here, so they are skipped.
         Ok(())
     }
 
-    /// One more name for a file that was saved before.
+    /// Another hard link to a file that was saved before.
     fn link(&mut self, target: &Path, path: &Path) -> io::Result<()> {
         self.parents(target)?;
         let (from, to) = (self.root.join(target), self.root.join(path));
@@ -82,7 +84,7 @@ impl Tree<'_> {
             return Ok(());
         }
         self.make_room(path)?;
-        // Not every file system has names of the same file.
+        // Not every file system supports hard links.
         fs::hard_link(&from, &to).or_else(|_| fs::copy(&from, &to).map(drop))
     }
 
@@ -105,7 +107,7 @@ impl Tree<'_> {
         Ok(())
     }
 
-    /// Sees to it that all above a path are directories.
+    /// Makes sure that all parents of a path are directories.
     fn parents(&mut self, path: &Path) -> io::Result<()> {
         match path.parent() {
             Some(parent) => self.directory(parent),
@@ -113,7 +115,7 @@ impl Tree<'_> {
         }
     }
 
-    /// Takes away what has the name.
+    /// Removes an existing entry of this name.
     fn make_room(&mut self, path: &Path) -> io::Result<()> {
         if path.as_os_str().is_empty() {
             return Err(io::Error::other("an entry without a name"));
@@ -132,7 +134,7 @@ impl Tree<'_> {
         }
     }
 
-    /// The inner before the outer.
+    /// Sets the directories' metadata, inner ones before outer ones.
     fn finish(self) -> io::Result<()> {
         for (path, known) in self.directories.iter().rev().filter(|(path, _)| !path.as_os_str().is_empty()) {
             let at = self.root.join(path);
@@ -144,7 +146,7 @@ impl Tree<'_> {
     }
 }
 
-/// A name in an archive, without `.`; one that leads outside is refused.
+/// A normalised name from an archive, without `.`; a name that leads outside is refused.
 fn plain(path: &Path) -> io::Result<PathBuf> {
     let mut plain = PathBuf::new();
     for part in path.components() {
@@ -157,12 +159,12 @@ fn plain(path: &Path) -> io::Result<PathBuf> {
     Ok(plain)
 }
 
-/// Whether an entry of an archive is a file with its contents.
+/// Whether an entry of an archive is a regular file with contents.
 pub(super) fn holds_contents(kind: tar::EntryType) -> bool {
     kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse()
 }
 
-/// Copies a file's contents into one that is empty; what is nothing but zeros takes no space.
+/// Copies a file's contents into an empty file; blocks of zeros become holes.
 pub(super) fn copy(from: &mut impl Read, to: &mut File) -> io::Result<()> {
     const WORTH_IT: usize = 4096;
     let mut piece = vec![0; 64 << 10];
@@ -185,8 +187,8 @@ pub(super) fn copy(from: &mut impl Read, to: &mut File) -> io::Result<()> {
     to.set_len(size)
 }
 
-/// The bits of who may do what, and that which keeps others from removing what is in a directory. Nothing that is saved runs
-/// with somebody else's rights.
+/// The permission bits and the sticky bit. The setuid and setgid bits are dropped: nothing that is saved runs with
+/// another user's rights.
 #[cfg(unix)]
 pub(super) fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
@@ -198,7 +200,7 @@ pub(super) fn set_mode(_: &Path, _: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// An earlier save may have left a directory that nobody may write to.
+/// Makes a directory writable that an earlier save left without write permission.
 #[cfg(unix)]
 fn make_writable(path: &Path, permissions: &Permissions) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
@@ -294,7 +296,7 @@ mod tests {
         let victim = outside.join("victim");
         let file = |made: Made, path: &str| made.add(path, EntryType::Regular, 0o644, b"new");
         let dir = |made: Made, path: &str| made.add(path, EntryType::Directory, 0o755, b"");
-        // As a file, a directory, a link to a directory, a link to a file, and what is in a directory.
+        // As a file, a directory, a link to a directory, a link to a file, and an entry of a directory.
         let forms: [&dyn Fn(Made) -> Made; 4] = [
             &|made| file(made, "x"),
             &|made| file(dir(made, "x"), "x/victim"),
@@ -311,7 +313,7 @@ mod tests {
         forms[1](Made::new()).save(&to).unwrap();
         assert_eq!(fs::read_to_string(to.join("x/victim")).unwrap(), "new");
         assert_eq!(fs::read_to_string(to.join("kept")).unwrap(), "kept");
-        // Nor one that the archive itself brings.
+        // Nor through a link that the archive itself brings.
         let own = Made::new().link("y", EntryType::Symlink, planted);
         file(own, "y/victim").save(&to).unwrap();
         assert!(to.join("y").symlink_metadata().unwrap().is_dir());

@@ -1,9 +1,9 @@
-//! Takes secrets out of a stream: as they are, line by line and in the usual encodings (`forms`), wherever the stream's
+//! Removes secrets from a stream: as they are, line by line and in the usual encodings (`forms`), wherever the stream's
 //! pieces are cut.
 //!
-//! Whatever is written is kept back only as long as it may be the beginning of a secret, so a scrubber holds little and
-//! never a whole stream. What is not found is what a program made of a secret in other ways: parts of a line, compressed or
-//! encrypted text, letters in another order, columns of a hex dump.
+//! Output is held back only while it may be the beginning of a secret, so a scrubber holds little and never a whole
+//! stream. It does not find secrets that a program transformed in other ways: parts of a line, compressed or encrypted
+//! text, reordered letters, columns of a hex dump.
 
 mod forms;
 mod scan;
@@ -16,18 +16,19 @@ use self::forms::Forms;
 pub(super) use self::scan::Scanner;
 use crate::Error;
 
-/// What is written in a secret's place.
+/// Replaces a secret.
 const MASK: &[u8] = b"***";
 
-/// What must not be seen. Empty where there are no secrets.
+/// The secrets to hide; empty if there are none.
 #[derive(Clone, Default)]
 pub(super) struct Secrets {
     wanted: Option<Arc<Wanted>>,
 }
 
 struct Wanted {
+    /// Finds the forms that stand on one line.
     plain: Scanner,
-    /// Looked for as if lines did not end.
+    /// Finds the forms that may be wrapped, in the text without its line breaks.
     wrapped: Scanner,
 }
 
@@ -38,7 +39,7 @@ impl std::fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    /// Hides these; an empty one hides nothing.
+    /// Hides these contents; an empty one hides nothing.
     pub(super) fn new<'a>(contents: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut forms = Forms::default();
         contents.into_iter().for_each(|secret| forms.add(secret));
@@ -47,10 +48,10 @@ impl Secrets {
         Self { wanted: (!is_empty).then(|| Arc::new(wanted)) }
     }
 
-    /// An engine's error without them: it may repeat what it was given.
+    /// Removes them from an engine's error, which may repeat what the engine was given.
     pub(super) fn scrub_error(&self, error: Error) -> Error {
         match error {
-            // The cause says it, too, and cannot be changed.
+            // The cause contains them too and cannot be edited, so it is dropped.
             Error::Engine { what, message, locations, source: _ } => {
                 let (what, message) = (self.scrub_text(&what), self.scrub_text(&message));
                 Error::Engine { what, message, locations, source: None }
@@ -60,12 +61,12 @@ impl Secrets {
         }
     }
 
-    /// A command without them.
+    /// Removes them from a command line.
     pub(super) fn scrub_args(&self, args: &[String]) -> Arc<[String]> {
         args.iter().map(|arg| self.scrub_text(arg)).collect()
     }
 
-    /// A text without them, for messages.
+    /// Removes them from a text, for messages.
     pub(super) fn scrub_text(&self, text: &str) -> String {
         let mut scrubber = Scrubber::new(self);
         let mut clean = scrubber.push(text.as_bytes());
@@ -78,11 +79,11 @@ impl Secrets {
 #[derive(Debug)]
 pub(super) struct Scrubber {
     secrets: Secrets,
-    /// What may be the beginning of a secret.
+    /// Bytes that may be the beginning of a secret.
     held: Vec<u8>,
-    /// How much of that is of a secret whose mask has been written.
+    /// How many of the held bytes belong to a secret whose mask was already written.
     covered: usize,
-    /// Whether a mask was the last that was written.
+    /// Whether the last thing written was a mask.
     is_masked: bool,
 }
 
@@ -91,7 +92,7 @@ impl Scrubber {
         Self { secrets: secrets.clone(), held: Vec::new(), covered: 0, is_masked: false }
     }
 
-    /// What may be shown, now that this piece has come.
+    /// Adds a piece, and returns what may be shown by now.
     pub(super) fn push(&mut self, piece: &[u8]) -> Vec<u8> {
         let Some(wanted) = self.secrets.wanted.clone() else { return piece.to_vec() };
         self.held.extend_from_slice(piece);
@@ -109,7 +110,7 @@ impl Scrubber {
         self.release(found, self.held.len())
     }
 
-    /// Where secrets are in what is held, in the order of their beginnings. They may overlap.
+    /// The secrets in the held bytes, ordered by where they begin. They may overlap.
     fn found(&self, wanted: &Wanted, lines: &Unbroken) -> Vec<Range<usize>> {
         let (mut all, mut from) = (Vec::new(), 0);
         while let Some((start, length)) = wanted.plain.find(&self.held, from) {
@@ -127,7 +128,7 @@ impl Scrubber {
         all
     }
 
-    /// Gives what stands before `end`: one mask for secrets that touch each other.
+    /// Releases what stands before `end`, with one mask for secrets that touch each other.
     fn release(&mut self, found: Vec<Range<usize>>, end: usize) -> Vec<u8> {
         let mut clean = Vec::with_capacity(end);
         let mut at = self.covered;
@@ -152,11 +153,11 @@ impl Scrubber {
     }
 }
 
-/// A text without its line breaks, but for those of empty lines.
+/// A text without its line breaks, except those of empty lines.
 #[derive(Default)]
 struct Unbroken {
     text: Vec<u8>,
-    /// Where in it each line begins, and where in the original.
+    /// Where each line begins: in `text`, and in the original.
     lines: Vec<(usize, usize)>,
 }
 
@@ -166,11 +167,11 @@ impl Unbroken {
         let mut at = 0;
         while let Some(mut rest) = original.get(at..).filter(|rest| !rest.is_empty()) {
             let whole = rest;
-            // As fast as the machine can in every build; reading from memory does not fail.
+            // `skip_until` is fast in every build, even unoptimised; reading from memory does not fail.
             let length = rest.skip_until(b'\n').unwrap_or(whole.len());
             let line = &whole[..length];
             let text = line.strip_suffix(b"\n").unwrap_or(line);
-            // At the end of a piece the other half of the line break may be about to come.
+            // At the end of a piece the `\n` of a line break may still be to come.
             let text = text.strip_suffix(b"\r").unwrap_or(text);
             unbroken.lines.push((unbroken.text.len(), at));
             unbroken.text.extend_from_slice(if text.is_empty() && at > 0 { line } else { text });
@@ -179,7 +180,7 @@ impl Unbroken {
         unbroken
     }
 
-    /// Where a byte of it is in the original; none behind its end.
+    /// Maps a position in `text` to the original; `None` behind its end.
     fn place(&self, at: usize) -> Option<usize> {
         if at >= self.text.len() {
             return None;
@@ -202,7 +203,7 @@ mod tests {
         let mut clean = Vec::new();
         for piece in pieces {
             clean.extend(scrubber.push(piece));
-            // Each letter of it may stand on a line of its own.
+            // Each of its letters may stand on a line of its own.
             assert!(scrubber.held.len() <= 3 * scan::LONGEST, "more is held than a secret's beginning");
         }
         clean.extend(scrubber.finish());
@@ -235,7 +236,8 @@ mod tests {
             let clean = scrub(&secrets, plain.chunks(cut));
             prop_assert!(contains(&clean, MASK));
             prop_assert!(!contains(&clean, &secret));
-            // In base64 all that is left are the letters that hold less than a whole byte of it at its ends.
+            // All that is left of a base64 text are the letters at its ends, which hold less than a whole byte of the
+            // secret.
             let encoded = BASE64.encode(&plain).into_bytes();
             let clean = scrub(&secrets, encoded.chunks(cut));
             prop_assert!(contains(&clean, MASK));
@@ -261,7 +263,7 @@ mod tests {
                     (false, true) => format!("%{byte:02X}"),
                     (false, false) => format!("%{byte:02x}"),
                 };
-                // What is unreserved stands as it is.
+                // Unreserved characters stand unencoded.
                 bytes.iter().map(|byte| if b"-._~".contains(byte) { char::from(*byte).to_string() } else { encode(byte) }).collect()
             };
             let shown = |encoded: &[u8]| scrub(&secrets, encoded.chunks(cut));
@@ -314,7 +316,7 @@ mod tests {
         let secrets = Secrets::new([&b"pass"[..], b"passphrase"]);
         assert_eq!(secrets.scrub_text("pass passphrase passphras"), "*** *** ***phras");
         assert_eq!(Secrets::new([&b"line\n"[..]]).scrub_text("a line, b"), "a ***, b");
-        // Of two that overlap nothing is left of either.
+        // Of two overlapping secrets nothing is left.
         assert_eq!(Secrets::new([&b"abcde"[..], b"defgh"]).scrub_text("abcdefgh-abcdeabcde"), "***-***");
     }
 
@@ -348,7 +350,7 @@ mod tests {
         }
     }
 
-    /// A dev build scrubs some hundred MB a second; what took down every byte by itself did one.
+    /// A dev build scrubs some hundred MB a second; handling every byte by itself reached one.
     #[test]
     fn scrubbing_is_fast_where_nothing_is_optimised() {
         let secrets =

@@ -1,8 +1,8 @@
-//! The way to a service: each of a session has one supervisor ([`supervise`](super::supervise)), a task that owns its
-//! state and is the only one to change it.
+//! Access to services: each service of a session has one supervisor ([`supervise`](super::supervise)), a task that owns
+//! the service's state and alone changes it.
 //!
-//! Everybody else sends it messages and holds leases (the service is in use) and pins (it will be). Letting go is a
-//! message sent from `Drop`, so nothing has to be awaited for a service to end.
+//! Everybody else sends it messages, and holds leases (the service is in use) and pins (the service will be needed).
+//! Leases and pins are released by a message sent from `Drop`, so nothing has to be awaited for a service to end.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,55 +17,64 @@ use crate::event::Subject;
 use crate::graph::ServiceNode;
 use crate::model::Digest;
 
-/// What a supervisor is told.
+/// A message to a supervisor.
 pub(super) enum Message {
-    /// Start the service if need be, and answer when it is ready.
+    /// Start the service if need be, and answer once it is ready.
     Acquire(oneshot::Sender<Result<Lease>>),
-    /// A lease of this run of the service is over.
+    /// A lease ended, of the run with this generation.
     Release(u64),
+    /// One more step will need the service.
     Pin,
+    /// One step fewer will need the service.
     Unpin,
-    /// Hold a lease until `Stop` or the end.
+    /// Hold a lease until `Stop` or the end of the session, and answer once the service is ready.
     Hold(oneshot::Sender<Result<()>>),
+    /// End the service by its stop signal, and answer once it is gone.
     Stop(oneshot::Sender<()>),
+    /// End the service by SIGKILL, and answer once it is gone.
     Kill(oneshot::Sender<()>),
-    /// As soon as nobody uses it, stop; and never start again.
+    /// Stop as soon as nobody uses the service, and never start it again.
     Close(Closing),
 }
 
-/// Whoever closes the session, and how.
+/// How the session closes, and who waits for it.
 pub(super) struct Closing {
+    /// What closing waits for.
     pub(super) end: End,
+    /// Notified once the service is gone.
     pub(super) done: oneshot::Sender<()>,
 }
 
-/// Whose events those of a service are.
+/// The subject of a service's events.
 pub(super) fn subject(service: &ServiceNode) -> Subject {
     Subject::Service { name: service.name.clone(), hostname: service.hostname.as_str().into() }
 }
 
-/// The services of a session: one instance for each key, however many definitions have it.
+/// The services of a session: one instance for each key, however many definitions have that key.
 #[derive(Default)]
 pub(super) struct Services {
+    /// The supervisors by key.
     pub(super) supervisors: HashMap<Digest, Supervisor>,
-    /// The keys of definitions that have been evaluated, by digest: nobody looks for images to stop what has never run.
+    /// The keys of evaluated definitions, by the definitions' digests: stopping a service that never ran should not look
+    /// for images.
     pub(super) keys: HashMap<Digest, Digest>,
-    /// The definitions that are being started whose keys may not be known yet, by digest, and who wants them stopped.
+    /// Definitions that are being started and whose keys may not be known yet, by digest; the channel tells the starters
+    /// to stop.
     starting: HashMap<Digest, watch::Sender<()>>,
 }
 
 impl Services {
-    /// The supervisor of a definition that has been evaluated.
+    /// The supervisor of a definition, if that has been evaluated.
     pub(super) fn of(&self, definition: Digest) -> Option<&Supervisor> {
         self.supervisors.get(self.keys.get(&definition)?)
     }
 
-    /// What changes when a definition is stopped.
+    /// Changes when a definition is to be stopped.
     pub(super) fn stops(&mut self, definition: Digest) -> watch::Receiver<()> {
         self.starting.entry(definition).or_default().subscribe()
     }
 
-    /// Tells those who are about to start a definition that it is to stop.
+    /// Tells those who are about to start a definition not to.
     pub(super) fn stop_starts(&self, definition: Digest) {
         if let Some(starts) = self.starting.get(&definition) {
             starts.send_replace(());
@@ -73,11 +82,11 @@ impl Services {
     }
 }
 
-/// The way to a service's supervisor.
+/// A handle to a service's supervisor.
 #[derive(Clone)]
 pub(super) struct Supervisor {
     messages: UnboundedSender<Message>,
-    /// The definition that the instance is started by; equal ones may have other host names.
+    /// The definition that started the instance; equal ones may have other host names.
     pub(super) service: Arc<ServiceNode>,
 }
 
@@ -98,7 +107,7 @@ impl Supervisor {
     pub(super) async fn start(&self, service: &Arc<ServiceNode>) -> Result<()> {
         let start = async {
             self.ask(Message::Hold).await??;
-            // Known to run: this only checks this definition's own ports and checks.
+            // The service is known to run: this only checks this definition's own ports and checks.
             self.acquire().await?.running().ensure_ready(service).await
         };
         start.await.map_err(|error| error.of_service(&self.service.hostname, service.locations.all()))
@@ -124,7 +133,7 @@ impl Supervisor {
     }
 }
 
-/// The service will be needed: it is not stopped while this exists, nor started for it.
+/// A service that will be needed: while this exists it is not stopped, but it is not started either.
 pub(super) struct Pin(UnboundedSender<Message>);
 
 impl Drop for Pin {

@@ -1,7 +1,7 @@
 //! SIGINT and SIGTERM end all sessions cleanly, and then the process by the same signal; a second one ends it at once.
 //!
-//! Only where bowline owns `main` or a test. Elsewhere the process dies as it always would, and the watchdog stops what
-//! it leaves.
+//! This applies only where bowline owns `main` or a test. Elsewhere the process dies as usual, and the watchdog stops
+//! what it leaves.
 
 use std::sync::Once;
 
@@ -13,7 +13,7 @@ static WATCHING: Once = Once::new();
 static RECEIVED: std::sync::LazyLock<watch::Sender<bool>> =
     std::sync::LazyLock::new(|| watch::channel(false).0);
 
-/// Starts to watch for signals, once a process.
+/// Starts to watch for signals, once per process.
 #[cfg(unix)]
 pub(crate) fn watch() {
     use tokio::signal::unix::SignalKind;
@@ -22,7 +22,7 @@ pub(crate) fn watch() {
         let Ok(handle) = ambient::handle() else { return };
         let _guard = handle.enter();
         for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
-            // Where the handler cannot be installed the signal ends the process, as without it.
+            // If the handler cannot be installed, the signal ends the process as it would without bowline.
             if let Ok(mut signals) = tokio::signal::unix::signal(kind) {
                 handle.spawn(async move {
                     signals.recv().await;
@@ -47,14 +47,14 @@ pub(crate) fn watch() {
     WATCHING.call_once(|| {});
 }
 
-/// Returns at once when no signal has come, and else never: the process is about to end by it.
+/// Returns at once if no signal has come, and otherwise never, as the signal is about to end the process.
 pub(crate) async fn settled() {
     if *RECEIVED.borrow() {
         std::future::pending::<()>().await;
     }
 }
 
-/// Ends the process by the signal itself, so that whoever started it sees what happened.
+/// Ends the process by the signal itself, so that its parent sees the reason.
 #[cfg(unix)]
 #[allow(unsafe_code)]
 fn die_of(kind: tokio::signal::unix::SignalKind) {

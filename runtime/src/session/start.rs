@@ -1,4 +1,4 @@
-//! How a service comes to run: what its process needs, its caches, its container.
+//! Starting a service: what its process needs, its caches, its container.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,22 +18,27 @@ use crate::graph::{Reach, ServiceNode};
 use crate::lock::lock;
 use crate::model::{Access, Digest};
 
-/// All that a service's process needs, but the container: dropping it lets go of what the service uses.
+/// Everything that a service's process needs, except the container. Dropping it releases the services that it uses.
 pub(super) struct Outfit {
+    /// The evaluation that the keys and images come from.
     request: Arc<Request>,
     service: Arc<ServiceNode>,
+    /// The key of the service instance.
     key: Digest,
     span: Arc<Span>,
+    /// The image that it starts from, if any.
     image: Option<Image>,
     log: ServiceLog,
     secrets: Secrets,
+    /// When the start began.
     since: Instant,
     dependencies: Leases,
+    /// What the engine is told to make.
     spec: ServiceSpec,
 }
 
 impl Outfit {
-    /// Starts what the service uses, and finds what it is made of.
+    /// Starts the services that it uses, and finds what it is made of.
     pub(super) async fn new(
         session: &Arc<Inner>,
         service: Arc<ServiceNode>,
@@ -64,8 +69,8 @@ impl Outfit {
         Ok(Self { request, service, key, span, image, log, secrets, since, dependencies, spec })
     }
 
-    /// Waits, no longer than the service may take to become ready, until no service of another session has a cache that this
-    /// one writes to.
+    /// Waits until no service of another session holds a cache that this one writes to, but no longer than the service
+    /// may take to become ready.
     pub(super) async fn hold_caches(&self) -> Result<Option<Arc<dyn HeldCaches>>> {
         let written = self.spec.filesystem.mounts.iter().filter_map(|mount| match &mount.source {
             MountSource::Cache(key) if mount.access == Access::ReadWrite => Some(key.clone()),
@@ -103,7 +108,7 @@ impl Outfit {
         self.request.engine.prepare_service(self.spec.clone()).await
     }
 
-    /// Starts the process. To be awaited to its end, as a process may be there before that.
+    /// Starts the process. The future must be awaited to its end, as the process may exist before that.
     pub(super) async fn begin(
         self,
         prepared: Box<dyn Startable>,

@@ -1,4 +1,4 @@
-//! Steps: found in the engine's store, or run once and kept there.
+//! Steps: found in the engine's store, or run once and stored there.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
@@ -31,7 +31,7 @@ use crate::{Error, Result, StepCause, StepError};
 #[derive(Debug)]
 pub(super) struct Done {
     pub(super) output: Recording,
-    /// None until the engine has stored it: who only wants the output need not wait.
+    /// `None` until the engine has stored it: whoever only wants the output need not wait.
     snapshot: watch::Receiver<Option<Result<Snapshot>>>,
 }
 
@@ -49,24 +49,26 @@ impl Done {
     }
 }
 
-/// One evaluation: a session, and the identities of everything it needs with images resolved.
+/// One evaluation: a session, and the identities of everything that is needed, with images resolved.
 pub(super) struct Request {
     pub(super) session: Arc<Inner>,
     pub(super) engine: Arc<dyn Engine>,
+    /// The images that were found.
     images: HashMap<ImageName, Arc<Image>>,
+    /// Computes keys, and remembers those it computed.
     identities: Mutex<Identities>,
 }
 
 impl Inner {
-    /// What a file system is once everything that makes it has run.
+    /// The snapshot of a file system, once everything that makes it has run.
     pub(super) async fn filesystem(self: &Arc<Self>, fs: &Fs) -> Result<Snapshot> {
         self.request(Reach::of_fs(fs)).await?.filesystem(fs).await
     }
 
-    /// Finds the images first, as every one of them is part of a key: to find is all, what a process needs of them is
-    /// made when one runs.
+    /// Looks up the images first, as each is part of a key. Only the lookup happens here; what a process needs of an
+    /// image is prepared when the process runs.
     pub(super) async fn request(self: &Arc<Self>, reach: Reach) -> Result<Arc<Request>> {
-        // Whoever asks first finds out for all; what is wrong is told with where the one who asks has it.
+        // The first caller looks an image up for all; each caller's error has that caller's own locations.
         let find = reach.images.into_iter().map(|(name, places)| async move {
             let places: Vec<_> = places.into_iter().collect();
             match self.image(&name, &places).await {
@@ -102,8 +104,8 @@ impl Request {
         lock(&self.identities).step(step)
     }
 
-    /// What tells a service from others in this session. Definitions that name one image by several references, say, come
-    /// to the same, and are one instance.
+    /// Distinguishes services in this session. Definitions that come to the same key, for example by naming one image in
+    /// two ways, are one instance.
     fn service_key(&self, service: &Arc<ServiceNode>) -> Digest {
         lock(&self.identities).service(service)
     }
@@ -116,7 +118,7 @@ impl Request {
     pub(super) fn step<'a>(self: &'a Arc<Self>, step: &Arc<Step>) -> BoxFuture<'a, Result<Arc<Done>>> {
         let key = self.key(step);
         let work = self.clone().find_or_run(step.clone(), key);
-        // Who may wait for longer does not join a run that will be killed.
+        // A caller with a longer timeout must not join a run that will be killed earlier.
         let done = self.session.steps.get_or_run((key, step.options.timeout), work);
         let step = step.clone();
         Box::pin(async move { done.await.map_err(|error| error.of_step(key, step.locations.all())) })
@@ -175,7 +177,7 @@ impl Request {
         if may_be_kept && let Some(kept) = self.engine.lookup(&key).await? {
             return cached(kept);
         }
-        // Held until this step is done: what runs before it, against the same services, meets the same instances.
+        // Held until this step is done: earlier steps that run against the same services then meet the same instances.
         let _pins = self.pin(&step.bindings)?;
         for input in step.inputs().filter(|input| input.args.is_some() || !input.places.is_empty()) {
             span.emit(|| EventKind::Waiting(Waiting::For(subject(input))));
@@ -187,7 +189,7 @@ impl Request {
         if may_be_kept {
             let waiting = || span.emit(|| EventKind::Waiting(Waiting::Process));
             claim = Some(self.engine.claim(&key, step.options.timeout, &waiting).await?);
-            // Whoever had the claim before has left a result, unless that failed.
+            // The previous holder of the claim has left a result, unless its run failed.
             if let Some(kept) = self.engine.lookup(&key).await? {
                 return cached(kept);
             }
@@ -196,7 +198,7 @@ impl Request {
         Ok(Arc::new(self.keep(step, span, key, claim, finished, output)))
     }
 
-    /// Runs a step's process to its success. Boxed, as running a step may mean running earlier ones again.
+    /// Runs a step's process until it succeeds. Boxed, as running a step may mean replaying earlier ones.
     fn run(
         self: Arc<Self>,
         step: Arc<Step>,
@@ -210,7 +212,7 @@ impl Request {
         step: &Arc<Step>,
         span: &Arc<Span>,
     ) -> Result<(Box<dyn Finished>, Recording)> {
-        // The container can be made ready while the services start.
+        // The container can be prepared while the services start.
         let lease = self.lease(&step.bindings, span);
         let ((prepared, secrets), leases) = try_join(self.prepare(step, span), lease).await?;
         self.replay_missing(step, &leases, span).await.inspect_err(|error| span.skip(error))?;
@@ -228,7 +230,7 @@ impl Request {
             (output, None) => output,
             broken => return Err(not_taken_down(step, self.key(step), &secrets, broken)),
         };
-        // A client often fails just because its service went away a moment before the engine says so.
+        // A client often fails only because its service ended a moment before the engine reports that.
         if !exit.success()
             && let Some(error) = leases.broken_just_now().await
         {
@@ -256,7 +258,7 @@ impl Request {
         Err(Error::StepFailed(Box::new(StepError { left, ..error })))
     }
 
-    /// A step's container, and what its process's streams must not show.
+    /// A step's container, and the secrets that its process's streams must not show.
     async fn prepare(
         self: &Arc<Self>,
         step: &Arc<Step>,
@@ -280,7 +282,7 @@ impl Request {
         Ok((self.engine.prepare(spec).await?, secrets))
     }
 
-    /// A file system that something needs which is not begun without it.
+    /// The snapshot of a file system that something needs; if that fails, the something is skipped.
     async fn filesystem_for(self: &Arc<Self>, span: &Span, fs: &Fs) -> Result<Snapshot> {
         if let Fs::Host(source, _) = fs {
             span.emit(|| EventKind::Waiting(Waiting::For(host::subject(source))));
@@ -288,7 +290,7 @@ impl Request {
         self.filesystem(fs).await.inspect_err(|error| span.skip(error))
     }
 
-    /// The file system a process starts in.
+    /// The file system that a process starts in.
     pub(super) async fn lay_out(
         self: &Arc<Self>,
         name: &str,
@@ -329,7 +331,8 @@ impl Request {
         Ok(Filesystem { base, placements, mounts })
     }
 
-    /// Keeps a result in the background; who needs the file system waits for it, who needs the output does not.
+    /// Stores a result in the background: callers that need the file system wait for it, callers that need the output do
+    /// not.
     fn keep(
         &self,
         step: &Step,
@@ -349,19 +352,19 @@ impl Request {
                 Err(error) => EventKind::NotStored { error: error.to_string().into() },
             });
             span.close(|| Outcome::Succeeded);
-            // Not before others would find it.
+            // The claim is released only once others can find the result.
             drop(claim);
             stored.send_replace(Some(result));
         });
         Done { output, snapshot }
     }
 
-    /// Keeps the services of these bindings from being stopped between the steps that use them; starts nothing.
+    /// Keeps the services of these bindings from being stopped between the steps that use them, without starting any.
     fn pin(&self, bindings: &[Binding]) -> Result<Vec<Pin>> {
         closure(bindings).values().map(|service| Ok(self.supervisor(service)?.pin())).collect()
     }
 
-    /// Starts what is bound, all at once, and waits until it is ready.
+    /// Starts all bound services at once, and waits until they are ready.
     pub(super) async fn lease(self: &Arc<Self>, bindings: &[Binding], span: &Arc<Span>) -> Result<Leases> {
         let acquire = bindings.iter().map(|binding| async move {
             let supervisor = self.supervisor(&binding.service)?;
@@ -376,12 +379,12 @@ impl Request {
         Ok(Leases::new(try_join_all(acquire).await?))
     }
 
-    /// The names under which a process reaches its services.
+    /// The names by which a process reaches its services.
     pub(super) fn links(&self, bindings: &[Binding]) -> Result<Vec<Link>> {
         let mut links: Vec<Link> = Vec::new();
         for Binding { service, aliases } in bindings {
             let instance = self.supervisor(service)?.service;
-            // Of definitions that come to the same, each has its own host name, and clients know the instance by theirs.
+            // Definitions with the same key have different host names, and clients know the instance by their own.
             let own = (instance.hostname != service.hostname).then(|| service.hostname.clone());
             let names = aliases.iter().cloned().chain(own);
             match links.iter_mut().find(|link| link.hostname == instance.hostname) {
@@ -392,8 +395,8 @@ impl Request {
         Ok(links)
     }
 
-    /// Runs again what this step relies on: earlier steps against the same services, whose effects the running
-    /// instances have not seen, because their results came from the cache or the service was started anew.
+    /// Replays what this step relies on: earlier steps against the same services whose effects the running instances have
+    /// not seen, because the results came from the cache or the service was restarted.
     async fn replay_missing(
         self: &Arc<Self>,
         step: &Arc<Step>,
@@ -409,7 +412,7 @@ impl Request {
             let key = self.key(&ancestor);
             let used: BTreeSet<_> = closure(&ancestor.bindings).values().map(key_of).collect();
             let shared: Vec<_> = used.iter().filter_map(|service| instances.get(service)).collect();
-            // Running another one of them again may have seen to it.
+            // The replay of another step may have included this one.
             if shared.iter().all(|running| running.has_seen(key)) {
                 continue;
             }
@@ -456,7 +459,7 @@ fn step_error(
     }
 }
 
-/// Why a step was ended whose output could not be taken down.
+/// The error of a step that was killed because its output could not be recorded.
 fn not_taken_down(
     step: &Step,
     key: Digest,
@@ -473,7 +476,7 @@ fn not_taken_down(
             Error::io(engine::place(), Reason::said(message, error))
         }
         Some(Broken::TooMuch) | None => {
-            // As a process ends that is killed.
+            // The exit code of a process ended by SIGKILL.
             let exit = Exit { code: 137, out_of_memory: false };
             let cause = StepCause::TooMuchOutput(log::MOST);
             Error::StepFailed(Box::new(step_error(step, key, secrets, exit, cause, &output)))
@@ -481,7 +484,7 @@ fn not_taken_down(
     }
 }
 
-/// The files that a step's output is written to.
+/// The files that a step's output is redirected to.
 fn redirected(step: &Step, output: &Recording) -> Vec<Placement> {
     let streams = [(&step.options.stdout, &output.stdout), (&step.options.stderr, &output.stderr)];
     let file = |(path, contents): (&Option<String>, &Written)| {
@@ -490,8 +493,8 @@ fn redirected(step: &Step, output: &Recording) -> Vec<Placement> {
     streams.into_iter().filter_map(file).collect()
 }
 
-/// A lease of a service that is ready by this definition's own measure: ports and checks are no part of a service's
-/// identity, so an equal one may have been started by another measure.
+/// Leases a service that is ready by this definition's own ports and checks: these are not part of a service's identity,
+/// so an equal definition may have started it with others.
 async fn lease(supervisor: &Supervisor, service: &ServiceNode) -> Result<Lease> {
     let lease = async {
         let lease = supervisor.acquire().await?;

@@ -1,8 +1,8 @@
 //! The life of a service: idle → starting → ready → (in use | lingering) → stopping → gone.
 //!
-//! One file, one task for each service, one owner of its state. Whatever the state, a process is ended by its stop signal
-//! and has its time to obey it, also one that is not ready yet; and a cache that was new when the service got it is emptied
-//! again where the service never became ready.
+//! One file, one task for each service, one owner of its state. In every state, even before it is ready, a process is
+//! ended by its stop signal and has its grace period; and a cache that was new when the service got it is emptied again
+//! if the service never became ready.
 
 use std::sync::{Arc, Weak};
 
@@ -22,11 +22,11 @@ use crate::graph::{Reach, ServiceNode};
 use crate::model::Digest;
 use crate::{Error, Result};
 
-/// As long is it waited for the end of a process that was killed: one that hangs in the kernel may never come to it.
+/// How long to wait for the end of a killed process: one that hangs in the kernel may never end.
 const DEAD_WITHIN: Duration = Duration::from_secs(10);
 
 impl Inner {
-    /// The supervisor of a service: definitions of one key have one in a session.
+    /// The supervisor of a service: definitions with the same key share one in a session.
     pub(super) fn supervisor(
         self: &Arc<Self>,
         service: &Arc<ServiceNode>,
@@ -46,8 +46,8 @@ impl Inner {
         Ok(supervisor.clone())
     }
 
-    /// The supervisor of a service that is to end, where it may have been started: those that are about to be started are
-    /// not any more.
+    /// The supervisor of a service that is to be stopped, if the service may have been started. Starts that have not
+    /// begun are cancelled.
     pub(super) fn running(&self, service: &ServiceNode) -> Result<Option<Supervisor>> {
         check_services_are_on(service)?;
         let services = self.services();
@@ -55,7 +55,7 @@ impl Inner {
         Ok(services.of(service.digest).cloned())
     }
 
-    /// Starts a service, to run until it is stopped or the session ends.
+    /// Starts a service that runs until it is stopped or the session ends.
     pub(super) async fn start(self: &Arc<Self>, service: &Arc<ServiceNode>) -> Result<()> {
         check_services_are_on(service)?;
         let mut stops = self.services().stops(service.digest);
@@ -87,17 +87,18 @@ fn stopped_while_starting(service: &ServiceNode) -> Error {
     cancelled(service, "it was stopped while it started")
 }
 
-/// Tells who waited for the end. Whoever has given up does not hear it.
+/// Answers those who waited for the end. Whoever has given up is skipped.
 fn answer(waiting: impl IntoIterator<Item = oneshot::Sender<()>>) {
     for waiter in waiting {
         let _ = waiter.send(());
     }
 }
 
-/// What is to be done once a service runs no more.
+/// What to do once a service no longer runs.
 enum After {
-    /// Somebody asked for it in the meantime.
+    /// Somebody requested it in the meantime.
     StartAgain(Waiters),
+    /// Wait for the next request.
     Rest,
 }
 
@@ -110,38 +111,43 @@ impl After {
     }
 }
 
-/// How a process is made to end.
+/// How a process is ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Manner {
-    /// By its stop signal, and by force when that takes too long.
+    /// By its stop signal, and by SIGKILL after the grace period.
     Stop,
+    /// By SIGKILL at once.
     Kill,
 }
 
-/// Why a start goes no further.
+/// Why a start was abandoned.
 struct Halt {
+    /// The error that those who wait for the start get.
     error: Error,
     cause: Cause,
-    /// What runs already.
+    /// The process, if it was already started.
     running: Option<Arc<Running>>,
 }
 
 enum Cause {
     /// The start itself failed.
     Failed,
-    /// Somebody wants it to, and waits for the end.
+    /// Somebody ordered the end, and waits for it.
     Ordered(Manner, Option<oneshot::Sender<()>>),
 }
 
-/// The supervisor itself.
+/// The state of the supervisor.
 pub(super) struct Task {
     /// Weak, so that a session that nobody holds any more can end.
     session: Weak<Inner>,
     service: Arc<ServiceNode>,
+    /// The key of the service instance.
     key: Digest,
+    /// The messages to this supervisor.
     inbox: UnboundedReceiver<Message>,
+    /// A sender to itself, for leases; weak, so that the inbox closes with the last handle.
     messages: WeakUnboundedSender<Message>,
-    /// Once the session closes.
+    /// Set once the session closes.
     closing: Option<Closing>,
     /// How many steps will need the service.
     pins: usize,
@@ -175,7 +181,7 @@ impl Task {
         }
     }
 
-    /// Waits for somebody who needs the service; `None` ends the supervisor.
+    /// Waits until somebody needs the service; `None` ends the supervisor.
     async fn idle(&mut self) -> Option<Waiters> {
         let mut waiters = Waiters::default();
         while self.closing.is_none() {
@@ -184,7 +190,7 @@ impl Task {
                 Message::Hold(waiter) => waiters.hold.push(waiter),
                 Message::Pin => self.pins += 1,
                 Message::Unpin => self.pins = self.pins.saturating_sub(1),
-                // Of a process that ended by itself; nothing is left to count.
+                // A lease of a process that ended by itself; there is nothing left to count.
                 Message::Release(_) => {}
                 Message::Stop(done) | Message::Kill(done) => answer([done]),
                 Message::Close(closing) => self.closing = Some(closing),
@@ -196,7 +202,7 @@ impl Task {
         None
     }
 
-    /// One run, from its start to its end. It is started once for everyone who waits; all get the one error, at once.
+    /// One run, from start to end. It is started once for everyone who waits; on failure all get the same error at once.
     async fn live(&mut self, mut waiters: Waiters) -> After {
         if self.closing.is_some() {
             waiters.fail(&self.closed());
@@ -233,7 +239,7 @@ impl Task {
         span: &Arc<Span>,
         waiters: &mut Waiters,
     ) -> Result<Arc<Running>, Box<Halt>> {
-        // As long as there is no process, whatever is dropped is undone.
+        // Until there is a process, dropping any of this undoes it.
         let outfit = self
             .unless_halted(waiters, Outfit::new(session, self.service.clone(), self.key, span.clone()))
             .await?;
@@ -245,7 +251,8 @@ impl Task {
                 return Err(halt);
             }
         };
-        // This may make one, so it is awaited, whoever does not want it any more: to be dropped would be to be killed.
+        // This may create a process, so it is awaited even if nobody wants it any more: dropping it would kill the
+        // process.
         let mut begin = std::pin::pin!(outfit.begin(prepared, caches.clone()));
         let running = match self.unless_halted(waiters, &mut begin).await {
             Ok(running) => Arc::new(running),
@@ -268,7 +275,7 @@ impl Task {
         }
     }
 
-    /// Goes on with a start, and takes messages meanwhile.
+    /// Continues a start, and handles messages meanwhile.
     async fn unless_halted<T>(
         &mut self,
         waiters: &mut Waiters,
@@ -309,7 +316,7 @@ impl Task {
     /// Ready, in use or lingering, until it ends or is to be stopped.
     async fn running(&mut self, running: Arc<Running>, waiters: Waiters) -> After {
         let mut uses = 0usize;
-        // Who has given up in the meantime holds nothing.
+        // Waiters who have given up hold nothing.
         let mut held = false;
         for waiter in waiters.hold {
             held |= waiter.send(Ok(())).is_ok();
@@ -324,7 +331,7 @@ impl Task {
                 return self.stop(running, Vec::new(), Manner::Stop).await;
             }
             tokio::select! {
-                // An end that has happened comes before a newcomer, who is to get a fresh instance.
+                // An end that has happened is handled before a new request, which is to get a fresh instance.
                 biased;
                 error = running.failed_in_use() => return self.ended(running, error).await,
                 () = sleep_until(unused_since + self.service.linger), if idle => {
@@ -332,7 +339,7 @@ impl Task {
                 }
                 message = self.inbox.recv() => match message {
                     Some(Message::Acquire(waiter)) => {
-                        // One that has died unused, a moment ago, is no newcomer's business.
+                        // If an unused process died a moment ago, the new request need not know.
                         if uses == 0 && matches!(running.instance.is_alive().await, Ok(false)) {
                             let error = running.failed_in_use().await;
                             let waiters = Waiters { acquire: vec![waiter], hold: Vec::new() };
@@ -345,7 +352,7 @@ impl Task {
                         uses = uses.saturating_sub(1);
                         unused_since = Instant::now();
                     }
-                    // Of an earlier run, whose users learn of its end only now.
+                    // A lease of an earlier run, whose users learn of its end only now.
                     Some(Message::Release(_)) => {}
                     Some(Message::Pin) => self.pins += 1,
                     Some(Message::Unpin) => {
@@ -355,7 +362,7 @@ impl Task {
                     Some(Message::Stop(done)) => return self.stop(running, vec![done], Manner::Stop).await,
                     Some(Message::Kill(done)) => return self.stop(running, vec![done], Manner::Kill).await,
                     Some(Message::Close(closing)) => self.closing = Some(closing),
-                    // Nobody holds the session: nobody can ask for the service again.
+                    // The session was dropped, so nobody can request the service again.
                     None => return self.stop(running, Vec::new(), Manner::Stop).await,
                 },
             }
@@ -365,12 +372,12 @@ impl Task {
     fn hand_out(&self, running: &Arc<Running>, waiter: oneshot::Sender<Result<Lease>>, uses: &mut usize) {
         let Some(messages) = self.messages.upgrade() else { return };
         *uses += 1;
-        // Where the waiter has given up, the lease comes back by being dropped.
+        // If the waiter has given up, the lease is dropped, which releases it.
         let release = move |generation| drop(messages.send(Message::Release(generation)));
         let _ = waiter.send(Ok(Lease::new(running.clone(), release)));
     }
 
-    /// The process has ended, or must, as what it uses has: tells its users and clears up.
+    /// The process has ended, or must, because a service that it uses has: tells its users and cleans up.
     async fn ended(&mut self, running: Arc<Running>, error: Error) -> After {
         running.span.emit(|| EventKind::Failed { error: error.to_string().into() });
         let outcome = failed(&error);
@@ -383,7 +390,7 @@ impl Task {
         self.end(running, done, manner, Outcome::Succeeded).await
     }
 
-    /// Sees to it that nothing is left of a run whose users have been told.
+    /// Makes sure that nothing is left of a run whose users have been told.
     async fn end(
         &mut self,
         running: Arc<Running>,
@@ -402,7 +409,8 @@ impl Task {
         self.stopping(running, done, manner, outcome).await
     }
 
-    /// Lets the service be stopped by whoever outlives the program, once its users are; whether there is such a one.
+    /// Detaches the service: a process that outlives the program stops it, once its users are gone. Returns whether there
+    /// is such a process.
     async fn leave(&self, running: &Running) -> bool {
         let (signal, within) = running.stop_manner();
         match running.instance.leave(&signal, within, running.users_left()).await {
@@ -419,7 +427,7 @@ impl Task {
         }
     }
 
-    /// Sends the stop signal, and SIGKILL when that takes too long; newcomers wait for a fresh instance.
+    /// Sends the stop signal, and SIGKILL after the grace period; new requests wait for a fresh instance.
     async fn stopping(
         &mut self,
         running: Arc<Running>,
@@ -433,7 +441,7 @@ impl Task {
         let (mut killed, mut listens) = (false, true);
         let mut deadline = Instant::now();
         let mut sending = futures_util::future::ready(Ok(())).boxed();
-        // One that has ended needs no signal.
+        // A process that has ended needs no signal.
         if manner == Manner::Stop && instance.wait().now_or_never().is_none() {
             deadline += within;
             stopping(&signal);
@@ -453,7 +461,7 @@ impl Task {
                 result = &mut sending, if !sent => {
                     sent = true;
                     if let Err(error) = result {
-                        // An unknown signal, say: it has to end all the same.
+                        // An unknown signal, for example: the process has to end anyway.
                         complain(&span, &error);
                         deadline = Instant::now();
                     }
@@ -470,7 +478,7 @@ impl Task {
                 message = self.inbox.recv(), if listens => match message {
                     Some(Message::Acquire(waiter)) => waiters.acquire.push(waiter),
                     Some(Message::Hold(waiter)) => waiters.hold.push(waiter),
-                    // Of the users of what is going.
+                    // A lease held by a user of the run that is ending.
                     Some(Message::Release(_)) => {}
                     Some(Message::Pin) => self.pins += 1,
                     Some(Message::Unpin) => self.pins = self.pins.saturating_sub(1),
@@ -492,13 +500,13 @@ impl Task {
         }
         self.release(running.caches(), &span).await;
         span.close(|| outcome);
-        // What it used may go now, and not before.
+        // What it used may stop now, and not before.
         drop((instance, running));
         answer(done);
         if waiters.is_empty() { After::Rest } else { After::StartAgain(waiters) }
     }
 
-    /// Lets others have the caches of a process that is gone.
+    /// Releases the caches of a process that is gone to other sessions.
     async fn release(&self, caches: Option<&dyn HeldCaches>, span: &Span) {
         let Some(caches) = caches else { return };
         match caches.release().await {
@@ -516,7 +524,7 @@ impl Task {
     }
 }
 
-/// Says what went wrong at the end of a service, which ends all the same.
+/// Reports an error at the end of a service, which ends anyway.
 fn complain(span: &Span, error: &Error) {
     span.emit(|| EventKind::warning(error.to_string()));
 }

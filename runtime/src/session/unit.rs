@@ -1,7 +1,7 @@
-//! Steps that share a service and depend on each other are one unit: what one did to the service, the next one sees.
+//! Steps that share a service and depend on each other are one unit: each sees what the earlier ones did to the service.
 //!
-//! While a step waits to run it pins its services, so that they are not stopped between the steps before it and
-//! itself. And before it runs, the steps before it whose effects its services have not seen are run again: see
+//! While a step waits to run it pins its services, so that they are not stopped between the steps before it and itself.
+//! Before it runs, the steps before it whose effects its services have not seen are replayed: see
 //! `Request::replay_missing`.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -10,10 +10,12 @@ use std::sync::Arc;
 use crate::graph::{Binding, ServiceNode, Step, closure};
 use crate::model::Digest;
 
-/// The steps that must have run before this one against services it uses, and that those have not seen, earliest first.
+/// The steps that must have run before this one against services that it uses, and that those services have not seen,
+/// earliest first.
 ///
-/// A service that has seen a step has seen what was before it, as no step runs against a service before that is so. The
-/// search for what one service lacks therefore ends at the nearest steps that it has seen. Services are told apart by key.
+/// A service that has seen a step has seen everything before that step, as a step runs only after its predecessors were
+/// replayed. So the search for what a service lacks ends at the nearest steps that it has seen. Services are identified
+/// by key.
 pub(super) fn unseen(
     step: &Arc<Step>,
     services: BTreeSet<Digest>,
@@ -58,11 +60,11 @@ pub(super) fn unseen(
     found
 }
 
-/// Something that is before a step, and the services of which is asked whether they have seen it.
+/// A node before a step, with the services that are still checked for having seen it.
 enum Visit<'a> {
     Step(&'a Arc<Step>, Arc<BTreeSet<Digest>>),
     Service(&'a Arc<ServiceNode>, Arc<BTreeSet<Digest>>),
-    /// All that is before this step has been visited.
+    /// Everything before this step has been visited.
     Leave(&'a Arc<Step>),
 }
 
@@ -79,7 +81,7 @@ fn ask<'a>(
     open.extend(inputs.map(|step| Visit::Step(step, services.clone())));
 }
 
-/// Whether something has not been asked about all of these services yet. Many paths may lead to it.
+/// Whether some of these services have not been checked for this node yet. Several paths may lead to it.
 fn is_news(
     asked: &mut HashMap<Digest, BTreeSet<Digest>>,
     node: Digest,
@@ -110,7 +112,7 @@ mod tests {
         }
     }
 
-    /// What is missing when each service has seen the steps with these commands, and what was asked of which service.
+    /// The missing steps if each service has seen the steps with these commands, and which service was checked for what.
     fn search(last: &Container, seen: &[(&Service, &[&str])]) -> (Vec<String>, Vec<String>) {
         let (last, asked) = (step(last), RefCell::new(Vec::new()));
         let command = |step: &Step| step.args.as_ref().map(|args| args.join(" ")).unwrap_or_default();
@@ -170,7 +172,7 @@ mod tests {
         let base = Container::from_image("a:1").bind("db", &db);
         let mut last = base.clone().exec(["0"]);
         for n in 1..30 {
-            // 2^30 paths.
+            // There are 2^30 paths.
             let left = Container::from_container(&last).exec(["left", &n.to_string()]);
             let right = Container::from_container(&last).exec(["right", &n.to_string()]);
             last = base.clone().after(&left).after(&right).exec([n.to_string()]);

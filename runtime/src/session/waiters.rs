@@ -1,16 +1,16 @@
-//! Who waits for a service.
+//! Those who wait for a service to start.
 
 use tokio::sync::oneshot;
 
 use super::running::Lease;
 use crate::{Error, Result};
 
-/// Who waits for a start.
+/// Those who wait for a start.
 #[derive(Default)]
 pub(super) struct Waiters {
-    /// Those who use it.
+    /// Requests for a lease.
     pub(super) acquire: Vec<oneshot::Sender<Result<Lease>>>,
-    /// Those who keep it running.
+    /// Requests to keep the service running.
     pub(super) hold: Vec<oneshot::Sender<Result<()>>>,
 }
 
@@ -24,7 +24,7 @@ impl Waiters {
         self.hold.into_iter().for_each(|waiter| drop(waiter.send(Err(error.clone()))));
     }
 
-    /// With these others.
+    /// Adds the others to these.
     pub(super) fn join(&mut self, others: Self) {
         self.acquire.extend(others.acquire);
         self.hold.extend(others.hold);

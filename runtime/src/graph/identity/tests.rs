@@ -1,4 +1,4 @@
-//! Which fields count, one by one.
+//! Tests of which fields count for an identity, one by one.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,11 +9,11 @@ use super::*;
 use crate::model::{Location, Port, SessionId, Snapshot};
 use crate::value::Check;
 
-/// Whether a change of a field changes the identity.
+/// Whether changing a field changes the identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Field {
     Counts,
-    /// Where the end of the command is a result, whatever it is.
+    /// Counts for commands of which every exit code is a result.
     CountsIfItMayFail,
     IsLeftOut,
 }
@@ -22,7 +22,8 @@ use Field::{Counts, CountsIfItMayFail, IsLeftOut};
 type Change<N> = (&'static str, Field, fn(&mut N, u64));
 type Set = Box<dyn Fn(&mut Config, u64)>;
 
-/// All fields of a node, each with what it is and how a number is put into it. One that is missing does not compile.
+/// All fields of a node, each with its expected effect and a function from a number to a value. A missing field does not
+/// compile.
 macro_rules! fields {
     ($node:ident { $($field:ident: $is:ident = $set:expr),* $(,)? }) => {{
         let _ = |node: $node| {
@@ -56,7 +57,7 @@ fn here() -> Location {
     Location::caller()
 }
 
-/// One of two places.
+/// One of two locations.
 fn there(number: u64) -> Location {
     if number.is_multiple_of(2) { Location::caller() } else { here() }
 }
@@ -148,12 +149,12 @@ fn steps() -> Vec<Change<Step>> {
     fields!(Step {
         digest: IsLeftOut = digest,
         name: IsLeftOut = |number| text(number).into(),
-        // What moves in a file is what it was, and its results are found.
+        // A definition that moves in its file keeps its identity, so that its results are found.
         locations: IsLeftOut = |number| vec![there(number)].into(),
         base: Counts = |number| Fs::Image(image(number), here()),
         places: Counts = |number| vec![file(number)],
         args: Counts = |number| Some(vec![text(number)]),
-        // Each of their fields by itself: `options` and `config`.
+        // The fields of `options` and `config` are tested by themselves.
         options: IsLeftOut = |_| ExecOptions::default(),
         is_volatile: IsLeftOut = |number| number % 2 == 0,
         config: IsLeftOut = |_| Arc::default(),
@@ -168,7 +169,7 @@ fn services() -> Vec<Change<ServiceNode>> {
         digest: IsLeftOut = digest,
         hostname: IsLeftOut = text,
         name: IsLeftOut = |number| text(number).into(),
-        // What moves in a file is what it was, and its results are found.
+        // A definition that moves in its file keeps its identity, so that its results are found.
         locations: IsLeftOut = |number| vec![there(number)].into(),
         base: Counts = |number| Fs::Image(image(number), here()),
         places: Counts = |number| vec![file(number)],
@@ -185,7 +186,7 @@ fn services() -> Vec<Change<ServiceNode>> {
     })
 }
 
-/// With something in each field, so that a change replaces it.
+/// A step with a value in each field, so that a change replaces it.
 fn step(number: u64) -> Step {
     Step {
         digest: digest(number),
@@ -232,7 +233,7 @@ fn of_service(service: &ServiceNode) -> (Digest, Fields) {
     Identities::default().fields_of_service(service)
 }
 
-/// Of two nodes that differ in one field: whether that changes the identity, and that one field of it alone says so.
+/// Checks for two nodes that differ in one field whether the identity changes, and that this one field's hash shows it.
 fn check(field: &str, is: Field, (a, of_a): (Digest, Fields), (b, of_b): (Digest, Fields)) {
     let differ: Vec<_> = of_a.iter().zip(&of_b).filter(|(a, b)| a != b).map(|(a, _)| a.0).collect();
     match is {
@@ -252,7 +253,7 @@ proptest! {
     #[test]
     fn every_field_of_every_node_counts_or_does_not_as_the_table_says(
         base in 0_u64..1000,
-        // One even and one odd, for what has two values.
+        // One even and one odd number, for fields with two values.
         first in (0_u64..1000).prop_map(|number| 2 * number),
         second in (0_u64..1000).prop_map(|number| 2 * number + 1),
     ) {
@@ -288,7 +289,7 @@ proptest! {
     }
 }
 
-/// Each way to be something is another one, and all of them differ from nothing.
+/// All variants differ from each other and from absence.
 #[test]
 fn kinds_of_files_mounts_and_variables_differ() {
     let host = |path: &str, kind| Fs::Host(Arc::new(HostSource { path: PathBuf::from(path), kind }), here());
@@ -360,7 +361,7 @@ fn kinds_of_files_mounts_and_variables_differ() {
     ]);
     let digests: std::collections::HashSet<_> = all.iter().map(|step| of_step(step).0).collect();
     assert_eq!(digests.len(), all.len());
-    // Where an image or a file of this machine is named does not matter to it.
+    // The place where an image or a file is named does not matter.
     let source = Arc::new(HostSource { path: PathBuf::from("a"), kind: HostKind::File });
     for (a, b) in [
         (Fs::Image(image(1), here()), Fs::Image(image(1), there(0))),
@@ -369,7 +370,7 @@ fn kinds_of_files_mounts_and_variables_differ() {
         let of = |base| of_step(&Step { base, ..step(1) });
         assert_eq!(of(a), of(b));
     }
-    // An engine's name for a snapshot is that of one session.
+    // An engine's name for a snapshot is only valid in one session.
     let of = |session| of_step(&Step { base: held("a", session), ..step(1) }).0;
     assert_eq!(of(1), of(2));
 }
@@ -385,7 +386,7 @@ fn a_key_takes_an_image_for_what_it_is_and_runs_as() {
     };
     let asked = |platform: &str| ImageName { platform: Some(platform.into()), ..image(1) };
     let own = key(image(1), id(1), "linux/amd64");
-    // By another tag, and asked for by name: it is the same image and runs as the same.
+    // The same image by another tag, or asked for by name, has the same key.
     assert_eq!(key(image(2), id(1), "linux/amd64"), own);
     assert_eq!(key(asked("linux/amd64"), id(1), "linux/amd64"), own);
     assert_ne!(key(image(1), id(2), "linux/amd64"), own);

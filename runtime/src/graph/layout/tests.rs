@@ -84,7 +84,7 @@ fn what_would_be_put_where_nobody_sees_it_is_a_mistake() {
             let text = mistake(put);
             assert!(text.contains("would be lost") && text.contains("help: choose a path outside"), "{text}");
         }
-        // Beside it, and before it, is no mistake.
+        // A placement beside a mount, or before it, is no mistake.
         planned(container.with_file("/pa", "").mount("/q", dir()).with_file("/q/a", "")).unwrap();
     }
     planned(base().with_file("/p/a", "").copy("/p/b", dir()).tmpfs("/p")).unwrap();
@@ -110,7 +110,7 @@ fn mounts_are_made_the_outer_before_the_inner() {
             .mount_readonly("/cache/src", dir()),
     )
     .unwrap();
-    // What holds another mount is placed by a step of its own, before.
+    // What holds another mount is placed by a separate step before.
     let paths: Vec<_> = plan
         .steps
         .iter()

@@ -204,7 +204,7 @@ fn long_chains_need_no_deep_stack() {
     assert_eq!(chain.plan().steps.len(), 5000);
 }
 
-/// A directory that is gone after the test.
+/// A directory that is removed after the test.
 fn written(files: &[(&str, &str)]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for (name, contents) in files {

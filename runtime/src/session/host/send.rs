@@ -1,4 +1,4 @@
-//! Trees on their way into the engine.
+//! Sending trees into the engine.
 
 use std::io;
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use crate::model::{Location, Snapshot};
 use crate::value::HostSource;
 use crate::{Error, Result};
 
-/// How many pieces may wait, and how large they are: what of a tree is in memory at most.
+/// How many pieces may be queued, and their size: together they bound what is in memory of a tree.
 const PIECES: usize = 8;
 const PIECE: usize = 128 << 10;
 
 impl Inner {
-    /// What is taken of a path of this machine, found and hashed once a session.
+    /// The files at a path of this machine, found and hashed once a session.
     pub(in crate::session) async fn host_tree(
         self: &Arc<Self>,
         source: &HostSource,
@@ -42,7 +42,7 @@ impl Inner {
         self.hosts.get_or_run(source.clone(), read).await
     }
 
-    /// The tree as the engine has it; sent where it does not.
+    /// The engine's snapshot of the tree, which is sent if the engine does not have it.
     pub(in crate::session) async fn host_snapshot(
         self: &Arc<Self>,
         source: &HostSource,
@@ -73,7 +73,7 @@ impl Inner {
         let writer = tokio::task::spawn_blocking(move || {
             let mut out = io::BufWriter::with_capacity(PIECE, Pieces { to: give.clone(), meter });
             if let Err(error) = tree.write(&mut out) {
-                // The engine must not take what there is for the whole.
+                // An error, so that the engine does not take the part for the whole.
                 let _ = give.blocking_send(Err(io::Error::new(error.kind(), error.to_string())));
                 return Err(error);
             }
@@ -82,14 +82,14 @@ impl Inner {
         let imported = engine.import(&digest, take).await;
         let written = writer.await.unwrap_or_else(|error| Err(io::Error::other(error)));
         match written {
-            // What went wrong here explains the engine's error, unless it is only that nobody listened any more.
+            // A local error explains the engine's error, unless it only says that the engine stopped reading.
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::engine(what, error)),
             _ => imported,
         }
     }
 }
 
-/// Takes an archive in pieces, and counts them.
+/// Writes an archive in pieces, and counts their bytes.
 struct Pieces {
     to: mpsc::Sender<io::Result<Vec<u8>>>,
     meter: Meter,

@@ -1,4 +1,4 @@
-//! What is taken of a directory, and what names it.
+//! The entries of a directory that are taken, and their digest.
 
 use std::fs::File;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::*;
 
-/// A directory with these files, whose contents are their names.
+/// A directory with these files; each one's contents are its name.
 fn directory(files: &[&str]) -> tempfile::TempDir {
     let root = tempfile::tempdir().unwrap();
     for file in files {
@@ -49,7 +49,7 @@ fn times_and_owners_do_not_count() {
     fs::set_permissions(root.path().join("sub"), fs::Permissions::from_mode(0o700)).unwrap();
     fs::set_permissions(root.path().join("a"), fs::Permissions::from_mode(0o600)).unwrap();
     assert_eq!(digest_of(root.path()), before);
-    // Nor does where it is.
+    // The directory's own path does not count either.
     assert_eq!(digest_of(directory(&["sub/b", "a"]).path()), before);
 }
 
@@ -102,7 +102,7 @@ fn ignore_files_say_what_is_left_out() {
     for name in ["target/x", "sub/a.log", ".git/HEAD", "docs/a.md"] {
         assert!(everything.iter().any(|other| other == name), "{name}: {everything:?}");
     }
-    // That it is ignored further up says nothing of what it holds.
+    // A rule further up that ignores the directory does not apply to its contents.
     assert_eq!(names(&all(&root.path().join("target"))), ["x"]);
 }
 
@@ -245,7 +245,7 @@ fn of_a_part_only_the_part_counts() {
         let pairs = parts.iter().zip(before.iter().zip(digests()));
         pairs.filter(|(_, (before, after))| **before != *after).map(|(part, _)| *part).collect()
     };
-    // Where nobody can tell what part it is, all of it counts.
+    // If the part cannot be determined, the whole counts.
     let whole = ["/host/link/a", "/host/link", "/host/none", "/host"];
     assert_eq!(changed(&digests(), &|root| fs::write(root.join("other"), "x").unwrap()), whole);
     let with = |parts: &[&'static str]| [parts, &whole[..]].concat();

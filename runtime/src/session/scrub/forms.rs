@@ -1,28 +1,29 @@
-//! The forms in which programs print what they were given: as it is, line by line, and in the usual encodings.
+//! The forms in which programs print a secret: as it is, line by line, and in the usual encodings.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use data_encoding::{BASE64, HEXLOWER, HEXUPPER};
 
-/// A line of a secret of several is hidden where it is as long as this. Shorter ones are in innocent text, too.
+/// The shortest line of a multi-line secret that is hidden by itself. Shorter ones also occur in innocent text.
 const SHORTEST_LINE: usize = 8;
-/// A base64 text of a secret is told by the part that does not depend on what stands around it. Where that is shorter
-/// than this, it would hide innocent text, and gives a guesser nothing.
+/// A base64 text of a secret is recognised by the part that does not depend on the surrounding bytes. A part shorter than
+/// this would hide innocent text, and gives a guesser nothing.
 const SHORTEST_BASE64: usize = 4;
-/// Encoded texts as long as this are found across the ends of lines.
+/// The shortest encoded text that is also found across line ends.
 const SHORTEST_WRAPPED: usize = 8;
 
-/// What is to be looked for.
+/// The texts to search for.
 #[derive(Default)]
 pub(super) struct Forms {
+    /// Texts that stand on one line.
     pub(super) plain: BTreeSet<Vec<u8>>,
-    /// Also where line breaks stand between any two of their letters.
+    /// Texts that are also found with line breaks between any two of their letters.
     pub(super) wrapped: BTreeSet<Vec<u8>>,
 }
 
 impl Forms {
-    /// All forms of a secret; none of one that is blank.
+    /// Adds all forms of a secret; a blank secret has none.
     pub(super) fn add(&mut self, secret: &[u8]) {
         let line = secret.strip_suffix(b"\n").unwrap_or(secret);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -58,14 +59,14 @@ impl Forms {
     }
 }
 
-/// The parts of a secret's base64 text that are the same whatever stands around it, at each of the three alignments.
-/// The URL alphabet differs in two letters.
+/// The parts of a secret's base64 text that do not depend on the surrounding bytes, at each of the three alignments, in
+/// both alphabets: the URL alphabet differs in two letters.
 fn in_base64(secret: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     (0..3).flat_map(move |before| {
         let mut padded = vec![0; before];
         padded.extend_from_slice(secret);
         let text = BASE64.encode(&padded).into_bytes();
-        // The first letters hold bits of what stands before, the last one bits of what stands behind.
+        // The first letters hold bits of the bytes before, the last one bits of the bytes behind.
         let (from, to) = ((before * 8).div_ceil(6), padded.len() * 8 / 6);
         let own = text.get(from..to).filter(|own| own.len() >= SHORTEST_BASE64).map(<[u8]>::to_vec);
         let for_urls = own.clone().map(|own| {
@@ -86,7 +87,7 @@ fn separated(hex: &str, separator: &str) -> Vec<u8> {
     pairs.join(separator.as_bytes())
 }
 
-/// With `%` before hex digits, in either case: what stands as it is differs between libraries, and so does a space.
+/// Percent-encoded, in either case: libraries differ in what stays unencoded and in how a space is encoded.
 fn in_urls(text: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     const STYLES: [(&[u8], bool); 7] = [
         (b"-._~", false),                 // RFC 3986
@@ -120,9 +121,9 @@ fn in_urls(text: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     })
 }
 
-/// As the inside of a JSON text; what is escaped beyond what has to be differs between libraries.
+/// As the inside of a JSON string; libraries differ in what they escape beyond what must be escaped.
 fn in_json(text: &str) -> impl Iterator<Item = Vec<u8>> {
-    // Slashes, as PHP; what means something in HTML, as Go; all that is not ASCII, as Python.
+    // Slashes, as PHP does; HTML's special characters, as Go does; everything that is not ASCII, as Python does.
     const STYLES: [(bool, bool, bool); 6] = [
         (false, false, false),
         (true, false, false),
@@ -154,7 +155,7 @@ fn in_json(text: &str) -> impl Iterator<Item = Vec<u8>> {
 
 fn push_unicode(text: &mut String, letter: char) {
     for unit in letter.encode_utf16(&mut [0; 2]) {
-        // Nothing refuses to be written into a text.
+        // Writing to a `String` never fails.
         let _ = write!(text, "\\u{unit:04x}");
     }
 }

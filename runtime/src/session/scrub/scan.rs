@@ -1,37 +1,38 @@
 //! Finds any of many texts in a long one, skipping most of it (S. Wu, U. Manber, "A fast algorithm for multi-pattern
 //! searching", 1994), and tells where one of them may have begun at its end.
 //!
-//! Libraries that do the same are made fast by their compiler: in a dev build, where nothing is optimised, this one is
-//! several times as fast.
+//! Libraries for this rely on the optimiser: in an unoptimised dev build, this one is several times as fast.
 
 use std::collections::{BTreeSet, HashMap};
 
-/// Texts as long as this are looked for in parts, each on its own: so little is held back of a stream.
+/// Longer texts are searched for in parts, each on its own, so that little of a stream is held back.
 pub(in super::super) const LONGEST: usize = 1024;
-/// A window is no longer than what one byte counts.
+/// The widest window, so that a shift fits into a byte.
 const WIDEST: usize = 200;
 const BLOCKS: usize = 1 << 16;
 
 pub(in super::super) struct Scanner {
     /// Sorted; none is empty.
     texts: Vec<Vec<u8>>,
+    /// The length of the longest text.
     longest: usize,
-    /// As many bytes of each text are looked at first: as many as the shortest has.
+    /// The number of leading bytes of each text that are compared first: the length of the shortest text, but at most
+    /// `WIDEST`.
     window: usize,
-    /// How far a window may be moved whose last two bytes are these: 0 where it may be the beginning of a text.
+    /// How far a window can move, by its last two bytes: 0 if a text may begin at the window.
     shifts: Vec<u8>,
-    /// The texts whose windows end so, the longest first.
+    /// The texts by the last two bytes of their window, the longest first.
     ending: HashMap<usize, Vec<usize>>,
-    /// Whether a text begins with these two bytes, or is this one.
+    /// Whether a text begins with these two bytes, or equals them.
     begins: Vec<bool>,
 }
 
 impl Scanner {
-    /// Of these texts; the empty one is nowhere.
+    /// Searches for these texts; an empty one is never found.
     pub(in super::super) fn new(texts: impl IntoIterator<Item = Vec<u8>>) -> Self {
         let mut parts = BTreeSet::new();
         for text in texts.into_iter().filter(|text| !text.is_empty()) {
-            // All of about the same length: a short rest would be found where it means nothing.
+            // The parts have about the same length: a short remainder would be found where it means nothing.
             let size = text.len().div_ceil(text.len().div_ceil(LONGEST));
             parts.extend(text.chunks(size).map(<[u8]>::to_vec));
         }
@@ -64,7 +65,7 @@ impl Scanner {
         self.texts.is_empty()
     }
 
-    /// The first place from there on where one begins, and the length of the longest there.
+    /// The first position from `from` on where a text begins, and the length of the longest text there.
     pub(in super::super) fn find(&self, text: &[u8], from: usize) -> Option<(usize, usize)> {
         if self.is_empty() {
             return None;
@@ -89,7 +90,8 @@ impl Scanner {
         None
     }
 
-    /// The first place from which on there is only the beginning of one; the length where there is none.
+    /// The first position where the rest of the input is only the beginning of a text; the input's length if there is
+    /// none.
     pub(in super::super) fn unfinished(&self, text: &[u8]) -> usize {
         let mut at = text.len().saturating_sub(self.longest.saturating_sub(1));
         while at < text.len() {
@@ -99,7 +101,7 @@ impl Scanner {
                 _ => true,
             };
             if may {
-                // Those that begin so follow each other, the one that is no longer first.
+                // The texts that begin with the rest follow each other; the first is the one to look at.
                 let first = self.texts.partition_point(|known| known.as_slice() < rest);
                 let mut next = self.texts.iter().skip(first).take(2);
                 if next.any(|known| known.len() > rest.len() && known.starts_with(rest)) {
@@ -112,7 +114,7 @@ impl Scanner {
     }
 }
 
-/// The last two bytes of a window that ends there, or its only one.
+/// The last two bytes of a window that ends there, or its only byte.
 fn block(text: &[u8], end: usize, window: usize) -> usize {
     let last = usize::from(text[end - 1]);
     if window > 1 { usize::from(text[end - 2]) << 8 | last } else { last }
