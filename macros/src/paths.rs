@@ -1,13 +1,13 @@
-//! What paths inside of a container must look like, and where nothing can be put.
+//! Rules for paths inside a container, and for places where nothing can be put.
 //!
-//! As `rules.rs`: one file for the two crates (the runtime's is a link to this one).
+//! As `rules.rs`: one file for both crates (the runtime's is a link to this one).
 
 use crate::arguments::{shortened, text};
 use crate::rules::Problem;
 
 type Checked = Result<(), Problem>;
 
-/// A kernel takes no longer ones (`PATH_MAX` with the NUL at the end, `NAME_MAX`).
+/// Linux takes no longer paths (`PATH_MAX` with the NUL at the end, `NAME_MAX`).
 fn length(what: &str, path: &str) -> Checked {
     if path.len() > 4095 || path.split('/').any(|part| part.len() > 255) {
         let message = format!("{what} `{}` is too long", shortened(path));
@@ -16,10 +16,10 @@ fn length(what: &str, path: &str) -> Checked {
     Ok(())
 }
 
-/// Starts the name of what a layer of an image says is gone (OCI image layer specification, "whiteouts").
+/// The prefix of whiteouts: names in a layer that mark another as deleted (OCI image layer specification, "whiteouts").
 pub(crate) const WHITEOUT: &str = ".wh.";
 
-/// Where something is put: absolute, not the root itself, and such that an image can have it.
+/// A path to put something at: absolute, not the root itself, and representable in an image.
 pub(crate) fn absolute_path(what: &str, path: &str) -> Checked {
     readable_path(what, path)?;
     if plain_path(path) == "/" {
@@ -34,7 +34,7 @@ pub(crate) fn absolute_path(what: &str, path: &str) -> Checked {
     Ok(())
 }
 
-/// Where something is looked for: absolute, and such that a kernel takes it.
+/// A path to read: absolute, and within the kernel's limits.
 pub(crate) fn readable_path(what: &str, path: &str) -> Checked {
     text(what, path)?;
     if !path.starts_with('/') {
@@ -47,25 +47,25 @@ pub(crate) fn readable_path(what: &str, path: &str) -> Checked {
     length(what, path)
 }
 
-/// A path without what means nothing in it: `/a//b/./` is `/a/b`.
+/// Normalises a path: `/a//b/./` is `/a/b`.
 pub(crate) fn plain_path(path: &str) -> String {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
     format!("/{}", parts.join("/"))
 }
 
-/// Whether a plain path is another one or lies below it.
+/// Whether a normalised path equals another one or lies below it.
 pub(crate) fn lies_in(path: &str, other: &str) -> bool {
     other == "/" || path.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Files that every engine mounts its own at, and what to do instead.
+/// Files that every engine mounts its own over, and what to do instead.
 const OF_THE_ENGINE: [(&str, &str); 3] = [
     ("/etc/hosts", "`bind` a service under the name; or write the lines in the step that needs them"),
     ("/etc/hostname", "`hostname \"name\";`"),
     ("/etc/resolv.conf", "mount the file read-only: `mount FILE at \"/etc/resolv.conf\" readonly;`"),
 ];
 
-/// Where something is put into the file system itself: not where something else is mounted while a process runs.
+/// A path to place something at in the file system itself: not where something is mounted while a process runs.
 pub(crate) fn placed_path(what: &str, path: &str) -> Checked {
     absolute_path(what, path)?;
     let plain = plain_path(path);
@@ -83,7 +83,7 @@ pub(crate) fn placed_path(what: &str, path: &str) -> Checked {
     }
 }
 
-/// Where something is mounted. What is in `/dev` may be another device's: a socket for a log, shared memory.
+/// A mount point. Mounting in `/dev` is allowed: a socket for a log, shared memory.
 pub(crate) fn mounted_path(what: &str, path: &str) -> Checked {
     absolute_path(what, path)?;
     let plain = plain_path(path);
@@ -93,7 +93,7 @@ pub(crate) fn mounted_path(what: &str, path: &str) -> Checked {
     Ok(())
 }
 
-/// A working directory; a relative one joins the one before it.
+/// A working directory; a relative one is joined to the previous one.
 pub(crate) fn workdir(path: &str) -> Checked {
     if path.is_empty() {
         return Err(Problem::new("an empty working directory").help("`/` is the root"));

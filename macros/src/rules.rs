@@ -1,12 +1,12 @@
 //! What a literal must look like: image references, aliases, ports, paths, durations and the like.
 //!
-//! One file for the two crates (the runtime's `rules.rs` is a link to this one), so that a literal checked by the
-//! compiler and a value known only at run time are judged by the same rules and in the same words. Pure functions of
-//! text, no dependency.
+//! One file for both crates (the runtime's `rules.rs` is a link to this one), so that a literal checked by the compiler
+//! and a value known only at run time are judged by the same rules, in the same words. Pure functions of text, without
+//! dependencies.
 
 use std::time::Duration;
 
-/// What is wrong with a value, and what to write instead where that is known.
+/// What is wrong with a value, and what to write instead if that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
     pub(crate) message: String,
@@ -36,8 +36,8 @@ impl std::fmt::Display for Problem {
 
 type Checked = Result<(), Problem>;
 
-/// Names that mean the client itself, or its machine: those of every hosts(5), `bowline`, by which a step's container calls
-/// itself, and what engines call themselves.
+/// Names that mean the client itself, or its machine: those of every hosts(5), `bowline`, which is a step's own host
+/// name, and the names that engines use for themselves.
 const RESERVED_ALIASES: [&str; 13] = [
     "localhost",
     "localhost.localdomain",
@@ -57,7 +57,7 @@ const RESERVED_ALIASES: [&str; 13] = [
 /// An alias is a host name: RFC 1123, section 2.1, labels of at most 63 characters, at most 253 in all.
 pub(crate) fn alias(alias: &str) -> Checked {
     let lower = alias.to_ascii_lowercase();
-    // Programs take all of `localhost` for themselves without asking anybody (RFC 6761, section 6.3).
+    // Programs resolve everything below `localhost` to themselves without asking (RFC 6761, section 6.3).
     if RESERVED_ALIASES.contains(&lower.as_str()) || lower.ends_with(".localhost") {
         return Err(Problem::new(format!("alias `{alias}` is reserved")).help("choose another name"));
     }
@@ -67,7 +67,7 @@ pub(crate) fn alias(alias: &str) -> Checked {
     host_name(alias)
 }
 
-/// Whether `inet_aton(3)` reads it as a part of an address: `1` alone is 0.0.0.1 to it.
+/// Whether `inet_aton(3)` reads it as part of an address: `1` alone means 0.0.0.1.
 fn is_number(label: &str) -> bool {
     match label.strip_prefix("0x") {
         Some(digits) => digits.chars().all(|c| c.is_ascii_hexdigit()),
@@ -75,7 +75,7 @@ fn is_number(label: &str) -> bool {
     }
 }
 
-/// What is wrong with an alias by which a container that is called so would reach itself.
+/// The mistake of an alias that equals the container's own host name, and so would reach the container itself.
 pub(crate) fn own_name(alias: &str, hostname: &str) -> Checked {
     if alias.eq_ignore_ascii_case(hostname) {
         let message = format!("alias `{alias}` is its own host name, by which it reaches itself");
@@ -121,7 +121,7 @@ pub(crate) fn host_name(name: &str) -> Checked {
     Ok(())
 }
 
-/// A port a process can listen on.
+/// A port that a process can listen on.
 pub(crate) fn port(port: i128) -> Checked {
     if (1..=65535).contains(&port) {
         Ok(())
@@ -141,7 +141,7 @@ pub(crate) fn identifier(name: &str) -> Checked {
     }
 }
 
-/// An environment variable's name as POSIX and every shell can hold it.
+/// An environment variable's name that POSIX and every shell accept.
 pub(crate) fn variable(name: &str) -> Checked {
     let mut chars = name.chars();
     let starts = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
@@ -153,11 +153,11 @@ pub(crate) fn variable(name: &str) -> Checked {
     }
 }
 
-/// What `bowline` itself marks its objects with.
+/// The prefix of the labels that `bowline` sets itself.
 const OWN_LABELS: &str = "bowline.";
 
-/// A label's key. Docker recommends reverse DNS notation with lower case and forbids nothing but what is empty
-/// ("Docker object labels"); what starts like this project's own is taken.
+/// A label's key. Docker recommends reverse DNS notation in lower case and forbids only the empty key ("Docker object
+/// labels"); keys with this project's own prefix are reserved.
 pub(crate) fn label(key: &str) -> Checked {
     if key.is_empty() {
         return Err(Problem::new("an empty label").help("for example `com.example.team`"));
@@ -177,7 +177,7 @@ pub(crate) fn label(key: &str) -> Checked {
 const ARCHITECTURES: [&str; 10] =
     ["amd64", "arm64", "arm", "386", "ppc64le", "s390x", "riscv64", "mips64le", "loong64", "wasm"];
 
-/// What people call them otherwise.
+/// Other common names of architectures.
 const OTHER_NAMES: [(&str, &str); 6] = [
     ("x86_64", "amd64"),
     ("x86-64", "amd64"),
@@ -256,7 +256,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, Problem> {
     Ok(total)
 }
 
-/// The signals that end a process or are commonly sent to servers, by POSIX names.
+/// The signals that end a process or are commonly sent to servers, by POSIX name.
 pub(crate) const SIGNALS: [(&str, i32); 12] = [
     ("SIGHUP", 1),
     ("SIGINT", 2),
@@ -297,9 +297,8 @@ pub(crate) fn signal(text: &str) -> Result<&'static str, Problem> {
 /// The kinds of images that are files (containers-transports(5)).
 const IMAGE_FILES: [&str; 2] = ["oci", "docker-archive"];
 
-/// The kind and the path of an image that is a file, where the reference is to one: `oci:./dir`,
-/// `docker-archive:./x.tar`, each with `:name` behind it where there are several. The path starts with `.` or `/`, as
-/// no tag does.
+/// The kind and the path of an image that is a file, if the reference names one: `oci:./dir`, `docker-archive:./x.tar`,
+/// each followed by `:name` if the file has several images. The path starts with `.` or `/`, as no tag does.
 pub(crate) fn image_file(reference: &str) -> Option<(&'static str, &str)> {
     IMAGE_FILES.iter().find_map(|kind| {
         let path = reference.strip_prefix(kind)?.strip_prefix(':')?;
@@ -393,7 +392,7 @@ pub(crate) fn image(reference: &str) -> Checked {
     Ok(())
 }
 
-/// The candidate nearest to `word` by edit distance, if it is near enough to be meant: a third of the length.
+/// The candidate nearest to `word` by edit distance, if it is near enough to be meant: within a third of the length.
 pub(crate) fn did_you_mean<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let length = word.chars().count();
     let limit = (length / 3).max(1);

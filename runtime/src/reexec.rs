@@ -1,13 +1,13 @@
 //! Re-executes the program for work that must outlive it.
 //!
-//! Whatever ends a pipeline (`SIGKILL`, `panic = "abort"`, `exit` in the middle), somebody has to remove what it had
-//! started. No thread of its own can, so the program is started a second time, in another role. Users see none of it:
-//! a constructor runs before `main`, finds the order in the environment, plays the role and ends the process. It works
-//! under every kind of `main` and in test binaries, and asks nothing of the user's code.
+//! However a pipeline ends (`SIGKILL`, `panic = "abort"`, `exit` in the middle), something has to remove what it had
+//! started. No thread of its own can, so the program is started a second time, in another role. Users see none of it: a
+//! constructor runs before `main`, finds the order in the environment, plays the role and ends the process. It works
+//! under every kind of `main` and in test binaries, and requires nothing of the user's code.
 //!
-//! The process in a role stands apart from its maker: a session, a process group and a working directory of its own,
-//! no terminal, no descriptor but a socket to its maker, and not its child either, so that nobody has to wait for it.
-//! The socket ends with the maker, however that dies: this is how a role learns of it.
+//! A process in a role is detached from its maker: it has a session, a process group and a working directory of its own,
+//! no terminal, and no descriptor but a socket to its maker; and it is not the maker's child, so nobody has to reap it.
+//! The socket closes when the maker dies, however it dies: that is how a role learns of it.
 
 use std::io;
 use std::time::Duration;
@@ -15,38 +15,39 @@ use std::time::Duration;
 #[cfg(unix)]
 pub(crate) use unix::{Channel, spawn, take};
 
-/// What a second instance of the program can be. Each is made by [`role!`], by whoever starts it.
+/// A role that a re-executed program can play. Each is made by [`role!`] in the module that starts it.
 #[derive(Debug)]
 pub(crate) struct Role {
-    /// The order as it stands in the environment. The version keeps apart two versions of this crate in one program.
+    /// The order in the environment variable. It includes a version, which separates two versions of this crate in one
+    /// program.
     pub(crate) order: &'static str,
     pub(crate) start: Start,
-    /// What it does.
+    /// The function that plays the role.
     pub(crate) main: fn(Channel),
-    /// What looks for the order before `main`. A role refers to it, so that it is in every program that can start one:
-    /// linkers drop what nobody refers to.
+    /// The constructor that looks for the order before `main`. A role refers to it, so that it is linked into every
+    /// program that can start one: linkers drop unreferenced items.
     #[cfg(unix)]
     pub(crate) constructor: &'static extern "C" fn(),
 }
 
-/// How a role begins.
+/// How a process enters a role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Start {
-    /// The process has to stand apart first, and its maker to hear of it.
+    /// The process has to detach first, and to report that to its maker.
     Anew,
-    /// The process had another role before, and stands apart already.
+    /// The process had another role before, and is already detached.
     #[cfg(native_engine)]
     Taken,
 }
 
-/// Makes a role: its name, its order, how it begins, and what it does. Nothing lists all of them: each looks for its own
-/// order.
+/// Defines a role: its name, its order, how a process enters it, and what it does. There is no list of roles: each
+/// constructor looks for its own order.
 macro_rules! role {
     ($(#[$attribute:meta])* $name:ident, $order:literal, $start:ident, $main:expr) => {
         $(#[$attribute])*
         pub(crate) static $name: $crate::reexec::Role = {
-            /// Runs before `main` in every program that can re-execute itself. Takes no time where there is no order,
-            /// which is every normal start of the program.
+            /// Runs before `main` in every program that can re-execute itself. Without an order, as in every normal start
+            /// of the program, it takes no time.
             #[cfg(unix)]
             #[used]
             #[cfg_attr(target_vendor = "apple", unsafe(link_section = "__DATA,__mod_init_func"))]
@@ -69,27 +70,27 @@ macro_rules! role {
 }
 pub(crate) use role;
 
-/// Where the order stands. Nothing else may be read into it: the constructor looks at the channel as well.
+/// The variable that holds the order. It alone does not start a role: the constructor checks the channel too.
 const VARIABLE: &str = "__BOWLINE_REEXEC";
 
-/// The variable that a process in a role, which executes the program in another one, gives it; with the channel as standard
-/// input.
+/// The variable for a process that is already in a role and executes the program in another one; the channel is its
+/// standard input.
 #[cfg(native_engine)]
 pub(crate) fn order(role: &Role) -> std::ffi::OsString {
     format!("{VARIABLE}={}", role.order).into()
 }
 
-/// What processes in a role are called.
+/// The process name of roles.
 #[cfg(unix)]
 pub(crate) const NAME: &std::ffi::CStr = c"bowline";
 
-/// How long a new process may take to reach its role. Loading a large program from a cold disk takes a second or two.
+/// How long a new process may take to enter its role. Loading a large program from a cold disk takes a second or two.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
 
-/// What a role says first.
+/// The first byte that a role sends.
 const HELLO: u8 = b'+';
 
-/// The program was re-executed and came to its own `main` all the same.
+/// The error for a program that was re-executed and reached its own `main` all the same.
 fn lost() -> io::Error {
     io::Error::other("the re-executed program did not take its role; no process is started a second time")
 }
@@ -103,10 +104,10 @@ mod unix {
 
     use super::{HELLO, HELLO_WITHIN, NAME, Role, Start, VARIABLE, lost};
 
-    /// What connects a role with its maker; closed by the death of either.
+    /// Connects a role with its maker; closed by the death of either.
     pub(crate) type Channel = std::os::unix::net::UnixStream;
 
-    /// Starts the program again in this role and returns once it plays it: 3 to 10 ms, so never on a hot path.
+    /// Starts the program again in this role and returns once it has entered it: 3 to 10 ms, so never on a hot path.
     pub(crate) fn spawn(role: &'static Role) -> io::Result<Channel> {
         std::hint::black_box(role.constructor);
         if std::env::var_os(VARIABLE).is_some() {
@@ -123,7 +124,7 @@ mod unix {
             .spawn()?;
         let hello = expect_hello(&mut ours);
         if hello.is_err() {
-            // Something ran that is not our role: it must not go on.
+            // Something ran that is not the role: it must not go on.
             let _ = child.kill();
         }
         reap(&mut child)?;
@@ -138,16 +139,16 @@ mod unix {
         if hello[0] == HELLO { Ok(()) } else { Err(lost()) }
     }
 
-    /// The direct child only makes the process that plays the role, and is gone by now or in a moment.
+    /// Reaps the direct child, which only forks the process that plays the role and then exits.
     fn reap(child: &mut Child) -> io::Result<()> {
         match child.wait() {
-            // The user's program waits for all its children, whoever made them: then there is nothing left to do.
+            // The user's program reaps all its children, whoever made them: then there is nothing left to do.
             Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Ok(()),
             other => other.map(drop),
         }
     }
 
-    /// The program that runs now, even when its file was replaced or deleted meanwhile.
+    /// The file of the running program, even if it was replaced or deleted meanwhile.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     #[expect(clippy::unnecessary_wraps, reason = "it can fail elsewhere")]
     fn program() -> io::Result<std::path::PathBuf> {
@@ -159,7 +160,7 @@ mod unix {
         std::env::current_exe()
     }
 
-    /// Plays the role and ends the process, if it was started for that by [`spawn`]: the order is in the environment, and
+    /// Plays the role and ends the process, if [`spawn`] started it for that: the order is in the environment, and
     /// standard input is a socket whose other end was made by the same user.
     pub(crate) fn take(role: &'static Role) {
         let is_ordered = || {
@@ -205,8 +206,8 @@ mod unix {
         unsafe { std::env::remove_var(VARIABLE) };
     }
 
-    /// Closes what the pipeline had inherited from its own maker and let through: pipes of a shell, of make, of cargo,
-    /// which would wait for us at their other ends.
+    /// Closes descriptors that the pipeline had inherited and passed on: pipes of a shell, of make, of cargo, whose other
+    /// ends would wait for this process.
     #[allow(unsafe_code)]
     fn close_inherited() {
         #[cfg(target_os = "linux")]
@@ -223,13 +224,13 @@ mod unix {
     /// Leaves the pipeline's session and working directory.
     #[allow(unsafe_code)]
     fn detach() {
-        // SAFETY: plain calls without memory of ours, but for the constant name. Failures leave things as they were.
+        // SAFETY: plain calls without memory of ours, except the constant name. Failures leave things as they were.
         unsafe {
             libc::setsid();
             libc::chdir(c"/".as_ptr());
-            // The standard library's own start-up code has not run: writing to a closed socket must not kill us.
-            // The others are sent to whole groups of processes, which is how a pipeline is told to end: by a service
-            // manager, a CI runner, a shell that hangs up. Then a role's work begins.
+            // The standard library's own start-up code has not run: writing to a closed socket must not kill this
+            // process. The other signals are sent to whole process groups to end a pipeline: by a service manager, a CI
+            // runner, a shell that hangs up. That is when a role's work begins.
             for signal in [libc::SIGPIPE, libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT] {
                 libc::signal(signal, libc::SIG_IGN);
             }
@@ -240,7 +241,7 @@ mod unix {
         let _ = NAME;
     }
 
-    /// The channel, moved away from standard input, which then is `/dev/null` as the other two are.
+    /// The channel, moved away from standard input, which then becomes `/dev/null` like the other two streams.
     #[allow(unsafe_code)]
     fn take_stdin() -> io::Result<Channel> {
         let null = std::fs::File::open("/dev/null")?;
@@ -294,7 +295,7 @@ mod elsewhere {
 
     use super::{HELLO, HELLO_WITHIN, Role, VARIABLE, lost};
 
-    /// Never made.
+    /// Never constructed.
     pub(crate) type Channel = std::net::TcpStream;
 
     pub(crate) fn spawn(role: &'static Role) -> io::Result<Channel> {
@@ -315,7 +316,7 @@ mod tests {
         IDLE, "idle", Anew, drop
     );
 
-    /// Runs this test program with an order of our own making, and gives what its `main` wrote.
+    /// Runs this test program with an order of our own making, and returns what its `main` wrote.
     fn run_with(order: &str, stdin: Stdio) -> String {
         let listing = ["--list", "--exact", "reexec::tests::an_order_alone_is_not_obeyed"];
         let program = std::env::current_exe().unwrap();

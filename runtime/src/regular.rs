@@ -1,19 +1,19 @@
-//! Files of this machine that somebody named: only regular ones are read, and no more of them than they may be. A pipe would
-//! keep whoever opens it waiting, and a device may never end.
+//! Reading files of this machine by name: only regular files, and no more than a limit. Opening a pipe would block, and a
+//! device may never end.
 
 use std::fs::{File, FileType, Metadata, OpenOptions};
 use std::io::{self, Read as _};
 use std::path::Path;
 
-/// No configuration, manifest or list of patterns is as large.
+/// The size limit: no configuration, manifest or list of patterns is as large.
 pub(crate) const DOCUMENT_AT_MOST: u64 = 8 << 20;
 
-/// Opens a regular file, or a link to one, for reading. Anything else is refused, at once.
+/// Opens a regular file, or a link to one, for reading. Anything else is refused at once.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     check(&std::fs::metadata(path)?)?;
     let mut options = OpenOptions::new();
     options.read(true);
-    // It may have become another thing meanwhile.
+    // The path may have become something else meanwhile.
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK | libc::O_NOCTTY);
     let file = options.open(path)?;
@@ -21,7 +21,7 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Reads a regular file, or says that it is too large.
+/// Reads a regular file; an error if it is larger than the limit.
 pub(crate) fn read(path: &Path, at_most: u64) -> io::Result<Vec<u8>> {
     let mut contents = Vec::new();
     open(path)?.take(at_most + 1).read_to_end(&mut contents)?;
@@ -32,7 +32,7 @@ pub(crate) fn read(path: &Path, at_most: u64) -> io::Result<Vec<u8>> {
     Ok(contents)
 }
 
-/// Whether it is a regular file; else an error that says what it is.
+/// Checks that it is a regular file; the error says what it is instead.
 pub(crate) fn check(known: &Metadata) -> io::Result<()> {
     if known.is_file() {
         return Ok(());

@@ -1,9 +1,9 @@
-//! SHA-256, which everything here is named by. Contents of any size are hashed: so it is the assembly of `ring`, which is as
-//! fast in unoptimised builds, where an implementation in Rust does a few megabytes a second.
+//! SHA-256, the hash behind every digest and key. Contents of any size are hashed, so this uses the assembly of `ring`,
+//! which is fast in unoptimised builds too, where an implementation in Rust does a few megabytes a second.
 
 use ring::digest::{Context, SHA256, digest};
 
-/// Hashes what comes piece by piece.
+/// Hashes a stream piece by piece.
 #[derive(Clone)]
 pub(crate) struct Sha256(Context);
 
@@ -20,7 +20,7 @@ impl Sha256 {
         plain(&self.0.finish())
     }
 
-    /// That of contents which are here.
+    /// The hash of contents in memory.
     pub(crate) fn digest(bytes: impl AsRef<[u8]>) -> [u8; 32] {
         plain(&digest(&SHA256, bytes.as_ref()))
     }
@@ -63,7 +63,7 @@ mod tests {
             start.elapsed()
         });
         let best = best.min().unwrap();
-        // A Rust implementation takes ten seconds there, this a tenth of one.
+        // A Rust implementation takes ten seconds here, this one a tenth of one.
         assert!(best.as_secs() < 2, "{best:?} for 32 MiB");
     }
 }

@@ -1,16 +1,16 @@
-//! Channels as files: what one side writes or reads on a thread that may block, the other has piece by piece.
+//! Channels as readers and writers: one side blocks on a thread, the other sends or receives pieces asynchronously.
 
 use std::io::{self, Read, Write};
 
 use tokio::sync::mpsc::{Receiver, Sender};
 
-/// A piece of a stream, or why there will be no more.
+/// A piece of a stream, or the error that ended it.
 pub(super) type Piece = io::Result<Vec<u8>>;
 
-/// How many of them may wait to be taken.
+/// How many pieces may be queued.
 pub(super) const PIECES: usize = 16;
 
-/// Reads pieces as they come.
+/// Reads the pieces of a channel as one stream.
 pub(super) struct ChannelReader {
     pieces: Receiver<Piece>,
     piece: io::Cursor<Vec<u8>>,
@@ -36,7 +36,7 @@ impl Read for ChannelReader {
     }
 }
 
-/// Sends what is written, each write as one piece.
+/// Sends each write as one piece.
 pub(super) struct ChannelWriter<T> {
     channel: Sender<T>,
     message: fn(Vec<u8>) -> T,
@@ -49,7 +49,7 @@ impl ChannelWriter<Vec<u8>> {
 }
 
 impl ChannelWriter<Piece> {
-    /// Into a channel that can say why there will be no more.
+    /// A writer to a channel that can also carry an error.
     pub(super) fn fallible(channel: Sender<Piece>) -> Self {
         Self { channel, message: Ok }
     }

@@ -1,4 +1,4 @@
-//! Which engine a pipeline runs on.
+//! The choice of the engine that a pipeline runs on.
 
 use std::sync::Arc;
 
@@ -8,13 +8,13 @@ use super::source::ImageSource;
 use crate::model::SessionId;
 use crate::{Error, Result};
 
-/// Which engine a pipeline runs on, where that is not left to it.
+/// The variable that chooses the engine; without it, the first that answers is taken.
 pub(super) const CHOICE: &str = "BOWLINE_ENGINE";
 
 /// Finds and opens an engine for one session.
 pub(crate) async fn open(session: &SessionId) -> Result<Arc<dyn Engine>> {
     match std::env::var(CHOICE).unwrap_or_default().as_str() {
-        // Boxed, as few pipelines open more than one and all carry the room for it.
+        // Boxed, so that the large future of each engine takes no room in pipelines that use another.
         "" => Box::pin(open_any(session)).await,
         "docker" => Box::pin(open_docker(session)).await,
         "native" => Box::pin(open_native(session, Vec::new())).await,
@@ -27,7 +27,7 @@ pub(crate) async fn open(session: &SessionId) -> Result<Arc<dyn Engine>> {
     }
 }
 
-/// Docker where one answers, else the native engine where it can run.
+/// Docker if one answers, else the native engine if it can run.
 async fn open_any(session: &SessionId) -> Result<Arc<dyn Engine>> {
     let mut tried = match open_docker(session).await {
         Err(Error::EngineUnreachable { tried }) if cfg!(native_engine) => tried,
@@ -55,7 +55,7 @@ async fn open_native(session: &SessionId, tried: Vec<String>) -> Result<Arc<dyn 
     Ok(super::native::Native::open(session, images(), tried).await?)
 }
 
-/// Where the native engine takes images from that it has not: a Docker engine that answers.
+/// The image source of the native engine besides registries: a Docker engine that answers.
 #[cfg(all(native_engine, feature = "docker"))]
 #[expect(clippy::unnecessary_wraps, reason = "without Docker there is none")]
 fn images() -> Option<Box<dyn ImageSource>> {

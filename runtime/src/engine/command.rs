@@ -1,8 +1,8 @@
-//! Commands that cannot be run, in words.
+//! Errors for commands that cannot be run.
 
 use crate::Error;
 
-/// The error for a command that could not even begin; the reason is the system's or runc's.
+/// The error for a command that could not be executed; the reason is the operating system's or runc's.
 pub(crate) fn cannot_run(what: &str, command: &str, reason: &str) -> Error {
     let missing = ["executable file not found", "no such file or directory"];
     if missing.iter().any(|text| reason.to_ascii_lowercase().contains(text)) {

@@ -1,18 +1,18 @@
-//! The end of a service's process, for as many as wait for it.
+//! The end of a service's process, for any number of waiters.
 
 use tokio::sync::watch;
 
 use crate::model::Exit;
 use crate::{Error, Result};
 
-/// Hears of the end; however late it is asked.
+/// Reports the end to any number of waiters, however late they ask.
 #[derive(Debug, Clone)]
 pub(super) struct Ending(watch::Receiver<Option<Result<Exit>>>);
 
-/// Tells it, once.
+/// Sets the end, once.
 pub(super) struct TellEnding(watch::Sender<Option<Result<Exit>>>);
 
-/// Both halves.
+/// Both halves of the channel.
 pub(super) fn ending() -> (TellEnding, Ending) {
     let (tell, hear) = watch::channel(None);
     (TellEnding(tell), Ending(hear))
@@ -25,7 +25,7 @@ impl TellEnding {
 }
 
 impl Ending {
-    /// Waits for it. That of a service whose container was removed before it had ended is never told.
+    /// Waits for the end. It never returns for a service whose container was removed before it had ended.
     pub(super) async fn wait(&self, service: &str) -> Result<Exit> {
         let mut hear = self.0.clone();
         let end = hear.wait_for(Option::is_some).await.map(|end| (*end).clone());

@@ -1,7 +1,7 @@
-//! Entry points for fuzzing: one for each reader of what an image, a registry, an engine or a user's file tree says.
+//! Entry points for fuzzing: one for each parser of input from images, registries, engines and users' files.
 //!
-//! Each takes any bytes and has to come back, without a panic and within memory that the bytes do not choose. `runtime/fuzz`
-//! feeds them with libFuzzer; the tests feed them with the corpus that it left, and with mutations of it.
+//! Each takes any bytes and must return, without a panic and within memory that does not depend on the bytes' claims.
+//! `runtime/fuzz` feeds them with libFuzzer; the tests feed them the resulting corpus, and mutations of it.
 
 #![cfg_attr(not(fuzzing), allow(unreachable_pub))]
 
@@ -20,7 +20,7 @@ use super::user::User;
 use crate::model::{ImageFile, ImageFileKind, ImageName};
 use crate::patterns::Patterns;
 
-/// Patterns as `.dockerignore` has them; behind an empty line, paths to look up.
+/// `.dockerignore` patterns; after an empty line, paths to match.
 pub fn patterns(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let (file, paths) = text.split_once("\n\n").unwrap_or((&text, "a/b.log"));
@@ -33,7 +33,7 @@ pub fn patterns(data: &[u8]) {
     }
 }
 
-/// What a registry or an image layout says of an image: a manifest, an index or a configuration.
+/// Documents of a registry or an image layout: a manifest, an index or a configuration.
 pub fn documents(data: &[u8]) {
     for said in [
         None,
@@ -51,10 +51,10 @@ pub fn documents(data: &[u8]) {
     }
 }
 
-/// An image in a file: as `docker save` writes it, and as an OCI layout in an archive. `scratch` is overwritten.
+/// An image archive: as `docker save` writes it, and as an OCI layout. `scratch` is overwritten.
 ///
 /// # Panics
-/// Where a layer is said to be where the file is not.
+/// If a layer's range lies outside the file.
 pub fn image_file(data: &[u8], scratch: &Path) {
     std::fs::write(scratch, data).expect("the scratch file can be written");
     let Some(path) = scratch.to_str() else { return };
@@ -67,10 +67,10 @@ pub fn image_file(data: &[u8], scratch: &Path) {
     }
 }
 
-/// A user as a pipeline or an image names them, with the image's `/etc/passwd` and `/etc/group`, parted by zero bytes.
+/// A user as a pipeline or an image names it, with the image's `/etc/passwd` and `/etc/group`, separated by zero bytes.
 ///
 /// # Panics
-/// Where a user comes out that the kernel takes for "as it is".
+/// If the result is the user id that the kernel takes to mean "unchanged".
 pub fn users(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let mut parts = text.splitn(3, '\0');

@@ -1,12 +1,12 @@
-//! What runs containers, behind one narrow trait for each of its roles.
+//! Engines run containers, behind one narrow trait for each of their roles.
 //!
-//! A session speaks to its engine through [`Engine`] alone and knows nothing of Docker; an engine knows nothing of
-//! caches, services, health or sharing. Written for more than one engine: nothing here may name what only one has.
-//! One `Engine` value belongs to one session: what it starts is registered under that session before it exists, so
-//! that nothing leaks when an answer is lost or the process dies.
+//! A session uses its engine only through [`Engine`] and knows nothing of Docker; an engine knows nothing of caching, of
+//! services as clients see them, of health or of sharing. There are several engines, so nothing here may name what only
+//! one has. One `Engine` value belongs to one session: what it starts is registered under that session before it exists,
+//! so that nothing leaks if an answer is lost or the process dies.
 //!
-//! Every call may be dropped at any time: what it had begun is then undone in the background. Every call bounds its
-//! own waiting, except those that wait for the user's processes.
+//! Every call may be dropped at any time: what it had begun is then undone in the background. Every call has a timeout,
+//! except those that wait for the user's processes.
 
 use std::fmt;
 use std::sync::Arc;
@@ -60,7 +60,7 @@ pub(crate) use self::roles::{
     Progress, ResultStore, Sandbox, Sink, SnapshotReader, Startable,
 };
 
-/// Which engine this is.
+/// Identifies an engine.
 #[derive(Debug, Clone)]
 pub(crate) struct Description {
     /// `docker`, for example.
@@ -71,15 +71,15 @@ pub(crate) struct Description {
     pub(crate) platform: String,
 }
 
-/// An image that is there.
+/// An image that the engine has.
 #[derive(Debug, Clone)]
 pub(crate) struct Image {
-    /// What identifies the image, whatever tag it was found by and whichever engine has it: the digest of what is used of its
-    /// configuration.
+    /// The image's identity, whatever tag it was found by and whichever engine has it: the digest of the part of its
+    /// configuration that is used.
     pub(crate) id: ContentDigest,
     pub(crate) snapshot: Snapshot,
     pub(crate) config: ImageConfig,
-    /// What it is made for, as `os/architecture[/variant]`.
+    /// The platform it was built for, as `os/architecture[/variant]`.
     pub(crate) platform: String,
 }
 
@@ -93,16 +93,16 @@ pub(crate) struct ImageConfig {
     pub(crate) command: Vec<String>,
     pub(crate) stop_signal: Option<String>,
     pub(crate) healthcheck: Option<Healthcheck>,
-    /// For a health check in shell form; `/bin/sh -c` where the image says nothing.
+    /// The shell of a health check in shell form; if the image does not say, `/bin/sh -c` is used.
     pub(crate) shell: Vec<String>,
-    /// `6379/tcp`, for example.
+    /// Ports as in `6379/tcp`.
     pub(crate) exposed_ports: Vec<String>,
-    /// Paths.
+    /// Paths of volumes.
     pub(crate) volumes: Vec<String>,
     pub(crate) labels: std::collections::BTreeMap<String, String>,
 }
 
-/// An image's `HEALTHCHECK`; zero where the image says nothing.
+/// An image's `HEALTHCHECK`; durations and counts are zero where the image does not give them.
 #[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Healthcheck {
     /// `["NONE"]`, `["CMD", …]` or `["CMD-SHELL", "…"]`.
@@ -113,44 +113,58 @@ pub(crate) struct Healthcheck {
     pub(crate) retries: u32,
 }
 
-/// What a step left behind.
+/// The stored result of a step.
 #[derive(Debug, Clone)]
 pub(crate) struct Kept {
     pub(crate) snapshot: Snapshot,
     pub(crate) output: Recording,
 }
 
-/// A process to run, complete: nothing is taken from the image.
+/// A process to run, complete: nothing is added from the image.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Process {
     pub(crate) args: Vec<String>,
     pub(crate) env: Vec<(String, String)>,
-    /// Variables that hold secrets: given to the process, never stored in a snapshot, never shown.
+    /// Variables that hold secrets: passed to the process, never stored in a snapshot, never shown.
     pub(crate) secret_env: Vec<(String, String)>,
     pub(crate) workdir: String,
     /// `name`, `uid`, `name:group`, `uid:gid`; empty for root.
     pub(crate) user: String,
-    /// What it sees as its host's name; the engine's choice for steps and the service's own name where it is `None`.
+    /// Its host name; `None` means the engine's choice for a step, and the service's own name for a service.
     pub(crate) hostname: Option<String>,
+<<<<<<< HEAD
     /// What it may do.
     pub(crate) security: SecurityContext,
     /// What it may use, with all that it starts.
     pub(crate) limits: Limits,
     /// Shown to the engine's users.
+=======
+    /// Whether it has every privilege that the engine can grant.
+    pub(crate) privileged: bool,
+    /// The CPU limit in processors, possibly a fraction; `None` for no limit.
+    pub(crate) cpu: Option<f64>,
+    /// The memory limit in bytes, child processes included; `None` for no limit.
+    pub(crate) memory: Option<u64>,
+    /// The limit of processes and threads, child processes included; `None` for no limit.
+    pub(crate) pids: Option<u32>,
+    /// The limit of open files for each process; `None` for the engine's default.
+    pub(crate) nofile: Option<u32>,
+    /// Labels for the engine's users.
+>>>>>>> deb93e8 (Engines: comments in plain word order, with the terms of the OCI, Docker and the kernel)
     pub(crate) labels: Vec<(String, String)>,
 }
 
 /// Something put into a file system before the process runs.
 #[derive(Debug, Clone)]
 pub(crate) enum Placement {
-    /// A file with these contents, mode 0644, owner root; missing parents are made with mode 0755.
+    /// A file with these contents, mode 0644, owner root; missing parent directories are created with mode 0755.
     File { path: String, contents: Written },
-    /// What another snapshot has at `from`: a directory's contents, where that ends in `/`, go to the directory `to` (made
-    /// when missing), a file goes to the path `to`. Owners and modes are kept.
+    /// A copy from another snapshot: if `from` ends in `/`, that directory's contents go into the directory `to` (created
+    /// if missing); otherwise the file goes to the path `to`. Owners and modes are preserved.
     Copy { snapshot: Snapshot, from: String, to: String, existing: Existing },
 }
 
-/// Why a file cannot take the place of what is at a path.
+/// The error for placing a file over something at a path that it cannot replace.
 pub(crate) fn not_a_file(path: &str) -> String {
     let name = path.rsplit('/').next().unwrap_or_default();
     format!(
@@ -159,44 +173,44 @@ pub(crate) fn not_a_file(path: &str) -> String {
     )
 }
 
-/// A service that a process can reach: by any of these names, and by no other.
+/// A service that a process can reach, by these names and no others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Link {
-    /// The service's own, content-addressed name; an [`ServiceSpec::hostname`] of this session.
+    /// The service's own, content-derived name; a [`ServiceSpec::hostname`] of this session.
     pub(crate) hostname: String,
     /// The aliases of this binding; the hostname itself resolves too.
     pub(crate) aliases: Vec<String>,
 }
 
-/// Where a step or a service starts from.
+/// The file system that a step or a service starts in.
 #[derive(Debug, Clone)]
 pub(crate) struct Filesystem {
     pub(crate) base: Snapshot,
-    /// In the order that they are put there.
+    /// In the order in which they are placed.
     pub(crate) placements: Vec<Placement>,
-    /// Over all that was placed; the outer before the inner, no two at one path.
+    /// Mounted over everything placed; outer before inner, at most one at each path.
     pub(crate) mounts: Vec<Mount>,
 }
 
-/// Something that is there while a process runs, and no part of what it leaves.
+/// A mount: visible while a process runs, and not part of what the process leaves.
 #[derive(Debug, Clone)]
 pub(crate) struct Mount {
-    /// Where, in the process's file system; made when missing.
+    /// The mount point in the process's file system; created if missing.
     pub(crate) path: String,
     pub(crate) source: MountSource,
     pub(crate) access: Access,
 }
 
-/// What is mounted.
+/// The source of a mount.
 #[derive(Clone)]
 pub(crate) enum MountSource {
-    /// A cache volume, by its key. A new one has first what the file system has at the path it is mounted at.
+    /// A cache volume, by its key. A new volume is filled with what the file system has at the mount point.
     Cache(String),
-    /// What a snapshot has at a path: a directory where it ends in `/`, else a file. Never written to.
+    /// A path in a snapshot: a directory if it ends in `/`, else a file. Never written to.
     Snapshot { snapshot: Snapshot, from: String },
-    /// A file with these contents, in memory, mode 0400, owned by the process's user. Nothing of it is ever stored.
+    /// A file with these contents, in memory, mode 0400, owned by the process's user. It is never stored.
     Secret(Arc<[u8]>),
-    /// An empty directory in memory, for each process its own.
+    /// A tmpfs: an empty directory in memory, private to each process.
     Memory,
     /// A Unix socket of the engine's machine, by its path there.
     Socket(String),
@@ -214,26 +228,26 @@ impl fmt::Debug for MountSource {
     }
 }
 
-/// A step, ready to be run.
+/// A step to run.
 #[derive(Debug, Clone)]
 pub(crate) struct StepSpec {
-    /// What people call it.
+    /// The name for people.
     pub(crate) name: String,
     pub(crate) filesystem: Filesystem,
-    /// None for a step that only places files.
+    /// `None` for a step that only places files.
     pub(crate) process: Option<Process>,
-    /// What the process reads from standard input, which is empty otherwise.
+    /// The contents of standard input; `None` for an empty one.
     pub(crate) stdin: Option<Arc<[u8]>>,
-    /// How long the process may run before it is killed.
+    /// The timeout, after which the process is killed.
     pub(crate) limit: Option<Duration>,
     pub(crate) links: Vec<Link>,
 }
 
-/// A service, ready to be started.
+/// A service to start.
 #[derive(Debug, Clone)]
 pub(crate) struct ServiceSpec {
     pub(crate) name: String,
-    /// A DNS label of 26 characters; unique among the running services of a session.
+    /// A DNS label of 26 characters; unique among the session's running services.
     pub(crate) hostname: String,
     pub(crate) filesystem: Filesystem,
     pub(crate) process: Process,

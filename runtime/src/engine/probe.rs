@@ -1,7 +1,7 @@
-//! Probes from this process: whether a service answers at its own address, asked as its clients will.
+//! Probes from this process: whether a service answers at its own address, asked as its clients would.
 //!
-//! How its address is reached is the engine's: a [`Way`]. No probe gives up on a service that answers anything at all:
-//! the session decides how long it waits. Dropping a probe ends it.
+//! The engine decides how that address is reached: see [`Way`]. A probe never gives up on a service that answers anything
+//! at all: the session sets the limit. Dropping a probe ends it.
 
 use std::fmt;
 use std::future::Future;
@@ -20,7 +20,7 @@ mod tcp;
 mod udp;
 mod way;
 
-/// This way leads nowhere.
+/// The service cannot be reached this way.
 #[derive(Debug)]
 pub(super) struct Far;
 
@@ -30,8 +30,8 @@ impl fmt::Display for Far {
     }
 }
 
-/// After so long without any answer the way is taken to lead nowhere: a firewall between us and the bridge, a pipeline
-/// that may open no sockets. A port that is closed answers at once.
+/// After this long without any answer, the service counts as unreachable this way: a firewall between this process and
+/// the bridge, or a pipeline that may open no sockets. A closed port answers at once.
 const SILENT_FOR: Duration = Duration::from_secs(2);
 
 /// Waits until all of these ports are open.
@@ -48,8 +48,8 @@ async fn wait_tcp(way: &impl Way, port: &Port, progress: &ProbeProgress) -> Resu
     poll(Pace::PORT, &port.to_string(), progress, || tcp::probe(way, address, &doubt)).await
 }
 
-/// UDP has no way to ask that a service could not hear, or that the kernel would answer often enough (port
-/// unreachable is limited to some a second): so the service's sockets are looked at.
+/// No UDP request works for every service, and the kernel's replies (port unreachable) are limited to a few a second: so
+/// the service's sockets are read instead.
 async fn wait_udp(way: &impl Way, ports: &[Port], progress: &ProbeProgress) -> Result<(), Far> {
     if ports.is_empty() {
         return Ok(());
@@ -69,7 +69,7 @@ async fn wait_udp(way: &impl Way, ports: &[Port], progress: &ProbeProgress) -> R
     }
 }
 
-/// Waits until a page is there.
+/// Waits until a page is served.
 pub(super) async fn wait_http(
     way: &impl Way,
     port: u16,
@@ -80,7 +80,7 @@ pub(super) async fn wait_http(
     poll(Pace::PAGE, &http::name(port, path), progress, || http::probe(way, address, path)).await
 }
 
-/// Tries until something is ready, or nobody has answered for long.
+/// Polls until something is ready, or nothing has answered for too long.
 async fn poll<Attempt: Future<Output = Found>>(
     mut pace: Pace,
     name: &str,
@@ -110,7 +110,7 @@ async fn poll<Attempt: Future<Output = Found>>(
     }
 }
 
-/// How fast polls follow each other: fast services are the rule, and slow ones must not be kept busy.
+/// The poll interval, with backoff: fast services are the rule, and slow ones must not be kept busy.
 #[derive(Debug, Clone, Copy)]
 struct Pace {
     next: Duration,
@@ -118,8 +118,8 @@ struct Pace {
 }
 
 impl Pace {
-    /// Ends at 10 ms: with timers that are some milliseconds late on a busy machine, a port is seen within 25 ms. A try
-    /// takes 0.1 ms.
+    /// Backs off to 10 ms, so that an open port is noticed within 25 ms even if timers are some milliseconds late on a
+    /// busy machine. One attempt takes 0.1 ms.
     const PORT: Self = Self { next: Duration::from_millis(1), most: Duration::from_millis(10) };
 
     /// A page costs the service work, and a line in its log.

@@ -1,18 +1,18 @@
-//! What probes tell while they are at it.
+//! Findings of probes while they run.
 
 use std::fmt;
 
 use crate::lock::lock;
 
-/// What probes have found so far, for the error when time runs out.
+/// The latest findings of probes, for the error when time runs out.
 #[derive(Default)]
 pub(crate) struct ProbeProgress {
     found: std::sync::Mutex<Vec<(String, String)>>,
-    /// Hears of a probe that fails otherwise than before, and of one that succeeds after that.
+    /// Called when a probe's failure changes, and when a failed probe succeeds.
     changed: Option<Box<ProbeChanged>>,
 }
 
-/// A probe, with what it found unless it succeeded.
+/// Receives a probe's name, and its finding unless it succeeded.
 type ProbeChanged = dyn Fn(&str, Option<&str>) + Send + Sync;
 
 impl fmt::Debug for ProbeProgress {
@@ -26,7 +26,7 @@ impl ProbeProgress {
         Self { found: std::sync::Mutex::default(), changed: Some(Box::new(changed)) }
     }
 
-    /// Notes the last result of a probe, for example `6379/tcp` and `connection refused`; `None` once it succeeded.
+    /// Records the latest result of a probe, for example `6379/tcp` and `connection refused`; `None` once it succeeded.
     pub(crate) fn note(&self, probe: &str, failure: Option<&str>) {
         let mut found = lock(&self.found);
         let before = found.iter().position(|(name, _)| name == probe).map(|place| found.remove(place).1);
@@ -40,7 +40,7 @@ impl ProbeProgress {
         }
     }
 
-    /// The probes that have not succeeded, with what was last found.
+    /// The probes that have not succeeded, each with its latest finding.
     pub(crate) fn failing(&self) -> Vec<(String, String)> {
         lock(&self.found).clone()
     }

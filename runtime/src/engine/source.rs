@@ -1,4 +1,4 @@
-//! Where an engine takes images from that are elsewhere on this machine already.
+//! Places on this machine that an engine can take images from.
 
 use futures_util::stream::BoxStream;
 
@@ -6,17 +6,17 @@ use super::Call;
 use crate::Result;
 use crate::model::{ContentDigest, ImageName};
 
-/// A place that has images, such as another engine's store. Whoever opens an engine hands it over.
+/// A source of images, such as another engine's store. Whoever opens an engine provides it.
 pub(super) trait ImageSource: Send + Sync {
-    /// Finds an image by its name. An error says that nothing answers there
+    /// Finds an image by name. The error says that the source does not answer
     /// ([`Error::EngineUnreachable`](crate::Error::EngineUnreachable)), or that it does not have the image.
     fn find<'a>(&'a self, name: &'a ImageName) -> Call<'a, FoundImage>;
 }
 
-/// An image that is there.
+/// An image that a source has.
 pub(super) struct FoundImage {
-    /// What the source says that it is: the digest of its configuration, or of its manifest.
+    /// The image's id in the source: the digest of its configuration, or of its manifest.
     pub(super) id: ContentDigest,
-    /// All of it, as `docker save` writes it. Nothing is sent before it is read.
+    /// The whole image, in the format of `docker save`. Nothing is sent before it is read.
     pub(super) archive: BoxStream<'static, Result<Vec<u8>>>,
 }

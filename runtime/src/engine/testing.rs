@@ -1,4 +1,4 @@
-//! What the tests of every engine say and hear.
+//! Helpers for the tests of every engine.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,7 +8,7 @@ use super::{
 use crate::lock::lock;
 use crate::model::{ImageName, Snapshot, Stream};
 
-/// A sink that remembers.
+/// A sink that records what it receives.
 pub(super) fn recorder() -> (Sink, Arc<Mutex<StepOutput>>) {
     let heard = Arc::new(Mutex::new(StepOutput::default()));
     let into = Arc::clone(&heard);
@@ -22,7 +22,7 @@ pub(super) fn recorder() -> (Sink, Arc<Mutex<StepOutput>>) {
     (sink, heard)
 }
 
-/// What an engine has kept of a step's output.
+/// The output of a step as an engine stored it.
 pub(super) async fn heard(recording: &Recording) -> StepOutput {
     let stdout = recording.stdout.here().await.unwrap().to_vec().unwrap();
     let stderr = recording.stderr.here().await.unwrap().to_vec().unwrap();
@@ -37,7 +37,7 @@ pub(super) async fn image(engine: &dyn Engine, reference: &str) -> Image {
     engine.resolve(&ImageName::new(reference), &|_| {}).await.unwrap()
 }
 
-/// Runs a step to its end and gives what it wrote.
+/// Runs a step to its end and returns its output.
 pub(super) async fn run(engine: &dyn Engine, step: StepSpec) -> (Box<dyn Finished>, StepOutput) {
     let (sink, heard) = recorder();
     let finished = engine.prepare(step).await.unwrap().run(sink).await.unwrap();
@@ -70,7 +70,7 @@ pub(super) fn step(base: &Snapshot, args: &[&str]) -> StepSpec {
     }
 }
 
-/// A step of a shell script.
+/// A step that runs a shell script.
 pub(super) fn script(base: &Snapshot, script: &str) -> StepSpec {
     step(base, &["sh", "-c", script])
 }

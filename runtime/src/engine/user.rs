@@ -1,4 +1,4 @@
-//! Who a process runs as: names and numbers as images write them, looked up in the container's own files.
+//! Users of processes: names and numbers as images write them, looked up in the container's own files.
 
 /// A user with their groups.
 #[derive(Debug, PartialEq, Eq)]
@@ -7,16 +7,16 @@ pub(crate) struct User {
     pub(crate) gid: u32,
     /// Supplementary groups.
     pub(crate) groups: Vec<u32>,
-    /// Their home directory: `/` for those who have none.
+    /// The home directory; `/` for a user without one.
     pub(crate) home: String,
 }
 
-/// As Docker has it. The kernel knows more, but one of them is none: whoever is to become 4294967295 (-1) stays who they are.
+/// Docker's limit. The kernel allows larger ids, but a process that is to become 4294967295 (-1) stays who it is.
 const LARGEST: u32 = i32::MAX as u32;
 
 impl User {
-    /// Looks up `name`, `uid`, `name:group` or `uid:gid`, as Docker does: numbers need not be known, names must be;
-    /// supplementary groups count unless a group is named. Empty for root.
+    /// Looks up `name`, `uid`, `name:group` or `uid:gid`, as Docker does: numbers need not exist, names must;
+    /// supplementary groups apply unless a group is named. Empty means root.
     pub(crate) fn find(wanted: &str, passwd: &str, group: &str) -> Result<Self, String> {
         let (user, own_group) =
             wanted.split_once(':').map_or((wanted, None), |(user, group)| (user, Some(group)));
@@ -61,7 +61,7 @@ impl User {
         }
     }
 
-    /// The user, where it needs no looking up: root, or a number. Groups are not known then.
+    /// The user, if no lookup is needed: root, or a number. The groups are not known then.
     pub(crate) fn by_number(wanted: &str) -> Option<Self> {
         let (user, group) = wanted.split_once(':').unwrap_or((wanted, ""));
         let number = |text: &str| {
@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(find("redis:ssl"), User { gid: 103, groups: vec![], ..redis });
     }
 
-    /// To the kernel 4294967295 is nobody: who is to become that stays root.
+    /// The kernel takes 4294967295 to mean "unchanged": a process that is to become that would stay root.
     #[test]
     fn an_id_that_is_none_is_refused_wherever_it_is_written() {
         let passwd =

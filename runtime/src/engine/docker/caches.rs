@@ -1,9 +1,10 @@
-//! Cache volumes that services have: one session's services at a time, and as they were where none became ready.
+//! Cache volumes held by services: by the services of one session at a time, and emptied again if no service became
+//! ready.
 //!
-//! What an engine knows of a volume cannot be changed: so two more volumes, empty ones, say what there is to say, to every
-//! session on every machine, whatever becomes of the session that made them. One stands for the hold: making a volume that
-//! is there gives the one that is there, so that it is seen at once who was first. The other says that the cache was new,
-//! and is there until a service is ready. Who clears up after a session removes the cache, where it was new, and then both.
+//! A volume's labels cannot be changed once it exists: so two more volumes, both empty, record its state for every
+//! session on every machine, whatever happens to the session that made them. One represents the hold: creating a volume
+//! that exists returns the existing one, so it is clear at once who was first. The other records that the cache was new,
+//! and exists until a service is ready. Whoever cleans up after a session removes the cache if it was new, and then both.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,30 +22,30 @@ use super::{Shared, labels, mount, names};
 use crate::engine::{Call, HeldCaches, InUse};
 use crate::{Error, Result};
 
-/// As often is looked whether who has a cache is done with it.
+/// Poll interval while another session holds a cache.
 const AGAIN_AFTER: Duration = Duration::from_millis(50);
 
-/// How long a cache may be mounted in what is being removed.
+/// How long a cache may stay mounted in containers that are being removed.
 const FREE_WITHIN: Duration = Duration::from_secs(10);
 
-/// The volumes that services of this session have, by their names.
+/// The volumes held by services of this session, by name.
 #[derive(Default)]
 pub(super) struct Users {
     known: Mutex<HashMap<String, Use>>,
-    /// Whether there ever was one.
+    /// Whether anything was ever held.
     any: AtomicBool,
 }
 
 struct Use {
     services: usize,
-    /// Whether nobody has made good what was new.
+    /// Whether the cache was new and no service has settled it.
     is_new: bool,
 }
 
-/// Those of one service.
+/// The volumes held by one service.
 struct Held {
     shared: Arc<Shared>,
-    /// The names of volumes, by their keys.
+    /// The names of the volumes, with their keys.
     volumes: Vec<(String, String)>,
 }
 
@@ -54,14 +55,14 @@ impl fmt::Debug for Held {
     }
 }
 
-/// Holds them one after the other, in their order, which is the same for everybody: two do not wait for each other.
+/// Holds them one after the other, in the same order for everybody, so that two holders never deadlock.
 pub(super) async fn hold(
     shared: &Arc<Shared>,
     service: &str,
     caches: &[String],
     waiting: &(dyn Fn(InUse) + Sync),
 ) -> Result<Arc<dyn HeldCaches>> {
-    // What is held is given back by somebody, should this process die.
+    // The watchdog must be armed: it releases what is held if this process dies.
     shared.guarded().await;
     shared.cache_users.any.store(true, Ordering::Relaxed);
     let mut undo = Undo(Some(Held { shared: Arc::clone(shared), volumes: Vec::new() }));
@@ -79,7 +80,7 @@ pub(super) async fn hold(
     Ok(Arc::new(held))
 }
 
-/// Gives back what is held when the rest is not waited for any more.
+/// Releases what is held if the caller stops waiting for the rest.
 struct Undo(Option<Held>);
 
 impl Drop for Undo {
@@ -91,7 +92,7 @@ impl Drop for Undo {
     }
 }
 
-/// Whether it is held now. Who has it is told once each.
+/// Tries to hold a volume now. Each other holder is reported once.
 async fn try_hold(
     shared: &Arc<Shared>,
     key: &str,
@@ -105,7 +106,7 @@ async fn try_hold(
         user.services += 1;
         return Ok(true);
     }
-    // To its end, so that no hold is made that nobody knows of.
+    // Run to its end, so that no hold is made that nobody knows of.
     let (owned, for_task) = (Arc::clone(shared), (volume.to_owned(), service.to_owned()));
     let making = async move {
         let (volume, service) = for_task;
@@ -138,8 +139,8 @@ fn in_use(key: &str, hold: &Volume) -> InUse {
     }
 }
 
-/// Whether a volume that this session holds is new, or was when somebody got it who did not come to an end with it. Then it
-/// is marked so.
+/// Whether a volume that this session holds is new, or was new when a holder got it who never settled it. If so, it is
+/// marked.
 async fn is_new(shared: &Arc<Shared>, volume: &str, service: &str) -> Result<bool> {
     let news = names::news_of(volume);
     if exists(shared, &news).await? {
@@ -149,12 +150,12 @@ async fn is_new(shared: &Arc<Shared>, volume: &str, service: &str) -> Result<boo
         return Ok(false);
     }
     make(shared, news, labels::NEW, volume, service).await?;
-    // An earlier service of this session may have had one of this name.
+    // An earlier service of this session may have used a volume of this name.
     mount::forget_cache(shared, volume);
     Ok(true)
 }
 
-/// Makes a volume that says something of another one; gives what was there before, if it was.
+/// Makes a volume that records something about another one; returns the existing one, if there was one.
 async fn make(shared: &Shared, name: String, label: &str, volume: &str, service: &str) -> Result<Volume> {
     let mut labels = labels::of(&shared.session, service);
     labels.insert(label.to_owned(), volume.to_owned());
@@ -170,7 +171,7 @@ async fn exists(shared: &Shared, volume: &str) -> Result<bool> {
     }
 }
 
-/// Removes a volume; whether it was there.
+/// Removes a volume; returns whether it existed.
 async fn remove(shared: &Shared, volume: &str) -> Result<bool> {
     match within(BRIEF, shared.client.remove_volume(volume, None::<RemoveVolumeOptions>)).await {
         Ok(()) => Ok(true),
@@ -179,7 +180,7 @@ async fn remove(shared: &Shared, volume: &str) -> Result<bool> {
     }
 }
 
-/// Removes a cache's volume once nothing has it mounted any more; whether it was there.
+/// Removes a cache's volume once nothing has it mounted any more; returns whether it existed.
 async fn empty(shared: &Shared, volume: &str) -> Result<bool> {
     let began = Instant::now();
     let emptied = loop {
@@ -196,7 +197,7 @@ async fn empty(shared: &Shared, volume: &str) -> Result<bool> {
     Ok(emptied)
 }
 
-/// Ends the hold of a session that has died, once nothing of it runs any more that has the volume. Its watchdog does so,
+/// Releases the hold of a dead session, once nothing of that session runs any more with the volume. Its watchdog does so,
 /// unless that has died too.
 async fn give_back(shared: &Arc<Shared>, volume: &str, hold: &Volume) -> Result<()> {
     let session = hold.labels.get(labels::SESSION).cloned().unwrap_or_default();
@@ -217,7 +218,7 @@ async fn give_back(shared: &Arc<Shared>, volume: &str, hold: &Volume) -> Result<
         empty(shared, volume).await?;
         remove(shared, &news).await?;
     }
-    // Somebody else may have done the same just now, and hold it.
+    // Another session may have done the same just now, and hold it.
     let name = names::hold_of(volume);
     match within(BRIEF, shared.client.inspect_volume(&name)).await {
         Ok(now) if now.labels == hold.labels => remove(shared, &name).await.map(drop),
@@ -225,7 +226,7 @@ async fn give_back(shared: &Arc<Shared>, volume: &str, hold: &Volume) -> Result<
     }
 }
 
-/// Ends the holds of this session, where something is left of any.
+/// Releases the holds of this session, if there are any left.
 pub(super) async fn give_back_own(shared: &Shared) -> Result<()> {
     if !shared.cache_users.any.load(Ordering::Relaxed) {
         return Ok(());
@@ -236,7 +237,8 @@ pub(super) async fn give_back_own(shared: &Shared) -> Result<()> {
     give_back_all(shared, is_own).await
 }
 
-/// Ends the holds of the sessions that `is_gone` knows by the labels of what they made, as whoever clears up after them.
+/// Releases the holds of sessions that `is_gone` recognises by the labels of what they made, for whoever cleans up after
+/// them.
 pub(super) async fn give_back_all(
     shared: &Shared,
     is_gone: impl Fn(&HashMap<String, String>) -> bool,
@@ -281,7 +283,7 @@ impl HeldCaches for Held {
                 match release(&self.shared, volume).await {
                     Ok(true) => emptied.push(key.clone()),
                     Ok(false) => {}
-                    // What says so stays: whoever comes next tries again.
+                    // The hold stays, so that the next session tries again.
                     Err(error) => failure = Some(error),
                 }
             }
@@ -290,7 +292,7 @@ impl HeldCaches for Held {
     }
 }
 
-/// Whether it was emptied.
+/// Releases a volume; returns whether it was emptied.
 async fn release(shared: &Shared, volume: &str) -> Result<bool> {
     let mut users = shared.cache_users.known.lock().await;
     let Some(user) = users.get_mut(volume) else { return Ok(false) };

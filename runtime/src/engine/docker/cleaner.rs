@@ -1,8 +1,8 @@
-//! Undoing: what was made is removed when its owner lets go, in the background, whatever happens to the caller.
+//! Clean-up: objects are removed in the background when their owner drops them, whatever happens to the caller.
 //!
-//! `Drop` cannot wait, so it only hands the name over. Creating has the opposite danger: a request whose caller has
-//! gone is still carried out by the engine. So creating calls run to their end in a task of their own
-//! ([`Cleaner::to_its_end`]); when nobody takes the answer, the guard inside it is dropped, and the object goes.
+//! `Drop` cannot wait, so it only hands the name over. Creating has the opposite danger: the engine still carries out a
+//! request whose caller has gone. So creating calls run to their end in a task of their own ([`Cleaner::to_its_end`]); if
+//! nobody takes the answer, the guard inside it is dropped, and the object is removed.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -19,26 +19,26 @@ use tokio::time::Instant;
 use super::failure::{self, BRIEF, LONG, within};
 use crate::{Error, Result};
 
-/// How long a name may be taken by a container that is being removed.
+/// How long a name may stay taken by a container that is being removed.
 const NAME_FREE_WITHIN: Duration = Duration::from_secs(30);
 
-/// Removes what is let go, and knows when nothing is left to do.
+/// Removes what is dropped, and knows when nothing is left to do.
 #[derive(Clone)]
 pub(super) struct Cleaner {
     client: bollard::Docker,
-    /// Drop may run on any thread, also on one that is no worker of the runtime.
+    /// `Drop` may run on any thread, even outside the runtime.
     runtime: tokio::runtime::Handle,
     jobs: Arc<watch::Sender<usize>>,
     slots: Arc<Semaphore>,
 }
 
-/// How many calls that keep the engine busy go on at once: twice the cores, which is where more stop helping
-/// (measured). The engine's machine is taken to be like this one.
+/// How many calls that keep the engine busy run at once: twice the cores, beyond which more do not help (measured). The
+/// engine's machine is assumed to be like this one.
 pub(super) fn slots() -> usize {
     2 * std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
 }
 
-/// Counts one job as long as it lives.
+/// Counts as one job while it lives.
 struct Job(Arc<watch::Sender<usize>>);
 
 impl Drop for Job {
@@ -79,8 +79,8 @@ impl Cleaner {
     ) -> Result<T> {
         let (give, take) = oneshot::channel();
         drop(self.spawn(async move {
-            // What nobody takes is dropped here, within the job: a guard's own job then begins before this one ends,
-            // and whoever waits for both sees no gap.
+            // An answer that nobody takes is dropped here, within the job: a guard's own job then begins before this one
+            // ends, and whoever waits for both sees no gap.
             drop(give.send(work.await));
         }));
         take.await.unwrap_or_else(|_| {
@@ -88,7 +88,7 @@ impl Cleaner {
         })
     }
 
-    /// Waits until no more than so many jobs are left.
+    /// Waits until at most this many jobs are left.
     pub(super) async fn settle(&self, left: usize) {
         // An error would mean that the sender is gone, and `self` holds it.
         let _ = self.jobs.subscribe().wait_for(|jobs| *jobs <= left).await;
@@ -100,7 +100,7 @@ impl Cleaner {
         drop(self.spawn(async move { cleaner.remove_container(&name).await }));
     }
 
-    /// Removes a container and its anonymous volumes, killing it when it runs. A container that is not there is fine.
+    /// Removes a container and its anonymous volumes, killing it if it runs. It is no error if there is none.
     pub(super) async fn remove_container(&self, name: &str) -> Result<()> {
         let _slot = self.slots.acquire().await;
         let mut pause = Duration::from_millis(10);
@@ -109,9 +109,9 @@ impl Cleaner {
             match within(BRIEF, self.client.remove_container(name, Some(options))).await {
                 Ok(()) => return Ok(()),
                 Err(error) if failure::is_absent(&error) => return Ok(()),
-                // "removal of container … is already in progress": over when it is absent.
+                // "removal of container … is already in progress": done once it is absent.
                 Err(error) if failure::is_conflict(&error) => {}
-                // A mount that is busy, a shim that is slow to go: worth another try.
+                // A busy mount, or a shim that is slow to exit: worth another try.
                 Err(error) if failure::status(&error) == Some(500) => {}
                 Err(error) => return Err(failure::during(format!("remove container {name}"))(error)),
             }
@@ -121,7 +121,7 @@ impl Cleaner {
         Err(Error::engine(format!("remove container {name}"), "it is still there after many tries"))
     }
 
-    /// Removes an image's name, and the image when it was its last.
+    /// Removes an image's name, and the image if that was its last.
     pub(super) async fn remove_image(&self, name: &str) {
         let options = RemoveImageOptionsBuilder::default().build();
         // What stays costs space, not correctness: another image may be built on it.
@@ -129,17 +129,17 @@ impl Cleaner {
     }
 }
 
-/// A container of ours: removed when this is dropped.
+/// A container that is removed when this is dropped.
 pub(super) struct Container {
     cleaner: Cleaner,
     name: String,
-    /// What it is removed by, once known: its name may be another container's by then.
+    /// Its id, once known, by which it is removed: the name may be another container's by then.
     id: Option<String>,
     is_armed: bool,
 }
 
 impl Container {
-    /// To be made *before* the call that creates the container.
+    /// To be called *before* the call that creates the container.
     pub(super) fn new(cleaner: &Cleaner, name: String) -> Self {
         Self { cleaner: cleaner.clone(), name, id: None, is_armed: true }
     }
@@ -150,8 +150,8 @@ impl Container {
 
     /// Creates the container. Must be run [to its end](Cleaner::to_its_end).
     ///
-    /// Where the name is still taken, its container is being removed, or created for somebody who has gone: names are
-    /// the session's own and used for one container at a time. So this waits until it is free.
+    /// If the name is still taken, its container is being removed, or being created for a caller who has gone: names
+    /// belong to the session and are used for one container at a time. So this waits until the name is free.
     pub(super) async fn create(mut self, body: ContainerCreateBody) -> Result<Self, Failure> {
         let mut pause = Duration::from_millis(10);
         let began = Instant::now();
@@ -176,7 +176,7 @@ impl Container {
         }
     }
 
-    /// Removes the container now and says whether that worked.
+    /// Removes the container now and returns whether that worked.
     pub(super) async fn remove(mut self) -> Result<()> {
         self.is_armed = false;
         let cleaner = self.cleaner.clone();

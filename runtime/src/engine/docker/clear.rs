@@ -1,7 +1,7 @@
 //! Images of steps without what the engine put into them: the file that its init process was mounted over.
 //!
 //! It is in the layer of the first step that ran on an image, and cannot be kept out of it: the engine makes it in the
-//! container's own layer. Inside of the engine it does no harm; what leaves it is made anew without.
+//! container's own layer. Inside the engine it does no harm; images that leave the engine are rewritten without it.
 
 use std::io::{self, Read};
 use std::ops::Range;
@@ -15,7 +15,7 @@ use crate::engine::ImageSpec;
 use crate::engine::channel::ChannelReader;
 use crate::{Error, Result};
 
-/// The image under a name, for all that is to leave the engine.
+/// The image under a name, in the form in which it may leave the engine.
 pub(super) async fn dress(
     shared: &Arc<Shared>,
     image: &ImageSpec,
@@ -26,7 +26,7 @@ pub(super) async fn dress(
     let files = snapshot::files(shared, &image.snapshot).await?;
     let has_init = scaffold::has_init(shared, &files.look(shared).await?).await?;
     if has_init {
-        // Twice, as the length of what is cut stands before what it is cut from. A layer may be larger than memory.
+        // Reads it twice, as an archive has the length of a layer before the layer. A layer may be larger than memory.
         let what = format!("make the image {name}");
         let cuts = read_saved(shared, &facts.id, find).await.map_err(|error| Error::engine(what, error))?;
         if !cuts.is_empty() {
@@ -43,17 +43,17 @@ pub(super) async fn dress(
     if let Ok(id) = load_config(shared, facts.layers.len(), name, &document).await {
         return Ok(id);
     }
-    // Engines whose image store is another than moby's classic one want the layers' contents too.
+    // Engines with an image store other than moby's classic one require the layers' contents too.
     rewrite(shared, &facts.id, name, Cuts::new(), move |_| Ok(document)).await
 }
 
-/// Finds what is to be left out of an archive of images. Layers that are compressed stay as they are.
+/// Finds the byte ranges to leave out of an archive of images. Compressed layers stay as they are.
 fn find(from: ChannelReader) -> io::Result<Cuts> {
     let mut cuts = Cuts::new();
     for entry in tar::Archive::new(from).entries()? {
         let mut entry = entry?;
         let path = entry.path()?.into_owned();
-        // What is no layer is no archive either.
+        // An entry that is not a layer is not an archive either.
         if let Ok(found) = in_layer(&mut entry)
             && !found.is_empty()
         {
@@ -66,7 +66,7 @@ fn find(from: ChannelReader) -> io::Result<Cuts> {
 fn in_layer(layer: impl Read) -> io::Result<Vec<Range<u64>>> {
     let mut found = Vec::new();
     let mut begin = None;
-    // Raw: with the headers that stand before the one of a file and belong to it.
+    // Raw: with the headers that precede a file's own and belong to it.
     for entry in tar::Archive::new(layer).entries()?.raw(true) {
         let entry = entry?;
         let kind = entry.header().entry_type();
@@ -111,7 +111,7 @@ mod tests {
         let mut cut = Cut::new(with.as_slice(), &cuts);
         let mut seen = Vec::new();
         cut.read_to_end(&mut seen).unwrap();
-        // Archives of this builder are padded by nothing but their end.
+        // This builder adds no padding but the archive's end.
         assert_eq!(seen, without);
         assert_eq!(
             cuts.iter().map(|cut| cut.end - cut.start).sum::<u64>(),

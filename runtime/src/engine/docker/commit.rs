@@ -13,14 +13,14 @@ use super::{Shared, labels, names};
 use crate::Result;
 use crate::engine::ImageConfig;
 
-/// What an image that is never run has as its command: something must be there, lest the container's own is kept.
+/// The command of an image that is never run: without any, the engine would take the container's own.
 const NO_COMMAND: &str = "bowline";
 
 /// Makes an image of a container.
 ///
-/// The engine completes the configuration it is given with the container's own (moby, `daemon/commit.go`, `merge`), so
-/// everything that must not be in the image is set to something else. Variables are named without values: then
-/// containers of the image do not have them unless they are given them.
+/// The engine completes the given configuration with the container's own (moby, `daemon/commit.go`, `merge`), so
+/// everything that must not be in the image is set to something else. Variables are named without values: then containers
+/// of the image do not have them unless they are given them.
 pub(super) async fn commit(
     shared: &Shared,
     container: &str,
@@ -52,7 +52,7 @@ pub(super) async fn commit(
 }
 
 /// As [`commit`], for a container that was given secrets. Engines before 25 put the container's whole configuration
-/// beside the image's, values of variables and all, so the image is made anew from its layers alone.
+/// beside the image's, including the values of variables, so the image is made again from its layers alone.
 pub(super) async fn commit_without_config(
     shared: &Arc<Shared>,
     container: &str,
@@ -69,7 +69,7 @@ pub(super) async fn commit_without_config(
     made
 }
 
-/// Makes an image of a held container, for the session's time.
+/// Makes an image of a held container, which lives as long as the session.
 pub(super) async fn commit_held(shared: &Arc<Shared>, container: &str) -> Result<String> {
     let (shared, container) = (Arc::clone(shared), container.to_owned());
     let cleaner = shared.cleaner.clone();
@@ -84,7 +84,7 @@ pub(super) async fn commit_held(shared: &Arc<Shared>, container: &str) -> Result
         labels.remove(labels::SESSION);
         labels.insert(labels::HELD.to_owned(), shared.session.to_string());
         let image = names::held_image(&container);
-        // Whether a held container was given secrets is not known any more: it is treated as if it was.
+        // It is no longer known whether a held container was given secrets: it is treated as if it was.
         commit_without_config(&shared, &container, &variables, &image, labels).await
     };
     cleaner.to_its_end("keep a file system", commit).await

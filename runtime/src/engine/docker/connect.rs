@@ -1,4 +1,4 @@
-//! The way to an engine: finding one that answers, or saying why none does.
+//! Finding an engine that answers, or the reasons why none does.
 
 use std::time::Duration;
 
@@ -9,11 +9,12 @@ use super::connection::Connection;
 use super::context::{self, Candidate};
 use crate::{Error, Result};
 
-/// All candidates are asked at once, so this is also how long a diagnosis takes at most; the promise is 2 s.
+/// Timeout for an answer. All candidates are asked at once, so this is also the most that a diagnosis takes; the promise
+/// is 2 s.
 const ANSWER_WITHIN: Duration = Duration::from_millis(1700);
 
-/// Where ssh has to log in somewhere first, which is nowhere that was not chosen. A little more than ssh itself takes to
-/// give up, so that it can say why.
+/// Timeout if ssh has to log in first, which it does only where the user chose that. It is a little longer than ssh's own
+/// timeout, so that ssh can say why.
 const SSH_ANSWER_WITHIN: Duration = Duration::from_secs(35);
 
 /// Finds the engine that the Docker command line would use.

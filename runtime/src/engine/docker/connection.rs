@@ -1,4 +1,4 @@
-//! An engine's address, and what is known of who answers there.
+//! An engine's address, and what is known about the engine.
 
 use std::io;
 #[cfg(unix)]
@@ -13,30 +13,30 @@ use super::failure;
 use super::transport::{self, Place, Stream};
 use crate::engine::Description;
 
-/// The oldest API that is spoken: that of Docker 20.10, which brought what steps need (`platform` on create, …).
+/// The oldest supported API: that of Docker 20.10, which brought what steps need (`platform` on create, …).
 const OLDEST: (usize, usize) = (1, 41);
 
-/// bollard's own limit on every call, in seconds; never reached, since waiting for a process may take days. Calls are
-/// bounded one by one instead ([`failure::within`]).
+/// bollard's own timeout of every call, in seconds; never reached, since waiting for a process may take days. Calls get
+/// their own timeouts instead ([`failure::within`]).
 const CLIENT_LIMIT: u64 = 365 * 24 * 3600;
 
-/// Podman speaks Docker's API and means something else by it: images that were loaded are found under other names
-/// (4.3), and the names that a container is linked under do not resolve (5.4). Better no pipeline than half of one.
+/// Podman implements Docker's API with different semantics: loaded images are found under other names (4.3), and the
+/// names that a container is linked under do not resolve (5.4). No pipeline is better than half of one.
 const PODMAN: &str = "it is Podman, which is not supported yet; BOWLINE_ENGINE=native needs no engine";
 
-/// Where an engine is and how to speak to it: all that another process needs to reach the same engine.
+/// Where an engine is and how to reach it: everything that another process needs to reach the same engine.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Connection {
     /// `unix://…`, `tcp://…`, `ssh://…`, as in `DOCKER_HOST`.
     pub(super) address: String,
     /// The directory of `ca.pem`, `cert.pem` and `key.pem`, for TLS.
     certificates: Option<PathBuf>,
-    /// The API's version that both sides speak; the oldest until the engine has answered.
+    /// The API version to speak; the oldest until the engine has answered.
     version: (usize, usize),
     engine: Engine,
 }
 
-/// What the engine says of itself.
+/// What the engine reports about itself.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Engine {
     version: String,
@@ -47,7 +47,7 @@ impl Connection {
     pub(super) fn new(mut address: String, certificates: Option<PathBuf>) -> Self {
         if let Some((scheme, host)) = address.split_once("://") {
             let host = host.trim_end_matches('/');
-            // As the command line has it (docker/cli, `opts/hosts.go`).
+            // The defaults of the command line (docker/cli, `opts/hosts.go`).
             let default_port = match (scheme, &certificates) {
                 ("tcp", None) => Some(2375),
                 ("tcp", Some(_)) => Some(2376),
@@ -64,7 +64,7 @@ impl Connection {
         Self { address, certificates, version: OLDEST, engine: Engine::default() }
     }
 
-    /// A client for this engine. Makes no connection yet.
+    /// A client for this engine. It connects later.
     pub(super) async fn client(&self) -> Result<bollard::Docker, String> {
         self.client_at(self.place().await?)
     }
@@ -72,8 +72,8 @@ impl Connection {
     fn client_at(&self, place: Place) -> Result<bollard::Docker, String> {
         let version = ClientVersion { major_version: self.version.0, minor_version: self.version.1 };
         let client = transport::client(place, &self.address, CLIENT_LIMIT, &version).map_err(explain)?;
-        // The engine decodes this header by base64's URL alphabet (moby, `registry.DecodeAuthConfig`), bollard encodes
-        // it by the other one, and an engine that cannot decode it pulls as nobody instead of complaining.
+        // The engine decodes this header with base64's URL alphabet (moby, `registry.DecodeAuthConfig`), bollard encodes
+        // it with the other one, and an engine that cannot decode it pulls anonymously instead of complaining.
         Ok(client.with_request_modifier(|mut request| {
             let auth = request.headers().get("x-registry-auth").and_then(|value| value.to_str().ok());
             let auth = auth.map(|value| value.replace('+', "-").replace('/', "_"));
@@ -84,7 +84,7 @@ impl Connection {
         }))
     }
 
-    /// Reads the certificates, where the engine is reached through TLS.
+    /// Reads the certificates, if the engine is reached through TLS.
     async fn place(&self) -> Result<Place, String> {
         let location = self.location();
         match self.scheme() {
@@ -110,7 +110,7 @@ impl Connection {
         Err("TLS is not compiled in; enable bowline's feature `tls`".to_owned())
     }
 
-    /// What is said of an engine that has hung up.
+    /// The message for an engine that closed the connection.
     pub(super) fn hung_up(&self) -> String {
         failure::gone(&format!("{}: it closed the connection", self.address))
     }
@@ -136,7 +136,7 @@ impl Connection {
         self.address.split_once("://").map_or("", |(_, location)| location)
     }
 
-    /// Asks the engine who it is, and settles on a version of the API.
+    /// Asks the engine what it is, and agrees on an API version.
     pub(super) async fn negotiate(mut self) -> Result<Self, String> {
         let place = self.place().await?;
         let stream = place.reach().await.map_err(|error| reason(&error, &place))?;
@@ -169,13 +169,13 @@ struct Greeting {
     version: String,
 }
 
-/// `GET /_ping`, whose headers tell all that is needed in 0.5 ms where `GET /version` takes 8: the engine asks
-/// containerd, runc and its init for their versions each time. bollard does not give headers away.
+/// `GET /_ping`, whose headers contain all that is needed in 0.5 ms, where `GET /version` takes 8: the engine asks
+/// containerd, runc and its init for their versions each time. bollard does not expose headers.
 async fn greet(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<Greeting, String> {
     let request = b"GET /_ping HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n";
     stream.write_all(request).await.map_err(|error| error.to_string())?;
     let mut answer = Vec::new();
-    // Ends with the connection; what is no HTTP at all may go on, but not past this.
+    // Ends with the connection; a peer that does not speak HTTP may send more, but not beyond this limit.
     stream.take(16 << 10).read_to_end(&mut answer).await.map_err(|error| error.to_string())?;
     let answer = String::from_utf8_lossy(&answer);
     let header = |name: &str| {
@@ -201,9 +201,9 @@ async fn greet(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<Greeti
     Ok(Greeting { api, version: version.to_owned() })
 }
 
-/// The platform of an engine that runs on this very kernel; empty where that is not sure. The process that listens is
-/// known to the kernel (unix(7), `SO_PEERCRED`): the engine, or systemd on its behalf. It is another program where a
-/// socket leads elsewhere (ssh, a virtual machine), and none that can be seen from within a container.
+/// The platform of an engine that runs on this very kernel; empty if that is not certain. The kernel knows the listening
+/// process (unix(7), `SO_PEERCRED`): the engine, or systemd on its behalf. If a socket leads elsewhere (ssh, a virtual
+/// machine) it is another program, and from within a container it is none that is visible.
 #[cfg(unix)]
 fn platform_of_peer(stream: &tokio::net::UnixStream) -> String {
     let peer = stream.peer_cred().ok().and_then(|credentials| credentials.pid());
@@ -214,7 +214,7 @@ fn platform_of_peer(stream: &tokio::net::UnixStream) -> String {
     match std::env::consts::ARCH {
         "x86_64" => "linux/amd64".to_owned(),
         "aarch64" => "linux/arm64".to_owned(),
-        // The others have variants, byte orders and names of their own: the engine knows.
+        // Other architectures have variants, byte orders and names of their own, which the engine knows.
         _ => String::new(),
     }
 }
@@ -229,7 +229,7 @@ fn explain(failure: bollard::errors::Error) -> String {
     failure::cause(&failure)
 }
 
-/// Why nobody answers at a place, and what helps.
+/// Why nothing answers at an address, and what helps.
 fn reason(error: &io::Error, place: &Place) -> String {
     #[cfg(unix)]
     if let Place::Socket(path) = place {

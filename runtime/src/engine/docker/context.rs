@@ -1,8 +1,8 @@
-//! Where the Docker command line would look for its engine: its environment, its contexts, the usual sockets.
+//! Where the Docker command line looks for its engine: its environment, its contexts, the usual sockets.
 //!
 //! The precedence is that of docker/cli (`cli/command/cli.go`, `resolveContextName`): `DOCKER_HOST`, `DOCKER_CONTEXT`,
-//! the configuration file's `currentContext`. What was chosen by hand is used or fails: no falling back behind the
-//! user's back. Only where nothing was chosen are the well-known sockets tried in turn.
+//! the configuration file's `currentContext`. An explicit choice is used or fails, without a silent fallback. Only
+//! without a choice are the well-known sockets tried in turn.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use super::connection::Connection;
 use crate::engine::oci::credentials::config_dir;
 use crate::regular::{self, DOCUMENT_AT_MOST};
 
-/// A place to try: how it is called in messages, and the way there or why there is none.
+/// A place to try: its name in messages, and the connection or why there is none.
 pub(super) struct Candidate {
     pub(super) origin: String,
     pub(super) connection: Result<Connection, String>,
@@ -45,7 +45,8 @@ fn home() -> Option<PathBuf> {
     env::home_dir().filter(|home| !home.as_os_str().is_empty())
 }
 
-/// `DOCKER_TLS_VERIFY` (any value) asks for TLS, with the certificates in `DOCKER_CERT_PATH` or the configuration.
+/// `DOCKER_TLS_VERIFY` (with any value) asks for TLS, with the certificates in `DOCKER_CERT_PATH` or the configuration
+/// directory.
 fn tls_from_environment(host: &str) -> Option<PathBuf> {
     let asked = variable("DOCKER_TLS_VERIFY").is_some() || host.starts_with("https://");
     if !asked || !(host.starts_with("tcp://") || host.starts_with("https://")) {
@@ -107,7 +108,7 @@ fn socket(path: &Path) -> Candidate {
     Candidate { origin: String::new(), connection: Ok(Connection::new(address, None)) }
 }
 
-/// Where engines put their sockets, Docker's own first.
+/// The usual sockets of engines, Docker's own first.
 fn sockets() -> Vec<PathBuf> {
     let mut sockets = vec![PathBuf::from("/var/run/docker.sock")];
     let runtime = variable("XDG_RUNTIME_DIR").map(PathBuf::from);

@@ -1,38 +1,38 @@
-//! Archives of the engine's, entry by entry: read, changed and written anew.
+//! An engine's archives, entry by entry: read, changed and written again.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::model::EntryKind;
 
-/// An entry of an archive of the engine's, its names relative to what was asked for.
+/// An entry of an engine's archive, with names relative to the path that was asked for.
 pub(super) struct Entry<'a> {
-    /// Empty for the thing itself.
+    /// Empty for the path itself.
     pub(super) path: PathBuf,
-    /// Another entry of the archive.
+    /// The other entry of the archive that it is a hard link to.
     pub(super) hard_link: Option<PathBuf>,
     pub(super) head: Head,
     pub(super) data: &'a mut dyn Read,
 }
 
-/// What an archive says of an entry before its data.
+/// The metadata of an entry, which precedes its data.
 pub(super) struct Head {
     symlink: Option<PathBuf>,
     pub(super) header: tar::Header,
-    /// Extended attributes, and numbers and times that do not fit the header.
+    /// Extended attributes, and numbers and times that do not fit into the header.
     extensions: Vec<(String, Vec<u8>)>,
 }
 
-/// How an archive of the engine's calls what is in it.
+/// How names in an engine's archive begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Names {
-    /// From the root on.
+    /// With the root.
     Whole,
-    /// Behind the last part of what was asked for, which is taken off.
+    /// With the last part of the path that was asked for, which is removed.
     Below,
 }
 
-/// Goes through an archive.
+/// Reads the entries of an archive.
 pub(super) fn entries(
     archive: impl Read,
     names: Names,
@@ -59,7 +59,7 @@ pub(super) fn entries(
     Ok(())
 }
 
-/// What the entry's extended header says, but for what is written anew.
+/// The entry's extended header, except what is written anew.
 fn extensions<R: Read>(entry: &mut tar::Entry<'_, R>) -> io::Result<Vec<(String, Vec<u8>)>> {
     let mut found = Vec::new();
     let Some(extensions) = entry.pax_extensions()? else { return Ok(found) };
@@ -83,7 +83,7 @@ impl Entry<'_> {
         }
     }
 
-    /// Writes the entry as it now is.
+    /// Writes the entry in its present state.
     pub(super) fn append_to(self, archive: &mut tar::Builder<impl io::Write>) -> io::Result<()> {
         let Head { symlink, mut header, extensions } = self.head;
         if !extensions.is_empty() {
@@ -97,7 +97,7 @@ impl Entry<'_> {
     }
 }
 
-/// A small archive of files in memory.
+/// A small archive of files, in memory.
 pub(super) fn archive(files: &[(&str, &[u8])]) -> std::io::Result<Vec<u8>> {
     let mut builder = tar::Builder::new(Vec::new());
     for (path, contents) in files {

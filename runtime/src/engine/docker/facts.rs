@@ -1,4 +1,4 @@
-//! What the engine says of its images.
+//! Facts about the engine's images.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -20,9 +20,9 @@ pub(super) async fn inspect(client: &bollard::Docker, reference: &str) -> Result
     }
 }
 
-/// What an engine says that an image is.
+/// Parses an engine's id of an image.
 pub(super) fn image_id(said: Option<&str>) -> Result<ContentDigest> {
-    // Podman says some without the algorithm.
+    // Podman reports some without the algorithm.
     let parse =
         |said: &str| said.parse().or_else(|error| format!("sha256:{said}").parse().map_err(|_| error));
     let id: std::result::Result<_, String> =
@@ -39,22 +39,22 @@ pub(super) fn platform(found: &ImageInspect) -> oci::Platform {
     }
 }
 
-/// The Docker API has it in the form that the OCI image specification took over from it.
+/// The Docker API uses the format that the OCI image specification took over from it.
 pub(super) fn image_config(config: Found) -> Result<ImageConfig> {
     let config = serde_json::to_value(config).and_then(serde_json::from_value::<oci::Config>);
     config.map(Into::into).map_err(|error| Error::engine("read an image's configuration", error))
 }
 
-/// What matters of an image when a container is made from it.
+/// The facts about an image that matter for containers made from it.
 #[derive(Debug, Clone)]
 pub(super) struct Facts {
     pub(super) id: String,
-    /// The names of the variables that containers of this image get unless told otherwise.
+    /// The names of the variables that containers of this image get by default.
     pub(super) env: Vec<String>,
-    /// The digests of its layers' contents, lowest first.
+    /// The digests of its uncompressed layers, lowest first.
     pub(super) layers: Vec<ContentDigest>,
     pub(super) platform: oci::Platform,
-    /// Whether containers of this image get volumes that nobody asked for.
+    /// Whether containers of this image get anonymous volumes.
     pub(super) has_volumes: bool,
 }
 
@@ -80,14 +80,14 @@ impl Facts {
     }
 }
 
-/// The images that were inspected, by their ids.
+/// The images that were inspected, by id.
 #[derive(Default)]
 pub(super) struct Images {
     facts: Mutex<HashMap<String, Arc<Facts>>>,
 }
 
 impl Images {
-    /// Remembers an image that has just been inspected.
+    /// Caches the facts of an image that was just inspected.
     pub(super) fn learn(&self, image: &ImageInspect) -> Result<Arc<Facts>> {
         let facts = Arc::new(Facts::of(image)?);
         lock(&self.facts).insert(facts.id.clone(), Arc::clone(&facts));
@@ -95,7 +95,7 @@ impl Images {
     }
 }
 
-/// What is known of an image; one call of 1 ms where nothing is.
+/// The facts about an image; one call of 1 ms if they are not cached.
 pub(super) async fn facts(shared: &Shared, image: &str) -> Result<Arc<Facts>> {
     let known = lock(&shared.images.facts).get(image).cloned();
     if let Some(facts) = known {
@@ -108,7 +108,7 @@ pub(super) async fn facts(shared: &Shared, image: &str) -> Result<Arc<Facts>> {
 }
 
 fn identity(facts: &Facts, config: &ImageConfig, platform: &str) -> Result<ContentDigest> {
-    // An engine that tells of no layers may have some all the same.
+    // An engine that reports no layers may have some all the same.
     if facts.layers.is_empty() {
         return image_id(Some(&facts.id));
     }
@@ -128,7 +128,7 @@ pub(super) fn image(shared: &Shared, inspected: &ImageInspect) -> Result<Image> 
 mod tests {
     use super::*;
 
-    /// As Docker's image store says it, and as containerd's does, which calls the image by its manifest.
+    /// Ids as Docker's image store reports them, and as containerd's does, which identifies the image by its manifest.
     #[test]
     fn an_image_is_the_same_in_every_image_store() {
         let said = |id: char, config: &str| {

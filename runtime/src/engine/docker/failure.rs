@@ -1,4 +1,4 @@
-//! What the engine answers when it refuses, told apart once.
+//! Errors of the engine, classified in one place.
 
 use std::future::Future;
 use std::time::Duration;
@@ -8,12 +8,12 @@ use bollard::errors::Error as Failure;
 use crate::Error;
 use crate::error::{Reason, with_causes};
 
-/// For calls that are answered from memory: a few milliseconds, even from far away.
+/// Timeout of calls that are answered from memory: a few milliseconds, even from far away.
 pub(super) const BRIEF: Duration = Duration::from_secs(30);
-/// For calls that move data or start processes: commits and pulls of gigabytes, starts on a crowded machine.
+/// Timeout of calls that move data or start processes: commits and pulls of gigabytes, starts on a crowded machine.
 pub(super) const LONG: Duration = Duration::from_secs(30 * 60);
 
-/// A call with a limit of its own. The client has none: bollard's covers every call alike, and a `wait` must not end.
+/// A call with a timeout. The client has none: bollard's covers every call alike, and a `wait` must not time out.
 pub(super) async fn within<T>(
     limit: Duration,
     call: impl Future<Output = Result<T, Failure>>,
@@ -39,19 +39,19 @@ pub(super) fn is_conflict(failure: &Failure) -> bool {
     status(failure) == Some(409)
 }
 
-/// What the engine said; where it said nothing, that it has gone, and every cause in turn.
+/// What the engine said; for a failed connection, that the engine is gone, and every cause in turn.
 pub(super) fn message(failure: &Failure) -> String {
     match failure {
         Failure::IOError { .. } | Failure::HyperResponseError { .. } => {
             let cause = cause(failure);
-            // What is sent may fail, too.
+            // Sending a body may fail too.
             if cause.contains("user's Body") { cause } else { gone(&cause) }
         }
         other => cause(other),
     }
 }
 
-/// That an engine which was there is not any more.
+/// The message for an engine that no longer answers.
 pub(super) fn gone(cause: &str) -> String {
     format!("the Docker engine does not answer any more ({cause}); was it stopped, or started anew?")
 }
@@ -70,7 +70,7 @@ pub(super) fn cause(failure: &Failure) -> String {
     }
 }
 
-/// For `map_err`: the public error that says what was being done.
+/// For `map_err`: the public error, with what was being done.
 pub(super) fn during(what: impl Into<String>) -> impl FnOnce(Failure) -> Error {
     move |failure| Error::engine(what, Reason::said(message(&failure), failure))
 }

@@ -17,8 +17,8 @@ use crate::engine::channel::ChannelWriter;
 
 /// An image with these layers and nothing else: no volumes, no variables, no command.
 ///
-/// `VOLUME` cannot be taken back by any other means, and what a step writes into a volume is not in its snapshot. The
-/// result is kept in the engine under a name of its own, so this is paid for once per image.
+/// There is no other way to remove a `VOLUME`, and what a step writes into a volume is not in its snapshot. The result is
+/// kept in the engine under a name of its own, so this cost is paid once per image.
 pub(super) async fn strip_volumes(shared: &Arc<Shared>, image: &Facts) -> Result<String> {
     let name = format!("bowline/base:{}", short(&image.id));
     if let Ok(inspected) = within(BRIEF, shared.client.inspect_image(&name)).await {
@@ -26,7 +26,7 @@ pub(super) async fn strip_volumes(shared: &Arc<Shared>, image: &Facts) -> Result
     }
     match relabel(shared, image, &name, &ImageConfig::default()).await {
         Ok(id) => Ok(id),
-        // Engines whose image store is another than moby's classic one want the layers' contents too.
+        // Engines with an image store other than moby's classic one require the layers' contents too.
         Err(_) => copy(shared, image, &name).await,
     }
 }
@@ -56,7 +56,7 @@ async fn copy(shared: &Arc<Shared>, image: &Facts, name: &str) -> Result<String>
     Ok(id)
 }
 
-/// The first half of an image's digest: a tag, and still enough never to meet another.
+/// The first half of an image's digest: it fits into a tag, and is still long enough to be unique.
 fn short(id: &str) -> &str {
     let hex = id.strip_prefix("sha256:").unwrap_or(id);
     hex.get(..32).unwrap_or(hex)

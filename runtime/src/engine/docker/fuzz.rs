@@ -1,4 +1,4 @@
-//! The entry point for fuzzing what an engine answers; see [`crate::engine::fuzz`].
+//! The entry point for fuzzing engines' answers; see [`crate::engine::fuzz`].
 
 #![cfg_attr(not(fuzzing), allow(unreachable_pub))]
 
@@ -11,14 +11,14 @@ use crate::engine::{ImageStore as _, ResultStore as _, Sink};
 use crate::lock::lock;
 use crate::model::{Digest, ImageName};
 
-/// An engine that says whatever it is told to say.
+/// An engine that answers as it is told.
 struct Liar {
     engine: Arc<Docker>,
     says: Arc<Mutex<Vec<u8>>>,
     runtime: tokio::runtime::Runtime,
 }
 
-/// What an engine may answer: the first byte chooses the call, the second how it is answered, the rest is the answer.
+/// Answers of an engine: the first byte chooses the call, the second how it is answered, the rest is the answer.
 pub fn answers(data: &[u8]) {
     static LIAR: OnceLock<Liar> = OnceLock::new();
     let [call, _, ..] = data else { return };

@@ -1,4 +1,4 @@
-//! Containers that are never started: ways to what is in images.
+//! Containers that are never started, for access to the files of images.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::cleaner::Container;
 use super::{Shared, failure, labels};
 use crate::Result;
 
-/// A container of an image that is never started: a way to the image's files.
+/// A container of an image that is never started: it gives access to the image's files.
 pub(super) async fn idle_container(shared: &Arc<Shared>, image: &str) -> Result<Container> {
     const WHAT: &str = "look into a file system";
     shared.check_open(WHAT)?;
@@ -20,7 +20,7 @@ pub(super) async fn idle_container(shared: &Arc<Shared>, image: &str) -> Result<
         image: Some(image.to_owned()),
         // Never run; but the engine refuses a container without a command.
         entrypoint: Some(vec!["bowline".to_owned()]),
-        // The engine would make the image's where it is missing.
+        // Otherwise the engine would create the image's working directory if it is missing.
         working_dir: Some("/".to_owned()),
         labels: Some(labels_of),
         network_disabled: Some(true),

@@ -1,4 +1,4 @@
-//! Images by their names: found in the engine, or pulled into it.
+//! Images by name: found in the engine, or pulled into it.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::Result;
 use crate::engine::{Image, Progress};
 use crate::model::ImageName;
 
-/// Finds an image, pulling it when it is absent.
+/// Finds an image, pulling it if it is absent.
 pub(super) async fn resolve(shared: &Arc<Shared>, name: &ImageName, progress: &Progress) -> Result<Image> {
     if let Some(file) = name.file() {
         return load::load(shared, name, &file, progress).await;

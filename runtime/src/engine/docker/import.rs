@@ -1,4 +1,4 @@
-//! Images made of what the engine is sent: a configuration over layers that it has, whole images, a layer.
+//! Images made of data sent to the engine: a configuration over layers that it has, whole images, a layer.
 
 use std::sync::Arc;
 
@@ -28,8 +28,8 @@ pub(super) async fn relabel(
 
 /// An image of layers that the engine has, by the text of its configuration, under a name.
 ///
-/// `POST /images/load` reads an archive of a configuration and layers, and skips layers that the engine has already
-/// (moby, `image/tarexport/load.go`): so the archive needs no layers at all. 36 ms whatever the image's size.
+/// `POST /images/load` reads an archive of a configuration and layers, and skips layers that the engine already has
+/// (moby, `image/tarexport/load.go`): so the archive needs no layers at all. It takes 36 ms whatever the image's size.
 pub(super) async fn load_config(
     shared: &Arc<Shared>,
     layers: usize,
@@ -60,7 +60,7 @@ pub(super) async fn with_layer(
     load_with(shared, count, name, &configuration, Some(layer)).await
 }
 
-/// Loads an image of so many layers, all of which the engine has but for the topmost where that is given.
+/// Loads an image of this many layers, all of which the engine has, except the topmost if that is given.
 async fn load_with(
     shared: &Arc<Shared>,
     layers: usize,
@@ -82,7 +82,7 @@ fn unwritten(error: impl Into<Reason>) -> Error {
     Error::engine("write an archive", error)
 }
 
-/// Loads an archive that has an image of this name in it.
+/// Loads an archive that contains an image of this name.
 pub(super) async fn load(
     shared: &Arc<Shared>,
     name: &str,
@@ -106,7 +106,7 @@ pub(super) async fn import(
     import_with(shared, name, Vec::new(), archive).await
 }
 
-/// As [`import`], with these lines of a Dockerfile on top.
+/// As [`import`], applying these lines of a Dockerfile.
 pub(super) async fn import_with(
     shared: &Arc<Shared>,
     name: &str,

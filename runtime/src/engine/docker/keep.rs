@@ -1,4 +1,4 @@
-//! What steps leave, kept for good under the step's key: an image whose labels say how the step ended.
+//! Stored results of steps: an image under the step's key, whose labels say how the step ended.
 
 use std::collections::HashMap;
 use std::io::{BufWriter, Write as _};
@@ -20,13 +20,13 @@ use crate::model::{Digest, Snapshot};
 use crate::{Error, Result};
 
 /// Streams up to this size are labels of the image itself, so that one call reads everything; longer ones go into a
-/// second image. Labels are handed around with every listing of images.
+/// second image. Every listing of images contains all labels.
 const LABEL_AT_MOST: u64 = 32 << 10;
 
-/// How much of an archive is sent at once.
+/// The size of the pieces that an archive is sent in.
 const PIECE: usize = 256 << 10;
 
-/// Finds what was kept under a key.
+/// Finds the result stored under a key.
 pub(super) async fn lookup(shared: &Arc<Shared>, key: &Digest) -> Result<Option<Kept>> {
     let inspected = match within(BRIEF, shared.client.inspect_image(&names::step_image(key))).await {
         Ok(inspected) => inspected,
@@ -40,7 +40,7 @@ pub(super) async fn lookup(shared: &Arc<Shared>, key: &Digest) -> Result<Option<
         .map(|output| Kept { snapshot: Snapshot(facts.id.clone()), output }))
 }
 
-/// What the labels say of a step's end; `None` where they are not ours, or what they point to is gone.
+/// Reads a step's end from the labels; `None` if they are not ours, or if what they refer to is gone.
 async fn read_output(shared: &Arc<Shared>, found: &HashMap<String, String>) -> Result<Option<Recording>> {
     let Some(exit_code) = found.get(labels::EXIT).and_then(|code| code.parse().ok()) else { return Ok(None) };
     if let Some(image) = found.get(labels::OUTPUT).filter(|image| !image.is_empty()) {
@@ -49,7 +49,7 @@ async fn read_output(shared: &Arc<Shared>, found: &HashMap<String, String>) -> R
             Err(error) if failure::is_absent(&error) => return Ok(None),
             Err(error) => return Err(failure::during("look for a kept step's output")(error)),
         }
-        // Nobody may ever ask for it.
+        // Fetched lazily, as it may never be asked for.
         let stream = |name| {
             let (shared, image) = (Arc::clone(shared), image.clone());
             Written::Elsewhere(Arc::new(InImage {
@@ -65,7 +65,7 @@ async fn read_output(shared: &Arc<Shared>, found: &HashMap<String, String>) -> R
     Ok(streams.map(|(stdout, stderr)| Recording { stdout: stdout.into(), stderr: stderr.into(), exit_code }))
 }
 
-/// A stream that is a file of an image.
+/// A stream in a file of an image.
 struct InImage {
     shared: Arc<Shared>,
     image: String,
@@ -78,12 +78,13 @@ impl Elsewhere for InImage {
     }
 }
 
-/// Where an output image has its files.
+/// The directory of an output image's files.
 const OUTPUT_DIRECTORY: &str = "/output";
 
-/// Keeps a step's container under a key.
+/// Stores a step's container under a key.
 ///
-/// The output goes first and the image's name is given with the image, so that what is found is always complete.
+/// The output goes first, and the image gets its name when it is created, so that a result that is found is always
+/// complete.
 pub(super) async fn keep(
     shared: &Arc<Shared>,
     created: Created,
@@ -110,7 +111,7 @@ pub(super) async fn keep(
     cleaner.to_its_end(&what, keep).await
 }
 
-/// Makes an image of an archive, under a key as if a step had left it that wrote nothing.
+/// Makes an image of an archive, under a key, as if a step without output had left it.
 pub(super) async fn import(
     shared: &Arc<Shared>,
     key: &Digest,
@@ -123,7 +124,7 @@ pub(super) async fn import(
     Ok(Snapshot(image))
 }
 
-/// The labels that hold a step's end, or say where it is held.
+/// The labels that hold a step's end, or refer to where it is.
 async fn output_labels(
     shared: &Arc<Shared>,
     key: &Digest,
@@ -150,7 +151,7 @@ async fn output_labels(
         archive.into_inner()?.flush()
     });
     let end = async move {
-        // The engine is not to take what there is for the whole.
+        // An error, so that the engine does not take the part for the whole.
         let written = write.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
         if let Err(error) = written {
             let _ = failed.send(Err(error)).await;

@@ -1,42 +1,42 @@
-//! How this engine's objects are labelled: the way back to them when an answer was lost or their owner died.
+//! The labels of this engine's objects, by which they are found when an answer was lost or their owner died.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use crate::model::SessionId;
 
-/// On containers and networks: the session they belong to. On held images too, under [`HELD`].
+/// On containers and networks: the session they belong to. On held images it is under [`HELD`].
 pub(super) const SESSION: &str = "bowline.session";
-/// Who may still need the object: boot, process and the process's start time. See [`Owner`].
+/// The owner, who may still need the object: boot, process and the process's start time. See [`Owner`].
 pub(super) const OWNER: &str = "bowline.owner";
 /// When the object was made, in seconds since 1970.
 pub(super) const CREATED: &str = "bowline.created";
-/// On containers: what they are for, one of the `KIND_…`.
+/// On containers: their purpose, one of the `KIND_…`.
 pub(super) const KIND: &str = "bowline.kind";
 pub(super) const KIND_STEP: &str = "step";
 pub(super) const KIND_SERVICE: &str = "service";
 /// A container that never runs: its file system is read.
 pub(super) const KIND_READER: &str = "reader";
-/// What people call the object.
+/// The object's name for people.
 pub(super) const NAME: &str = "bowline.name";
-/// On images that a session keeps for its own time only: the session.
+/// On images that a session keeps only for itself: the session.
 pub(super) const HELD: &str = "bowline.held";
 /// On volumes: the cache's key.
 pub(super) const CACHE: &str = "bowline.cache";
-/// On volumes that stand for a service's hold of a cache: the volume of that.
+/// On volumes that represent a service's hold of a cache: the name of the cache's volume.
 pub(super) const HOLDS: &str = "bowline.holds";
-/// On volumes that say of another one that it was new, and that nobody has made it good: the name of that.
+/// On volumes that record that a cache was new and is not settled: the name of the cache's volume.
 pub(super) const NEW: &str = "bowline.new";
 /// On images of steps: how the step ended.
 pub(super) const EXIT: &str = "bowline.exit";
-/// On images of steps: what the step wrote, in base64; absent where [`OUTPUT`] says that it is elsewhere.
+/// On images of steps: the step's output, in base64; absent if it is in the [`OUTPUT`] image.
 pub(super) const STDOUT: &str = "bowline.stdout";
 pub(super) const STDERR: &str = "bowline.stderr";
-/// On images of steps: the image that holds what the step wrote.
+/// On images of steps: the image that holds the step's output.
 pub(super) const OUTPUT: &str = "bowline.output";
 
-/// What belongs to another machine, or to this one before it was booted, may be removed at this age: its owner cannot
-/// be seen from here, and no session lasts so long.
+/// The age at which objects of another machine, or of an earlier boot of this one, may be removed: their owners are not
+/// visible from here, and no session lasts so long.
 const FOREIGN_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The labels of an object of this session.
@@ -49,13 +49,13 @@ pub(super) fn of(session: &SessionId, name: &str) -> HashMap<String, String> {
     ])
 }
 
-/// Whether an object's session is no more, as seen from this one: its process is gone, as far as can be seen from here.
+/// Whether an object's session is dead, as seen from this one: its process is gone, as far as is visible from here.
 pub(super) fn is_dead(session: &SessionId, found: &HashMap<String, String>, now: SystemTime) -> bool {
     let (Some(owner), Some(made)) = (
         found.get(OWNER).and_then(|text| Owner::parse(text)),
         found.get(CREATED).and_then(|text| text.parse().ok()),
     ) else {
-        // Labelled by hand, or by a version of another mind.
+        // Labelled by hand, or by another version.
         return false;
     };
     let of = found.get(SESSION).filter(|of| !of.is_empty()).or_else(|| found.get(HELD));
@@ -68,13 +68,13 @@ pub(super) fn is_dead(session: &SessionId, found: &HashMap<String, String>, now:
     now.duration_since(SystemTime::UNIX_EPOCH + Duration::from_secs(made)).is_ok_and(|age| age > FOREIGN_AGE)
 }
 
-/// A process, named so that it can be told from another one that was given its number later.
+/// A process, identified so that it differs from a later one with the same number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Owner {
-    /// `/proc/sys/kernel/random/boot_id` with the inode of the process's PID namespace; empty where there is no /proc.
+    /// `/proc/sys/kernel/random/boot_id` with the inode of the process's PID namespace; empty without /proc.
     pub(super) boot: String,
     pub(super) pid: u32,
-    /// Clock ticks from boot to the process's start (proc(5), `stat`, field 22); 0 where there is no /proc.
+    /// Clock ticks from boot to the process's start (proc(5), `stat`, field 22); 0 without /proc.
     pub(super) started: u64,
 }
 
@@ -84,14 +84,14 @@ impl Owner {
         Self { boot: this_boot(), pid, started: start_time(pid).unwrap_or(0) }
     }
 
-    /// Reads what `Display` writes.
+    /// Parses what `Display` writes.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (rest, started) = text.rsplit_once('/')?;
         let (boot, pid) = rest.rsplit_once('/')?;
         Some(Self { boot: boot.to_owned(), pid: pid.parse().ok()?, started: started.parse().ok()? })
     }
 
-    /// Whether this machine, as this process sees it, can tell if the owner lives.
+    /// Whether this process can see whether the owner is alive: the owner is of this boot and PID namespace.
     pub(super) fn is_of_this_boot(&self) -> bool {
         !self.boot.is_empty() && self.boot == this_boot()
     }
@@ -114,7 +114,7 @@ pub(super) fn now() -> u64 {
 
 fn this_boot() -> String {
     let Ok(boot) = std::fs::read_to_string("/proc/sys/kernel/random/boot_id") else { return String::new() };
-    // `pid:[4026531836]`: a process number means something within its namespace only.
+    // `pid:[4026531836]`: a process number is only meaningful within its namespace.
     let namespace = std::fs::read_link("/proc/self/ns/pid")
         .map(|link| link.to_string_lossy().chars().filter(char::is_ascii_digit).collect::<String>())
         .unwrap_or_default();
@@ -123,7 +123,7 @@ fn this_boot() -> String {
 
 fn start_time(pid: u32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is the command in brackets, and may itself hold brackets and blanks.
+    // The second field is the command in brackets, and may itself contain brackets and blanks.
     let (_, fields) = stat.rsplit_once(')')?;
     fields.split_ascii_whitespace().nth(19)?.parse().ok()
 }

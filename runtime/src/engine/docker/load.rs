@@ -18,7 +18,7 @@ use crate::event::{EventKind, Verb};
 use crate::model::{ImageFile, ImageName};
 use crate::{Error, Result};
 
-/// Finds the image in the engine by what the file says it is, sending it when it is absent.
+/// Finds the image in the engine by the digest in the file, sending it if it is absent.
 pub(super) async fn load(
     shared: &Arc<Shared>,
     name: &ImageName,
@@ -38,7 +38,7 @@ pub(super) async fn load(
     let writing = tokio::task::spawn_blocking(move || {
         let mut sink = ChannelWriter::fallible(tell.clone());
         if let Err(error) = write(&found, &tag, &mut sink) {
-            // Where nobody listens the engine has answered already.
+            // If nobody listens, the engine has answered already.
             let _ = tell.blocking_send(Err(error));
         }
     });
@@ -54,7 +54,7 @@ pub(super) async fn load(
     }
 }
 
-/// An archive of the form that every engine of this API takes, whatever the image's was: layers stay as they are.
+/// An archive in the format that every engine of this API reads, whatever the image's was: layers stay as they are.
 fn write(image: &Archived, tag: &str, sink: &mut impl io::Write) -> io::Result<()> {
     let mut archive = tar::Builder::new(io::BufWriter::with_capacity(64 << 10, sink));
     let config = format!("{}.json", image.id.hash());

@@ -1,4 +1,4 @@
-//! Any engine that speaks the Docker API from 1.41: Docker, Docker Desktop, Colima … Podman not yet.
+//! Engines that speak the Docker API from 1.41 on: Docker, Docker Desktop, Colima … Podman is not supported yet.
 //!
 //! From the ground up:
 //!
@@ -20,7 +20,7 @@
 //!   sweep     watchdog               removed: when its owner died; when this process dies
 //! ```
 //!
-//! bollard is spoken in here and nowhere else. Objects have deterministic [names] and [labels], and a guard
+//! bollard is used in here and nowhere else. Objects have deterministic [names] and [labels], and a guard
 //! ([`cleaner::Container`]) before they exist.
 
 mod attach;
@@ -97,7 +97,7 @@ pub(crate) struct Docker {
     shared: Arc<Shared>,
 }
 
-/// What all the parts of one engine value share.
+/// State shared by all parts of one engine value.
 struct Shared {
     client: bollard::Docker,
     session: SessionId,
@@ -113,12 +113,13 @@ struct Shared {
     init: OnceCell<bool>,
     mounts: mount::Mounts,
     cache_users: caches::Users,
-    /// Starting is bound by the engine's processor time: more at once than this only wait for each other (measured).
+    /// Limits concurrent starts. Starting is bound by the engine's processor time: more at once would only wait for each
+    /// other (measured).
     starts: Semaphore,
     numbers: AtomicU64,
     closed: AtomicBool,
     connection: Connection,
-    /// What removes everything should this process die; none before the first container, and none where it cannot be.
+    /// Removes everything if this process dies. `None` before the first container, and where a watchdog is impossible.
     watchdog: OnceLock<RwLock<Option<Watchdog>>>,
 }
 
@@ -160,14 +161,14 @@ impl Docker {
 }
 
 impl Shared {
-    /// A name for another container of this session.
+    /// A new name for a container of this session.
     fn number(&self, letter: char) -> String {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         format!("{}-{letter}{number}", names::prefix(&self.session))
     }
 
-    /// Begins to have the session watched, unless it is; and to remove what others left that were not. Not before
-    /// something is made: a run that finds everything kept takes a few milliseconds, and needs neither.
+    /// Starts the watchdog, and the removal of what unwatched sessions left, unless that was begun. Called only when
+    /// something is made: a run that finds everything stored takes a few milliseconds, and needs neither.
     fn guard(self: &Arc<Self>) -> &RwLock<Option<Watchdog>> {
         self.watchdog.get_or_init(|| {
             sweep::begin(self);
@@ -175,8 +176,8 @@ impl Shared {
         })
     }
 
-    /// Waits until the session is watched, so that what is made now is removed should this process die. A session
-    /// without a watchdog goes on all the same: the next one sweeps.
+    /// Waits until the watchdog is armed, so that what is made now is removed if this process dies. A session without a
+    /// watchdog goes on all the same: the next one sweeps.
     async fn guarded(self: &Arc<Self>) {
         if let Some(watchdog) = self.guard().read().await.as_ref() {
             let _ = watchdog.armed().await;

@@ -1,18 +1,18 @@
-//! What is there while a process runs, and no part of what it leaves.
+//! Mounts: visible while a process runs, and not part of what the process leaves.
 //!
-//! Cache volumes are named volumes of the engine. For everything else there is a *holder*: a container with an anonymous
-//! volume, which goes with it, whoever removes it. Things are put into the holder's volume, and mounted from where
-//! the volume is on the engine's machine: as bind mounts, since engines before 26 mount no part of a volume, and
-//! not single files either.
+//! Cache volumes are named volumes of the engine. Everything else is in a *holder*: a container with an anonymous volume,
+//! which is removed with it, whoever removes it. Contents are put into the holder's volume, and mounted from where the
+//! volume is on the engine's machine: as bind mounts, since engines before 26 can mount neither a part of a volume nor a
+//! single file.
 //!
-//! What is bound by its path on the engine's machine is followed there, by the engine, if it is a link: so nobody but
-//! this file decides what is in a holder. Its image is one of [our own](super::own) with an empty directory, never one
-//! that a snapshot is made of; nothing is filled into its volume but what is streamed; and what is bound is looked at
-//! before ([`held`]).
+//! The engine follows links in the source path of a bind mount, on its own machine: so only this file decides what is in
+//! a holder. Its image is one of [our own](super::own) with an empty directory, never one that a snapshot is made of;
+//! nothing is copied into its volume but what is streamed there; and the source is inspected before it is bound
+//! ([`held`]).
 //!
-//! A secret's holder has a volume in memory, which is there as long as a container that runs has it: so it runs (the
-//! helper that [probes](super::probe) services, waiting for something that never comes). Nothing of a secret is on any
-//! disk of the engine's, or in anybody's configuration.
+//! A secret's holder has a volume in memory, which exists only while a running container uses it: so that holder runs
+//! (the helper that [probes](super::probe) services, waiting for something that never comes). Nothing of a secret is on a
+//! disk of the engine, or in a container's configuration.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -35,34 +35,34 @@ use crate::lock::lock;
 use crate::model::{Access, EntryKind, Existing, Snapshot};
 use crate::{Error, Result};
 
-/// What is mounted in this session, each thing made once.
+/// The mounts of this session, each made once.
 #[derive(Default)]
 pub(super) struct Mounts {
     /// Cache volumes that are known to exist, by name.
     volumes: Once<()>,
-    /// By what they hold.
+    /// Holders, by what they contain.
     holders: Once<Holder>,
 }
 
 type Once<T> = Mutex<HashMap<String, Arc<OnceCell<T>>>>;
 
-/// A container whose volume holds something.
+/// A container whose volume has some contents.
 pub(super) struct Holder {
     /// Removed with the session.
     _container: Container,
-    /// Where it is on the engine's machine.
+    /// The path of the contents on the engine's machine.
     path: String,
 }
 
-/// Where a holder has its volume, and what is in it.
+/// The mount point of a holder's volume, and the part of it with the contents.
 pub(super) const DIRECTORY: &str = "/bowline";
 const THING: &str = "held";
 
-/// The most that secrets of one mount may take in memory. The API of Swarm allows 500 kB; certificates with their chains
+/// The size limit in memory for the secret of one mount. Docker's Swarm API allows 500 kB; certificates with their chains
 /// are a few.
 const MEMORY: &str = "size=4m,mode=0700";
 
-/// How the engine mounts what a container is given.
+/// The mounts of a container, for the engine.
 pub(super) async fn mounts(shared: &Arc<Shared>, recipe: &Recipe<'_>) -> Result<Vec<Mounted>> {
     let mut mounts = Vec::with_capacity(recipe.filesystem.mounts.len());
     for mount in &recipe.filesystem.mounts {
@@ -92,7 +92,7 @@ pub(super) async fn mounts(shared: &Arc<Shared>, recipe: &Recipe<'_>) -> Result<
     Ok(mounts)
 }
 
-/// The name of a cache volume, which is made where it is missing.
+/// The name of a cache volume, which is created if it is missing.
 async fn cache(shared: &Shared, key: &str) -> Result<String> {
     let name = names::cache_volume(key);
     let cell = Arc::clone(lock(&shared.mounts.volumes).entry(name.clone()).or_default());
@@ -112,15 +112,15 @@ async fn cache(shared: &Shared, key: &str) -> Result<String> {
     Ok(name)
 }
 
-/// A cache volume is gone: whoever wants it next makes it.
+/// Notes that a cache volume is gone: the next user creates it.
 pub(super) fn forget_cache(shared: &Shared, volume: &str) {
     lock(&shared.mounts.volumes).remove(volume);
 }
 
-/// What other mounts need to be there in what is mounted at a path: paths below it, and what they are.
+/// The mount points that other mounts need inside a mount: paths below its own, and their kinds.
 fn points(path: &str, mounts: &[Mount]) -> Vec<(String, EntryKind)> {
-    // What is mounted between makes room itself, but for memory: the engine looks into containers that do not run, too, and
-    // there it is not.
+    // A mount in between makes room for them itself, except a tmpfs: the engine also inspects containers that do not run,
+    // where a tmpfs does not exist.
     let is_between = |outer: &Mount, point: &str| {
         !matches!(outer.source, MountSource::Memory)
             && ![path, point].contains(&outer.path.as_str())
@@ -142,8 +142,8 @@ fn points(path: &str, mounts: &[Mount]) -> Vec<(String, EntryKind)> {
     mounts.iter().filter_map(below).collect()
 }
 
-/// Where what a snapshot has at a path is on the engine's machine. As nobody can write to it once it is mounted, what others
-/// are mounted on in it is made before.
+/// The path of a snapshot's files on the engine's machine. As nobody can write there once it is mounted, the mount points
+/// of others in it are made before.
 async fn files(
     shared: &Arc<Shared>,
     snapshot: &Snapshot,
@@ -170,11 +170,11 @@ async fn files(
     Ok(cell.get_or_try_init(make).await?.path.clone())
 }
 
-/// Where a secret is on the engine's machine, in memory.
+/// The path of a secret on the engine's machine, in memory.
 async fn secret(shared: &Arc<Shared>, recipe: &Recipe<'_>, mount: &Mount, contents: &[u8]) -> Result<String> {
     let what = || format!("mount a secret at `{}` in {}", mount.path, recipe.name);
     let user = owner(shared, recipe).await?;
-    // The hash tells secrets apart, and is only ever in this process.
+    // The hash distinguishes secrets, and never leaves this process.
     let hash = data_encoding::HEXLOWER.encode(&crate::sha256::Sha256::digest(contents));
     let cell = holder(shared, format!("secret {hash} of {}:{}", user.uid, user.gid));
     let make = || async {
@@ -216,7 +216,7 @@ fn archive(contents: &[u8], user: &User) -> std::io::Result<Vec<u8>> {
 }
 
 impl Mounts {
-    /// Lets go of all holders; they are removed in the background.
+    /// Releases all holders; they are removed in the background.
     pub(super) fn release(&self) {
         drop(std::mem::take(&mut *lock(&self.holders)));
     }
@@ -245,7 +245,7 @@ pub(super) async fn hold(shared: &Arc<Shared>, image: &str, memory: Option<&str>
         typ: Some(MountType::VOLUME),
         target: Some(DIRECTORY.to_owned()),
         volume_options: Some(MountVolumeOptions {
-            // Else the engine fills it with what the image has there.
+            // Otherwise the engine would copy the image's contents there.
             no_copy: Some(true),
             ..memory.map(in_memory).unwrap_or_default()
         }),
@@ -255,7 +255,7 @@ pub(super) async fn hold(shared: &Arc<Shared>, image: &str, memory: Option<&str>
     labels_of.insert(labels::KIND.to_owned(), labels::KIND_READER.to_owned());
     let body = ContainerCreateBody {
         image: Some(image.to_owned()),
-        // Run where the volume is in memory, and waits for a port that nobody ever opens.
+        // Runs if the volume is in memory, waiting for a port that nobody ever opens.
         entrypoint: Some(vec![probe::HELPER.to_owned()]),
         cmd: Some(["wait", "127.0.0.1", "1/tcp"].map(str::to_owned).into()),
         labels: Some(labels_of),
@@ -287,8 +287,8 @@ pub(super) async fn empty_image(shared: &Shared) -> Result<String> {
     own::Own::new("bowline/empty", WHAT, layer).ready(&shared.client).await
 }
 
-/// A holder that has been filled with something of this kind. Nothing but a directory or a file itself is bound: the
-/// engine would follow a link, on its own machine.
+/// A holder that was filled with something of this kind. Only a real directory or file is bound: the engine would follow
+/// a link, on its own machine.
 pub(super) async fn held(shared: &Shared, container: Container, kind: EntryKind) -> Result<Holder> {
     let what = "find what is to be mounted";
     let path = format!("{DIRECTORY}/{THING}");

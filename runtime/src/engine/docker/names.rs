@@ -1,4 +1,4 @@
-//! What this engine's objects are called.
+//! The names of this engine's objects.
 
 use crate::sha256::Sha256;
 
@@ -10,24 +10,24 @@ pub(super) fn prefix(session: &SessionId) -> String {
     format!("bowline-{session}")
 }
 
-/// Whether a container, as the engine lists it, is called as those of sessions are.
+/// Whether a container, as the engine lists it, has a name of the kind that sessions give.
 pub(super) fn is_ours(container: &str) -> bool {
     container.trim_start_matches('/').starts_with("bowline-")
 }
 
-/// The image of a held container, for its session's time.
+/// The image of a held container, which lives as long as the session.
 pub(super) fn held_image(container: &str) -> String {
     format!("{HELD}{container}")
 }
 
 const HELD: &str = "bowline/held:";
 
-/// Whether an image is called as those are.
+/// Whether an image has such a name.
 pub(super) fn is_held(image: &str) -> bool {
     image.starts_with(HELD)
 }
 
-/// The container of the session's service of this hostname.
+/// The container of the session's service with this hostname.
 pub(super) fn service(session: &SessionId, hostname: &str) -> String {
     format!("bowline-{session}-{hostname}")
 }
@@ -37,29 +37,29 @@ pub(super) fn step_image(key: &Digest) -> String {
     format!("bowline/step:{key}")
 }
 
-/// An image whose reference means another platform's. The hash is of both, as neither fits into a tag.
+/// An image whose reference means another platform's. The hash covers both, as neither fits into a tag.
 pub(super) fn platform_image(reference: &str, platform: &str) -> String {
     let hash = Sha256::digest(format!("{reference} {platform}"));
     format!("bowline/platform:{}", data_encoding::HEXLOWER.encode(&hash[..16]))
 }
 
-/// An image that was a file of somebody's machine, by the digest of its configuration.
+/// An image loaded from a file, by the digest of its configuration.
 pub(super) fn loaded_image(id: &Digest) -> String {
     format!("bowline/loaded:{id}")
 }
 
-/// An image with a layer on top of it in which something is gone.
+/// An image with a layer on top that deletes something.
 pub(super) fn cleared_image(base: &str, layer: &ContentDigest) -> String {
     let hash = Sha256::digest(format!("{base} {layer}"));
     format!("bowline/cleared:{}", data_encoding::HEXLOWER.encode(&hash[..16]))
 }
 
-/// An image on its way into a file; `name` is one of the session's.
+/// An image being exported to a file; `name` is one of the session's.
 pub(super) fn exported_image(name: &str) -> String {
     format!("bowline/exported:{name}")
 }
 
-/// The volume of a cache key. Keys are free text, names are not: the hash tells keys apart that look alike.
+/// The volume of a cache key. Keys are free text, but names are not: the hash distinguishes keys whose names look alike.
 pub(super) fn cache_volume(key: &str) -> String {
     let readable: String = key
         .chars()
@@ -70,12 +70,12 @@ pub(super) fn cache_volume(key: &str) -> String {
     format!("bowline-cache-{readable}-{hash}")
 }
 
-/// The volume that stands for a service's hold of a cache volume.
+/// The volume that represents a service's hold of a cache volume.
 pub(super) fn hold_of(volume: &str) -> String {
     format!("{volume}-held")
 }
 
-/// The volume that says that a cache volume was new when a service got it.
+/// The volume that records that a cache volume was new when a service got it.
 pub(super) fn news_of(volume: &str) -> String {
     format!("{volume}-new")
 }

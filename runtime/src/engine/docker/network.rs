@@ -1,7 +1,8 @@
-//! The session's network: made once, as early as somebody is going to need it.
+//! The session's network, created once, as early as it is known to be needed.
 //!
 //! Creating a network takes the engine 80–100 ms, but containers may be created on a network that does not exist yet;
-//! only starting them needs it. So it is begun when the first container that needs it is, and awaited before a start.
+//! only starting them needs it. So its creation begins with that of the first container that needs it, and is awaited
+//! before a start.
 
 use std::sync::{Arc, OnceLock};
 
@@ -25,7 +26,7 @@ impl Network {
         self.made.get().is_some()
     }
 
-    /// Begins to make the network, unless somebody has. The future gives its id.
+    /// Begins to create the network, unless that was begun. The future returns its id.
     pub(super) fn begin(&self, shared: &Arc<Shared>) -> SharedFuture<BoxFuture<'static, Result<Arc<str>>>> {
         let begin = || {
             let for_task = Arc::clone(shared);
@@ -59,7 +60,7 @@ async fn create(shared: &Arc<Shared>) -> Result<Arc<str>> {
     Ok(made.id.into())
 }
 
-/// Removes the network; it is fine when it is not there.
+/// Removes the network; it is no error if there is none.
 pub(super) async fn remove(shared: &Shared) -> Result<()> {
     let name = names::prefix(&shared.session);
     // "has active endpoints" (403) for a moment after the last container has gone.

@@ -1,7 +1,7 @@
-//! Small images of our own, put into an engine where they are needed first.
+//! Small images of our own, put into an engine when they are first needed.
 //!
-//! They are known by what they are, not by what they are called: anybody who may use the engine may call another image
-//! so, and what stands in such an image would then be taken for ours.
+//! They are identified by their contents, not by their names: anybody who may use the engine may give another image such
+//! a name, and its contents would then be taken for ours.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,7 @@ use crate::{Error, Result};
 /// An image of one layer and no configuration.
 pub(super) struct Own {
     repository: &'static str,
-    /// For errors: what is being done.
+    /// What is being done, for errors.
     what: &'static str,
     layer: Vec<u8>,
 }
@@ -27,9 +27,9 @@ impl Own {
         Self { repository, what, layer }
     }
 
-    /// The engine's id of the image, once it is there.
+    /// The engine's id of the image, once the engine has it.
     pub(super) async fn ready(self, client: &bollard::Docker) -> Result<String> {
-        /// Two at once would leave an image without a name behind.
+        /// Two concurrent imports would leave an image without a name behind.
         static IMPORTING: Mutex<()> = Mutex::const_new(());
 
         let digest = data_encoding::HEXLOWER.encode(&Sha256::digest(&self.layer));
@@ -55,7 +55,7 @@ impl Own {
     }
 }
 
-/// Whether an image has this layer alone, and nothing that containers of it would do or be given.
+/// Whether an image has only this layer, and no configuration that containers of it would get.
 fn is(found: &ImageInspect, digest: &str) -> bool {
     let layers = found.root_fs.as_ref().and_then(|fs| fs.layers.as_deref()).unwrap_or_default();
     let is_plain = found.config.as_ref().is_none_or(|config| {

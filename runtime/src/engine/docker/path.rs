@@ -1,4 +1,4 @@
-//! What a path means in a container, links followed, and what is there.
+//! Resolving a path in a container: links followed, and what is there.
 
 use bollard::container::PathStatResponse;
 use bollard::query_parameters::ContainerArchiveInfoOptionsBuilder;
@@ -8,10 +8,10 @@ use super::failure::{self, BRIEF, within};
 use crate::model::EntryKind;
 use crate::{Error, Result};
 
-/// As many links are followed before they are taken for a circle (Linux's own limit, `path_resolution(7)`).
+/// The most links to follow before they count as a cycle (Linux's own limit, `path_resolution(7)`).
 const LINKS_AT_MOST: usize = 40;
 
-/// What a path means in the end, and what that is; `None` when nothing is there.
+/// The target of a path and its metadata; `None` when nothing is there.
 pub(super) async fn locate(
     shared: &Shared,
     container: &str,
@@ -20,14 +20,14 @@ pub(super) async fn locate(
     Ok(follow(shared, container, path).await?.map(|(path, found)| (path, kind(found.file_mode))))
 }
 
-/// Follows links to what a path means in the end. The engine follows all but the last itself, and says where the last
-/// leads, within the container.
+/// Follows links to the target of a path. The engine follows all but the last itself, and reports where the last leads
+/// within the container.
 pub(super) async fn follow(
     shared: &Shared,
     container: &str,
     path: &str,
 ) -> Result<Option<(String, PathStatResponse)>> {
-    // With a slash at its end the engine would follow the last link too, but then say nothing of a file.
+    // With a trailing slash the engine would follow the last link too, but then report nothing for a file.
     let mut path = format!("/{}", path.trim_matches('/'));
     for _ in 0..LINKS_AT_MOST {
         let options = ContainerArchiveInfoOptionsBuilder::default().path(&path).build();
@@ -37,7 +37,7 @@ pub(super) async fn follow(
             }
             Ok(found) => return Ok(Some((path, found))),
             Err(error) if failure::is_absent(&error) => return Ok(None),
-            // To the engine, a file taken for a directory and links that lead in a circle are its own errors.
+            // The engine reports its own errors for a file used as a directory and for cycles of links.
             Err(error) if failure::status(&error) == Some(500) => {
                 if let Some((parent, _)) = path.rsplit_once('/').filter(|(parent, _)| !parent.is_empty()) {
                     let parent = Box::pin(follow(shared, container, parent)).await?;
@@ -56,7 +56,7 @@ pub(super) async fn follow(
     Err(Error::engine(format!("look at `{path}`"), "there are too many links on the way"))
 }
 
-/// Go's `os.FileMode`, which is what the engine sends: kinds and special bits have numbers of their own.
+/// Go's `os.FileMode`, which the engine sends: its bits for kinds and special modes are not Unix's.
 mod go_mode {
     pub(super) const DIRECTORY: u32 = 1 << 31;
     pub(super) const SYMLINK: u32 = 1 << 27;

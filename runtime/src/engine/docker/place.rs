@@ -1,9 +1,9 @@
-//! Files put into a container before its process runs: all of them as one archive.
+//! Files placed in a container before its process runs: all of them as one archive.
 //!
-//! An archive call costs the engine 55–65 ms whatever it moves (it re-executes itself to be safe from the container's
-//! links), so there is exactly one, but where directories are taken away and others are not: only the whole call can say
-//! that a directory may be (`noOverwriteDirNonDir`). There a file in its place takes it away, and the directory that comes
-//! then takes away the file (moby, `pkg/archive`, `Unpack`).
+//! An archive call costs the engine 55–65 ms whatever its size (it re-executes itself to be safe from the container's
+//! links), so there is exactly one, unless some placements replace directories and others do not: only a whole call can
+//! be allowed to replace directories (`noOverwriteDirNonDir`). In such a call a file replaces the directory, and the new
+//! directory then replaces the file (moby, `pkg/archive`, `Unpack`).
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
@@ -46,7 +46,7 @@ fn existing(placement: &Placement) -> Existing {
     }
 }
 
-/// Those that treat what is there alike.
+/// Places entries that treat existing ones alike.
 async fn place_alike(
     shared: &Arc<Shared>,
     container: &Container,
@@ -65,8 +65,8 @@ async fn place_alike(
         sources.push(source);
         copied.extend(found);
     }
-    // In their order and none before the last has been taken, as the writer takes them: two at once may be in one
-    // container, and the second would wait for the first, and the first for the writer, who wants the second.
+    // In order, each begun when the writer has read the one before: two at once may be in one container, and would
+    // deadlock: the second waits for the first, the first for the writer, and the writer for the second.
     let for_copies = Arc::clone(shared);
     let sending = tokio::spawn(async move {
         for (found, pieces) in copied {
@@ -78,7 +78,7 @@ async fn place_alike(
     let writer = tokio::task::spawn_blocking(move || write(ChannelWriter::new(send), &parents, sources));
     let body = stream::poll_fn(move |context| pieces.poll_recv(context)).map(Ok);
     let uploaded = upload(shared, container, "/", existing, body).await;
-    // What the writer met explains a transfer that ended early better than the transfer does.
+    // The writer's error explains a broken transfer better than the transfer's own.
     let written = writer.await.unwrap_or_else(|error| Err(io::Error::other(error)));
     sending.abort();
     let what = || format!("place files in {name}");
@@ -89,7 +89,7 @@ async fn place_alike(
     }
 }
 
-/// Puts what is in an archive below a directory of a container.
+/// Extracts an archive below a directory of a container.
 pub(super) async fn upload(
     shared: &Shared,
     container: &Container,
@@ -108,7 +108,7 @@ pub(super) async fn upload(
     within(LONG, upload).await
 }
 
-/// Makes an empty file or directory, and what is missing above it, where nothing is.
+/// Makes an empty file or directory, with missing parents, unless something is there.
 pub(super) async fn make(shared: &Shared, container: &Container, path: &str, kind: EntryKind) -> Result<()> {
     if locate(shared, container.name(), path).await?.is_some() {
         return Ok(());
@@ -131,24 +131,24 @@ pub(super) async fn make(shared: &Shared, container: &Container, path: &str, kin
         .map_err(failure::during(what()))
 }
 
-/// Something to be written into the archive.
+/// Something to write into the archive.
 enum Source {
     File { path: String, contents: Written },
     Archive { pieces: mpsc::Receiver<Piece>, scaffold: Option<Scaffold>, to: String, root: Root },
 }
 
-/// What becomes of the copied thing's own entry.
+/// What happens to the entry of the copied directory or file itself.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Root {
-    /// It is written: a file, or a directory that is not there yet.
+    /// It is written: a file, or a directory that does not exist yet.
     Write,
-    /// It is left out: the directory is there and stays as it is.
+    /// It is left out: the directory exists and stays as it is.
     Keep,
-    /// It is written, once the directory that is there has been taken away.
+    /// It is written, after the existing directory was removed.
     Replace,
 }
 
-/// What is to be copied, and where it is to be sent.
+/// What to copy, and where to send it.
 type Copied = (read::Located, mpsc::Sender<Piece>);
 
 async fn source(
@@ -189,7 +189,7 @@ async fn source(
     Ok((Source::Archive { pieces, scaffold, to, root }, Some((found, send))))
 }
 
-/// Where something is put that takes the place of what is there: where links lead that are at the path, as with any mount.
+/// Where a replacement goes: links at the path are followed, as for any mount.
 async fn replaced(
     shared: &Shared,
     container: &str,
@@ -207,8 +207,8 @@ async fn replaced(
     }
 }
 
-/// The directories that must be made for the placements, outermost first. The engine would make them itself, but with
-/// whatever mode its version likes; and naming one that exists would change it, or replace a link by a directory.
+/// The directories that must be made for the placements, outermost first. The engine would make them itself, but with a
+/// mode that depends on its version; and naming an existing one would change it, or replace a link by a directory.
 async fn missing_parents<'p>(
     shared: &Shared,
     container: &str,
@@ -273,8 +273,8 @@ fn header(kind: tar::EntryType, mode: u32, size: u64) -> tar::Header {
     header
 }
 
-/// Copies an archive of the engine's into another one, below a new name. Entries keep owners, modes, times, links and
-/// extended attributes.
+/// Copies an engine's archive into another one, below a new name. Entries keep owners, modes, times, links and extended
+/// attributes.
 fn copy(
     into: &mut tar::Builder<impl io::Write>,
     from: impl Read,

@@ -1,14 +1,13 @@
-//! Whether a service answers: the ports and the pages that its clients will ask for, asked for as they will.
+//! Readiness probes: the ports and pages that a service's clients will use, requested as they will.
 //!
-//! There are two ways to a service's own address. The short one is [from here](crate::engine::probe), where the
-//! network's bridge is one of ours, which is Linux with an engine beside us. The long one is a [helper] container that
-//! joins the service's network and asks from there: Docker Desktop, remote engines, rootless ones, a pipeline that runs
-//! in a container.
-//! Never asked are published ports, whose proxy accepts before the service listens, and 127.0.0.1, where a service may
-//! listen that no client can reach.
+//! There are two ways to a service's own address. The short one is [from here](crate::engine::probe), if the network's
+//! bridge is one of ours, as on Linux with an engine beside us. The long one is a [helper] container that joins the
+//! service's network and asks from there: Docker Desktop, remote engines, rootless ones, a pipeline that runs in a
+//! container. Two addresses are never probed: published ports, whose proxy accepts before the service listens, and
+//! 127.0.0.1, where a service may listen that no client can reach.
 //!
-//! No probe gives up: the session decides how long it waits, and watches for the service's end at the same time.
-//! Dropping a probe ends it.
+//! No probe gives up: the session sets the limit, and watches for the service's end at the same time. Dropping a probe
+//! ends it.
 
 use crate::Result;
 use crate::engine::ProbeProgress;
@@ -24,8 +23,8 @@ pub(super) use self::helper::{HELPER, helper_image};
 pub(super) use self::target::{Prober, Target};
 
 impl Prober<'_> {
-    /// Waits until every one of these ports is open; one that opens is seen within 25 ms. Ports that are not to be
-    /// probed are for the caller to leave out.
+    /// Waits until every one of these ports is open; an open port is noticed within 25 ms. The caller leaves out ports
+    /// that are not to be probed.
     pub(super) async fn wait_ports(
         self,
         target: &Target,
@@ -38,7 +37,7 @@ impl Prober<'_> {
         if ports.is_empty() || target.is_near() && direct::wait_ports(target, ports, progress).await.is_ok() {
             return Ok(());
         }
-        // Large, and rarely needed.
+        // Boxed: the future is large, and rarely needed.
         Box::pin(helper::wait_ports(self, target, ports, progress)).await
     }
 

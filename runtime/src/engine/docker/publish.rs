@@ -1,4 +1,4 @@
-//! Images of what steps left: made in the engine, pushed to registries, written into files.
+//! Images made of steps' results: made in the engine, pushed to registries, written into files.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -17,8 +17,8 @@ use crate::event::{EventKind, Verb};
 use crate::model::{ContentDigest, ImageName};
 use crate::{Error, Result};
 
-/// Makes an image and pushes it; gives the digest of its manifest. The engine pushes what a reference means in it, so for a
-/// while this one means the image.
+/// Makes an image and pushes it; returns the digest of its manifest. The engine pushes the image that a reference names
+/// in it, so the reference names this one for a while.
 pub(super) async fn publish(
     shared: &Arc<Shared>,
     image: &ImageSpec,
@@ -34,11 +34,11 @@ pub(super) async fn publish(
     pushed
 }
 
-/// Makes an image and writes it into a file, as `docker save` does.
+/// Makes an image and writes it into a file, in the format of `docker save`.
 pub(super) async fn export(shared: &Arc<Shared>, image: &ImageSpec, mut to: std::fs::File) -> Result<()> {
     let what = "export an image";
     let made = make(shared, image, &names::exported_image(&shared.number('x'))).await?;
-    // By its id, so that the name is not in the archive.
+    // Exported by its id, so that the name is not in the archive.
     let mut pieces = std::pin::pin!(shared.client.export_image(&made.id));
     while let Some(piece) =
         within(LONG, async { pieces.next().await.transpose() }).await.map_err(failure::during(what))?
@@ -49,12 +49,12 @@ pub(super) async fn export(shared: &Arc<Shared>, image: &ImageSpec, mut to: std:
     Ok(())
 }
 
-/// An image under a name that means it for a while.
+/// An image that a name refers to for a while.
 struct Made {
     shared: Arc<Shared>,
     name: String,
     id: String,
-    /// What the name meant before.
+    /// The image that the name referred to before.
     before: Option<String>,
     is_armed: bool,
 }
@@ -73,7 +73,7 @@ async fn make(shared: &Arc<Shared>, image: &ImageSpec, name: &str) -> Result<Mad
 }
 
 impl Made {
-    /// Lets the name mean what it meant before, if only nothing, and waits until it does.
+    /// Restores what the name referred to before, even if that was nothing, and waits until it does.
     async fn let_go(mut self) {
         self.is_armed = false;
         let cleaner = self.shared.cleaner.clone();
@@ -109,11 +109,11 @@ struct Parts {
 async fn give_back(parts: Parts) {
     let Parts { client, name, id, before } = parts;
     let now = inspect(&client, &name).await.ok().flatten().and_then(|found| found.id);
-    // Somebody has given it another meaning, or it is the user's own.
+    // The name was changed by somebody else, or the image is the user's own.
     if now.as_ref() != Some(&id) || before.as_ref() == Some(&id) {
         return;
     }
-    // With its last tag go the digests that it got in the repository, and the image.
+    // Removing its last tag also removes the digests that it got in the repository, and the image.
     let options = RemoveImageOptionsBuilder::default().noprune(true).build();
     let _ = within(BRIEF, client.remove_image(&name, Some(options), None)).await;
     if let Some(before) = before {
@@ -121,7 +121,7 @@ async fn give_back(parts: Parts) {
     }
 }
 
-/// Pushes what a reference means. What the engine says meanwhile names no layers (bollard 0.21 leaves the ids out), so it
+/// Pushes the image that a reference names. The engine's progress names no layers (bollard 0.21 drops the ids), so it
 /// cannot be summed up.
 async fn push(shared: &Shared, reference: &str) -> Result<String> {
     let found = credentials::find(reference).await;
@@ -145,14 +145,14 @@ async fn push(shared: &Shared, reference: &str) -> Result<String> {
     })
 }
 
-/// Of the line that ends a push: `1.2: digest: sha256:… size: 528`.
+/// Parses the line that ends a push: `1.2: digest: sha256:… size: 528`.
 fn pushed_digest(status: &str) -> Option<String> {
     let (_, rest) = status.split_once("digest: ")?;
     let digest: ContentDigest = rest.split(' ').next()?.parse().ok()?;
     Some(digest.to_string())
 }
 
-/// What the engine has noted for a repository.
+/// The digest that the engine recorded for a repository.
 fn noted_digest(image: &ImageInspect, repository: &str) -> Option<String> {
     let names = image.repo_digests.iter().flatten();
     let mut own = names.filter_map(|name| name.split_once('@')).filter(|(name, _)| {

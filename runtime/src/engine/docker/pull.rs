@@ -27,18 +27,18 @@ use crate::lock::lock;
 use crate::model::ImageName;
 use crate::{Error, Result};
 
-/// At most this often is progress told.
+/// The shortest interval between two progress events.
 const TELL_EVERY: Duration = Duration::from_millis(200);
 
-/// Pulls under way: whoever wants the same image waits for the same pull.
+/// Pulls under way: everyone who wants the same image waits for the same pull.
 #[derive(Default)]
 pub(super) struct Pulls {
     under_way: Mutex<HashMap<ImageName, Weak<Pull>>>,
-    /// Pulls of one reference for several platforms take turns, as each moves what the reference means; so do pushes.
+    /// Pulls of one reference for several platforms take turns, as each changes what the reference names; so do pushes.
     turns: Mutex<HashMap<Arc<str>, Arc<tokio::sync::Mutex<()>>>>,
 }
 
-/// One pull; ends when nobody waits for it any more.
+/// One pull; cancelled when nobody waits for it any more.
 struct Pull {
     state: watch::Receiver<State>,
     task: AbortHandle,
@@ -46,7 +46,7 @@ struct Pull {
 
 #[derive(Debug, Clone)]
 enum State {
-    /// So many bytes, of so many where that is known.
+    /// Bytes so far, and in total if known.
     Pulling(u64, Option<u64>),
     Done(Box<Result<ImageInspect>>),
 }
@@ -57,7 +57,7 @@ impl Drop for Pull {
     }
 }
 
-/// Waits for the one pull of an image, beginning it where there is none.
+/// Waits for the one pull of an image, starting it if there is none.
 pub(super) async fn pull(shared: &Arc<Shared>, wanted: Wanted, progress: &Progress) -> Result<ImageInspect> {
     let what = format!("pull `{}`", wanted.name);
     let pull = shared.pulls.join(&shared.client, wanted);
@@ -75,7 +75,7 @@ pub(super) async fn pull(shared: &Arc<Shared>, wanted: Wanted, progress: &Progre
 }
 
 impl Pulls {
-    /// Whose turn it is to change what a reference means.
+    /// The turn to change what a reference names.
     pub(super) fn turn(&self, name: &ImageName) -> Arc<tokio::sync::Mutex<()>> {
         Arc::clone(lock(&self.turns).entry(name.reference.clone()).or_default())
     }
@@ -84,7 +84,7 @@ impl Pulls {
         let name = wanted.name.clone();
         let mut under_way = lock(&self.under_way);
         if let Some(pull) = under_way.get(&name).and_then(Weak::upgrade) {
-            // One that has failed is tried again by whoever comes later.
+            // A failed pull is retried by later callers.
             if !matches!(*pull.state.borrow(), State::Done(_)) {
                 return pull;
             }
@@ -103,8 +103,8 @@ impl Pulls {
     }
 }
 
-/// Pulls an image and finds it. What the reference meant before, it goes on to mean, if only nothing: it is the user's,
-/// and whatever else uses it would have the other platform too.
+/// Pulls an image and finds it. The reference then names again what it named before, even if that was nothing: the name
+/// is the user's, and other users of it would otherwise get the other platform too.
 async fn fetch(client: &Docker, wanted: &Wanted, tell: &watch::Sender<State>) -> Result<ImageInspect> {
     let reference = &*wanted.name.reference;
     if let Some(found) = wanted.present(client).await? {
@@ -126,7 +126,7 @@ async fn fetch(client: &Docker, wanted: &Wanted, tell: &watch::Sender<State>) ->
         return Err(wanted.only_for_another(&found, String::new()));
     }
     let is_first_of_own = before.is_none() && wanted.is_for_own();
-    // A digest means one image, or one list of them, for good.
+    // A digest always names the same image, or the same list of images.
     if !is_first_of_own && !reference.contains('@') {
         let id = found.id.as_deref().unwrap_or(reference);
         tag(client, id, &wanted.aside()).await?;
@@ -157,8 +157,8 @@ pub(super) async fn tag(client: &Docker, id: &str, name: &str) -> Result<()> {
         .map_err(failure::during(format!("call an image `{name}`")))
 }
 
-/// Pulls for the engine's own platform unless another is asked for. An engine that is not told a platform keeps to that
-/// of the image it has.
+/// Pulls for the engine's own platform unless another is asked for. Without a platform, an engine would keep to the
+/// platform of the image it has.
 async fn run_pull(
     client: &Docker,
     wanted: &Wanted,
@@ -191,7 +191,7 @@ async fn run_pull(
     Ok(())
 }
 
-/// As the engine takes credentials, which it shows to the registry.
+/// The engine's form of credentials, which it shows to the registry.
 pub(super) fn shown(credentials: Credentials) -> DockerCredentials {
     DockerCredentials {
         username: credentials.username,
@@ -203,7 +203,7 @@ pub(super) fn shown(credentials: Credentials) -> DockerCredentials {
     }
 }
 
-/// How far the layers are, by their ids.
+/// The progress of layers, by id.
 #[derive(Default)]
 struct Layers(HashMap<String, (u64, u64)>);
 
@@ -219,7 +219,7 @@ impl Layers {
         }
     }
 
-    /// Bytes so far, and in all where that is known.
+    /// Bytes so far, and in total if known.
     fn sum(&self) -> (u64, Option<u64>) {
         let add = |sum: (u64, u64), layer: &(u64, u64)| (sum.0 + layer.0, sum.1 + layer.1);
         let (done, total) = self.0.values().fold((0, 0), add);
@@ -227,8 +227,8 @@ impl Layers {
     }
 }
 
-/// Tells a registry's refusals apart, which reach us as texts, often in a stream that began with 200 OK. `note` says
-/// which credentials it was shown.
+/// Classifies a registry's refusal, which reaches us as text, often in a stream that began with 200 OK. `note` says which
+/// credentials were shown.
 fn refusal(reference: &str, error: &Failure, note: &str) -> Error {
     if !matches!(error, Failure::DockerResponseServerError { .. } | Failure::DockerStreamError { .. }) {
         return Error::engine(format!("pull `{reference}`"), failure::message(error));
@@ -242,12 +242,12 @@ fn refusal(reference: &str, error: &Failure, note: &str) -> Error {
     Error::ImageNotFound { reference, message, locations: Vec::new() }
 }
 
-/// Whether a registry's refusal is for want of credentials, or of rights.
+/// Whether a registry refused for lack of credentials or permissions.
 pub(super) fn is_of_rights(error: &Failure) -> bool {
     matches!(failure::status(error), Some(401 | 403)) || speaks_of_refusal(&failure::message(error))
 }
 
-/// Whether a message has one of the words for it, other than in the name of an image.
+/// Whether a message says so, other than in the name of an image.
 fn speaks_of_refusal(message: &str) -> bool {
     let lower = message.to_ascii_lowercase();
     let of_a_name = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);

@@ -1,4 +1,4 @@
-//! What is in a file system: looked at and read through a container that is never started.
+//! Reading file systems through a container that is never started.
 
 use std::collections::HashMap;
 use std::io::{self, Read as _};
@@ -21,7 +21,7 @@ use crate::engine::{Spool, Written};
 use crate::model::{EntryKind, Snapshot, Stat};
 use crate::{Error, Result};
 
-/// What is known of a path; `None` when nothing is there.
+/// The metadata of a path; `None` when nothing is there.
 pub(super) async fn stat(shared: &Arc<Shared>, snapshot: &Snapshot, path: &str) -> Result<Option<Stat>> {
     let files = snapshot::files(shared, snapshot).await?;
     Ok(users(shared, files, path).await?.map(|Users { found, .. }| Stat {
@@ -31,13 +31,13 @@ pub(super) async fn stat(shared: &Arc<Shared>, snapshot: &Snapshot, path: &str) 
     }))
 }
 
-/// What a path means in the end.
+/// The target of a path, links followed.
 struct Users {
     files: Files,
-    /// Where it is, links followed.
+    /// The path, links followed.
     at: String,
     found: PathStatResponse,
-    /// What share the engine has in it.
+    /// The engine's part of what is there.
     scaffold: Option<Scaffold>,
 }
 
@@ -60,13 +60,13 @@ async fn users(shared: &Arc<Shared>, files: Files, path: &str) -> Result<Option<
     Ok(if is_own { None } else { Some(Users { files, at, found, scaffold }) })
 }
 
-/// A file or directory that is there.
+/// A file or directory that exists.
 pub(super) struct Located {
     files: Files,
-    /// Where it is, links followed.
+    /// The path, links followed.
     path: String,
     pub(super) is_directory: bool,
-    /// What in it is the engine's own.
+    /// The engine's part of what is there.
     pub(super) scaffold: Option<Scaffold>,
 }
 
@@ -95,9 +95,9 @@ async fn find_in(shared: &Arc<Shared>, files: Files, path: &str, name: &str) -> 
 }
 
 impl Located {
-    /// Sends it as an archive of the engine's, whose entries begin with the path's last part, for as long as somebody
-    /// takes it. The container that it is in is this one's until then: whoever wants several things takes them one
-    /// after another, and does not begin with one before the last.
+    /// Sends it as an engine's archive, whose entries begin with the path's last part, for as long as somebody reads.
+    /// Until then nobody else may read from its container: a caller that wants several things takes them one after
+    /// another, and does not begin one before the last is done.
     pub(super) async fn send(self, shared: &Arc<Shared>, pieces: mpsc::Sender<Piece>) {
         let container = match self.files.read(shared).await {
             Ok(container) => container,
@@ -125,7 +125,7 @@ impl Located {
     }
 }
 
-/// Adds a directory itself to an archive, by its path, without what is in it.
+/// Adds a directory itself to an archive, by its path, without its contents.
 pub(super) async fn itself_into(
     shared: &Arc<Shared>,
     snapshot: &Snapshot,
@@ -140,7 +140,7 @@ pub(super) async fn itself_into(
             entry.path.clone_from(&name);
             entry.append_to(&mut archive)?;
             added = true;
-            // It is the first; whoever hears no more of it ends the rest.
+            // It is the first entry; dropping the receiver ends the rest.
             Err(io::ErrorKind::Interrupted.into())
         });
         if added { Ok(archive) } else { Err(ended.err().unwrap_or(io::ErrorKind::NotFound.into())) }
@@ -149,7 +149,7 @@ pub(super) async fn itself_into(
     added.map_err(|error| Error::engine(format!("look at `{path}`"), error))
 }
 
-/// What is in a directory. The engine gives nothing less than all that is below it; of that, no more is kept.
+/// The entries of a directory. The engine only sends everything below it; nothing else of that is kept.
 pub(super) async fn list(
     shared: &Arc<Shared>,
     snapshot: &Snapshot,
@@ -186,7 +186,7 @@ fn kind_in_archive(kind: tar::EntryType) -> EntryKind {
     }
 }
 
-/// The file or directory at a path, as one archive of relative names; the thing itself is `.`.
+/// The file or directory at a path, as one archive of relative names; the path itself is `.`.
 pub(super) async fn read(
     shared: &Arc<Shared>,
     snapshot: &Snapshot,
@@ -232,10 +232,10 @@ pub(super) async fn written(shared: &Arc<Shared>, image: &str, path: &str) -> Re
     written.map_err(|error: io::Error| Error::engine(format!("read {image}"), error))
 }
 
-/// What a file may be long that is taken for small: an image may have anything there.
+/// The size limit of a small file: an image may have anything there.
 const SMALL: u64 = 1 << 20;
 
-/// A small text in a file system; empty where there is none.
+/// A small text in a file system; empty if there is none.
 pub(super) async fn small_file(shared: &Arc<Shared>, snapshot: &Snapshot, path: &str) -> Result<String> {
     let pieces = match find(shared, snapshot, path, &snapshot.0).await {
         Ok(found) if found.is_directory => return Ok(String::new()),

@@ -1,9 +1,9 @@
-//! What files are read through: containers that are never started.
+//! Containers that are never started, for reading files.
 //!
-//! An engine that sends an archive out of a container holds the container's lock until all of it has been taken (moby,
-//! `daemon/archive.go`): whatever else is asked of that container waits for whoever takes it, and takes his time. So a
-//! container that is read from is nobody else's meanwhile. Of an image there can be as many as it takes. A held container
-//! there is once: who asks for it waits, here, and no longer than for an engine that works.
+//! An engine that sends an archive out of a container holds the container's lock until the archive has been read (moby,
+//! `daemon/archive.go`): every other request about that container waits for the reader, however slow it is. So a
+//! container that is read from is exclusive meanwhile. Of an image there can be as many containers as needed. A held
+//! container exists once: a second reader waits here, but no longer than an engine that works takes.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -17,7 +17,7 @@ use super::{Shared, held};
 use crate::lock::lock;
 use crate::{Error, Result};
 
-/// Those of images, by their ids. Making one takes 11 ms, asking it 1 ms.
+/// The containers of images, by image id. Making one takes 11 ms, asking one 1 ms.
 #[derive(Default)]
 pub(super) struct Readers {
     images: Mutex<HashMap<String, Arc<OfImage>>>,
@@ -25,11 +25,11 @@ pub(super) struct Readers {
 
 #[derive(Default)]
 pub(super) struct OfImage {
-    /// Looked into, and read from when nobody looks into it.
+    /// For metadata, and for reading when nobody asks it for metadata.
     first: OnceCell<First>,
-    /// Looked into while the first is read from; never read from itself.
+    /// For metadata while the first is read from; never read from itself.
     second: OnceCell<Container>,
-    /// Made to be read from while the first was not free.
+    /// For reading, made while the first was not free.
     free: Mutex<Vec<Container>>,
 }
 
@@ -39,13 +39,13 @@ struct First {
 }
 
 impl Readers {
-    /// Lets go of all; they are removed in the background.
+    /// Releases all of them; they are removed in the background.
     pub(super) fn release(&self) {
         drop(std::mem::take(&mut *lock(&self.images)));
     }
 }
 
-/// Where a snapshot's files are.
+/// Where to read a snapshot's files.
 #[derive(Clone)]
 pub(super) struct Files(Kind);
 
@@ -55,14 +55,14 @@ enum Kind {
     Held { container: String, reading: Arc<RwLock<()>> },
 }
 
-/// A container that may be asked what is at a path.
+/// A container that may be asked for metadata.
 pub(super) enum Looking {
     First(OwnedRwLockReadGuard<Container>),
     Second(Arc<OfImage>),
     Held(String, #[expect(dead_code, reason = "held")] OwnedRwLockReadGuard<()>),
 }
 
-/// A container that nobody else asks anything.
+/// A container that nobody else uses.
 pub(super) enum Reading {
     First(OwnedRwLockWriteGuard<Container>),
     More(Container, Arc<OfImage>),
@@ -75,7 +75,7 @@ impl Files {
         Self(Kind::Image { id, readers })
     }
 
-    /// The held container that these are of, if it is one.
+    /// The held container that has these files, if it is one.
     pub(super) fn held_container(&self, shared: &Shared) -> Option<String> {
         match &self.0 {
             Kind::Held { container, .. } if held::is_held(shared, container) => Some(container.clone()),
@@ -83,12 +83,12 @@ impl Files {
         }
     }
 
-    /// Those of one container, which is read from by who holds this lock alone.
+    /// The files of one container; whoever holds this lock alone may read from it.
     pub(super) fn held(container: String, reading: Arc<RwLock<()>>) -> Self {
         Self(Kind::Held { container, reading })
     }
 
-    /// The one of its containers that was made first, as far as somebody looks into one of them.
+    /// The container that was made first, of the one that `looking` uses and the one made first for the image.
     pub(super) fn oldest<'a>(&'a self, looking: &'a Looking) -> &'a str {
         match &self.0 {
             Kind::Image { readers, .. } => readers.first.get().map_or(looking.name(), |first| &first.name),
@@ -96,7 +96,7 @@ impl Files {
         }
     }
 
-    /// To look into: shared with all who look.
+    /// Access for metadata, shared with others.
     pub(super) async fn look(&self, shared: &Arc<Shared>) -> Result<Looking> {
         let (id, readers) = match &self.0 {
             Kind::Held { container, reading } => {
@@ -111,7 +111,7 @@ impl Files {
         Ok(Looking::Second(Arc::clone(readers)))
     }
 
-    /// To read from: nobody else's for the time.
+    /// Access for reading, exclusive while it lasts.
     pub(super) async fn read(&self, shared: &Arc<Shared>) -> Result<Reading> {
         let (id, readers) = match &self.0 {
             Kind::Held { container, reading } => {
@@ -131,7 +131,7 @@ impl Files {
     }
 }
 
-/// Waits for a held container, which has what a failed step left.
+/// Waits for a held container, which has a failed step's files.
 async fn turn<T>(others: impl Future<Output = T>) -> Result<T> {
     tokio::time::timeout(LONG, others).await.map_err(|_| {
         let minutes = LONG.as_secs() / 60;
@@ -174,7 +174,7 @@ impl Reading {
         }
     }
 
-    /// All has been taken: the engine has let go of the container. One that was left in the middle is not used again.
+    /// Everything was read: the engine has released the container. A container whose reading was cut short is not reused.
     pub(super) fn done(self) {
         if let Self::More(container, readers) = self {
             lock(&readers.free).push(container);

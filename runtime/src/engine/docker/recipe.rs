@@ -1,4 +1,4 @@
-//! What a container is made of, and what is made of it.
+//! The recipe of a container, and the container made from it.
 
 use super::cleaner::Container;
 use crate::engine::{Filesystem, Link, Process};
@@ -7,7 +7,7 @@ use crate::engine::{Filesystem, Link, Process};
 pub(super) struct Recipe<'a> {
     /// The engine's name for it.
     pub(super) container: String,
-    /// What people call it.
+    /// The name for people.
     pub(super) name: &'a str,
     pub(super) kind: &'static str,
     pub(super) hostname: &'a str,
@@ -15,22 +15,22 @@ pub(super) struct Recipe<'a> {
     pub(super) process: Option<&'a Process>,
     pub(super) links: &'a [Link],
     pub(super) reach: Reach,
-    /// Whether standard input will be written; it is empty otherwise.
+    /// Whether standard input will be written; otherwise it is empty.
     pub(super) has_stdin: bool,
 }
 
-/// Where a container is.
+/// The network of a container.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
-    /// On the engine's default network: the world, and no service of ours. What listens here is reached by nobody.
+    /// The engine's default network: it reaches the world, and none of our services. Nobody reaches what listens here.
     World,
-    /// On the session's network: the services it is linked to.
+    /// The session's network: it also reaches the services that it is linked to.
     Services,
 }
 
 /// A container that exists and has not been started.
 pub(super) struct Created {
     pub(super) container: Container,
-    /// The variables that an image made of it would have by name: all that are set, none of their values.
+    /// The variables whose names an image made of it must list: all that are set, without their values.
     pub(super) variables: Vec<String>,
 }

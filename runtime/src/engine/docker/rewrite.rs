@@ -1,4 +1,4 @@
-//! Images streamed out of the engine and back, changed on the way.
+//! Images streamed out of the engine and back, and changed on the way.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
@@ -20,11 +20,11 @@ use crate::regular::DOCUMENT_AT_MOST;
 use crate::sha256::Sha256;
 use crate::{Error, Result};
 
-/// What is to be left out, by the name of a layer in an archive of images: ranges of its bytes, in their order.
+/// Byte ranges to leave out, in order, by the name of a layer in an archive of images.
 pub(super) type Cuts = HashMap<PathBuf, Vec<Range<u64>>>;
 
-/// With all that an image consists of, streamed out of the engine and back; without what is to be cut out of its layers.
-/// `document` gives the configuration, by the digests that layers have now, by their number.
+/// Streams a whole image out of the engine and back, without the ranges to be cut out of its layers. `document` makes the
+/// configuration from the new digests of the layers, by their number.
 pub(super) async fn rewrite(
     shared: &Arc<Shared>,
     image: &str,
@@ -38,7 +38,7 @@ pub(super) async fn rewrite(
     changed(name, saved, rewrite, |archive| load(shared, name, archive)).await
 }
 
-/// Reads the archive of an image on a thread that may block.
+/// Reads an image's archive on a thread that may block.
 pub(super) async fn read_saved<T: Send + 'static>(
     shared: &Shared,
     image: &str,
@@ -63,7 +63,7 @@ async fn forward(
     }
 }
 
-/// Takes an archive out of the engine, changes it, and has an image of this name made of it.
+/// Takes an archive out of the engine, changes it, and loads an image of this name made of it.
 pub(super) async fn changed<F: Future<Output = Result<String>>>(
     name: &str,
     from: impl Stream<Item = Result<bytes::Bytes, bollard::errors::Error>>,
@@ -79,7 +79,7 @@ pub(super) async fn changed<F: Future<Output = Result<String>>>(
     });
     let body = stream::poll_fn(move |context| written.poll_recv(context));
     let ((), write, image) = tokio::join!(read, write, make(body.map(Ok).boxed()));
-    // What the writer met explains an archive that ended early better than the engine does.
+    // The writer's error explains a broken archive better than the engine's.
     let written = write.unwrap_or_else(|error| Err(io::Error::other(error)));
     match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -89,10 +89,10 @@ pub(super) async fn changed<F: Future<Output = Result<String>>>(
     }
 }
 
-/// The digests of layers that are not what they were, by their number.
+/// The digests of changed layers, by their number.
 pub(super) type Changed = HashMap<usize, ContentDigest>;
 
-/// Copies an archive of one image, with another name and configuration, and without what is to be cut out.
+/// Copies an archive of one image, with another name and configuration, and without the ranges to be cut out.
 fn rewritten(
     from: impl Read,
     to: impl Write,
@@ -114,7 +114,7 @@ fn rewritten(
                 (&mut entry).take(DOCUMENT_AT_MOST).read_to_end(&mut text)?;
                 saved = Saved::parse(&text).map_err(io::Error::other)?;
             }
-            // What says in other words what the image was.
+            // Entries that describe the original image in other formats.
             (Some("index.json" | "oci-layout" | "repositories"), ..) => {}
             (_, Some(target), _) => {
                 out.append_link(&mut header, &path, &target)?;
@@ -141,7 +141,7 @@ fn rewritten(
     out.into_inner()?.flush()
 }
 
-/// The bytes of a layer without what is cut out of it, and their digest.
+/// Reads a layer without the ranges that are cut out, and hashes the rest.
 pub(super) struct Cut<'a, R> {
     from: R,
     at: u64,
@@ -154,7 +154,7 @@ impl<'a, R: Read> Cut<'a, R> {
         Self { from, at: 0, cuts, digest: Sha256::new() }
     }
 
-    /// Of what has been read, as images name it.
+    /// The digest of what was read, in the form that images use.
     pub(super) fn digest(self) -> ContentDigest {
         ContentDigest::hashed(self.digest)
     }
@@ -178,7 +178,7 @@ impl<R: Read> Read for Cut<'_, R> {
     }
 }
 
-/// What a path in an archive means, by the links there are in it.
+/// Resolves a path in an archive by the archive's links.
 fn resolve(path: &Path, links: &HashMap<PathBuf, PathBuf>) -> PathBuf {
     let Some(target) = links.get(path) else { return path.to_owned() };
     plain(&path.parent().unwrap_or(Path::new("")).join(target))

@@ -1,9 +1,9 @@
-//! Room for what takes a directory's place: an image in which it is gone.
+//! Room for replacements of directories: an image without those directories.
 //!
-//! An archive can take a directory away too, and does where one was placed just before. But what an engine keeps of a
-//! directory that took the place of another in a container depends on how it stores files: with fuse-overlayfs, some of what
-//! had been in the other is there again. A layer of an image says of a name that it is gone (OCI image layer
-//! specification, "whiteouts"), and every engine understands that.
+//! An archive can remove a directory too, and does so where one was placed just before. But with an archive, the result
+//! of replacing a directory of the image depends on the engine's storage driver: with fuse-overlayfs, some of the old
+//! directory's entries come back. Whiteouts in a layer (OCI image layer specification, "whiteouts") work with every
+//! engine.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -19,8 +19,8 @@ use crate::model::{EntryKind, Existing, Snapshot};
 use crate::paths::lies_in;
 use crate::{Error, Result};
 
-/// The image to make a container of, without the directories that are to be replaced in it, and what is to be placed in it,
-/// where links lead that are there now.
+/// The image to make a container of, without the directories that are to be replaced; and the placements, with the links
+/// that exist now resolved.
 pub(super) async fn base_image(
     shared: &Arc<Shared>,
     filesystem: &Filesystem,
@@ -28,7 +28,8 @@ pub(super) async fn base_image(
     let base = snapshot::base_image(shared, &filesystem.base).await?;
     let mut placements = filesystem.placements.clone();
     let gone = gone(shared, &base, &mut placements).await?;
-    // The engine has mounts in a container that it puts files into: what is taken away there would be taken from them.
+    // The engine mounts the container's mounts while it places files: what an archive deletes there would be deleted in
+    // the mount.
     for placement in &placements {
         let Placement::Copy { to, existing: Existing::Goes, .. } = placement else { continue };
         if let Some(mount) = filesystem.mounts.iter().find(|mount| lies_in(&mount.path, to)) {
@@ -52,13 +53,13 @@ async fn without(shared: &Arc<Shared>, base: Arc<Facts>, gone: &BTreeSet<String>
     let name = names::cleared_image(&base.id, &digest);
     match with_layer(shared, &base, &name, digest, &layer).await {
         Ok(id) => facts(shared, &id).await,
-        // Engines whose image store is another than moby's classic one want the contents of all layers: there the archive
-        // that places what comes takes away what goes, and what they keep is right.
+        // Engines with an image store other than moby's classic one require the contents of all layers: with those the
+        // archive that places the files also removes the directory, and their result is right.
         Err(_) => Ok(base),
     }
 }
 
-/// The directories that go, by where they are, the outermost only.
+/// The directories to remove, by path, only the outermost.
 async fn gone(shared: &Arc<Shared>, base: &Facts, placements: &mut [Placement]) -> Result<BTreeSet<String>> {
     let mut gone: BTreeSet<String> = BTreeSet::new();
     for placement in placements {
@@ -78,7 +79,7 @@ async fn gone(shared: &Arc<Shared>, base: &Facts, placements: &mut [Placement]) 
     Ok(gone)
 }
 
-/// A layer in which they are gone, and all above them is as it was: the same each time.
+/// A layer that deletes them, and keeps everything above them as it was: the same bytes each time.
 async fn layer(shared: &Arc<Shared>, base: &Facts, gone: &BTreeSet<String>) -> Result<Vec<u8>> {
     const WHAT: &str = "make room for a mount";
     let snapshot = Snapshot(base.id.clone());

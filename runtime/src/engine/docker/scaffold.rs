@@ -1,10 +1,11 @@
-//! What an engine puts into every container for ends of its own: mount points, and files to mount something over.
+//! The scaffold: what an engine puts into every container for its own purposes: mount points, and files to mount over.
 //!
-//! It makes them in a layer between the image and what the container changes, directories where the image has none, and
-//! files always: the image's own it takes away (moby, `daemon/initlayer/setup_unix.go`). So they are in no image that is
-//! made of a container, but in every container that an image is read through, and no file there of such a name is the
-//! image's. Only their time tells directories from those that the image has: they are made with the container. What the
-//! engine's init process is mounted over is made when a container is started, and is in what is kept of it.
+//! The engine makes it in a layer between the image and the container's changes: directories only where the image has
+//! none, but files always, hiding the image's own (moby, `daemon/initlayer/setup_unix.go`). So the scaffold is in no
+//! image that is made of a container, but in every container that an image is read through, and no file of such a name
+//! there is the image's. Directories differ from the image's only by their time: they are made with the container. The
+//! file that the engine's init process is mounted over is made when a container is started, and is in the result of the
+//! step.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -31,28 +32,28 @@ const LINK: &str = "etc/mtab";
 const INIT: [&str; 4] =
     ["sbin/docker-init", "usr/sbin/docker-init", "bin/docker-init", "usr/bin/docker-init"];
 
-/// What is made for the sake of these. An image that has some of its own has it, as far as can be told, unless it has
-/// neither `/proc` nor `/sys`: then it is not of a kind that has them.
+/// Parents of these, made with them. An empty one counts as the image's own, unless `/proc` and `/sys` are the engine's
+/// too: then the image is not of a kind that has them.
 const PARENTS: [&str; 3] = ["dev", "etc", "sbin"];
 
-/// The engine's share in what is below a path of a container.
+/// The engine's part of what is below a path of a container.
 #[derive(Debug, Clone)]
 pub(super) struct Scaffold {
     /// The path, from the root.
     at: PathBuf,
-    /// When the oldest container was made that the image is read through, in seconds since 1970.
+    /// When the oldest container that the image is read through was made, in seconds since 1970.
     made: i64,
     /// Whether empty [`PARENTS`] are the engine's.
     has_parents: bool,
 }
 
-/// Whether the engine shows something else there, as it did to the processes, in containers that have run.
+/// Whether the engine mounts something over this path in containers that have run, so that processes never saw the file.
 pub(super) fn is_mounted_over(path: &str) -> bool {
     let mut over = ["etc/hostname", "etc/hosts", "etc/resolv.conf"].iter();
     over.any(|own| Path::new(own).starts_with(path.trim_matches('/')))
 }
 
-/// What is known of a path.
+/// The metadata of a path.
 #[derive(Debug, Clone, Copy)]
 struct Found {
     kind: EntryKind,
@@ -61,7 +62,7 @@ struct Found {
     modified: i64,
 }
 
-/// The engine's share in what is at a path, links followed; `None` where it can have none.
+/// The engine's part of what is at a path, links followed; `None` if there cannot be any.
 pub(super) async fn of(
     shared: &Arc<Shared>,
     files: &Files,
@@ -86,7 +87,7 @@ pub(super) async fn of(
     Ok(Some(scaffold))
 }
 
-/// Whether the engine's init process was mounted over a file of what is looked into.
+/// Whether the engine's init process was mounted over a file in the container.
 pub(super) async fn has_init(shared: &Shared, looking: &Looking) -> Result<bool> {
     let found = follow(shared, looking.name(), INIT[0]).await?;
     Ok(found.is_some_and(|(_, found)| kind(found.file_mode) == EntryKind::File && found.size == 0))
@@ -98,7 +99,7 @@ pub(super) fn is_init(path: &Path) -> bool {
     INIT.iter().any(|init| Path::new(init) == path)
 }
 
-/// When a container was made. Of a list, for which the engine needs no container's lock.
+/// When a container was made. Read from a list of containers, for which the engine needs no container's lock.
 async fn made(shared: &Shared, container: &str) -> Result<i64> {
     const WHAT: &str = "look into a file system";
     let filters = Some([("name".to_owned(), vec![format!("^/{container}$")])].into());
@@ -125,7 +126,7 @@ async fn look(shared: &Shared, container: &str, path: &str) -> Result<Option<Fou
 }
 
 impl Scaffold {
-    /// Whether what the path itself means is the engine's.
+    /// Whether the path itself is the engine's.
     pub(super) fn is_all(&self, kind: EntryKind, size: i64, modified: Option<&str>) -> bool {
         let (size, modified) = (u64::try_from(size).unwrap_or(0), modified.and_then(seconds).unwrap_or(0));
         self.is_own(&self.at, Found { kind, size, modified })
@@ -133,7 +134,7 @@ impl Scaffold {
 
     fn is_own(&self, path: &Path, found: Found) -> bool {
         let is_one_of = |names: &[&str]| names.iter().any(|name| Path::new(name) == path);
-        // Counted in whole seconds, by two clocks of one machine.
+        // Times are in whole seconds, from two clocks of one machine.
         let is_new = found.modified + 1 >= self.made;
         match found.kind {
             EntryKind::File => found.size == 0 && (is_one_of(&INIT) || is_one_of(&FILES) && is_new),
@@ -143,7 +144,7 @@ impl Scaffold {
         }
     }
 
-    /// Whether a directory is the engine's unless there is something in it that is not.
+    /// Whether a directory is the engine's unless it has entries that are not.
     fn may_be_own(&self, path: &Path, found: Found) -> bool {
         self.has_parents
             && found.kind == EntryKind::Directory
@@ -152,7 +153,7 @@ impl Scaffold {
     }
 }
 
-/// Goes through an archive of the engine's as [`entries::entries`] does, without what is the engine's.
+/// Reads an engine's archive as [`entries::entries`] does, skipping the scaffold.
 pub(super) fn entries(
     archive: impl io::Read,
     names: Names,
@@ -160,7 +161,7 @@ pub(super) fn entries(
     mut each: impl FnMut(Entry<'_>) -> io::Result<()>,
 ) -> io::Result<()> {
     let Some(scaffold) = scaffold else { return entries::entries(archive, names, each) };
-    // A directory that is left out unless something in it comes.
+    // A directory that is skipped unless an entry of it follows.
     let mut waiting: Option<(PathBuf, entries::Head)> = None;
     entries::entries(archive, names, |entry| {
         let path = scaffold.at.join(&entry.path);
@@ -183,12 +184,12 @@ pub(super) fn entries(
     })
 }
 
-/// Seconds since 1970 of a time as RFC 3339 has it.
+/// Seconds since 1970 of an RFC 3339 time.
 fn seconds(text: &str) -> Option<i64> {
     let number = |range: std::ops::Range<usize>| text.get(range)?.parse::<i64>().ok();
     let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
     let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
-    // Counted in years that begin in March, so that a leap day is their last.
+    // Years are counted from March, so that a leap day is the last day of a year.
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let days = year * 365 + year.div_euclid(4) - year.div_euclid(100)
         + year.div_euclid(400)
@@ -223,7 +224,7 @@ mod tests {
         assert_eq!(seconds("today"), None);
     }
 
-    /// What comes through of entries that are directories (with `/`) or empty files, made at these times.
+    /// The entries that are not skipped, of directories (with `/`) and empty files with these times.
     fn through(has_parents: bool, at: &str, entries_of: &[(&str, u64)]) -> Vec<String> {
         let mut archive = tar::Builder::new(Vec::new());
         for (name, time) in entries_of {

@@ -1,4 +1,4 @@
-//! Services: started, heard until they end, asked, signalled, removed.
+//! Services: started, followed to their end, probed, signalled, removed.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -23,7 +23,7 @@ use crate::lock::lock;
 use crate::model::{Exit, Port, Stream};
 use crate::{Error, Result};
 
-/// How often the engine is asked whether a command inside a service has ended; usually its output tells first.
+/// Poll interval for the end of a command in a service; usually its output ends first.
 const ASK_EVERY: Duration = Duration::from_millis(100);
 
 /// A service's container.
@@ -31,24 +31,24 @@ struct Running {
     shared: Arc<Shared>,
     name: String,
     process: Exec,
-    /// Taken by `remove`; dropped with this otherwise, which removes the container too.
+    /// Taken by `remove`; otherwise dropped with this, which removes the container too.
     container: Mutex<Option<Container>>,
     end: Ending,
     task: tokio::task::AbortHandle,
-    /// The container's name: stays known when it is gone.
+    /// The container's name, which stays known when the container is gone.
     container_name: String,
-    /// Where it is found; none when it had ended before it could be asked.
+    /// Where it is reached; `None` if it had ended before that could be asked.
     target: Option<Target>,
 }
 
-/// What commands inside get.
+/// The settings of commands run in the service.
 struct Exec {
     env: Vec<String>,
     user: String,
     workdir: String,
 }
 
-/// A service's container, and what hears it, before it is started.
+/// A service's container before it is started, and the stream of its output.
 struct Ready {
     shared: Arc<Shared>,
     name: String,
@@ -83,7 +83,7 @@ impl Startable for Ready {
     }
 }
 
-/// Starts a service; ready or not.
+/// Starts a service, and returns whether or not it is ready.
 async fn start(service: Ready, log: Sink) -> Result<Arc<dyn Instance>> {
     let Ready { shared, name, process, container, output } = service;
     let shared = &shared;
@@ -99,7 +99,7 @@ async fn start(service: Ready, log: Sink) -> Result<Arc<dyn Instance>> {
     });
     let target = target(shared, &container_name).await?;
     if target.is_none() {
-        // It has ended, perhaps because there was nothing to run: then this is the place to say so.
+        // It has ended, perhaps because there was nothing to run: then the error is reported here.
         end.wait(&name).await?;
     }
     let set = process.env.iter().chain(&process.secret_env);
@@ -120,7 +120,7 @@ async fn start(service: Ready, log: Sink) -> Result<Arc<dyn Instance>> {
     Ok(Arc::new(running))
 }
 
-/// Where a container that has just been started is found; `None` when it has ended.
+/// The address of a container that has just been started; `None` if it has ended.
 async fn target(shared: &Shared, container: &str) -> Result<Option<Target>> {
     let inspected = within(BRIEF, shared.client.inspect_container(container, None))
         .await
@@ -131,7 +131,7 @@ async fn target(shared: &Shared, container: &str) -> Result<Option<Target>> {
         .and_then(|settings| settings.networks)
         .and_then(|mut networks| networks.remove(&names::prefix(&shared.session)));
     let Some(network) = network.filter(|_| state.running == Some(true)) else { return Ok(None) };
-    // IPv6 where the engine's networks have nothing else.
+    // IPv6 if the engine's networks have nothing else.
     let addresses = [network.ip_address, network.global_ipv6_address];
     let ip = addresses.into_iter().flatten().find_map(|address| address.parse().ok());
     let container = inspected.id.unwrap_or_else(|| container.to_owned());
@@ -223,7 +223,7 @@ impl Instance for Running {
             let container = lock(&self.container).take();
             match container {
                 Some(container) => container.remove().await,
-                // Somebody else removes it: come back when it is gone.
+                // Another call removes it: returns once it is gone.
                 None => self.shared.cleaner.remove_container(&self.container_name).await,
             }
         })
@@ -248,7 +248,7 @@ impl Running {
         self.target.as_ref().ok_or_else(gone)
     }
 
-    /// Runs a command inside, to its end.
+    /// Runs a command in the service to its end.
     async fn run_inside(&self, args: &[String]) -> Result<StepOutput> {
         let what = || format!("run `{}` in service {}", args.first().map_or("", String::as_str), self.name);
         let config = ExecConfig {
@@ -270,8 +270,8 @@ impl Running {
         let StartExecResults::Attached { output: mut pieces, .. } = started else {
             return Err(Error::engine(what(), "the engine did not attach to it"));
         };
-        // The output ends with the last process that holds it, which may be one that the command left running: so the
-        // engine is asked too, which has no other way to tell that a command has ended.
+        // The output ends with the last process that holds the streams, which may be one that the command left running:
+        // so the engine is polled too, which has no other way to tell that a command has ended.
         let mut has_ended = false;
         loop {
             match tokio::time::timeout(ASK_EVERY, pieces.next()).await {
@@ -279,7 +279,7 @@ impl Running {
                 Ok(Some(Ok(LogOutput::StdErr { message }))) => output.hear_end(Stream::Stderr, &message),
                 Ok(Some(Ok(_))) => {}
                 Ok(Some(Err(_)) | None) => break,
-                // A pause after the end: what was written before it has been heard.
+                // A pause after the end: everything written before it has arrived.
                 Err(_) if has_ended => break,
                 Err(_) => {
                     let now = within(BRIEF, client.inspect_exec(&exec.id))
@@ -296,7 +296,7 @@ impl Running {
         Ok(output)
     }
 
-    /// How a command ended whose output has: the engine may learn of its end a moment later than of its output's.
+    /// The exit code of a command whose output has ended: the engine may learn of the command's end a moment later.
     async fn exec_exit_code(&self, exec: &str, what: &str) -> Result<i32> {
         loop {
             let ended =
@@ -309,9 +309,9 @@ impl Running {
     }
 }
 
-/// Why a command could not be executed, where that is so: the engine's runtime says it in the command's place.
+/// Why a command could not be executed, if so: the engine's runtime writes the reason to the command's output.
 fn why_not_run(output: &StepOutput, args: &[String]) -> Option<String> {
-    // As shells have it: not to be executed, or not there.
+    // The exit codes of shells: not executable, or not found.
     if !matches!(output.exit_code, 126..=128) {
         return None;
     }

@@ -1,4 +1,4 @@
-//! File systems under the engine's names for them: what to make containers from, and what to read files through.
+//! Snapshots by the engine's names for them: the images to make containers from, and to read files through.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -15,16 +15,16 @@ use crate::lock::lock;
 use crate::model::Snapshot;
 use crate::{Error, Result};
 
-/// Docker's layer store refuses the 126th layer on top of each other (moby, `layer.maxLayerDepth`). A step that builds
-/// on as many as this first has them made into one.
+/// Docker's layer store refuses the 126th layer in a stack (moby, `layer.maxLayerDepth`). A step that starts from this
+/// many first has them flattened into one.
 pub(super) const LAYERS_AT_MOST: usize = 120;
 
-/// Images that containers are made from, where a snapshot's own will not do, by its id; each made once.
+/// Images that containers are made from if a snapshot's own will not do, by its id; each made once.
 pub(super) struct Bases {
     layers_at_most: usize,
-    /// Images without volumes with the contents of images that have some.
+    /// Images with the same contents and without volumes.
     plain: Mutex<HashMap<String, Arc<OnceCell<String>>>>,
-    /// Images of few layers with the contents of images of many.
+    /// Images with the same contents and few layers.
     flattened: Mutex<HashMap<String, Arc<OnceCell<String>>>>,
 }
 
@@ -34,7 +34,7 @@ impl Bases {
     }
 }
 
-/// The image to read a held container's files in, where not in the container itself.
+/// The image through which to read a held container's files, if they cannot be read in the container itself.
 async fn readable(shared: &Arc<Shared>, container: &str) -> Result<Option<String>> {
     let mounts = held::mounts(shared, container);
     match mounts {
@@ -43,7 +43,7 @@ async fn readable(shared: &Arc<Shared>, container: &str) -> Result<Option<String
     }
 }
 
-/// An image with the same contents and no volumes; made when it is first needed, which a cached result is not.
+/// An image with the same contents and no volumes; made when it is first needed, which for a cached result it is not.
 async fn without_volumes(shared: &Arc<Shared>, image: &str) -> Result<Arc<Facts>> {
     let known = facts(shared, image).await?;
     if !known.has_volumes {
@@ -54,7 +54,7 @@ async fn without_volumes(shared: &Arc<Shared>, image: &str) -> Result<Arc<Facts>
     facts(shared, plain).await
 }
 
-/// The image to make a container from, so that it has the snapshot's contents and room for another layer.
+/// The image to make a container from: it has the snapshot's contents, and room for another layer.
 pub(super) async fn base_image(shared: &Arc<Shared>, snapshot: &Snapshot) -> Result<Arc<Facts>> {
     let known = without_volumes(shared, &image(shared, snapshot).await?).await?;
     if known.layers.len() < shared.bases.layers_at_most {
@@ -78,14 +78,14 @@ pub(super) async fn image_of_held(shared: &Arc<Shared>, container: &str) -> Resu
     let cell = cell.ok_or_else(|| Error::engine("find a held file system", "the session has closed"))?;
     let commit = || async {
         let reading = held::reading(shared, container);
-        // The engine answers nothing about a container that is read from.
+        // The engine answers nothing about a container while it is being read from.
         let _unread = reading.read().await;
         commit_held(shared, container).await
     };
     cell.get_or_try_init(commit).await.cloned()
 }
 
-/// Where a snapshot's files are.
+/// Where to read a snapshot's files.
 pub(super) async fn files(shared: &Arc<Shared>, snapshot: &Snapshot) -> Result<Files> {
     let id = match held_container(snapshot) {
         None => without_volumes(shared, &snapshot.0).await?.id.clone(),

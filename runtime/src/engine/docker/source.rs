@@ -1,4 +1,4 @@
-//! What another engine takes from this one's store: images.
+//! Images for another engine, out of this one's store.
 
 use futures_util::StreamExt as _;
 use tokio::sync::OnceCell;
@@ -12,7 +12,7 @@ use crate::engine::source::{FoundImage, ImageSource};
 use crate::model::ImageName;
 use crate::{Error, Result};
 
-/// The engine that answers, as a place where images are; asked for when the first is.
+/// The engine that answers, as a source of images; connected to when the first image is wanted.
 #[derive(Default)]
 pub(crate) struct DockerImages {
     engine: OnceCell<Answering>,
@@ -25,7 +25,7 @@ struct Answering {
 }
 
 impl DockerImages {
-    /// Those of a socket, without asking who is there.
+    /// The source for a socket, without looking for other engines.
     #[cfg(test)]
     pub(crate) fn at(socket: &std::path::Path, platform: &str) -> Self {
         let place = super::transport::Place::Socket(socket.to_owned());

@@ -1,4 +1,4 @@
-//! Steps: prepared, run to their end, and kept or held.
+//! Steps: prepared, run to their end, and stored or held.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,15 +12,15 @@ use crate::engine::command::cannot_run;
 use crate::engine::{Call, Finished, Placement, Prepared, Recording, Sink, StepSpec};
 use crate::model::{Digest, Exit, Snapshot};
 
-/// What a step sees as its own name: the same on every machine, so that nothing depends on it.
+/// The host name of a step: the same on every machine, so that nothing depends on it.
 const HOSTNAME: &str = "bowline";
 
-/// A step whose container is there.
+/// A step whose container exists.
 struct Ready {
     shared: Arc<Shared>,
     created: Created,
     name: String,
-    /// The command, and whether services are to be reached; none for a step that only places files.
+    /// The command, and which network it uses; `None` for a step that only places files.
     run: Option<(String, Reach)>,
     stdin: Option<Arc<[u8]>>,
     limit: Option<Duration>,
@@ -39,7 +39,7 @@ struct Ended {
     mounts: Mounts,
 }
 
-/// Makes ready a step.
+/// Prepares a step.
 pub(super) async fn prepare(shared: &Arc<Shared>, step: StepSpec) -> Result<Box<dyn Prepared>> {
     let reach = if step.links.is_empty() { Reach::World } else { Reach::Services };
     let recipe = Recipe {

@@ -1,4 +1,4 @@
-//! Ends: closing this session, and removing what sessions left whose process died.
+//! The end of sessions: closing this one, and removing what dead sessions left.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,23 +15,23 @@ use super::failure::{self, BRIEF, within};
 use super::{Shared, caches, labels, names, network};
 use crate::{Error, Result};
 
-/// How long closing waits for what is under way, such as the keeping of a large file system. What takes longer still is
-/// no container that runs, and is removed by the next session.
+/// How long closing waits for work under way, such as storing a large file system. Work that takes longer is not a
+/// running container, and the next session removes its remains.
 const UNDER_WAY_FOR: Duration = Duration::from_secs(60);
 
-/// How long services of dead sessions may take to stop; then they are killed.
+/// The grace period of services of dead sessions, before SIGKILL.
 pub(super) const STOP_WITHIN: Duration = Duration::from_secs(3);
 
-/// Who removes what is dead.
+/// Who removes what no longer runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Removal {
     /// This process, before closing ends.
     Here,
-    /// The watchdog, after this process has ended: saves it 10 ms a container and 190 for the network.
+    /// The watchdog, after this process has ended: saves 10 ms for each container and 190 for the network.
     HandedOver,
 }
 
-/// Ends all that the session runs, and removes all that it made and has not kept.
+/// Ends everything that the session runs, and removes everything that it made and did not store.
 pub(super) async fn close(shared: &Arc<Shared>, removal: Removal) -> Result<()> {
     shared.closed.store(true, Ordering::SeqCst);
     let owned = Arc::clone(shared);
@@ -44,7 +44,7 @@ pub(super) async fn close(shared: &Arc<Shared>, removal: Removal) -> Result<()> 
     shared.cleaner.to_its_end("close the session", close).await
 }
 
-/// Kills what runs and leaves the rest to the watchdog, if there is one and it says that it will see to it.
+/// Kills what runs and leaves the rest to the watchdog, if there is one and it confirms that it takes over.
 async fn hand_over(shared: &Arc<Shared>) -> Result<()> {
     let watchdog = match shared.watchdog.get() {
         Some(watchdog) => watchdog.write().await.take(),
@@ -57,7 +57,7 @@ async fn hand_over(shared: &Arc<Shared>) -> Result<()> {
 }
 
 async fn kill_all(shared: &Arc<Shared>) -> Result<()> {
-    // What is being created or started is let go by whoever does so; then it is removed, or found dead.
+    // Whatever is being created or started is released by whoever does so; then it is removed here, or found dead.
     let containers = containers(shared, &session_filter(shared)).await?;
     let kill = |name: &str| {
         let (client, name) = (shared.client.clone(), name.to_owned());
@@ -81,9 +81,9 @@ async fn remove_all(shared: &Arc<Shared>) -> Result<()> {
     shared.readers.release();
     shared.mounts.release();
     let images = shared.held.release();
-    // What runs goes first, which ends whatever waits for it.
+    // Running containers go first, which ends whatever waits for them.
     remove_containers(shared).await?;
-    // Then what was under way has to end; this very work is one job. It may have made one more container.
+    // Then work under way has to end; this very work is one job. It may have made one more container.
     let _ = tokio::time::timeout(UNDER_WAY_FOR, shared.cleaner.settle(1)).await;
     remove_containers(shared).await?;
     if shared.network.is_begun() {
@@ -118,7 +118,7 @@ struct Found {
     runs: bool,
 }
 
-/// The containers that have a label.
+/// The containers with a label.
 async fn containers(shared: &Shared, label: &str) -> Result<Vec<Found>> {
     let options = ListContainersOptions { all: true, filters: Some(filter(label)), ..Default::default() };
     let found = within(BRIEF, shared.client.list_containers(Some(options)))
@@ -136,7 +136,7 @@ fn filter(label: &str) -> HashMap<String, Vec<String>> {
     HashMap::from([("label".to_owned(), vec![label.to_owned()])])
 }
 
-/// Begins to remove what dead sessions left. Nobody waits for it, and its failures are the next session's business.
+/// Starts to remove what dead sessions left. Nobody waits for it, and its failures are left to the next session.
 pub(super) fn begin(shared: &Arc<Shared>) {
     let shared = Arc::clone(shared);
     // Not counted among the cleaner's jobs: closing must not wait for others' leftovers.
@@ -148,7 +148,7 @@ pub(super) fn begin(shared: &Arc<Shared>) {
 async fn sweep(shared: &Arc<Shared>) -> Result<()> {
     let found = containers(shared, labels::SESSION).await?;
     let now = SystemTime::now();
-    // Whatever is run of an image has its labels, and an image may have any.
+    // A container of an image has the image's labels, and an image may have any, so the name must match too.
     let ours = found.iter().filter(|container| container.names.iter().any(|name| names::is_ours(name)));
     let dead = ours.filter(|container| labels::is_dead(&shared.session, &container.labels, now));
     join_all(dead.map(|container| end(shared, container))).await;
@@ -175,7 +175,8 @@ async fn sweep(shared: &Arc<Shared>) -> Result<()> {
     caches::give_back_all(shared, |labels| labels::is_dead(&shared.session, labels, now)).await
 }
 
-/// Removes a container of a dead session: a service that runs is told first, and has as long as its watchdog gives it.
+/// Removes a container of a dead session: a running service is stopped first, with the grace period that its watchdog
+/// would give it.
 async fn end(shared: &Shared, container: &Found) {
     if container.runs && container.labels.get(labels::KIND).is_some_and(|kind| kind == labels::KIND_SERVICE) {
         let seconds = i32::try_from(STOP_WITHIN.as_secs()).unwrap_or(0);

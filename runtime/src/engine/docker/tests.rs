@@ -1,4 +1,4 @@
-//! Against the engine of this machine. Without one they fail, unless `BOWLINE_SKIP_ENGINE_TESTS` is set.
+//! Tests against the engine of this machine. Without one they fail, unless `BOWLINE_SKIP_ENGINE_TESTS` is set.
 
 use std::sync::{Arc, Mutex};
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::engine::testing::{self, filesystem, heard, link, nothing, recorder, script, service, step, text};
 use crate::engine::{Filesystem, Finished, Placement, StepOutput};
 
-/// That engine, or the end of the test.
+/// The engine, or an early return from the test.
 macro_rules! engine {
     () => {
         match super::open().await {
@@ -24,7 +24,7 @@ mod mounts;
 mod services;
 mod steps;
 
-/// An engine for a session of its own; `None` where there is to be none.
+/// An engine with a session of its own; `None` if the tests are skipped.
 async fn open() -> Option<Arc<Docker>> {
     match connect().await {
         Ok(connection) => {
@@ -48,7 +48,8 @@ impl Docker {
     }
 }
 
-/// A key that no other test and no earlier run has. It says whose it is, so that what a run kept is removed by the next.
+/// A key that no other test and no earlier run has. It is marked as a test's, so that the next run removes what this one
+/// stored.
 fn key() -> Digest {
     let mut key: [u8; 32] = crate::sha256::Sha256::digest(SessionId::random().as_str());
     key[..4].copy_from_slice(&MARK);
@@ -56,10 +57,10 @@ fn key() -> Digest {
     Digest(key)
 }
 
-/// How keys of tests begin.
+/// The first bytes of test keys.
 const MARK: [u8; 4] = *b"test";
 
-/// Removes what earlier runs of the tests kept.
+/// Removes what earlier runs of the tests stored.
 async fn forget_earlier_runs(engine: &Docker) {
     let images =
         engine.shared.client.list_images(None::<bollard::query_parameters::ListImagesOptions>).await.unwrap();
@@ -75,10 +76,10 @@ async fn forget_earlier_runs(engine: &Docker) {
 
 const BUSYBOX: &str = "busybox:1.35";
 
-/// The hostname of a service; good for one test each, since each has a session of its own.
+/// The hostname of a service; one is enough, since each test has a session of its own.
 const HOST: &str = "0123456789abcdefghijklmnop";
 
-/// How many containers and networks of a session there are.
+/// The number of containers and networks of a session.
 async fn left(engine: &Docker) -> usize {
     let client = &engine.shared.client;
     let filters = std::collections::HashMap::from([(

@@ -1,5 +1,5 @@
-//! Connections to an engine, through a socket, TCP, TLS or ssh: one for each request, as answers may last as long as what
-//! they tell of.
+//! Connections to an engine, through a socket, TCP, TLS or ssh. Each request has its own, as an answer may last as long
+//! as the process that it reports on.
 
 use std::fmt;
 use std::io;
@@ -31,10 +31,10 @@ mod tests;
 #[cfg(feature = "tls")]
 mod tls;
 
-/// How long a connection may take to come about, with TLS. What ssh may take it says itself.
+/// Timeout of connecting, TLS included. ssh has its own.
 const CONNECT_WITHIN: Duration = Duration::from_secs(30);
 
-/// Where an engine listens, and how it is reached.
+/// Where an engine listens, and how to reach it.
 #[derive(Debug, Clone)]
 pub(super) enum Place {
     #[cfg(unix)]
@@ -49,7 +49,7 @@ pub(super) enum Place {
     Ssh(Destination),
 }
 
-/// A client of an engine. Makes no connection yet. The address is how people call the place.
+/// A client of an engine. It connects later. `address` is the engine's name for people.
 pub(super) fn client(
     place: Place,
     address: &str,
@@ -62,7 +62,7 @@ pub(super) fn client(
     Docker::connect_with_custom_transport(request, Some("http://docker"), limit, version)
 }
 
-/// All that a request needs.
+/// Everything that a request needs.
 struct Way {
     place: Place,
     address: String,
@@ -93,7 +93,7 @@ impl Place {
     /// A connection for a request.
     pub(super) async fn reach(&self) -> io::Result<Stream> {
         if let Self::Ssh(destination) = self {
-            // Bounds itself, without the time that it waits for others.
+            // ssh has its own timeout, which excludes the time spent waiting for other logins.
             return destination.connect().await.map(Box::new).map(Stream::Ssh);
         }
         tokio::time::timeout(CONNECT_WITHIN, self.connect()).await.unwrap_or_else(|_| {
@@ -115,7 +115,7 @@ impl Place {
         }
     }
 
-    /// What requests call it.
+    /// The value of the requests' `Host` header.
     fn host(&self) -> HeaderValue {
         const OTHER: HeaderValue = HeaderValue::from_static("docker");
         match self {
@@ -127,7 +127,7 @@ impl Place {
     }
 }
 
-/// A request that brought no answer, and where it was sent.
+/// A request that failed, and where it was sent.
 #[derive(Debug)]
 struct Lost {
     address: String,

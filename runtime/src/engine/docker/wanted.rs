@@ -1,4 +1,4 @@
-//! Images that are looked for: by their name, and of the platform that is asked for.
+//! Images to look for, by name and platform.
 
 use bollard::models::ImageInspect;
 
@@ -8,11 +8,11 @@ use crate::engine::oci;
 use crate::model::ImageName;
 use crate::{Error, Result};
 
-/// An image that is looked for.
+/// An image to look for.
 #[derive(Debug, Clone)]
 pub(super) struct Wanted {
     pub(super) name: ImageName,
-    /// The engine's own, as `os/architecture`.
+    /// The engine's own platform, as `os/architecture`.
     own: String,
 }
 
@@ -21,13 +21,13 @@ impl Wanted {
         Self::on(name, &shared.description.platform)
     }
 
-    /// For an engine of this platform.
+    /// The image for an engine of this platform.
     pub(super) fn on(name: &ImageName, platform: &str) -> Self {
         Self { name: name.clone(), own: platform.to_owned() }
     }
 
-    /// The platform it has to be of: the engine's own unless another is asked for. That one has another where only that
-    /// is to be had would be a surprise.
+    /// The platform that the image must have: the engine's own unless another is asked for. Falling back to another
+    /// platform's image would be a surprise.
     pub(super) fn platform(&self) -> &str {
         self.name.platform.as_deref().unwrap_or(&self.own)
     }
@@ -36,12 +36,12 @@ impl Wanted {
         self.platform() == self.own
     }
 
-    /// What it is called beside another platform's image that has its reference.
+    /// The name of the image beside another platform's image that has its reference.
     pub(super) fn aside(&self) -> String {
         names::platform_image(&self.name.reference, self.platform())
     }
 
-    /// The engine's image, when it has it.
+    /// The engine's image, if it has it.
     pub(super) async fn present(&self, client: &bollard::Docker) -> Result<Option<ImageInspect>> {
         let by_reference = inspect(client, &self.name.reference).await?;
         match by_reference.filter(|found| self.is(found)) {
@@ -50,12 +50,12 @@ impl Wanted {
         }
     }
 
-    /// Whether an image is of the platform.
+    /// Whether an image is of the wanted platform.
     pub(super) fn is(&self, found: &ImageInspect) -> bool {
         platform(found).fits(self.name.platform.as_deref(), &self.own)
     }
 
-    /// What is to be said when there is only another platform's image.
+    /// The error if there is only another platform's image.
     pub(super) fn only_for_another(&self, found: &ImageInspect, message: String) -> Error {
         Error::PlatformNotFound {
             reference: self.name.reference.to_string(),

@@ -9,9 +9,9 @@
 //! ```
 //!
 //! The watchdog is the user's program once more, in another role (see [`crate::reexec`]). It costs the pipeline a
-//! thread for a few milliseconds, and the machine one sleeping process whose memory is that of the program anyway.
-//! Where it cannot be (a system without the means; a pipeline that is process 1 of a container, with which all others
-//! die), the next session sweeps.
+//! thread for a few milliseconds, and the machine one sleeping process with the memory of the same program. Where it is
+//! impossible (a system without the means; a pipeline that is process 1 of a container, with which all others die), the
+//! next session sweeps.
 
 use std::io::{Read as _, Write as _};
 use std::sync::{Arc, Mutex};
@@ -37,10 +37,10 @@ reexec::role!(
     ROLE, "watchdog", Anew, duty::main
 );
 
-/// Where the watchdog says what it does; it has no terminal. An absolute path, or one in the pipeline's directory.
+/// The file that the watchdog logs to; it has no terminal. An absolute path, or one in the pipeline's working directory.
 const LOG_VARIABLE: &str = "BOWLINE_WATCHDOG_LOG";
 
-/// How long the watchdog may take to answer that it takes over. It has nothing else to do.
+/// How long the watchdog may take to confirm that it takes over. It has nothing else to do.
 const HAND_OVER_WITHIN: Duration = Duration::from_secs(2);
 
 /// A session's watchdog. Dropping it without [`done`](Self::done) has the effect of the pipeline's death.
@@ -50,21 +50,21 @@ pub(super) struct Watchdog {
     armed: watch::Receiver<Option<Result<()>>>,
 }
 
-/// The way to the watchdog.
+/// The state of the connection to the watchdog.
 #[derive(Debug)]
 enum Link {
-    /// The program is being started again.
+    /// The program is being re-executed.
     Starting,
     Up(Channel),
-    /// It was let go before it was there, and has to remove what there is.
+    /// Dropped before the watchdog was ready, which now has to remove what there is.
     Abandoned,
-    /// It was released, or could not be started.
+    /// The watchdog was released, or could not be started.
     Down,
 }
 
 impl Watchdog {
-    /// Has a watchdog started in the background and returns at once. What is made before [`armed`](Self::armed) is
-    /// not guarded yet.
+    /// Starts a watchdog in the background and returns at once. What is made before [`armed`](Self::armed) returns is not
+    /// guarded yet.
     pub(super) fn spawn(connection: &Connection, session: &SessionId) -> Result<Self> {
         let log = std::env::var_os(LOG_VARIABLE).filter(|path| !path.is_empty());
         let post = Post {
@@ -93,8 +93,8 @@ impl Watchdog {
         Ok(Self { link, armed })
     }
 
-    /// Waits until the watchdog is there: from then on the session may be killed at any moment. Some milliseconds
-    /// after [`spawn`](Self::spawn), so best awaited just before the first container is started.
+    /// Waits until the watchdog is ready: from then on the session may be killed at any moment. This takes some
+    /// milliseconds after [`spawn`](Self::spawn), so it is best awaited just before the first container is started.
     pub(super) async fn armed(&self) -> Result<()> {
         let mut armed = self.armed.clone();
         match armed.wait_for(Option::is_some).await {
@@ -106,13 +106,13 @@ impl Watchdog {
     /// Tells the watchdog that nothing is left to remove; it ends at once.
     pub(super) fn done(self) {
         if let Link::Up(mut channel) = self.take() {
-            // A watchdog that is dead cannot be told, and needs not be.
+            // A dead watchdog cannot be told, and need not be.
             let _ = channel.write_all(format!("{DONE}\n").as_bytes());
         }
     }
 
-    /// Lets the watchdog remove whatever is left, as though the pipeline had died, and returns as soon as it has
-    /// answered that it will: the pipeline may then end at once. After an error the watchdog may or may not do so.
+    /// Lets the watchdog remove whatever is left, as though the pipeline had died, and returns once the watchdog has
+    /// confirmed that it will: the pipeline may then end at once. After an error the watchdog may or may not do so.
     pub(super) async fn hand_over(self) -> Result<()> {
         self.armed().await?;
         let Link::Up(mut channel) = self.take() else { return Err(failed("it is not there")) };
@@ -144,7 +144,7 @@ impl Drop for Watchdog {
     }
 }
 
-/// Starts the watchdog and gives it its post, unless it was released meanwhile: then it hears of no post and ends.
+/// Starts the watchdog and sends it its orders, unless it was released meanwhile: then it gets no orders and ends.
 fn start(post: &[u8], link: &Mutex<Link>) -> std::io::Result<()> {
     let mut channel = reexec::spawn(&ROLE)?;
     let mut link = lock(link);

@@ -1,5 +1,5 @@
-//! Addresses in the two networks of a session, of which nobody outside of the session sees anything: 10.205.0.0/16 is that
-//! of the services and of all that is bound to one, 10.204.0.0/16 that of the others.
+//! Addresses in the two networks of a session, which are invisible outside it: 10.205.0.0/16 has the services and
+//! everything that is bound to one, 10.204.0.0/16 everything else.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -8,35 +8,35 @@ use std::sync::Mutex;
 use crate::lock::lock;
 use serde::{Deserialize, Serialize};
 
-/// Both networks, with 15 bits.
+/// Both networks together, a /15.
 pub(super) const ALL: Ipv4Addr = Ipv4Addr::new(10, 204, 0, 0);
 pub(super) const PREFIX: u8 = 16;
 const HUB: u16 = 1;
-/// The first that a container can have.
+/// The first address of a container.
 pub(super) const FIRST: u16 = 2;
-/// One below the broadcast address.
+/// The address below the broadcast address.
 const LAST: u16 = u16::MAX - 1;
 
-/// Whether this is one of those of a session, of this one or of another.
+/// Whether this address belongs to a session, this one or another.
 pub(super) fn is_of_session(address: Ipv4Addr) -> bool {
     let ([first, second, ..], [own, pair, ..]) = (address.octets(), ALL.octets());
     (first, second & 0xfe) == (own, pair)
 }
 
-/// The hardware address that goes with an address of a session: one of those that everybody may choose for himself.
+/// The MAC address that belongs to an address of a session: a locally administered one.
 pub(super) fn hardware(address: Ipv4Addr) -> [u8; 6] {
     let [a, b, c, d] = address.octets();
     [0x02, 0x42, a, b, c, d]
 }
 
-/// Which network: what is bound to nothing reaches no service, whatever address it guesses.
+/// The network of a container: one that is bound to nothing reaches no service, whatever address it guesses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Network {
     Services,
     Others,
 }
 
-/// Whom a container is there for: a step is reached by no other step, whatever address that guesses.
+/// The role of a container: no step reaches another step, whatever address it guesses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Audience {
     Everybody,
@@ -53,20 +53,20 @@ impl Network {
         Ipv4Addr::new(10, second, high, low)
     }
 
-    /// The bridge itself.
+    /// The address of the bridge itself.
     pub(super) fn hub(self) -> Ipv4Addr {
         self.of(HUB)
     }
 }
 
-/// Who has which address.
+/// Addresses in use.
 #[derive(Debug, Default)]
 pub(super) struct Addresses {
     taken: Mutex<(BTreeSet<u16>, u16)>,
 }
 
 impl Addresses {
-    /// One that nobody has. The one given back last is taken up again last, as others may still know it.
+    /// A free address. The one that was returned last is reused last, as others may still remember it.
     pub(super) fn take(&self) -> Option<u16> {
         let mut taken = lock(&self.taken);
         let (taken, last) = &mut *taken;

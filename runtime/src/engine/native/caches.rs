@@ -1,4 +1,5 @@
-//! Cache volumes that services have: one session's services at a time, and as they were where none became ready.
+//! Cache volumes held by services: by the services of one session at a time, and emptied again if no service became
+//! ready.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,20 +14,20 @@ use crate::engine::{Call, HeldCaches, InUse};
 use crate::lock::lock;
 use crate::{Error, Result};
 
-/// The volumes that services of this session have, by their names.
+/// The volumes held by services of this session, by path.
 pub(super) type Users = HashMap<PathBuf, Use>;
 
 #[derive(Debug)]
 pub(super) struct Use {
     services: usize,
-    /// Whether nobody has made good what was new.
+    /// Whether the volume was new and no service has settled it.
     is_new: bool,
 }
 
-/// Those of one service.
+/// The volumes held by one service.
 struct Held {
     shared: Arc<Shared>,
-    /// By their keys.
+    /// The paths of the volumes, with their keys.
     volumes: Vec<(String, PathBuf)>,
 }
 
@@ -36,7 +37,7 @@ impl fmt::Debug for Held {
     }
 }
 
-/// Holds them one after the other, in their order, which is the same for everybody: two do not wait for each other.
+/// Holds them one after the other, in the same order for everybody, so that two holders never deadlock.
 pub(super) async fn hold(
     shared: &Arc<Shared>,
     service: &str,
@@ -55,7 +56,7 @@ pub(super) async fn hold(
     Ok(Arc::new(undo.keep()))
 }
 
-/// Gives back what is held when the rest is not waited for any more: nothing has been done with it.
+/// Releases what is held, all of it still unused, if the caller stops waiting for the rest.
 struct Undo(Held);
 
 impl Undo {
@@ -73,7 +74,7 @@ impl Drop for Undo {
             user.services -= 1;
             if user.services == 0 {
                 users.remove(&volume);
-                // Where this fails the volume stays held as long as the session is there.
+                // If this fails the volume stays held while the session exists.
                 let _ = shared.store.release(&volume);
             }
         }
@@ -81,7 +82,7 @@ impl Drop for Undo {
 }
 
 impl Shared {
-    /// Whether it is held now. Who has it is told once each.
+    /// Tries to hold a volume now. Each other holder is reported once.
     async fn try_hold(
         &self,
         key: &str,
@@ -129,7 +130,7 @@ impl Shared {
         Ok(false)
     }
 
-    /// Whoever owns what is in it.
+    /// Empties a volume, whoever owns the files in it.
     async fn empty(&self, volume: &Path) -> io::Result<()> {
         let scratch = self.store.scratch()?;
         let request =
@@ -162,7 +163,7 @@ impl HeldCaches for Held {
                 match self.shared.release(volume).await {
                     Ok(true) => emptied.push(key.clone()),
                     Ok(false) => {}
-                    // Its record stays: whoever comes after this session tries again.
+                    // The record stays, so that whoever cleans up after this session tries again.
                     Err(error) => failure = Some(Error::engine(format!("empty the cache `{key}`"), error)),
                 }
             }
@@ -172,7 +173,7 @@ impl HeldCaches for Held {
 }
 
 impl Shared {
-    /// Whether it was emptied.
+    /// Releases a volume; returns whether it was emptied.
     async fn release(&self, volume: &Path) -> io::Result<bool> {
         {
             let mut users = lock(&self.cache_users);
@@ -187,7 +188,7 @@ impl Shared {
                 return Ok(false);
             }
         }
-        // Whoever wants it now waits, as nobody has it and it is still known.
+        // A new holder has to wait meanwhile, as the volume is still recorded although nobody uses it.
         let emptied = self.empty(volume).await;
         lock(&self.cache_users).remove(volume);
         emptied?;

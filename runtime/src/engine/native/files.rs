@@ -1,4 +1,4 @@
-//! What a session puts into file systems as a whole, and looks for in them.
+//! Importing and reading whole file systems.
 
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsFd as _;
@@ -63,7 +63,7 @@ impl Shared {
         received.map(|()| all.split(|byte| *byte == 0).filter_map(entry).collect())
     }
 
-    /// Asks the host for something about a path that it writes into a pipe.
+    /// Sends the host a request about a path, whose answer the host writes into a pipe.
     async fn receive(
         &self,
         request: &Request,
@@ -118,7 +118,7 @@ impl Shared {
     }
 }
 
-/// An entry as the host writes it.
+/// Parses an entry as the host writes it.
 fn entry(text: &[u8]) -> Option<Entry> {
     let (kind, name) = text.split_first()?;
     let kind = match kind {

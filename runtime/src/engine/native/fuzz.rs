@@ -1,4 +1,4 @@
-//! Entry points for fuzzing what only this engine reads; see [`crate::engine::fuzz`].
+//! Entry points for fuzzing the parsers that only this engine has; see [`crate::engine::fuzz`].
 
 #![cfg_attr(not(fuzzing), allow(unreachable_pub))]
 
@@ -10,10 +10,10 @@ use rustix::thread::UnshareFlags;
 
 use super::wire::{Answer, Order, Request};
 
-/// What a pipeline and its host say to each other.
+/// The messages between a pipeline and its host.
 ///
 /// # Panics
-/// Where something is read that could not have been said.
+/// If a message parses that could not have been sent.
 pub fn wire(data: &[u8]) {
     fn said<T: serde::Serialize + for<'a> serde::Deserialize<'a>>(data: &[u8]) {
         if let Ok(what) = serde_json::from_slice::<T>(data) {
@@ -25,12 +25,12 @@ pub fn wire(data: &[u8]) {
     said::<Answer>(data);
 }
 
-/// A question for a name, as a container sends it.
+/// A DNS question, as a container sends it.
 pub fn question(data: &[u8]) {
     super::gateway::question(data);
 }
 
-/// A thread whose root is a directory, as the process has that unpacks layers of images.
+/// A thread whose root is a directory, like that of the process that unpacks layers.
 #[derive(Debug)]
 pub struct Jail {
     layers: mpsc::Sender<Vec<u8>>,
@@ -41,7 +41,7 @@ impl Jail {
     /// Makes the directory.
     ///
     /// # Errors
-    /// Who is not root may not.
+    /// If the user is not root.
     #[allow(unsafe_code)]
     pub fn new(root: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(root)?;
@@ -50,7 +50,7 @@ impl Jail {
         let (ready, is_ready) = mpsc::channel();
         let (outbox, done) = mpsc::channel();
         std::thread::spawn(move || {
-            // SAFETY: only this thread's root and working directory become its own.
+            // SAFETY: only this thread gets a root and a working directory of its own.
             let alone = unsafe { rustix::thread::unshare_unsafe(UnshareFlags::FS) };
             let entered = alone.and_then(|()| enter(&root));
             let is_inside = entered.is_ok();
@@ -65,10 +65,10 @@ impl Jail {
         Ok(Self { layers, done: Mutex::new(done) })
     }
 
-    /// Unpacks a layer, compressed or not, and removes what came of it.
+    /// Unpacks a layer, compressed or not, and removes the result.
     ///
     /// # Panics
-    /// Where unpacking did.
+    /// If unpacking panics.
     pub fn unpack(&self, layer: &[u8]) {
         let done = self.done.lock().expect("unpacking did not panic");
         self.layers.send(layer.to_vec()).expect("unpacking did not panic");
@@ -81,7 +81,7 @@ fn enter(root: &Path) -> rustix::io::Result<()> {
     rustix::process::chdir("/")
 }
 
-/// Removes everything there is in the root.
+/// Removes everything in the root.
 fn clear() {
     for entry in std::fs::read_dir("/").into_iter().flatten().flatten() {
         let path = entry.path();

@@ -1,4 +1,4 @@
-//! What the store, the host and what they say to each other all speak of.
+//! Data that the store, the host and their messages share.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::ContentDigest;
 
-/// A file system: layers, the lowest first, and where changes go. All are paths in the store.
+/// A file system: layers, the lowest first, and where changes go. All paths are relative to the store.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Root {
     pub(super) layers: Vec<PathBuf>,
-    /// The directories of an overlay. Read-only without.
+    /// The writable directories of an overlay; read-only without them.
     pub(super) changes: Option<Changes>,
 }
 
@@ -21,31 +21,31 @@ pub(super) struct Changes {
     pub(super) work: PathBuf,
 }
 
-/// A layer's archive, as images speak of it.
+/// A layer as an archive, as images describe it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Packed {
-    /// Of the archive before it was compressed.
+    /// The digest of the uncompressed archive.
     pub(super) unpacked: ContentDigest,
     pub(super) digest: ContentDigest,
-    /// In bytes, compressed.
+    /// The compressed size in bytes.
     pub(super) size: u64,
 }
 
-/// What is to be removed: all that is not in use where neither is said.
+/// What to remove: everything not in use if neither field is set.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Bounds {
-    /// What nobody has used for as long.
+    /// What nobody has used for this long.
     pub(crate) unused_for: Option<Duration>,
-    /// As much as it takes for this many bytes to be left, what was used last longest.
+    /// The least recently used, until this many bytes are left.
     pub(crate) down_to: Option<u64>,
 }
 
 /// What was removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Removed {
-    /// Results of steps, and images.
+    /// Step results and images.
     pub(crate) records: u64,
     pub(crate) bytes: u64,
-    /// What is left.
+    /// The bytes that are left.
     pub(crate) left: u64,
 }

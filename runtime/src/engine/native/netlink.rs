@@ -1,6 +1,6 @@
-//! The few words of rtnetlink(7) that networks of containers take: links, addresses, routes, and what there is of them.
+//! The few messages of rtnetlink(7) that containers' networks need: links, addresses, routes, and dumps of them.
 //!
-//! A crate for all of rtnetlink costs more build time than the rest of this engine, and wants an executor.
+//! A crate for all of rtnetlink takes longer to compile than the rest of this engine, and needs an executor.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -13,15 +13,15 @@ use rustix::net::{
 
 const NLM_F_REQUEST: u16 = 1;
 const NLM_F_ACK: u16 = 4;
-/// All there are.
+/// Dumps all objects.
 const NLM_F_DUMP: u16 = 0x300;
 const NLM_F_EXCL: u16 = 0x200;
 const NLM_F_CREATE: u16 = 0x400;
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
-/// A message's own header.
+/// The length of a message's header.
 const HEADER: usize = 16;
-/// As much as the kernel says at once.
+/// The size of the receive buffer: the most that the kernel sends at once.
 const SPACE: usize = 32 << 10;
 const RTM_NEWLINK: u16 = 16;
 const RTM_NEWADDR: u16 = 20;
@@ -41,15 +41,15 @@ const IFLA_BRPORT_LEARNING: u16 = 8;
 const IFLA_BRPORT_UNICAST_FLOOD: u16 = 9;
 const IFLA_BRPORT_ISOLATED: u16 = 33;
 const NDA_LLADDR: u16 = 2;
-/// Neither learned nor ever forgotten.
+/// A neighbour that is neither learned nor ever forgotten.
 const NUD_NOARP: u16 = 0x40;
-/// About the bridge that a link is a port of.
+/// The request is about the bridge that a link is a port of.
 const NTF_MASTER: u8 = 4;
 const VETH_INFO_PEER: u16 = 1;
 const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
 const FRA_FWMARK: u16 = 10;
-/// Looks into another table.
+/// The action of a rule: look into another table.
 const FR_ACT_TO_TBL: u8 = 1;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
@@ -58,7 +58,7 @@ const IFF_UP: u32 = 1;
 pub(super) const IPV4: u8 = 2;
 const BRIDGE: u8 = 7;
 
-/// A conversation with the kernel about the network namespace it was opened in.
+/// A netlink socket of the network namespace it was opened in.
 #[derive(Debug)]
 pub(super) struct Netlink {
     socket: OwnedFd,
@@ -77,7 +77,7 @@ impl Netlink {
         Ok(Self { socket, sequence: 0 })
     }
 
-    /// With an address that stays the same, whatever its ports have.
+    /// Adds a bridge with a fixed hardware address, whatever its ports have.
     pub(super) fn add_bridge(&mut self, name: &str, hardware: [u8; 6]) -> io::Result<()> {
         let mut message = Message::link(RTM_NEWLINK, 0, 0);
         message.text(IFLA_IFNAME, name);
@@ -86,7 +86,7 @@ impl Netlink {
         self.ask(message, NLM_F_CREATE | NLM_F_EXCL)
     }
 
-    /// A pair of links: `name` here, a port of the bridge, and `peer` in another namespace, with an address.
+    /// Adds a veth pair: `name` here, as a port of the bridge, and `peer` in another namespace, with an address.
     pub(super) fn add_veth(
         &mut self,
         name: &str,
@@ -111,7 +111,7 @@ impl Netlink {
         self.ask(message, NLM_F_CREATE | NLM_F_EXCL)
     }
 
-    /// At a port of a bridge there is this hardware address and no other one, whatever frames say.
+    /// Pins a hardware address to a port of a bridge: there is no other one there, whatever frames say.
     pub(super) fn pin(&mut self, port: u32, hardware: [u8; 6], reach: Reach) -> io::Result<()> {
         let mut message = Message::link(RTM_NEWLINK, port, 0);
         message.nested(IFLA_LINKINFO, |info| {
@@ -147,21 +147,21 @@ impl Netlink {
         self.ask(message, NLM_F_CREATE | NLM_F_EXCL)
     }
 
-    /// Whatever has no other way goes to `gateway`.
+    /// Adds a default route through `gateway`.
     pub(super) fn add_default_route(&mut self, gateway: Ipv4Addr) -> io::Result<()> {
         let mut message = Message::route(libc::RT_TABLE_MAIN, libc::RT_SCOPE_UNIVERSE, libc::RTN_UNICAST);
         message.attribute(RTA_GATEWAY, &gateway.octets());
         self.ask(message, NLM_F_CREATE | NLM_F_EXCL)
     }
 
-    /// By this table every address is one of this namespace.
+    /// Adds a route to this table that makes every address local.
     pub(super) fn add_local_route(&mut self, table: u8, lo: u32) -> io::Result<()> {
         let mut message = Message::route(table, libc::RT_SCOPE_HOST, libc::RTN_LOCAL);
         message.number(RTA_OIF, lo);
         self.ask(message, NLM_F_CREATE | NLM_F_EXCL)
     }
 
-    /// What has this mark is routed by this table.
+    /// Adds a rule: packets with this mark are routed by this table.
     pub(super) fn add_rule(&mut self, mark: u32, table: u8) -> io::Result<()> {
         let mut message = Message::new(RTM_NEWRULE);
         // struct fib_rule_hdr: family, two prefix lengths, type of service, table, two reserved, action, flags
@@ -175,7 +175,7 @@ impl Netlink {
         self.ask_all(vec![(message, NLM_F_ACK | flags)])
     }
 
-    /// Says all of it at once, and hears an answer to each that asks for one.
+    /// Sends all messages at once, and reads an acknowledgement of each that requests one.
     pub(super) fn ask_all(&mut self, messages: Vec<(Message, u16)>) -> io::Result<()> {
         let answers = messages.iter().filter(|(_, flags)| flags & NLM_F_ACK != 0).count();
         let mut bytes = Vec::new();
@@ -187,14 +187,14 @@ impl Netlink {
         (0..answers).try_for_each(|_| self.hear())
     }
 
-    /// Asks for one thing: what comes is its message, without the header.
+    /// Requests one object; returns its message without the header.
     pub(super) fn get(&mut self, question: Message) -> io::Result<Vec<u8>> {
         self.question(question, 0)?;
         let found = self.parts()?.into_iter().next();
         found.map(|(_, body)| body).ok_or_else(|| io::Error::other("rtnetlink says nothing"))
     }
 
-    /// Asks for all things of a kind: what comes is a message each, without the header.
+    /// Requests all objects of a kind; returns their messages without headers.
     pub(super) fn get_all(&mut self, question: Message) -> io::Result<Vec<Vec<u8>>> {
         self.question(question, NLM_F_DUMP)?;
         let mut all = Vec::new();
@@ -214,7 +214,7 @@ impl Netlink {
         Ok(())
     }
 
-    /// What is said next: each message's kind, and what it says.
+    /// Receives the next messages, each as its type and contents.
     fn parts(&self) -> io::Result<Vec<(u16, Vec<u8>)>> {
         let mut space = vec![0; SPACE];
         let (_, length) =
@@ -251,7 +251,7 @@ impl Netlink {
     }
 }
 
-/// Links of the network namespace that the calling thread was in when it was made.
+/// The links of the network namespace that the calling thread was in when this was made.
 pub(super) struct Links(OwnedFd);
 
 impl Links {
@@ -265,20 +265,20 @@ impl Links {
     }
 }
 
-/// The index of a link of the calling thread's network namespace.
+/// The index of a link in the calling thread's network namespace.
 pub(super) fn link(name: &str) -> io::Result<u32> {
     Links::here()?.index(name)
 }
 
-/// Which other ports of its bridge a port reaches.
+/// The other ports of its bridge that a port reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
     All,
-    /// None that is like it.
+    /// No port that is isolated too.
     Hub,
 }
 
-/// A message in the making: header, then attributes, each padded to four bytes.
+/// A message being built: header, then attributes, each padded to four bytes.
 pub(super) struct Message {
     pub(super) bytes: Vec<u8>,
 }
@@ -290,7 +290,7 @@ impl Message {
         Self { bytes }
     }
 
-    /// With a struct ifinfomsg: family, type, index, flags, which flags.
+    /// Begins with a struct ifinfomsg: family, type, index, flags, mask of flags.
     pub(super) fn link(kind: u16, index: u32, flags: u32) -> Self {
         let mut message = Self::new(kind);
         message.bytes.extend([0; 4]);
@@ -300,7 +300,7 @@ impl Message {
         message
     }
 
-    /// With a struct rtmsg: family, two prefix lengths, type of service, table, protocol, scope, type, flags.
+    /// Begins with a struct rtmsg: family, two prefix lengths, type of service, table, protocol, scope, type, flags.
     fn route(table: u8, scope: u8, kind: u8) -> Self {
         let mut message = Self::new(RTM_NEWROUTE);
         message.bytes.extend([IPV4, 0, 0, 0, table, libc::RTPROT_BOOT, scope, kind]);
@@ -342,7 +342,7 @@ impl Message {
     }
 }
 
-/// The attributes of a message, behind its own structure: their kinds and values.
+/// The attributes of a message, after its own structure: their types and values.
 pub(super) fn attributes(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     const KIND: u16 = 0x3fff;
     std::iter::from_fn(move || {
@@ -354,7 +354,7 @@ pub(super) fn attributes(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> 
     })
 }
 
-/// What a value of four bytes says, or the start of a longer one.
+/// The number in a value of four bytes, or at the start of a longer one.
 pub(super) fn number(value: &[u8]) -> Option<u32> {
     value.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes))
 }

@@ -1,4 +1,4 @@
-//! A container as a pipeline sees it: something that is asked for, writes, and ends.
+//! A container's process as the pipeline sees it: it is requested, writes output, and ends.
 
 use std::fs::File;
 use std::io;
@@ -15,7 +15,7 @@ use super::wire::{Answer, Order, Request};
 use crate::engine::Sink;
 use crate::model::{Exit, Stream};
 
-/// A process that runs.
+/// A running process.
 pub(super) struct Launched {
     pub(super) container: i32,
     pub(super) orders: Orders,
@@ -24,7 +24,7 @@ pub(super) struct Launched {
     pub(super) alive: watch::Receiver<()>,
 }
 
-/// What is heard of a process. Dropping it, and the orders, ends the process.
+/// The output of a process. Dropping this and the orders ends the process.
 pub(super) struct Output {
     heard: Heard,
     alive: watch::Sender<()>,
@@ -32,7 +32,7 @@ pub(super) struct Output {
     stderr: pipe::Receiver,
 }
 
-/// Why nothing runs.
+/// Why a process does not run.
 pub(super) enum NotLaunched {
     /// The program could not be executed.
     CannotRun(io::Error),
@@ -45,7 +45,7 @@ impl From<io::Error> for NotLaunched {
     }
 }
 
-/// Starts a process, feeding it in the background what it is to read.
+/// Starts a process, writing its standard input in the background.
 pub(super) async fn launch(
     host: &Host,
     request: &Request,
@@ -68,7 +68,7 @@ pub(super) async fn launch(
     match heard.next().await? {
         Answer::Started { container } => {
             if let Some((mut pipe, text)) = feed {
-                // It ends when the process reads no more.
+                // Ends when the process closes its standard input.
                 tokio::spawn(async move { pipe.write_all(&text).await });
             }
             let (tell, alive) = watch::channel(());
@@ -81,11 +81,11 @@ pub(super) async fn launch(
     }
 }
 
-/// What becomes of a process when its pipeline ends.
+/// What happens to a process when its pipeline ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Future {
     Ends,
-    /// It may be told to end by itself ([`Order::Leave`]): somebody has to read its output then.
+    /// It may be told to end by itself ([`Order::Leave`]): then something has to go on reading its output.
     MayLeave,
 }
 
@@ -107,7 +107,7 @@ fn output_pipe() -> io::Result<(pipe::Receiver, OwnedFd)> {
 }
 
 impl Output {
-    /// Hears a process out, to its end and that of all it wrote.
+    /// Reads a process's output until it and everything that holds the output has ended.
     pub(super) async fn hear(self, sink: &Sink) -> io::Result<Exit> {
         let Self { mut heard, alive, stdout, stderr } = self;
         let last = async {
@@ -139,7 +139,7 @@ async fn copy(mut from: pipe::Receiver, stream: Stream, sink: &Sink) -> io::Resu
     }
 }
 
-/// Hears a process out that is killed when its time is over.
+/// The same, for a process that is killed at its timeout.
 pub(super) async fn hear_within(
     launched: Launched,
     limit: Option<Duration>,

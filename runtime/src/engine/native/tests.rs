@@ -1,4 +1,4 @@
-//! On this machine, as root, with images out of its Docker engine. Without one they fail, unless
+//! Tests on this machine, as root, with images of its Docker engine. Without one they fail, unless
 //! `BOWLINE_SKIP_ENGINE_TESTS` is set.
 
 use std::os::fd::AsFd as _;
@@ -13,7 +13,7 @@ use crate::engine::testing::{heard, image, link, nothing, run, script, service, 
 use crate::engine::{Mount, MountSource, Placement, ProbeProgress, Recording, StepOutput};
 use crate::model::{Access, EntryKind, Exit, Port};
 
-/// The engine, in a store that all tests of this process share; or the end of the test.
+/// The engine, with a store that all tests of this process share; or an early return from the test.
 macro_rules! engine {
     () => {
         match super::open().await {
@@ -40,9 +40,9 @@ const BUSYBOX: &str = "busybox:1.35";
 const HOST: &str = "0123456789abcdefghijklmnop";
 
 async fn open() -> Option<Arc<Native>> {
-    // One of them takes the image, and the others find it.
+    // One test takes the image, and the others find it.
     static FIRST: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-    // One directory for all of a run, removed by the next one: images are unpacked once.
+    // One directory for the whole run, removed by the next run: images are unpacked once.
     static PLACE: std::sync::LazyLock<PathBuf> = std::sync::LazyLock::new(|| {
         const PREFIX: &str = "bowline-native-tests-";
         for entry in std::fs::read_dir(std::env::temp_dir()).unwrap().filter_map(Result::ok) {
@@ -75,7 +75,7 @@ fn key() -> Digest {
     Digest(crate::sha256::Sha256::digest(SessionId::random().as_str()))
 }
 
-/// How many processes of this machine have this text in their command line.
+/// The number of processes of this machine with this text in their command line.
 fn processes_with(text: &str) -> usize {
     let all = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
     all.filter(|entry| {
@@ -85,7 +85,7 @@ fn processes_with(text: &str) -> usize {
     .count()
 }
 
-/// Within two seconds.
+/// Whether something holds within two seconds.
 fn soon(what: impl Fn() -> bool) -> bool {
     let start = Instant::now();
     while !what() {

@@ -1,4 +1,4 @@
-//! Images that are files of this machine: OCI image layouts, and archives as `docker save` writes them.
+//! Images in files of this machine: OCI image layouts, and archives in the format of `docker save`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +11,7 @@ use crate::model::{ContentDigest, ImageFile, ImageFileKind, ImageName};
 use crate::regular::{self, DOCUMENT_AT_MOST};
 use crate::{Error, Result};
 
-/// As much is read of an archive to find what is in it: headers of a hundred thousand entries.
+/// The most that is read of an archive to find its entries: the headers of a hundred thousand.
 const HEADERS_AT_MOST: u64 = 64 << 20;
 
 /// An image in files.
@@ -19,25 +19,25 @@ const HEADERS_AT_MOST: u64 = 64 << 20;
 pub(crate) struct Archived {
     /// The digest of its configuration.
     pub(crate) id: ContentDigest,
-    /// The configuration, as it is written.
+    /// The configuration's bytes as they are in the file.
     pub(crate) document: Vec<u8>,
     pub(crate) config: ImageConfig,
     pub(crate) platform: Platform,
-    /// The lowest first.
+    /// Layers, the lowest first.
     pub(crate) layers: Vec<Layer>,
 }
 
-/// Where a layer is. It may be compressed.
+/// The position of a layer in a file. The layer may be compressed.
 #[derive(Debug, Clone)]
 pub(crate) struct Layer {
     pub(crate) path: PathBuf,
     pub(crate) offset: u64,
     pub(crate) size: u64,
-    /// Of the unpacked archive: what the image's configuration calls `diff_id`.
+    /// The digest of the uncompressed archive, which the image's configuration calls `diff_id`.
     pub(crate) digest: ContentDigest,
 }
 
-/// Finds the image that a reference to files leads to, for an engine of a platform, `os/architecture`.
+/// Finds the image that a reference to files names, for an engine of the platform `own` (`os/architecture`).
 pub(crate) fn find(name: &ImageName, file: &ImageFile<'_>, own: &str) -> Result<Archived> {
     let not_found = |message: String| {
         let help =
@@ -58,8 +58,8 @@ pub(crate) fn find(name: &ImageName, file: &ImageFile<'_>, own: &str) -> Result<
     Ok(image)
 }
 
-/// The image of an archive that an engine wrote of what it calls by an id: only if the archive has what is called so, the
-/// image's configuration, or a manifest or index that leads to it.
+/// Finds an image in an archive that an engine wrote, by the engine's id for it: the archive must contain that digest, as
+/// the image's configuration, or as a manifest or index that leads to it.
 pub(crate) fn called(
     archive: &Path,
     id: &ContentDigest,
@@ -86,14 +86,14 @@ fn read(file: &ImageFile<'_>, asked: Option<&str>, own: &str) -> std::result::Re
     let at = |error: String| format!("{}: {error}", path.display());
     let place = Place::open(path).map_err(at)?;
     match file.kind {
-        // Newer engines write both forms into one archive, and other tools only the layout.
+        // Newer engines write both formats into one archive, and other tools only the OCI layout.
         ImageFileKind::DockerArchive if place.locate("manifest.json").is_ok() => place.saved(file.name),
         _ => place.laid_out(file.name, asked, own),
     }
     .map_err(at)
 }
 
-/// Where the files of an image are: a directory, or an archive with the places of its entries.
+/// The files of an image: a directory, or an archive with the positions of its entries.
 enum Place {
     Directory(PathBuf),
     Archive { path: PathBuf, entries: Entries, links: Links },
@@ -119,7 +119,7 @@ impl Place {
         Ok(Self::Archive { path: path.to_owned(), entries, links })
     }
 
-    /// A file, by its name in the image.
+    /// Finds a file by its name in the image.
     fn locate(&self, name: &str) -> std::result::Result<(PathBuf, u64, u64), String> {
         let name = plain(Path::new(name));
         let missing = || format!("`{}` is missing", name.display());
@@ -154,7 +154,7 @@ impl Place {
         read().map_err(|error| format!("`{name}`: {error}"))
     }
 
-    /// What a descriptor names.
+    /// Reads and verifies the blob of a descriptor.
     fn blob(&self, descriptor: &Descriptor) -> std::result::Result<Vec<u8>, String> {
         self.contents(&descriptor.digest)
     }
@@ -169,7 +169,7 @@ impl Place {
         }
     }
 
-    /// As `docker save` writes it, with every image under its names.
+    /// Reads the format of `docker save`, which lists every image with its names.
     fn saved(&self, name: Option<&str>) -> std::result::Result<Archived, String> {
         let manifests = Saved::parse(&self.document("manifest.json")?)?;
         let tags = || manifests.iter().flat_map(|image| image.repo_tags.iter().flatten());
@@ -186,7 +186,7 @@ impl Place {
         made(self.document(&image.config)?, places)
     }
 
-    /// As the OCI image layout specification has it.
+    /// Reads an OCI image layout.
     fn laid_out(
         &self,
         name: Option<&str>,
@@ -207,7 +207,7 @@ impl Place {
         self.led_to(index, name, asked, own)
     }
 
-    /// The image for a platform.
+    /// Follows indexes to the image for a platform.
     fn led_to(
         &self,
         mut index: Index,
@@ -215,7 +215,7 @@ impl Place {
         asked: Option<&str>,
         own: &str,
     ) -> std::result::Result<Archived, String> {
-        // An index may lead to another, for the platforms; no tool nests them deeper.
+        // An index may contain another, one for each platform; no tool nests them deeper.
         for _ in 0..4 {
             let names: Vec<&str> = index.manifests.iter().filter_map(Descriptor::name).collect();
             if name.is_none() && names.len() > 1 {
@@ -256,7 +256,7 @@ fn made(
     Ok(Archived { id, document, config, platform: configuration.platform, layers })
 }
 
-/// The entry of a blob (OCI image layout specification, "blobs").
+/// The entry name of a blob (OCI image layout specification, "blobs").
 pub(crate) fn blob_name(digest: &ContentDigest) -> String {
     format!("blobs/sha256/{}", digest.hash())
 }
@@ -271,7 +271,7 @@ fn none<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> String {
     format!("there is no image `{name}`, but: {}", names.collect::<Vec<_>>().join(", "))
 }
 
-/// Reads as much as headers may take, and no more.
+/// Limits the bytes read to what headers may take.
 struct Headers<R> {
     inner: R,
     left: u64,
@@ -294,11 +294,11 @@ impl<R: io::Seek> io::Seek for Headers<R> {
     }
 }
 
-/// Where files begin, and how large they are, by their names.
+/// The offset and size of each file, by name.
 type Entries = BTreeMap<PathBuf, (u64, u64)>;
 type Links = BTreeMap<PathBuf, PathBuf>;
 
-/// Reads the headers only.
+/// Indexes an archive by reading only its headers.
 fn index(archive: impl io::Read + io::Seek) -> io::Result<(Entries, Links)> {
     let (mut entries, mut links) = (Entries::new(), Links::new());
     let mut archive = tar::Archive::new(archive);
@@ -306,7 +306,7 @@ fn index(archive: impl io::Read + io::Seek) -> io::Result<(Entries, Links)> {
         let entry = entry?;
         let name = plain(&entry.path()?);
         match (entry.header().entry_type(), entry.link_name()?) {
-            // Older engines write a layer once, and name it again.
+            // Older engines write a layer once, and refer to it by links.
             (tar::EntryType::Symlink, Some(target)) => {
                 let parent = name.parent().unwrap_or(Path::new("")).to_owned();
                 links.insert(name, plain(&parent.join(target)));
@@ -323,7 +323,7 @@ fn index(archive: impl io::Read + io::Seek) -> io::Result<(Entries, Links)> {
     Ok((entries, links))
 }
 
-/// Without `.` and the root, and with `..` taken for what it means: never out of the place.
+/// Normalises a path: without `.` and the root, and with `..` resolved, never beyond the root.
 pub(crate) fn plain(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for part in path.components() {

@@ -1,5 +1,5 @@
-//! Configurations of images (OCI image specification, "config"): what is read of images, none of which is trusted, and what
-//! is written of those that are made of file systems.
+//! Configurations of images (OCI image specification, "config"): those read from images, none of which is trusted, and
+//! those written for images that are made of file systems.
 
 #![expect(clippy::zero_sized_map_values, reason = "sets are written as maps of what is empty")]
 
@@ -13,10 +13,10 @@ use super::Platform;
 use crate::engine::{Healthcheck, ImageConfig};
 use crate::model::{ContentDigest, Snapshot};
 
-/// More than any tool makes: Docker itself has 127 at most. An overlay of more than 500 there is not.
+/// More than any tool makes: Docker itself allows at most 127. An overlay cannot have more than 500.
 const LAYERS_AT_MOST: usize = 480;
 
-/// Equal images are to have equal digests, whenever they are made.
+/// A fixed time, as equal images must have equal digests whenever they are made.
 const CREATED: &str = "1970-01-01T00:00:00Z";
 
 /// An image to be made.
@@ -29,7 +29,7 @@ pub(crate) struct ImageSpec {
 }
 
 impl ImageSpec {
-    /// The text of its configuration, with the digests of its unpacked layers, the lowest first.
+    /// The text of its configuration, with the digests of its uncompressed layers, the lowest first.
     pub(crate) fn document(&self, layers: Vec<ContentDigest>) -> serde_json::Result<Vec<u8>> {
         let mut configuration = Configuration::new(Platform::of(&self.platform), &self.config, layers);
         configuration.created = Some(CREATED.to_owned());
@@ -37,7 +37,8 @@ impl ImageSpec {
     }
 }
 
-/// An image's configuration. Its fields are written in the order that they stand in, as equal images are to be equal texts.
+/// An image's configuration. The order of the fields is the order in which they are written, as equal images must be
+/// equal texts.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub(crate) struct Configuration {
     #[serde(flatten)]
@@ -49,15 +50,15 @@ pub(crate) struct Configuration {
 }
 
 impl Configuration {
-    /// Of an image of these layers, the lowest first.
+    /// The configuration of an image of these layers, the lowest first.
     pub(crate) fn new(platform: Platform, config: &ImageConfig, layers: Vec<ContentDigest>) -> Self {
         let rootfs = RootFs { kind: "layers".to_owned(), diff_ids: layers };
         Self { platform, created: None, config: Some(config.into()), rootfs }
     }
 
-    /// What tells an image from all others, whoever has it: the digest of what is used of its configuration, written in one
-    /// form. What an engine calls an image depends on its image store: Docker's own goes by the configuration as its builder
-    /// wrote it, with when and how that was; containerd's by a manifest, of which one image may have several.
+    /// The identity of an image, whoever has it: the digest of the part of its configuration that is used, in a canonical
+    /// form. An engine's own id depends on its image store: Docker's classic one hashes the configuration as its builder
+    /// wrote it, with the time and the history; containerd's hashes a manifest, of which one image may have several.
     pub(crate) fn identity(
         platform: &str,
         config: &ImageConfig,
@@ -67,7 +68,7 @@ impl Configuration {
         document.map(|text| ContentDigest::of(&text)).map_err(crate::Error::internal)
     }
 
-    /// As it is written.
+    /// The configuration as JSON.
     pub(crate) fn document(&self) -> serde_json::Result<Vec<u8>> {
         serde_json::to_vec(self)
     }
@@ -76,7 +77,7 @@ impl Configuration {
         serde_json::from_slice(text).map_err(|error| format!("its configuration: {error}"))
     }
 
-    /// The digests of the unpacked layers, the lowest first.
+    /// The digests of the uncompressed layers, the lowest first.
     pub(crate) fn layers(&self) -> Result<&[ContentDigest], String> {
         let layers = &self.rootfs.diff_ids;
         if layers.len() > LAYERS_AT_MOST {
@@ -97,8 +98,8 @@ struct RootFs {
     diff_ids: Vec<ContentDigest>,
 }
 
-/// What a process of an image is like where nothing else is said. The Docker API writes it in the same way. What is empty
-/// is left out, as Go's `omitempty` does.
+/// The defaults for processes of an image. The Docker API has the same format. Empty fields are omitted, as by Go's
+/// `omitempty`.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Config {
@@ -126,10 +127,10 @@ pub(crate) struct Config {
     shell: Option<Vec<String>>,
 }
 
-/// Go has no sets: these are maps of what is empty.
+/// A set: Go has none, so these are maps to empty values.
 type Names = BTreeMap<String, Empty>;
 
-/// Whatever it is, it says nothing.
+/// An ignored value.
 #[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 #[serde(from = "IgnoredAny")]
 struct Empty {}
@@ -140,7 +141,7 @@ impl From<IgnoredAny> for Empty {
     }
 }
 
-/// Durations are nanoseconds.
+/// Durations are in nanoseconds.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Check {
@@ -254,7 +255,7 @@ mod tests {
             let config = Configuration::parse(text.as_bytes()).unwrap().config();
             Configuration::identity("linux/amd64", &config, layers.clone()).unwrap()
         };
-        // As an engine's API says it, and as a builder writes it.
+        // As an engine's API writes it, and as a builder writes it.
         let said =
             identity(r#"{"Hostname": "", "Env": ["A=1"], "Cmd": ["x"], "Volumes": null, "OnBuild": null}"#);
         assert_eq!(said, identity(r#"{"Cmd": ["x"], "Env": ["A=1"]}"#));
@@ -281,7 +282,7 @@ mod tests {
         assert_eq!(written.platform, read.platform);
         assert_eq!(format!("{:?}", written.config()), format!("{:?}", read.config()));
         assert_eq!(written.layers().unwrap(), layers);
-        // Equal images stay equal from one version of this to the next.
+        // Equal images must stay equal from one version of bowline to the next.
         let text = String::from_utf8(document).unwrap();
         let start = r#"{"architecture":"arm64","os":"linux","variant":"v8","created":"1970-01-01T00:00:00Z","config":{
             "User":"u:g","ExposedPorts":{"80/tcp":{}},"Env":["A=1=2"],"Entrypoint":["e"],"Cmd":["x"],"Volumes":{"/data":{}},

@@ -1,7 +1,7 @@
-//! Registry credentials, from where the Docker command line keeps them.
+//! Registry credentials, read from where the Docker command line stores them.
 //!
-//! As docker/cli has it (`cli/config/configfile`): a credential helper where one is configured for the registry or for
-//! all of them, else what is in the file. Unlike there, the file is also asked where the helper has or gives nothing.
+//! The lookup is that of docker/cli (`cli/config/configfile`): a credential helper if one is configured for the registry
+//! or for all of them, else the file. Unlike there, the file is also consulted if the helper has no credentials or fails.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read as _, Write as _};
@@ -15,40 +15,40 @@ use serde::Deserialize;
 
 use crate::regular::{self, DOCUMENT_AT_MOST};
 
-/// Where the Docker command line keeps its own files: `DOCKER_CONFIG`, else `.docker` in the user's home.
+/// The Docker command line's configuration directory: `DOCKER_CONFIG`, else `.docker` in the user's home.
 pub(crate) fn config_dir() -> Option<PathBuf> {
     let home = || std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
     let said = std::env::var_os("DOCKER_CONFIG").filter(|value| !value.is_empty()).map(PathBuf::from);
     said.or_else(|| home().map(|home| home.join(".docker")))
 }
 
-/// What a registry is shown.
+/// The credentials that a registry is shown.
 #[derive(Debug, Default)]
 pub(crate) struct Credentials {
     pub(crate) username: Option<String>,
     pub(crate) password: Option<String>,
-    /// To be exchanged for another by whoever asks.
+    /// A token that the client exchanges for another one.
     pub(crate) identity_token: Option<String>,
-    /// To be shown as it is.
+    /// A token that is sent as it is.
     pub(crate) registry_token: Option<String>,
-    /// Of the registry.
+    /// The address of the registry.
     pub(crate) address: String,
 }
 
-/// From a credential helper's start to its end: some ask the user.
+/// Timeout of a credential helper: some ask the user.
 const HELPER_WITHIN: Duration = Duration::from_secs(2 * 60);
 
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 
-/// The credentials for a registry, and a sentence about them: told only when the registry refuses, since most images
-/// need none.
+/// The credentials for a registry, and a sentence about them, which is shown only if the registry refuses, since most
+/// images need none.
 #[derive(Default)]
 pub(crate) struct Found {
     pub(crate) credentials: Option<Credentials>,
     pub(crate) note: String,
 }
 
-/// Looks up the credentials for a canonical reference. Runs a credential helper where one is configured.
+/// Looks up the credentials for a canonical reference. Runs a credential helper if one is configured.
 pub(crate) async fn find(reference: &str) -> Found {
     let registry = match reference.split('/').next() {
         Some("docker.io") | None => DOCKER_HUB.to_owned(),
@@ -81,8 +81,8 @@ fn look_up(registry: &str) -> Found {
     Found { credentials: None, note }
 }
 
-/// The configurations there are, by where they are: a variable as in GitLab's runners, which holds the whole file, and
-/// the command line's own file.
+/// The configurations by where they come from: a variable that holds the whole file, as GitLab's runners have it, and the
+/// command line's own file.
 fn configs() -> Vec<(String, Result<Vec<u8>, String>)> {
     let mut configs = Vec::new();
     if let Some(text) = std::env::var("DOCKER_AUTH_CONFIG").ok().filter(|text| !text.trim().is_empty()) {
@@ -105,7 +105,7 @@ struct Config {
     cred_helpers: Option<HashMap<String, String>>,
 }
 
-/// What the file itself has on a registry: with a helper in use an empty entry, else the user's name and password.
+/// The file's own entry for a registry: empty if a helper is in use, else user name and password.
 #[derive(Deserialize)]
 struct Login {
     auth: Option<String>,
@@ -166,7 +166,7 @@ impl Login {
     }
 }
 
-/// The host of a registry or of a key for one, which may be a URL; Docker Hub has several.
+/// The host of a registry or of a key in the file, which may be a URL; Docker Hub has several.
 fn host(registry: &str) -> &str {
     let registry =
         registry.strip_prefix("https://").or_else(|| registry.strip_prefix("http://")).unwrap_or(registry);
@@ -176,8 +176,8 @@ fn host(registry: &str) -> &str {
     }
 }
 
-/// Asks a credential helper (docker/docker-credential-helpers): the registry on its standard input, the answer or the
-/// reason why there is none on its standard output.
+/// Runs a credential helper (docker/docker-credential-helpers): it reads the registry from standard input, and writes the
+/// credentials, or the reason why there are none, to standard output.
 fn ask_helper(name: &str, registry: &str) -> Result<Option<Credentials>, String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
@@ -192,14 +192,14 @@ fn ask_helper(name: &str, registry: &str) -> Result<Option<Credentials>, String>
     command.arg("get").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut helper = command.spawn().map_err(|error| unusable(&error))?;
     if let Some(mut input) = helper.stdin.take() {
-        // One that has ended without reading has its reasons, and says them below.
+        // A helper that exits without reading states its reason, which is handled below.
         let _ = input.write_all(registry.as_bytes());
     }
     let output = output_within(helper, HELPER_WITHIN).map_err(|error| unusable(&error))?;
     if !output.status.success() {
         let said =
             [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).trim().to_owned());
-        // Helpers say this of a registry nobody has logged in to.
+        // Helpers print this for a registry without a login.
         if said[0].contains("credentials not found") {
             return Ok(None);
         }
@@ -219,11 +219,12 @@ fn ask_helper(name: &str, registry: &str) -> Result<Option<Credentials>, String>
     Ok(Some(credentials))
 }
 
-/// What a process says until it ends, which it has to do in a time.
+/// The output of a process, which must end within a timeout.
 fn output_within(mut process: Child, limit: Duration) -> io::Result<Output> {
     let (tell, hear) = mpsc::channel();
     let (stdout, stderr) = (process.stdout.take(), process.stderr.take());
-    // Both at once, as nobody knows which of them it fills. Who holds them open longer than it lives is left alone.
+    // Both streams at once, as either may fill up. A descendant that keeps them open after the process's end is not
+    // waited for.
     for (number, stream) in [stdout.map(end_of), stderr.map(end_of)].into_iter().enumerate() {
         let tell = tell.clone();
         std::thread::spawn(move || tell.send((number, stream.map_or(Ok(Vec::new()), |read| read()))));
@@ -244,7 +245,7 @@ fn output_within(mut process: Child, limit: Duration) -> io::Result<Output> {
     Ok(Output { status: process.wait()?, stdout, stderr })
 }
 
-/// Reads all of a stream, which is not to be longer than any document.
+/// Reads a whole stream, up to the size limit of documents.
 fn end_of(stream: impl io::Read + Send + 'static) -> Box<dyn FnOnce() -> io::Result<Vec<u8>> + Send> {
     Box::new(move || {
         let mut text = Vec::new();
@@ -279,7 +280,7 @@ mod tests {
         assert!(start.elapsed() < Duration::from_secs(60));
     }
 
-    /// User and password, or the token, of what a configuration has for a registry.
+    /// User and password, or the token, that a configuration has for a registry.
     fn found(config: &str, registry: &str) -> Result<Option<String>, String> {
         let found = Config::parse(config.as_bytes())?.credentials(registry)?;
         Ok(found.map(|found| match found.identity_token {

@@ -1,5 +1,5 @@
-//! Manifests and indexes of images (OCI image specification), as registries, layouts and archives have them. None of those
-//! that are read is trusted.
+//! Manifests and indexes of images (OCI image specification), from registries, layouts and archives. None that is read is
+//! trusted.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Platform;
 use crate::model::ContentDigest;
 
-/// What says where something is, and what it has to be.
+/// A descriptor: the digest, size and media type of a blob.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Descriptor {
@@ -22,24 +22,24 @@ pub(crate) struct Descriptor {
 }
 
 impl Descriptor {
-    /// Of what is made here.
+    /// The descriptor of a blob that is made here.
     pub(crate) fn new(media_type: &str, digest: ContentDigest, size: u64) -> Self {
         let media_type = Some(media_type.to_owned());
         Self { media_type, digest, size, platform: None, annotations: BTreeMap::new() }
     }
 
-    /// What the layout calls it (OCI image specification, "annotations").
+    /// The image's name in a layout (OCI image specification, "annotations").
     pub(crate) fn name(&self) -> Option<&str> {
         self.annotations.get("org.opencontainers.image.ref.name").map(String::as_str)
     }
 
-    /// What is said of an image is no image.
+    /// Attestations about an image are not images.
     fn is_image(&self) -> bool {
         self.platform.as_ref().is_none_or(|platform| platform.os != "unknown")
     }
 }
 
-/// What a reference leads to.
+/// The document that a reference leads to.
 #[derive(Debug, Clone)]
 pub(crate) enum Document {
     Manifest(Manifest),
@@ -53,7 +53,7 @@ pub(crate) struct Manifest {
     pub(crate) layers: Vec<Descriptor>,
 }
 
-/// Images for several platforms, or of several names.
+/// An index: images for several platforms, or with several names.
 #[derive(Debug, Clone)]
 pub(crate) struct Index {
     pub(crate) manifests: Vec<Descriptor>,
@@ -64,13 +64,13 @@ const MANIFESTS: [&str; 2] =
 const INDEXES: [&str; 2] =
     ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
 
-/// Media types of what is made here.
+/// Media types of documents made here.
 pub(crate) const MANIFEST: &str = MANIFESTS[0];
 const INDEX: &str = INDEXES[0];
 pub(crate) const CONFIGURATION: &str = "application/vnd.oci.image.config.v1+json";
 pub(crate) const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
-/// As either is written.
+/// The JSON of a manifest or an index.
 #[derive(Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Written {
@@ -86,13 +86,13 @@ struct Written {
 }
 
 impl Document {
-    /// The media types of what is read.
+    /// The media types that can be read.
     pub(crate) fn media_types() -> impl Iterator<Item = &'static str> {
         INDEXES.into_iter().chain(MANIFESTS)
     }
 
-    /// `said` is the media type under which it was found, where one was said. What could be taken for the one by some
-    /// and for the other by others is neither (CVE-2021-41190).
+    /// Parses a document; `said` is the media type that came with it, if any. A document that is ambiguous between
+    /// manifest and index is refused (CVE-2021-41190).
     pub(crate) fn parse(text: &[u8], said: Option<&str>) -> Result<Self, String> {
         const NEITHER: &str = "its manifest is neither an OCI image manifest nor an image index";
         let Written { media_type, config, layers, manifests, .. } =
@@ -117,7 +117,7 @@ impl Document {
 }
 
 impl Manifest {
-    /// As it is written.
+    /// The manifest as JSON.
     pub(crate) fn document(self) -> serde_json::Result<Vec<u8>> {
         let Self { config, layers } = self;
         let (config, layers) = (Some(config), Some(layers));
@@ -132,18 +132,18 @@ impl Written {
 }
 
 impl Index {
-    /// As it is written.
+    /// The index as JSON.
     pub(crate) fn document(self) -> serde_json::Result<Vec<u8>> {
         serde_json::to_vec(&Written { manifests: Some(self.manifests), ..Written::of(INDEX) })
     }
 
-    /// The image for a platform; else what there is, in words.
+    /// The image for a platform; otherwise the platforms that there are, in words.
     pub(crate) fn choose(&self, asked: Option<&str>, own: &str) -> Result<&Descriptor, String> {
         let images = || self.manifests.iter().filter(|found| found.is_image());
         let fits = |asked| {
             images().find(|found| found.platform.as_ref().is_none_or(|platform| platform.fits(asked, own)))
         };
-        // One for another processor that this one runs is taken only where there is none of its own.
+        // An image for another processor that this one can run is taken only if there is none for its own.
         let found = fits(Some(asked.unwrap_or(own))).or_else(|| fits(asked));
         let platforms = || images().filter_map(|found| Some(found.platform.as_ref()?.to_string()));
         found.ok_or_else(|| platforms().collect::<Vec<_>>().join(", "))

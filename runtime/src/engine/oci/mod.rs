@@ -1,5 +1,5 @@
-//! What the OCI specifications and Docker's archives say of images, each in one place for all engines: what is read, none of
-//! which is trusted, and what is written.
+//! The formats of the OCI specifications and of Docker's archives, each in one place for all engines: those that are
+//! read, none of which is trusted, and those that are written.
 
 #[cfg(any(feature = "docker", native_engine))]
 pub(crate) mod archive;

@@ -1,10 +1,10 @@
-//! What an image is made for, and what runs it (OCI image specification, "platform").
+//! Platforms of images and engines (OCI image specification, "platform").
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What an image is made for. Imported images may say nothing.
+/// The platform of an image. Imported images may not give any.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub(crate) struct Platform {
     #[serde(default)]
@@ -15,13 +15,13 @@ pub(crate) struct Platform {
     pub(crate) variant: String,
 }
 
-/// Which processors run programs of which other ones, as they are.
+/// Processors with others whose programs they run without emulation.
 const RUN_BY: [(&str, &str); 2] = [("amd64", "386"), ("arm64", "arm")];
 
 impl Platform {
-    /// Whether an image is of the platform that was asked for, or else runs on the engine's own, `os/architecture`.
-    /// Many images for ARM say no variant; those that say nothing at all are taken for what every engine takes them
-    /// for: its own.
+    /// Whether an image has the platform that was asked for, or else runs on the engine's own (`os/architecture`). Many
+    /// images for ARM give no variant; images without any platform are taken to be the engine's own, as every engine
+    /// does.
     pub(crate) fn fits(&self, asked: Option<&str>, own: &str) -> bool {
         let part = |part: &str| Some(part.to_owned()).filter(|part| !part.is_empty());
         let [os, architecture, variant] =
@@ -42,14 +42,14 @@ impl Platform {
 }
 
 impl Platform {
-    /// Of `os/architecture[/variant]`.
+    /// Parses `os/architecture[/variant]`.
     pub(crate) fn of(text: &str) -> Self {
         let mut parts = text.splitn(3, '/').map(str::to_owned);
         let [os, architecture, variant] = [(); 3].map(|()| parts.next().unwrap_or_default());
         Self { architecture, os, variant }
     }
 
-    /// As text; an engine's own where the image says nothing.
+    /// As text; the engine's own if the image gives none.
     pub(crate) fn or(&self, own: &str) -> String {
         if self.os.is_empty() || self.architecture.is_empty() { own.to_owned() } else { self.to_string() }
     }

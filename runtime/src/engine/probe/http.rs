@@ -1,4 +1,4 @@
-//! A `GET` that is only interested in how it is answered.
+//! A `GET` of which only the status matters.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,17 +11,17 @@ use tokio::time::timeout;
 use super::tcp;
 use super::way::{Found, Way, plain};
 
-/// How long a service may take over one answer. A request that it swallowed while it started must not stop us, and a
-/// page that takes a while must not be asked for again and again.
+/// Timeout of one answer. A service that swallowed a request while it started must not stop the probe, and a slow page
+/// must not be requested again and again.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 const NEVER_ANSWERS: &str = "it accepts connections and gives no answer to a request";
 
-/// How long, and how much of, the rest of an answer is listened to: a service that is hung up on fills its log.
+/// How long, and how much of, the rest of an answer is read: a service whose connections are closed early fills its log.
 const REST_WITHIN: Duration = Duration::from_millis(100);
 const REST_AT_MOST: usize = 64 << 10;
 
-/// How the probe is called in errors.
+/// The probe's name in errors.
 pub(in crate::engine) fn name(port: u16, path: &str) -> String {
     format!("GET :{port}{path}")
 }
@@ -42,14 +42,14 @@ pub(super) async fn probe(way: &impl Way, address: SocketAddr, path: &str) -> Fo
     }
 }
 
-/// The same as the helper's: a change here is a change in `docker/helper/probe.c`.
+/// The helper sends the same request: a change here needs a change in `docker/helper/probe.c`.
 fn request(address: SocketAddr, path: &str) -> String {
     format!(
         "GET {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: bowline\r\nAccept: */*\r\nConnection: close\r\n\r\n"
     )
 }
 
-/// Sends the request and gives the beginning of the answer, as much as shows its status.
+/// Sends the request and returns the beginning of the answer, up to its status.
 async fn ask(stream: &mut TcpStream, request: &str) -> io::Result<Vec<u8>> {
     stream.write_all(request.as_bytes()).await?;
     let mut head = Vec::with_capacity(256);

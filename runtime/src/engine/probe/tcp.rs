@@ -1,4 +1,4 @@
-//! Connections that do not get stuck.
+//! TCP connections that do not hang.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,30 +13,30 @@ use tokio::time::timeout;
 
 use super::way::{Found, Way, plain};
 
-/// A container's first packets are lost now and then, while the bridge learns of it; the kernel tries again after a
-/// second. So another attempt joins those that hang, so much later.
+/// A container's first packets are sometimes lost while the bridge learns its address, and the kernel retransmits only
+/// after a second. So after this interval another attempt is started beside those that hang.
 const NEXT_ATTEMPT_AFTER: Duration = Duration::from_millis(100);
 
-/// As many as are made before this is called silence.
+/// The most attempts before the service counts as silent.
 const ATTEMPTS: usize = 4;
 
-/// A server that is there waits for its client to speak, or speaks. One that hangs up at once, without a word, has nobody
-/// behind it yet, as a proxy does. That is waited for, which keeps everybody else waiting: so for a fiftieth of the time that
-/// the port took to open, within these bounds. Whoever starts slowly, on a busy machine say, hangs up slowly.
+/// A server that is ready waits for its client to speak, or speaks. A proxy without a backend hangs up at once, without a
+/// word. Waiting for that delays every other service: so it lasts a fiftieth of the time that the port took to open,
+/// within these bounds. A service that starts slowly, for example on a busy machine, also hangs up slowly.
 const HANGS_UP_WITHIN: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(10)];
 const PART_OF_START: u32 = 50;
-/// For one that did already.
+/// The same, for a server that has hung up before.
 const HANGS_UP_AGAIN_WITHIN: Duration = Duration::from_millis(50);
 
-/// What has done nothing else for so long is taken to be meant so.
+/// A server that has hung up on every connection for this long is taken to do so on purpose.
 const DOUBTED_FOR: Duration = Duration::from_secs(5);
 
-/// What makes it doubtful that a server that accepts connections is there for its clients.
+/// Doubts whether a server that accepts connections is ready for its clients.
 #[derive(Debug)]
 pub(super) struct Doubt {
-    /// Since when it has been probed.
+    /// When probing began.
     probed: Instant,
-    /// Since when it has been hanging up on every connection.
+    /// Since when it has hung up on every connection.
     hangs_up: OnceLock<Instant>,
 }
 
@@ -47,7 +47,7 @@ impl Default for Doubt {
 }
 
 impl Doubt {
-    /// How long a server has for hanging up: the more so when it did already.
+    /// How long to wait for the server to hang up: longer if it did before.
     fn patience(&self) -> Duration {
         let [least, most] = HANGS_UP_WITHIN;
         if self.hangs_up.get().is_some() {
@@ -72,7 +72,7 @@ pub(super) async fn probe(way: &impl Way, address: SocketAddr, doubt: &Doubt) ->
     }
 }
 
-/// Connects by whichever attempt gets an answer first.
+/// Connects by whichever attempt is answered first.
 pub(super) async fn connect(way: &impl Way, address: SocketAddr) -> io::Result<TcpStream> {
     let mut attempts = FuturesUnordered::new();
     for _ in 0..ATTEMPTS {
@@ -84,7 +84,7 @@ pub(super) async fn connect(way: &impl Way, address: SocketAddr) -> io::Result<T
     Err(io::ErrorKind::TimedOut.into())
 }
 
-/// A refusal is the answer of a machine that is there. Everything else may be the fault of the way to it.
+/// A refusal is an answer of a host that is reachable. Any other error may come from the path to it.
 pub(super) fn not_connected(error: &io::Error) -> Found {
     match error.kind() {
         io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => Found::NotYet(plain(error)),

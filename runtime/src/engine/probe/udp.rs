@@ -1,4 +1,4 @@
-//! Which UDP ports a container's processes serve, read from the kernel's table of its sockets.
+//! The UDP ports that a container's processes serve, read from the kernel's table of its sockets.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -7,29 +7,29 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::way::Way;
 
-/// What is said of a port that nobody serves.
+/// The finding for a port without a socket.
 pub(super) const NOT_OPEN: &str = "no socket is bound to it";
 
 /// The socket tables of a container's network namespace.
 #[derive(Debug)]
 pub(super) struct Sockets {
-    /// Where clients will send to.
+    /// The address that clients will send to.
     ip: IpAddr,
-    /// None while they are being read, and after a failure.
+    /// `None` while they are being read, and after a failure.
     tables: Option<Vec<File>>,
 }
 
 impl Sockets {
-    /// None where they cannot be had.
+    /// `None` if the tables are not available.
     pub(super) fn of(way: &impl Way) -> Option<Self> {
         Some(Self { ip: way.ip(), tables: Some(way.udp_tables()?) })
     }
 
-    /// The ports that are served now; none when that cannot be known any longer.
+    /// The ports that are served now; `None` once that cannot be known any longer.
     pub(super) async fn open_ports(&mut self) -> Option<HashSet<u16>> {
         let ip = self.ip;
         let mut tables = self.tables.take()?;
-        // Some kernels take milliseconds over an empty table.
+        // Some kernels take milliseconds for an empty table.
         let read = tokio::task::spawn_blocking(move || {
             let text = tables.iter_mut().map(read_again).collect::<io::Result<String>>()?;
             Ok::<_, io::Error>((open_ports(&text, ip), tables))
@@ -47,10 +47,10 @@ fn read_again(table: &mut File) -> io::Result<String> {
     Ok(text)
 }
 
-/// The ports that a client of this address would reach: their sockets are bound to it or to every address, and to no
-/// peer.
+/// The ports that a client of this address would reach: sockets bound to that address or to every address, and connected
+/// to no peer.
 fn open_ports(table: &str, ip: IpAddr) -> HashSet<u16> {
-    // `::` takes IPv4 as well, 0.0.0.0 does not take IPv6.
+    // `::` accepts IPv4 too, 0.0.0.0 does not accept IPv6.
     let is_every = |own: IpAddr| own.is_unspecified() && (own.is_ipv6() || ip.is_ipv4());
     let reachable = |socket: &Socket| !socket.connected && (socket.ip == ip || is_every(socket.ip));
     table.lines().filter_map(Socket::parse).filter(reachable).map(|socket| socket.port).collect()
@@ -65,7 +65,7 @@ struct Socket {
 }
 
 impl Socket {
-    /// `1: 0100007F:0035 00000000:0000 07 …`: number, own address, peer's address, state. None for the heading.
+    /// `1: 0100007F:0035 00000000:0000 07 …`: number, own address, peer's address, state. `None` for the heading.
     fn parse(line: &str) -> Option<Self> {
         let mut fields = line.split_ascii_whitespace();
         let own = fields.nth(1)?;
@@ -76,7 +76,7 @@ impl Socket {
     }
 }
 
-/// Addresses are printed as words of 32 bits in the byte order of the machine.
+/// Addresses are printed as 32-bit words in the machine's byte order.
 fn address(hex: &str) -> Option<IpAddr> {
     let mut bytes = Vec::with_capacity(16);
     for word in hex.as_bytes().chunks(8) {

@@ -1,4 +1,4 @@
-//! The way to a service, and what is found at its end.
+//! The path to a service, and what a probe finds there.
 
 use std::fs::File;
 use std::future::Future;
@@ -7,34 +7,34 @@ use std::net::{IpAddr, SocketAddr};
 
 use tokio::net::TcpStream;
 
-/// A way to one service.
+/// A way to reach one service.
 pub(in crate::engine) trait Way: Sync {
-    /// Its own address, where its clients find it.
+    /// The service's own address, as its clients see it.
     fn ip(&self) -> IpAddr;
 
-    /// One attempt to connect to it.
+    /// One attempt to connect.
     fn connect(&self, address: SocketAddr) -> impl Future<Output = io::Result<TcpStream>> + Send;
 
-    /// The kernel's tables of the UDP sockets in its network namespace (`/proc/net/udp`, `udp6`), open; none where
-    /// they cannot be had.
+    /// The kernel's tables of the UDP sockets in its network namespace (`/proc/net/udp`, `udp6`), open; `None` if they
+    /// are not available.
     fn udp_tables(&self) -> Option<Vec<File>>;
 }
 
-/// What is known before the first attempt has ended.
+/// The finding before the first attempt has ended.
 pub(in crate::engine) const NO_ANSWER: &str = "no answer yet";
 
-/// What one attempt found.
+/// The result of one attempt.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// What clients need.
+    /// Clients can use the service.
     Ready,
-    /// Somebody is there and does not serve yet: `connection refused`, `status 503`.
+    /// Something answers but does not serve yet: `connection refused`, `status 503`.
     NotYet(String),
-    /// Nobody answered, or nobody could be asked.
+    /// Nothing answered, or no attempt was possible.
     Silence(String),
 }
 
-/// What an operating system calls it, in plain words.
+/// An operating system's error in plain words.
 pub(super) fn plain(error: &io::Error) -> String {
     use std::io::ErrorKind;
     match error.kind() {

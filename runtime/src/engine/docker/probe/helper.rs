@@ -1,8 +1,8 @@
-//! Probes from within the service's network, where its address cannot be reached from here.
+//! Probes from within the service's network, for addresses that cannot be reached from here.
 //!
 //! A container joins the service's network namespace and runs a program of a few kilobytes (`helper/README.md`) that
-//! polls inside: a probe costs one start of a container (about 0.1 s), and a port that opens is still seen at once.
-//! The program comes as an image of its own, put into an engine the first time it is needed there.
+//! polls there: a probe costs one container start (about 0.1 s), and an open port is still noticed at once. The program
+//! comes in an image of its own, which is put into an engine the first time it is needed.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,10 +24,10 @@ use crate::{Error, Result};
 mod image;
 pub(in super::super) use self::image::{PROGRAM as HELPER, ready as helper_image};
 
-/// A helper that ends without having found all is started again, but not for ever.
+/// A helper that ends before everything is found is restarted, but only this often.
 const STARTS: usize = 3;
 
-/// What the label of a helper says it is for.
+/// The value of a helper's kind label.
 const KIND_PROBE: &str = "probe";
 
 /// Waits until all of these ports are open.
@@ -52,7 +52,7 @@ pub(super) async fn wait_ports(
     run(prober, target, &args, hear).await
 }
 
-/// Waits until a page is there.
+/// Waits until a page is served.
 pub(super) async fn wait_http(
     prober: Prober<'_>,
     target: &Target,
@@ -71,11 +71,11 @@ pub(super) async fn wait_http(
     run(prober, target, &args, hear).await
 }
 
-/// What the helper writes of that which clients need.
+/// The word that the helper prints for a port or page that is ready.
 const OPEN: &str = "open";
 
-/// Runs the helper until it has found all it was asked for: `hear` gets each of its lines, split after the first word,
-/// and says when this is so.
+/// Runs the helper until it has found everything it was asked for: `hear` gets each of its lines, split after the first
+/// word, and returns whether that is so.
 async fn run(
     prober: Prober<'_>,
     target: &Target,
@@ -84,14 +84,14 @@ async fn run(
 ) -> Result<()> {
     let mut last = None;
     for _ in 0..STARTS {
-        // Each time, as somebody may tidy up the engine's images in between.
+        // Checked each time, as the engine's images may be pruned in between.
         let image = image::ready(prober.client, prober.platform).await?;
         let failed = match run_once(prober, target, &image, args, &mut hear).await {
             Ok(()) => return Ok(()),
             Err(error) => error,
         };
         if !is_running(prober, target).await {
-            // Nothing can be asked of a service that has ended. Whoever waits for its end hears of it.
+            // A service that has ended cannot be probed. Whoever waits for its end is told.
             std::future::pending::<()>().await;
         }
         last = Some(failed);
@@ -101,7 +101,7 @@ async fn run(
 
 const WHAT: &str = "probe a service from a container in its network";
 
-/// One helper, from its creation until all is found. An error says why it ended before.
+/// One helper, from its creation until everything is found. An error says why it ended earlier.
 async fn run_once(
     prober: Prober<'_>,
     target: &Target,
@@ -109,7 +109,7 @@ async fn run_once(
     args: &[String],
     hear: &mut impl FnMut(&str, &str) -> bool,
 ) -> Result<()> {
-    // Goes, and the helper with it, when this function ends or is not polled any more.
+    // Dropped, and the helper removed with it, when this function ends or is cancelled.
     let container = create(prober, target, image, args).await?;
     let attach = AttachContainerOptionsBuilder::default().stream(true).stdout(true).stderr(true).build();
     let attached = within(BRIEF, prober.client.attach_container(container.name(), Some(attach))).await;
@@ -152,7 +152,7 @@ async fn create(prober: Prober<'_>, target: &Target, image: &str, args: &[String
         image: Some(image.to_owned()),
         entrypoint: Some(vec![image::PROGRAM.to_owned()]),
         cmd: Some(args.to_vec()),
-        // It needs no right at all, whatever it was made of.
+        // It needs no privileges, whatever the service has.
         user: Some("65534:65534".to_owned()),
         labels: Some(labels),
         host_config: Some(HostConfig {
@@ -160,7 +160,7 @@ async fn create(prober: Prober<'_>, target: &Target, image: &str, args: &[String
             cap_drop: Some(vec!["ALL".to_owned()]),
             security_opt: Some(vec!["no-new-privileges".to_owned()]),
             readonly_rootfs: Some(true),
-            // What it writes is heard as it comes, and of no use later.
+            // Its output is read as it comes, and of no use later.
             log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
             ..Default::default()
         }),
@@ -175,7 +175,7 @@ async fn create(prober: Prober<'_>, target: &Target, image: &str, args: &[String
     prober.cleaner.to_its_end(WHAT, create).await
 }
 
-/// Whether the service still runs; taken as so when the engine cannot say.
+/// Whether the service still runs; assumed so if the engine cannot say.
 async fn is_running(prober: Prober<'_>, target: &Target) -> bool {
     match within(BRIEF, prober.client.inspect_container(&target.container, None)).await {
         Ok(service) => service.state.and_then(|state| state.running).unwrap_or(true),

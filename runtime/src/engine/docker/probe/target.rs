@@ -1,4 +1,4 @@
-//! What is probed, how it is reached from here, and who asks.
+//! The service to probe, how it is reached from here, and who asks.
 
 use std::fs::File;
 use std::io;
@@ -19,33 +19,33 @@ pub(in super::super) struct Target {
     pub(in super::super) container: String,
     /// Its address in the session's network.
     pub(in super::super) ip: IpAddr,
-    /// Its first process, as the engine numbers it.
+    /// Its first process, by the engine's process number.
     pub(in super::super) pid: Option<i64>,
-    /// Whether that is the number of it here, too.
+    /// Whether that number means the same process here.
     pub(in super::super) is_seen: bool,
     /// The id of the session's network, in full.
     pub(in super::super) network_id: String,
 }
 
 impl Target {
-    /// Whether its first process has ended, as far as can be seen from here. False where the engine's numbers of processes
-    /// are not ours.
+    /// Whether its first process has ended, as far as is visible here. False if the engine's process numbers are not
+    /// ours.
     pub(in super::super) fn has_died(&self) -> bool {
         let (true, Some(pid)) = (self.is_seen, self.pid.filter(|pid| *pid > 0)) else { return false };
         let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
-        // The state stands behind the command, in brackets, which may hold brackets too.
+        // The state follows the command in brackets, which may contain brackets too.
         stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['Z', 'X']))
     }
 
-    /// Whether this process is the container's, asked for while it runs.
+    /// Whether this process number is the container's here, checked while the container runs.
     pub(in super::super) fn sees(pid: Option<i64>, container: &str) -> bool {
         let Some(pid) = pid.filter(|pid| *pid > 0) else { return false };
         std::fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|groups| groups.contains(container))
     }
 
-    /// Whether its address can be reached from here: the engine named the bridge after the network's random id, so
-    /// this very network is in our network namespace. That the address has a route would prove nothing, as every
-    /// engine gives the same addresses.
+    /// Whether its address can be reached from here: the engine named the bridge after the network's random id, so this
+    /// very network is in our network namespace. A route to the address would prove nothing, as every engine assigns the
+    /// same addresses.
     pub(super) fn is_near(&self) -> bool {
         let Some(id) = self.network_id.get(..12) else { return false };
         id.bytes().all(|byte| byte.is_ascii_hexdigit())
@@ -53,7 +53,7 @@ impl Target {
     }
 }
 
-/// From here, where it is [near](Target::is_near).
+/// The direct way, for a target that is [near](Target::is_near).
 impl Way for Target {
     fn ip(&self) -> IpAddr {
         self.ip
@@ -63,21 +63,21 @@ impl Way for Target {
         TcpStream::connect(address).await
     }
 
-    /// None where the engine's numbers of processes are not ours, or nothing may be read. A file belongs to the
+    /// `None` if the engine's process numbers are not ours, or the tables may not be read. An open file stays with the
     /// namespace it was opened in, whoever gets the process's number later.
     fn udp_tables(&self) -> Option<Vec<File>> {
         let process = format!("/proc/{}", self.pid.filter(|pid| *pid > 0)?);
         let mut tables = vec![File::open(format!("{process}/net/udp")).ok()?];
         // Absent where the kernel has no IPv6.
         tables.extend(File::open(format!("{process}/net/udp6")));
-        // Looked at last: had the number passed on to another process before, it would not be the container's now.
+        // Checked last: if the number had passed to another process before, it would not be the container's now.
         let groups = std::fs::read_to_string(format!("{process}/cgroup")).ok()?;
         let is_ours = self.container.len() == 64 && groups.contains(&self.container);
         is_ours.then_some(tables)
     }
 }
 
-/// Who asks.
+/// The session that asks.
 #[derive(Clone, Copy)]
 pub(in super::super) struct Prober<'a> {
     pub(in super::super) client: &'a Docker,

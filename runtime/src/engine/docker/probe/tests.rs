@@ -1,5 +1,5 @@
-//! Probes of real services, both ways. The services are Python programs that say when they did what, by the clock that
-//! this process reads too: engine and tests share a machine here, which the direct way needs anyway.
+//! Tests of probes against real services, both ways. The services are Python programs that print when they did what, by
+//! the clock that this process reads too: engine and tests share a machine here, which the direct way needs anyway.
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -21,10 +21,10 @@ use super::super::{labels, names};
 use super::*;
 use crate::model::SessionId;
 
-/// Long enough for anything that happens at all, on a machine that does much else.
+/// Long enough for anything that happens at all on a busy machine.
 const AT_MOST: Duration = Duration::from_secs(20);
 
-/// Long enough for a wrong answer to come.
+/// Long enough for a wrong answer to arrive.
 const A_WHILE: Duration = Duration::from_millis(600);
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -131,7 +131,7 @@ impl Session {
         Prober { client: &self.client, cleaner: &self.cleaner, session: &self.id, platform }
     }
 
-    /// The times that the service said so far, in seconds since 1970.
+    /// The times that the service has printed so far, in seconds since 1970.
     async fn said(&self, target: &Target) -> Vec<f64> {
         let options = LogsOptionsBuilder::default().stdout(true).stderr(true).build();
         let log = self.client.logs(&target.container, Some(options)).try_collect::<Vec<_>>().await.unwrap();
@@ -141,7 +141,7 @@ impl Session {
             .collect()
     }
 
-    /// The helpers that are there, running or not.
+    /// The number of helpers, running or not.
     async fn helpers(&self) -> usize {
         let filters =
             [("label", vec![format!("{}={}", labels::SESSION, self.id), "bowline.kind=probe".to_owned()])];
@@ -169,7 +169,7 @@ fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
 }
 
-/// Both ways side by side, in a session each.
+/// Runs a test with both ways concurrently, each in a session of its own.
 async fn both_ways<F: Future<Output = ()>>(test: impl Fn(Way) -> F) {
     futures_util::future::join_all(WAYS.map(test)).await;
 }
@@ -177,9 +177,9 @@ async fn both_ways<F: Future<Output = ()>>(test: impl Fn(Way) -> F) {
 #[tokio::test]
 async fn a_port_that_opens_is_seen_at_once() {
     for way in WAYS {
-        // The machine does much else at times, and neither the probe nor who opens the port then comes to its turn: the
-        // promise is for when it does not, so for the best of some rounds. It is of the whole way from the service to the
-        // progress; how often a port is tried is 10 ms at most in either way's own code, whatever the machine does.
+        // On a busy machine neither the probe nor the program that opens the port runs in time. The promise is for a
+        // machine that is not busy, so the best of some rounds counts. It covers the path from the service to the
+        // progress; each way's own poll interval is 10 ms at most, whatever the machine does.
         let mut medians = Vec::new();
         for _ in 0..10 {
             medians.push(delays(way).await);
@@ -191,7 +191,7 @@ async fn a_port_that_opens_is_seen_at_once() {
     }
 }
 
-/// How many milliseconds after its opening a port is seen: the median of many.
+/// The median delay in milliseconds between a port's opening and its detection.
 async fn delays(way: Way) -> f64 {
     let session = Session::open().await;
     let target = session
@@ -212,7 +212,7 @@ async fn delays(way: Way) -> f64 {
         seen
     };
     let wait = timeout(AT_MOST, session.wait_ports(way, &target, &ports, &progress));
-    // The wait is polled first, so that the ports are in its progress before anybody looks.
+    // The wait is polled first, so that the ports are in its progress before anything reads that.
     let (ready, seen) = tokio::join!(biased; wait, watch);
     ready.unwrap().unwrap();
     assert_eq!(progress.failing(), [], "{way:?}");
@@ -220,14 +220,14 @@ async fn delays(way: Way) -> f64 {
     let mut delays: Vec<_> =
         opened.iter().zip(&seen).map(|(opened, seen)| (seen - opened) * 1000.0).collect();
     eprintln!("{way:?}: seen after {delays:.1?} ms");
-    // The first ones may have opened before the helper was there.
+    // The first ones may have opened before the helper ran.
     delays.drain(..2);
     delays.sort_by(f64::total_cmp);
     assert!(delays[0] > 0.0, "{way:?}: seen before it opened: {delays:?}");
     delays[delays.len() / 2]
 }
 
-/// A wait that goes on after it has found just this.
+/// Checks that a wait goes on after it has found exactly this.
 async fn goes_on(wait: crate::engine::Call<'_, ()>, progress: &ProbeProgress, found: &[(&str, &str)]) {
     let has_found = async {
         while sorted(progress)
@@ -313,7 +313,7 @@ http(8080, unavailable, 'nonsense nonsense', '', unavailable, unavailable, 'HTTP
         let progress = ProbeProgress::default();
         timeout(AT_MOST, session.wait_http(way, &target, 8080, "/health", &progress)).await.unwrap().unwrap();
         assert_eq!(progress.failing(), [], "{way:?}");
-        // Every answer was asked for. The service says so a moment after it was heard.
+        // Every answer was asked for. The service prints that a moment after it answered.
         let all = async { while session.said(&target).await.len() < 7 {} };
         assert!(timeout(AT_MOST, all).await.is_ok(), "{way:?}: {:?}", session.said(&target).await);
     })
@@ -376,7 +376,7 @@ async fn the_way_is_found_out() {
         began.elapsed()
     };
     let direct = time(&near).await;
-    // A network that is not one of ours, and a process whose number means another one here.
+    // A network that is not one of ours, and a process number that means another process here.
     let far = Target { network_id: "0".repeat(64), ..near.clone() };
     assert!(!far.is_near());
     let helper = time(&far).await;
@@ -387,7 +387,7 @@ async fn the_way_is_found_out() {
     assert!(again < helper);
 }
 
-/// A way that leads nowhere is left for the other one: the address is of nobody on this network.
+/// A way that leads nowhere is replaced by the other one: nobody on this network has the address.
 #[tokio::test]
 async fn silence_is_no_answer() {
     let session = Session::open().await;

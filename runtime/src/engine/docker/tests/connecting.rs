@@ -1,4 +1,4 @@
-//! Connecting: what is tried, and what is said when nothing answers. Each case is this program again, since the
+//! Connecting: what is tried, and the message when nothing answers. Each case runs this program again, since the
 //! environment belongs to the whole process.
 
 use std::process::Command;
@@ -8,7 +8,7 @@ use super::*;
 use crate::event::{EventKind, Verb};
 use crate::lock::lock;
 
-/// Connects and says what came of it; run by the other tests.
+/// Connects and prints the result; run by the other tests.
 #[tokio::test]
 #[ignore = "not a test: the other tests run it, in a process of its own"]
 async fn connects() {
@@ -52,7 +52,7 @@ fn what_was_chosen_and_fails_is_told() {
     let said = connect_with(&[("DOCKER_HOST", &format!("unix://{}", refused.display()))]);
     assert!(said.contains("nothing listens there"), "{said}");
 
-    // One that accepts and says nothing.
+    // A server that accepts and never answers.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let said = connect_with(&[("DOCKER_HOST", &format!("tcp://{}", silent.local_addr().unwrap()))]);
     assert!(said.contains("no answer within"), "{said}");

@@ -1,4 +1,4 @@
-//! Ends: whatever is dropped, whenever, nothing is left.
+//! Ends: whatever is dropped, at any moment, nothing is left.
 
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ async fn the_dead_are_swept_and_the_living_left() {
     let base = living.image(BUSYBOX).await.snapshot;
     let kept_alive = living.prepare(script(&base, "true")).await.unwrap();
 
-    // One that died: a process number that was given anew since.
+    // A dead owner: its process number has been reused since.
     let dead = SessionId::random();
     let client = living.shared.client.clone();
     let mut owner = labels::Owner::this_process();
@@ -74,7 +74,7 @@ async fn the_dead_are_swept_and_the_living_left() {
         labels: Some(labelled.clone()),
         ..Default::default()
     };
-    // And one that was run by hand, of an image that says the same of itself.
+    // A container that was run by hand, of an image with the same labels.
     let by_hand = format!("test-{dead}");
     for name in [&name, &by_hand] {
         let options = CreateContainerOptionsBuilder::default().name(name).build();

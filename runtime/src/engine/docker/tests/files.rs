@@ -210,7 +210,7 @@ async fn nobody_waits_for_whoever_is_slow_to_read() {
     let (finished, output) =
         engine.run(script(&base, "head -c 24000000 /dev/zero > /big; echo small > /small")).await;
     let kept = finished.keep(key(), output.into()).await.unwrap();
-    // Two that have begun to read, and take nothing more.
+    // Two readers that have begun, and read no more.
     let mut slow = Vec::new();
     for _ in 0..2 {
         let (send, mut pieces) = mpsc::channel(1);
@@ -226,7 +226,7 @@ async fn nobody_waits_for_whoever_is_slow_to_read() {
         placing.filesystem.placements = vec![copy(&kept, "/small", "/copied")];
         assert_eq!(text(&engine.run(placing).await.1.stdout), "small\n");
     };
-    // The engine answers nothing at all about a container that is read from.
+    // The engine answers nothing about a container while it is being read from.
     tokio::time::timeout(std::time::Duration::from_secs(25), others).await.expect("nobody waits");
     for (reading, mut pieces) in slow {
         let mut size = 0;
@@ -243,7 +243,7 @@ async fn nobody_waits_for_whoever_is_slow_to_read() {
 async fn what_the_engine_puts_into_containers_is_in_no_file_system() {
     let engine = engine!();
     let base = engine.image(BUSYBOX).await.snapshot;
-    // An image of one file: the engine makes all that it needs in its containers.
+    // An image of one file: the engine makes everything that it needs in the image's containers.
     let helper = super::super::probe::helper_image(&engine.shared.client, "linux/amd64").await.unwrap();
     let alone = Snapshot(helper);
     let names = async |snapshot: &Snapshot, path: &str| -> Vec<String> {
@@ -258,7 +258,7 @@ async fn what_the_engine_puts_into_containers_is_in_no_file_system() {
     placing.filesystem.placements = vec![copy(&alone, "/", "/in")];
     assert_eq!(text(&engine.run(placing).await.1.stdout), "/in\n/in/probe\n");
 
-    // What a step that does nothing leaves is what there was.
+    // A step that does nothing leaves the file system as it was.
     let (finished, output) = engine.run(script(&base, "true")).await;
     let kept = finished.keep(key(), output.into()).await.unwrap();
     let (finished, _) = engine.run(script(&base, "true")).await;
@@ -270,7 +270,7 @@ async fn what_the_engine_puts_into_containers_is_in_no_file_system() {
         assert_eq!(engine.stat(snapshot, "/sbin/docker-init").await.unwrap(), None);
     }
     assert!(!own.iter().any(|name| name == ".dockerenv" || name.ends_with("docker-init")), "{own:?}");
-    // What only has such a name is there.
+    // A file that only has such a name is visible.
     let make = "mkdir -p /srv/proc /srv/etc; echo mine > /srv/.dockerenv; echo mine > /srv/etc/hosts";
     let (finished, output) = engine.run(script(&base, make)).await;
     let kept = finished.keep(key(), output.into()).await.unwrap();

@@ -1,4 +1,4 @@
-//! What is bound by its path on the engine's machine.
+//! Bind mounts by paths on the engine's machine.
 
 use super::super::own::Own;
 use super::super::{mount, place};

@@ -21,7 +21,7 @@ async fn a_linked_step_reaches_its_service() {
     assert_eq!(text(&output.stdout), "PONG\nPONG\n");
     assert!(text(&lock(&heard).stdout).contains("Ready to accept connections"));
 
-    // Nobody else gets there.
+    // No other container can reach it.
     let ping = format!("redis-cli -h store ping; redis-cli -h {HOST} ping");
     let (_, output) = engine.run(script(&image.snapshot, &ping)).await;
     assert!(!text(&output.stdout).contains("PONG"), "{output:?}");
@@ -85,7 +85,7 @@ async fn an_alias_follows_a_service_that_is_started_anew() {
     while !text(&lock(&heard).stdout).contains("go") {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    // The old one is still being removed when the new one is asked for.
+    // The old one is still being removed when the new one is requested.
     drop(first);
     let second = engine.start(service(&base, HOST, &["redis-server"]), nothing()).await.unwrap();
     second.wait_ports(&[Port::tcp(6379)], &ProbeProgress::default()).await.unwrap();
@@ -130,7 +130,7 @@ async fn a_service_without_its_command_is_told_and_leaves_nothing() {
     engine.close().await.unwrap();
 }
 
-/// What a user waits for: not an assertion, but a number to look at (`--nocapture`).
+/// The delay that a user sees: not an assertion, but a number to look at (`--nocapture`).
 #[tokio::test(flavor = "multi_thread")]
 async fn how_long_a_ping_takes() {
     let connected = Instant::now();

@@ -1,4 +1,4 @@
-//! Steps: what they give, what they leave.
+//! Steps: their results and the files they leave.
 
 use super::*;
 
@@ -101,14 +101,14 @@ async fn what_is_kept_has_no_trace_of_the_process() {
             std::process::Command::new("docker").args(["image", "inspect", &snapshot.0]).output().unwrap();
         let mut shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
         if !is_secret {
-            // What the container was is beside the configuration, and matters to nobody.
+            // The container's own configuration stands beside the image's, and does not matter.
             shown[0]["ContainerConfig"] = serde_json::Value::Null;
         }
         let shown = shown.to_string();
         assert!(!shown.contains(trace) && !shown.contains("docker-entrypoint"), "{shown}");
         let (_, output) = engine.run(script(&snapshot, "env; cat /data/file")).await;
         assert!(!text(&output.stdout).contains("COLOUR") && !text(&output.stdout).contains("TOKEN"));
-        // `/data` is a VOLUME of this image, and all the same part of what a step leaves.
+        // `/data` is a VOLUME of this image, and yet part of what a step leaves.
         assert_eq!(text(&output.stdout).contains("data\n"), is_secret);
     }
     engine.close().await.unwrap();
@@ -123,7 +123,7 @@ async fn a_missing_command_is_named() {
         let error = prepared.run(nothing()).await.err().unwrap().to_string();
         assert!(error.contains(&format!("there is no command `{command}`")), "{error}");
     }
-    // A shell's own 127 is its business.
+    // A shell's own 127 is no error of ours.
     let (_, output) = engine.run(script(&base, "no-such-command")).await;
     assert_eq!(output.exit_code, 127);
     engine.close().await.unwrap();
@@ -134,7 +134,7 @@ async fn a_missing_command_is_named() {
 async fn init_reaps_and_passes_signals() {
     let engine = engine!();
     let base = engine.image(BUSYBOX).await.snapshot;
-    // The inner shell's child is left to process 1, and must not stay as a zombie.
+    // The inner shell's child is reparented to process 1, which must reap it.
     let orphan = "sh -c 'sleep 0.2 & exit'; sleep 0.6; grep -l '^State:.Z' /proc/[0-9]*/status; true";
     let (_, output) = engine.run(script(&base, orphan)).await;
     assert_eq!(text(&output.stdout), "");
@@ -199,7 +199,7 @@ async fn cache_volumes_outlive_their_session() {
         let (finished, output) = engine.run(cached).await;
         assert_eq!(text(&output.stdout), expected);
         let snapshot = finished.keep(key(), output.into()).await.unwrap();
-        // What is in the volume is not in the file system.
+        // The contents of the volume are not in the file system.
         assert!(engine.stat(&snapshot, "/cache/file").await.unwrap().is_none());
         engine.close().await.unwrap();
     }

@@ -1,7 +1,7 @@
-//! How much of an engine's answer is read.
+//! Limits on how much of an engine's answer is read.
 //!
-//! What the engine answers is read into memory where it is a document, and bollard reads all that comes. So what a
-//! connection brings has a bound, unless it is the contents of files, or what processes say, which are handed on.
+//! bollard reads a document into memory whatever its length. So the bytes of a connection are limited, except the
+//! contents of files and the output of processes, which are passed on as they arrive.
 
 use std::io;
 use std::pin::Pin;
@@ -13,35 +13,35 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::lock::lock;
 
-/// No document of an engine is as large: with what HTTP adds to it.
+/// Larger than any document of an engine, including HTTP's overhead.
 const DOCUMENT_AT_MOST: u64 = 8 << 20;
-/// Engines send what processes say in pieces of some kilobytes.
+/// Engines send the output of processes in pieces of some kilobytes.
 const FRAME_AT_MOST: u64 = 16 << 20;
-/// What an engine tells of a long pull, push or load is many documents.
+/// The progress of a long pull, push or load consists of many documents.
 const NEWS_AT_MOST: u64 = 64 << 20;
 
-/// How much of an answer there may be.
+/// The limit of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Bound {
-    /// It is handed on as it comes.
+    /// No limit: it is passed on as it arrives.
     None,
-    /// So many bytes in all, and so many from now on.
+    /// This many bytes in all, and this many left.
     Bytes { most: u64, left: u64 },
-    /// As many as there are, in frames that have a bound.
+    /// Any number of frames, each with a limit.
     Frames(Frames),
 }
 
 impl Default for Bound {
-    /// That of a document.
+    /// The limit of a document.
     fn default() -> Self {
         Self::Bytes { most: DOCUMENT_AT_MOST, left: DOCUMENT_AT_MOST }
     }
 }
 
 impl Bound {
-    /// Of the answer to a request.
+    /// The limit of the answer to a request.
     pub(super) fn of(method: &Method, path: &str) -> Self {
-        // After the version, `v1.41`.
+        // The path after the version, `v1.41`.
         let path = path.trim_start_matches('/');
         let unversioned = path.split_once('/').filter(|(version, _)| version.starts_with('v'));
         let path = unversioned.map_or(path, |(_, path)| path);
@@ -57,7 +57,7 @@ impl Bound {
         }
     }
 
-    /// Takes in what has come.
+    /// Counts bytes that arrived.
     fn take_in(&mut self, come: &[u8]) -> Result<(), String> {
         match self {
             Self::None => Ok(()),
@@ -76,24 +76,24 @@ impl Bound {
     }
 }
 
-/// How far what processes say has come: after the head of the answer, frames of a header with a length at its end, and as
-/// many bytes (Docker API, "Attach to a container", "Stream format"). bollard collects each of them whole.
+/// The position in an output stream: the head of the answer, then frames, each a header that ends in a length, and that
+/// many bytes (Docker API, "Attach to a container", "Stream format"). bollard collects each frame as a whole.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Frames {
-    /// The first line of the head, as far as the status.
+    /// The first line of the head, up to the status.
     start: Vec<u8>,
-    /// How much has come of the empty line that ends the head.
+    /// How much of the empty line that ends the head has arrived.
     head: usize,
-    /// The part of a frame's header that has come.
+    /// The part of a frame's header that has arrived.
     header: Vec<u8>,
-    /// Of the frame, what has not come.
+    /// The bytes of the frame that are still to come.
     left: u64,
 }
 
 impl Frames {
     const END_OF_HEAD: &[u8] = b"\r\n\r\n";
     const HEADER: usize = 8;
-    /// Any other answer is a document that says why not.
+    /// Any other answer is a document that gives the reason.
     const UPGRADED: &[u8] = b"HTTP/1.1 101";
 
     fn take_in(&mut self, mut come: &[u8]) -> Result<(), String> {
@@ -136,7 +136,7 @@ impl Frames {
     }
 }
 
-/// The bound of what a connection brings next, which is told anew with each request.
+/// The limit of the next answer on a connection, set with each request.
 #[derive(Debug, Clone)]
 pub(super) struct Next(Arc<Mutex<Bound>>);
 
@@ -146,14 +146,14 @@ impl Next {
     }
 }
 
-/// A connection that brings no more than it may.
+/// A connection that reads no more than the limit.
 pub(super) struct Bounded<S> {
     stream: S,
     next: Next,
 }
 
 impl<S> Bounded<S> {
-    /// The bound is that of the first answer.
+    /// `bound` is the limit of the first answer.
     pub(super) fn new(stream: S, bound: Bound) -> (Self, Next) {
         let next = Next(Arc::new(Mutex::new(bound)));
         (Self { stream, next: next.clone() }, next)

@@ -1,4 +1,4 @@
-//! A request and its answer, on a connection; and connections that wait for another request.
+//! A request and its answer on a connection, and reuse of idle connections.
 
 use std::future::Future;
 use std::io;
@@ -15,18 +15,18 @@ use super::bound::{Bound, Bounded, Next};
 use super::stream::Stream;
 use crate::lock::lock;
 
-/// How many connections wait for another request at most, and how long: whatever is on the way to an engine forgets
-/// connections on which nothing is said, and need not tell.
+/// The most idle connections to keep, and for how long: whatever is on the path to an engine drops idle connections,
+/// without notice.
 const IDLE_AT_MOST: usize = 8;
 const IDLE_FOR: Duration = Duration::from_secs(60);
 
-/// A connection that can be asked something.
+/// A connection that can take a request.
 pub(super) struct Open {
     sender: SendRequest<<BollardRequest as Message>::Body>,
     next: Next,
 }
 
-/// bollard does not name the type of what it sends.
+/// A name for the body type that bollard sends.
 pub(super) trait Message {
     type Body;
 }
@@ -44,8 +44,8 @@ impl Open {
         Ok(Self { sender, next })
     }
 
-    /// The answer, and the connection, which can be asked again once the answer has been read. A request that fails comes
-    /// back where nothing of it has been sent.
+    /// The answer, and the connection, which can be reused once the answer has been read. A failed request is returned if
+    /// nothing of it was sent.
     pub(super) async fn ask(
         mut self,
         request: BollardRequest,
@@ -62,12 +62,12 @@ impl Open {
     }
 }
 
-/// Connections that wait for another request: those that take long to make.
+/// Idle connections for reuse, where connecting takes long.
 #[derive(Clone, Default)]
 pub(super) struct Idle(Arc<Mutex<Vec<(Instant, Open)>>>);
 
 impl Idle {
-    /// Asks on a connection that waits, or on a new one.
+    /// Sends a request on an idle connection, or on a new one.
     pub(super) async fn ask<F: Future<Output = io::Result<Stream>>>(
         &self,
         mut request: BollardRequest,
@@ -77,7 +77,7 @@ impl Idle {
         while let Some(open) = self.take() {
             match open.ask(request, bound.clone()).await {
                 Ok((answer, open)) => return Ok(self.later(answer, open)),
-                // It ended while it waited.
+                // The idle connection had ended.
                 Err((_, Some(unsent))) => request = unsent,
                 Err((error, None)) => return Err(error),
             }
@@ -92,7 +92,7 @@ impl Idle {
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
             let idle = self.clone();
             tokio::spawn(async move {
-                // An error where it is not read to its end, or where the connection ends.
+                // An error if the answer is not read to its end, or if the connection ends.
                 if open.sender.ready().await.is_ok() {
                     idle.put(open);
                 }

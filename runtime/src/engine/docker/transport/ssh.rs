@@ -1,5 +1,5 @@
-//! The way through ssh: the machine's own `ssh`, with all that is set up for it, runs `docker system dial-stdio` where the
-//! engine is, as the command line does (docker/cli, `cli/connhelper`).
+//! Connections through ssh: the machine's own `ssh`, with the user's configuration, runs `docker system dial-stdio` on
+//! the engine's machine, as the command line does (docker/cli, `cli/connhelper`).
 
 use std::io;
 use std::time::Duration;
@@ -13,24 +13,24 @@ pub(super) use self::process::Process;
 mod destination;
 mod process;
 
-/// How many connections come about at once, in this process. A server refuses at random where more than ten have not
-/// logged in yet (`sshd_config(5)`, `MaxStartups`), and a pipeline may ask for a hundred things at the same time.
+/// The most concurrent logins of this process. A server refuses at random once more than ten clients have not logged in
+/// yet (`sshd_config(5)`, `MaxStartups`), and a pipeline may send a hundred requests at the same time.
 static LOGINS: Semaphore = Semaphore::const_new(8);
 
-/// How often a connection is tried that the server refuses before it hears who comes, as others are logging in from
-/// elsewhere; and the pause after the first try, which doubles.
+/// How often to retry a connection that the server closes before the login, because others are logging in at the same
+/// time; and the pause after the first try, which doubles.
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// How long it may take to log in and to reach the engine from there.
+/// Timeout for logging in and reaching the engine from there.
 const WITHIN: Duration = Duration::from_secs(60);
 
-/// An engine answers in a few hundred bytes.
+/// The size limit of the engine's first answer, which has a few hundred bytes.
 const ANSWER_AT_MOST: u64 = 16 << 10;
 
 impl Destination {
-    /// A connection to the engine, which has answered on it. So it is known when the login is over, and a request is never
-    /// sent where nobody hears it: what ssh says of that is the error.
+    /// A connection on which the engine has already answered. So the login is known to be over, and no request is sent to
+    /// a dead connection: what ssh reports of that becomes the error.
     pub(super) async fn connect(&self) -> io::Result<Process> {
         let mut pause = PAUSE;
         for _ in 1..TRIES {
@@ -44,7 +44,7 @@ impl Destination {
     }
 
     async fn log_in(&self) -> io::Result<Process> {
-        // Never closed.
+        // The semaphore is never closed.
         let _login = LOGINS.acquire().await.map_err(io::Error::other)?;
         tokio::time::timeout(WITHIN, knock(Process::spawn(self.command())?)).await.unwrap_or_else(|_| {
             let message = format!("no answer through ssh within {} s", WITHIN.as_secs());
@@ -56,14 +56,14 @@ impl Destination {
 /// Waits until the engine answers.
 async fn knock(mut process: Process) -> io::Result<Process> {
     match process.write_all(b"HEAD /_ping HTTP/1.1\r\nHost: docker\r\n\r\n").await {
-        // It has ended before it read anything: reading tells why.
+        // It ended before it read anything: reading tells why.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         written => written?,
     }
     let mut answer = Vec::new();
     while !answer.ends_with(b"\r\n\r\n") {
         let room = ANSWER_AT_MOST.saturating_sub(answer.len() as u64);
-        // Nothing comes after the head.
+        // Nothing follows the head.
         if (&mut process).take(room).read_buf(&mut answer).await? == 0 {
             let said = String::from_utf8_lossy(&answer);
             let message = match said.lines().next() {
@@ -76,7 +76,7 @@ async fn knock(mut process: Process) -> io::Result<Process> {
     Ok(process)
 }
 
-/// Whether the server has hung up before it heard who comes (OpenSSH, `kex_exchange_identification`).
+/// Whether the server hung up before the login (OpenSSH, `kex_exchange_identification`).
 fn was_not_heard(error: &io::Error) -> bool {
     error.to_string().contains("exchange_identification: ")
 }

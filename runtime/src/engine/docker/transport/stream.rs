@@ -1,4 +1,4 @@
-//! A connection, whichever way it goes.
+//! A connection of any kind.
 
 use std::io;
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! Engines that say anything, reached by every way.
+//! Tests with engines that send anything, over every kind of connection.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -17,11 +17,11 @@ mod tls;
 
 const VERSION: &ClientVersion = bollard::API_DEFAULT_VERSION;
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n";
-/// And the header of a frame that is as long as any can be.
+/// Followed by the header of a frame of the largest possible length.
 const UPGRADED: &[u8] =
     b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n\x01\0\0\0\xff\xff\xff\xff";
 
-/// Answers a request with the same piece, so many times or until nobody reads any more.
+/// Answers a request with the same piece, this many times or until the client stops reading.
 async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, piece: &[u8], times: usize) {
     let mut asked = [0; 4096];
     let length = stream.read(&mut asked).await.unwrap_or_default();
@@ -48,7 +48,7 @@ fn endless(directory: &Path, piece: &'static [u8], times: usize) -> Docker {
     client(Place::Socket(path), "unix://socket", 60, VERSION).unwrap()
 }
 
-/// An engine behind an `ssh` that is this script of a shell.
+/// An engine behind an `ssh` that is this shell script.
 fn behind_ssh(directory: &Path, script: &str) -> Docker {
     const ANSWERS: &str = r#"
         # What is asked.
@@ -76,12 +76,12 @@ fn endless_behind_ssh(directory: &Path, piece: &[u8]) -> Docker {
     behind_ssh(directory, script)
 }
 
-/// What comes of an engine whose answers have no end.
+/// Checks how answers without an end are refused.
 async fn refuses_what_has_no_end(engine: Docker, way: &str) {
     let error = message(&engine.inspect_image("x").await.unwrap_err());
     assert!(error.contains("8 MiB"), "{way}: {error}");
     let options = AttachContainerOptionsBuilder::default().stdout(true).stream(true).build();
-    // The header of the frame may come with the head of the answer.
+    // The header of the frame may arrive together with the head of the answer.
     let error = match engine.attach_container("x", Some(options)).await {
         Ok(mut attached) => attached.output.next().await.unwrap().unwrap_err(),
         Err(error) => error,
@@ -106,7 +106,7 @@ async fn news_of_an_engine_are_not_read_without_end() {
         endless(directory.path(), b"{\"status\": \"pulling, and pulling, and pulling\"}\n", usize::MAX);
     let options = CreateImageOptionsBuilder::default().from_image("x").build();
     let news = engine.create_image(Some(options), None, None);
-    // bollard does not say why a stream broke off.
+    // bollard does not say why a stream broke.
     let error = message(&news.try_for_each(|_| async { Ok(()) }).await.unwrap_err());
     assert!(error.contains("error reading a body"), "{error}");
 }
@@ -131,7 +131,7 @@ async fn an_engine_that_is_lost_is_named() {
     let engine = client(Place::Socket(path), "unix:///none", 60, VERSION).unwrap();
     let error = message(&engine.ping().await.unwrap_err());
     assert!(error.contains("(unix:///none: No such file or directory"), "{error}");
-    // One that hangs up.
+    // A server that hangs up.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     tokio::spawn(async move { while listener.accept().await.is_ok() {} });

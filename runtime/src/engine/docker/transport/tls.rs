@@ -1,5 +1,5 @@
-//! The way through TLS, as the command line goes it: a directory has the authorities that engines are trusted by
-//! (`ca.pem`), and what one shows them (`cert.pem`, `key.pem`).
+//! Connections through TLS, configured as for the command line: a directory has the authorities that engines are checked
+//! against (`ca.pem`), and the client's own certificate (`cert.pem`, `key.pem`).
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,26 +18,26 @@ use tokio_rustls::client::TlsStream;
 
 use crate::regular::{self, DOCUMENT_AT_MOST};
 
-/// What is needed to make a connection: read once, for all of them.
+/// The configuration of connections, read once for all of them.
 #[derive(Clone)]
 pub(in super::super) struct Connector {
     tls: TlsConnector,
-    /// Whose certificate is wanted.
+    /// The name that the engine's certificate must have.
     name: ServerName<'static>,
     known: Arc<Known>,
 }
 
-/// What is told where a connection fails.
+/// Details for the error of a failed connection.
 #[derive(Debug)]
 struct Known {
-    /// Whom the authorities are from.
+    /// Where the authorities come from.
     authorities: String,
-    /// Why the engine is shown no certificate, where it is not.
+    /// Why the engine is shown no client certificate, if it is not.
     unshown: Option<String>,
 }
 
 impl Connector {
-    /// Reads the certificates in a directory, which may lack any of them.
+    /// Reads the certificates in a directory; any of them may be missing.
     pub(in super::super) async fn read(directory: Option<PathBuf>, address: &str) -> Result<Self, String> {
         let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
@@ -77,7 +77,7 @@ fn config(directory: Option<&Path>) -> Result<(ClientConfig, Known), String> {
         Some(file) => (file.authorities()?, file.path.display().to_string()),
         None => (system_authorities()?, "this system".to_owned()),
     };
-    // Said outright, as there is no default where two are compiled in.
+    // Named explicitly, as there is no default if two providers are compiled in.
     let provider =
         CryptoProvider::get_default().cloned().unwrap_or_else(|| Arc::new(ring::default_provider()));
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
@@ -120,7 +120,7 @@ struct Part {
 }
 
 impl Part {
-    /// `None` where it is not there.
+    /// `None` if the file is missing.
     fn read(directory: Option<&Path>, name: &str) -> Result<Option<Self>, String> {
         let Some(path) = directory.map(|directory| directory.join(name)) else { return Ok(None) };
         match regular::read(&path, DOCUMENT_AT_MOST) {
@@ -139,7 +139,7 @@ impl Part {
         Ok(all)
     }
 
-    /// Those that can be read: some authorities are older than what is written of certificates now.
+    /// The authorities that can be parsed: some are older than today's rules for certificates.
     fn authorities(&self) -> Result<RootCertStore, String> {
         let mut authorities = RootCertStore::empty();
         if authorities.add_parsable_certificates(self.certificates()?).0 == 0 {
@@ -159,7 +159,7 @@ impl Part {
 }
 
 impl Known {
-    /// What it means that the engine's end was not liked, or does not like ours.
+    /// Explains a certificate error, of either side.
     fn explain(&self, error: io::Error) -> io::Error {
         let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
         let message = match (cause, &self.unshown) {
@@ -176,11 +176,11 @@ impl Known {
     }
 }
 
-/// A connection whose other end is who it should be.
+/// A connection whose peer is verified.
 pub(in super::super) struct Stream {
     inner: TlsStream<TcpStream>,
     known: Arc<Known>,
-    /// Whether the engine has said anything: what it thinks of the certificate that it is shown it says first.
+    /// Whether the engine has sent anything: it first reports what it thinks of the client certificate.
     is_heard: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What the watchdog does, in its own process.
+//! The watchdog's work, in its own process.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -19,24 +19,24 @@ use super::super::sweep::STOP_WITHIN;
 use super::orders::{DONE, HAND_OVER, Post, TAKEN};
 use crate::reexec::Channel;
 
-/// A container whose creation was under way when the pipeline died comes late, on a busy machine by seconds: nothing
-/// must be found for this long.
+/// A container whose creation was under way when the pipeline died appears late, on a busy machine by seconds: the
+/// watchdog ends once it has found nothing for this long.
 pub(super) const QUIET_FOR: Duration = Duration::from_secs(4);
 
-/// Between two looks at what is left.
+/// Poll interval of what is left.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// No call of the engine is waited for any longer, so that a hanging one does not hold up the others.
+/// Timeout of the engine's calls, so that a hanging one does not hold up the others.
 const CALL_WITHIN: Duration = Duration::from_secs(3);
 
-/// When an engine that refuses, or does not answer, is given up. The next session sweeps.
+/// When to give up on an engine that refuses, or does not answer. The next session sweeps.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(2 * 60);
 
 /// The whole life of a watchdog. `channel` leads to the pipeline.
 pub(crate) fn main(channel: Channel) {
     let mut answers = channel.try_clone();
     let mut orders = BufReader::new(channel).lines();
-    // No post, no duty: the pipeline had made nothing yet.
+    // Without orders there is nothing to do: the pipeline had made nothing yet.
     let Some(Ok(post)) = orders.next() else { return };
     let Ok(post) = serde_json::from_str::<Post>(&post) else { return };
     let mut log = Log::open(&post);
@@ -61,18 +61,18 @@ pub(crate) fn main(channel: Channel) {
     }
 }
 
-/// The removal of everything that bears a session's label.
+/// Removes everything that has a session's label.
 struct Removal<'a> {
     post: &'a Post,
     log: &'a mut Log,
     client: Option<Docker>,
     began: Instant,
-    /// What is being removed, by the task that does.
+    /// What is being removed, by the task that removes it.
     removing: HashMap<tokio::task::Id, String>,
     tasks: JoinSet<Outcome>,
 }
 
-/// What became of the removal of one thing.
+/// The result of removing one thing.
 struct Outcome {
     what: String,
     result: Result<(), String>,
@@ -90,7 +90,7 @@ impl<'a> Removal<'a> {
         }
     }
 
-    /// Ends when nothing has been left for a while, or there is no hope.
+    /// Ends when nothing was left for a while, or the engine is given up.
     async fn run(mut self) {
         let mut quiet_since = None;
         while self.began.elapsed() < GIVE_UP_AFTER {
@@ -112,21 +112,21 @@ impl<'a> Removal<'a> {
         self.log.say("giving up; the next session will sweep");
     }
 
-    /// Looks for what is left, begins to remove it, and says how much it is.
+    /// Looks for what is left, begins to remove it, and returns how much it is.
     async fn look(&mut self) -> Result<usize, String> {
         let client = self.client().await?;
         let containers = self.containers(&client).await?;
         let (networks, images) = (self.networks(&client).await?, self.images(&client).await?);
         let volumes = self.volumes(&client).await?;
         let left = containers.len() + networks.len() + images.len() + volumes.len() + self.tasks.len();
-        // Networks and images cannot go before the containers that use them.
+        // Networks and images cannot be removed before the containers that use them.
         let last = containers.is_empty();
         for container in containers {
             let Some(id) = container.id.clone() else { continue };
             let stop_within = STOP_WITHIN.saturating_sub(self.began.elapsed());
             self.begin(id.clone(), remove_container(client.clone(), container, id, stop_within));
         }
-        // A cache that was new and that no service has made good goes first, then what says so, then what holds it.
+        // A cache that was new and that no service settled goes first, then the record of that, then the hold.
         let some_are_new = volumes.iter().any(|volume| volume.labels.contains_key(labels::NEW));
         for volume in volumes.into_iter().filter(|_| last) {
             let new = volume.labels.get(labels::NEW).cloned();
@@ -168,7 +168,7 @@ impl<'a> Removal<'a> {
         Ok(networks.into_iter().filter_map(|network| Some((network.id?, network.name?))).collect())
     }
 
-    /// The images that were kept for the session's own time.
+    /// The images that the session kept only for itself.
     async fn images(&self, client: &Docker) -> Result<Vec<String>, String> {
         let filters = Some(self.filters(labels::HELD));
         let images =
@@ -176,7 +176,7 @@ impl<'a> Removal<'a> {
         Ok(images.into_iter().map(|image| image.repo_tags.into_iter().next().unwrap_or(image.id)).collect())
     }
 
-    /// Those that stand for the session's holds of caches.
+    /// The volumes that represent the session's holds of caches.
     async fn volumes(&self, client: &Docker) -> Result<Vec<Volume>, String> {
         let filters = Some(self.filters(labels::SESSION));
         let volumes = bounded(client.list_volumes(Some(ListVolumesOptions { filters }))).await?;
@@ -195,7 +195,7 @@ impl<'a> Removal<'a> {
         }
     }
 
-    /// The way to the engine, made when it is first needed.
+    /// The client of the engine, made when it is first needed.
     async fn client(&mut self) -> Result<Docker, String> {
         if let Some(client) = &self.client {
             return Ok(client.clone());
@@ -205,7 +205,7 @@ impl<'a> Removal<'a> {
         Ok(client)
     }
 
-    /// Waits for a removal to end, or for the time to look again.
+    /// Waits until a removal ends, or until it is time to look again.
     async fn wait(&mut self) {
         let look_again = tokio::time::sleep(LOOK_EVERY);
         if self.tasks.is_empty() {
@@ -229,7 +229,7 @@ impl<'a> Removal<'a> {
     }
 }
 
-/// A running service gets its stop signal and some time; everything else is killed where it stands.
+/// A running service gets its stop signal and a grace period; everything else is killed at once.
 async fn remove_container(
     client: Docker,
     container: ContainerSummary,
@@ -244,14 +244,14 @@ async fn remove_container(
     if kind == labels::KIND_SERVICE && !stop_within.is_zero() {
         let seconds = i32::try_from(stop_within.as_secs()).unwrap_or(0);
         let stop = client.stop_container(&id, Some(StopContainerOptions { t: Some(seconds), signal: None }));
-        // Whatever comes of it, the container is removed next: that kills.
+        // Whatever the result, the container is removed next, which kills it.
         let _ = tokio::time::timeout(stop_within, stop).await;
     }
     let options = RemoveContainerOptions { v: true, force: true, link: false };
     Outcome { what, result: bounded(client.remove_container(&id, Some(options))).await }
 }
 
-/// Removes one volume, and the other one after it.
+/// Removes one volume, and then the other.
 async fn remove_volumes(client: Docker, first: Option<String>, then: String) -> Outcome {
     let what = format!("volume {then}");
     for name in first.into_iter().chain([then]) {
@@ -268,7 +268,7 @@ async fn remove_volumes(client: Docker, first: Option<String>, then: String) -> 
     Outcome { what, result: Ok(()) }
 }
 
-/// An engine's call with an end.
+/// A call of the engine with a timeout.
 async fn bounded<T, E: std::fmt::Display>(call: impl Future<Output = Result<T, E>>) -> Result<T, String> {
     match tokio::time::timeout(CALL_WITHIN, call).await {
         Ok(result) => result.map_err(|error| error.to_string()),
@@ -276,7 +276,7 @@ async fn bounded<T, E: std::fmt::Display>(call: impl Future<Output = Result<T, E
     }
 }
 
-/// The log file, for those who asked for one.
+/// The log file, if one was asked for.
 struct Log {
     file: Option<File>,
     opened: Instant,
@@ -288,7 +288,7 @@ impl Log {
         Self { file: post.log.as_ref().and_then(open), opened: Instant::now() }
     }
 
-    /// Nobody hears of a log that cannot be written.
+    /// An error of writing the log is ignored.
     fn say(&mut self, what: impl std::fmt::Display) {
         if let Some(file) = &mut self.file {
             let at = self.opened.elapsed().as_millis();

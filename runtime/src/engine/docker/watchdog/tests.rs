@@ -1,5 +1,5 @@
-//! Kills processes that have a session, and looks at what becomes of it. The processes are this test program again,
-//! running [`pipeline`].
+//! Kills processes that have a session, and checks what is left. The processes are this test program again, running
+//! [`pipeline`].
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -20,10 +20,10 @@ use super::*;
 
 const IMAGE: &str = "busybox:1.35";
 
-/// The promise.
+/// The promised limit.
 const REMOVED_WITHIN: Duration = Duration::from_secs(10);
 
-/// When a watchdog has ended that has found nothing any more: it looks for so long, and its last look takes its time.
+/// When a watchdog that found nothing more must have ended: it looks for this long, and its last look takes time too.
 const ENDED_WITHIN: Duration = duty::QUIET_FOR.saturating_add(Duration::from_secs(4));
 
 /// Tells [`pipeline`] what to do.
@@ -33,7 +33,7 @@ fn on_runtime<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(work)
 }
 
-/// A process with a session, its watchdog armed. Orders: `make …` what the session makes, then what it ends with.
+/// A process with a session, its watchdog armed. Orders: `make …`, which the session then makes, and how to end.
 #[test]
 #[ignore = "not a test: the other tests run it, in a process of its own"]
 fn pipeline() {
@@ -89,10 +89,10 @@ async fn make(client: &bollard::Docker, session: &str) {
     client.commit_container(options, config).await.unwrap();
 }
 
-/// How many things that is.
+/// How many things [`make`] makes.
 const MADE: usize = 6;
 
-/// Where [`make`] keeps an image for the session's own time.
+/// The image that [`make`] keeps only for the session.
 const HELD: &str = "bowline/test-held";
 
 async fn create(
@@ -149,7 +149,7 @@ impl Pipeline {
         pipeline
     }
 
-    /// The rest of the next line that begins so.
+    /// The rest of the next line with this prefix.
     fn line(&mut self, start: &str) -> String {
         let mut line = String::new();
         loop {
@@ -162,7 +162,7 @@ impl Pipeline {
         }
     }
 
-    /// Kills the process as nothing else can, and sees its output end.
+    /// Kills the process with SIGKILL, and waits for the end of its output.
     fn kill(&mut self) -> Instant {
         let killed = Instant::now();
         self.process.kill().unwrap();
@@ -177,7 +177,7 @@ impl Pipeline {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// The process of the watchdog, from its log: it writes as soon as it knows its post.
+    /// The watchdog's process number, from its log: it writes as soon as it has its orders.
     fn watchdog(&self) -> u32 {
         let began = Instant::now();
         loop {
@@ -195,7 +195,7 @@ impl Pipeline {
     fn wait_for_watchdog_to_end(&self, within: Duration) {
         let process = self.watchdog();
         let began = Instant::now();
-        // It may be ended and not yet be buried: process 1 takes its time here.
+        // It may have ended and not been reaped yet: process 1 takes its time here.
         let runs = || {
             let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
             stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
@@ -207,7 +207,7 @@ impl Pipeline {
         eprintln!("the watchdog ended after {:?}:\n{}", began.elapsed(), self.log());
     }
 
-    /// What bears the session's label.
+    /// Everything with the session's label.
     async fn left(&self, client: &bollard::Docker) -> Vec<String> {
         let filters = [("label", vec![format!("{}={}", labels::SESSION, self.session)])].into();
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
@@ -246,7 +246,7 @@ impl Drop for Pipeline {
     }
 }
 
-/// What was done to each container of a session: `kill 15`, `die 143`.
+/// What happened to each container of a session: `kill 15`, `die 143`.
 async fn deeds(client: &bollard::Docker, session: &str, since: i64) -> HashMap<String, Vec<String>> {
     let filters = [
         ("label", vec![format!("{}={session}", labels::SESSION)]),
@@ -283,7 +283,7 @@ fn a_killed_pipeline_leaves_nothing() {
         pipeline.wait_until_nothing_is_left(&client, killed).await;
         pipeline.wait_for_watchdog_to_end(ENDED_WITHIN);
 
-        // Services are asked to stop first; nobody else is.
+        // Services are asked to stop first; other containers are not.
         tokio::time::sleep(Duration::from_secs(1)).await; // events are asked for by the second
         let deeds = deeds(&client, &pipeline.session, began).await;
         assert_eq!(deeds["willing"], ["kill 15", "die 7"]);
@@ -299,7 +299,7 @@ fn what_was_under_way_goes_too() {
         let client = client().await;
         let mut pipeline = Pipeline::start("");
         let killed = pipeline.kill();
-        // The engine carries out what it was asked for last, and nobody is there to hear of it.
+        // The engine carries out its last request, whose answer nobody reads.
         tokio::time::sleep(Duration::from_millis(600)).await;
         create(&client, &pipeline.session, "none", "late", labels::KIND_STEP, "true").await;
         pipeline.wait_until_nothing_is_left(&client, killed).await;
@@ -315,7 +315,7 @@ fn a_closed_session_ends_its_watchdog() {
         let mut pipeline = Pipeline::start("done make");
         pipeline.line("ended ");
         pipeline.wait_for_watchdog_to_end(Duration::from_secs(2));
-        // It took the word for it.
+        // It believed the message.
         assert_eq!(pipeline.left(&client).await.len(), MADE);
         let _ = pipeline.kill();
         tidy(&client, &pipeline).await;

@@ -1,5 +1,6 @@
-//! How much of the pipeline containers may take: what they open to the world are open files of the pipeline, of which it has
-//! other uses. Half of what it may open is left to it, whatever containers do, and no container takes all of the rest.
+//! Limits on the pipeline's open files that containers use: each of their connections to the world is one or two open
+//! files of the pipeline, which needs files for other things. Half of its limit is reserved for it, whatever containers
+//! do, and no container gets all of the rest.
 
 use std::collections::HashMap;
 use std::io::Write as _;
@@ -11,7 +12,7 @@ use crate::lock::lock;
 use rustix::process::{Resource, getrlimit};
 use tokio::sync::Notify;
 
-/// How many may be open at once: of all containers, and of one.
+/// How many may be open at once: for all containers together, and for one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Most {
     pub(super) all: usize,
@@ -19,7 +20,7 @@ pub(super) struct Most {
 }
 
 impl Most {
-    /// Connections, of two files each: a quarter of all.
+    /// Connections, of two files each: a quarter of the limit.
     pub(super) fn connections() -> Self {
         Self::of(files(), 8)
     }
@@ -29,7 +30,7 @@ impl Most {
         Self::of(files(), 8)
     }
 
-    /// Questions for names: an eighth.
+    /// DNS queries: an eighth.
     pub(super) fn questions() -> Self {
         Self::of(files(), 8)
     }
@@ -44,7 +45,7 @@ fn files() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// Says once what a user may wonder about.
+/// Warns the user once.
 #[derive(Debug, Default)]
 pub(super) struct Told(AtomicBool);
 
@@ -76,7 +77,7 @@ struct Own {
     ended: Arc<Notify>,
 }
 
-/// Something that is open, until it is dropped.
+/// One open connection, flow or query, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Opening {
     all: Arc<Openings>,
@@ -89,7 +90,7 @@ impl Openings {
         Arc::new(Self { what, most, by: Mutex::default(), told: Told::default() })
     }
 
-    /// One more, where it may be.
+    /// Opens one more, if the limits allow it.
     pub(super) fn open(self: &Arc<Self>, container: Ipv4Addr) -> Option<Opening> {
         let mut by = lock(&self.by);
         let all: usize = by.values().map(|own| own.open).sum();
@@ -104,7 +105,7 @@ impl Openings {
         Some(Opening { all: Arc::clone(self), container, ended: Arc::clone(&own.ended) })
     }
 
-    /// Nothing runs in the container any more.
+    /// Notes that a container has ended.
     pub(super) fn end(&self, container: Ipv4Addr) {
         if let Some(own) = lock(&self.by).get(&container) {
             own.ended.notify_waiters();

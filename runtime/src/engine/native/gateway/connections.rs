@@ -1,4 +1,4 @@
-//! Connections that containers make to the world go on as connections of the pipeline's own.
+//! TCP connections of containers to the world, forwarded over connections of the pipeline's own.
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::AsRawFd as _;
@@ -14,16 +14,16 @@ use tokio::time::timeout;
 use super::bounds::{Opening, Openings};
 use super::reach::Reach;
 
-/// As long as the kernel itself tries (`tcp_syn_retries`).
+/// Connect timeout: as long as the kernel itself tries (`tcp_syn_retries`).
 const CONNECTED: Duration = Duration::from_secs(127);
-/// What a container had sent before it ended still gets where it was for, within this time.
+/// After a container has ended, how long the rest of what it sent may take to be delivered.
 const FLUSHED: Duration = Duration::from_secs(10);
-/// Whether a silent one is still there is asked after as long, so that what is lost does not stay.
+/// Idle time before keep-alive probes, so that dead connections do not stay.
 const SILENT: Duration = Duration::from_secs(2 * 60);
-/// As long nothing is accepted where the machine has no more files, as some will be closed.
+/// Pause before the next accept after the machine ran out of files, as some will be closed.
 const AGAIN_AFTER: Duration = Duration::from_millis(50);
 
-/// Takes connections of containers, as many as may be.
+/// Accepts connections of containers, within the limits.
 pub(super) async fn accept<F>(
     listener: TcpListener,
     openings: Arc<Openings>,
@@ -45,12 +45,12 @@ pub(super) async fn accept<F>(
     }
 }
 
-/// It had to be accepted to be seen.
+/// Resets a connection, which had to be accepted to be known.
 fn refuse(inside: &TcpStream) {
     let _ = inside.set_zero_linger();
 }
 
-/// Lets a connection go on to where it is for. One that cannot be made is one that is reset.
+/// Forwards a connection to its original destination. If connecting fails, the container's connection is reset.
 pub(super) async fn forward(inside: TcpStream, reach: Arc<Reach>, opening: Opening) {
     let outside = match original(&inside).filter(|to| reach.leads_to(*to.ip())) {
         Some(to) => timeout(CONNECTED, TcpStream::connect(to)).await,
@@ -62,7 +62,7 @@ pub(super) async fn forward(inside: TcpStream, reach: Arc<Reach>, opening: Openi
     }
 }
 
-/// Until both sides have ended, or for so long after the container has.
+/// Copies until both sides have closed, or until `flushed` after the container's end.
 async fn carry(mut inside: TcpStream, mut outside: TcpStream, opening: Opening, flushed: Duration) {
     let _ = (inside.set_nodelay(true), outside.set_nodelay(true));
     let _ = sockopt::set_socket_keepalive(&outside, true);
@@ -79,7 +79,7 @@ async fn carry(mut inside: TcpStream, mut outside: TcpStream, opening: Opening, 
     }
 }
 
-/// Where a connection was for before it was redirected.
+/// The original destination of a redirected connection.
 #[allow(unsafe_code)]
 fn original(stream: &TcpStream) -> Option<SocketAddrV4> {
     let mut found = libc::sockaddr_in {
@@ -112,7 +112,7 @@ mod tests {
     use super::super::bounds::Most;
     use super::*;
 
-    /// Even where whoever is at the other end never closes it; and nothing is lost that was sent before.
+    /// Even if the peer never closes the connection; and nothing that was sent before is lost.
     #[tokio::test]
     async fn a_connection_ends_with_its_container() -> io::Result<()> {
         const CONTAINER: Ipv4Addr = Ipv4Addr::new(10, 204, 0, 2);
@@ -136,7 +136,7 @@ mod tests {
         Ok(())
     }
 
-    /// Those that are open go on, and who comes when one has ended is let in.
+    /// Open connections go on, and a new one is accepted when one has ended.
     #[tokio::test]
     async fn more_connections_than_may_be_are_refused() -> io::Result<()> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(open[0].read_u8().await?, b'y');
         open[0].shutdown().await?;
         assert!(open[0].read_u8().await.is_err());
-        // The server's end may take a moment longer than the client's.
+        // The server's end may close a moment later than the client's.
         let again = async {
             loop {
                 let mut stream = TcpStream::connect(at).await?;

@@ -1,10 +1,10 @@
-//! Questions for names and their answers, as RFC 1035 writes them: as much of it as a server needs that knows a few names
-//! and passes on all else as it came.
+//! DNS messages (RFC 1035): as much as is needed by a server that knows a few names and forwards everything else
+//! unchanged.
 
 use std::net::Ipv4Addr;
 
 pub(super) const HEADER: usize = 12;
-/// Kinds of records.
+/// Record types.
 pub(super) const A: u16 = 1;
 pub(super) const PTR: u16 = 12;
 pub(super) const ANY: u16 = 255;
@@ -18,29 +18,29 @@ const IS_RESPONSE: u8 = 0x80;
 const OPERATION: u8 = 0x78;
 const RECURSION_DESIRED: u8 = 1;
 const RECURSION_AVAILABLE: u8 = 0x80;
-/// The name at the start of the question, once more.
+/// A compression pointer to the name of the question.
 const SAME_NAME: [u8; 2] = [0xc0, 12];
-/// Seconds that an answer may be remembered: no container knows a name for longer than it runs.
+/// The TTL of answers in seconds: a container knows no name for longer than it runs.
 const LIFE: u32 = 60;
 
-/// What one message asks.
+/// The question of a message.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Question {
-    /// In lower case, without the dot at the end.
+    /// In lower case, without the trailing dot.
     pub(super) name: String,
     pub(super) kind: u16,
-    /// Where it ends in the message.
+    /// The position behind the question in the message.
     end: usize,
 }
 
-/// What is known of a name.
+/// A record of an answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Record {
     Address(Ipv4Addr),
     Name(String),
 }
 
-/// Whether this is a message to a server at all.
+/// Whether this is a query.
 pub(super) fn is_question(message: &[u8]) -> bool {
     message.len() >= HEADER && message[2] & IS_RESPONSE == 0
 }
@@ -50,7 +50,7 @@ pub(super) fn is_answer(answer: &[u8], question: &[u8]) -> bool {
     answer.len() >= HEADER && answer[2] & IS_RESPONSE != 0 && answer[..2] == question[..2]
 }
 
-/// Any message, as a container may send it.
+/// Parses any message, as a container may send it.
 #[cfg(all(any(test, fuzzing), feature = "docker"))]
 pub(in crate::engine::native) fn fuzz(message: &[u8]) {
     let Some(question) = Question::read(message) else { return };
@@ -62,7 +62,7 @@ pub(in crate::engine::native) fn fuzz(message: &[u8]) {
 }
 
 impl Question {
-    /// Of a message with one ordinary question about the Internet.
+    /// Reads a message with one ordinary question of class IN.
     pub(super) fn read(message: &[u8]) -> Option<Self> {
         let is_ordinary = is_question(message) && message[2] & OPERATION == 0 && message[4..6] == [0, 1];
         if !is_ordinary {
@@ -75,7 +75,7 @@ impl Question {
             at += 1;
             match length {
                 0 => break,
-                // Nothing precedes a question that it could point to; together a name has at most 255 bytes.
+                // Compression pointers are refused, as nothing precedes a question; and a name has at most 255 bytes.
                 64.. => return None,
                 _ if at + length > HEADER + 255 => return None,
                 _ => {}
@@ -93,14 +93,14 @@ impl Question {
         matches!(class, INTERNET | ANY).then(|| Self { name: labels.join("."), kind, end: at + 4 })
     }
 
-    /// The address that the name of a question for the name of an address means.
+    /// The address in a reverse lookup's name.
     pub(super) fn reversed(&self) -> Option<Ipv4Addr> {
         let address: Ipv4Addr = self.name.strip_suffix(".in-addr.arpa")?.parse().ok()?;
         let [a, b, c, d] = address.octets();
         Some(Ipv4Addr::new(d, c, b, a))
     }
 
-    /// The answer to the message that this is the question of.
+    /// The answer to the message with this question.
     pub(super) fn answer(&self, message: &[u8], code: u8, records: &[Record]) -> Vec<u8> {
         let mut answer = head(message, code);
         let count = u16::try_from(records.len()).unwrap_or(0);
@@ -123,7 +123,7 @@ impl Question {
     }
 }
 
-/// Says that no server answered, so that nobody waits for one.
+/// A response saying that no server answered, so that the client need not time out.
 pub(super) fn failure(message: &[u8]) -> Vec<u8> {
     match Question::read(message) {
         Some(question) => question.answer(message, SERVER_FAILURE, &[]),
@@ -131,7 +131,7 @@ pub(super) fn failure(message: &[u8]) -> Vec<u8> {
     }
 }
 
-/// A response's header, without a question and without records.
+/// The header of a response without question and records.
 fn head(message: &[u8], code: u8) -> Vec<u8> {
     let mut head = vec![0; HEADER];
     head[..2].copy_from_slice(&message[..2]);
@@ -140,7 +140,7 @@ fn head(message: &[u8], code: u8) -> Vec<u8> {
     head
 }
 
-/// A name that is a host name.
+/// Encodes a host name.
 fn written(name: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     for label in name.split('.') {
@@ -155,7 +155,7 @@ fn written(name: &str) -> Vec<u8> {
 pub(super) mod tests {
     use super::*;
 
-    /// A question as a resolver asks it.
+    /// A query as a resolver sends it.
     pub(in super::super) fn asking(name: &str, kind: u16) -> Vec<u8> {
         let mut message = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
         message.extend(written(name));
@@ -181,7 +181,7 @@ pub(super) mod tests {
         assert_eq!(Question::read(&asking("7.0.205.in-addr.arpa", PTR)).unwrap().reversed(), None);
     }
 
-    /// Whatever is cut off, or changed in a byte.
+    /// Truncated anywhere, or changed in one byte.
     #[test]
     fn a_question_that_is_none_is_no_question() {
         let whole = asking("db.example", A);

@@ -1,12 +1,12 @@
-//! The way from containers to the world: through the pipeline.
+//! Containers reach the world through the pipeline.
 //!
-//! What a container sends to the world ends at sockets of the hub (`host/nft.rs`), which belong to the hub's network but
-//! are held by the pipeline. So a connection goes on as one of the pipeline's own, by whatever way the machine's programs
-//! have: nothing of the machine's network is changed, no right is needed for it, and nothing stays behind. TCP, UDP and
-//! questions for names go through, and nothing else does.
+//! What a container sends to the world arrives at sockets in the hub's network namespace (`host/nft.rs`), which the
+//! pipeline holds. The pipeline forwards it over connections of its own, by whatever route the machine's programs have:
+//! the machine's network is not changed, no privilege is needed, and nothing stays behind. TCP, UDP and DNS queries are
+//! forwarded, and nothing else.
 //!
-//! So a container reaches what the machine does, at the machine's own addresses too, but for what is the machine's alone
-//! (`reach.rs`). What is open is bounded (`bounds.rs`), and so is every wait.
+//! So a container reaches what the machine does, including the machine's own addresses, except what is meant for the
+//! machine alone (`reach.rs`). The number of open connections is limited (`bounds.rs`), and every wait has a timeout.
 
 mod bounds;
 mod connections;
@@ -33,18 +33,18 @@ pub(super) use self::names::{Names, resolver};
 pub(super) use self::reach::{Reach, VARIABLE as REACH};
 use self::udp::Datagrams;
 
-/// Ends when it is dropped.
+/// The gateway's tasks, which end when this is dropped.
 #[derive(Debug)]
 pub(super) struct Gateway {
     tasks: JoinSet<()>,
     reach: Arc<Reach>,
     connections: Arc<Openings>,
-    /// Takes the addresses of containers that have ended, where datagrams pass; else why they do not.
+    /// Takes the addresses of containers that have ended; or the reason why UDP does not pass.
     ended: Result<mpsc::UnboundedSender<Ipv4Addr>, String>,
 }
 
 impl Gateway {
-    /// Serves the sockets that the host made: connections, questions by TCP, questions by UDP.
+    /// Serves the sockets that the host made: for connections, for DNS over TCP, for DNS over UDP.
     pub(super) fn serve(sockets: Vec<OwnedFd>, reach: Arc<Reach>, names: Arc<Names>) -> io::Result<Self> {
         let [connections, by_tcp, by_udp] = three(sockets)?;
         let listener = |socket: OwnedFd| TcpListener::from_std(std::net::TcpListener::from(socket));
@@ -65,7 +65,7 @@ impl Gateway {
         Ok(Self { tasks, reach, connections: openings, ended: Err("nobody asked for it".to_owned()) })
     }
 
-    /// Serves the sockets that the host made for datagrams, or knows why there are none.
+    /// Serves the sockets that the host made for datagrams, or records why there are none.
     pub(super) fn serve_datagrams(&mut self, sockets: io::Result<Vec<OwnedFd>>) {
         let (tell, ended) = mpsc::unbounded_channel();
         let reach = Arc::clone(&self.reach);
@@ -76,19 +76,19 @@ impl Gateway {
         });
     }
 
-    /// For who has an address of the session.
+    /// A guard for a container with an address of the session.
     pub(super) fn farewell(&self, container: Ipv4Addr) -> Farewell {
         let ended = self.ended.as_ref().ok().cloned();
         Farewell { container, connections: Arc::clone(&self.connections), ended }
     }
 
-    /// What does not pass though it could, and why.
+    /// What does not pass although it could, and why.
     pub(super) fn lacks(&self) -> Option<String> {
         self.ended.as_ref().err().map(|error| format!("a way to the world by UDP: {error}"))
     }
 }
 
-/// Ends all that an address has open to the world, when asked and when dropped.
+/// Closes everything that an address has open to the world, when asked and when dropped.
 #[derive(Debug)]
 pub(super) struct Farewell {
     container: Ipv4Addr,

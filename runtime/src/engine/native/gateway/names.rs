@@ -1,7 +1,7 @@
-//! A server for names, at port 53 of the hub: each container is told the names that it knows, which are those in its
-//! `/etc/hosts`, and all else by the machine's name servers.
+//! A DNS server at port 53 of the hub. It answers each container with the names that this container knows, which are
+//! those in its `/etc/hosts`, and forwards everything else to the machine's name servers.
 //!
-//! Who asks is known by its address, which no other container can send from (`host/ports.rs`).
+//! The container is identified by its address, which no other container can send from (`host/ports.rs`).
 
 use std::collections::HashMap;
 use std::io;
@@ -21,37 +21,37 @@ use super::message::{
 };
 use crate::lock::lock;
 
-/// Where the machine keeps its name servers.
+/// The file with the machine's name servers.
 const RESOLVERS: &str = "/etc/resolv.conf";
 const DOMAIN: u16 = 53;
-/// As long as resolvers wait for one server (resolv.conf(5)).
+/// Timeout of one server, as resolvers have it (resolv.conf(5)).
 const ANSWER: Duration = Duration::from_secs(5);
-/// As many of its servers are asked (resolv.conf(5), `MAXNS`).
+/// The most servers to ask (resolv.conf(5), `MAXNS`).
 const SERVERS: usize = 3;
-/// A connection on which nothing is asked for as long is closed.
+/// Idle timeout of a connection.
 const SILENT: Duration = Duration::from_secs(10);
-/// More than any question is; an answer may have all that a length of two bytes can say.
+/// Larger than any query; an answer may have any length that fits into two bytes.
 const QUESTION: usize = 4096;
 const MESSAGE: usize = u16::MAX as usize;
 
-/// What each container knows by name.
+/// The names that each container knows.
 #[derive(Debug, Default)]
 pub(in crate::engine::native) struct Names(Mutex<HashMap<Ipv4Addr, Known>>);
 
-/// Addresses, and what they are called.
+/// Addresses with their names.
 pub(in crate::engine::native) type Known = Vec<(Ipv4Addr, Vec<String>)>;
 
-/// What there is to a question.
+/// The result of a lookup.
 #[derive(Debug, PartialEq, Eq)]
 enum Found {
     Records(Vec<Record>),
     NoSuchName,
-    /// The machine may know.
+    /// The machine's name servers may know.
     NotHere,
 }
 
 impl Names {
-    /// From now on the container of this address knows these, and nothing else.
+    /// Sets the names that the container with this address knows, in place of earlier ones.
     pub(in crate::engine::native) fn tell(&self, container: Ipv4Addr, known: Known) {
         lock(&self.0).insert(container, known);
     }
@@ -68,7 +68,7 @@ impl Names {
         let is_loopback = name == "localhost" || name.ends_with(".localhost");
         if let Some(address) = own.map(|(address, _)| *address).or(is_loopback.then_some(Ipv4Addr::LOCALHOST))
         {
-            // Of a name that is known nothing else is known: there is no IPv6, and nobody else needs be asked.
+            // A known name has no other records: there is no IPv6, and nobody else need be asked.
             let is_asked = matches!(question.kind, A | ANY);
             return Found::Records(is_asked.then_some(Record::Address(address)).into_iter().collect());
         }
@@ -82,11 +82,11 @@ impl Names {
                 None => Found::NoSuchName,
             };
         }
-        // Nobody has one (RFC 6761).
+        // No such name exists (RFC 6761).
         if name == "invalid" || name.ends_with(".invalid") { Found::NoSuchName } else { Found::NotHere }
     }
 
-    /// What is known here to a question, if it is one that is answered here.
+    /// The answer to a question about a name that is known here, else `None`.
     fn answer(&self, container: Ipv4Addr, message: &[u8]) -> Option<Vec<u8>> {
         let question = Question::read(message)?;
         match self.find(container, &question) {
@@ -97,12 +97,12 @@ impl Names {
     }
 }
 
-/// The text of a container's resolv.conf(5): it asks the gateway, and completes names as the machine does.
+/// The text of a container's resolv.conf(5): it asks the gateway, and has the machine's search list and options.
 pub(in crate::engine::native) fn resolver(network: Network) -> String {
     resolver_like(&std::fs::read_to_string(RESOLVERS).unwrap_or_default(), network)
 }
 
-/// A name without a dot is asked for as it is, as Docker has it, unless the machine says otherwise.
+/// `ndots` is 0 as with Docker, unless the machine's file sets it: a name without a dot is looked up as it is.
 fn resolver_like(machine: &str, network: Network) -> String {
     let kept = machine.lines().filter(|line| line.starts_with("search ") || line.starts_with("options "));
     let mut text = format!("nameserver {}\n", network.hub());
@@ -113,7 +113,7 @@ fn resolver_like(machine: &str, network: Network) -> String {
     text
 }
 
-/// The machine's name servers; read every time, as a machine moves from network to network.
+/// The machine's name servers; read every time, as a machine moves between networks.
 fn resolvers() -> Vec<SocketAddr> {
     let text = std::fs::read_to_string(RESOLVERS).unwrap_or_default();
     let servers = text.lines().filter_map(|line| line.trim().strip_prefix("nameserver"));
@@ -121,7 +121,7 @@ fn resolvers() -> Vec<SocketAddr> {
     servers.take(SERVERS).collect()
 }
 
-/// Answers datagrams.
+/// Answers queries over UDP.
 pub(super) async fn answer(socket: UdpSocket, names: Arc<Names>, openings: Arc<Openings>) {
     let socket = Arc::new(socket);
     let mut asked = JoinSet::new();
@@ -135,11 +135,11 @@ pub(super) async fn answer(socket: UdpSocket, names: Arc<Names>, openings: Arc<O
             continue;
         }
         if let Some(answer) = names.answer(container, message) {
-            // What cannot be sent at once is lost, as datagrams are.
+            // An answer that cannot be sent at once is dropped, as UDP allows.
             let _ = socket.try_send_to(&answer, peer);
             continue;
         }
-        // Whoever gets no answer asks again.
+        // A client without an answer asks again.
         let Some(opening) = openings.open(container) else { continue };
         let (message, socket) = (message.to_vec(), Arc::clone(&socket));
         asked.spawn(async move {
@@ -150,7 +150,7 @@ pub(super) async fn answer(socket: UdpSocket, names: Arc<Names>, openings: Arc<O
     }
 }
 
-/// Answers what is asked on a connection, one question after another.
+/// Answers queries over TCP, one after another.
 pub(super) async fn serve(mut stream: TcpStream, names: Arc<Names>, opening: Opening) {
     let Ok(SocketAddr::V4(peer)) = stream.peer_addr() else { return };
     let ended = opening.ended();
@@ -172,7 +172,7 @@ pub(super) async fn serve(mut stream: TcpStream, names: Arc<Names>, opening: Ope
     }
 }
 
-/// The first answer of the machine's name servers; or that there is none.
+/// The first answer of the machine's name servers, or a failure.
 async fn ask_all<F>(message: &[u8], ask: impl Fn(SocketAddr, Vec<u8>) -> F) -> Vec<u8>
 where
     F: Future<Output = io::Result<Vec<u8>>>,
@@ -207,7 +207,7 @@ async fn ask_by_connection(resolver: SocketAddr, question: Vec<u8>) -> io::Resul
     if is_answer(&answer, &question) { Ok(answer) } else { Err(io::ErrorKind::InvalidData.into()) }
 }
 
-/// On connections, each message has its length before it.
+/// Over TCP, each message is preceded by its length.
 async fn hear(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     let length = stream.read_u16().await?;
     let mut message = vec![0; usize::from(length)];

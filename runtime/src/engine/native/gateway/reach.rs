@@ -1,26 +1,26 @@
-//! Where what containers send may go on to.
+//! Destinations to which containers' traffic may be forwarded.
 //!
-//! The pipeline sends it from the machine's own address, and so it would get to what only the machine is meant to reach:
-//! its loopback, the service that tells a cloud's machines their credentials, containers of other engines. A container on
-//! Docker's own network does not reach the last, so one here does not either.
+//! The pipeline sends from the machine's own address, and so could reach what only the machine is meant to reach: its
+//! loopback, the metadata service of a cloud with the machine's credentials, containers of other engines. A container on
+//! Docker's own network does not reach other engines' containers, so one here does not either.
 
 use std::net::Ipv4Addr;
 
 use super::super::address;
 use super::routes;
 
-/// What else containers may reach: addresses and networks, with commas between.
+/// The variable with further addresses and networks that containers may reach, separated by commas.
 pub(in crate::engine::native) const VARIABLE: &str = "BOWLINE_REACH";
 
-/// Where clouds tell their machines who they are, but for those at a link-local address: Alibaba's, Azure's, and the
-/// network that Oracle's was in, which is for protocols and no machine's (RFC 6890).
+/// Metadata services of clouds that are not at a link-local address: Alibaba's, Azure's, and the network of Oracle's,
+/// which is reserved for protocols and has no machines (RFC 6890).
 const CLOUDS: [Network; 3] = [
     Network::new(Ipv4Addr::new(100, 100, 100, 200), 32),
     Network::new(Ipv4Addr::new(168, 63, 129, 16), 32),
     Network::new(Ipv4Addr::new(192, 0, 0, 0), 24),
 ];
 
-/// All addresses whose first bits are these.
+/// A network: all addresses with this prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Network {
     start: u32,
@@ -44,14 +44,14 @@ impl Network {
     }
 }
 
-/// What a user lets containers reach though they would not.
+/// Destinations that a user allows although they are refused by default.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::engine::native) struct Reach {
     allowed: Vec<Network>,
 }
 
 impl Reach {
-    /// From the environment.
+    /// Reads the variable.
     pub(in crate::engine::native) fn from_environment() -> Result<Self, String> {
         Self::parse(&std::env::var(VARIABLE).unwrap_or_default())
     }
@@ -68,7 +68,7 @@ impl Reach {
         Ok(Self { allowed: allowed.collect::<Result<_, _>>()? })
     }
 
-    /// Whether anything is passed on to this address.
+    /// Whether anything is forwarded to this address.
     pub(super) fn leads_to(&self, address: Ipv4Addr) -> bool {
         if !leads_out(address) {
             return false;
@@ -78,15 +78,16 @@ impl Reach {
         }
         let is_told_to_machines =
             address.is_link_local() || CLOUDS.iter().any(|network| network.has(address));
-        // Where the kernel does not say, there is nothing to go by.
+        // If the kernel does not answer, nothing is known against the address.
         !is_told_to_machines && !routes::is_on_bridge(address).unwrap_or(false)
     }
 }
 
-/// Whether this is an address of another machine, or one that this machine has in a network. What a container sends to its
-/// own loopback, or to all in its network, does not come here; but whoever may forge packets or change its network can send
-/// such things to the hub, and from the pipeline they would go to the machine's loopback. Addresses of a session are nowhere
-/// else. To a broadcast address of a network of the machine no socket connects that was not made for it.
+/// Whether this is an address of another machine, or one that this machine has in a network. Packets to a container's own
+/// loopback, or to everybody in its network, do not come here; but a container that can forge packets or change its
+/// network can send such packets to the hub, and the pipeline would forward them to the machine's loopback. Addresses of
+/// a session exist nowhere else. The kernel refuses to connect an ordinary socket to a broadcast address of a network of
+/// the machine.
 fn leads_out(address: Ipv4Addr) -> bool {
     let [first, ..] = address.octets();
     !(address::is_of_session(address)

@@ -1,4 +1,4 @@
-//! What the machine's own routes say of an address.
+//! Lookups in the machine's routing table.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -14,15 +14,16 @@ const RTA_VIA: u16 = 18;
 const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_INFO_KIND: u16 = 1;
-/// Before the attributes: a struct rtmsg, a struct ifinfomsg.
+/// The length of a struct rtmsg or ifinfomsg, which precedes the attributes.
 const ROUTE_HEADER: usize = 12;
 const LINK_HEADER: usize = 16;
 
-/// Somewhere in the world, so that what leads there is the machine's way out (RFC 5737: an address of documentation).
+/// An address in the world, whose route is the machine's default route (RFC 5737: reserved for documentation).
 const WORLD: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
-/// Whether an address is of a container or a virtual machine on a bridge of this machine. The machine's own address there
-/// is not, nor is what the machine itself is connected by: a bridge that has its way out, or a port that is a device.
+/// Whether an address belongs to a container or a virtual machine on a bridge of this machine. The machine's own address
+/// on the bridge does not, and neither does anything on a bridge that connects the machine itself: one with its default
+/// route, or with a physical port.
 pub(super) fn is_on_bridge(address: Ipv4Addr) -> io::Result<bool> {
     let mut netlink = Netlink::open()?;
     let Some(link) = neighbourhood(&mut netlink, address)? else { return Ok(false) };
@@ -38,14 +39,14 @@ struct Route {
     is_direct: bool,
 }
 
-/// The link that an address is reached by without anything in between.
+/// The link on which an address is a direct neighbour.
 fn neighbourhood(netlink: &mut Netlink, address: Ipv4Addr) -> io::Result<Option<u32>> {
     Ok(route(netlink, address)?.filter(|route| route.is_direct).and_then(|route| route.link))
 }
 
 fn route(netlink: &mut Netlink, to: Ipv4Addr) -> io::Result<Option<Route>> {
     let mut question = Message::new(RTM_GETROUTE);
-    // struct rtmsg: family, the destination's bits, and nothing of the rest
+    // struct rtmsg: family, prefix length of the destination, and zeros for the rest
     question.bytes.extend([IPV4, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     question.attribute(RTA_DST, &to.octets());
     let found = match netlink.get(question) {
@@ -67,7 +68,7 @@ fn route(netlink: &mut Netlink, to: Ipv4Addr) -> io::Result<Option<Route>> {
     Ok(Some(route))
 }
 
-/// What a link is, where it is no device.
+/// The kind of a link; `None` for a physical device.
 fn kind(netlink: &mut Netlink, link: u32) -> io::Result<Option<String>> {
     let found = netlink.get(Message::link(RTM_GETLINK, link, 0))?;
     Ok(kind_in(found.get(LINK_HEADER..).unwrap_or_default()))
@@ -79,7 +80,7 @@ fn kind_in(link: &[u8]) -> Option<String> {
     Some(String::from_utf8_lossy(kind).trim_end_matches('\0').to_owned())
 }
 
-/// Containers are on pairs of links, virtual machines on tunnels to their program.
+/// Whether all ports are virtual: veth pairs of containers, taps of virtual machines.
 fn has_virtual_ports_only(netlink: &mut Netlink, bridge: u32) -> io::Result<bool> {
     let links = netlink.get_all(Message::link(RTM_GETLINK, 0, 0))?;
     Ok(links.iter().filter_map(|link| link.get(LINK_HEADER..)).all(|link| {
@@ -100,7 +101,7 @@ mod tests {
         assert!(output.status.success(), "ip {words}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// In a network of its own, which ends with the thread.
+    /// In a network namespace of its own, which ends with the thread.
     #[test]
     #[allow(unsafe_code)]
     fn what_is_on_a_bridge_of_another_engine_is_told_from_what_is_not() {
@@ -108,16 +109,16 @@ mod tests {
             return;
         }
         std::thread::spawn(|| {
-            // SAFETY: nothing of this thread's file descriptors is unshared.
+            // SAFETY: this thread's file descriptors are not unshared.
             unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) }.unwrap();
             for words in [
                 "link set lo up",
-                // The machine's way out, by a bridge of its own.
+                // The machine's default route, over a bridge of its own.
                 "link add out type bridge",
                 "address add 192.168.7.2/24 dev out",
                 "link set out up",
                 "route add default via 192.168.7.1",
-                // Another engine's, with a container, and with none; both are up without a carrier.
+                // Bridges of another engine, one with a container and one without; both are up without a carrier.
                 "link add docker0 type bridge",
                 "link add v0 type veth peer name v1",
                 "link set v0 master docker0",
@@ -126,7 +127,7 @@ mod tests {
                 "link add internal type bridge",
                 "address add 172.18.0.1/16 dev internal",
                 "link set internal up",
-                // A network that the machine is connected to by a bridge, and one without.
+                // A network that the machine is connected to by a bridge, and one that it is connected to without.
                 "link add lan type bridge",
                 "link add eth1 type ifb",
                 "link set eth1 master lan",
@@ -135,7 +136,7 @@ mod tests {
                 "link add eth2 type ifb",
                 "address add 192.168.9.2/24 dev eth2",
                 "link set eth2 up",
-                // What lies behind a container.
+                // A network behind a container.
                 "route add 10.99.0.0/16 via 172.17.0.9",
             ] {
                 ip(words);

@@ -1,7 +1,8 @@
-//! Datagrams to the world, and their answers.
+//! UDP datagrams to the world, and their answers.
 //!
-//! What goes from one address to another is a flow, with a socket of the pipeline's own that is connected to where the
-//! datagrams are for: so only answers from there come back. What cannot be passed on at once is lost, as datagrams are.
+//! The datagrams from one address to another are a flow. Each flow has a socket of the pipeline's, connected to the
+//! destination, so that only answers from there are accepted. A datagram that cannot be sent at once is dropped, as UDP
+//! allows.
 
 use std::collections::HashMap;
 use std::io;
@@ -21,10 +22,10 @@ use super::datagram::{Answers, Ends, SPACE, receive};
 use super::reach::Reach;
 use crate::lock::lock;
 
-/// As long as nothing is heard a flow stays: the kernel's own times, `nf_conntrack_udp_timeout` and …`_stream`.
+/// How long an idle flow is kept: the kernel's own timeouts, `nf_conntrack_udp_timeout` and …`_stream`.
 const UNANSWERED: Duration = Duration::from_secs(30);
 const ANSWERED: Duration = Duration::from_secs(2 * 60);
-/// As many datagrams are passed on before anything else is looked at.
+/// How many datagrams are forwarded before anything else is polled.
 const AT_ONCE: usize = 64;
 
 /// All flows of a session.
@@ -47,7 +48,7 @@ struct Flow {
     task: AbortHandle,
 }
 
-/// When something was last sent or heard, and whether anything was heard.
+/// When a datagram was last sent or received, and whether any was received.
 #[derive(Debug)]
 struct Life(Mutex<(Instant, bool)>);
 
@@ -58,8 +59,8 @@ impl Drop for Flow {
 }
 
 impl Datagrams {
-    /// By the sockets that the host made: for what containers send, for answers, for messages that there is nobody.
-    /// `ended` says of which container nothing is there any more.
+    /// Takes the sockets that the host made: for what containers send, for answers, and for ICMP errors. `ended` receives
+    /// the addresses of containers that have ended.
     pub(super) fn new(
         sockets: Vec<OwnedFd>,
         reach: Arc<Reach>,
@@ -108,7 +109,7 @@ impl Datagrams {
             if !self.reach.leads_to(*ends.world.ip()) {
                 return;
             }
-            // Who cannot be reached now, as nothing leads there or too many files are open, may be later.
+            // The destination may be reachable later, if there is no route now or too many files are open.
             let Ok(flow) = self.open(ends) else { return };
             self.flows.insert(ends, flow);
         }
@@ -121,7 +122,7 @@ impl Datagrams {
     fn open(&mut self, ends: Ends) -> io::Result<Flow> {
         self.make_room(*ends.container.ip());
         let outside = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-        // To a broadcast address this is refused.
+        // The kernel refuses this for a broadcast address.
         outside.connect(ends.world)?;
         outside.set_nonblocking(true)?;
         let outside = Arc::new(tokio::net::UdpSocket::from_std(outside)?);
@@ -132,8 +133,8 @@ impl Datagrams {
 }
 
 impl Datagrams {
-    /// For one more flow of a container: its own oldest makes room where it has as many as it may, and that of who has most
-    /// where all have.
+    /// Makes room for one more flow of a container: its own oldest is closed if the container has as many as it may, and
+    /// if all together have, the oldest of the container with the most.
     fn make_room(&mut self, container: Ipv4Addr) {
         let mut open: HashMap<Ipv4Addr, usize> = HashMap::new();
         self.flows.keys().for_each(|ends| *open.entry(*ends.container.ip()).or_default() += 1);
@@ -154,7 +155,7 @@ impl Datagrams {
 impl Flow {
     fn send(&self, datagram: &[u8]) {
         let send = || rustix::net::send(&self.outside, datagram, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
-        // What is said of an earlier one has kept this one from being sent.
+        // An error about an earlier datagram has prevented this one from being sent.
         if send() == Err(rustix::io::Errno::CONNREFUSED) {
             let _ = send();
         }
@@ -177,7 +178,7 @@ impl Life {
     }
 }
 
-/// Passes on what comes back, until nothing has come or gone for a while.
+/// Forwards answers, until nothing has been sent or received for a while.
 async fn hear(
     ends: Ends,
     outside: Arc<tokio::net::UdpSocket>,
@@ -228,7 +229,7 @@ mod tests {
         let mut ports: Vec<u16> = datagrams.flows.keys().map(|ends| ends.container.port()).collect();
         ports.sort_unstable();
         assert_eq!(ports, [1, 4, 5]);
-        // Nothing is lost of what was sent before.
+        // Nothing that was sent before is lost.
         sink.set_nonblocking(false).unwrap();
         let mut heard = std::collections::BTreeSet::new();
         for _ in 0..6 {

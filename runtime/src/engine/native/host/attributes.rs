@@ -1,4 +1,4 @@
-//! What a file has besides its contents: owner, mode, times and extended attributes.
+//! Metadata of a file: owner, mode, times and extended attributes.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::whiteouts::is_overlays;
 
-/// Owner, mode and attributes, but for what overlayfs keeps for itself.
+/// Copies owner, mode and attributes, except overlayfs's own.
 pub(super) fn set_like(from: impl AsFd, to: impl AsFd) -> io::Result<()> {
     let (from, to) = (from.as_fd(), to.as_fd());
     let known = fstat(from)?;
@@ -26,7 +26,7 @@ pub(super) fn set_like(from: impl AsFd, to: impl AsFd) -> io::Result<()> {
     Ok(futimens(to, &times(&known))?)
 }
 
-/// None where the file system has none.
+/// Empty if the file system has no extended attributes.
 pub(super) fn attributes(of: BorrowedFd<'_>) -> io::Result<BTreeMap<String, Vec<u8>>> {
     let mut list = vec![0_u8; 64 << 10];
     let length = match flistxattr(of, list.as_mut_slice()) {

@@ -1,7 +1,7 @@
-//! Limits: control groups, of either version (cgroups(7)).
+//! Limits by control groups, of either version (cgroups(7)).
 //!
-//! A container that is limited has a group of its own in every hierarchy that it takes, `bowline/<session>/<number>` below
-//! what this machine shows as the hierarchy's root, where Docker has `docker/<id>`. Others have none.
+//! A container with limits has a group of its own in every hierarchy that it needs, `bowline/<session>/<number>` below
+//! what this machine shows as the hierarchy's root, where Docker has `docker/<id>`. Other containers have none.
 
 use std::fs::{self, File};
 use std::io;
@@ -16,10 +16,10 @@ use crate::model::Limits;
 /// The directory of all sessions' groups.
 const ALL: &str = "bowline";
 
-/// Microseconds, as Docker has it.
+/// The period of CPU limits in microseconds, the same as Docker's.
 const PERIOD: u32 = 100_000;
 
-/// Where a controller's hierarchy is mounted.
+/// The mount point of a controller's hierarchy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Hierarchy {
     mount: PathBuf,
@@ -43,7 +43,7 @@ struct Place {
     controller: Controller,
     hierarchy: Hierarchy,
     path: PathBuf,
-    /// Open from when it is made: once the container has a root of its own, the supervisor finds no path any more.
+    /// Opened when it is made: once the container has a root of its own, the supervisor cannot resolve the path any more.
     made: Option<Made>,
 }
 
@@ -72,7 +72,7 @@ impl Controller {
     }
 }
 
-/// Which controllers these limits take.
+/// The controllers that these limits need.
 fn controllers(limits: &Limits) -> Vec<Controller> {
     let cpu = limits.cpu.map(|_| Controller::Cpu);
     let memory = limits.memory.map(|_| Controller::Memory);
@@ -81,12 +81,17 @@ fn controllers(limits: &Limits) -> Vec<Controller> {
 }
 
 impl Group {
+<<<<<<< HEAD
     /// The groups of a container, whether or not they are there; none where nothing is limited that takes one.
     pub(super) fn find(session: &str, name: &str, limits: &Limits) -> Result<Option<Self>, Fault> {
         let controllers = controllers(limits);
         if controllers.is_empty() {
             return Ok(None);
         }
+=======
+    /// The groups of a container, whether or not they exist.
+    pub(super) fn find(session: &str, limits: &Limits) -> Result<Self, Fault> {
+>>>>>>> deb93e8 (Engines: comments in plain word order, with the terms of the OCI, Docker and the kernel)
         let mounts = mounts().context("/proc/self/mountinfo")?;
         let mut places = Vec::new();
         for controller in controllers {
@@ -102,7 +107,7 @@ impl Group {
         Ok(Some(Self { places }))
     }
 
-    /// Makes them, with their limits set.
+    /// Creates them and sets their limits.
     pub(super) fn make(&mut self, limits: &Limits) -> Result<(), Fault> {
         for place in &mut self.places {
             let Place { controller, hierarchy, path, .. } = &*place;
@@ -115,7 +120,7 @@ impl Group {
         Ok(())
     }
 
-    /// Puts the calling process into them.
+    /// Moves the calling process into them.
     pub(super) fn enter(&self) -> Result<(), Fault> {
         for Place { controller, path, .. } in &self.places {
             fs::write(path.join("cgroup.procs"), "0").map_err(|error| cannot(*controller, path, &error))?;
@@ -123,7 +128,7 @@ impl Group {
         Ok(())
     }
 
-    /// Whether the kernel has killed something of it for want of memory.
+    /// Whether the kernel has killed one of its processes because memory ran out.
     pub(super) fn ran_out_of_memory(&self) -> bool {
         let memory = self.places.iter().find(|place| place.controller == Controller::Memory);
         memory.is_some_and(|place| {
@@ -135,7 +140,7 @@ impl Group {
         })
     }
 
-    /// Removes them, empty as they are by now.
+    /// Removes them; they are empty by now.
     pub(super) fn remove(&self) {
         for place in &self.places {
             if let (Some(made), Some(name)) = (&place.made, place.path.file_name()) {
@@ -144,7 +149,7 @@ impl Group {
         }
     }
 
-    /// What a process in them is shown at `/sys/fs/cgroup`: a directory with these controllers, or all in one.
+    /// What a process in them sees at `/sys/fs/cgroup`: a directory with these controllers, or one unified hierarchy.
     pub(super) fn shown(&self) -> Shown {
         let is_one = |place: &&Place| place.hierarchy.version == Version::One;
         let single: Vec<Controller> =
@@ -173,7 +178,7 @@ fn cannot(controller: Controller, place: &Path, error: &io::Error) -> Fault {
     Fault::new(format!("limit {name} by {}: {error}\n\nhelp: {help}", place.display()))
 }
 
-/// Where a controller is to be had: a hierarchy of its own, else the one of all.
+/// The hierarchy of a controller: its own, else the unified one.
 fn hierarchy(mountinfo: &str, controller: Controller) -> Option<Hierarchy> {
     let find = |wanted: &str, has: &dyn Fn(&str, &Path) -> bool| {
         mountinfo.lines().find_map(|line| {
@@ -208,7 +213,7 @@ fn read(made: &Made, name: &str) -> io::Result<String> {
 }
 
 fn make(hierarchy: &Hierarchy, place: &Path, controller: Controller) -> io::Result<()> {
-    // Another session that ends removes what is above, when it is empty at that moment.
+    // Another session that ends may remove the parent at a moment when it is empty.
     let mut again = 0;
     while let Err(error) = fs::create_dir_all(place) {
         again += 1;
@@ -219,7 +224,7 @@ fn make(hierarchy: &Hierarchy, place: &Path, controller: Controller) -> io::Resu
     if hierarchy.version == Version::Two {
         let above = place.ancestors().skip(1).take_while(|above| above.starts_with(&hierarchy.mount));
         let mut above: Vec<&Path> = above.collect();
-        // What a group may give is what the one above it gives.
+        // A group can only enable controllers that its parent has enabled.
         above.reverse();
         for group in above {
             fs::write(group.join("cgroup.subtree_control"), format!("+{}", controller.name()))?;
@@ -230,7 +235,7 @@ fn make(hierarchy: &Hierarchy, place: &Path, controller: Controller) -> io::Resu
 
 fn set(place: &Path, version: Version, controller: Controller, limits: &Limits) -> io::Result<()> {
     let write = |name: &str, value: String| fs::write(place.join(name), value);
-    // Swap is memory, too: what is limited must not go on there. Kernels without swap accounting have no such file.
+    // Swap counts as memory, or a limited container would go on there. Kernels without swap accounting have no such file.
     let write_if_there = |name: &str, value: String| match write(name, value) {
         Err(error) if !place.join(name).exists() => {
             let _ = error;
@@ -259,7 +264,7 @@ fn set(place: &Path, version: Version, controller: Controller, limits: &Limits) 
     }
 }
 
-/// Microseconds of a period; the kernel takes a millisecond at least.
+/// Microseconds in each period; the kernel's minimum is a millisecond.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within what the kernel takes")]
 fn quota(processors: Option<f64>) -> u64 {
     (processors.unwrap_or(1.0) * f64::from(PERIOD)).round().clamp(1000.0, 1e12) as u64
@@ -271,8 +276,8 @@ fn kills(text: &str) -> u64 {
     count.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
 }
 
-/// What is mounted, as the calling process sees it now. Who waits for a host's end has to ask before: the host's `/proc`
-/// is mounted over its own.
+/// The mount table as the calling process sees it now. A process that waits for a host's end has to read it before: the
+/// host's `/proc` is mounted over its own.
 pub(super) fn mounts() -> io::Result<String> {
     fs::read_to_string("/proc/self/mountinfo")
 }
@@ -284,7 +289,7 @@ pub(super) fn lacks() -> Vec<String> {
     missing.map(|one| format!("limits of {}: no control group for it is mounted", one.name())).collect()
 }
 
-/// Removes what a session's containers had, once none of them runs any more.
+/// Removes the groups of a session's containers, once none of them runs any more.
 pub(super) fn remove_all(mounts: &str, session: &str) {
     for controller in Controller::ALL {
         let Some(hierarchy) = hierarchy(mounts, controller) else { continue };
@@ -318,7 +323,7 @@ mod tests {
                 version: Version::One
             })
         );
-        // One of all, with a directory in the place of a mounted one.
+        // A unified hierarchy, with a directory in place of the mount.
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("cgroup.controllers"), "cpuset cpu io memory\n").unwrap();
         let unified = format!("35 24 0:30 / {} rw - cgroup2 cgroup2 rw\n", dir.path().display());

@@ -1,4 +1,4 @@
-//! What a network namespace is like: noted when it is made, and looked at again before another container gets it.
+//! The state of a network namespace: recorded when it is made, and checked before another container gets it.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -16,9 +16,9 @@ const RTM_GETADDR: u16 = 22;
 const RTM_GETROUTE: u16 = 26;
 const RTM_GETRULE: u16 = 34;
 const LINK_HEADER: usize = 16;
-/// Of a link: its hardware address, its name, how long packets may be and how many wait.
+/// Attributes of a link: hardware address, name, MTU and queue length.
 const LINK: [u16; 4] = [1, 3, 4, 13];
-/// And its settings for IPv4 (`/proc/sys/net/ipv4/conf`).
+/// The link's IPv4 settings (`/proc/sys/net/ipv4/conf`).
 const IFLA_AF_SPEC: u16 = 26;
 const SETTINGS: [&str; 8] = [
     "ipv4/ip_forward",
@@ -30,17 +30,18 @@ const SETTINGS: [&str; 8] = [
     "ipv6/conf/eth0/accept_ra",
     "ipv6/conf/eth0/disable_ipv6",
 ];
-/// Where the ports begin that programs get which ask for none.
+/// The range of ephemeral ports.
 const PORTS: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 
-/// Of the calling thread's network.
+/// Records the state of the calling thread's network namespace.
 pub(super) fn note() -> io::Result<OwnedFd> {
     let mut file = File::from(rustix::fs::memfd_create(c"network", MemfdFlags::CLOEXEC)?);
     file.write_all(&look()?)?;
     Ok(file.into())
 }
 
-/// An error unless the calling thread's network is as it was noted, and nothing is left of who had it.
+/// Checks that the calling thread's network namespace is in the recorded state, and that nothing is left of its last
+/// user.
 pub(super) fn check(noted: OwnedFd) -> Result<(), Fault> {
     let mut noted = File::from(noted);
     let mut wanted = Vec::new();
@@ -55,13 +56,13 @@ pub(super) fn check(noted: OwnedFd) -> Result<(), Fault> {
     Ok(())
 }
 
-/// All that a program may depend on, and nothing that changes by itself.
+/// Everything that a program may depend on, and nothing that changes by itself.
 fn look() -> io::Result<Vec<u8>> {
     let mut netlink = Netlink::open()?;
     let mut seen = Vec::new();
     for link in netlink.get_all(Message::link(RTM_GETLINK, 0, 0))? {
         let kept = attributes(link.get(LINK_HEADER..).unwrap_or_default()).filter_map(|(kind, value)| {
-            // Those for IPv6 have times and counts among them.
+            // The IPv6 settings contain times and counters.
             let inet = || attributes(value).find(|(family, _)| i32::from(*family) == libc::AF_INET);
             match kind {
                 IFLA_AF_SPEC => inet().map(|(_, settings)| (kind, settings)),
@@ -73,7 +74,7 @@ fn look() -> io::Result<Vec<u8>> {
             seen.extend(value);
         }
     }
-    // A struct ifaddrmsg, rtmsg, fib_rule_hdr: of any family, and of this one.
+    // A struct ifaddrmsg, rtmsg, fib_rule_hdr: of any address family, and of IPv4.
     let asks = [
         (RTM_GETADDR, libc::AF_UNSPEC, 8),
         (RTM_GETROUTE, libc::AF_INET, 12),
@@ -92,7 +93,7 @@ fn look() -> io::Result<Vec<u8>> {
     Ok(seen)
 }
 
-/// Whether anybody is known there by a hardware address that is not his, or for good.
+/// Whether the neighbour table has a wrong or a permanent hardware address.
 fn neighbours() -> io::Result<bool> {
     const FOR_GOOD: u32 = 4;
     let text = std::fs::read_to_string("/proc/thread-self/net/arp")?;
@@ -101,7 +102,7 @@ fn neighbours() -> io::Result<bool> {
         let [address, _, flags, hardware, ..] = words[..] else { return true };
         let flags = u32::from_str_radix(flags.trim_start_matches("0x"), 16).unwrap_or(FOR_GOOD);
         let own = address.parse().ok().map(|address| written(address::hardware(address)));
-        // One that has not answered has no hardware address.
+        // A neighbour that has not answered has no hardware address.
         flags & FOR_GOOD != 0 || flags != 0 && own.as_deref() != Some(hardware)
     }))
 }
@@ -114,8 +115,8 @@ fn written(hardware: [u8; 6]) -> String {
     text
 }
 
-/// Whether something of a connection is left at a port that the next one may want to listen at (`TIME_WAIT`, mostly). Those
-/// that programs get without asking nobody wants.
+/// Whether connections are left (mostly in `TIME_WAIT`) at a port that the next container may want to listen at. Nobody
+/// wants a particular ephemeral port.
 fn leaves_ports() -> io::Result<bool> {
     if !has_connections() {
         return Ok(false);
@@ -135,8 +136,8 @@ fn leaves_ports() -> io::Result<bool> {
     Ok(false)
 }
 
-/// Whether the network has any at all, which the kernel counts. The tables themselves take milliseconds: they are the whole
-/// machine's, of which the kernel leaves out what is of other networks.
+/// Whether the network has any sockets, by the kernel's counters. Reading the socket tables takes milliseconds: they
+/// cover the whole machine, and the kernel skips other networks' entries.
 fn has_connections() -> bool {
     let is_empty = |name: &str, protocol: &str, counts: &[&str]| {
         let text = std::fs::read_to_string(format!("/proc/thread-self/net/{name}")).ok()?;
@@ -145,7 +146,7 @@ fn has_connections() -> bool {
         let count = |of: &&str| words.chunks_exact(2).find(|pair| pair[0] == *of)?[1].parse().ok();
         counts.iter().map(count).try_fold(true, |empty, count: Option<u64>| Some(empty && count? == 0))
     };
-    // Where there is no IPv6, there is no such file. Those of both that wait for their end are counted with the first.
+    // Without IPv6 there is no such file. IPv4's counters of closing sockets include those of IPv6.
     let has_none = is_empty("sockstat", "TCP:", &["inuse", "tw"]) == Some(true)
         && is_empty("sockstat6", "TCP6:", &["inuse"]) != Some(false);
     !has_none

@@ -1,7 +1,7 @@
 //! Copying files and trees from one file system into another.
 //!
-//! Owners, modes, times, attributes, hard links and holes are kept. Without recursion and with two descriptors, as a hostile
-//! tree may be deeper than a stack and wider than a process may have files open.
+//! Owners, modes, times, attributes, hard links and holes are preserved. Without recursion and with two descriptors, as a
+//! hostile tree may be deeper than a stack and wider than the limit of open files.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -21,7 +21,7 @@ use super::inside;
 use super::overlay::Tree;
 use crate::engine::not_a_file;
 
-/// A directory's contents go into the directory `to`, a file becomes `to`; what is there stays as far as it can.
+/// A directory's contents go into the directory `to`, a file becomes `to`; existing entries stay where possible.
 pub(super) fn copy_to(source: &Tree, from: &str, tree: &Tree, to: &str) -> io::Result<()> {
     if is_directory(source, from)? {
         let target = inside::make_directory(tree.as_fd(), to)?;
@@ -30,7 +30,7 @@ pub(super) fn copy_to(source: &Tree, from: &str, tree: &Tree, to: &str) -> io::R
     copy_one(source, from, tree, to)
 }
 
-/// What is at `from` becomes what is at `to`, or where links lead that are there: of what was there nothing is left.
+/// Replaces `to`, or what a link at `to` leads to, by what is at `from`: nothing of the old contents is left.
 pub(super) fn replace(source: &Tree, from: &str, tree: &Tree, to: &str) -> io::Result<()> {
     let there = match inside::find(tree.as_fd(), to) {
         Ok(found) => Some(kind(&fstat(&found)?)),
@@ -72,7 +72,7 @@ fn split(path: &str) -> (&str, &str) {
     path.rsplit_once('/').unwrap_or(("", path))
 }
 
-/// One file, by its path.
+/// Copies one file, by its path.
 fn copy_one(source: &Tree, from: &str, tree: &Tree, to: &str) -> io::Result<()> {
     let (parent, name) = split(to);
     let target = inside::make_directory(tree.as_fd(), parent)?;
@@ -82,7 +82,7 @@ fn copy_one(source: &Tree, from: &str, tree: &Tree, to: &str) -> io::Result<()> 
     set_like(&file, &copy)
 }
 
-/// All that is in a directory, into another one.
+/// Copies everything in a directory into another one.
 pub(super) fn copy_contents(from: &OwnedFd, to: BorrowedFd<'_>) -> io::Result<()> {
     let mut files = Files { root: to, known: HashMap::new() };
     let (mut from, mut to) = (inside::directory_at(from, ".")?, inside::directory_at(to, ".")?);
@@ -92,7 +92,7 @@ pub(super) fn copy_contents(from: &OwnedFd, to: BorrowedFd<'_>) -> io::Result<()
         let Some(name) = level.next() else {
             levels.pop();
             if !levels.is_empty() {
-                // What was put into it changed its times.
+                // Adding entries changed its times.
                 set_like(&from, &to)?;
                 (from, to) = (inside::directory_at(&from, "..")?, inside::directory_at(&to, "..")?);
                 path.pop();
@@ -115,15 +115,15 @@ pub(super) fn copy_contents(from: &OwnedFd, to: BorrowedFd<'_>) -> io::Result<()
     Ok(())
 }
 
-/// Files that have been copied.
+/// The files that were copied.
 struct Files<'a> {
     root: BorrowedFd<'a>,
-    /// The first copy of each that has several names, by what its file system knows it by.
+    /// The first copy of each file with several hard links, by device and inode.
     known: HashMap<(u64, u64), PathBuf>,
 }
 
 impl Files<'_> {
-    /// Anything but a directory, by its name in one.
+    /// Copies anything but a directory, by its name in its directory.
     fn copy(
         &mut self,
         from: &OwnedFd,
@@ -145,7 +145,7 @@ impl Files<'_> {
                 make_room(to, name)?;
                 mknodat(to, name, FileType::Fifo, Mode::from_raw_mode(known.st_mode & 0o7777), 0)?;
                 own(to, name, known)?;
-                // The mode that it was made with is masked.
+                // The mode at creation is masked by the umask.
                 Ok(rustix::fs::chmodat(
                     to,
                     name,
@@ -153,7 +153,7 @@ impl Files<'_> {
                     AtFlags::empty(),
                 )?)
             }
-            // Devices and sockets are of the machine that they are on.
+            // Devices and sockets belong to their machine.
             _ => Ok(()),
         }
     }
@@ -169,7 +169,7 @@ impl Files<'_> {
         let id = (known.st_dev, known.st_ino);
         if let Some(first) = self.known.get(&id) {
             make_room(to, name)?;
-            // A file has no more names than its file system allows, and a path no more bytes than a kernel takes.
+            // A file system limits the number of names of a file, and the kernel the length of a path.
             if linkat(self.root, first, to, name, AtFlags::empty()).is_ok() {
                 return Ok(());
             }
@@ -199,7 +199,7 @@ fn own(at: &OwnedFd, name: &Path, known: &Stat) -> io::Result<()> {
     Ok(chownat(at, name, Some(user), Some(group), AtFlags::SYMLINK_NOFOLLOW)?)
 }
 
-/// A file's contents, into one that is empty. Where there is a hole in the one, there is in the other.
+/// Copies a file's contents into an empty file. Holes stay holes.
 pub(super) fn copy_data(mut from: &File, mut to: &File) -> io::Result<()> {
     let known = fstat(from)?;
     let size = u64::try_from(known.st_size).unwrap_or(0);
@@ -211,7 +211,7 @@ pub(super) fn copy_data(mut from: &File, mut to: &File) -> io::Result<()> {
     loop {
         let data = match seek(from, SeekFrom::Data(at)) {
             Ok(data) => data,
-            // There is no more.
+            // No more data follows.
             Err(Errno::NXIO) => break,
             Err(error) => return Err(error.into()),
         };

@@ -1,4 +1,4 @@
-//! Directories by their descriptors.
+//! Directories by descriptor.
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, Dir, unlinkat};
 use rustix::io::Errno;
 
-/// What is in one.
+/// The names of its entries.
 pub(super) fn names(directory: &OwnedFd) -> io::Result<Vec<PathBuf>> {
     let mut names = Vec::new();
     for entry in Dir::read_from(directory)? {
@@ -21,14 +21,14 @@ pub(super) fn names(directory: &OwnedFd) -> io::Result<Vec<PathBuf>> {
     Ok(names)
 }
 
-/// Whatever is there, with all below it.
+/// Removes whatever is there, with everything below it.
 pub(super) fn remove(at: BorrowedFd<'_>, name: &Path) -> io::Result<()> {
     match unlinkat(at, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
         Err(Errno::ISDIR | Errno::PERM) => {}
         Err(error) => return Err(error.into()),
     }
-    // The descriptor's own name leads to what it has open, and to nothing else.
+    // The descriptor's path in /proc leads to what it has open, and to nothing else.
     let at = std::os::fd::AsRawFd::as_raw_fd(&at);
     std::fs::remove_dir_all(Path::new(&format!("/proc/self/fd/{at}")).join(name))
 }

@@ -1,4 +1,4 @@
-//! What went wrong on the far side of a socket: a sentence.
+//! Errors on the other side of a socket: a sentence.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Says what was attempted.
+/// Adds what was attempted to an error.
 pub(super) trait Context<T> {
     fn context(self, what: impl fmt::Display) -> Result<T, Fault>;
 }

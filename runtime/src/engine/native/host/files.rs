@@ -1,4 +1,4 @@
-//! Looking into file systems that nothing runs in, and putting files into them.
+//! Reading file systems in which nothing runs, and placing files in them.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -65,7 +65,7 @@ pub(super) fn answer(files: &Files, descriptors: Vec<OwnedFd>, answers: &UnixStr
     wire::say(answers, &answer).context("the pipeline")
 }
 
-/// `None` where nothing is there.
+/// Looks up a path; `None` if there is nothing.
 fn look(tree: &Tree, path: &str) -> Result<Option<OwnedFd>, Fault> {
     match inside::find(tree.as_fd(), path) {
         Ok(found) => Ok(Some(found)),
@@ -126,7 +126,7 @@ fn place(tree: &Tree, placements: &[Placement], descriptors: &[OwnedFd]) -> Resu
     Ok(())
 }
 
-/// Without moving where the descriptor stands, which others have too.
+/// Reads with an offset, as others share the descriptor's position.
 fn copy_piece(from: &OwnedFd, piece: &Piece, to: &mut File) -> io::Result<()> {
     let (mut at, end) = (piece.offset, piece.offset + piece.length);
     let mut buffer = vec![0; 256 << 10];

@@ -1,4 +1,4 @@
-//! Following a container to its end: what it is ordered to do, and how it ends once nobody orders any more.
+//! Supervising a container until its end: obeying orders, and stopping it once nobody sends orders any more.
 
 use std::io::{BufRead as _, BufReader};
 use std::os::fd::OwnedFd;
@@ -14,14 +14,14 @@ use rustix::process::{
 use super::fault::{Context as _, Fault};
 use crate::engine::native::wire::{self, Answer, Leave, Order};
 
-/// A container, or one more process in one.
+/// A container, or a further process in one.
 pub(super) struct Followed<'a> {
-    /// The first process of it, and what its end is seen by.
+    /// Its first process, and a descriptor that reports that process's end.
     init: Pid,
     ended: OwnedFd,
     /// The user's process.
     process: &'a OwnedFd,
-    /// Where its output is read, by the pipeline as long as there is one.
+    /// The pipes of its output, which the pipeline reads while it exists.
     output: Vec<OwnedFd>,
 }
 
@@ -31,7 +31,8 @@ impl<'a> Followed<'a> {
         Ok(Self { init, ended, process, output })
     }
 
-    /// Obeys until the container ends. A pipeline that hangs up wants it to end, but for one that it told to leave.
+    /// Obeys orders until the container ends. If the pipeline hangs up the container is ended, unless it was told to
+    /// leave.
     pub(super) fn follow(mut self, answers: &UnixStream) -> Result<WaitStatus, Fault> {
         let mut orders = BufReader::new(answers.try_clone().context("a socket")?);
         let mut listens = true;
@@ -58,7 +59,7 @@ impl<'a> Followed<'a> {
         }
     }
 
-    /// Does what is ordered.
+    /// Carries out an order.
     fn obey(&self, orders: &mut BufReader<UnixStream>, answers: &UnixStream) -> Obeyed {
         loop {
             let mut line = String::new();
@@ -69,7 +70,7 @@ impl<'a> Followed<'a> {
                 Ok(Order::Signal(number)) => self.signal(number),
                 Ok(Order::Ask) => {
                     if self.runs() {
-                        // A pipeline that has gone does not hear it.
+                        // If the pipeline is gone, nobody hears it.
                         let _ = wire::say(answers, &Answer::Alive);
                     }
                 }
@@ -82,11 +83,11 @@ impl<'a> Followed<'a> {
         }
     }
 
-    /// Ends once its users have ended, by itself or by force. As somebody has to, what it writes meanwhile is read: a
-    /// process whose output nobody reads any more is killed by that, in the middle of what it had to do.
+    /// Ends the container once its users have ended, by signal or by force. Its output is read and dropped meanwhile: a
+    /// process whose output pipe is closed would be killed by SIGPIPE while it shuts down.
     fn leave(&mut self, leave: &Leave) -> Result<WaitStatus, Fault> {
         for user in &leave.users {
-            // One that is not there has ended.
+            // A user that does not exist has ended.
             let user = Pid::from_raw(*user).and_then(|user| pidfd_open(user, PidfdFlags::empty()).ok());
             if let Some(user) = user {
                 drain_until(&user, &mut self.output, None)?;
@@ -99,7 +100,7 @@ impl<'a> Followed<'a> {
         self.status()
     }
 
-    /// Whether the user's process has not ended, whatever may be left of the container.
+    /// Whether the user's process still runs, whatever else is left of the container.
     fn runs(&self) -> bool {
         let mut sources = [PollFd::new(self.process, PollFlags::IN)];
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -108,7 +109,7 @@ impl<'a> Followed<'a> {
 
     fn signal(&self, number: i32) {
         if let Some(signal) = Signal::from_named_raw(number) {
-            // One that has ended needs none.
+            // A process that has ended needs no signal.
             let _ = pidfd_send_signal(self.process, signal);
         }
     }
@@ -117,7 +118,7 @@ impl<'a> Followed<'a> {
         let _ = pidfd_send_signal(&self.ended, Signal::KILL);
     }
 
-    /// How it ended, once it has.
+    /// The wait status, once the container has ended.
     fn status(&self) -> Result<WaitStatus, Fault> {
         loop {
             match waitpid(Some(self.init), WaitOptions::empty()) {
@@ -140,7 +141,7 @@ fn is_ready(source: Option<&PollFd<'_>>) -> bool {
     source.is_some_and(|source| !source.revents().is_empty())
 }
 
-/// As poll(2), but that signals do not end it.
+/// As poll(2), but continues after signals.
 fn wait_for(sources: &mut [PollFd<'_>], deadline: Option<Instant>) -> rustix::io::Result<()> {
     loop {
         let left = deadline.map(|deadline| timespec(deadline.saturating_duration_since(Instant::now())));
@@ -156,7 +157,7 @@ fn timespec(time: Duration) -> Timespec {
     Timespec { tv_sec: seconds, tv_nsec: i64::from(time.subsec_nanos()) }
 }
 
-/// Throws away what is written to pipes until something ends; whether it did in time.
+/// Reads and drops output until something ends; returns whether that was in time.
 fn drain_until(ended: &OwnedFd, pipes: &mut Vec<OwnedFd>, deadline: Option<Instant>) -> Result<bool, Fault> {
     loop {
         let mut sources = vec![PollFd::new(ended, PollFlags::IN)];
@@ -174,10 +175,10 @@ fn drain_until(ended: &OwnedFd, pipes: &mut Vec<OwnedFd>, deadline: Option<Insta
     }
 }
 
-/// Reads what is there, and forgets it.
+/// Reads and drops what is there; returns whether the pipe is still open.
 fn is_open(pipe: &OwnedFd) -> bool {
     let mut piece = [0; 4096];
-    // The pipeline has made them not to wait.
+    // The pipeline has made the pipes non-blocking.
     !matches!(rustix::io::read(pipe, &mut piece), Ok(0))
 }
 
@@ -200,7 +201,7 @@ mod tests {
         assert_eq!(pipes.len(), 1, "the one without a writer is left alone from now on");
         let writer = std::thread::spawn(move || {
             let mut write = std::fs::File::from(write);
-            // More than a pipe holds: it waits, as its other side is set not to.
+            // More than a pipe holds: the write blocks, as the writing side is set to.
             let mut left = 1 << 20;
             while left > 0 {
                 match write.write(&[0; 4096]) {

@@ -1,4 +1,4 @@
-//! Whether the bridges have a guard, so that no container can speak as another.
+//! Whether the bridges are guarded, so that no container can send in another's name.
 
 use std::os::unix::net::UnixStream;
 use std::sync::OnceLock;
@@ -11,10 +11,10 @@ use crate::engine::native::wire::{self, Answer};
 
 const NO_GUARD: &str = "a filter of who says what on a bridge (nf_tables_bridge)";
 
-/// Whether the bridges have a guard, or why they have none: found by the host, known to all its children.
+/// Whether the bridges are guarded, or why not: found by the host, and inherited by all its children.
 static IS_GUARDED: OnceLock<Result<(), String>> = OnceLock::new();
 
-/// Closes all ports of bridges, where the kernel has such a filter.
+/// Closes all ports of the bridges, if the kernel has the filter.
 pub(super) fn set_up() {
     let closed = ports::close().context(NO_GUARD).map_err(|fault| fault.to_string());
     let _ = IS_GUARDED.set(closed);
@@ -25,12 +25,12 @@ pub(super) fn check() -> Result<(), Fault> {
     guarded.unwrap_or_else(|| Err(NO_GUARD.to_owned())).map_err(Fault::new)
 }
 
-/// Where nobody would notice who speaks as another, nobody may send what could: raw packets.
+/// Without the guard, containers may not send raw packets, as forged ones would not be noticed.
 pub(super) fn permitted(rights: CapabilitySet) -> CapabilitySet {
     if check().is_ok() { rights } else { rights.difference(CapabilitySet::NET_RAW) }
 }
 
-/// Says whether the bridges are guarded.
+/// Reports whether the bridges are guarded.
 pub(super) fn tell(answers: &UnixStream) -> Result<(), Fault> {
     check()?;
     wire::say(answers, &Answer::Done).context("the pipeline")

@@ -1,8 +1,8 @@
 //! Paths of images and containers, resolved inside their root.
 //!
-//! An image is not trusted: no path of one leads out of it, and nothing of one is opened for reading that is not a regular
-//! file or a directory. Whatever is read, made or mounted on in a file system that is not the machine's own is found by
-//! these functions and by no others.
+//! An image is not trusted: none of its paths leads outside it, and only regular files and directories of it are opened
+//! for reading. Whatever is read, created or mounted on in a file system that is not the machine's own is found by these
+//! functions and by no others.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -16,41 +16,41 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, Result};
 
-/// As many symbolic links as the kernel follows in one path.
+/// The limit of symbolic links in one path, the same as the kernel's.
 const MOST_LINKS: usize = 40;
 
-/// How often a path is tried that the kernel gives up (openat2(2), `EAGAIN`): each time anything on the machine was renamed
-/// meanwhile. A container that does nothing else is not waited for without end.
+/// How often a lookup is retried that the kernel aborts (openat2(2), `EAGAIN`), which happens whenever anything on the
+/// machine is renamed meanwhile. A container that renames all the time must not block the host for ever.
 const TRIES: u32 = 10_000;
 
-/// Neither a link nor anything else in a directory's place.
+/// Neither a link nor anything else in place of a directory.
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
 
-/// Whatever it turns out to be, opening it waits for nobody.
+/// Opening never blocks, whatever the path turns out to be.
 const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
 const LOOK: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 
-/// Opens what a path leads to, to look at it or to mount on it: of a device or a pipe, nothing is opened by that.
+/// Opens a path's target with O_PATH, for its metadata or to mount on it: devices and pipes are not really opened.
 pub(super) fn find(root: BorrowedFd<'_>, path: impl AsRef<Path>) -> Result<OwnedFd> {
     resolve(root, path.as_ref(), LOOK, ResolveFlags::empty())
 }
 
-/// Opens a directory for reading: one of the file system itself, and of nothing that is mounted in it.
+/// Opens a directory for reading, of the file system itself and not of a mount in it.
 pub(super) fn directory(root: BorrowedFd<'_>, path: impl AsRef<Path>) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     resolve(root, path.as_ref(), flags, ResolveFlags::NO_XDEV)
 }
 
-/// Opens a regular file for reading. Of anything else it is an error (`EINVAL`), without opening it.
+/// Opens a regular file for reading. Anything else is an error (`EINVAL`), and is not opened.
 pub(super) fn file(root: BorrowedFd<'_>, path: impl AsRef<Path>) -> Result<File> {
     regular(find(root, &path)?)?;
-    // In a container that runs, something else may have taken its place.
+    // In a running container, something else may have replaced it.
     regular(resolve(root, path.as_ref(), READ, ResolveFlags::empty())?).map(File::from)
 }
 
-/// As [`find`] does, by a name in a directory; a link is found itself.
+/// As [`find`], by a name in a directory; a link is not followed.
 pub(super) fn find_at(at: impl AsFd, name: impl AsRef<Path>) -> Result<OwnedFd> {
     openat(at, name.as_ref(), LOOK | OFlags::NOFOLLOW, Mode::empty())
 }
@@ -67,7 +67,7 @@ pub(super) fn file_at(at: impl AsFd, name: impl AsRef<Path>) -> Result<File> {
     regular(openat(at, name, READ | OFlags::NOFOLLOW, Mode::empty())?).map(File::from)
 }
 
-/// Makes a new file in the place of whatever has the name in a directory, and opens it for writing.
+/// Replaces whatever has the name in a directory by a new file, and opens that for writing.
 pub(super) fn create_at(at: impl AsFd, name: impl AsRef<Path>, mode: u32) -> Result<File> {
     let (at, name, mode) = (at.as_fd(), name.as_ref(), Mode::from_raw_mode(mode));
     match unlinkat(at, name, AtFlags::empty()) {
@@ -80,14 +80,14 @@ pub(super) fn create_at(at: impl AsFd, name: impl AsRef<Path>, mode: u32) -> Res
     Ok(file.into())
 }
 
-/// Makes a directory and those above it where they are missing, and opens it as [`find`] does. Where a link leads to what is
-/// not there, what it leads to is made, inside the root.
+/// Creates a directory and its missing parents, and opens it as [`find`] does. The missing target of a link is created
+/// too, inside the root.
 pub(super) fn make_directory(root: BorrowedFd<'_>, path: impl AsRef<Path>) -> Result<OwnedFd> {
     make(root, path.as_ref(), FileType::Directory)
 }
 
-/// Makes an empty file where nothing is, with the directories above it, for something to be mounted on; as
-/// [`make_directory`] does. What is there already is opened as it is.
+/// Creates an empty file to mount on if there is nothing, with its missing parents, as [`make_directory`] does. What
+/// exists already is opened as it is.
 pub(super) fn make_file(root: BorrowedFd<'_>, path: impl AsRef<Path>) -> Result<OwnedFd> {
     make(root, path.as_ref(), FileType::RegularFile)
 }
@@ -105,13 +105,14 @@ fn kind(of: &OwnedFd) -> Result<FileType> {
     Ok(FileType::from_raw_mode(fstat(of)?.st_mode))
 }
 
-/// As the container would, but without its user's rights: a link, absolute or with `..`, ends inside the root.
+/// Resolves a path as the container would, but with the host's permissions: an absolute link, or one with `..`, stays
+/// inside the root.
 fn resolve(root: BorrowedFd<'_>, path: &Path, flags: OFlags, more: ResolveFlags) -> Result<OwnedFd> {
     let path = if path.as_os_str().is_empty() { Path::new("/") } else { path };
     let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | more;
     for _ in 1..TRIES {
         match openat2(root, path, flags, Mode::empty(), how) {
-            // Something was renamed on the way up.
+            // A directory on the path was renamed.
             Err(Errno::AGAIN | Errno::INTR) => {}
             other => return other,
         }
@@ -127,10 +128,10 @@ fn make(root: BorrowedFd<'_>, path: &Path, wanted: FileType) -> Result<OwnedFd> 
     }
 }
 
-/// Goes name by name, none of which is followed by the kernel, and makes what is missing.
+/// Resolves component by component, so that the kernel follows none, and creates what is missing.
 fn walk(root: BorrowedFd<'_>, path: &Path, wanted: FileType) -> Result<OwnedFd> {
     let mut links = 0;
-    // The directories that were come through, which `..` leads back to, and the names that are left, the next one last.
+    // The directories passed so far, to which `..` returns, and the remaining components, the next one last.
     let mut above = vec![find(root, "/")?];
     let mut left = names(path);
     while let (Some(name), Some(at)) = (left.pop(), above.last()) {
@@ -161,7 +162,7 @@ fn walk(root: BorrowedFd<'_>, path: &Path, wanted: FileType) -> Result<OwnedFd> 
     above.pop().ok_or(Errno::NOENT)
 }
 
-/// The last one first.
+/// The components, the last one first.
 fn names(path: &Path) -> Vec<OsString> {
     let parts = path.as_os_str().as_bytes().split(|byte| *byte == b'/');
     let names = parts.filter(|part| !part.is_empty() && *part != b".");
@@ -179,7 +180,7 @@ fn find_or_make(at: &OwnedFd, name: &OsStr, wanted: FileType) -> Result<OwnedFd>
         _ => mknodat(at, name, FileType::RegularFile, Mode::from_raw_mode(0o644), 0),
     };
     match made {
-        // By somebody else, in the meantime.
+        // Created by somebody else in the meantime.
         Ok(()) | Err(Errno::EXIST) => look(),
         Err(error) => Err(error),
     }
@@ -220,7 +221,7 @@ mod tests {
             mknodat(CWD, self.path(path), FileType::Fifo, Mode::from_raw_mode(0o666), 0).unwrap();
         }
 
-        /// The machine's directory has nothing but the root.
+        /// Whether the machine's directory has only the root.
         fn is_alone(&self) -> bool {
             std::fs::read_dir(self.around.path()).unwrap().count() == 1
         }
@@ -287,7 +288,7 @@ mod tests {
         assert_eq!(file_at(root, "pipe").unwrap_err(), Errno::INVAL);
         assert_eq!(file_at(root, "to").unwrap_err(), Errno::LOOP);
         assert_eq!(file(root, "/").unwrap_err(), Errno::ISDIR);
-        // To be mounted on, it is taken as it is, and stays what it is.
+        // A link's target that is to be mounted on stays what it is.
         make_file(root, "to").unwrap();
         assert_eq!(make_directory(root, "to").unwrap_err(), Errno::NOTDIR);
         assert!(place.path("pipe").metadata().unwrap().file_type().is_fifo());

@@ -1,7 +1,7 @@
-//! Many layers made one: an overlay has at most 500, whose names fit one page.
+//! Merging many layers into one: an overlay has at most 500, whose names fit into one page.
 //!
-//! Files are linked, not copied: what a layer has never changes, and a container that writes to a file has a copy of its
-//! own. So a long chain costs a name for each file, once in a while, and no space.
+//! Files are hard-linked, not copied: a layer's files never change, and a container that writes to a file gets a copy. So
+//! a long chain of steps now and then costs one name for each file, and no space.
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -19,7 +19,8 @@ use super::fault::Fault;
 use super::inside;
 use super::whiteouts::opaque;
 
-/// Makes one layer of several, the lowest first, in an empty directory. It hides and shows of the layers below it what
+/// Merges several layers, the lowest first, in an empty directory. The result hides and shows of lower layers what they
+/// did.
 /// they did.
 pub(super) fn merge(layers: &[PathBuf], into: &Path) -> Result<(), Fault> {
     for layer in layers {
@@ -28,7 +29,7 @@ pub(super) fn merge(layers: &[PathBuf], into: &Path) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Without recursion, as a hostile tree may be deeper than a stack.
+/// Merges one layer. Without recursion, as a hostile tree may be deeper than a stack.
 fn lay(layer: &Path, into: &Path) -> io::Result<()> {
     let (from, to) = (inside::directory_at(CWD, layer)?, inside::directory_at(CWD, into)?);
     set_like(&from, &to)?;
@@ -43,12 +44,12 @@ fn lay(layer: &Path, into: &Path) -> io::Result<()> {
             remove(to.as_fd(), &name)?;
             match linkat(&from, &name, &to, &name, AtFlags::empty()) {
                 Ok(()) => {}
-                // A file has no more names than its file system allows.
+                // A file system limits the number of names of a file.
                 Err(Errno::MLINK | Errno::PERM) => copy(&from, &to, &name, &known)?,
                 Err(error) => return Err(error.into()),
             }
         }
-        // What was put into it changed its times.
+        // Adding entries changed its times.
         futimens(&to, &times(&fstat(&from)?))?;
     }
     Ok(())
@@ -62,7 +63,7 @@ fn lay_directory(from: &OwnedFd, to: &OwnedFd, name: &Path) -> io::Result<(Owned
         Err(Errno::NOENT) => None,
         Err(error) => return Err(error.into()),
     };
-    // One in the place of what was no directory, or was gone, shows nothing of what is below that.
+    // A directory that replaces something else, or a whiteout, hides everything below.
     let hides = is_opaque || below.is_some_and(|kind| kind != FileType::Directory);
     if hides {
         remove(to.as_fd(), name)?;

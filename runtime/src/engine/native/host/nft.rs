@@ -1,4 +1,4 @@
-//! The packet filter of a session's hub, in the few words of nftables (`linux/netfilter/nf_tables.h`) that it takes.
+//! The packet filter of a session's hub, in the few messages of nftables (`linux/netfilter/nf_tables.h`) that it needs.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -16,7 +16,7 @@ const NEW_RULE: u16 = (SUBSYSTEM << 8) | 6;
 const NEW_SET: u16 = (SUBSYSTEM << 8) | 9;
 const NEW_ELEMENT: u16 = (SUBSYSTEM << 8) | 0xc;
 
-/// Of packets, and of a bridge's frames.
+/// Families: IPv4 packets, and frames of a bridge.
 const IPV4: u8 = 2;
 pub(super) const BRIDGE: u8 = 7;
 const NLA_F_NESTED: u16 = 0x8000;
@@ -25,7 +25,7 @@ const NLM_F_CREATE: u16 = 0x400;
 const NLM_F_APPEND: u16 = 0x800;
 
 const TABLE: &str = "bowline";
-/// Where the address of an IPv4 packet's destination is, and the port of what it carries.
+/// The position of the destination address in an IPv4 packet, and of the port in its payload.
 const DESTINATION: (u32, u32, u32) = (1, 16, 4);
 const PORT: (u32, u32, u32) = (2, 2, 2);
 pub(super) const META_PROTOCOL: u32 = 1;
@@ -33,12 +33,12 @@ const META_MARK: u32 = 3;
 pub(super) const META_IIFNAME: u32 = 6;
 const META_L4PROTO: u32 = 16;
 const META_PKTTYPE: u32 = 19;
-/// Neither a broadcast nor for many.
+/// Neither broadcast nor multicast.
 const PACKET_HOST: u8 = 0;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 const DOMAIN: u16 = 53;
-/// A chain drops what none of its rules accepts.
+/// The policy of a chain that drops what no rule accepts.
 const POLICY_DROP: u32 = 0;
 const ACCEPT: u32 = 1;
 const VERDICT: u32 = 0;
@@ -46,8 +46,8 @@ pub(super) const REGISTER: u32 = 1;
 pub(super) const EQUAL: u32 = 0;
 const UNEQUAL: u32 = 1;
 
-/// Connections that containers make to the world arrive at the hub's port `tcp`, questions for names at port 53. What is
-/// for the networks of the hub itself, `network` with 15 bits, is left alone, and so are broadcasts.
+/// Redirects containers' connections to the world to the hub's port `tcp`, and DNS queries to port 53. Traffic to the
+/// networks of the hub itself, `network`/15, is left alone, and so are broadcasts.
 pub(super) fn redirect(network: Ipv4Addr, tcp: u16) -> io::Result<()> {
     const CHAIN: &str = "redirected";
     let rules = [(TCP, None, tcp), (UDP, Some(DOMAIN), DOMAIN)].map(|(protocol, port, to)| {
@@ -61,11 +61,11 @@ pub(super) fn redirect(network: Ipv4Addr, tcp: u16) -> io::Result<()> {
             expression(rule, "redir", |data| data.attribute(1, &REGISTER.to_be_bytes()));
         })
     });
-    // Where destinations are translated.
+    // At the priority of destination NAT.
     add(IPV4, [chain(IPV4, CHAIN, "nat", -100)], rules)
 }
 
-/// All other datagrams to the world are for the socket at the hub's port `udp`, unchanged, and have a mark.
+/// Diverts all other datagrams to the world, unchanged and with a mark, to the socket at the hub's port `udp`.
 pub(super) fn divert(network: Ipv4Addr, udp: u16, mark: u32) -> io::Result<()> {
     const CHAIN: &str = "diverted";
     let rule = rule(IPV4, CHAIN, |rule| {
@@ -83,11 +83,11 @@ pub(super) fn divert(network: Ipv4Addr, udp: u16, mark: u32) -> io::Result<()> {
             data.attribute(3, &REGISTER.to_be_bytes());
         });
     });
-    // Where packets are changed.
+    // At the priority of packet mangling.
     add(IPV4, [chain(IPV4, CHAIN, "filter", -150)], [rule])
 }
 
-/// Adds to the table, which may be there: what rules are in and look into, then the rules.
+/// Adds to the table, which may exist: first the chains and sets that the rules need, then the rules.
 pub(super) fn add(
     family: u8,
     parts: impl IntoIterator<Item = Message>,
@@ -103,19 +103,19 @@ pub(super) fn add(
     Netlink::open_for(Some(netlink::NETFILTER))?.ask_all(batch)
 }
 
-/// A set of keys of so many bytes.
+/// A set of keys of this many bytes.
 pub(super) fn set(family: u8, name: &str, length: u32) -> Message {
     let mut set = message(NEW_SET, family);
     set.text(1, TABLE);
     set.text(2, name);
-    // Flags, what nft(8) takes the keys for (nothing it knows), their length, and a number for this batch.
+    // Flags, nft(8)'s type of the keys (none), their length, and a number for this batch.
     for (kind, number) in [(3, 0), (4, 0), (5, length), (10, 1)] {
         set.attribute(kind, &number.to_be_bytes());
     }
     set
 }
 
-/// A key, to be put into a set.
+/// Adds a key to a set.
 pub(super) fn element(family: u8, set: &str, key: &[u8]) -> Message {
     let mut element = message(NEW_ELEMENT, family);
     element.text(1, TABLE);
@@ -126,7 +126,7 @@ pub(super) fn element(family: u8, set: &str, key: &[u8]) -> Message {
     element
 }
 
-/// Before routing, or as soon as a frame comes in at a bridge, where only what is accepted goes on.
+/// A chain before routing, or at the ingress of a bridge, where only accepted frames go on.
 pub(super) fn chain(family: u8, name: &str, kind: &str, priority: i32) -> Message {
     let mut chain = message(NEW_CHAIN, family);
     chain.text(1, TABLE);
@@ -150,7 +150,7 @@ pub(super) fn rule(family: u8, chain: &str, write: impl FnOnce(&mut Message)) ->
     rule
 }
 
-/// Goes on with what is of this protocol, for this machine as the next on its way, and not for `network`.
+/// Matches packets of this protocol that are routed by this machine and not for `network`.
 fn to_world(rule: &mut Message, network: Ipv4Addr, protocol: u8) {
     load(rule, DESTINATION, REGISTER);
     expression(rule, "bitwise", |data| {
@@ -199,7 +199,7 @@ fn value(data: &mut Message, kind: u16, bytes: &[u8]) {
     data.nested(kind | NLA_F_NESTED, |inner| inner.attribute(1, bytes));
 }
 
-/// Takes something out of the packet: from which header, at which offset, how many bytes.
+/// Loads bytes of the packet into a register: from which header, at which offset, how many.
 pub(super) fn load(rule: &mut Message, (base, offset, length): (u32, u32, u32), into: u32) {
     expression(rule, "payload", |data| {
         for (kind, number) in [(1, into), (2, base), (3, offset), (4, length)] {
@@ -208,7 +208,7 @@ pub(super) fn load(rule: &mut Message, (base, offset, length): (u32, u32, u32), 
     });
 }
 
-/// Takes something that is known of the packet.
+/// Loads metadata of the packet into a register.
 pub(super) fn meta(rule: &mut Message, key: u32, into: u32) {
     expression(rule, "meta", |data| {
         data.attribute(1, &into.to_be_bytes());
@@ -224,7 +224,7 @@ pub(super) fn compare(rule: &mut Message, how: u32, with: &[u8]) {
     });
 }
 
-/// Goes on where the set has the key that starts in this register.
+/// Matches if the set has the key that starts in this register.
 pub(super) fn look_up(rule: &mut Message, set: &str, from: u32) {
     expression(rule, "lookup", |data| {
         data.text(1, set);

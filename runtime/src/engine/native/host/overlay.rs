@@ -1,4 +1,4 @@
-//! File systems of layers, mounted nowhere yet.
+//! File systems made of layers, not attached to a mount point yet.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,7 +15,7 @@ use super::fault::{Context as _, Fault};
 use crate::engine::native::model::{Changes, Root};
 use crate::engine::native::store::{self, ASIDE};
 
-/// One of them.
+/// A detached mount of such a file system.
 pub(super) struct Tree(OwnedFd);
 
 impl AsFd for Tree {
@@ -24,21 +24,21 @@ impl AsFd for Tree {
     }
 }
 
-/// Opens a file system of layers.
+/// Mounts the layers.
 pub(super) fn open(root: &Root) -> Result<Tree, Fault> {
-    // One that is made of nothing has to have something below it all the same.
+    // An overlay without layers needs an empty one below its changes.
     let is_nothing = root.layers.is_empty() && root.changes.is_some();
     open_on(root, is_nothing.then_some(Path::new(store::EMPTY)))
 }
 
-/// Opens that of a container, where all that every container has something mounted on is there.
+/// Mounts a container's file system, which also has the mount points that every container needs.
 pub(super) fn open_with_points(root: &Root) -> Result<Tree, Fault> {
     open_on(root, Some(Path::new(store::POINTS)))
 }
 
-/// With one more layer below all others.
+/// Mounts the layers with one more below all others.
 fn open_on(root: &Root, lowest: Option<&Path>) -> Result<Tree, Fault> {
-    // The highest is the first of the option; one alone is no overlay.
+    // The option lists the highest first; a single read-only layer needs no overlay.
     let lower: Vec<&Path> = root.layers.iter().rev().map(PathBuf::as_path).chain(lowest).collect();
     let (source, options) = match (&root.changes, lower.as_slice()) {
         (_, []) => return Err(Fault::new("a file system without layers")),
@@ -49,7 +49,8 @@ fn open_on(root: &Root, lowest: Option<&Path>) -> Result<Tree, Fault> {
         (changes, lower) => ("overlay", options(lower, changes.as_ref())),
     };
     if let Some(Changes { work, .. }) = &root.changes {
-        // Left by an earlier mount of the same, which never failed to write: this session has read what it wrote.
+        // Left by an earlier mount of the same directories, whose writes never failed: this session has read what was
+        // written.
         let _ = std::fs::remove_dir_all(work.join("work/incompat"));
     }
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
@@ -64,5 +65,5 @@ fn open_on(root: &Root, lowest: Option<&Path>) -> Result<Tree, Fault> {
     Ok(Tree(tree))
 }
 
-/// What one page holds, and its last zero.
+/// What one page holds, minus its final NUL.
 const OPTIONS_AT_MOST: usize = 4095;

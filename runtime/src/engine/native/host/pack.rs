@@ -1,7 +1,7 @@
-//! Layers as archives (OCI image layer specification, "changesets"): the way back of `unpack`.
+//! Packing layers into archives (OCI image layer specification, "changesets"): the reverse of `unpack`.
 //!
-//! The host writes them, as it alone sees who owns what: without root, to the pipeline containers' users are ids that stand
-//! for them. What is in a layer is not trusted: no link of it is followed, and nothing but regular files is read.
+//! The host writes them, as it alone sees who owns what: without root, the pipeline sees containers' users as subordinate
+//! ids. The contents of a layer are not trusted: no link of it is followed, and nothing but regular files is read.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -21,11 +21,11 @@ use super::whiteouts::{OPAQUE, WHITEOUT, is_overlays, opaque};
 use crate::engine::native::model::Packed;
 use crate::model::ContentDigest;
 
-/// Writes a directory of the store as an archive, compressed. The same directory gives the same archive.
+/// Writes a directory of the store as a compressed archive. The same directory gives the same archive.
 pub(super) fn pack(layer: &Path, to: OwnedFd) -> Result<Packed, Fault> {
     let write = || {
         let file = io::BufWriter::with_capacity(1 << 17, File::from(to));
-        // The compressor has neither a time nor a name in its header.
+        // The compressor's header has neither a time nor a name.
         let packed = flate2::write::GzEncoder::new(Hashing::new(file), flate2::Compression::default());
         let mut archive = Archive { out: tar::Builder::new(Hashing::new(packed)), files: BTreeMap::new() };
         archive.directory(inside::directory_at(CWD, layer)?)?;
@@ -65,14 +65,14 @@ impl<W: Write> Write for Hashing<W> {
 
 struct Archive<W: Write> {
     out: tar::Builder<W>,
-    /// The first name of each file that has several, by what the file system knows it by.
+    /// The first name of each file with several hard links, by device and inode.
     files: BTreeMap<(u64, u64), Vec<u8>>,
 }
 
-/// A directory on the way down.
+/// A directory on the current path.
 struct Level {
     names: std::vec::IntoIter<PathBuf>,
-    /// Of the directory's own path.
+    /// The length of the directory's own path.
     length: usize,
 }
 
@@ -84,7 +84,7 @@ impl Level {
     }
 }
 
-/// An entry as it is written.
+/// An entry to be written.
 struct Entry<'a> {
     path: &'a [u8],
     kind: EntryType,
@@ -94,11 +94,11 @@ struct Entry<'a> {
 }
 
 impl<W: Write> Archive<W> {
-    /// All that is in a directory. Without recursion and with one descriptor, as a hostile tree may be deeper than a stack
-    /// and than a process may have files open.
+    /// Writes everything in a directory. Without recursion and with one descriptor, as a hostile tree may be deeper than
+    /// a stack, and than the limit of open files.
     fn directory(&mut self, mut at: OwnedFd) -> io::Result<()> {
         let mut root = fstat(&at)?;
-        // When it was made is no part of the layer.
+        // The time when the layer was made is not part of it.
         root.st_mtime = 0;
         self.add(Entry::new(b"./", EntryType::Directory, &root), io::empty())?;
         let mut path = Vec::new();
@@ -127,7 +127,7 @@ impl<W: Write> Archive<W> {
         Ok(())
     }
 
-    /// A directory itself.
+    /// Writes a directory itself.
     fn enter(&mut self, at: &OwnedFd, known: &Stat, path: &[u8]) -> io::Result<()> {
         let entry = Entry { attributes: kept(at)?, ..Entry::new(path, EntryType::Directory, known) };
         self.add(entry, io::empty())?;
@@ -137,7 +137,7 @@ impl<W: Write> Archive<W> {
         if is_opaque { self.mark(&[path, OPAQUE.as_bytes()].concat()) } else { Ok(()) }
     }
 
-    /// Anything but a directory, by its name in one.
+    /// Writes anything but a directory, by its name in its directory.
     fn leaf(&mut self, at: &OwnedFd, name: &Path, known: &Stat, above: &[u8]) -> io::Result<()> {
         let bytes = name.as_os_str().as_bytes();
         let kind = FileType::from_raw_mode(known.st_mode);
@@ -156,7 +156,7 @@ impl<W: Write> Archive<W> {
             FileType::CharacterDevice => EntryType::Char,
             FileType::BlockDevice => EntryType::Block,
             FileType::Fifo => EntryType::Fifo,
-            // A socket is nothing without the process that listens on it, and archives have no word for it.
+            // A socket is useless without the process that listens on it, and archives cannot represent it.
             _ => return Ok(()),
         };
         self.add(Entry::new(&path, kind, known), io::empty())
@@ -176,7 +176,7 @@ impl<W: Write> Archive<W> {
         self.add(entry, file)
     }
 
-    /// An empty file that means something: what is gone, or hidden.
+    /// Writes an empty file that is a whiteout or an opaque marker.
     fn mark(&mut self, path: &[u8]) -> io::Result<()> {
         let header = header(EntryType::Regular, 0o600);
         self.append(path, &[], header, Vec::new(), io::empty())
@@ -198,7 +198,7 @@ impl<W: Write> Archive<W> {
         self.append(path, link, header, attributes, contents)
     }
 
-    /// What does not fit into the header goes into an extended one before it (pax, POSIX.1-2001).
+    /// Writes an entry, with an extended header for what does not fit into the normal one (pax, POSIX.1-2001).
     fn append(
         &mut self,
         path: &[u8],
@@ -227,7 +227,7 @@ impl<W: Write> Archive<W> {
     }
 }
 
-/// Of nobody's, empty, and from 1970.
+/// The header of an empty entry without owner, from 1970.
 fn header(kind: EntryType, mode: u32) -> tar::Header {
     let mut header = tar::Header::new_ustar();
     header.set_entry_type(kind);
@@ -239,7 +239,7 @@ fn header(kind: EntryType, mode: u32) -> tar::Header {
     header
 }
 
-/// Knows how much was read.
+/// Counts the bytes that are read.
 struct Counting<R> {
     inner: R,
     length: u64,
@@ -259,8 +259,8 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// The attributes that are part of an image, as extended headers have them: neither what overlayfs keeps for itself, nor
-/// labels of the machine's security module.
+/// The attributes that are part of an image, in the form of extended headers: neither those of overlayfs, nor labels of
+/// the machine's security module.
 fn kept(of: impl AsFd) -> io::Result<Vec<(String, Vec<u8>)>> {
     let of_the_image =
         |name: &String| !is_overlays(name) && name != "security.selinux" && !name.contains('=');
@@ -268,7 +268,7 @@ fn kept(of: impl AsFd) -> io::Result<Vec<(String, Vec<u8>)>> {
     Ok(found.map(|(name, value)| (format!("SCHILY.xattr.{name}"), value)).collect())
 }
 
-/// In an archive such a name says that something is gone.
+/// Refuses a name that would be a whiteout in an archive.
 fn check(name: &Path) -> io::Result<()> {
     if name.as_os_str().as_bytes().starts_with(WHITEOUT.as_bytes()) {
         let name = name.display();

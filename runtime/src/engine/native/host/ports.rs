@@ -1,11 +1,11 @@
-//! Who may say what at which port of a bridge: a container speaks as itself, and as nobody else.
+//! Filters at the ports of a bridge: a container can send only in its own name.
 //!
-//! Whoever has raw sockets can send frames from any address. So what comes in at a port has to come from the hardware
-//! address and from the IPv4 address that its container was given, and an ARP message has to say just that too. All else
-//! is dropped, IPv6 and tagged frames among it. The bridge learns nothing from frames either: who is where is said by
-//! the host (`netlink.rs`), so that nobody is sent what is for another.
+//! A container with raw sockets can send frames with any address. So what arrives at a port has to come from the hardware
+//! address and the IPv4 address that the container was given, and an ARP message has to say the same. Everything else is
+//! dropped, including IPv6 and tagged frames. The bridge learns nothing from frames either: the host sets its entries
+//! (`netlink.rs`), so that nobody receives what is for another.
 //!
-//! The table's keys are pure functions of a container's number: none has to be removed before the number is taken again.
+//! The keys in the table depend only on a container's number: none has to be removed before the number is reused.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -18,25 +18,25 @@ use crate::engine::native::netlink::Message;
 
 const CHAIN: &str = "ports";
 const OWNERS: &str = "owners";
-/// A key: the port's name, a hardware address with two bytes of nothing, an IPv4 address.
+/// The size of a key: the port's name, a hardware address padded with two bytes, an IPv4 address.
 const KEY: usize = 28;
-/// Registers of four bytes for a key.
+/// Four-byte registers that hold a key.
 const KEY_NAME: u32 = 8;
 const KEY_HARDWARE: u32 = KEY_NAME + 4;
 const KEY_ADDRESS: u32 = KEY_HARDWARE + 2;
 
 const ARP: [u8; 2] = [8, 6];
 const IPV4: [u8; 2] = [8, 0];
-/// ARP about IPv4 addresses in an Ethernet (RFC 826).
+/// The fixed part of ARP messages about IPv4 addresses on Ethernet (RFC 826).
 const ARP_OF_IPV4: [u8; 6] = [0, 1, 8, 0, 6, 4];
-/// Which header, which offset, how many bytes.
+/// Header, offset, and number of bytes.
 const FRAME_SENDER: (u32, u32, u32) = (0, 6, 6);
 const ARP_KIND: (u32, u32, u32) = (1, 0, 6);
 const ARP_SENDER: (u32, u32, u32) = (1, 8, 6);
 const ARP_SENDER_ADDRESS: (u32, u32, u32) = (1, 14, 4);
 const SENDER_ADDRESS: (u32, u32, u32) = (1, 12, 4);
 
-/// From here on nothing passes but what [`admit`] lets.
+/// From here on only what [`admit`] allows passes.
 pub(super) fn close() -> io::Result<()> {
     let arp = rule(BRIDGE, CHAIN, |rule| {
         meta(rule, META_PROTOCOL, REGISTER);
@@ -58,7 +58,7 @@ pub(super) fn close() -> io::Result<()> {
     add(BRIDGE, [chain(BRIDGE, CHAIN, "filter", -300), set(BRIDGE, OWNERS, length)], [arp, ipv4])
 }
 
-/// Lets a container speak at a port: as this one.
+/// Allows a container at a port to send with these addresses.
 pub(super) fn admit(port: &str, hardware: [u8; 6], address: Ipv4Addr) -> io::Result<()> {
     let mut key = [0; KEY];
     key[..port.len()].copy_from_slice(port.as_bytes());

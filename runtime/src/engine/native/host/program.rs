@@ -1,13 +1,13 @@
-//! The program's own file, where no container can change it.
+//! The program's own file, in a form that no container can change.
 //!
-//! Until it executes a program of its container a process is this one, and an image may have a link to `/proc/self/exe` for
-//! that program: what runs then, with a loader of the image's, holds the pipeline's file on the machine, and could change
-//! its mode, its owner or its contents (CVE-2019-5736). So the host executes itself once more, from a mount that is
-//! read-only and the host's alone, over the file's own path; where that leads to another file by now, from a sealed copy
-//! in memory.
+//! Until it executes a program of its container, a process runs the pipeline's program, and an image may have a link to
+//! `/proc/self/exe` in place of its own: what is executed then, with a loader of the image's, holds the pipeline's file
+//! on the machine, and could change its mode, its owner or its contents (CVE-2019-5736). So the host re-executes itself
+//! from a read-only mount, private to the host, over the file's own path; if that path leads to another file by now, from
+//! a sealed copy in memory.
 //!
-//! Of the pipeline's environment nothing is taken along but what the loader needs: it could be read in a container, where
-//! a process has the right to look at the first one, which is a copy of the host.
+//! Only what the loader needs of the pipeline's environment is passed on: a container could read the rest, if one of its
+//! processes may inspect its first process, which is a copy of the host.
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsString};
@@ -33,7 +33,7 @@ use crate::reexec::{self, Role};
 
 const OWN: &str = "/proc/self/exe";
 
-/// Executes the program again, as root and in mounts of its own: of the machine, or of a user namespace.
+/// Executes the program again, as root in a mount namespace of its own: root of the machine, or of a user namespace.
 pub(super) fn again(channel: &UnixStream) -> Result<Infallible, Fault> {
     user::become_root()?;
     unshare(UnshareFlags::NEWNS).map_err(user::why_not)?;
@@ -48,7 +48,7 @@ pub(super) fn again(channel: &UnixStream) -> Result<Infallible, Fault> {
     Err(Fault::new(format!("execute the program once more: {error}")))
 }
 
-/// A mount of the file over its own path, so that whatever asks for that is told the same as before.
+/// Mounts the file over its own path, so that a query for the path gives the same answer as before.
 fn cover() -> rustix::io::Result<OwnedFd> {
     let path = rustix::fs::readlinkat(CWD, OWN, Vec::new())?;
     let own = stat(OWN)?;
@@ -70,7 +70,7 @@ fn cover() -> rustix::io::Result<OwnedFd> {
 
 fn sealed_copy() -> io::Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    // Where the machine wants it said that a file in memory may be executed; older kernels do not know the word.
+    // Some machines require the flag that a file in memory may be executed; older kernels do not know it.
     let copy =
         memfd_create(c"bowline", flags | MemfdFlags::EXEC).or_else(|_| memfd_create(c"bowline", flags))?;
     let mut copy = File::from(copy);
@@ -79,7 +79,7 @@ fn sealed_copy() -> io::Result<OwnedFd> {
     Ok(copy.into())
 }
 
-/// Comes back only with what failed.
+/// Returns only if it fails.
 #[allow(unsafe_code)]
 fn execute(program: &OwnedFd, role: &Role, channel: &UnixStream) -> io::Error {
     let mut variables = vec![reexec::order(role)];
@@ -97,7 +97,7 @@ fn execute(program: &OwnedFd, role: &Role, channel: &UnixStream) -> io::Error {
     let mut pointers: Vec<_> = variables.iter().map(|variable| variable.as_ptr()).collect();
     pointers.push(std::ptr::null());
     let arguments = [reexec::NAME.as_ptr(), std::ptr::null()];
-    // SAFETY: standard input belongs to nobody here; all lists are ended by null, and live until the call fails.
+    // SAFETY: nobody here owns standard input; all lists end with null, and live until the call fails.
     unsafe {
         if libc::dup2(channel.as_fd().as_raw_fd(), libc::STDIN_FILENO) >= 0 {
             let (program, arguments, variables) =

@@ -1,4 +1,4 @@
-//! What is in a file system, on its way to the pipeline: a tree as an archive, a directory as a list.
+//! Sending contents of a file system to the pipeline: a tree as an archive, a directory as a list.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -21,7 +21,7 @@ pub(super) fn send_file(mut file: File, to: OwnedFd) -> io::Result<()> {
     archive.into_inner()?.flush()
 }
 
-/// Writes a directory as an archive. Sockets are left out: archives have no word for them, and they are nothing without
+/// Writes a directory as an archive. Sockets are left out: archives cannot represent them, and they are useless without
 /// the process that listens. Without recursion and with one descriptor, as a hostile tree may be deeper than a stack.
 pub(super) fn send_directory(directory: &OwnedFd, to: OwnedFd) -> io::Result<()> {
     let mut out = Archive { out: tar::Builder::new(buffered(to)), files: HashMap::new() };
@@ -52,7 +52,7 @@ pub(super) fn send_directory(directory: &OwnedFd, to: OwnedFd) -> io::Result<()>
     out.out.into_inner()?.flush()
 }
 
-/// Writes what is in a directory: of each entry a byte for its kind, its name, and a NUL.
+/// Writes the entries of a directory: for each a byte for its kind, its name, and a NUL.
 pub(super) fn send_list(directory: &OwnedFd, to: OwnedFd) -> io::Result<()> {
     let directory = inside::directory_at(directory, ".")?;
     let mut out = buffered(to);
@@ -80,12 +80,12 @@ fn buffered(to: OwnedFd) -> BufWriter<File> {
 
 struct Archive<W: Write> {
     out: tar::Builder<W>,
-    /// The first name of each file that has several, by what the file system knows it by.
+    /// The first name of each file with several hard links, by device and inode.
     files: HashMap<(u64, u64), PathBuf>,
 }
 
 impl<W: Write> Archive<W> {
-    /// Anything but a directory, by its name in one.
+    /// Writes anything but a directory, by its name in its directory.
     fn leaf(&mut self, at: &OwnedFd, name: &Path, known: &Stat, path: &Path) -> io::Result<()> {
         match FileType::from_raw_mode(known.st_mode) {
             FileType::RegularFile => self.file(at, name, known, path),
@@ -101,7 +101,7 @@ impl<W: Write> Archive<W> {
         }
     }
 
-    /// Holes are kept.
+    /// Writes a file; holes stay holes.
     fn file(&mut self, at: &OwnedFd, name: &Path, known: &Stat, path: &Path) -> io::Result<()> {
         if known.st_nlink > 1 {
             let id = (known.st_dev, known.st_ino);

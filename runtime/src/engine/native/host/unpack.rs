@@ -1,7 +1,7 @@
-//! Layers of images, unpacked (OCI image layer specification, "applying changesets").
+//! Unpacking layers of images (OCI image layer specification, "applying changesets").
 //!
 //! A layer is not trusted. It is unpacked by a process that sees nothing of the machine's file system but the directory
-//! that it unpacks into, so that whatever a name or a link says, it says it of that directory.
+//! that it unpacks into, so that every name and link in it refers to that directory.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -21,16 +21,18 @@ use super::fault::{Context as _, Fault};
 use super::whiteouts::{OPAQUE, WHITEOUT, is_overlays, opaque};
 use crate::error::with_causes;
 
-/// As much memory more than the program has is enough for every archive that is none to do harm.
+/// The memory limit beyond what the program has: enough for every valid archive, and too little for an invalid one to do
+/// harm.
 const MEMORY: u64 = 256 << 20;
 
-/// Eight times what large images have in a layer.
+/// The limit of entries: eight times what large images have in a layer.
 const ENTRIES_AT_MOST: usize = 4_000_000;
-/// In bytes: what file systems take as one name, and what the kernel takes as a path (`NAME_MAX`, `PATH_MAX`).
+/// In bytes: the limits of file systems for a name, and of the kernel for a path (`NAME_MAX`, `PATH_MAX`).
 const NAME_AT_MOST: usize = 255;
 const PATH_AT_MOST: usize = 4095;
 
-/// Unpacks `size` bytes of an archive, compressed or not. Gives nothing away of the machine, whatever is in it.
+/// Unpacks `size` bytes of an archive, compressed or not. Whatever the archive contains, nothing of the machine is
+/// revealed.
 pub(super) fn unpack(into: &Path, archive: OwnedFd, size: u64, digest: Option<&str>) -> Result<(), Fault> {
     let limit = Some(address_space().context("/proc/self/statm")? + MEMORY);
     rustix::process::chdir(into).context(into.display())?;
@@ -47,16 +49,17 @@ pub(super) fn unpack(into: &Path, archive: OwnedFd, size: u64, digest: Option<&s
     }
 }
 
-/// Unpacks an archive, compressed or not, into the root of the calling thread; gives the digest of what it is then.
+/// Unpacks an archive, compressed or not, into the root of the calling thread; returns the digest of the uncompressed
+/// archive.
 pub(in crate::engine::native) fn apply(archive: impl Read) -> io::Result<String> {
     let mut reader = Hashing { inner: decompressed(archive)?, hash: crate::sha256::Sha256::new() };
     entries(&mut reader)?;
-    // The digest is of all of it, the padding included.
+    // The digest covers the whole archive, padding included.
     io::copy(&mut reader, &mut io::sink())?;
     Ok(data_encoding::HEXLOWER.encode(&reader.hash.finalize()))
 }
 
-/// Of this process, in bytes (`proc_pid_statm(5)`).
+/// The address space of this process, in bytes (`proc_pid_statm(5)`).
 fn address_space() -> io::Result<u64> {
     let text = std::fs::read_to_string("/proc/self/statm")?;
     let pages = text.split(' ').next().and_then(|pages| pages.parse::<u64>().ok());
@@ -64,7 +67,7 @@ fn address_space() -> io::Result<u64> {
     Ok(pages * rustix::param::page_size() as u64)
 }
 
-/// Told by how it begins, as all tools do: media types are often wrong.
+/// Decompresses by the magic number, as all tools do: media types are often wrong.
 fn decompressed<'a>(archive: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
     let mut archive = io::BufReader::with_capacity(1 << 17, archive);
     let start = archive.fill_buf()?;
@@ -95,7 +98,7 @@ fn entries(reader: &mut impl Read) -> io::Result<()> {
     archive.set_preserve_permissions(true);
     archive.set_preserve_mtime(true);
     archive.set_overwrite(true);
-    // By bytes: to compare paths part by part takes long where they are deep.
+    // Sorted by bytes: comparing paths component by component is slow for deep ones.
     let mut times = BTreeMap::new();
     for (number, entry) in archive.entries()?.enumerate() {
         if number >= ENTRIES_AT_MOST {
@@ -114,7 +117,7 @@ fn entries(reader: &mut impl Read) -> io::Result<()> {
             }
             continue;
         }
-        // Devices belong to a machine; a container has those of its own.
+        // Devices belong to a machine; a container has its own.
         if matches!(entry.header().entry_type(), tar::EntryType::Char | tar::EntryType::Block) {
             continue;
         }
@@ -139,22 +142,23 @@ fn entries(reader: &mut impl Read) -> io::Result<()> {
             own(&path, entry.header())?;
             for (name, value) in attributes {
                 match lsetxattr(&path, name.as_str(), &value, XattrFlags::empty()) {
-                    // Not every file system has every kind, nor may everybody set all of them; Docker does without too.
+                    // Not every file system supports every kind, and not everybody may set all of them; Docker also goes
+                    // on without them.
                     Ok(()) | Err(Errno::NOTSUP | Errno::PERM) => {}
                     Err(error) => return Err(error.into()),
                 }
             }
         }
     }
-    // What is put into a directory changes its time.
+    // Set last, as adding an entry to a directory changes its time.
     times.iter().try_for_each(|(path, time)| set_time(Path::new(OsStr::from_bytes(path)), *time))
 }
 
-/// Where an entry goes, by its name: below the root, whatever it says, and no deeper than a path may be long.
+/// The path of an entry by its name: below the root, whatever the name says, and no longer than a path may be.
 pub(super) fn place(name: &[u8]) -> io::Result<PathBuf> {
     let mut place = Vec::with_capacity(name.len() + 1);
     let refused = |why: &str| {
-        // It may be of any length.
+        // The name may have any length.
         let start = name.get(..80).unwrap_or(name).escape_ascii();
         Err(io::Error::other(format!("the name `{start}` of {} bytes {why}", name.len())))
     };
@@ -177,10 +181,10 @@ pub(super) fn place(name: &[u8]) -> io::Result<PathBuf> {
     Ok(if place.is_empty() { "/".into() } else { OsString::from_vec(place).into() })
 }
 
-/// Makes the directories that an entry is in, where they are missing, or where the layer says that they are gone.
+/// Creates the missing parents of an entry, and those that the layer marks as deleted.
 fn make_directories(directory: &Path) -> io::Result<()> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    // The kernel walks a long path quickly, and mostly all of it is there.
+    // The kernel resolves a long path quickly, and usually all of it exists.
     match openat(CWD, directory, flags, Mode::empty()) {
         Ok(_) => return Ok(()),
         Err(Errno::NOENT | Errno::NOTDIR) => {}
@@ -209,7 +213,7 @@ fn make_directories(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// No other device is in what is unpacked.
+/// Whether this is a whiteout; there are no other devices in an unpacked layer.
 fn is_whiteout(at: impl AsFd, path: impl rustix::path::Arg) -> io::Result<bool> {
     match statat(at, path, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(known) => {
@@ -220,7 +224,7 @@ fn is_whiteout(at: impl AsFd, path: impl rustix::path::Arg) -> io::Result<bool> 
     }
 }
 
-/// Marks what a layer says is gone. What it has there itself stays, whichever of the two comes first.
+/// Marks what a layer deletes. What the layer itself has there stays, whichever of the two comes first.
 fn white_out(path: &Path) -> io::Result<()> {
     match mknodat(CWD, path, FileType::CharacterDevice, Mode::empty(), 0) {
         Err(Errno::EXIST) if std::fs::symlink_metadata(path)?.is_dir() => hide_below(path),
@@ -229,7 +233,7 @@ fn white_out(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Takes the mark away from where an entry goes. Of what a directory replaces nothing is seen.
+/// Removes the whiteout where an entry goes. A directory in its place hides what it replaces.
 fn make_room(path: &Path, kind: tar::EntryType) -> io::Result<()> {
     if !is_whiteout(CWD, path)? {
         return Ok(());
@@ -246,7 +250,7 @@ fn hide_below(directory: &Path) -> io::Result<()> {
     Ok(setxattr(directory, opaque(), b"y", XattrFlags::empty())?)
 }
 
-/// Which the library takes for a file.
+/// Makes a pipe, which the library would unpack as a file.
 fn make_fifo(path: &Path) -> io::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -259,14 +263,14 @@ fn set_time(path: &Path, seconds: u64) -> io::Result<()> {
     let time = Timespec { tv_sec: i64::try_from(seconds).unwrap_or(0), tv_nsec: 0 };
     let times = Timestamps { last_access: time, last_modification: time };
     match utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW) {
-        // Something else came into its place.
+        // It was replaced by something else.
         Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Extended attributes, a file's capabilities among them (OCI image layer specification, "file attributes"): but for
-/// those that tell overlayfs what a layer is.
+/// Extended attributes, including file capabilities (OCI image layer specification, "file attributes"), except those that
+/// configure overlayfs.
 fn attributes(entry: &mut tar::Entry<'_, impl Read>) -> io::Result<Vec<(String, Vec<u8>)>> {
     const PREFIX: &str = "SCHILY.xattr.";
     let Some(extensions) = entry.pax_extensions()? else { return Ok(Vec::new()) };
@@ -281,13 +285,13 @@ fn attributes(entry: &mut tar::Entry<'_, impl Read>) -> io::Result<Vec<(String, 
     Ok(attributes)
 }
 
-/// Not left to the library, which refuses archives that say nothing of owners; then they are root's.
+/// Sets the owner. The library refuses archives without owners; here they mean root.
 fn own(path: &Path, header: &tar::Header) -> io::Result<()> {
     let number =
         |number: io::Result<u64>| number.ok().and_then(|number| u32::try_from(number).ok()).unwrap_or(0);
     let (user, group) = (Uid::from_raw(number(header.uid())), Gid::from_raw(number(header.gid())));
     chownat(CWD, path, Some(user), Some(group), AtFlags::SYMLINK_NOFOLLOW)?;
-    // A change of owner takes away the right to run as them.
+    // Changing the owner clears the setuid and setgid bits, so the mode is set again.
     if header.entry_type() != tar::EntryType::Symlink {
         rustix::fs::chmod(path, Mode::from_raw_mode(header.mode()? & 0o7777))?;
     }

@@ -1,5 +1,5 @@
-//! Without root: a user namespace in which the pipeline's user is root (`user_namespaces(7)`), and other users are ids that
-//! the machine has set aside for this one (subuid(5)).
+//! Running without root: a user namespace in which the pipeline's user is root (`user_namespaces(7)`), and other users
+//! are subordinate ids that the machine assigns to this user (subuid(5)).
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -18,17 +18,17 @@ use super::{exit, fork, unshare};
 
 static ENTERED: AtomicBool = AtomicBool::new(false);
 
-/// Whether root's rights are those of a namespace only.
+/// Whether root's privileges are only those of a namespace.
 pub(super) fn is_entered() -> bool {
     ENTERED.load(Ordering::Relaxed)
 }
 
-/// Says that the process is in such a namespace already.
+/// Records that the process is in such a namespace already.
 pub(super) fn has_entered() {
     ENTERED.store(true, Ordering::Relaxed);
 }
 
-/// Becomes root, of a namespace, where the process is not.
+/// Enters a user namespace as its root, unless the process is root already.
 pub(super) fn become_root() -> Result<(), Fault> {
     if geteuid().is_root() {
         return Ok(());
@@ -40,7 +40,7 @@ pub(super) fn become_root() -> Result<(), Fault> {
     for (program, file, own) in ids {
         commands.push(mapping(program, file, &name, own)?);
     }
-    // Whoever is in the namespace already cannot map more than one id into it: a child outside does.
+    // A process inside the namespace cannot map more than one id: a child that stays outside does.
     let (entered, enter) = pipe_with(PipeFlags::CLOEXEC).context("a pipe")?;
     let (heard, tell) = pipe_with(PipeFlags::CLOEXEC).context("a pipe")?;
     let Some(child) = fork()? else {
@@ -64,7 +64,7 @@ pub(super) fn become_root() -> Result<(), Fault> {
     }
 }
 
-/// Lets the child begin, and hears what went wrong.
+/// Lets the child begin, and returns what went wrong.
 fn told(enter: OwnedFd, heard: OwnedFd) -> String {
     let mut said = String::new();
     let asked = File::from(enter).write_all(b"!");
@@ -74,7 +74,7 @@ fn told(enter: OwnedFd, heard: OwnedFd) -> String {
     }
 }
 
-/// What to run for a mapping of ids, but for the program's own arguments.
+/// The command that maps ids, without its own arguments.
 fn mapping(program: &'static str, file: &str, user: &str, own: u32) -> Result<Command, Fault> {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     let Some((start, count)) = range(&text, user, own) else {
@@ -90,7 +90,7 @@ fn mapping(program: &'static str, file: &str, user: &str, own: u32) -> Result<Co
     Ok(command)
 }
 
-/// The first range of a user, by name or by number.
+/// The first range of subordinate ids of a user, by name or by number.
 fn range(text: &str, user: &str, own: u32) -> Option<(u32, u32)> {
     text.lines().find_map(|line| {
         let mut fields = line.trim().split(':');
@@ -108,11 +108,11 @@ fn user_name() -> String {
         let name = fields.next()?;
         (fields.nth(1)? == own).then(|| name.to_owned())
     });
-    // Of a directory service the machine's files know nothing.
+    // The machine's files do not list users of a directory service.
     found.or_else(|| std::env::var("USER").ok()).unwrap_or(own)
 }
 
-/// In the child that stays outside.
+/// Runs in the child that stays outside.
 fn map(commands: Vec<Command>) -> Result<(), String> {
     for mut command in commands {
         let program = command.get_program().to_string_lossy().into_owned();
@@ -138,11 +138,11 @@ fn forbidden(error: Errno) -> Fault {
     Fault::new(format!("a user namespace: {error}\n\nhelp: {help}, as root; or run the pipeline as root"))
 }
 
-/// Why the other namespaces cannot be made by who is root of a user namespace.
+/// Why the root of a user namespace may not create the other namespaces.
 pub(super) fn why_not(error: Errno) -> Fault {
     let mut text = format!("namespaces of its own: {error}");
     if is_entered() {
-        // So do Ubuntu 23.10 and later.
+        // Ubuntu 23.10 and later restrict this too.
         let _ = write!(
             text,
             "\n\nhelp: a security module may keep user namespaces without rights: `sysctl kernel.apparmor_restrict_unprivileged_userns=0`, as root, where there is such a setting"

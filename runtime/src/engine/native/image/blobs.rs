@@ -1,4 +1,4 @@
-//! What an image that is made here consists of: layers in files, its configuration and its manifest; and all of that in one
+//! The parts of an image that is made here: layers in files, its configuration and its manifest; and all of them in one
 //! archive (OCI image layout specification).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,20 +21,20 @@ use crate::lock::lock;
 use crate::model::ContentDigest;
 use crate::{Error, Result};
 
-/// An image, but for its layers.
+/// An image without its layers.
 pub(super) struct Documents {
     pub(super) configuration: Text,
     pub(super) manifest: Text,
 }
 
-/// A layer's archive, as long as this is there.
+/// A layer's archive, which is removed when this is dropped.
 pub(super) struct Layer {
     pub(super) path: PathBuf,
     pub(super) packed: Packed,
     _scratch: Scratch,
 }
 
-/// A document, and what it is called.
+/// A document with its descriptor.
 pub(super) struct Text {
     pub(super) text: Vec<u8>,
     pub(super) digest: ContentDigest,
@@ -52,7 +52,7 @@ impl Text {
 }
 
 impl Documents {
-    /// Those of an image of these layers, the lowest first.
+    /// The documents of an image of these layers, the lowest first.
     pub(super) fn of(what: &str, image: &ImageSpec, layers: &[Packed]) -> Result<Self> {
         let unpacked = layers.iter().map(|layer| layer.unpacked).collect();
         let broken = |error: serde_json::Error| Error::engine(what, error);
@@ -66,7 +66,7 @@ impl Documents {
     }
 }
 
-/// Bytes of archives that are being made: of those that are whole, and of those that are not.
+/// Bytes of the archives that are being made: those of finished ones, and of unfinished ones.
 #[derive(Debug, Default)]
 pub(super) struct Packing {
     whole: AtomicU64,
@@ -74,7 +74,7 @@ pub(super) struct Packing {
 }
 
 impl Packing {
-    /// How much there is by now, where something still grows.
+    /// How many bytes there are by now, if any archive is unfinished.
     pub(super) fn growing(&self) -> Option<u64> {
         let growing = lock(&self.growing);
         let lengths = growing.iter().filter_map(|path| Some(std::fs::metadata(path).ok()?.len()));
@@ -82,7 +82,7 @@ impl Packing {
     }
 }
 
-/// Makes a layer's archive, and remembers what it is.
+/// Makes a layer's archive, and records its digests and size.
 pub(super) async fn pack(shared: &Shared, layer: PathBuf, packing: &Packing) -> io::Result<Layer> {
     let scratch = shared.store.scratch()?;
     let path = scratch.file("layer.tar.gz");
@@ -102,7 +102,7 @@ pub(super) async fn pack(shared: &Shared, layer: PathBuf, packing: &Packing) -> 
     }
 }
 
-/// Writes an image as one archive: an OCI image layout, with what `docker load` reads beside it.
+/// Writes an image as one archive: an OCI image layout that also has what `docker load` reads.
 pub(crate) async fn write(shared: &Shared, image: &ImageSpec, to: File) -> Result<()> {
     let what = "export an image";
     shared.ready().await?;
@@ -116,7 +116,7 @@ pub(crate) async fn write(shared: &Shared, image: &ImageSpec, to: File) -> Resul
     write.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(failed(what))
 }
 
-/// What an entry of the archive has in it.
+/// The contents of an entry of the archive.
 enum Contents<'a> {
     Text(&'a [u8]),
     File(&'a Layer),
@@ -131,7 +131,7 @@ impl Documents {
             layers: layers.iter().map(|layer| blob_name(&layer.packed.digest)).collect(),
         };
         let saved = saved.document()?;
-        // By name, so that equal images are equal archives; and two layers may be the same.
+        // Sorted by name, so that equal images are equal archives; and without duplicates, as two layers may be the same.
         let mut entries = BTreeMap::from([
             ("index.json".to_owned(), Contents::Text(&index)),
             ("manifest.json".to_owned(), Contents::Text(&saved)),

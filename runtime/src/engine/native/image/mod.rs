@@ -1,5 +1,5 @@
-//! Images: files of this machine, those of a Docker engine that answers, those that were there before, and registries.
-//! Whatever an image comes from, it is taken once, layer by layer.
+//! Images: from files of this machine, from a Docker engine that answers, from the store, and from registries. Whatever
+//! its source, an image is taken once, layer by layer.
 
 mod blobs;
 #[cfg(feature = "registry")]
@@ -30,11 +30,12 @@ use crate::event::{EventKind, Verb};
 use crate::model::{ContentDigest, ImageFile, ImageFileKind, ImageName};
 use crate::{Error, Result, regular};
 
-/// As many layers are fetched and unpacked at once, as Docker does.
+/// How many layers are fetched and unpacked at once, as in Docker.
 const AT_ONCE: usize = 3;
 
-/// Finds an image, fetching what the store has not: from where its reference says, where that is a file; else from a
-/// Docker engine that has it. Where none has, a reference means what it last meant, and what was never there is pulled.
+/// Finds an image, fetching what the store does not have: from the files that its reference names; else from a Docker
+/// engine that has it. If no engine has it, the reference means what it last meant, and an image that was never there is
+/// pulled.
 pub(super) async fn resolve(shared: &Shared, name: &ImageName, progress: &Progress) -> Result<Image> {
     if let Some(file) = name.file() {
         let found = archive::find(name, &file, &shared.platform)?;
@@ -51,7 +52,7 @@ pub(super) async fn resolve(shared: &Shared, name: &ImageName, progress: &Progre
     pull(shared, name, progress, why_not).await
 }
 
-/// Whether an engine has no such image, or there is no engine.
+/// Whether the error says that an engine does not have the image, or that there is no engine.
 fn is_absence(error: &Error) -> bool {
     matches!(
         error,
@@ -64,7 +65,7 @@ fn parts(name: &ImageName) -> (&str, &str) {
     name.reference.split_once('/').unwrap_or(("docker.io", &name.reference))
 }
 
-/// Takes an image from the first place that has it.
+/// Takes an image from the first source that has it.
 async fn pull(shared: &Shared, name: &ImageName, progress: &Progress, why_not: Error) -> Result<Image> {
     let (registry, rest) = parts(name);
     let mut missing: Option<Error> = None;
@@ -95,8 +96,8 @@ async fn pull(shared: &Shared, name: &ImageName, progress: &Progress, why_not: E
     })
 }
 
-/// What is said where nobody has it: the last says most, but that there is another platform's says more. Whoever only forgot
-/// to start an engine is to learn that it was looked for.
+/// The error if no source has it: the last error says most, but one about the platform says more. It also says that a
+/// Docker engine was looked for, as the user may only have forgotten to start it.
 fn joined(earlier: Error, last: Error) -> Error {
     match (earlier, last) {
         (Error::PlatformNotFound { reference, platform, found, locations, .. }, last) => {
@@ -107,7 +108,7 @@ fn joined(earlier: Error, last: Error) -> Error {
     }
 }
 
-/// An error that says what else was tried.
+/// An error that mentions what else was tried.
 fn with(error: Error, earlier: &Error) -> Error {
     let longer = |message: String| format!("{message}\n\n{earlier}");
     match error {
@@ -127,7 +128,7 @@ fn with(error: Error, earlier: &Error) -> Error {
     }
 }
 
-/// From a directory that stands for a registry.
+/// Takes an image from a directory that stands for a registry.
 async fn from_directory(
     shared: &Shared,
     name: &ImageName,
@@ -208,7 +209,7 @@ fn image_of(stored: &StoredImage) -> Image {
     }
 }
 
-/// From the place that was handed over, such as a Docker engine.
+/// Takes an image from the engine's image source, such as a Docker engine.
 async fn from_source(shared: &Shared, name: &ImageName, progress: &Progress) -> Result<Image> {
     let Some(source) = &shared.images else {
         let message = "the native engine does not have it".to_owned();
@@ -223,15 +224,15 @@ async fn from_source(shared: &Shared, name: &ImageName, progress: &Progress) -> 
         Some(stored) => stored,
         None => export(shared, name, found, progress).await?,
     };
-    // What an engine says of a tag is all that there is to know of it. That of a digest the registry knows better, and
-    // nobody can tell whether the engine is right.
+    // For a tag, the engine's answer is all that can be known. For a digest, the registry knows better, and nobody can
+    // check whether the engine is right.
     if name.reference.contains('@') {
         return Ok(image_of(&stored));
     }
     remember(shared, name, &stored)
 }
 
-/// Takes an image out of a Docker engine, if it is what the engine calls it.
+/// Takes an image out of a Docker engine, if it has the id that the engine gives it.
 async fn export(
     shared: &Shared,
     name: &ImageName,
@@ -260,7 +261,7 @@ async fn export(
     Ok(stored)
 }
 
-/// Makes an image of files the store's.
+/// Puts an image from files into the store.
 async fn take(shared: &Shared, what: &str, found: &Archived, progress: &Progress) -> Result<StoredImage> {
     if let Some(stored) = shared.store.image(&found.id) {
         return Ok(stored);
@@ -285,7 +286,7 @@ fn remember(shared: &Shared, name: &ImageName, stored: &StoredImage) -> Result<I
     Ok(image_of(stored))
 }
 
-/// The names of layers that are in files, the lowest first.
+/// The names of layers from files, the lowest first.
 async fn unpack_all(shared: &Shared, layers: &[Layer]) -> io::Result<Vec<String>> {
     let unpacked: Vec<_> = layers.iter().map(|layer| unpack_layer(shared, layer).boxed()).collect();
     stream::iter(unpacked).buffered(AT_ONCE).try_collect().await
@@ -301,7 +302,7 @@ async fn unpack_layer(shared: &Shared, layer: &Layer) -> io::Result<String> {
     Ok(name)
 }
 
-/// Unpacks so many bytes of a file, from where it stands.
+/// Unpacks this many bytes of a file, from its current position.
 async fn unpack(shared: &Shared, file: &File, size: u64, digest: &ContentDigest) -> io::Result<()> {
     let scratch = shared.store.scratch()?;
     let into = scratch.changes.upper.clone();

@@ -1,5 +1,5 @@
-//! Images pushed to registries (OCI distribution specification, "push"): what is missing there, several blobs at once,
-//! streamed from files. A layer that was pushed before is not even packed, where the registry still has it.
+//! Pushing images to registries (OCI distribution specification, "push"): only missing blobs, several at once, streamed
+//! from files. A layer that was pushed before is not even packed, if the registry still has it.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -22,15 +22,14 @@ use crate::event::{EventKind, Verb};
 use crate::model::{ContentDigest, ImageName};
 use crate::{Error, Result};
 
-/// At most this often is progress told.
+/// The shortest interval between two progress events.
 const TELL_EVERY: Duration = Duration::from_millis(200);
-/// A registry that takes nothing and says nothing for as long is given up. To put a large blob where it belongs takes
-/// some a while.
+/// Timeout of a registry that neither reads nor answers. Some take a while to store a large blob.
 const SILENCE: Duration = Duration::from_secs(2 * 60);
-/// What is read of a file at once.
+/// The size of a read.
 const PIECE: usize = 1 << 18;
 
-/// Makes an image and pushes it; gives the digest of its manifest.
+/// Makes an image and pushes it; returns the digest of its manifest.
 pub(super) async fn push(
     shared: &Shared,
     image: &ImageSpec,
@@ -45,7 +44,7 @@ pub(super) async fn push(
     Push { shared, name, remote, packing, done, total }.run(image, progress).await
 }
 
-/// Tells how far what is packed is, and what is sent: both may go on at once.
+/// Reports the progress of packing and of sending, which may go on at the same time.
 fn tell(packed: Option<u64>, done: u64, total: u64, progress: &Progress) {
     if let Some(packed) = packed {
         progress(EventKind::transfer(Verb::Packing, packed, None));
@@ -55,13 +54,13 @@ fn tell(packed: Option<u64>, done: u64, total: u64, progress: &Progress) {
     }
 }
 
-/// One image, to one registry.
+/// The push of one image to one registry.
 struct Push<'a> {
     shared: &'a Shared,
     name: &'a ImageName,
     remote: Remote,
     packing: Packing,
-    /// Bytes of layers, so far and in all.
+    /// Bytes of layers, so far and in total.
     done: Arc<AtomicU64>,
     total: AtomicU64,
 }
@@ -95,7 +94,7 @@ impl Push<'_> {
         format!("push `{}`", self.name)
     }
 
-    /// The manifest goes last: what it names has to be there.
+    /// The manifest goes last: the blobs that it names must exist.
     async fn send(&self, image: &ImageSpec) -> Result<String> {
         let layers: Vec<_> =
             layers(&image.snapshot).into_iter().map(|layer| self.layer(layer).boxed()).collect();
@@ -155,7 +154,7 @@ impl Push<'_> {
     }
 }
 
-/// A file as a stream, counted.
+/// A file as a stream that counts its bytes.
 fn pieces(file: File, done: Arc<AtomicU64>) -> impl Stream<Item = std::io::Result<Bytes>> + Send + 'static {
     stream::try_unfold((file, done), |(mut file, done)| async move {
         let mut piece = vec![0; PIECE];

@@ -1,5 +1,5 @@
-//! Images out of registries (OCI distribution specification): several layers at once, each verified on arrival, and gone
-//! on with where an earlier download broke off, whichever process it was of.
+//! Images from registries (OCI distribution specification): several layers at once, each verified on arrival. Interrupted
+//! downloads are resumed, whichever process they were of.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -20,18 +20,19 @@ use crate::event::{EventKind, Verb};
 use crate::model::{ContentDigest, ImageName};
 use crate::{Error, Result};
 
-/// At most this often is progress told.
+/// The shortest interval between two progress events.
 const TELL_EVERY: Duration = Duration::from_millis(200);
-/// A registry that says nothing for as long is given up.
+/// Idle timeout: a registry that sends nothing for this long is given up.
 const SILENCE: Duration = Duration::from_secs(30);
-/// As often is a download gone on with that brings nothing more.
+/// How often a download that makes no progress is retried.
 const TRIES: u32 = 5;
 
-/// A blob of which less than this comes in this time is given up: a registry must not keep a pull waiting for ever.
+/// The least that must arrive in the time below, or the download is given up: a registry must not keep a pull waiting for
+/// ever.
 const AT_LEAST: u64 = 64 << 10;
 const AT_LEAST_EVERY: Duration = Duration::from_secs(60);
 
-/// Pulls an image; `rest` is what follows the registry in its reference.
+/// Pulls an image; `rest` is the part of its reference after the registry.
 pub(super) async fn pull(
     shared: &Shared,
     name: &ImageName,
@@ -42,12 +43,12 @@ pub(super) async fn pull(
     Pull::new(shared, name, host, rest).await?.run(progress).await
 }
 
-/// One image, of one registry.
+/// The pull of one image from one registry.
 struct Pull<'a> {
     shared: &'a Shared,
     name: &'a ImageName,
     remote: Remote,
-    /// Bytes of this image's layers, so far and in all.
+    /// Bytes of this image's layers, so far and in total.
     done: AtomicU64,
     total: AtomicU64,
 }
@@ -107,7 +108,7 @@ impl<'a> Pull<'a> {
         remember(self.shared, self.name, &stored)
     }
 
-    /// The manifest for the platform, by way of an index where there is one.
+    /// The manifest for the platform, through an index if there is one.
     async fn manifest(&self) -> Result<Manifest> {
         let broken = |message: String| Error::engine(format!("pull `{}`", self.name), message);
         let mut wanted = self.remote.reference().to_owned();
@@ -155,14 +156,14 @@ impl<'a> Pull<'a> {
         Ok(text)
     }
 
-    /// The name of a layer, which is fetched and unpacked where it is not there.
+    /// The name of a layer, which is fetched and unpacked if the store does not have it.
     async fn layer(&self, descriptor: &Descriptor, digest: &ContentDigest) -> Result<String> {
         let what = || format!("pull `{}`", self.name);
         let store = &self.shared.store;
         let path = store.download(descriptor.digest.hash());
         let (name, mut is_there) = store.layer(digest.hash());
         if !is_there {
-            // Whoever else fetches it, in this process or another, is waited for.
+            // Waits for any other download of it, in this process or another.
             let download = Download::open(path.clone()).await.map_err(failed(what()))?;
             is_there = store.layer(digest.hash()).1;
             if !is_there {
@@ -205,7 +206,7 @@ impl<'a> Pull<'a> {
         }
         let found = ContentDigest::hashed(download.hash.clone());
         if found != *blob {
-            // Not to be gone on with.
+            // The partial download must not be resumed.
             let _ = download.file.set_len(0);
             let message = format!("the registry sent something else: {blob} is {found}");
             return Err(Error::engine(what(), message));
@@ -214,7 +215,7 @@ impl<'a> Pull<'a> {
         unpack(self.shared, &download.file, download.length, digest).await.map_err(failed(what()))
     }
 
-    /// Fetches what is missing, until the end or until the connection breaks.
+    /// Fetches the missing part, until the end or until the connection breaks.
     async fn go_on(&self, download: &mut Download, descriptor: &Descriptor) -> std::result::Result<(), Stop> {
         let what = || format!("pull `{}`", self.name);
         let from = download.length;
@@ -224,7 +225,7 @@ impl<'a> Pull<'a> {
             Err(refusal) => return Err(Stop::Here(self.refusal(&refusal).await)),
         };
         if from > 0 && answer.status() != reqwest::StatusCode::PARTIAL_CONTENT {
-            // A registry that knows no ranges begins anew.
+            // A registry without range requests starts from the beginning.
             self.done.fetch_sub(from, Ordering::Relaxed);
             download.begin_anew().map_err(|error| Stop::Here(failed(what())(error)))?;
         }
@@ -264,14 +265,14 @@ impl<'a> Pull<'a> {
     }
 }
 
-/// Why a download stops.
+/// Why a download stopped.
 enum Stop {
-    /// It may go on later.
+    /// It may be retried.
     Perhaps(Error),
     Here(Error),
 }
 
-/// A file that grows, locked.
+/// The locked file of a download.
 struct Download {
     file: File,
     length: u64,

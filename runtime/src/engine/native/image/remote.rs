@@ -1,6 +1,6 @@
-//! A repository of a registry (OCI distribution specification): how it is reached, what it is shown, and what its refusals
-//! mean. No answer is trusted: documents have bounds, every wait has an end, and what it is shown it is shown only where
-//! nobody else can see it.
+//! A client of one repository in a registry (OCI distribution specification): connecting, authentication, and the meaning
+//! of refusals. No answer is trusted: documents have size limits, every wait has a timeout, and credentials are sent only
+//! where nobody else can see them.
 
 mod bounded;
 mod challenge;
@@ -24,15 +24,15 @@ use crate::model::ContentDigest;
 use crate::{Error, Result};
 
 const CONNECT: Duration = Duration::from_secs(10);
-/// From a request that takes nothing along to the beginning of its answer.
+/// Timeout from a request without a body to the beginning of its answer.
 const ANSWER: Duration = Duration::from_secs(60);
 const REDIRECTS_AT_MOST: usize = 10;
-/// What Docker Hub's registry is called, other than in references.
+/// The host of Docker Hub's registry, which references name differently.
 const DOCKER_HUB: &str = "registry-1.docker.io";
 
 type Answered<T> = std::result::Result<T, Refusal>;
 
-/// What is done with a repository.
+/// The purpose of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Doing {
     Pull,
@@ -47,7 +47,7 @@ impl Doing {
         }
     }
 
-    /// As registries know it (Docker token authentication specification, "scope").
+    /// The actions of a token's scope (Docker token authentication specification, "scope").
     fn actions(self) -> &'static str {
         match self {
             Self::Pull => "pull",
@@ -58,35 +58,34 @@ impl Doing {
 
 pub(super) struct Remote {
     client: Client,
-    /// Of the repository, with a `/` at its end.
+    /// The URL of the repository, with a `/` at its end.
     base: Url,
     repository: String,
     /// A tag or a digest.
     reference: String,
     doing: Doing,
     shown: Shown,
-    /// What the registry has accepted, or given for what it was shown.
+    /// The `Authorization` header that the registry has accepted, or the token it has issued.
     authorization: Mutex<Option<HeaderValue>>,
-    /// About the credentials, for when they are refused.
+    /// A sentence about the credentials, for the error if they are refused.
     note: Mutex<String>,
 }
 
-/// What a registry is shown.
+/// The credentials of a registry.
 enum Shown {
     Nothing,
     Basic { user: String, password: String },
     Token(String),
 }
 
-/// A document, and what it is said to be.
+/// A document with its media type.
 pub(super) struct Said {
     pub(super) text: Vec<u8>,
     pub(super) media_type: Option<String>,
 }
 
 impl Remote {
-    /// `rest` is what follows the registry in a reference. A connection on which nothing comes for as long as `silence` is
-    /// given up.
+    /// `rest` is the part of a reference after the registry. A connection without data for `silence` is given up.
     pub(super) async fn new(
         doing: Doing,
         host: &Host,
@@ -114,7 +113,7 @@ impl Remote {
         &self.reference
     }
 
-    /// A manifest or an index, by a tag or a digest.
+    /// Fetches a manifest or an index, by tag or digest.
     pub(super) async fn manifest(&self, reference: &str) -> Answered<Said> {
         let kinds = oci::Document::media_types().collect::<Vec<_>>().join(", ");
         let answer =
@@ -124,12 +123,12 @@ impl Remote {
         Ok(Said { text: bounded::read(answer).await?, media_type })
     }
 
-    /// A small blob.
+    /// Fetches a small blob.
     pub(super) async fn document(&self, digest: &ContentDigest) -> Answered<Vec<u8>> {
         bounded::read(self.ask(Method::GET, &format!("blobs/{digest}"), &[]).await?).await
     }
 
-    /// A blob from a byte on; the answer says whether it is that part, or all of it.
+    /// Fetches a blob from an offset on; the status of the answer says whether it is that part, or the whole blob.
     pub(super) async fn blob(&self, digest: &ContentDigest, from: u64) -> Answered<Response> {
         let range = format!("bytes={from}-");
         let answer = self.ask(Method::GET, &format!("blobs/{digest}"), &[(header::RANGE, &range)]).await?;
@@ -151,7 +150,7 @@ impl Remote {
         }
     }
 
-    /// Sends a blob, in one request, as containerd does: not every registry takes one in chunks.
+    /// Uploads a blob in one request, as containerd does: not every registry supports chunks.
     pub(super) async fn put_blob(
         &self,
         digest: &ContentDigest,
@@ -163,7 +162,7 @@ impl Remote {
         place.query_pairs_mut().append_pair("digest", &digest.to_string());
         let request = self.client.put(place.clone()).header(header::CONTENT_LENGTH, size);
         let request = request.header(header::CONTENT_TYPE, "application/octet-stream").body(body);
-        // It may be at another host, which is shown nothing.
+        // The upload may go to another host, which gets no credentials.
         let is_there = place.origin() == self.base.origin();
         let authorization = if is_there { self.authorization.lock().await.clone() } else { None };
         let answer = authorized(request, authorization).send().await.map_err(Refusal::Lost)?;
@@ -178,7 +177,7 @@ impl Remote {
         self.send(&path, request).await.map(drop)
     }
 
-    /// Where the registry wants something sent to.
+    /// The URL that the registry wants something sent to.
     fn place(&self, answer: &Response) -> Answered<Url> {
         let said = answer.headers().get(header::LOCATION).and_then(|place| place.to_str().ok());
         let place = said.and_then(|place| answer.url().join(place).ok());
@@ -207,7 +206,7 @@ impl Remote {
         .await
     }
 
-    /// Sends a request; once more with what the registry wants to be shown, where it says what that is.
+    /// Sends a request; repeats it with credentials if the registry asks for them.
     async fn send(&self, path: &str, request: impl Fn(&Client, Url) -> RequestBuilder) -> Answered<Response> {
         let url = self.base.join(path).map_err(|error| Refusal::Unusable(error.to_string()))?;
         let shown = self.authorization.lock().await.clone();
@@ -224,7 +223,7 @@ impl Remote {
         taken(self::answer(authorized(request(&self.client, url), Some(fresh))).await?).await
     }
 
-    /// What to show for a challenge that can be met.
+    /// The header that answers a challenge, if that is possible.
     async fn authorize(&self, headers: &HeaderMap) -> Answered<Option<HeaderValue>> {
         let headers = headers.get_all(header::WWW_AUTHENTICATE);
         let challenges = headers.iter().filter_map(|header| header.to_str().ok()).flat_map(challenge::parse);
@@ -242,7 +241,7 @@ impl Remote {
         Ok(None)
     }
 
-    /// Asks for a token (Docker token authentication specification).
+    /// Requests a token (Docker token authentication specification).
     async fn token(&self, realm: &str, service: Option<&str>) -> Answered<HeaderValue> {
         #[derive(Deserialize)]
         struct Answer {
@@ -280,7 +279,7 @@ impl Remote {
         bearer(&token).map_err(|_| unusable("it is none"))
     }
 
-    /// What a refusal means, whatever was asked for.
+    /// The error for a refusal, whatever was asked for.
     pub(super) async fn refusal(&self, reference: &str, refusal: &Refusal) -> Error {
         let message = refusal.message();
         if refusal.is_of_rights() {
@@ -296,7 +295,7 @@ impl Remote {
     }
 }
 
-/// The repository and the tag or digest of what follows a registry in a reference.
+/// Splits the part of a reference after the registry into the repository and the tag or digest.
 fn split(rest: &str) -> Option<(String, String)> {
     let is_plain =
         |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
@@ -313,13 +312,13 @@ fn split(rest: &str) -> Option<(String, String)> {
     Some((repository.to_owned(), reference))
 }
 
-/// Whether credentials may go to where a registry sends for a token: by TLS; or to the registry itself, where it has none.
+/// Whether credentials may be sent to a token server: over TLS, or to the registry itself if it has no TLS.
 fn may_be_shown(realm: &Url, registry: &Url) -> bool {
     realm.scheme() == "https" || (registry.scheme() == "http" && realm.host_str() == registry.host_str())
 }
 
 fn client(silence: Option<Duration>) -> reqwest::Result<Client> {
-    // Whoever chose another provider for the whole program keeps it.
+    // A provider that the program chose for itself stays.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = Client::builder()
         .user_agent(concat!("bowline/", env!("CARGO_PKG_VERSION")))
@@ -329,7 +328,7 @@ fn client(silence: Option<Duration>) -> reqwest::Result<Client> {
     client.build()
 }
 
-/// What is shown to one host no other host is shown (reqwest); and what is asked by TLS is not asked without.
+/// Credentials are never forwarded to another host (reqwest does that); and a redirect from TLS to plain HTTP is refused.
 fn redirect(attempt: Attempt) -> reqwest::redirect::Action {
     if attempt.previous().len() > REDIRECTS_AT_MOST {
         return attempt.error("the registry sends from one place to another without end");
@@ -348,7 +347,7 @@ fn authorized(request: RequestBuilder, authorization: Option<HeaderValue>) -> Re
     }
 }
 
-/// The beginning of an answer.
+/// Waits for the beginning of an answer.
 async fn answer(request: RequestBuilder) -> Answered<Response> {
     let late = || Refusal::Unusable(format!("the registry does not answer within {} s", ANSWER.as_secs()));
     match tokio::time::timeout(ANSWER, request.send()).await {
@@ -357,7 +356,7 @@ async fn answer(request: RequestBuilder) -> Answered<Response> {
     }
 }
 
-/// What an answer says that is not what was asked for.
+/// The refusal that an answer expresses.
 async fn refused(answer: Response) -> Refusal {
     let status = answer.status();
     match bounded::read(answer).await {
@@ -366,7 +365,7 @@ async fn refused(answer: Response) -> Refusal {
     }
 }
 
-/// An answer that says yes.
+/// Accepts an answer with a success status.
 async fn taken(answer: Response) -> Answered<Response> {
     if answer.status().is_success() { Ok(answer) } else { Err(refused(answer).await) }
 }
@@ -387,7 +386,7 @@ fn secret(text: &str) -> std::result::Result<HeaderValue, header::InvalidHeaderV
 }
 
 impl Shown {
-    /// What is shown, and what is said of it.
+    /// The credentials to use, and the sentence about them.
     fn of(credentials: Credentials, note: String) -> (Self, String) {
         match (credentials.registry_token, credentials.identity_token, credentials.username) {
             (Some(token), ..) => (Self::Token(token), note),

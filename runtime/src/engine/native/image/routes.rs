@@ -1,37 +1,37 @@
-//! Where a registry's images are: mirrors, directories of this machine, registries without TLS.
+//! Sources of a registry's images: mirrors, directories of this machine, registries without TLS.
 
 use std::path::PathBuf;
 
 use crate::{Error, Result};
 
-/// Says where a registry's images are, as `registry=url` or `registry=directory` with commas between: a mirror, which is
-/// asked first, or how the registry itself is reached where that is without TLS.
+/// The variable with the sources of a registry's images, as `registry=url` or `registry=directory` separated by commas: a
+/// mirror, which is asked first, or the registry's own address if it has no TLS.
 const ROUTES: &str = "BOWLINE_REGISTRIES";
 
-/// A place where a registry's images are.
+/// A source of a registry's images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Route {
-    /// Of archives and layouts, `repository/tag.tar` and `repository/tag`.
+    /// A directory of archives and layouts, `repository/tag.tar` and `repository/tag`.
     Directory(PathBuf),
     Host(Host),
 }
 
-/// A registry that is asked.
+/// A registry to ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Host {
     /// `host[:port]`.
     pub(super) name: String,
-    /// What precedes the repository's name there; empty or with a `/` at its end.
+    /// The path before the repository's name; empty or with a `/` at its end.
     pub(super) prefix: String,
     pub(super) is_plain: bool,
 }
 
-/// Where to ask for a registry's images, the first first.
+/// The sources to ask for a registry's images, in order.
 pub(super) fn find(registry: &str) -> Result<Vec<Route>> {
     parse(&std::env::var(ROUTES).unwrap_or_default(), registry)
 }
 
-/// Where a registry itself is, for what only it takes: a mirror is asked, and told nothing.
+/// The registry itself, for pushes: a mirror is only read from.
 #[cfg(feature = "registry")]
 pub(super) fn own(registry: &str) -> Result<Host> {
     let itself = own_of(find(registry)?, registry);
@@ -47,7 +47,7 @@ fn own_of(routes: Vec<Route>, registry: &str) -> Option<Host> {
 }
 
 impl Host {
-    /// Whether it is the registry itself.
+    /// Whether this is the registry itself.
     fn is(&self, registry: &str) -> bool {
         self.name == registry && self.prefix.is_empty()
     }
@@ -88,7 +88,7 @@ fn parse(text: &str, registry: &str) -> Result<Vec<Route>> {
             routes.push(Route::Host(Host { name: host.to_owned(), prefix, is_plain }));
         }
     }
-    // The registry itself, unless it was said how that is reached.
+    // The registry itself, unless its address was given.
     if !routes.iter().any(|route| matches!(route, Route::Host(host) if host.is(registry))) {
         let is_plain = is_here(registry);
         routes.push(Route::Host(Host { name: registry.to_owned(), prefix: String::new(), is_plain }));
@@ -96,7 +96,7 @@ fn parse(text: &str, registry: &str) -> Result<Vec<Route>> {
     Ok(routes)
 }
 
-/// A registry on this machine needs no TLS, as every tool has it.
+/// A registry on this machine needs no TLS, as in every other tool.
 fn is_here(registry: &str) -> bool {
     let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host);
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();

@@ -1,8 +1,9 @@
-//! Which layers a crash of the machine cannot have damaged, without anybody's waiting for a disk.
+//! Which layers a crash of the machine cannot have damaged, without anybody waiting for a disk.
 //!
-//! What a session keeps is whole for all other processes at once, and on the disk some time later. Whoever outlives the
-//! session has the file system synced then, and notes in `durable/<boot>` from when to when all that was made is safe. A
-//! layer counts if it was made since the machine was started, or in such a time; its own time says when that was.
+//! What a session stores is complete for all other processes at once, but reaches the disk some time later. The process
+//! that outlives the session syncs the file system then, and records in `durable/<boot>` the period in which everything
+//! that was made is safe. A layer counts if it was made since the machine was started, or in such a period, by its own
+//! time.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -14,13 +15,13 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 const PLACE: &str = "durable";
-/// Ends the names of files that say that a session waits for it.
+/// The suffix of files that say that a session waits for a sync.
 const EXPECTED: &str = "expected";
 
-/// As long as clocks may differ: those of file systems, and the one that says how long the machine has been running.
+/// How much clocks may differ: those of file systems, and the one that measures the machine's uptime.
 const TICK: Duration = Duration::from_secs(1);
 
-/// The times of which everything is sound.
+/// The periods in which everything that was made is sound.
 #[derive(Debug)]
 pub(super) struct Sound {
     booted: SystemTime,
@@ -28,7 +29,7 @@ pub(super) struct Sound {
     is_expected: AtomicBool,
 }
 
-/// In time since 1970.
+/// A period, in time since 1970.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Span {
     from: Duration,
@@ -43,7 +44,7 @@ impl Sound {
         Ok(Self { booted: booted()?, spans: spans.collect(), is_expected: AtomicBool::new(false) })
     }
 
-    /// From now on a session has something that is to be made durable when it has ended.
+    /// Notes that a session has made something that is to be synced when the session has ended.
     pub(super) fn expect(&self, root: &Path, session: &OsStr) -> io::Result<()> {
         if !self.is_expected.swap(true, Ordering::Relaxed) {
             File::create(root.join(PLACE).join(session).with_extension(EXPECTED))?;
@@ -51,7 +52,7 @@ impl Sound {
         Ok(())
     }
 
-    /// As after a crash of the machine, now.
+    /// The state after a crash of the machine now.
     #[cfg(test)]
     pub(super) fn crash(&mut self, root: &Path) {
         *self = Self { booted: SystemTime::now(), ..Self::load(root).unwrap() };
@@ -74,8 +75,8 @@ fn booted() -> io::Result<SystemTime> {
     Ok(SystemTime::now() - up - TICK)
 }
 
-/// Has all that was made until now written to the disk, and notes it, where any session that has ended waits for it.
-/// `name` is nobody else's.
+/// Syncs everything made until now to the disk and records that, if any session that has ended waits for it. `name` is
+/// unique.
 pub(crate) fn make_durable(root: &Path, name: &str) -> io::Result<()> {
     let until = SystemTime::now();
     let files = fs::read_dir(root.join(PLACE))?.filter_map(Result::ok).map(|entry| entry.path());
@@ -92,7 +93,7 @@ pub(crate) fn make_durable(root: &Path, name: &str) -> io::Result<()> {
     note.write_all(&serde_json::to_vec(&Span { from, to })?)?;
     note.sync_all()?;
     fs::rename(aside, root.join(PLACE).join(boot.trim()))?;
-    // Sessions that still run may keep more.
+    // Sessions that still run may store more.
     let own = |path: &&PathBuf| path.file_stem() == Some(OsStr::new(name)) || !is_alive(root, path);
     expected.iter().filter(own).try_for_each(fs::remove_file)
 }

@@ -1,8 +1,8 @@
-//! Which sessions' services have which cache volumes: a file in the session's own directory for each, which counts as long
-//! as the session's lock is held, by its program or by what outlives that.
+//! Records of the cache volumes that sessions' services hold: a file in the session's own directory for each, which
+//! counts while the session's lock is held, by its program or by the process that outlives that.
 //!
-//! Whatever way a session ends, a volume that was new and that no service has made good is emptied: its record says so, and
-//! goes only when that is done.
+//! However a session ends, a volume that was new and that no service has settled is emptied: its record says so, and is
+//! removed only when that is done.
 
 use std::fs::{self, File};
 use std::io;
@@ -13,45 +13,46 @@ use serde::{Deserialize, Serialize};
 
 use super::Store;
 
-/// Where in a session's directory the records are, named as the volumes are.
+/// The subdirectory of a session's directory with the records, named as the volumes are.
 const HELD: &str = "held";
 
-/// What is known of a volume that a service has.
+/// The record of a held volume.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in super::super) struct Record {
-    /// What people call the service.
+    /// The service's name for people.
     pub(in super::super) service: String,
     pub(in super::super) process: u32,
-    /// Whether it was new, and nobody has said that what is in it now is good.
+    /// Whether the volume was new, and no service has settled it.
     pub(in super::super) is_new: bool,
 }
 
-/// What became of an attempt to hold a volume.
+/// The result of an attempt to hold a volume.
 #[derive(Debug, PartialEq, Eq)]
 pub(in super::super) enum Attempt {
-    /// It is held; whether it is new.
+    /// It is held; `is_new` says whether it is new.
     Held { is_new: bool },
-    /// A service of another session has it.
+    /// A service of another session holds it.
     InUse(Record),
-    /// Somebody died who had it when it was new, and nobody has emptied it yet: to be done, and then forgotten.
+    /// A dead session held it when it was new, and nobody has emptied it yet: the caller has to empty it, and then forget
+    /// the record.
     Abandoned(Abandoned),
 }
 
-/// The record that somebody left who died.
+/// The record of a dead session.
 #[derive(Debug, PartialEq, Eq)]
 pub(in super::super) struct Abandoned(PathBuf);
 
 impl Abandoned {
-    /// Its volume is empty.
+    /// Removes the record, as its volume is empty.
     pub(in super::super) fn forget(self) -> io::Result<()> {
         fs::remove_file(self.0)
     }
 }
 
 impl Store {
-    /// Holds a volume for a service of this session, which has none that holds it.
+    /// Holds a volume for a service of this session, which does not hold it yet.
     pub(in super::super) fn try_hold(&self, volume: &Path, service: &str) -> io::Result<Attempt> {
-        // One after the other: nobody becomes a holder between our look and our record.
+        // Attempts take turns: nobody becomes a holder between the look and the record.
         let turn = File::open(self.root.join("volumes"))?;
         flock(&turn, FlockOperation::LockExclusive)?;
         let own = self.root.join(&self.scratch);
@@ -59,7 +60,7 @@ impl Store {
         for session in fs::read_dir(self.root.join("scratch"))?.filter_map(Result::ok) {
             let path = session.path().join(HELD).join(name);
             let Some(record) = read(&path) else { continue };
-            // One of this session is what could not be emptied before.
+            // A record of this session is of a volume that could not be emptied before.
             if session.path() != own && is_alive(&session.path()) {
                 return Ok(Attempt::InUse(record));
             }
@@ -69,7 +70,7 @@ impl Store {
         }
         let is_new = match fs::read_dir(self.root.join(volume)) {
             Ok(mut entries) => entries.next().is_none(),
-            // One that cannot be looked into is somebody's, and has been used.
+            // An unreadable volume belongs to somebody, and has been used.
             Err(error) => error.kind() == io::ErrorKind::NotFound,
         };
         let record = Record { service: service.to_owned(), process: std::process::id(), is_new };
@@ -77,13 +78,13 @@ impl Store {
         Ok(Attempt::Held { is_new })
     }
 
-    /// What is in the volume is good.
+    /// Records that the contents of the volume are valid.
     pub(in super::super) fn settle(&self, volume: &Path) -> io::Result<()> {
         let Some(record) = read(&self.record_of(volume)) else { return Ok(()) };
         self.write_held(volume, &Record { is_new: false, ..record })
     }
 
-    /// Nobody of this session holds it any more; where it was new, it has been emptied.
+    /// Removes the record: nobody of this session holds the volume any more, and if it was new it has been emptied.
     pub(in super::super) fn release(&self, volume: &Path) -> io::Result<()> {
         match fs::remove_file(self.record_of(volume)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -105,32 +106,32 @@ impl Store {
 }
 
 fn read(path: &Path) -> Option<Record> {
-    // Whatever is there was renamed into place, so it is whole.
+    // Records are renamed into place, so any that exists is complete.
     serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
 
 fn is_alive(session: &Path) -> bool {
-    // One that cannot be asked for its lock, as with too many open files, is not to be taken for dead.
+    // A session whose lock cannot be checked, as with too many open files, is not taken for dead.
     match File::open(session.join("lock")) {
         Ok(lock) => flock(&lock, FlockOperation::NonBlockingLockShared).is_err(),
         Err(error) => error.kind() != io::ErrorKind::NotFound,
     }
 }
 
-/// Empties a volume, moving what is in it aside first: to a directory of the same file system, which is there.
+/// Empties a volume, first moving its contents to an existing directory of the same file system.
 pub(in super::super) fn empty(volume: &Path, aside: &Path) -> io::Result<()> {
     let moved = aside.join(format!("emptied-{}", volume.file_name().unwrap_or_default().display()));
     match fs::rename(volume, &moved) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         moved => moved?,
     }
-    // From here on it is nobody's; what cannot be removed goes with the directory.
+    // From here on the contents belong to nobody; what cannot be removed now goes with the directory.
     let _ = fs::remove_dir_all(moved);
     Ok(())
 }
 
-/// Empties the new volumes of a session that has ended, its directory `scratch/<session>` of the store at `root`. Records
-/// stay of those that could not be.
+/// Empties the new volumes of a session that has ended, its directory `scratch/<session>` of the store at `root`. The
+/// records of volumes that could not be emptied stay.
 pub(in super::super) fn empty_all(root: &Path, session: &Path) -> io::Result<()> {
     let records = match fs::read_dir(session.join(HELD)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -183,7 +184,7 @@ mod tests {
             fill(&dead, volume);
         }
         dead.settle(&good).unwrap();
-        // As a process that was killed leaves it: unlocked, but there.
+        // As a killed process leaves it: unlocked, but there.
         flock(dead.lock(), FlockOperation::Unlock).unwrap();
         std::mem::forget(dead);
         let next = store(directory.path());

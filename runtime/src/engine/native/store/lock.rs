@@ -1,4 +1,4 @@
-//! Files that are locked as long as somebody works on what they stand for.
+//! Lock files, held while somebody works on what they stand for.
 
 use std::fs::{self, File};
 use std::io;
@@ -10,8 +10,8 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::engine::Held;
 
-/// Opens a file, making it where it is missing, and waits until nobody else has it locked. Who had it may have removed it
-/// when done: what is locked then is no longer what others find.
+/// Opens a file, creating it if it is missing, and waits for its lock. A previous holder may have removed the file when
+/// it was done: then the locked file is no longer the one that others find.
 #[cfg(feature = "registry")]
 pub(in super::super) fn open(path: &Path) -> io::Result<File> {
     loop {
@@ -24,15 +24,15 @@ pub(in super::super) fn open(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Holds one of very many locks, all of them in one file: a byte that need not be there is locked for each. So nothing is
-/// made for one, and nothing has to be removed.
+/// One of very many locks, all in one file: each is a byte range lock of a byte that need not exist. So nothing is
+/// created for a lock, and nothing has to be removed.
 #[derive(Debug)]
 pub(crate) struct Lock(#[expect(dead_code, reason = "it is there to be open")] File);
 
 impl Held for Lock {}
 
 impl Lock {
-    /// That of a name of which the start tells it from all others; none where somebody has it.
+    /// The lock of a name that is unique by its first bytes; `None` if somebody holds it.
     pub(super) fn try_new(path: &Path, name: &[u8; 32]) -> io::Result<Option<Self>> {
         let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(path)?;
         let start = name.first_chunk().map_or(0, |start| u64::from_be_bytes(*start));
@@ -46,7 +46,7 @@ impl Lock {
 /// A lock of the open file, not of the process (fcntl(2), "open file description locks").
 #[allow(unsafe_code)]
 fn try_lock(file: &File, at: i64) -> io::Result<bool> {
-    // SAFETY: numbers only, and not all systems have the same ones.
+    // SAFETY: only numbers, and not all systems have the same fields.
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };
     lock.l_type = i16::try_from(libc::F_WRLCK).unwrap_or_default();
     lock.l_whence = i16::try_from(libc::SEEK_SET).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What the engine keeps on disk, in one directory for all pipelines of a user.
+//! The store: everything the engine keeps on disk, in one directory for all pipelines of a user.
 //!
 //! ```text
 //! l/<name>            layers: what an image or a step adds. Names are short, as one page holds those of a mount
@@ -16,8 +16,9 @@
 //! aside               where something is mounted for a moment
 //! ```
 //!
-//! Whatever is found under its name is whole, whenever a process died: it was made in `scratch` and renamed. What a crash of
-//! the machine may have damaged is not found (`durable`). A session locks its scratch directory; those that nobody has locked any more are removed by the next session.
+//! Whatever is found under its name is complete, whenever a process died: it was made in `scratch` and renamed. What a
+//! crash of the machine may have damaged is not found (`durable`). A session locks its scratch directory; the next
+//! session removes those that are no longer locked.
 
 mod durable;
 mod held;
@@ -54,10 +55,10 @@ pub(super) use self::scratch::{Remover, Scratch, sweep};
 pub(super) use self::step::StoredStep;
 
 const LAYERS: &str = "l";
-/// What every container has something mounted on.
+/// The layer with the mount points that every container needs.
 pub(super) const POINTS: &str = "points";
 pub(super) const EMPTY: &str = "empty";
-/// Where a file system is put for a moment: every process that does so has mounts of its own.
+/// Where a file system is mounted temporarily: every process that does so has a mount namespace of its own.
 pub(super) const ASIDE: &str = "aside";
 const DIRECTORIES: [&str; 11] = [
     LAYERS,
@@ -72,17 +73,17 @@ const DIRECTORIES: [&str; 11] = [
     "downloads",
     ASIDE,
 ];
-/// What layers are as archives.
+/// Records of layers as archives.
 const PACKED: &str = "packed";
 /// The kinds of records that name layers.
 const RECORDS: [&str; 2] = ["images", "steps"];
 
-/// Where a session keeps things.
+/// A session's access to the store.
 pub(super) struct Store {
     root: PathBuf,
-    /// Of this session, below the root.
+    /// This session's directory, below the root.
     scratch: PathBuf,
-    /// Locked as long as this session is there.
+    /// Locked while this session lives.
     lock: File,
     next: AtomicU64,
     removal: Arc<Removal>,
@@ -90,21 +91,21 @@ pub(super) struct Store {
     sound: Sound,
 }
 
-/// What an image is. All of it comes from the image's own configuration, whoever it was taken from.
+/// The record of an image. All of it comes from the image's own configuration, wherever it was taken from.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct StoredImage {
-    /// The digest of its configuration, as that is written.
+    /// The digest of its configuration as it was written.
     pub(super) id: ContentDigest,
-    /// What identifies it on every engine.
+    /// Its identity, the same on every engine.
     pub(super) identity: ContentDigest,
-    /// The lowest first.
+    /// Layers, the lowest first.
     pub(super) layers: Vec<String>,
     pub(super) config: ImageConfig,
     /// As `os/architecture[/variant]`.
     pub(super) platform: String,
 }
 
-/// What a reference led to when it was last asked for.
+/// What a reference named when it was last looked up.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct StoredReference {
     pub(super) id: ContentDigest,
@@ -129,7 +130,7 @@ impl Store {
         })
     }
 
-    /// Opens it, making what is missing, and removes what dead sessions left.
+    /// Opens the store, creating what is missing, and removes what dead sessions left.
     pub(super) fn open(root: PathBuf, session: &SessionId) -> io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&root)?;
         rights::check(&root)?;
@@ -154,12 +155,12 @@ impl Store {
         })
     }
 
-    /// From now on directories are removed by somebody who has the right to: not root, which needs nobody.
+    /// Sets who removes directories from now on: without root, this process lacks the right to.
     pub(super) fn remove_by(&self, remover: Remover) {
         let _ = self.removal.by.set(remover);
     }
 
-    /// Whoever has it open keeps others from removing what this session made.
+    /// Whoever has this descriptor open keeps others from removing what this session made.
     pub(super) fn lock(&self) -> BorrowedFd<'_> {
         self.lock.as_fd()
     }
@@ -174,7 +175,7 @@ impl Store {
         self.scratch.file_name().unwrap_or_default().into()
     }
 
-    /// Keeps the changes as a layer. The name is that of what they are the changes of: a step, or a layer of an image.
+    /// Stores the changes as a layer. `key` identifies what made the changes: a step, or a layer of an image.
     pub(super) fn keep(&self, scratch: &Scratch, key: &Digest) -> io::Result<String> {
         let name = layer_name(key);
         self.keep_as(scratch, &name)?;
@@ -186,7 +187,7 @@ impl Store {
         match fs::rename(self.root.join(&scratch.changes.upper), &place) {
             // Another process has run the same, and was first.
             Err(error) if is_taken(&error) && self.has(name) => Ok(()),
-            // What a crash of the machine may have damaged, and so nobody uses.
+            // A layer that a crash of the machine may have damaged, and which therefore nobody uses.
             Err(error) if is_taken(&error) => {
                 let ours = self.root.join(&scratch.changes.upper);
                 Ok(renameat_with(CWD, ours, CWD, place, RenameFlags::EXCHANGE)?)
@@ -195,15 +196,15 @@ impl Store {
         }
     }
 
-    /// What a layer is called that is made of others.
+    /// The name of a layer merged from others.
     pub(super) fn merged_name(names: &[String]) -> String {
         let digest = Digest(crate::sha256::Sha256::digest(names.join(",")));
         format!("{MERGED}{}", layer_name(&digest))
     }
 
-    /// Whether a layer is there, and whole.
+    /// Whether a layer exists and is sound.
     pub(super) fn has(&self, name: &str) -> bool {
-        // Records name what is in this directory, and nothing else.
+        // Records name entries of this directory, and nothing else.
         if name.is_empty() || name.starts_with('.') || name.contains('/') {
             return false;
         }
@@ -211,7 +212,7 @@ impl Store {
         known.is_dir() && self.sound.is_sound(made(&known))
     }
 
-    /// Where an unpacked layer goes, and whether it is there.
+    /// The name of an unpacked layer, and whether it exists.
     pub(super) fn layer(&self, digest: &Digest) -> (String, bool) {
         let name = layer_name(digest);
         let is_there = self.has(&name);
@@ -227,7 +228,7 @@ impl Store {
         self.keep_image_as(&image.id, image)
     }
 
-    /// Under the digest of a manifest or an index that leads to it, as it was found to do.
+    /// Also stores an image under the digest of a manifest or an index that was found to lead to it.
     pub(super) fn keep_image_as(&self, id: &ContentDigest, image: &StoredImage) -> io::Result<()> {
         self.write_record("images", &id.hash().to_string(), image)
     }
@@ -243,31 +244,31 @@ impl Store {
         self.write_record("references", &reference_name(name), &StoredReference { id: *id })
     }
 
-    /// The right to run a step, unless somebody has it.
+    /// Claims the right to run a step, unless somebody holds it.
     pub(super) fn claim(&self, key: &Digest, limit: Option<Duration>) -> io::Result<Option<lock::Lock>> {
-        // Whoever has another limit for the time of a run does not wait for this one.
+        // Runs with different timeouts do not wait for each other.
         let text = format!("{key} {}", limit.unwrap_or_default().as_nanos());
         let hash: [u8; 32] = crate::sha256::Sha256::digest(text);
         lock::Lock::try_new(&self.root.join("claims"), &hash)
     }
 
-    /// What a layer is as an archive, where it was made into one before.
+    /// The digests of a layer as an archive, if it was packed before.
     pub(super) fn packed(&self, layer: &Path) -> Option<Packed> {
         self.record(PACKED, kept_name(layer)?)
     }
 
     pub(super) fn keep_packed(&self, layer: &Path, packed: &Packed) -> io::Result<()> {
-        // What is only held is gone with the session.
+        // A held layer is gone with the session.
         kept_name(layer).map_or(Ok(()), |name| self.write_record(PACKED, name, packed))
     }
 
-    /// Where a blob is as long as it is being fetched, in this session or a later one.
+    /// The file of a blob that is being fetched, in this session or a later one.
     #[cfg(feature = "registry")]
     pub(super) fn download(&self, blob: &Digest) -> PathBuf {
         self.root.join("downloads").join(blob.to_string())
     }
 
-    /// The directory of a cache volume, as the host finds it, whether or not it is there.
+    /// The directory of a cache volume, as the host finds it, whether or not it exists.
     pub(super) fn volume(key: &str) -> PathBuf {
         let name = Digest(crate::sha256::Sha256::digest(key.as_bytes())).to_string();
         PathBuf::from("volumes").join(name)
@@ -287,7 +288,7 @@ impl Store {
     /// Opens a record and marks it as used.
     fn open_record(&self, path: &Path) -> Option<File> {
         let file = File::open(path).ok()?;
-        // Once a session is enough: what was used since it began is in use.
+        // Once a session is enough: what was used since the session began is in use.
         if file.metadata().and_then(|known| known.modified()).ok()? < self.began {
             file.set_modified(SystemTime::now()).ok()?;
             if !path.exists() {
@@ -302,7 +303,7 @@ impl Store {
         self.put_record(&record_path(&self.root, kind, name), |file| file.write_all(&text))
     }
 
-    /// One that a crash of the machine has damaged is none, and one of damaged layers neither.
+    /// A record that a crash of the machine has damaged does not count, and neither does one of damaged layers.
     fn put_record(&self, path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let aside = self.root.join(&self.scratch).join(format!("record-{number}"));
@@ -312,13 +313,13 @@ impl Store {
             fs::rename(&aside, path)
         });
         if put.is_err() {
-            // A disk that is full is not to stay so.
+            // A full disk must not stay full because of a partial record.
             let _ = fs::remove_file(aside);
         }
         put
     }
 
-    /// Removes what this session made and did not keep.
+    /// Removes what this session made and did not store.
     pub(super) fn close(&self) {
         if self.removal.is_left.load(Ordering::Relaxed) {
             return;
@@ -340,17 +341,17 @@ fn record_path(root: &Path, kind: &str, name: &str) -> PathBuf {
     root.join(kind).join(format!("{name}.json"))
 }
 
-/// The name of a layer that is kept, by its path in the store.
+/// The name of a stored layer, by its path in the store.
 fn kept_name(layer: &Path) -> Option<&str> {
     layer.strip_prefix(LAYERS).ok()?.to_str()
 }
 
-/// The layers of a snapshot, which is named after them.
+/// The layers of a snapshot, whose name lists them.
 pub(super) fn layers(snapshot: &Snapshot) -> Vec<PathBuf> {
     snapshot.0.split(',').filter(|name| !name.is_empty()).map(PathBuf::from).collect()
 }
 
-/// The names of what is kept: what is only held is no part of anything else.
+/// The names of stored layers: held ones are not part of anything else.
 pub(super) fn names(snapshot: &Snapshot) -> Vec<String> {
     let names = snapshot.0.split(',').map(|path| path.trim_start_matches("l/").to_owned());
     names.filter(|name| !name.is_empty()).collect()
@@ -361,7 +362,7 @@ pub(super) fn snapshot_of(layers: &[String]) -> Snapshot {
     Snapshot(paths.join(","))
 }
 
-/// A file system to look into.
+/// A file system to read.
 pub(super) fn root_of(snapshot: &Snapshot) -> Root {
     Root { layers: layers(snapshot), changes: None }
 }
@@ -371,14 +372,14 @@ fn reference_name(name: &ImageName) -> String {
     Digest(crate::sha256::Sha256::digest(text)).to_string()
 }
 
-/// Starts the names of layers made of others; no digest does.
+/// The first character of merged layers' names; no digest has it.
 const MERGED: char = '+';
 
 pub(super) fn is_merged(name: &str) -> bool {
     name.starts_with(MERGED)
 }
 
-/// 144 bits of a digest: nobody finds two layers of one name. In base64, as one page holds the names of a mount.
+/// 144 bits of a digest: nobody can find two layers with one name. In base64, as one page must hold the names of a mount.
 fn layer_name(digest: &Digest) -> String {
     let start = digest.0.first_chunk::<18>().map_or(&digest.0[..], |start| start);
     data_encoding::BASE64URL_NOPAD.encode(start)
@@ -415,7 +416,7 @@ mod tests {
         let output = StepOutput { stdout: b"out".into(), exit_code: 3, ..StepOutput::default() };
         let step = StoredStep { layers: layers.clone(), output: output.into() };
         store.keep_step(&key(1), &step).unwrap();
-        // The same once more is the first one's.
+        // The same key again: the first layer stays.
         let again = store.scratch().unwrap();
         fs::write(store.root().join(&again.changes.upper).join("y"), "late").unwrap();
         assert_eq!(store.keep(&again, &key(1)).unwrap(), layers[0]);
@@ -428,7 +429,7 @@ mod tests {
         );
         assert_eq!(fs::read_to_string(other.root().join("l").join(&layers[0]).join("x")).unwrap(), "kept");
         assert!(other.step(&key(2)).is_none());
-        // A record whose layers are gone is none.
+        // A record whose layers are gone does not count.
         fs::remove_dir_all(other.root().join("l").join(&layers[0])).unwrap();
         assert!(other.step(&key(1)).is_none());
     }
@@ -464,11 +465,11 @@ mod tests {
         let left = Store::open(dir.path().to_owned(), &dead).unwrap();
         let scratch = left.scratch().unwrap();
         let lock = File::open(dir.path().join("scratch").join(dead.as_str()).join("lock")).unwrap();
-        // As a process that was killed leaves it: unlocked, but there.
+        // As a killed process leaves it: unlocked, but there.
         flock(&left.lock, FlockOperation::Unlock).unwrap();
         std::mem::forget((left, scratch));
         drop(lock);
-        // As one leaves it that was killed a moment earlier.
+        // As a process leaves it that was killed a moment earlier.
         let younger = dir.path().join("scratch").join(SessionId::random().as_str());
         fs::create_dir(&younger).unwrap();
         let next = Store::open(dir.path().to_owned(), &SessionId::random()).unwrap();

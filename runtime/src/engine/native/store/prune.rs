@@ -1,8 +1,9 @@
 //! Removing what nobody needs any more, while others use the store.
 //!
-//! Whoever uses a record marks it first, by its time; what is marked since the oldest living session began may be in use,
-//! and stays, with the layers that it names. To remove a record is to move it away, to look at the mark once more, and to
-//! put it back where somebody has marked it meanwhile: a session that comes later does not find it, and does without.
+//! Whoever uses a record marks it first, by its modification time; what was marked since the oldest living session began
+//! may be in use, and stays, with the layers that it names. A record is removed by moving it away, checking the mark once
+//! more, and moving it back if somebody has marked it meanwhile: a session that looks in between does not find it, and
+//! does without.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,10 +18,10 @@ use serde::Deserialize;
 use super::{LAYERS, PACKED, RECORDS, record_path};
 use crate::engine::native::model::{Bounds, Removed};
 
-/// A layer without a record is one that is about to have one, unless it is as old.
+/// A layer without a record is one whose record is about to be written, unless it is older than this.
 const ORPHANED: Duration = Duration::from_secs(60 * 60);
 
-/// What names layers: all records do.
+/// The layers that a record names: all records name some.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Names {
@@ -31,11 +32,11 @@ struct Record {
     path: PathBuf,
     used: SystemTime,
     layers: Vec<String>,
-    /// Of itself, in bytes: what a step wrote is in it.
+    /// The record's own size in bytes, which includes a step's output.
     size: u64,
 }
 
-/// In the store at `root`, moving what goes to the directory `aside`, which is on the same file system.
+/// Prunes the store at `root`, moving what goes to the directory `aside`, which is on the same file system.
 pub(crate) fn prune(root: &Path, aside: &Path, bounds: &Bounds) -> io::Result<Removed> {
     let in_use = in_use_since(&root.join("scratch"), aside)?;
     let mut records = records(root)?;
@@ -52,7 +53,7 @@ pub(crate) fn prune(root: &Path, aside: &Path, bounds: &Bounds) -> io::Result<Re
     let left = sizes.values().sum::<u64>() + records.iter().map(|record| record.size).sum::<u64>();
     let mut removed = Removed { left, ..Removed::default() };
     let mut bin = Bin { aside, number: 0 };
-    // Layers that no record has any more: of sessions that died before they wrote one.
+    // Layers without a record: of sessions that died before they wrote one.
     let orphans: Vec<String> = sizes.keys().filter(|name| !users.contains_key(*name)).cloned().collect();
     let now = SystemTime::now();
     for name in orphans {
@@ -85,7 +86,7 @@ pub(crate) fn prune(root: &Path, aside: &Path, bounds: &Bounds) -> io::Result<Re
     Ok(removed)
 }
 
-/// When the oldest session that is alive began; now where there is none but the one that asks.
+/// When the oldest living session began; now, if only the caller's lives.
 fn in_use_since(scratch: &Path, aside: &Path) -> io::Result<SystemTime> {
     let own = aside.ancestors().find(|path| path.parent() == Some(scratch));
     let mut oldest = SystemTime::now();
@@ -93,7 +94,7 @@ fn in_use_since(scratch: &Path, aside: &Path) -> io::Result<SystemTime> {
         if Some(session.as_path()) == own {
             continue;
         }
-        // One that has no lock is about to have it, or to be removed.
+        // A session without a lock is about to get it, or to be removed.
         let began = fs::metadata(session.join("lock")).and_then(|lock| lock.modified());
         let began = began.or_else(|_| fs::metadata(&session).and_then(|directory| directory.modified()));
         let Ok(began) = began else { continue };
@@ -111,7 +112,7 @@ fn records(root: &Path) -> io::Result<Vec<Record>> {
             let Ok(file) = fs::File::open(&path) else { continue };
             let Ok(known) = file.metadata() else { continue };
             let Ok(used) = known.modified() else { continue };
-            // One that cannot be read names nothing, and is of no use to anybody. What follows the JSON is not read.
+            // An unreadable record names nothing, and is of no use to anybody. What follows the JSON is not read.
             let mut text = serde_json::Deserializer::from_reader(io::BufReader::new(file));
             let Names { layers } = Names::deserialize(&mut text).unwrap_or_default();
             all.push(Record { path, used, layers, size: known.blocks() * 512 });
@@ -120,7 +121,7 @@ fn records(root: &Path) -> io::Result<Vec<Record>> {
     Ok(all)
 }
 
-/// Bytes on the disk; what has several names counts once.
+/// The bytes on the disk; hard links count once.
 fn size(path: &Path, seen: &mut BTreeSet<(u64, u64)>) -> u64 {
     let mut pending = vec![path.to_owned()];
     let mut sum = 0;
@@ -138,14 +139,14 @@ fn size(path: &Path, seen: &mut BTreeSet<(u64, u64)>) -> u64 {
     sum
 }
 
-/// Where things are moved to.
+/// The directory that things are moved to.
 struct Bin<'a> {
     aside: &'a Path,
     number: u64,
 }
 
 impl Bin<'_> {
-    /// Where something is that has been moved away; nothing where it was not there.
+    /// Moves something away; returns its new path, or `None` if it did not exist.
     fn moved(&mut self, path: &Path) -> io::Result<Option<PathBuf>> {
         self.number += 1;
         let moved = self.aside.join(self.number.to_string());
@@ -156,14 +157,14 @@ impl Bin<'_> {
         }
     }
 
-    /// Whether it is gone: not where somebody has marked it.
+    /// Removes a record; returns whether it is gone, which it is not if somebody has marked it.
     fn take_record(&mut self, path: &Path, in_use: SystemTime) -> io::Result<bool> {
         let Some(moved) = self.moved(path)? else { return Ok(false) };
         if fs::metadata(&moved)?.modified()? < in_use {
             fs::remove_file(moved)?;
             return Ok(true);
         }
-        // Where there is another by now, it is as good.
+        // If there is another by now, it is as good.
         let _ = renameat_with(CWD, &moved, CWD, path, RenameFlags::NOREPLACE);
         Ok(false)
     }
@@ -190,7 +191,7 @@ impl Bin<'_> {
     }
 }
 
-/// Downloads that nobody goes on with, references to images that are gone, and what was known of layers that are.
+/// Removes downloads that nobody resumes, references to images that are gone, and facts about layers that are gone.
 fn remove_stale(root: &Path, in_use: SystemTime) -> io::Result<()> {
     for entry in fs::read_dir(root.join("downloads"))?.filter_map(Result::ok) {
         let Ok(file) = fs::File::open(entry.path()) else { continue };
@@ -231,7 +232,7 @@ mod tests {
         Digest([number; 32])
     }
 
-    /// Keeps what a step left: a file of 100 KB, on top of what another did.
+    /// Stores a step's result: a file of 100 KB, on top of another's.
     fn keep(store: &Store, number: u8, below: &[String]) -> Vec<String> {
         let scratch = store.scratch().unwrap();
         fs::write(store.root().join(&scratch.changes.upper).join("x"), vec![number; 100_000]).unwrap();
@@ -242,7 +243,7 @@ mod tests {
         layers
     }
 
-    /// As if a record had been used so long ago.
+    /// Makes a record look unused for this long.
     fn age(store: &Store, number: u8, by: Duration) {
         let path = super::super::step::path(store.root(), &key(number));
         fs::File::open(path).unwrap().set_modified(SystemTime::now() - by).unwrap();
@@ -261,7 +262,7 @@ mod tests {
         fs::read_dir(store.root().join(LAYERS)).unwrap().count()
     }
 
-    /// What was made by a session that has ended, some time ago.
+    /// A store with results of a session that ended some time ago.
     fn old_store() -> (tempfile::TempDir, Store) {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path().to_owned(), &SessionId::random()).unwrap();
@@ -273,7 +274,7 @@ mod tests {
             age(&store, number, HOUR * hours);
         }
         drop(store);
-        // A session begins when the last has ended, and clocks may differ by a little.
+        // A session begins when the previous one has ended, and clocks may differ by a little.
         std::thread::sleep(Duration::from_millis(100));
         let store = Store::open(directory.path().to_owned(), &SessionId::random()).unwrap();
         (directory, store)
@@ -286,7 +287,7 @@ mod tests {
         assert_eq!(pruned(&store, &unused(5)).records, 0);
         let removed = pruned(&store, &unused(3));
         assert_eq!((removed.records, kept(&store)), (2, vec![3, 4]));
-        // Their layers are those of others, too.
+        // Their layers are also used by others.
         assert_eq!((removed.bytes / 100_000, layers(&store)), (0, 4));
         assert!(store.step(&key(3)).is_some() && store.step(&key(2)).is_none());
     }

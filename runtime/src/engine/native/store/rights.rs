@@ -1,12 +1,12 @@
-//! Who may come to what the store has: its owner alone. Layers and cache volumes hold files of containers, with their
-//! owners and modes: to whom they are open, a program that runs as root in a container runs as root outside of it.
+//! Access to the store: its owner's alone. Layers and cache volumes hold containers' files with their owners and modes:
+//! anybody who can reach them could run a program that is setuid root in a container as root outside it.
 
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
-/// What groups and others may do.
+/// The permissions of group and others.
 const OTHERS: u32 = 0o077;
 const OTHERS_WRITE: u32 = 0o022;
 
@@ -30,7 +30,7 @@ pub(super) fn check(root: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a directory of the store, or takes others' rights from it: the store's own may be open to be read.
+/// Creates a directory of the store, or removes others' permissions from it: the store's own may be readable.
 pub(super) fn make(directory: &Path) -> io::Result<()> {
     match fs::DirBuilder::new().mode(0o700).create(directory) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -63,7 +63,7 @@ mod tests {
         let open = || Store::open(root.clone(), &SessionId::random());
         drop(open().unwrap());
         assert_eq!(mode(&root), 0o700);
-        // As earlier versions and careless hands leave it.
+        // As earlier versions and careless users leave it.
         fs::set_permissions(&root, Permissions::from_mode(0o755)).unwrap();
         for name in ["l", "volumes", "scratch", "steps"] {
             fs::set_permissions(root.join(name), Permissions::from_mode(0o755)).unwrap();

@@ -1,4 +1,4 @@
-//! What sessions make in the store before they keep it: each in a directory of its own, as long as it is there.
+//! Directories in which sessions make things before they store them; each is removed when it is dropped.
 
 use std::fmt;
 use std::fs::{self, File, Permissions};
@@ -14,16 +14,16 @@ use rustix::fs::{FlockOperation, flock};
 use super::Store;
 use crate::engine::native::model::Changes;
 
-/// What a session leaves in its directory whose services end after it: the cache volumes that they use.
+/// The file in a session's directory that lists the cache volumes of services that outlive the session.
 const LEFT: &str = "left.json";
-/// As often is looked whether they have ended.
+/// Poll interval while waiting for their end.
 const AGAIN_AFTER: Duration = Duration::from_millis(5);
 
-/// Who removes what the session made and did not keep: the session itself, where nobody is said.
+/// How to remove what the session made and did not store: directly, if no remover is set.
 #[derive(Default)]
 pub(super) struct Removal {
     pub(super) by: OnceLock<Remover>,
-    /// Left to whoever outlives the session.
+    /// Whether everything is left to the process that outlives the session.
     pub(super) is_left: AtomicBool,
 }
 
@@ -32,9 +32,9 @@ pub(in super::super) type Remover = Box<dyn Fn(&Path) + Send + Sync>;
 
 /// Directories to work in, removed when dropped.
 pub(in super::super) struct Scratch {
-    /// In full.
+    /// The absolute path.
     path: PathBuf,
-    /// As the host finds them.
+    /// The paths as the host finds them.
     pub(in super::super) changes: Changes,
     removal: Arc<Removal>,
 }
@@ -46,7 +46,7 @@ impl fmt::Debug for Scratch {
 }
 
 impl Scratch {
-    /// Where a file may be put that goes with it.
+    /// The path of a file that is removed with the directories.
     pub(in super::super) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
@@ -62,7 +62,7 @@ impl Drop for Scratch {
             return;
         }
         let path = std::mem::take(&mut self.path);
-        // Large ones take a while. What a process that ends leaves is removed by the next session.
+        // Large ones take a while. What an exiting process leaves is removed by the next session.
         let remove = move || drop(fs::remove_dir_all(path));
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn_blocking(remove)),
@@ -79,19 +79,20 @@ impl Store {
         for part in ["upper", "work"] {
             fs::create_dir_all(self.root.join(&name).join(part))?;
         }
-        // It is the root directory that a container's users see, whatever the pipeline's umask is.
+        // It becomes the root directory that a container's users see, so its mode must not depend on the pipeline's
+        // umask.
         fs::set_permissions(self.root.join(&name).join("upper"), Permissions::from_mode(0o755))?;
         let changes = Changes { upper: name.join("upper"), work: name.join("work") };
         Ok(Scratch { path: self.root.join(name), changes, removal: Arc::clone(&self.removal) })
     }
 
-    /// What is still in use is left to the process that outlives the session, these cache volumes among it.
+    /// Leaves what is still in use to the process that outlives the session, including these cache volumes.
     pub(in super::super) fn leave(&self, volumes: &[PathBuf]) -> io::Result<()> {
         self.removal.is_left.store(true, Ordering::Relaxed);
         fs::write(self.root.join(&self.scratch).join(LEFT), serde_json::to_vec(volumes)?)
     }
 
-    /// Waits until no session uses any of these cache volumes whose program has ended: what comes next is to find them as
+    /// Waits until no session whose program has ended uses any of these cache volumes: the next user is to find them as
     /// they were left.
     pub(in super::super) async fn wait_for(&self, volumes: &[PathBuf]) -> io::Result<()> {
         if volumes.is_empty() {
@@ -111,16 +112,16 @@ impl Store {
     }
 }
 
-/// What a session left that died.
+/// What a dead session left.
 #[derive(Debug)]
 pub(super) struct Dead {
     path: PathBuf,
-    /// Held, so that nobody else removes it at the same time. Who died before making it has none.
+    /// Held, so that nobody else removes it at the same time. A session that died before creating the lock has none.
     _lock: Option<File>,
 }
 
 impl Dead {
-    /// From the store at `root`. One that still says what has to be done, and cannot be by this user, stays.
+    /// Removes it from the store at `root`. A directory with work left to do that this user may not do stays.
     pub(super) fn remove(self, root: &Path) {
         if super::empty_all(root, &self.path).is_ok() {
             let _ = fs::remove_dir_all(self.path);
@@ -128,8 +129,8 @@ impl Dead {
     }
 }
 
-/// Makes a session's directory and locks it, and finds those that nobody has locked any more. One session after another
-/// does so: a directory without a lock is never one that is about to have it.
+/// Creates a session's directory and locks it, and finds those that are no longer locked. Sessions do so one after
+/// another: a directory without a lock is never one that is about to be locked.
 pub(super) fn join(all: &Path, own: &Path) -> io::Result<(File, Vec<Dead>)> {
     let turn = File::open(all)?;
     flock(&turn, FlockOperation::LockExclusive)?;
@@ -153,14 +154,14 @@ pub(in super::super) fn sweep(all: &Path) {
     }
 }
 
-/// In one's turn.
+/// The directories of dead sessions; the caller holds the lock of all directories.
 fn find_dead(all: &Path) -> io::Result<Vec<Dead>> {
     let mut dead = Vec::new();
     for path in fs::read_dir(all)?.filter_map(Result::ok).map(|entry| entry.path()) {
         let lock = match File::open(path.join("lock")) {
             Ok(lock) if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() => Some(lock),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            // One that lives; or that cannot be looked at, as with too many open files.
+            // A living session's; or one that cannot be checked, as with too many open files.
             Ok(_) | Err(_) => continue,
         };
         dead.push(Dead { path, _lock: lock });

@@ -1,7 +1,7 @@
-//! What a step left, in one file: a line of JSON, and after it what the step wrote, byte for byte.
+//! The stored result of a step, in one file: a line of JSON, followed by the step's output, byte for byte.
 //!
-//! So it is found, counted and removed as one, and large output is read from where it lies. Earlier versions had one JSON
-//! text of all of it, under a name that ends in `.json`: that is never read, and goes when it is pruned.
+//! So it is found, counted and removed as one, and large output is read in place. Earlier versions wrote everything as
+//! one JSON text, under a name that ends in `.json`: that is never read, and is removed by pruning.
 
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -14,14 +14,14 @@ use super::Store;
 use crate::engine::{Part, Recording, Written};
 use crate::model::Digest;
 
-/// How names of these records end.
+/// The suffix of these files.
 pub(super) const SUFFIX: &str = "step";
-/// More than the line at the beginning has: 500 names of layers are 13 KB.
+/// The size limit of the first line: 500 names of layers are 13 KB.
 const HEAD_AT_MOST: u64 = 256 << 10;
-/// As much of a stream is read with the record: whoever finds many steps need not have a file open for each.
+/// How much of a stream is read with the record: a caller that finds many steps need not have a file open for each.
 const READ_AT_ONCE: u64 = 64 << 10;
 
-/// What a step left.
+/// The stored result.
 #[derive(Debug)]
 pub(in super::super) struct StoredStep {
     pub(in super::super) layers: Vec<String>,
@@ -32,10 +32,10 @@ pub(in super::super) struct StoredStep {
 struct Head {
     layers: Vec<String>,
     exit_code: i32,
-    /// Lengths in bytes, of what follows in this order.
+    /// The lengths in bytes of the streams that follow, in this order.
     stdout: u64,
     stderr: u64,
-    /// When all of it had been written, in nanoseconds since 1970; 20 digits, so that it can be written last.
+    /// When everything was written, in nanoseconds since 1970; 20 digits, so that it can be written last.
     written: String,
 }
 
@@ -62,7 +62,7 @@ impl Store {
         let is_whole =
             file.metadata().ok()?.len() == offset.checked_add(head.stdout)?.checked_add(head.stderr)?;
         let written = Duration::from_nanos(head.written.parse().ok()?);
-        // Of a file that a crash of the machine damaged, any part may be missing.
+        // Any part of a file that a crash of the machine damaged may be missing.
         if !is_whole || !self.sound.is_sound(SystemTime::UNIX_EPOCH + written) || !self.has_all(&head.layers)
         {
             return None;
@@ -133,7 +133,7 @@ mod tests {
         assert!(matches!(found.stdout, Written::File(_)), "{found:?}");
         assert!(found.stdout.to_vec().unwrap() == stdout);
         assert_eq!((found.stderr.to_vec().unwrap(), found.exit_code), (b"{}\n\n".to_vec(), -1));
-        // Also when it is pruned meanwhile.
+        // Even if the file is pruned meanwhile.
         fs::remove_file(path(store.root(), &KEY)).unwrap();
         assert!(found.stdout.to_vec().unwrap() == stdout && store.step(&KEY).is_none());
     }
@@ -152,7 +152,7 @@ mod tests {
         }
         fs::write(&place, &whole).unwrap();
         assert!(store.step(&KEY).is_some());
-        // Of the right length, and nobody knows what is in it.
+        // It has the right length, but its contents are unknown.
         let root = store.root().to_owned();
         store.sound.crash(&root);
         assert!(store.step(&KEY).is_none());

@@ -1,4 +1,4 @@
-//! What a container must not see, and what an image must not do.
+//! Confinement: what a container must not see, and what an image must not do.
 
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener};
@@ -15,7 +15,7 @@ async fn a_container_sees_nothing_of_the_machine() {
     let own = file.path().display();
     let address = SocketAddr::from_abstract_name(b"bowline-native-test").unwrap();
     let _listener = UnixListener::bind_addr(&address).unwrap();
-    // The init, and what looks.
+    // The init, and the process that looks.
     let looks = "ps > /list; grep -c -v 'PID\\|ps$\\|sh -c' /list
         cat /proc/net/unix | grep -c bowline-native-test
         ls OWN /work 2>/dev/null | wc -l
@@ -38,17 +38,17 @@ async fn a_container_sees_nothing_of_the_machine() {
     let wanted = format!(
         "1\n0\n0\nrefused\nrefused\nrefused\nrefused\nrefused\n0\n{rights}\nSeccomp:\t2\nrefused\nrefused\n4\n0\nrefused\n"
     );
-    // The 4 are what `ls` itself has open: three streams and the directory.
+    // The 4 are opened by `ls` itself: three streams and the directory.
     assert_eq!(text(&output.stdout), wanted, "{}", text(&output.stderr));
     engine.close().await.unwrap();
 }
 
-/// An archive with these entries: name, kind, link, contents.
+/// An archive with these entries: name, kind, link target, contents.
 pub(super) fn archive(entries: &[(&str, tar::EntryType, &str, &[u8])]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for (name, kind, link, contents) in entries {
         let mut header = tar::Header::new_gnu();
-        // Past what the library refuses to write.
+        // Sets names that the library refuses to write.
         let field = &mut header.as_old_mut().name;
         field[..name.len()].copy_from_slice(name.as_bytes());
         header.as_old_mut().linkname[..link.len()].copy_from_slice(link.as_bytes());
@@ -146,7 +146,7 @@ async fn whiteouts_hide_what_is_below() {
         ("d", Directory, "", b""),
         ("d/.wh..wh..opq", Regular, "", b""),
         ("d/new", Regular, "", b"4"),
-        // As some tools write what takes another's place: gone, and there; or the other way round.
+        // Some tools write the whiteout of a replaced entry beside the new one, before or after it.
         (".wh.g", Regular, "", b""),
         ("g/new", Regular, "", b"8"),
         ("h", Directory, "", b""),
@@ -173,7 +173,7 @@ async fn whiteouts_hide_what_is_below() {
     engine.close().await.unwrap();
 }
 
-/// Whoever looks for it would find the pipeline's own program, for as long as a probe takes to become the container's.
+/// Such a process would find the pipeline's own program, while a probe has not yet executed the container's.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_never_sees_the_program_of_the_pipeline() {
     let engine = engine!();
@@ -206,7 +206,7 @@ async fn the_privileged_have_all_rights() {
     engine.close().await.unwrap();
 }
 
-/// A layer as large as no machine is, of a few bytes: an entry that says it has a name of 4 GB, in zeros.
+/// A layer of a few bytes that unpacks to more than any machine has: an entry with a name of 4 GB of zeros.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bomb_goes_off_in_a_process_of_its_own() {
     use std::io::Write as _;
@@ -226,7 +226,7 @@ async fn a_bomb_goes_off_in_a_process_of_its_own() {
     assert!(bomb.len() < 20 << 20);
     let error = unpacked_or_not(&engine, &bomb).await;
     assert!(error.contains("memory") || error.contains("the host ended"), "{error}");
-    // The host has not noticed.
+    // The host is not affected.
     let (answer, _scratch) =
         unpacked(&engine, archive(&[("a", tar::EntryType::Regular, "", b"x")]), None).await;
     assert_eq!(answer, Answer::Done);
@@ -251,7 +251,7 @@ async fn unpacked_or_not(engine: &Native, archive: &[u8]) -> String {
 async fn a_layers_attributes_are_kept_but_for_those_of_overlays() {
     let engine = engine!();
     let mut builder = tar::Builder::new(Vec::new());
-    // The right to bind small ports, effective (capabilities(7), "file capabilities", version 2).
+    // The capability to bind small ports, effective (capabilities(7), "file capabilities", version 2).
     let capability: [u8; 20] = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     let attributes: [(&str, &[u8]); 4] = [
         ("SCHILY.xattr.security.capability", &capability),
@@ -283,7 +283,7 @@ async fn a_layers_attributes_are_kept_but_for_those_of_overlays() {
     engine.close().await.unwrap();
 }
 
-/// Neither one that is bound to a service, nor one that is bound to none.
+/// Neither a step that is bound to a service, nor one that is bound to none.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_does_not_reach_another() {
     let engine = engine!();
@@ -329,7 +329,7 @@ async fn a_session_does_not_reach_the_services_of_another() {
     assert_eq!(text(&run(&*one, bound).await.1.stdout).matches("reached").count(), 1, "it is there");
     let (_, output) = run(&*other, script(&base, look)).await;
     assert_eq!(text(&output.stdout), "none\nnone\nnone\n");
-    // In its own network there is nothing at that address either, where a service is.
+    // Nor does a step in the services' network of its own session, where a service runs.
     let own = other.start(service(&base, HOST, &["sleep", "60"]), nothing()).await.unwrap();
     let mut linked = script(&base, look);
     linked.links = vec![link(HOST, "own")];

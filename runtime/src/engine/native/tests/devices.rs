@@ -1,4 +1,4 @@
-//! What a container may do to devices, and who else's they are.
+//! What a container may do to devices, and whose they are.
 
 use super::*;
 
@@ -22,7 +22,7 @@ async fn the_devices_of_the_machine_stay_as_they_are() {
         })
     };
     let before = known();
-    // What they are given is what they have already, so that nothing is broken where it is not refused.
+    // The new values are the old ones, so that nothing breaks if a change is not refused.
     let script = "for path in /dev/full /dev/null /dev/random /dev/tty /dev/urandom /dev/zero /proc/keys /proc/interrupts
         do chmod 666 $path 2>/dev/null && echo $path; chown 0:0 $path 2>/dev/null && echo $path; done
         chmod 666 /proc/self/fd/0 2>/dev/null && echo input; chown 0:0 /proc/self/fd/0 2>/dev/null && echo input
@@ -48,7 +48,7 @@ async fn a_process_without_input_reads_the_containers_own_null() {
     engine.close().await.unwrap();
 }
 
-/// Not even those that a container with all rights made.
+/// Not even devices that a privileged container made.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_device_of_a_cache_can_be_opened() {
     let engine = engine!();

@@ -1,9 +1,9 @@
-//! Images, whoever has them.
+//! Images from different engines.
 
 use super::*;
 use crate::engine::docker;
 
-/// So that a key is the same on both: which of them has an image does not matter to what it is.
+/// A key is the same on both engines: an image's identity does not depend on which of them has it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_is_what_it_is_to_docker() {
     let engine = engine!();

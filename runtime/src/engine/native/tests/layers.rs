@@ -1,4 +1,4 @@
-//! Layers as archives, and back.
+//! Layers packed into archives, and unpacked again.
 
 use std::os::unix::ffi::OsStrExt as _;
 
@@ -6,10 +6,10 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use super::*;
 
-/// Deeper than a process may have files open, and than a path may be long.
+/// Deeper than the limit of open files, and than the longest path.
 const DEPTH: usize = 1500;
 
-/// A layer's archive, in a scratch directory's file, and what is said of it.
+/// A layer's archive in a scratch directory, and the host's answer about it.
 async fn packed(engine: &Native, layer: &Path) -> (Scratch, PathBuf, Answer) {
     let scratch = engine.shared.store.scratch().unwrap();
     let path = scratch.file("layer.tar.gz");
@@ -19,7 +19,7 @@ async fn packed(engine: &Native, layer: &Path) -> (Scratch, PathBuf, Answer) {
     (scratch, path, answer)
 }
 
-/// Everything in a directory of the store with all that is known of it; `.` only by its mode.
+/// Everything in a directory of the store with all its metadata; of `.` only the mode.
 fn listing(engine: &Native, directory: &Path) -> String {
     let script = r"
         stat -c '%a' .
@@ -105,7 +105,7 @@ async fn a_hostile_tree_is_packed_as_what_it_is() {
     engine.close().await.unwrap();
 }
 
-/// An archive of directories within each other, and a file in the last.
+/// An archive of nested directories, with a file in the innermost.
 fn deep(depth: usize) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_gnu();
@@ -143,7 +143,7 @@ async fn five_hundred_layers_are_one_file_system() {
     let engine = engine!();
     let base = busybox(&engine).await;
     let store = &engine.shared.store;
-    // Below all of them is one that every container has.
+    // The lowest layer of every container lies below them all.
     let more = MOST - 1 - layers(&base).len();
     let add = |names: &mut Vec<String>, number: usize| {
         let scratch = store.scratch().unwrap();
@@ -155,7 +155,7 @@ async fn five_hundred_layers_are_one_file_system() {
     let counts = "ls / | grep -c '^x[0-9]'; echo y >/made; cat /made";
     let (_, output) = run(&*engine, script(&snapshot_of(&names), counts)).await;
     assert_eq!(text(&output.stdout), format!("{more}\ny\n"), "{}", text(&output.stderr));
-    // The host works on, where it did before.
+    // The host goes on working, in its own directory.
     let (_, output) = run(&*engine, script(&base, "ls / | grep -c '^x[0-9]'")).await;
     assert_eq!(text(&output.stdout), "0\n");
     add(&mut names, more);

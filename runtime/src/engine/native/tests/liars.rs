@@ -1,4 +1,4 @@
-//! Engines and registries that lie.
+//! Tests with engines and registries that lie.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixListener;
@@ -6,7 +6,7 @@ use std::os::unix::net::UnixListener;
 use super::*;
 use crate::model::ContentDigest;
 
-/// A Docker engine that has one image, whatever it is asked for: under an id, as an archive. It ends with the test.
+/// A Docker engine that always answers with one image: an id and an archive. It ends with the test.
 struct Liar {
     directory: tempfile::TempDir,
 }
@@ -48,7 +48,7 @@ impl Liar {
     }
 }
 
-/// An archive as `docker save` writes it, of one layer, and what that image is.
+/// An archive in the format of `docker save`, with one layer, and the image's id.
 fn saved() -> (Vec<u8>, ContentDigest) {
     let mut layer = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_gnu();
@@ -106,7 +106,7 @@ async fn an_image_is_kept_under_no_other_digest_than_its_own() {
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "{said}");
         engine.close().await.unwrap();
     }
-    // And what it says of an image that is its own is what the image says.
+    // And what it says about its own image is what the image says.
     let liar = Liar::open(&id.to_string(), archive);
     let (engine, found) = asked(&store, &liar, "x:1").await;
     let image = found.unwrap();
@@ -114,7 +114,7 @@ async fn an_image_is_kept_under_no_other_digest_than_its_own() {
     assert_eq!(engine.shared.store.image(&id).unwrap().identity, image.id);
     assert!(engine.shared.store.reference(&ImageName::new("x:1")).is_some());
     engine.close().await.unwrap();
-    // What a digest means, an engine may say and nobody keeps.
+    // What a digest names, an engine may claim, but the claim is not stored.
     let pinned = format!("x@{foreign}");
     let (engine, found) = asked(&store, &liar, &pinned).await;
     assert_eq!(found.unwrap().id, image.id);

@@ -1,10 +1,10 @@
-//! What one container cannot do to the network of another.
+//! Network attacks of one container on another, which must fail.
 
 use super::super::nic::Nic;
 use super::*;
 use crate::lock::lock;
 
-/// A service that does something at every connection, and says so when it is done. `mac`, `ip` and `send` are there.
+/// A service that runs an attack at every connection, and answers when it is done. `mac`, `ip` and `send` are available.
 fn hostile(base: &Snapshot, does: &str) -> crate::engine::ServiceSpec {
     let program = format!(
         "import struct
@@ -27,7 +27,8 @@ while True:
     service(base, HOST, &["python3", "-c", &program])
 }
 
-/// Runs a step of Python that is bound to the service as `evil`, and to another one as `other`; `call` has it act.
+/// Runs a Python step that is bound to the attacker as `evil`, and to another service as `other`; `call` starts the
+/// attack.
 async fn beside(engine: &Arc<Native>, hostile: crate::engine::ServiceSpec, looks: &str) -> String {
     const OTHER: &str = "other-service";
     let base = image(&**engine, "python:3.11").await.snapshot;
@@ -57,7 +58,7 @@ def call():
     text(&output.stdout)
 }
 
-/// Nobody is a router to others: IPv6, where anybody may say so, is not there.
+/// Nobody can pose as a router: IPv6, which has no protection against that, is off.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_gives_no_other_an_address_or_a_way() {
     let engine = engine!();
@@ -85,8 +86,8 @@ for name in ['if_inet6', 'ipv6_route']:
 async fn a_container_speaks_as_nobody_else() {
     let engine = engine!();
     let base = image(&*engine, "python:3.11").await.snapshot;
-    // To who asks, it says that it is the hub, and that it is the other service; it does so in frames of its own address and
-    // of theirs, and in messages to the bridge itself, from which that might learn; then it sends datagrams as they would.
+    // It tells the victim that it is the hub, and that it is the other service; in frames with its own address and with
+    // theirs, and in messages to the bridge itself, which might learn from them; then it sends datagrams in their names.
     let does = "  hub = '10.205.0.1'
   victim = mac(peer)
   for claimed in [hub, other]:
@@ -125,7 +126,7 @@ for address in ['10.205.0.1', gethostbyname('other')]:
     engine.close().await.unwrap();
 }
 
-/// A file system's own commands, in the network of a container.
+/// Runs commands of the machine in the network namespace of a container.
 fn inside(nic: &Nic, commands: &[&str]) {
     let namespace = nic.namespace.try_clone().unwrap();
     let commands: Vec<String> = commands.iter().map(|&command| command.to_owned()).collect();
@@ -141,7 +142,7 @@ fn inside(nic: &Nic, commands: &[&str]) {
     .unwrap();
 }
 
-/// Whoever changed it: nothing of one step is met by the next.
+/// A step never sees what another step changed in a network namespace.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_network_that_is_not_as_new_is_not_used_again() {
     let engine = engine!();
@@ -183,7 +184,7 @@ c.recv(1)\"";
         let is = engine.shared.host.is_as_new(&nic.namespace, &nic.condition).await.unwrap();
         assert_eq!(is, is_as_new, "{changes:?}");
     }
-    // What is as new is taken by the next one.
+    // An unchanged one is reused by the next step.
     let base = busybox(&engine).await;
     let address = || async { text(&run(&*engine, script(&base, "hostname -i")).await.1.stdout) };
     let first = address().await;
@@ -199,7 +200,7 @@ async fn programs_that_ask_a_server_for_names_find_them() {
     let base = busybox(&engine).await;
     let own = engine.start(service(&base, HOST, &["sleep", "60"]), nothing()).await.unwrap();
     let other = engine.start(service(&base, OTHER, &["sleep", "60"]), nothing()).await.unwrap();
-    // By a server, and by the library's way, whatever is upper or lower case. A name of IPv6 there is none.
+    // By DNS and by the library's lookup, in upper and lower case. There is no IPv6 record.
     let looks = format!(
         "for name in db DB {HOST} bowline localhost other-alias {OTHER} name.invalid; do
           found=$(nslookup -type=a $name | sed -n '/^Name/,$s/^Address: //p')
@@ -222,7 +223,7 @@ async fn programs_that_ask_a_server_for_names_find_them() {
         "{}",
         text(&output.stderr)
     );
-    // Nor does who is bound to nothing know them, nor a service that is not.
+    // A step that is bound to nothing does not know them either, nor does a service.
     let none = "nslookup -type=a db | grep -c '^Name'; nslookup -type=a OWN | grep -c '^Name'";
     let none = none.replace("OWN", HOST);
     let (_, output) = run(&*engine, script(&base, &none)).await;

@@ -1,4 +1,4 @@
-//! Paths of images, which lead nowhere but inside.
+//! Paths of images, which never lead outside.
 
 use std::os::unix::fs::FileTypeExt as _;
 
@@ -8,7 +8,7 @@ use super::confinement::{archive, unpacked};
 use super::*;
 use crate::model::Existing;
 
-/// An image with one more layer, and what keeps that.
+/// An image with one more layer, and the scratch directory that holds the layer.
 async fn with_layer(engine: &Native, entries: &[(&str, tar::EntryType, &str, &[u8])]) -> (Snapshot, Scratch) {
     let base = busybox(engine).await;
     let (answer, scratch) = unpacked(engine, archive(entries), None).await;
@@ -53,14 +53,14 @@ async fn an_image_makes_and_opens_nothing_on_the_machine() {
     engine.close().await.unwrap();
 }
 
-/// As they do with Docker: images of systems with systemd-resolved have one.
+/// As with Docker: images of systems with systemd-resolved have such a link.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_whose_own_files_are_dangling_links_starts() {
     let engine = engine!();
     let entries = [
         ("etc/resolv.conf", Symlink, "../run/systemd/resolve/stub-resolv.conf", b"".as_slice()),
         ("etc/hosts", Symlink, "/nowhere/hosts", b""),
-        // Opened for writing, it would wait for whoever reads it.
+        // Opening it for writing would wait for a reader.
         ("etc/hostname", Fifo, "", b""),
     ];
     let (base, _scratch) = with_layer(&engine, &entries).await;
@@ -71,7 +71,7 @@ async fn an_image_whose_own_files_are_dangling_links_starts() {
     engine.close().await.unwrap();
 }
 
-/// Whoever fills it has rights that a container does not have.
+/// The process that fills it has privileges that a container does not have.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_cache_is_filled_from_the_image_alone() {
     let engine = engine!();

@@ -1,4 +1,4 @@
-//! The pipeline's own program, environment and rights, which no container gets.
+//! The pipeline's own program, environment and privileges, which no container gets.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::process::Command;
@@ -13,7 +13,7 @@ fn privileged(base: &Snapshot, args: &[&str]) -> crate::engine::StepSpec {
     step
 }
 
-/// The first process of a container is this program; and whoever has an image's own loader start it can be it, too.
+/// The first process of a container runs this program; and an image's own loader may be made to run it too.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_container_changes_the_program_of_the_pipeline() {
     let engine = engine!();
@@ -31,7 +31,7 @@ async fn no_container_changes_the_program_of_the_pipeline() {
     engine.close().await.unwrap();
 }
 
-/// As after an update of a program that runs: what is at its path is another one.
+/// As after an update of a running program: its path leads to another file.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_whose_file_is_gone_hosts_containers_all_the_same() {
     const COPY: &str = "BOWLINE_TEST_COPY";
@@ -54,12 +54,12 @@ async fn a_program_whose_file_is_gone_hosts_containers_all_the_same() {
     let base = busybox(&engine).await;
     let tries = "chmod 700 /proc/1/exe; echo >> /proc/1/exe; true";
     let (_, output) = run(&*engine, privileged(&base, &["sh", "-c", tries])).await;
-    // What it may change the mode of is a copy.
+    // It may change the mode of a copy only.
     assert!(text(&output.stderr).contains("can't create /proc/1/exe"), "{}", text(&output.stderr));
     engine.close().await.unwrap();
 }
 
-/// Neither what the pipeline was started with nor what another container was given.
+/// Neither the pipeline's environment nor what another container was given.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_process_of_a_container_knows_nothing_of_others() {
     let engine = engine!();
@@ -76,7 +76,7 @@ async fn the_first_process_of_a_container_knows_nothing_of_others() {
     for _ in 0..3 {
         run(&*engine, first.clone()).await;
     }
-    // The halves are in its own arguments, and nowhere together.
+    // The halves are in its own arguments, but nowhere joined.
     let look = "import sys
 one, other = (text.encode() for text in sys.argv[1:])
 names = [variable.split(b'=')[0] for variable in open('/proc/1/environ', 'rb').read().split(b'\\0') if variable]
@@ -97,15 +97,15 @@ print(found, read > 1000000)";
     engine.close().await.unwrap();
 }
 
-/// A shell of somebody who plays with capabilities may start a pipeline: programs with capabilities of their own would have
-/// them, past what a container may have.
+/// A pipeline may be started from a shell with ambient or inheritable capabilities: programs with file capabilities would
+/// get them, beyond what a container may have.
 #[test]
 fn a_container_has_no_capabilities_but_its_own_whatever_the_pipeline_hands_on() {
     let mut sets = capabilities(None).unwrap();
     sets.inheritable = sets.permitted;
     set_capabilities(None, sets).unwrap();
     rustix::thread::configure_capability_in_ambient_set(CapabilitySet::SYS_PTRACE, true).unwrap();
-    // Its threads have what this one has.
+    // Its threads have the same capabilities as this one.
     tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
         let engine = engine!();
         let base = busybox(&engine).await;

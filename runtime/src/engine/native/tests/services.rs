@@ -1,4 +1,4 @@
-//! Services: reached by those that are linked with them, and by nobody else.
+//! Services: reached by containers that are linked to them, and by no others.
 
 use super::*;
 use crate::lock::lock;
@@ -24,7 +24,7 @@ async fn a_service_is_reached_by_its_names_and_only_by_those_linked() {
         "{}",
         text(&output.stderr)
     );
-    // Whoever is not linked does not reach it, even where it knows the address.
+    // A container that is not linked does not reach it, even if it knows the address.
     let stranger = script(
         &base,
         "nc -w 1 10.205.0.2 80 </dev/null && echo reached; wget -qO- http://www/ || echo unknown",
@@ -66,7 +66,7 @@ async fn a_service_takes_signals_and_commands() {
     engine.close().await.unwrap();
 }
 
-/// A port that is closed, until it is not, and a service that ends with its session.
+/// A port that is closed at first, and a service that ends with its session.
 #[tokio::test(flavor = "multi_thread")]
 async fn ports_are_waited_for_and_nothing_is_left() {
     let engine = engine!();

@@ -1,4 +1,4 @@
-//! Steps: what they give, what they leave.
+//! Steps: their results and the files they leave.
 
 use super::*;
 use crate::model::{Existing, Limits};
@@ -33,7 +33,7 @@ async fn what_is_kept_is_found_by_another_session() {
     engine.close().await.unwrap();
 }
 
-/// What is mounted leaves a place that is empty, and nothing else.
+/// A mount leaves an empty mount point, and nothing else.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_stays_of_what_is_mounted() {
     let engine = engine!();
@@ -186,7 +186,7 @@ async fn to_drop_a_step_is_to_end_it() {
     engine.close().await.unwrap();
 }
 
-/// An overlay has 500 layers at most.
+/// An overlay has at most 500 layers.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chain_of_500_steps() {
     let engine = engine!();
@@ -228,7 +228,7 @@ async fn limits_hold_and_can_be_read_inside() {
             Limits { cpu: Some(0.5), memory: Some(32 << 20), pids: Some(64), ..Limits::default() };
         step
     };
-    // Of either version.
+    // Control groups of either version.
     let look = "cd /sys/fs/cgroup
         cat memory/memory.limit_in_bytes memory.max 2>/dev/null
         cat pids/pids.max pids.max 2>/dev/null
@@ -244,7 +244,7 @@ async fn limits_hold_and_can_be_read_inside() {
     assert_eq!(finished.exit(), Exit { code: 9, out_of_memory: true }, "{output:?}");
     let (finished, _) = run(&*engine, limited("exit 9")).await;
     assert_eq!(finished.exit(), Exit { code: 9, out_of_memory: false });
-    // The machine's own groups are as they were.
+    // The machine's own groups are unchanged.
     engine.close().await.unwrap();
     let session = engine.shared.store.session();
     assert!(soon(|| !groups_of_machine().any(|group| group.ends_with(&session))));

@@ -1,10 +1,10 @@
-//! The way to the world, and what it leads nowhere near.
+//! The gateway to the world, and where it must not lead.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 
 use super::*;
 
-/// The address that this machine has in the network it is in.
+/// The address of this machine in its network.
 fn own_address() -> Ipv4Addr {
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
     socket.connect("192.0.2.1:9").unwrap();
@@ -27,7 +27,7 @@ fn heard(socket: &UdpSocket) -> (String, SocketAddr) {
     (text(&space[..length]), from)
 }
 
-/// How many sockets of this machine are connected to an address.
+/// The number of sockets of this machine that are connected to an address.
 fn connected_to(address: Ipv4Addr, port: u16) -> usize {
     let peer = format!("{:08X}:{port:04X}", u32::from_ne_bytes(address.octets()));
     let table = std::fs::read_to_string("/proc/net/udp").unwrap();
@@ -40,7 +40,7 @@ async fn what_is_not_of_the_world_does_not_leave() {
     let base = image(&*engine, "python:3.11").await.snapshot;
     let (loopback, hidden) = listener(Ipv4Addr::LOCALHOST);
     let (everywhere, open) = listener(Ipv4Addr::UNSPECIFIED);
-    // Whoever may use raw sockets can say what is for whom, and send it to the gateway all the same.
+    // A container with raw sockets can forge the destination, and send the packet to the gateway anyway.
     let program = format!(
         "import struct
 from socket import *
@@ -60,7 +60,7 @@ s.sendto(b'last', (own, {open}))",
     );
     let (_, output) = run(&*engine, step(&base, &["python3", "-c", &program])).await;
     assert_eq!(output.exit_code, 0, "{}", text(&output.stderr));
-    // They are passed on one after another.
+    // They are forwarded one after another.
     assert_eq!(heard(&everywhere).0, own_address().to_string());
     assert_eq!(heard(&everywhere).0, "last");
     loopback.set_nonblocking(true).unwrap();
@@ -68,7 +68,7 @@ s.sendto(b'last', (own, {open}))",
     engine.close().await.unwrap();
 }
 
-/// Not by whoever may change its own network either.
+/// Nor from a container that may change its own network.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_does_not_reach_the_loopback_of_the_machine() {
     let engine = engine!();
@@ -133,7 +133,8 @@ s.recv(9)",
     engine.close().await.unwrap();
 }
 
-/// Those of Docker's networks, `--internal` ones too, which its own containers do not reach from theirs either.
+/// Containers on Docker's networks, including `--internal` ones, which Docker's own containers on other networks do not
+/// reach either.
 #[tokio::test(flavor = "multi_thread")]
 async fn containers_of_another_engine_are_not_reached() {
     struct Removed<'a>([&'a str; 3], &'a str);

@@ -22,7 +22,7 @@ fn blob(contents: &[u8]) -> (String, Vec<u8>) {
     (blob_name(&ContentDigest::of(contents)), contents.to_vec())
 }
 
-/// An archive as engines write them: of both forms.
+/// An archive in both formats, as engines write it.
 struct Written {
     configuration: Vec<u8>,
     manifest: Vec<u8>,
@@ -79,12 +79,12 @@ fn an_engine_is_believed_only_what_its_archive_has() {
     for foreign in [b"layer".as_slice(), b"nothing of it"] {
         assert!(called(archive.path(), &ContentDigest::of(foreign), None, OWN).is_err());
     }
-    // One that has what it is called under the name of the other's digest.
+    // An archive with another image's configuration under the name of this one's digest.
     let mut forged = files.clone();
     let other = ContentDigest::of(b"other");
     forged.push((blob_name(&other), manifest.clone()));
     assert!(called(written(&forged).path(), &other, None, OWN).is_err());
-    // An old engine writes one form only.
+    // An old engine writes one format only.
     let old: Vec<_> = files.iter().filter(|(name, _)| name != "index.json").cloned().collect();
     assert_eq!(called(written(&old).path(), &id, None, OWN).unwrap().id, id);
 }
@@ -100,7 +100,7 @@ fn layout(of: &[u8]) -> (tempfile::TempDir, PathBuf) {
     (directory, path)
 }
 
-/// What is found of a path, within ten seconds.
+/// The result of `find`, which must come within ten seconds.
 fn found(path: &Path, kind: ImageFileKind) -> std::result::Result<Archived, String> {
     let (tell, hear) = std::sync::mpsc::channel();
     let path = path.to_str().unwrap().to_owned();

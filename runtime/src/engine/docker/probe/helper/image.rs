@@ -1,20 +1,20 @@
-//! The helper's program, and the image that it is for an engine.
+//! The helper's program, and its image in an engine.
 
 use super::super::super::own::Own;
 use crate::{Error, Result};
 
-/// Where the program is in its image.
+/// The program's path in its image.
 pub(in super::super::super) const PROGRAM: &str = "/probe";
 
 const WHAT: &str = "put the image of the prober (5 kB) into the engine";
 
-/// The id of the image for an engine of this platform, once the image is there.
+/// The id of the image for an engine of this platform, once the engine has it.
 pub(in super::super::super) async fn ready(client: &bollard::Docker, platform: &str) -> Result<String> {
     let layer = layer(program(platform)?).map_err(|error| Error::engine(WHAT, error))?;
     Own::new("bowline/probe", WHAT, layer).ready(client).await
 }
 
-/// The program for a platform, as engines call them: `linux/amd64`, `linux/arm64/v8`.
+/// The program for a platform, as engines name them: `linux/amd64`, `linux/arm64/v8`.
 fn program(platform: &str) -> Result<&'static [u8]> {
     match platform.split('/').nth(1) {
         Some("amd64" | "x86_64") => Ok(include_bytes!("../../helper/probe-x86_64")),
@@ -30,7 +30,7 @@ fn program(platform: &str) -> Result<&'static [u8]> {
     }
 }
 
-/// A root directory with nothing but the program in it. The same bytes each time.
+/// A root directory that contains only the program. The same bytes each time.
 fn layer(program: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut header = tar::Header::new_ustar();
     header.set_mode(0o755);

@@ -1,21 +1,21 @@
-//! Whom ssh connects to.
+//! The destination of ssh.
 
 use tokio::process::Command;
 
-/// Where an engine is, and as whom one logs in there.
+/// Where an engine is, and the user to log in as.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in super::super::super) struct Destination {
-    /// `ssh`, but in tests.
+    /// `ssh`, except in tests.
     program: String,
     user: Option<String>,
     host: String,
     port: Option<u16>,
-    /// The engine's socket there, where it is not the one that `docker` finds.
+    /// The engine's socket there, if it is not the one that `docker` finds.
     socket: Option<String>,
 }
 
 impl Destination {
-    /// Of what follows `ssh://`: `[user@]host[:port][/socket]`.
+    /// Parses what follows `ssh://`: `[user@]host[:port][/socket]`.
     pub(in super::super::super) fn parse(location: &str) -> Result<Self, String> {
         if location.contains(['?', '#']) {
             return Err("an ssh:// address has no `?` and no `#`".to_owned());
@@ -49,7 +49,7 @@ impl Destination {
         Ok(Self { program: "ssh".to_owned(), user, host: host.to_owned(), port, socket })
     }
 
-    /// Calls another program than `ssh`.
+    /// Runs another program instead of `ssh`.
     #[cfg(test)]
     pub(in super::super) fn call(&mut self, program: &str) {
         program.clone_into(&mut self.program);
@@ -74,13 +74,13 @@ impl Destination {
     }
 }
 
-/// A word of a command, for the shell at the other end.
+/// Quotes a word for the shell at the other end.
 fn quoted(word: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-:=".contains(&byte);
     if word.bytes().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
-/// Without the `%40` of addresses.
+/// Decodes percent-encoding such as `%40`.
 fn decoded(text: &str) -> Result<String, String> {
     let mut parts = text.split('%');
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();

@@ -1,4 +1,4 @@
-//! A connection that is a process.
+//! A connection through a child process.
 
 use std::future::Future;
 use std::io;
@@ -10,14 +10,14 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
-/// How much of what it says of itself is kept: the last of it.
+/// How much of the process's standard error is kept: the end of it.
 const SAID_AT_MOST: usize = 4 << 10;
 
-/// How long it may take to end once it has said all, and how long what it said of itself may take to come.
+/// How long the process may take to exit after its last output, and how long its standard error may take to arrive.
 const END_WITHIN: Duration = Duration::from_secs(2);
 const LAST_WORDS_WITHIN: Duration = Duration::from_millis(200);
 
-/// Its standard input and output are the connection. It is killed when that is dropped.
+/// The process's standard input and output are the connection. It is killed when this is dropped.
 pub(in super::super::super) struct Process {
     input: Option<ChildStdin>,
     output: ChildStdout,
@@ -39,7 +39,7 @@ struct Running {
 impl Process {
     pub(super) fn spawn(mut command: Command) -> io::Result<Self> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        // What is typed at the terminal to end the pipeline (`^C`) is not for it: containers are removed through it.
+        // Typing `^C` to end the pipeline must not end it: containers are removed through it.
         #[cfg(unix)]
         command.process_group(0);
         let program = command.as_std().get_program().to_string_lossy().into_owned();
@@ -82,7 +82,7 @@ impl AsyncRead for Process {
 }
 
 impl State {
-    /// Hears what the process says of itself, so that it never waits for somebody who does.
+    /// Reads the process's standard error, so that it never blocks on a full pipe.
     fn listen(&mut self, context: &mut Context<'_>) {
         let Self::Runs(running) = self else { return };
         let mut room = [0; SAID_AT_MOST];
@@ -91,7 +91,7 @@ impl State {
             && !heard.filled().is_empty()
         {
             running.said.hear(heard.filled());
-            // There may be more, which is heard next time.
+            // There may be more, which the next poll reads.
             context.waker().wake_by_ref();
         }
     }
@@ -110,7 +110,7 @@ impl State {
     }
 }
 
-/// How a process ended that says nothing any more: an error where the connection broke off.
+/// The end of a process that has closed its output: an error if the connection broke.
 async fn ended(running: Running) -> io::Result<()> {
     let Running { mut child, mut errors, mut said } = running;
     let Ok(status) = tokio::time::timeout(END_WITHIN, child.wait()).await else { return Ok(()) };
@@ -118,7 +118,7 @@ async fn ended(running: Running) -> io::Result<()> {
     if status.success() {
         return Ok(());
     }
-    // A process that it leaves behind, to use the connection again (`ControlPersist`), may keep this open.
+    // A process that it leaves behind to reuse the connection (`ControlPersist`) may keep this open.
     let last_words = async {
         let mut room = [0; SAID_AT_MOST];
         while let Ok(length @ 1..) = errors.read(&mut room).await {
@@ -129,7 +129,7 @@ async fn ended(running: Running) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::BrokenPipe, said.last_words(status)))
 }
 
-/// What a process says of itself.
+/// The end of the process's standard error.
 struct Said {
     program: String,
     text: Vec<u8>,
@@ -171,7 +171,7 @@ impl AsyncWrite for Process {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // A pipe ends when it is closed.
+        // Closing the pipe tells the process that no more comes.
         self.input = None;
         Poll::Ready(Ok(()))
     }

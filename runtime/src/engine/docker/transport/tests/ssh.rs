@@ -1,4 +1,4 @@
-//! Through ssh: how often it is called, and what becomes of what it says.
+//! Tests of ssh: how often it is run, and what happens to its messages.
 
 use super::*;
 
@@ -16,12 +16,12 @@ async fn fails(script: &str) -> String {
 #[tokio::test]
 async fn a_connection_is_used_again() {
     let directory = tempfile::tempdir().unwrap();
-    // Three answers each.
+    // Each takes three requests.
     let script = format!("{COUNTS} greet; for _ in 1 2 3; do hear; say OK; done");
     let engine = behind_ssh(directory.path(), &script);
     for asked in 1..=7_usize {
         assert_eq!(engine.ping().await.unwrap(), "OK");
-        // It is taken back once the answer has been read.
+        // The connection is taken back once the answer has been read.
         tokio::time::sleep(Duration::from_millis(200)).await;
         assert_eq!(runs(directory.path()), asked.div_ceil(3), "after {asked}");
     }
@@ -31,7 +31,7 @@ async fn a_connection_is_used_again() {
 async fn logins_are_few_at_a_time_and_requests_are_not() {
     const ASKED: usize = 40;
     let directory = tempfile::tempdir().unwrap();
-    // An answer comes once all have asked.
+    // An answer comes once all requests have arrived.
     let script = format!(
         "mkdir login.$$; ls -d login.* | wc -l >>logins; sleep 0.1; rmdir login.$$; greet; hear; {COUNTS}
          while [ $(wc -l <runs) -lt {ASKED} ]; do sleep 0.2; done; say OK"
@@ -57,7 +57,7 @@ async fn what_ssh_says_is_the_error() {
     assert!(error.contains("it does not speak Docker's API: `Welcome!`"), "{error}");
     let error = fails("hear; exit 0").await;
     assert!(error.contains("closed the connection"), "{error}");
-    // What is kept is the last of it, and nobody waits for who reads it.
+    // The end of its messages is kept, and it never blocks on writing them.
     let error = fails("hear; head -c 1000000 /dev/zero | tr '\\0' x >&2; echo last >&2; exit 1").await;
     assert!(error.contains("xlast)") && error.len() < 5000, "{} bytes", error.len());
 
@@ -105,7 +105,7 @@ async fn no_process_is_left_of_a_connection() {
     let engine = behind_ssh(directory.path(), "echo $$ >pid; greet; hear; say OK; exec sleep 600");
     engine.ping().await.unwrap();
     let pid = std::fs::read_to_string(directory.path().join("pid")).unwrap();
-    // This signal only asks whether there is a process.
+    // Signal 0 only checks whether the process exists.
     let is_there = || std::process::Command::new("kill").args(["-0", pid.trim()]).status().unwrap().success();
     assert!(is_there(), "it waits for another request");
     drop(engine);

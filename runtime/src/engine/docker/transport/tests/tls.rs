@@ -1,4 +1,4 @@
-//! Through TLS: certificates that are good for a hundred years, of an authority whose key nobody has.
+//! Tests of TLS, with certificates that are valid for a hundred years, of an authority whose key was thrown away.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ use super::*;
 
 const CA: &str = include_str!("certificates/ca.pem");
 const ANOTHER_CA: &str = include_str!("certificates/another-ca.pem");
-/// For 127.0.0.1.
+/// A certificate for 127.0.0.1.
 const SERVER: &str = include_str!("certificates/server.pem");
 const SERVER_KEY: &str = include_str!("certificates/server-key.pem");
 const CLIENT: &str = include_str!("certificates/client.pem");
@@ -27,7 +27,7 @@ fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
     directory
 }
 
-/// The port of an engine that wants to be shown a certificate.
+/// The port of an engine that requires a client certificate.
 async fn listen(piece: &'static [u8], times: usize) -> u16 {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut authorities = RootCertStore::empty();
@@ -72,7 +72,7 @@ pub(super) async fn endless(piece: &'static [u8]) -> Docker {
     client(place(&ALL, address).await.unwrap(), "tcp://it", 60, VERSION).unwrap()
 }
 
-/// What comes of a question.
+/// The result of a request.
 async fn ask(host: &str, port: u16, files: &[(&str, &str)]) -> Result<(), String> {
     let place = place(files, format!("{host}:{port}")).await.unwrap();
     let engine = client(place, "tcp://it", 60, VERSION).unwrap();
@@ -84,9 +84,9 @@ async fn who_is_there_and_who_comes_is_verified() {
     let port = listen(b"{}", 1).await;
     ask("127.0.0.1", port, &ALL).await.unwrap();
     for (host, files, expected) in [
-        // The certificate is another machine's.
+        // The certificate is for another machine.
         ("localhost", &ALL[..], "not valid for name \"localhost\""),
-        // No authority that is known.
+        // The certificate's authority is unknown.
         ("127.0.0.1", &[("ca.pem", ANOTHER_CA)], "the authorities that it is held against are those of /"),
         ("127.0.0.1", &ALL[..1], "it was shown no certificate, as there is no /"),
         ("127.0.0.1", &ALL[..2], "/key.pem"),

@@ -1,4 +1,4 @@
-//! Overlays of more layers than one page holds the names of.
+//! Overlays of more layers than one page can name.
 
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
@@ -13,13 +13,13 @@ use super::options::options;
 use crate::engine::native::model::Changes;
 use crate::engine::native::store::ASIDE;
 
-/// As many as the kernel takes (`OVL_MAX_STACK`).
+/// The kernel's limit (`OVL_MAX_STACK`).
 const LAYERS_AT_MOST: usize = 500;
 
-/// Where the overlay is put for a moment, beside the links.
+/// The temporary mount point of the overlay, beside the links.
 const OVERLAY: &str = "o";
 
-/// Mounts an overlay by short names: numbers, which are links in a directory in memory. The kernel follows them once.
+/// Mounts an overlay by short names: numbers, which are symbolic links in a tmpfs. The kernel resolves them once.
 pub(super) fn overlay(lower: &[&Path], changes: Option<&Changes>) -> Result<OwnedFd, Fault> {
     if lower.len() > LAYERS_AT_MOST {
         let count = lower.len();
@@ -32,13 +32,13 @@ pub(super) fn overlay(lower: &[&Path], changes: Option<&Changes>) -> Result<Owne
     let flags = MountFlags::NODEV | MountFlags::NOSUID | MountFlags::NOEXEC;
     mount("tmpfs", ASIDE, "tmpfs", flags, Some(c"mode=700")).context("a place for links")?;
     let made = chdir(ASIDE).context(ASIDE).and_then(|()| by_links(lower, changes));
-    // Whatever went wrong, what comes next starts from the store.
+    // Whatever went wrong, the working directory has to be the store again.
     fchdir(&store).context("the store")?;
     unmount(ASIDE, UnmountFlags::DETACH).context("the links")?;
     made
 }
 
-/// In the directory of the links.
+/// Mounts it by the links in the working directory.
 fn by_links(lower: &[&Path], changes: Option<&Changes>) -> Result<OwnedFd, Fault> {
     let from_here = |path: &Path| Path::new("..").join(path);
     let names: Vec<PathBuf> = (0..lower.len()).map(|number| number.to_string().into()).collect();

@@ -1,4 +1,4 @@
-//! Answers that are documents: of no more bytes, and for no longer, than any document takes.
+//! Answers that are documents, with limits on size and time that no real document exceeds.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use reqwest::Response;
 use super::refusal::Refusal;
 use crate::regular::DOCUMENT_AT_MOST;
 
-/// From the first byte to the last.
+/// Timeout from the first byte to the last.
 const WITHIN: Duration = Duration::from_secs(60);
 
 pub(super) async fn read(mut answer: Response) -> Result<Vec<u8>, Refusal> {

@@ -1,17 +1,17 @@
-//! What a registry wants to be shown (RFC 9110, "WWW-Authenticate").
+//! Authentication challenges of registries (RFC 9110, "WWW-Authenticate").
 
-/// One way to say who one is.
+/// One challenge.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Challenge {
     Basic,
-    /// A token, which is had elsewhere.
+    /// A token, which another server issues.
     Bearer {
         realm: String,
         service: Option<String>,
     },
 }
 
-/// The ways that a header names, in its order, but for those that nobody here knows.
+/// The challenges of a header, in order, without unknown schemes.
 pub(super) fn parse(header: &str) -> Vec<Challenge> {
     let mut found: Vec<(String, Vec<(String, String)>)> = Vec::new();
     let mut rest = header;
@@ -23,7 +23,7 @@ pub(super) fn parse(header: &str) -> Vec<Challenge> {
             break;
         }
         let value = after.trim_start_matches([' ', '\t']).strip_prefix('=');
-        // A word is followed by `=` where it names a parameter. What is a parameter of nothing is not understood.
+        // A word before `=` is the name of a parameter. A parameter without a challenge is ignored.
         let (Some(value), Some((_, parameters))) = (value, found.last_mut()) else {
             found.push((word.to_ascii_lowercase(), Vec::new()));
             rest = after.trim_start_matches('=');
@@ -36,7 +36,7 @@ pub(super) fn parse(header: &str) -> Vec<Challenge> {
     found.into_iter().filter_map(|(scheme, parameters)| Challenge::of(&scheme, &parameters)).collect()
 }
 
-/// A parameter's value, quoted or not, and what follows.
+/// A parameter's value, quoted or not, and what follows it.
 fn value(text: &str) -> (String, &str) {
     let Some(quoted) = text.strip_prefix('"') else {
         let (value, rest) = text.split_at(text.find([',', ' ', '\t']).unwrap_or(text.len()));

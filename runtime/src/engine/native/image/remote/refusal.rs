@@ -1,4 +1,4 @@
-//! What a registry answers instead of what it was asked for (OCI distribution specification, "error codes").
+//! Refusals of registries (OCI distribution specification, "error codes").
 
 use reqwest::StatusCode;
 use serde::Deserialize;
@@ -7,11 +7,11 @@ use crate::error::with_causes;
 
 #[derive(Debug)]
 pub(in super::super) enum Refusal {
-    /// No answer, or half of one.
+    /// No answer, or an incomplete one.
     Lost(reqwest::Error),
-    /// An answer that says no.
+    /// An answer with an error status.
     Answer { status: StatusCode, codes: Vec<String>, message: String },
-    /// An answer that cannot be taken for one; in words.
+    /// An answer that makes no sense; the reason in words.
     Unusable(String),
 }
 
@@ -28,7 +28,7 @@ struct Reason {
     message: String,
 }
 
-/// What is shown of an answer that is none of a registry's.
+/// How much is shown of an answer that does not come from a registry.
 const SHOWN_AT_MOST: usize = 400;
 
 impl Refusal {
@@ -54,7 +54,7 @@ impl Refusal {
         }
     }
 
-    /// Whether the registry does not have what it was asked for.
+    /// Whether the registry does not have what was asked for.
     pub(in super::super) fn is_absence(&self) -> bool {
         const UNKNOWN: [&str; 3] = ["MANIFEST_UNKNOWN", "NAME_UNKNOWN", "NOT_FOUND"];
         matches!(self, Self::Answer { status: StatusCode::NOT_FOUND, .. }) || self.says(&UNKNOWN)

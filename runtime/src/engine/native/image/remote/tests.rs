@@ -1,4 +1,4 @@
-//! Against servers of a few lines, that answer as they are told to.
+//! Tests with servers of a few lines that answer as they are told.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener};
@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 
-/// What was asked for: the request's line, and what it was shown.
+/// The requests so far: the request line, and the credentials.
 type Asked = Arc<Mutex<Vec<(String, Option<String>)>>>;
 
-/// How a server answers a request: status, headers with their line ends, body; `{here}` is where it is.
+/// How a server answers a request: status, headers with their line ends, body; `{here}` is the server's address.
 type Answers = fn(&str, bool) -> (u16, String, Vec<u8>);
 
 struct Server {
@@ -18,7 +18,7 @@ struct Server {
 }
 
 impl Server {
-    /// On an address of this machine of its own.
+    /// Starts at an address of this machine that no other test uses.
     fn start(address: &str, answers: Answers) -> Self {
         let listener = TcpListener::bind((address, 0)).unwrap();
         let (at, asked) = (listener.local_addr().unwrap(), Asked::default());
@@ -51,7 +51,7 @@ impl Server {
     }
 }
 
-/// A client of a registry at an address, who has logged in.
+/// A logged-in client of a registry at an address.
 async fn remote(at: SocketAddr) -> Remote {
     let host = Host { name: at.to_string(), prefix: String::new(), is_plain: true };
     let remote = Remote::new(Doing::Pull, &host, "a/b:1", Some(Duration::from_secs(5))).await.unwrap();
@@ -129,7 +129,7 @@ fn a_realm_is_shown_credentials_by_tls_or_where_the_registry_is() {
 #[tokio::test]
 async fn no_answer_is_read_without_end() {
     const CHUNKED: &str = "Transfer-Encoding: chunked\r\n";
-    /// Without a length, twice as much as any document has.
+    /// An answer without a length, twice as large as any document.
     fn large(status: u16) -> (u16, String, Vec<u8>) {
         let mut body = Vec::new();
         for _ in 0..(DOCUMENT_AT_MOST >> 19) {
