@@ -1,6 +1,6 @@
 //! The syntax tree: what the user wrote, token by token, with nothing resolved.
 //!
-//! Nodes keep their keywords, names and `;` because errors are reported at them, and because the editor (which sees
+//! Nodes keep their keywords, names and `;` because errors are reported there, and because the editor (which sees
 //! half-typed input) follows the spans of these very tokens.
 
 use proc_macro2::{Ident, Span, TokenStream};
@@ -14,20 +14,20 @@ use crate::keywords::{Call, Keyword, Kind, Words};
 
 /// One macro call.
 pub(crate) struct Pipeline {
-    /// The path of the runtime crate: what stands before the first `;`.
+    /// The path of the runtime crate, which precedes the first `;`.
     pub(crate) krate: TokenStream,
     pub(crate) form: Form,
     pub(crate) nodes: Vec<Node<Item>>,
-    /// Whether the parser reported nothing in all of it.
+    /// Whether the parser reported no error at all.
     pub(crate) complete: bool,
 }
 
-/// What a pipeline is in the program around it.
+/// How a pipeline fits into the program around it.
 pub(crate) enum Form {
     Expression,
-    /// A function that gives it, with a struct of a name that the user chose.
+    /// A function that returns it, with a struct whose name the user chose.
     Item(Box<Header>),
-    /// The signature was reported.
+    /// The signature was wrong, and was reported.
     Broken,
 }
 
@@ -37,12 +37,12 @@ pub(crate) struct Header {
     pub(crate) attributes: Vec<Attribute>,
     pub(crate) visibility: Visibility,
     pub(crate) signature: Signature,
-    /// The struct of the handles.
+    /// The name of the struct with the handles.
     pub(crate) name: Ident,
     pub(crate) outcome: Outcome,
 }
 
-/// How a function gives the struct.
+/// How the function returns the struct.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Outcome {
     Plain,
@@ -50,27 +50,27 @@ pub(crate) enum Outcome {
     Some,
 }
 
-/// Something of a list: an item or a statement itself, or Rust's control flow around more of them.
+/// An element of a list: an item or a statement, or Rust's control flow around more of them.
 pub(crate) struct Node<T> {
-    /// What its Rust may look into. Only items have it: statements stand in one.
+    /// The identifiers in it, which may name other items. Only items have these, as statements are inside one.
     pub(crate) mentions: Vec<Mention>,
     pub(crate) kind: NodeKind<T>,
 }
 
-/// An identifier somewhere in an item: the name of another one, or a word that happens to be the same.
+/// An identifier somewhere in an item: the name of another item, or an unrelated identifier with the same text.
 pub(crate) struct Mention {
     pub(crate) ident: Ident,
-    /// In `web.hostname()` and `&web` it is Rust that looks inside; `bind web` needs the handle only.
+    /// Whether Rust code looks inside the item, as in `web.hostname()` and `&web`; `bind web` needs the handle only.
     pub(crate) is_asked: bool,
-    /// In `x.web` it is no name of the pipeline.
+    /// Whether it is a member, as in `x.web`, and so no name of the pipeline.
     pub(crate) is_member: bool,
-    /// The port of `web.endpoint_on(80)`.
+    /// The port in `web.endpoint_on(80)`.
     pub(crate) port: Option<LitInt>,
 }
 
 pub(crate) enum NodeKind<T> {
     Leaf(T),
-    /// A word that starts nothing: reported by the parser, and kept for the editor, which completes it.
+    /// A word that starts nothing: reported by the parser, and kept for the editor's completion.
     Unknown(Ident),
     Let(Let),
     If(Box<If<T>>),
@@ -80,7 +80,7 @@ pub(crate) enum NodeKind<T> {
 
 pub(crate) enum Let {
     Local(Box<Local>),
-    /// Not Rust yet: reported by the parser; the node's tokens have it.
+    /// Not valid Rust yet: reported by the parser; the node has its tokens.
     Partial,
 }
 
@@ -125,13 +125,13 @@ pub(crate) enum Pattern {
     Partial(TokenStream),
 }
 
-/// A Rust expression, or the tokens of something that is not one yet.
+/// A Rust expression, or tokens that are not one yet.
 pub(crate) enum Value {
     Expr(Box<Expr>),
     Partial(TokenStream),
 }
 
-/// What stands before a joining word: a name, or a literal or parenthesised Rust expression.
+/// The operand before a joining word: a name, or a literal or parenthesised Rust expression.
 pub(crate) enum Operand {
     Name(Ident),
     Value(Value),
@@ -144,7 +144,7 @@ pub(crate) struct Item {
     pub(crate) kind: Kind,
     pub(crate) name: Option<Ident>,
     pub(crate) definition: Definition,
-    /// Whether the parser reported nothing in it: only then may something be called missing.
+    /// Whether the parser reported no error in it: only then may something be reported as missing.
     pub(crate) complete: bool,
 }
 
@@ -162,35 +162,35 @@ pub(crate) enum Definition {
 pub(crate) struct Statement {
     pub(crate) id: usize,
     pub(crate) keyword: Ident,
-    /// What the language says of the keyword, if it is one.
+    /// The keyword's entry in the language's table, if it is a keyword.
     pub(crate) word: Option<&'static Keyword>,
     pub(crate) kind: StatementKind,
-    /// The words inside of it, in order.
+    /// The places for words in it, in order.
     pub(crate) slots: Vec<Slot>,
     pub(crate) semi: Option<Token![;]>,
     pub(crate) complete: bool,
 }
 
-/// Where something of the user's starts, and where rustc should point when what is made of it does not fit.
+/// Where something that the user wrote starts, and where rustc should point if the generated code does not fit.
 #[derive(Clone, Copy)]
 pub(crate) struct Place {
     pub(crate) start: Span,
     pub(crate) end: Span,
 }
 
-/// A place for one of some words.
+/// A place where one of several words may stand.
 pub(crate) struct Slot {
     pub(crate) words: &'static Words,
-    /// What stands there, also when it is none of them: for the editor.
+    /// The word there, even if it is none of them: for the editor.
     pub(crate) word: Option<Ident>,
 }
 
 pub(crate) enum StatementKind {
     Image(Value),
     From(Operand),
-    /// Of which the language's table says all.
+    /// A call that the language's table describes completely.
     Call(&'static Call, Arguments),
-    /// None of the words that may follow the statement's: reported by the parser.
+    /// A word that may not follow the statement's: reported by the parser.
     NoChoice,
     Socket {
         host: Operand,
@@ -226,18 +226,18 @@ pub(crate) enum StatementKind {
         path: Operand,
         name: Option<Ident>,
     },
-    /// A word that is no statement: reported by the parser, and kept for the editor.
+    /// A word that is not a statement: reported by the parser, and kept for the editor.
     Unknown,
 }
 
-/// What a call takes.
+/// The arguments of a call.
 pub(crate) enum Arguments {
     Nothing,
     Value(Value),
     Keyed(Key, Value),
 }
 
-/// What stands in braces behind a command.
+/// The options in braces after a command.
 pub(crate) struct ExecOptions {
     pub(crate) brace: syn::token::Brace,
     pub(crate) list: Vec<ExecOption>,
@@ -281,7 +281,7 @@ pub(crate) struct Expose {
 }
 
 pub(crate) struct Ready {
-    /// The word of the probe, also when there is none of that name: for the editor.
+    /// The word of the probe, even if there is no probe of that name: for the editor.
     pub(crate) word: Option<Ident>,
     pub(crate) probe: Probe,
     pub(crate) within: Option<Operand>,
@@ -322,8 +322,8 @@ impl Item {
 }
 
 impl Statement {
-    /// Where rustc should point when a builder call does not fit: the `;`, so that the value and the end of the
-    /// statement are underlined and go-to-definition on the keyword is not drowned in targets.
+    /// Where rustc should point if a builder call does not fit: at the `;`. So the value and the end of the statement are
+    /// underlined, and go-to-definition on the keyword does not offer too many targets.
     pub(crate) fn end(&self) -> Span {
         let brace = self.options().map(|options| options.brace.span.close());
         self.semi.map(|semi| semi.span).or(brace).unwrap_or_else(|| self.keyword.span())
@@ -366,7 +366,7 @@ impl Expose {
         self.protocol.as_ref().is_some_and(|protocol| protocol == "udp")
     }
 
-    /// The port, when it is a number literal and a port.
+    /// The port, if it is a number literal and a valid port.
     pub(crate) fn literal(&self) -> Option<(u16, Span)> {
         let number = self.port.number()?;
         let port = number.base10_parse().ok().filter(|port| *port != 0)?;
@@ -382,12 +382,12 @@ impl Value {
         }
     }
 
-    /// Nothing was typed yet.
+    /// Whether nothing was typed yet.
     pub(crate) fn is_missing(&self) -> bool {
         matches!(self, Self::Partial(tokens) if tokens.is_empty())
     }
 
-    /// The text, when it is a string literal.
+    /// The text, if it is a string literal.
     pub(crate) fn text(&self) -> Option<&LitStr> {
         match self.expr()? {
             Expr::Lit(literal) => match &literal.lit {
@@ -398,7 +398,7 @@ impl Value {
         }
     }
 
-    /// The number, when it is an integer literal, with or without a minus; one too long to read is out of every range.
+    /// The number, if it is an integer literal, with or without a minus; one too long to read is out of every range.
     pub(crate) fn number(&self) -> Option<i128> {
         let read = |literal: &ExprLit, sign: i128| match &literal.lit {
             Lit::Int(number) => Some(number.base10_parse::<i128>().map_or(i128::MAX, |number| sign * number)),
@@ -414,7 +414,7 @@ impl Value {
         }
     }
 
-    /// The elements, when it is an array literal.
+    /// The elements, if it is an array literal.
     pub(crate) fn list(&self) -> Option<&syn::ExprArray> {
         match self.expr()? {
             Expr::Array(array) => Some(array),
@@ -435,7 +435,7 @@ impl Operand {
         self.value()?.text()
     }
 
-    /// The number, when it is an integer literal.
+    /// The number, if it is an integer literal.
     pub(crate) fn number(&self) -> Option<&LitInt> {
         match self.value()?.expr()? {
             Expr::Lit(literal) => match &literal.lit {

@@ -1,4 +1,4 @@
-//! What is wrong with the input, collected, so that one compilation shows everything.
+//! Errors in the input, collected so that one compilation shows all of them.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -15,12 +15,12 @@ pub(crate) struct Diagnostic {
     pub(crate) message: String,
 }
 
-/// Whether messages name other places by their line.
+/// Whether messages can refer to other places by line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Lines {
     #[default]
     Known,
-    /// rust-analyzer calls every line the first.
+    /// rust-analyzer reports line 1 for everything.
     Unknown,
 }
 
@@ -29,7 +29,7 @@ pub(crate) struct Errors {
     list: Vec<Diagnostic>,
     pub(crate) lines: Lines,
     warnings: Vec<Diagnostic>,
-    /// Statements that must stay out of the expansion, because rustc would report the same mistake again.
+    /// Statements that must be left out of the expansion, because rustc would report the same mistake again.
     left_out: BTreeSet<usize>,
 }
 
@@ -38,7 +38,7 @@ impl Errors {
         self.list.push(Diagnostic { rule, start: span, end: span, message: message.to_string() });
     }
 
-    /// Underlines all the tokens.
+    /// Reports an error that underlines all the tokens.
     pub(crate) fn on(&mut self, rule: &'static Rule, tokens: impl ToTokens, message: impl Display) {
         let mut tokens = tokens.into_token_stream().into_iter();
         let start = tokens.next().map_or_else(Span::call_site, |token| token.span());
@@ -50,8 +50,8 @@ impl Errors {
         self.warnings.push(Diagnostic { rule, start: span, end: span, message: message.to_string() });
     }
 
-    /// One use of a deprecated constant a warning, all of it at the user's token, where rustc then points.
-    /// First the mistakes: while there are any, rustc shows those alone.
+    /// Warnings: each is a use of a deprecated constant, spanned at the user's token, where rustc then points. Mistakes
+    /// come first: while there are any, rustc shows only those.
     pub(crate) fn warnings(&self) -> TokenStream {
         if !self.is_empty() {
             return TokenStream::new();
@@ -76,17 +76,17 @@ impl Errors {
         self.warnings.iter().map(|diagnostic| diagnostic.rule.name).collect()
     }
 
-    /// The line of another place.
+    /// The line of another place, if known.
     pub(crate) fn line(&self, span: Span) -> Option<usize> {
         (self.lines == Lines::Known).then(|| line(span))
     }
 
-    /// As in "`a` binds `b` on line 4"; nothing where no line is known.
+    /// The end of "`a` binds `b` on line 4"; empty if the line is not known.
     pub(crate) fn on_line(&self, span: Span) -> String {
         self.line(span).map(|line| format!(" on line {line}")).unwrap_or_default()
     }
 
-    /// As a `help:` line: where the first of two is, in what both are in.
+    /// A `help:` line with the place of the first of two occurrences, inside what contains both.
     pub(crate) fn first(&self, at: Span, both_in: impl Display) -> String {
         match self.line(at) {
             Some(line) => format!("the first is on line {line}"),
@@ -114,19 +114,19 @@ impl Errors {
         self.list.is_empty()
     }
 
-    /// In the order of the source.
+    /// Sorted by position in the source.
     pub(crate) fn sorted(&self) -> Vec<&Diagnostic> {
         let mut sorted: Vec<&Diagnostic> = self.list.iter().collect();
         sorted.sort_by_key(|diagnostic| position(diagnostic.start));
         sorted
     }
 
-    /// One `compile_error!` a mistake.
+    /// One `compile_error!` for each mistake.
     pub(crate) fn to_tokens(&self) -> TokenStream {
         self.sorted()
             .into_iter()
             .map(|diagnostic| {
-                // syn underlines from the first token to the last: all that is needed of a range on stable.
+                // syn underlines from the first token to the last, so a range needs only two on stable.
                 let range = [Ident::new("start", diagnostic.start), Ident::new("end", diagnostic.end)];
                 let mut tokens = TokenStream::new();
                 tokens.extend(range.map(ToTokens::into_token_stream));
@@ -136,12 +136,12 @@ impl Errors {
     }
 }
 
-/// A message and, set off from it, what to do.
+/// A message and, separated from it, what to do.
 pub(crate) fn help(message: impl Display, help: impl Display) -> String {
     format!("{message}\n\nhelp: {help}")
 }
 
-/// Line and column. `proc_macro` knows them on stable; proc-macro2 would only with a feature that costs every user.
+/// Line and column. `proc_macro` has them on stable; proc-macro2 only with a feature that would cost every user.
 pub(crate) fn position(span: Span) -> (usize, usize) {
     if proc_macro::is_available() {
         let start = span.unwrap().start();
@@ -153,8 +153,8 @@ pub(crate) fn position(span: Span) -> (usize, usize) {
     (0, 0)
 }
 
-/// Whether a span is that of the macro call: what syn says of the very end of an input. Spans can only be compared by
-/// what they print.
+/// Whether a span is that of the macro call, which syn reports for the end of the input. Spans can only be compared by
+/// their debug output.
 pub(crate) fn is_whole_call(span: Span) -> bool {
     format!("{span:?}") == format!("{:?}", Span::call_site())
 }

@@ -1,6 +1,6 @@
-//! Who is who: scopes, declarations, and the statements of every body with the place they stand at.
+//! Name resolution: scopes, declarations, and the statements of every body with their places.
 //!
-//! Names are lexically scoped and free of order: an item is known in all of its scope and in everything inside it.
+//! Names are lexically scoped and independent of order: an item is known in its whole scope and everything inside it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,13 +17,13 @@ use crate::registry::{DUPLICATE_NAME, HIDDEN_BY_LET, PARAMETER_NAME_TAKEN};
 
 pub(crate) type ScopeId = usize;
 
-/// The control flow around something, outermost first.
+/// The control flow around an item or statement, outermost first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Place(Vec<Step>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Step {
-    /// Which `if`, `for` or `match`.
+    /// Identifies the `if`, `for` or `match`.
     node: usize,
     branch: usize,
     word: &'static str,
@@ -44,24 +44,24 @@ impl Place {
         self.0.iter().any(|step| step.word == "for")
     }
 
-    /// The word of the innermost control flow that decides what comes out: a `for` gives a list whatever is inside.
+    /// The keyword of the innermost control flow that determines the result: a `for` gives a list whatever is inside.
     pub(crate) fn word(&self) -> Option<&'static str> {
         if self.is_repeated() { Some("for") } else { self.0.last().map(|step| step.word) }
     }
 
-    /// Whether one of the two is always run with the other.
+    /// Whether one of the two always runs together with the other.
     pub(crate) fn meets(&self, other: &Self) -> bool {
         self.0.starts_with(&other.0) || other.0.starts_with(&self.0)
     }
 
-    /// Whether never both are run: they stand in two branches of one `if` or `match`.
+    /// Whether the two never both run: they are in different branches of one `if` or `match`.
     pub(crate) fn excludes(&self, other: &Self) -> bool {
         self.0.iter().any(|a| other.0.iter().any(|b| a.node == b.node && a.branch != b.branch))
     }
 }
 
 pub(crate) struct Declaration<'a> {
-    /// Its place in the list of all.
+    /// Its index in the list of all declarations.
     pub(crate) index: usize,
     pub(crate) item: &'a Item,
     pub(crate) ident: &'a Ident,
@@ -77,41 +77,41 @@ struct Scope {
     locals: BTreeSet<String>,
 }
 
-/// A statement and where it stands in its body.
+/// A statement and its place in its body.
 pub(crate) struct Placed<'a> {
     pub(crate) statement: &'a Statement,
     pub(crate) place: Place,
     pub(crate) scope: ScopeId,
-    /// Whether the parser understood it whole and it may stand in this kind of body.
+    /// Whether the parser understood it completely and it is allowed in this kind of body.
     pub(crate) is_understood: bool,
 }
 
-/// The statements of a service or container, in the order of the source, however deep.
+/// The statements of a service or container, in source order, at any depth.
 pub(crate) struct Body<'a> {
     pub(crate) declaration: usize,
     pub(crate) statements: Vec<Placed<'a>>,
 }
 
-/// What a name means at some place.
+/// The meaning of a name at some place.
 pub(crate) enum Meaning<'n, 'a> {
     Item(&'n Declaration<'a>),
-    /// A variable of a `let`, `for`, `if let` or `match` around it.
+    /// A variable of a surrounding `let`, `for`, `if let` or `match`.
     Local,
-    /// An item that is not known here.
+    /// An item that is not in scope here.
     Elsewhere(&'n Declaration<'a>),
     Unknown,
 }
 
 pub(crate) struct Names<'a> {
-    /// In the order of the source.
+    /// In source order.
     pub(crate) declarations: Vec<Declaration<'a>>,
     pub(crate) bodies: Vec<Body<'a>>,
-    /// Where something is asked for the endpoint of a port.
+    /// Calls that ask a service for the endpoint of a port.
     pub(crate) endpoints: Vec<(&'a Ident, &'a LitInt)>,
-    /// How often each word stands in the items: a name once where it is declared.
+    /// How often each identifier occurs in the items; the declaration of a name counts once.
     words: BTreeMap<String, usize>,
     scopes: Vec<Scope>,
-    /// By item, by name, and by statement: a pipeline may be long.
+    /// Indexes by item, by name, and by statement: a pipeline may be long.
     declaration_of: BTreeMap<usize, usize>,
     body_of: BTreeMap<usize, usize>,
     named: BTreeMap<String, usize>,
@@ -169,7 +169,7 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// Everything that may be named in a scope.
+    /// Every item that is visible in a scope.
     pub(crate) fn visible(&self, scope: ScopeId) -> Vec<&Declaration<'a>> {
         self.declarations
             .iter()
@@ -190,7 +190,8 @@ impl<'a> Names<'a> {
         self.declarations.get(*self.named.get(name)?)
     }
 
-    /// Whether a name stands anywhere besides where it is declared. It may be a word that happens to be the same.
+    /// Whether a name occurs anywhere besides its declaration. The occurrence may be unrelated and only have the same
+    /// text.
     pub(crate) fn is_mentioned(&self, name: &str) -> bool {
         self.words.get(name).is_some_and(|times| *times > 1)
     }
@@ -210,7 +211,7 @@ impl<'a> Names<'a> {
         });
     }
 
-    /// Visits all leaves, giving every block its scope and every branch its place.
+    /// Visits all leaves, with the scope of every block and the place of every branch.
     fn walk<T>(&mut self, nodes: &'a [Node<T>], place: &Place, scope: ScopeId, leaf: &mut Visit<'_, 'a, T>) {
         for node in nodes {
             match &node.kind {
@@ -242,7 +243,7 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// An `else if` is one more branch of the same `if`.
+    /// An `else if` is another branch of the same `if`.
     fn walk_if<T>(
         &mut self,
         node: &'a If<T>,
@@ -327,7 +328,7 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// The variables that `if let` binds, also in a chain.
+    /// The variables that `if let` binds, including in a chain.
     fn condition(&mut self, condition: &Value, scope: ScopeId) {
         let mut pending: Vec<&Expr> = condition.expr().into_iter().collect();
         while let Some(expr) = pending.pop() {
@@ -348,7 +349,7 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// Done last, because an item may be declared after the variable.
+    /// Checked last, because an item may be declared after the variable.
     fn check_hidden(&self, errors: &mut Errors) {
         for (ident, scope) in &self.variables {
             let name = ident.unraw().to_string();
@@ -366,7 +367,7 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// An import may take a parameter under its own name, `service db = db;`; any other item would hide it.
+    /// An import may use a parameter under its own name, `service db = db;`; any other item would hide the parameter.
     fn check_parameters(&self, parameters: &[&Ident], errors: &mut Errors) {
         for ident in parameters {
             let name = ident.unraw().to_string();
@@ -395,8 +396,8 @@ fn variables(pat: &Pat) -> Vec<&Ident> {
     found
 }
 
-/// The names a pattern binds. A name that is a constant or a unit variant can't be told apart; that only makes an
-/// error message less helpful.
+/// The names that a pattern binds. A constant or unit variant looks the same; that only makes an error message less
+/// helpful.
 fn bound_by<'p>(pat: &'p Pat, found: &mut Vec<&'p Ident>) {
     match pat {
         Pat::Ident(pat) => {

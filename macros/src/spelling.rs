@@ -1,10 +1,10 @@
-//! Names of the user's as Rust spells types, and as the network spells hosts.
+//! Names of the user's in Rust's spelling of types and in the spelling of host names.
 
 use proc_macro2::Ident;
 use syn::LitStr;
 use syn::ext::IdentExt;
 
-/// The name of a struct, made of a function's or an item's.
+/// The name of a struct, made from a function's or an item's.
 pub(crate) fn camel_case(name: &str) -> String {
     let mut result = String::new();
     for part in name.split('_').filter(|part| !part.is_empty()) {
@@ -18,7 +18,7 @@ pub(crate) fn camel_case(name: &str) -> String {
     result
 }
 
-/// The alias of a binding that names none: host names have no `_`.
+/// The default alias of a binding: host names have no `_`.
 pub(crate) fn default_alias(service: &Ident) -> LitStr {
     LitStr::new(&service.unraw().to_string().replace('_', "-"), service.span())
 }

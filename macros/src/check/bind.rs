@@ -1,4 +1,4 @@
-//! Bindings: what is bound, and under which alias.
+//! Bindings: the services that are bound, and their aliases.
 
 use proc_macro2::Span;
 use quote::ToTokens;
@@ -70,7 +70,7 @@ fn check_kind(cx: &mut Check, subject: Subject, placed: &Placed, span: Span, fou
     }
 }
 
-/// A service without a port can't be waited for, unless it says how.
+/// A service without a port cannot be waited for, unless it says when it is ready.
 fn check_exposes(cx: &mut Check, span: Span, found: &Declaration) {
     let Some(body) = cx.names.body_of(found.item) else {
         return;
@@ -90,7 +90,7 @@ fn check_exposes(cx: &mut Check, span: Span, found: &Declaration) {
     }
 }
 
-/// What the body is called, where that is the same for all of it: a later `hostname` counts from there on.
+/// The body's own host name, if it is the same throughout: a later `hostname` applies only from there on.
 fn hostname(subject: Subject) -> Option<String> {
     let names = subject.statements().filter_map(|placed| placed.statement.value_of(&HOSTNAME));
     let mut names = names.map(|name| name.text().map(syn::LitStr::value));
@@ -124,10 +124,10 @@ pub(super) fn check_aliases(cx: &mut Check, subject: Subject) {
         if let Some(Err(problem)) = hostname.as_ref().map(|hostname| rules::own_name(&text, hostname)) {
             cx.errors.at(&ALIAS_IS_HOSTNAME, literal.span(), problem);
         }
-        // Host names do not tell upper from lower case.
+        // Host names are case-insensitive.
         let key = text.to_ascii_lowercase();
         let again = service.to_token_stream().to_string();
-        // To say the same twice is no mistake.
+        // Repeating the same binding is not a mistake.
         if let Some((_, first, at)) =
             earlier(&seen, placed, |(other, first, _)| *other == key && *first != again)
         {

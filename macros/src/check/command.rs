@@ -37,7 +37,7 @@ pub(super) fn check_commands(cx: &mut Check, subject: Subject) {
 fn check_command(cx: &mut Check, placed: &Placed, word: &str, command: &Value) {
     if let Some(list) = command.list()
         && list.elems.is_empty()
-        // That takes the image's entry point away.
+        // `entrypoint` may be empty, which removes the image's.
         && word != "entrypoint"
     {
         cx.fault(
@@ -103,7 +103,7 @@ pub(super) fn check_keys(cx: &mut Check, subject: Subject) {
     }
 }
 
-/// Literals that the language's table has a judge for.
+/// Checks literals by the rules in the language's table.
 pub(super) fn check_values(cx: &mut Check, subject: Subject) {
     for placed in subject.statements() {
         match &placed.statement.kind {
@@ -134,7 +134,7 @@ pub(super) fn check_cache_keys(cx: &mut Check) {
     }
 }
 
-/// A bare word is the key itself. Who has a variable of that name may mean either.
+/// A bare word is the key itself. If there is a variable of that name, either may be meant.
 fn check_word(cx: &mut Check, placed: &Placed, key: &Key) {
     let Key::Name(ident) = key else { return };
     let name = ident.unraw().to_string();
@@ -170,7 +170,7 @@ fn check_number(
     let (Some(number), Some(expr)) = (value.number(), value.expr()) else { return };
     if let Err(mut problem) = judge(number) {
         if number == i128::MAX {
-            // As it is written; too long to read.
+            // Shows it as it is written, as it is too long to parse.
             problem.message =
                 problem.message.replace(&number.to_string(), &expr.to_token_stream().to_string());
         }

@@ -1,4 +1,4 @@
-//! Items that need each other in a circle. One error a cycle, at the statement that closes it, with the whole way.
+//! Items that need each other in a cycle. One error for each cycle, at the statement that closes it, with the whole path.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ enum Mark {
 }
 
 struct Search<'s> {
-    /// By the item that needs.
+    /// By the item that has the need.
     needs: &'s BTreeMap<usize, Vec<Need>>,
     marks: Vec<Mark>,
     way: Vec<Need>,
@@ -52,7 +52,7 @@ pub(super) fn check_cycles(cx: &mut Check) {
     }
 }
 
-/// Only what happens in any case: a cycle through an `if` may never close.
+/// The unconditional needs: a cycle through an `if` may never close.
 fn needs(names: &Names) -> Vec<Need> {
     let mut needs = Vec::new();
     for body in &names.bodies {
@@ -69,7 +69,7 @@ fn needs(names: &Names) -> Vec<Need> {
             let Meaning::Item(found) = names.meaning(&ident.unraw().to_string(), placed.scope) else {
                 continue;
             };
-            // A service that binds itself has an error of its own.
+            // A service that binds itself gets an error of its own.
             if found.index != body.declaration || verb != "binds" {
                 needs.push(Need { from: body.declaration, to: found.index, verb, span: ident.span() });
             }

@@ -1,4 +1,4 @@
-//! Exports become methods of the container's handle: one a name, and none that is there already.
+//! Exports become methods of the container's handle: one for each name, and none that exists already.
 
 use proc_macro2::Span;
 use syn::ext::IdentExt;
@@ -9,7 +9,7 @@ use crate::errors::help;
 use crate::names::Placed;
 use crate::registry::{EXPORT_IN_FOR, EXPORT_NAME_TAKEN, EXPORTED_TWICE};
 
-/// Methods of a container that an export's method would hide.
+/// Methods of a container that an export's method must not hide.
 pub(crate) const CONTAINER_METHODS: &[&str] = &[
     "clone",
     "digest",
@@ -54,7 +54,7 @@ pub(super) fn check_exports(cx: &mut Check, subject: Subject) {
             );
             continue;
         }
-        // Branches that exclude each other may export one name, if it is a file or a directory in both.
+        // Branches that exclude each other may export one name, if both export a file or both a directory.
         let is_directory = path.text().is_some_and(|path| path.value().ends_with('/'));
         let clash = seen.iter().find(|(other, other_is_directory, _, first)| {
             *other == name && (!first.place.excludes(&placed.place) || *other_is_directory != is_directory)

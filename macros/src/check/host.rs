@@ -1,4 +1,4 @@
-//! Literals that use an alias: `"http://www:8080/"` in a command or a variable.
+//! Literals with an alias in them: `"http://www:8080/"` in a command or a variable.
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::ToTokens;
@@ -35,7 +35,7 @@ pub(super) fn check_hosts(cx: &mut Check, subject: Subject) {
                 let service = bound.iter().find(|(alias, _)| alias.eq_ignore_ascii_case(host));
                 match service {
                     Some((alias, Some(service))) => check_port(cx, span, alias, service, port),
-                    // What `from` brings along may know the name.
+                    // The container named by `from` may have bound the name.
                     None if is_known && !is_derived => check_bound(cx, subject, span, host),
                     Some(_) | None => {}
                 }
@@ -44,7 +44,7 @@ pub(super) fn check_hosts(cx: &mut Check, subject: Subject) {
     }
 }
 
-/// What is bound in the body under which literal alias, and whether those are all.
+/// The services bound in the body by literal alias, and whether these are all.
 fn aliases<'n, 'a>(
     cx: &Check<'n, 'a>,
     subject: Subject<'n, 'a>,
@@ -106,7 +106,7 @@ fn exposed(cx: &Check, service: &Declaration) -> Option<Vec<u16>> {
 }
 
 fn check_bound(cx: &mut Check, subject: Subject, span: Span, host: &str) {
-    // The one name whose default alias it can be.
+    // The only name whose default alias it can be.
     let service = cx.names.declared(&host.replace('-', "_")).filter(|declaration| {
         declaration.item.kind == Kind::Service
             && declaration.index != subject.declaration.index
@@ -120,7 +120,7 @@ fn check_bound(cx: &mut Check, subject: Subject, span: Span, host: &str) {
     cx.errors.warn(&UNBOUND_HOST, span, help(message, advice));
 }
 
-/// The texts with a URL in them, wherever in the value.
+/// The texts with a URL in them, anywhere in the value.
 fn texts_of(value: &Value, found: &mut Vec<(String, Span)>) {
     match value.expr() {
         Some(Expr::Lit(literal)) => found.extend(text(&literal.lit)),

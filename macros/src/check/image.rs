@@ -1,4 +1,4 @@
-//! What a body is made from.
+//! The base of a body.
 
 use super::{Check, Subject};
 use crate::ast::{Statement, StatementKind};
@@ -26,7 +26,7 @@ pub(super) fn check_base(cx: &mut Check, subject: Subject) {
     check_base_first(cx, subject, &bases);
 }
 
-/// Two in branches that exclude each other are fine.
+/// Two bases are fine in branches that exclude each other.
 fn check_one_base(cx: &mut Check, subject: Subject, bases: &[&Placed]) {
     for (index, second) in bases.iter().enumerate() {
         let Some(first) = bases.iter().take(index).find(|first| first.place.meets(&second.place)) else {
@@ -68,7 +68,7 @@ pub(super) fn check_references(cx: &mut Check, subject: Subject) {
     }
 }
 
-/// A platform says which of an image's variants is meant, so it belongs to an image, and to its choice.
+/// A platform chooses among an image's variants, so it needs an image in the same branch.
 pub(super) fn check_platform(cx: &mut Check, subject: Subject) {
     let mut before: Option<&Placed> = None;
     for placed in subject.statements() {

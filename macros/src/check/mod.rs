@@ -1,7 +1,7 @@
-//! Everything that can be judged from literals and names alone.
+//! Checks of everything that literals and names alone can show.
 //!
-//! A value known only at run time, and anything under control flow that may or may not happen, is left alone: the
-//! runtime judges it by the same rules when the plan is built. What rustc says better is left to rustc.
+//! Values known only at run time, and anything under control flow that may not happen, are not checked: the runtime
+//! checks them by the same rules when the plan is built. What rustc reports better is left to rustc.
 
 mod bind;
 mod command;
@@ -28,7 +28,7 @@ use crate::names::{Body, Declaration, Meaning, Names, Placed};
 use crate::registry::{OUT_OF_SCOPE, Rule};
 use crate::rules::{Problem, did_you_mean};
 
-/// What a check reads and writes.
+/// The input and output of checks.
 pub(crate) struct Check<'n, 'a> {
     names: &'n Names<'a>,
     errors: &'n mut Errors,
@@ -39,7 +39,7 @@ pub(crate) struct Check<'n, 'a> {
 struct Subject<'n, 'a> {
     declaration: &'n Declaration<'a>,
     body: &'n Body<'a>,
-    /// Whether everything in it was understood: only then may something be called missing.
+    /// Whether everything in it was understood: only then may something be reported as missing.
     is_complete: bool,
 }
 
@@ -79,7 +79,7 @@ pub(crate) fn check(names: &Names, errors: &mut Errors) {
     command::check_cache_keys(&mut cx);
 }
 
-/// What a name in a statement means; mistakes of scope are reported already.
+/// The meaning of a name in a statement; mistakes of scope are already reported.
 enum Named<'n, 'a> {
     Item(&'n Declaration<'a>),
     Variable,
@@ -114,7 +114,7 @@ impl<'n, 'a> Check<'n, 'a> {
         }
     }
 
-    /// Reports, and keeps the statement out of the expansion, where rustc would report it again.
+    /// Reports a mistake, and leaves the statement out of the expansion, where rustc would report it again.
     fn fault(&mut self, rule: &'static Rule, placed: &Placed, span: Span, message: impl std::fmt::Display) {
         self.errors.at(rule, span, message);
         self.errors.leave_out(placed.statement.id);
@@ -126,7 +126,7 @@ impl<'n, 'a> Check<'n, 'a> {
         }
     }
 
-    /// "did you mean", or how to declare it.
+    /// "did you mean", or how to declare the name.
     fn advice(&self, ident: &Ident, placed: &Placed, kinds: &[Kind], declare: &str) -> String {
         let name = ident.unraw().to_string();
         let visible = self.names.visible(placed.scope);
@@ -152,13 +152,13 @@ impl<'n, 'a> Subject<'n, 'a> {
         format!("{} `{}`", self.kind().noun(), self.declaration.name)
     }
 
-    /// The statements that the parser understood whole and that may stand here.
+    /// The statements that the parser understood completely and that are allowed here.
     fn statements(self) -> impl Iterator<Item = &'n Placed<'a>> {
         self.body.statements.iter().filter(|placed| placed.is_understood)
     }
 }
 
-/// The first of the earlier ones that always happens together with this one.
+/// The first earlier one that always happens together with this one.
 fn earlier<'l, T>(seen: &'l [(T, &Placed)], placed: &Placed, same: impl Fn(&T) -> bool) -> Option<&'l T> {
     seen.iter().find(|(what, other)| same(what) && other.place.meets(&placed.place)).map(|(what, _)| what)
 }

@@ -1,4 +1,4 @@
-//! Mounts, and the paths they and written files go to.
+//! Mounts, and the paths of mounts and of written files.
 
 use proc_macro2::Span;
 use syn::LitStr;
@@ -64,7 +64,7 @@ pub(super) fn check_copied(cx: &mut Check, subject: Subject) {
                     Kind::Container => {
                         format!("copy a directory of it: `copy ({name}.directory(\"/path\")) to \"/path\";`")
                     }
-                    // What is copied is kept with the result.
+                    // A copied directory is stored with the result.
                     _ => format!("`mount {name} at \"/path\";`"),
                 };
                 cx.fault(&NOT_COPYABLE, placed, ident.span(), help(message, advice));
@@ -79,11 +79,11 @@ pub(super) fn check_copied(cx: &mut Check, subject: Subject) {
     }
 }
 
-/// A path that a statement names, and what is done there.
+/// A path in a statement, and what happens there.
 enum At<'s> {
-    /// Something is mounted over what the container has.
+    /// A mount over the container's files.
     Over(&'static str, Option<&'s LitStr>),
-    /// Something is put into what the container has, by a mount or otherwise.
+    /// Something that becomes part of the container's files, by a mount or otherwise.
     Own(&'static str, Option<&'s LitStr>),
     Read(Option<&'s LitStr>),
 }
@@ -122,7 +122,7 @@ fn named_in<'s>(cx: &Check, placed: &'s Placed) -> Vec<At<'s>> {
 
 type Judge = fn(&str, &str) -> Result<(), Problem>;
 
-/// Paths, each on its own: absolute, and where something that is put there is seen.
+/// Each path on its own: absolute, and where what is put there can be seen.
 pub(super) fn check_paths(cx: &mut Check, subject: Subject) {
     for placed in subject.statements() {
         if let StatementKind::Socket { host: Operand::Value(host), .. } = &placed.statement.kind
@@ -152,7 +152,7 @@ pub(super) fn check_paths(cx: &mut Check, subject: Subject) {
     }
 }
 
-/// Mounts among each other, and what is put or read below one.
+/// Mounts against each other, and what is put or read below one.
 pub(super) fn check_mounted(cx: &mut Check, subject: Subject) {
     let mut seen: Vec<((String, Span), &Placed)> = Vec::new();
     let mut over: Vec<((String, Span), &Placed)> = Vec::new();
@@ -181,7 +181,7 @@ pub(super) fn check_mounted(cx: &mut Check, subject: Subject) {
         }
         seen.push(((target, span), placed));
     }
-    // What is read is read at the end.
+    // Exports are read at the end.
     for placed in subject.statements() {
         if let StatementKind::Export { .. } = &placed.statement.kind {
             check_below(cx, placed, &over);
@@ -189,7 +189,7 @@ pub(super) fn check_mounted(cx: &mut Check, subject: Subject) {
     }
 }
 
-/// Nothing is put, or found, below what is mounted over a container's files.
+/// Nothing can be put or found below a mount over a container's files.
 fn check_below(cx: &mut Check, placed: &Placed, over: &[((String, Span), &Placed)]) {
     for at in named_in(cx, placed) {
         let (path, lost) = match at {

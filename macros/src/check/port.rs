@@ -1,4 +1,4 @@
-//! Ports, their names, and the probe that asks one of them.
+//! Ports, their names, and the probe of one port.
 
 use proc_macro2::Span;
 use syn::LitInt;
@@ -14,7 +14,7 @@ use crate::registry::{
 };
 use crate::rules::{self, did_you_mean};
 
-/// Methods of a service that a port's method would hide.
+/// Methods of a service that a port's method must not hide.
 pub(crate) const SERVICE_METHODS: &[&str] = &[
     "clone",
     "digest",
@@ -39,7 +39,7 @@ fn exposed<'n>(subject: Subject<'n, '_>) -> impl Iterator<Item = (&'n Placed<'n>
     })
 }
 
-/// A number too long to read is out of range too.
+/// A number too long to parse is out of range too.
 fn number(literal: &LitInt) -> i128 {
     literal.base10_parse().unwrap_or(i128::MAX)
 }
@@ -129,7 +129,7 @@ fn check_any_port(cx: &mut Check, subject: Subject, ready: Span, fits: fn(&Expos
     }
 }
 
-/// Only where it is certain which ports there are.
+/// Checked only if it is certain which ports there are.
 fn check_one_port(cx: &mut Check, subject: Subject, ready: Span, path: &Operand) {
     let tcp: Vec<_> = exposed(subject).filter(|(_, expose)| !expose.is_udp()).collect();
     if tcp.len() < 2 || tcp.iter().any(|(placed, _)| !placed.place.is_certain()) {
@@ -161,8 +161,8 @@ fn check_port_name(cx: &mut Check, subject: Subject, placed: &Placed, wanted: &s
     cx.fault(&READY_UNKNOWN_PORT, placed, wanted.span(), help(message, advice));
 }
 
-/// `web.endpoint_on(81)` inside of a pipeline, where a handle is not yet of the type that outside of it has no such
-/// endpoint.
+/// `web.endpoint_on(81)` inside a pipeline, where a handle does not have its final type yet, on which a wrong port would
+/// not compile.
 pub(super) fn check_endpoints(cx: &mut Check) {
     for (ident, port) in &cx.names.endpoints {
         let Some(declaration) = cx.names.declared(&ident.unraw().to_string()) else {

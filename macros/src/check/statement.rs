@@ -1,4 +1,4 @@
-//! Words that are no statement, or stand in the wrong kind of body.
+//! Words that are not statements, or are in the wrong kind of body.
 
 use super::{Check, Subject};
 use crate::ast::{Statement, StatementKind};

@@ -15,7 +15,7 @@ fn cases() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../ui-tests/fail")
 }
 
-/// What stands in the braces of every `pipeline! { … }` of a program.
+/// The contents of the braces of every `pipeline! { … }` in a program.
 pub(crate) fn pipelines(tokens: TokenStream, found: &mut Vec<TokenStream>) {
     let mut tokens = tokens.into_iter().peekable();
     while let Some(token) = tokens.next() {
@@ -68,7 +68,7 @@ fn every_case_breaks_its_rule() {
     }
 }
 
-/// rust-analyzer calls every line the first: there, messages name other places by what is there.
+/// rust-analyzer reports line 1 for everything: there, messages describe other places instead of giving a line.
 #[test]
 fn no_lines_in_an_editor() {
     let mut named = 0;
@@ -97,7 +97,7 @@ fn no_lines_in_an_editor() {
     assert!(named >= 12, "{named}");
 }
 
-/// A warning has one case, which draws it and nothing else.
+/// A warning has one case, which causes that warning and nothing else.
 #[test]
 fn every_warning_has_a_case() {
     let dir = cases().join("../warn");
@@ -121,7 +121,7 @@ fn every_warning_has_a_case() {
     }
 }
 
-/// What rustc has to find, the macro must not object to.
+/// Mistakes that rustc reports, and the macro must accept.
 #[test]
 fn cases_for_rustc_break_no_rule() {
     let dir = cases();
@@ -138,7 +138,7 @@ fn cases_for_rustc_break_no_rule() {
     }
 }
 
-/// The public methods of a type of the runtime that take `&self`: those that the handle's own would hide.
+/// The public methods of a runtime type that take `&self`: the handle's own methods would hide them.
 fn methods(ty: &str) -> BTreeSet<String> {
     let runtime = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../runtime/src");
     let files =
@@ -165,7 +165,7 @@ fn methods(ty: &str) -> BTreeSet<String> {
     found
 }
 
-/// A port or an export of such a name would hide a method of the handle.
+/// A port or an export with such a name would hide a method of the handle.
 #[test]
 fn method_names_are_taken() {
     for (ty, listed, to_come) in [
@@ -180,7 +180,7 @@ fn method_names_are_taken() {
     }
 }
 
-/// The list of checks in the documentation is made from the rules: `INSTA_UPDATE=always` writes it anew.
+/// The list of checks in the documentation is generated from the rules: `INSTA_UPDATE=always` writes it.
 #[test]
 fn documented_checks() {
     let line = |rule: &&Rule| {

@@ -1,5 +1,6 @@
-//! What is allowed and hardly meant. Stable Rust has no warnings of macros: the expansion uses a deprecated constant at
-//! the user's token, so `#[allow(deprecated)]` silences them and `#![deny(deprecated)]` makes errors of them.
+//! Warnings: code that is allowed and hardly intended. Macros cannot warn on stable Rust: the expansion uses a deprecated
+//! constant at the user's token, so `#[allow(deprecated)]` silences a warning and `#![deny(deprecated)]` makes it an
+//! error.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +27,7 @@ pub(super) fn check_warnings(cx: &mut Check, subject: Subject) {
     check_after(cx, subject);
 }
 
-/// Who else uses the handle of a container that runs nothing may add commands; whoever waits for this one waits for
+/// A container that runs nothing may be given commands elsewhere through its handle; but `after` this one waits for
 /// nothing.
 fn check_after(cx: &mut Check, subject: Subject) {
     for placed in subject.statements() {
@@ -40,7 +41,7 @@ fn check_after(cx: &mut Check, subject: Subject) {
         let Some(body) = cx.names.body_of(declaration.item) else {
             continue;
         };
-        // What another container ran, or what is written, is waited for too.
+        // Steps of another container, and files that are written, are waited for too.
         let does_something = |placed: &Placed| {
             matches!(
                 placed.statement.kind,
@@ -84,7 +85,7 @@ fn check_tags(cx: &mut Check, subject: Subject) {
     }
 }
 
-/// `env PATH = …` between two steps is meant, so only what nothing could have read is.
+/// Setting `env PATH = …` again after a step is intended, so only values that nothing could have read are reported.
 fn check_variables(cx: &mut Check, subject: Subject) {
     let mut seen: Vec<((String, usize), &Placed)> = Vec::new();
     for placed in subject.statements() {
@@ -103,7 +104,7 @@ fn check_variables(cx: &mut Check, subject: Subject) {
             Key::Text(text) => (format!("{what} `{}`", text.value()), text.span()),
             Key::Expr(_) => continue,
         };
-        // A default, and another value in an `if` after it, is meant too.
+        // A default, overridden in a later `if`, is intended too.
         let is_equal = |other: &&Placed| other.place == placed.place;
         if let Some((_, at)) = earlier(&seen, placed, |(other, _)| *other == name)
             && seen.iter().any(|((other, _), place)| *other == name && is_equal(place))
@@ -116,13 +117,13 @@ fn check_variables(cx: &mut Check, subject: Subject) {
     }
 }
 
-/// What tools read from variables in lower case: `http_proxy`, `no_proxy` …
+/// Variables that tools read in lower case: `http_proxy`, `no_proxy` …
 fn is_proxy(name: &str) -> bool {
     name.ends_with("_proxy")
 }
 
-/// Bare words that may be meant for a variable of Rust. The macro knows of those inside of the pipeline; one that is
-/// declared around it looks as they mostly do, in lower case.
+/// Bare words that may be meant as Rust variables. The macro knows those inside the pipeline; a variable declared outside
+/// usually is in lower case.
 fn check_words(cx: &mut Check, subject: Subject) {
     for placed in subject.statements() {
         if let Some((Key::Name(ident), _)) = placed.statement.keyed_of(&ENV) {
@@ -163,10 +164,10 @@ fn is_variable(cx: &Check, placed: &Placed, ident: &Ident) -> bool {
 
 fn check_case(cx: &mut Check, placed: &Placed, ident: &Ident) {
     let name = ident.unraw().to_string();
-    // What is no name of a variable in Rust cannot be meant for one; and who writes `r#` knows.
+    // A word that cannot be a Rust variable is not meant as one; and writing `r#` shows intent.
     let is_rusts = syn::parse_str::<Ident>(&ident.to_string()).is_err() || *ident != name;
     let is_lower = name.chars().any(char::is_lowercase) && !name.chars().any(char::is_uppercase);
-    // Of one that is known it is said already.
+    // A known variable is reported elsewhere.
     if is_rusts || !is_lower || is_proxy(&name) || is_variable(cx, placed, ident) {
         return;
     }
@@ -176,7 +177,7 @@ fn check_case(cx: &mut Check, placed: &Placed, ident: &Ident) {
     cx.errors.warn(&LOWERCASE_VARIABLE, ident.span(), help(message, advice));
 }
 
-/// It becomes a method, so it is known when the program is compiled and cannot come from a variable.
+/// The name becomes a method, so it must be known at compile time and cannot come from a variable.
 fn check_name(cx: &mut Check, placed: &Placed, what: &str, ident: &Ident) {
     if is_variable(cx, placed, ident) {
         let message = format!("the name of this {what} is the word `{ident}`, not the variable `{ident}`");

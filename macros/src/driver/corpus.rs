@@ -1,11 +1,11 @@
-//! The corpus of the fuzz target `pipeline`, and mutations of it: what comes out is Rust, whatever goes in.
+//! The corpus of the fuzz target `pipeline`, and mutations of it: whatever goes in, Rust comes out.
 
 use proc_macro2::TokenStream;
 
 use super::pipeline;
 use crate::expand::Reader;
 
-/// How many mutations of each saved input are tried.
+/// How many mutations of each corpus entry are tried.
 const MUTATIONS: u64 = 200;
 
 fn survives(text: &str) {

@@ -1,4 +1,4 @@
-//! What expansion costs, to be run by hand:
+//! The cost of expansion, a benchmark to be run by hand:
 //! `cargo test --release -p bowline-macros -- --ignored --nocapture expansion_cost`
 
 use std::fmt::Write as _;
@@ -9,7 +9,7 @@ use proc_macro2::TokenStream;
 use super::pipeline;
 use crate::expand::Reader;
 
-/// Half services, half containers, each with what such a body has, bound to what stands before it.
+/// Half services, half containers, each with a typical body, bound to the items before it.
 fn source(items: usize) -> String {
     let mut source = String::from("::bowline; cache data;");
     for index in 0..items / 2 {

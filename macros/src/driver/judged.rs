@@ -1,4 +1,4 @@
-//! What the crate says about an input, without what it makes of it.
+//! The diagnostics of an input, without its expansion.
 
 use proc_macro2::TokenStream;
 
@@ -6,7 +6,7 @@ use crate::errors::{Errors, position};
 use crate::names::Names;
 use crate::{check, parse};
 
-/// Nothing without the façade of the runtime crate.
+/// `None` without the façade of the runtime crate.
 fn judged(input: TokenStream) -> Option<Errors> {
     let (pipeline, mut errors) = parse::pipeline(input).ok()?;
     let names = Names::collect(&pipeline, &mut errors);
@@ -14,12 +14,12 @@ fn judged(input: TokenStream) -> Option<Errors> {
     Some(errors)
 }
 
-/// The warnings about an input.
+/// The warnings for an input.
 pub(crate) fn warned(input: TokenStream) -> Vec<&'static str> {
     judged(input).map(|errors| errors.warned()).unwrap_or_default()
 }
 
-/// The rules that an input breaks, each with the place and the message.
+/// The rules that an input breaks, each with place and message.
 pub(crate) fn broken_rules(input: TokenStream) -> Vec<(&'static str, String)> {
     let Some(errors) = judged(input) else {
         return vec![("facade", String::new())];

@@ -1,4 +1,4 @@
-//! The way of a pipeline through the crate.
+//! The stages of a pipeline through the crate.
 
 use proc_macro2::TokenStream;
 
@@ -7,11 +7,11 @@ use crate::expand::Reader;
 use crate::names::Names;
 use crate::{check, expand, parse};
 
-/// Takes the path of the runtime crate, `;`, and what stands in `pipeline! { … }`.
+/// Takes the path of the runtime crate, `;`, and the contents of `pipeline! { … }`.
 pub(crate) fn pipeline(input: TokenStream, reader: Reader) -> TokenStream {
     let (pipeline, mut errors) = match parse::pipeline(input) {
         Ok(parsed) => parsed,
-        // Only without the façade of the runtime crate.
+        // This only fails without the façade of the runtime crate.
         Err(error) => return error.into_compile_error(),
     };
     errors.lines = match reader {

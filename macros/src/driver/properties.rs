@@ -1,4 +1,4 @@
-//! Whatever is typed, the macro does not panic, and what it gives can be read by rustc.
+//! Properties: whatever is typed, the macro does not panic, and rustc can parse the expansion.
 
 use proc_macro2::{Group, TokenStream, TokenTree};
 use proptest::prelude::*;
@@ -7,10 +7,10 @@ use super::judged::broken_rules;
 use super::pipeline;
 use crate::expand::Reader;
 
-/// Every pipeline of the ui cases.
+/// All pipelines of the ui cases.
 fn seeds() -> Vec<String> {
     let cases = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../ui-tests");
-    // Behind a space, so that no token stands where a span of the whole call does: at the very start.
+    // After a space, so that no token is at the very start, where the span of the whole call is.
     let mut seeds = vec![String::from(" ")];
     for dir in ["pass", "fail", "warn"] {
         for entry in std::fs::read_dir(cases.join(dir)).unwrap() {
@@ -96,7 +96,7 @@ fn regrouped(group: &Group, stream: TokenStream) -> TokenTree {
     changed.into()
 }
 
-/// Applies the edit at the token of this number, counting into groups.
+/// Applies the edit at the token with this number, counting through groups.
 fn apply(tokens: TokenStream, edit: &Edit, at: &mut usize) -> TokenStream {
     let mut result: Vec<TokenTree> = Vec::new();
     let mut tokens = tokens.into_iter();
@@ -138,14 +138,14 @@ fn survives(tokens: TokenStream) -> Result<(), TestCaseError> {
     let is_rust = is_value || syn::parse2::<syn::File>(expanded.clone()).is_ok();
     prop_assert!(is_rust, "{shown}\n\n{expanded}");
     for (_, error) in broken_rules(input) {
-        // Somewhere in what the user typed, and not the whole call.
+        // Somewhere in what the user typed, and not at the whole call.
         prop_assert!(!error.starts_with("1:0:"), "{shown}\n\n{error}");
     }
     Ok(())
 }
 
-/// Two words that are neither Rust nor ours, at the token of this number. Not where any tokens may stand: in the
-/// arguments of macros and attributes.
+/// Inserts two words that are neither Rust nor ours, at the token with this number; but not in the arguments of macros
+/// and attributes, where any tokens may stand.
 fn with_junk(tokens: TokenStream, at: &mut usize) -> TokenStream {
     let mut result: Vec<TokenTree> = Vec::new();
     let mut is_free = false;
@@ -194,7 +194,7 @@ proptest! {
     fn truncated_text(seed in prop::sample::select(seeds()), at in any::<prop::sample::Index>()) {
         let characters: Vec<char> = seed.chars().collect();
         let mut text: String = characters.iter().take(at.index(characters.len() + 1)).collect();
-        // An editor closes what is open; rustc refuses it before the macro is called.
+        // An editor closes open delimiters; rustc refuses them before the macro is called.
         let mut open = Vec::new();
         for character in text.chars() {
             match character {

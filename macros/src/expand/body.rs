@@ -1,4 +1,4 @@
-//! A body: one chain of builder calls, or, with control flow in it, a variable that is built up.
+//! A body: one chain of builder calls, or, if it has control flow, a variable that is built step by step.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
@@ -9,7 +9,7 @@ use crate::keywords::Kind;
 use crate::names::Declaration;
 
 impl Cx<'_> {
-    /// `__define_x.set(…);`; in an editor the calls alone, as it completes every name that is in scope.
+    /// `__define_x.set(…);`. For an editor only the calls, as it would complete every name in scope.
     pub(super) fn body(&self, declaration: &Declaration, block: &Block<Statement>) -> TokenStream {
         let definition = local(&format!("define_{}", declaration.name));
         let kind = declaration.item.kind;
@@ -44,9 +44,9 @@ impl Cx<'_> {
         }}
     }
 
-    /// What the chain starts with, and the statements after it.
+    /// The start of the chain, and the remaining statements.
     fn start<'n>(&self, kind: Kind, nodes: &'n [Node<Statement>]) -> (TokenStream, &'n [Node<Statement>]) {
-        // For rustc the image is set by a method: only of one can be said where it is called.
+        // For rustc the image is set by a method: only a method call can be given a location.
         if let [Node { kind: NodeKind::Leaf(first), .. }, rest @ ..] = nodes
             && self.reader == Reader::Editor
             && !self.errors.is_left_out(first.id)
@@ -69,7 +69,7 @@ impl Cx<'_> {
         (quote!(#ty::empty()), nodes)
     }
 
-    /// Statements in a body with control flow. Neighbours still are one chain.
+    /// Statements of a body with control flow. Adjacent ones still form one chain.
     fn statements(&self, declaration: &Declaration, nodes: &[Node<Statement>]) -> TokenStream {
         let chained = |chain: TokenStream| match self.reader {
             Reader::Rustc => {
@@ -143,7 +143,7 @@ impl Cx<'_> {
         quote!(#if_token #condition { #then } #otherwise)
     }
 
-    /// The path of an export, kept where it is known only at run time. Other statements give nothing.
+    /// The path of an export, stored if it is known only at run time. Other statements give nothing.
     fn path(&self, declaration: &Declaration, statement: &Statement) -> Option<TokenStream> {
         let StatementKind::Export { path, .. } = &statement.kind else {
             return None;

@@ -1,9 +1,10 @@
 //! One statement, one builder call.
 //!
-//! Every generated token of a call stands at the statement's `;`: what does not fit is then underlined at the user's
-//! value and at the end of the statement, not over the whole macro.
+//! Every generated token of a call is spanned at the statement's `;`: a mismatch is then underlined at the user's value
+//! and at the end of the statement, and not over the whole macro.
 //!
-//! The call itself is the user's (`Cx::method`): where it is written, its callee is told (`#[track_caller]`).
+//! The call itself has the user's hygiene (`Cx::method`), so that its callee learns where it is written
+//! (`#[track_caller]`).
 
 use proc_macro2::{Delimiter, Group, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
@@ -19,7 +20,7 @@ use crate::keywords::Takes;
 use crate::spelling::default_alias;
 
 impl Cx<'_> {
-    /// `.method(…)`, or nothing for what was reported and for statements that are no calls.
+    /// `.method(…)`, or nothing for statements that were reported and for those that are not calls.
     pub(super) fn call(&self, statement: &Statement) -> TokenStream {
         if self.errors.is_left_out(statement.id) {
             return TokenStream::new();
@@ -111,8 +112,8 @@ impl Cx<'_> {
     }
 
     /// `.name(arguments)`, as if the user had written it where the statement is. Its name and parentheses have the user's
-    /// hygiene, so rustc takes the call for none of a macro's, and tells its callee the place where it starts. They
-    /// stand the wrong way round, as it is the name that rustc points at when something does not fit.
+    /// hygiene, so that rustc does not attribute the call to a macro, and gives its callee the place where the call
+    /// starts. The name is spanned behind the parentheses, as rustc points at the name if something does not fit.
     pub(super) fn method(&self, name: &str, arguments: TokenStream, place: Place) -> TokenStream {
         let Place { start, end } = place;
         let (name_at, parentheses_at) = match self.reader {
@@ -129,14 +130,14 @@ impl Cx<'_> {
         quote!(#dot #name #parentheses)
     }
 
-    /// An array literal has elements of one type, so one that is no string literal makes all of them arguments.
+    /// An array literal has elements of one type, so if one is not a string literal, all are converted to arguments.
     fn command(&self, command: &Value, span: Span) -> TokenStream {
         let Some(list) = command.list() else {
             return argument(command);
         };
         let is_text =
             |element: &Expr| matches!(element, Expr::Lit(literal) if matches!(literal.lit, Lit::Str(_)));
-        // Of which type nothing else says.
+        // Nothing else determines the type of an empty list.
         if list.elems.is_empty() {
             return quote_spanned!(span=> [""; 0]);
         }
@@ -216,7 +217,7 @@ impl Cx<'_> {
         quote_spanned!(span=> #krate::Ready::#probe #within)
     }
 
-    /// An item is lent; a variable may be a value or a reference, and a clone of either is a value.
+    /// An item is borrowed; a variable may be a value or a reference, and a clone of either is a value.
     fn mounted(&self, source: &Operand, statement: &Statement) -> TokenStream {
         match source {
             Operand::Name(name) if self.is_variable(name, statement) => {
@@ -228,8 +229,8 @@ impl Cx<'_> {
         }
     }
 
-    /// What is lent to a call. In an editor a name that is known stands at the end of the statement: where the user
-    /// typed it, it leads to the field of the handles alone.
+    /// A borrowed operand of a call. For an editor a known name is spanned at the end of the statement: where the user
+    /// typed it, it leads only to the field of the handles.
     pub(super) fn named(&self, operand: &Operand, span: Span) -> TokenStream {
         match operand {
             Operand::Name(name)
@@ -267,11 +268,11 @@ fn limit(within: Option<&Operand>, span: Span) -> TokenStream {
     })
 }
 
-/// Without the parentheses that the language asks for and rustc calls unused.
+/// A value without the parentheses that the language requires and rustc would report as unused.
 pub(super) fn argument(value: &Value) -> TokenStream {
     match value.expr() {
         Some(Expr::Paren(paren)) if paren.attrs.is_empty() => paren.expr.to_token_stream(),
-        // Only editors see it: of any type, so that they do not complain once more.
+        // Only editors see it: it has any type, so that they report nothing further.
         None if value.is_missing() => quote!(loop {}),
         None => without_parentheses(value),
         _ => value.to_token_stream(),
@@ -292,7 +293,7 @@ pub(super) fn operand_borrowed(operand: &Operand) -> TokenStream {
     }
 }
 
-/// `&value`, with parentheses where `&` would bind to the first part only.
+/// `&value`, with parentheses if `&` would otherwise bind to the first part only.
 pub(super) fn borrowed(value: &Value) -> TokenStream {
     let inner = match value.expr() {
         Some(Expr::Paren(paren)) if paren.attrs.is_empty() => Some(&*paren.expr),
@@ -317,7 +318,7 @@ pub(super) fn borrowed(value: &Value) -> TokenStream {
     }
 }
 
-/// As for what is complete, because an editor compares the two.
+/// The same as for a complete value, because an editor compares the two.
 fn without_parentheses(partial: &Value) -> TokenStream {
     let mut tokens = partial.to_token_stream().into_iter();
     match (tokens.next(), tokens.next()) {
@@ -328,7 +329,7 @@ fn without_parentheses(partial: &Value) -> TokenStream {
     }
 }
 
-/// The `&` stands where the value starts, so that rustc underlines the value when its type is wrong.
+/// The `&` is spanned where the value starts, so that rustc underlines the value if its type is wrong.
 fn lent(value: impl ToTokens) -> TokenStream {
     let value = value.into_token_stream();
     let start = value.clone().into_iter().next().map_or_else(Span::mixed_site, |token| token.span());

@@ -1,5 +1,5 @@
-//! The expansion as an editor reads it: the shadow first, the same code after it however incomplete it is, and the
-//! errors last. `p.` goes on completing while a body is half typed, because the handles always come out.
+//! The expansion for an editor: the shadow first, then the normal code however incomplete it is, then the errors.
+//! Completion after `p.` works while a body is half typed, because the handles are always generated.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -16,7 +16,7 @@ impl Cx<'_> {
         let outputs = self.names.declarations.iter().map(|declaration| self.output(declaration));
         let (types, value, root) = (self.types(), self.wrapped(self.value(&out)), self.root());
         let errors = self.errors.to_tokens();
-        // In blocks of their own, so that none of it is completed in the user's code.
+        // In blocks of their own, so that none of it is offered in the user's code.
         let uses = quote!({ fn __uses(p: &#root) { #(let _ = &p.#uses;)* } });
         let code = quote! {
             { #paths }
@@ -34,7 +34,7 @@ impl Cx<'_> {
                     #errors
                     #result
                 }};
-                // A signature that is still being typed: its items complete as ever.
+                // The signature is still being typed: its items complete as usual.
                 if matches!(form, Form::Broken) { quote!(fn __broken() { #block; }) } else { block }
             }
         }

@@ -1,4 +1,4 @@
-//! What an item has beyond a plain handle: named ports and exports, which become methods.
+//! The extras of an item beyond a plain handle: named ports and exports, which become methods.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::names::{Declaration, Names};
 
 pub(super) struct Extras<'a> {
     pub(super) ports: Vec<NamedPort<'a>>,
-    /// The TCP ports that the type says are exposed: literals under no condition.
+    /// The TCP ports in the type: those that are literals and not inside an `if`.
     pub(super) typed: BTreeMap<u16, Span>,
     pub(super) exports: Vec<Export<'a>>,
 }
@@ -22,21 +22,21 @@ pub(super) struct Extras<'a> {
 pub(super) struct NamedPort<'a> {
     pub(super) ident: &'a Ident,
     pub(super) name: String,
-    /// Not under control flow: the port is there.
+    /// Whether the port always exists, as it is not under control flow.
     pub(super) is_certain: bool,
 }
 
 pub(super) struct Export<'a> {
     pub(super) ident: &'a Ident,
-    /// A path that ends in `/` is a directory, as rsync and COPY have it.
+    /// Whether its path ends in `/` and so is a directory, by the convention of rsync and COPY.
     pub(super) is_directory: bool,
     pub(super) is_certain: bool,
     pub(super) path: &'a Operand,
-    /// The variable that keeps a path known only at run time.
+    /// The variable that stores a path known only at run time.
     pub(super) slot: Option<Ident>,
-    /// More than one where branches exclude each other.
+    /// Several if they are in branches that exclude each other.
     pub(super) statements: Vec<usize>,
-    /// The first of them.
+    /// The place of the first of them.
     pub(super) place: Place,
 }
 

@@ -1,4 +1,4 @@
-//! The types that come out: one struct with a field a name, and a newtype for each item with methods of its own.
+//! The generated types: a struct with one field for each name, and a newtype for each item with methods of its own.
 
 use std::collections::BTreeSet;
 
@@ -14,11 +14,11 @@ use crate::keywords::Kind;
 use crate::names::Declaration;
 use crate::spelling::camel_case;
 
-/// What newtypes have in common: made once, as a pipeline may have many.
+/// Tokens that all newtypes share: made once, as a pipeline may have many.
 struct Alike {
     derives: Group,
     lints: Group,
-    /// What an implementation of `Deref` says.
+    /// The body of an implementation of `Deref`.
     service: Group,
     container: Group,
 }
@@ -34,8 +34,8 @@ impl Cx<'_> {
         });
         let fields = self.names.declarations.iter().zip(&named).map(|(declaration, newtype)| {
             let (docs, ident) = (&declaration.item.docs, declaration.ident);
-            // rustc says nothing of unused code that macros made. A field that starts and ends at the user's name was
-            // made by nobody else; in editors nothing else stands there.
+            // rustc does not report unused code that macros generated. A field that starts and ends at the user's name
+            // counts as the user's; for editors nothing else is spanned there.
             let at = match self.reader {
                 Reader::Rustc => ident.span(),
                 Reader::Editor => Span::mixed_site(),
@@ -63,7 +63,7 @@ impl Cx<'_> {
         }
     }
 
-    /// The struct, from what the user code gave.
+    /// The value of the struct, from the user code's results.
     pub(super) fn value(&self, out: &Ident) -> TokenStream {
         let named = self.newtypes();
         let declarations = self.names.declarations.iter().zip(named).enumerate();
@@ -109,10 +109,10 @@ impl Cx<'_> {
         quote!(#root { #(#fields),* })
     }
 
-    /// The newtype of every declaration that needs one. Two names that differ only in case get two.
+    /// The newtype of every declaration that needs one. Two names that differ only in case get two newtypes.
     fn newtypes(&self) -> Vec<Option<Ident>> {
         let mut taken = BTreeSet::from([self.root().to_string()]);
-        // Beside a function they stand among the user's types, so they take the name of its struct before theirs.
+        // Beside a function they are among the user's types, so their names start with the name of its struct.
         let prefix = self.header.map(|header| header.name.unraw().to_string()).unwrap_or_default();
         let newtype = |declaration: &Declaration| {
             if self.extras_of(declaration).is_empty() {
@@ -160,11 +160,12 @@ impl Cx<'_> {
             if export.is_certain { text } else { quote!(::core::option::Option<#text>) }
         });
         let methods = self.methods(declaration, extras);
-        // Where rustc says "not found for this struct"; the name itself stands nowhere, so that editors go to the item.
+        // Where rustc reports "not found for this struct"; nothing is spanned at the name itself, so that editors go to
+        // the item.
         let at = self.seen_at(declaration.ident.span());
         let exposes = extras.typed.iter().map(|(port, at)| {
             let span = self.seen_at(*at);
-            // As users write it: messages show the type.
+            // Written as users write it: messages show the type.
             let (krate, port) = (self.krate_at(span), Literal::u16_unsuffixed(*port));
             quote_spanned! {span=>
                 impl #krate::Exposes<#port> for #newtype {
@@ -188,7 +189,7 @@ impl Cx<'_> {
         }
     }
 
-    /// Where rustc shows what was generated. In editors nothing generated stands at what users typed.
+    /// The span of generated code that rustc shows. For editors nothing generated is spanned at the user's tokens.
     fn seen_at(&self, span: Span) -> Span {
         match self.reader {
             Reader::Rustc => Span::mixed_site().located_at(span),
@@ -240,7 +241,7 @@ impl Cx<'_> {
                 }
             })
             .collect();
-        // In the place of the one that takes any port.
+        // Replaces the method that takes any port.
         let endpoint = (!extras.typed.is_empty()).then(|| {
             let docs = " Where clients find this port, which the service exposes.";
             let span = self.seen_at(declaration.ident.span());
@@ -255,11 +256,11 @@ impl Cx<'_> {
         quote!(#(#ports)* #endpoint #(#exports)*)
     }
 
-    /// The call that gives what a container exports.
+    /// The call that returns a container's export.
     fn export(&self, method: &str, path: TokenStream, place: Place) -> TokenStream {
         match self.reader {
             Reader::Rustc => self.method(method, path, place),
-            // Nothing generated stands at what users typed.
+            // Nothing generated is spanned at the user's tokens.
             Reader::Editor => {
                 let method = format_ident!("{method}");
                 quote!(.#method(#path))
@@ -267,15 +268,15 @@ impl Cx<'_> {
         }
     }
 
-    /// rustc says of a handle that is never read where nothing in the pipeline uses it either: a service that nobody
-    /// binds, a container that nobody asks. What is used inside need not be used outside.
+    /// rustc reports a handle that is never read if nothing in the pipeline uses it either: a service that nobody binds,
+    /// a container that nobody reads. A handle that is used inside need not be used outside.
     fn field_lint(&self, declaration: &Declaration) -> Option<TokenStream> {
         let is_used = self.reader == Reader::Editor || self.names.is_mentioned(&declaration.name);
         is_used.then(|| quote!(#[allow(dead_code)]))
     }
 
-    /// The name of the field where generated code says it. In an editor the user's name leads to its declaration, and
-    /// stands nowhere besides.
+    /// The name of a field for generated code. For an editor the user's name leads to its declaration, so its span is
+    /// used only there.
     fn field(&self, declaration: &Declaration) -> Ident {
         let mut ident = declaration.ident.clone();
         if self.reader == Reader::Editor {
@@ -343,7 +344,7 @@ fn brackets(tokens: TokenStream) -> Group {
     Group::new(Delimiter::Bracket, tokens)
 }
 
-/// No pipeline has so many items that this is not exact.
+/// No pipeline has so many items that this is inexact.
 fn to_u32(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX)
 }

@@ -8,19 +8,19 @@ use super::{Cx, Reader};
 use crate::ast::{Header, Outcome};
 
 impl Cx<'_> {
-    /// The function, with what stands in its braces.
+    /// The function, with the contents of its braces.
     pub(super) fn function(&self, header: &Header, body: &TokenStream, is_rust: bool) -> TokenStream {
         let Header { attributes, visibility, signature, .. } = header;
-        // Half-typed Rust names its parameters somewhere, or will.
+        // Half-typed Rust uses its parameters somewhere, or will.
         let is_whole = is_rust && self.reader == Reader::Rustc;
         let lints = (!is_whole).then(|| quote!(#[allow(unused_variables, unused_mut)]));
-        // Ends where the user typed, so that rustc says when the function is never used.
+        // The block ends where the user typed, so that rustc reports an unused function.
         let mut block = Group::new(Delimiter::Brace, body.clone());
         block.set_span(header.name.span());
         quote!(#(#attributes)* #lints #visibility #signature #block)
     }
 
-    /// The struct as the signature has it. `Ok` stands at the type, where rustc points if it does not fit.
+    /// The struct as the signature returns it. `Ok` is spanned at the type, where rustc points if it does not fit.
     pub(super) fn wrapped(&self, value: TokenStream) -> TokenStream {
         let Some(header) = self.header else {
             return value;
@@ -51,7 +51,7 @@ impl Cx<'_> {
         (quote!(#[doc = #docs]), quote!(#[allow(missing_docs)]), header.visibility.to_token_stream())
     }
 
-    /// Of a handle's own type. It starts its definition, so rustc takes it for the place of it.
+    /// The visibility of a handle's own type. It starts the definition, so rustc takes it for the definition's place.
     pub(super) fn visibility(&self, at: Span) -> TokenStream {
         let Some(header) = self.header else {
             return quote_spanned!(at=> pub);

@@ -11,7 +11,7 @@
 //!
 //! In item position the first block is the body of the user's function, and the types stand beside it.
 //!
-//! User expressions never move into a closure: `?`, `.await`, `return` and borrows act on the function around.
+//! User expressions never move into a closure: `?`, `.await`, `return` and borrows act on the surrounding function.
 
 mod body;
 mod call;
@@ -31,27 +31,27 @@ use crate::errors::Errors;
 use crate::names::{Declaration, Names};
 use crate::registry::{HIDDEN_BY_LET, PARAMETER_NAME_TAKEN};
 
-/// Who reads the expansion.
+/// The reader of the expansion.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Reader {
     Rustc,
-    /// rust-analyzer, which also reads what is half typed.
+    /// rust-analyzer, which also reads half-typed code.
     Editor,
 }
 
-/// What all of the expansion reads.
+/// The inputs of the expansion.
 pub(crate) struct Cx<'a> {
     krate: Vec<TokenTree>,
-    /// In item position.
+    /// The signature, in item position.
     header: Option<&'a Header>,
     names: &'a Names<'a>,
     errors: &'a Errors,
     reader: Reader,
-    /// By declaration.
+    /// By declaration index.
     extras: Vec<Extras<'a>>,
 }
 
-/// What a pipeline comes to, whatever was found to be wrong with it.
+/// The expansion of a pipeline, whatever mistakes it has.
 pub(crate) fn expand(pipeline: &Pipeline, names: &Names, errors: &Errors, reader: Reader) -> TokenStream {
     let extras = names.declarations.iter().map(|declaration| extras::extras(names, errors, declaration));
     let extras = extras.collect();
@@ -81,21 +81,21 @@ impl Cx<'_> {
                 let function = self.function(header, &body, is_rust);
                 quote!(#function #types #errors)
             }
-            // Without a name for it, nothing that could be called.
+            // Without a name for the function, nothing could be called.
             Form::Broken => self.errors.to_tokens(),
         }
     }
 
-    /// Whether the user's code goes to rustc. Half-typed Rust must not: then only the handles come out, for what stands
-    /// after the macro. Neither must a variable in the place of a handle: it has another type, and rustc would say so
-    /// all over.
+    /// Whether the user's code is passed on to rustc. Half-typed Rust must not be: then only the handles are generated,
+    /// for the code after the macro. Neither must a variable in the place of a handle: it has another type, which rustc
+    /// would report everywhere.
     fn is_rust(&self, pipeline: &Pipeline) -> bool {
         pipeline.complete && ![&HIDDEN_BY_LET, &PARAMETER_NAME_TAKEN].iter().any(|rule| self.errors.has(rule))
     }
 
     fn absent_expression(&self) -> TokenStream {
         let (types, errors) = (self.types(), self.errors.to_tokens());
-        // Behind a function, because rustc would call everything after a bare `unreachable!()` unreachable.
+        // Behind a function, because rustc would report everything after a bare `unreachable!()` as unreachable.
         quote! {{
             #types
             fn absent() -> Pipeline { ::core::unreachable!() }
@@ -111,7 +111,7 @@ impl Cx<'_> {
         if self.errors.is_empty() {
             return quote!({ #expanded });
         }
-        // rustc goes on to check the types, so that its errors and ours come in one run.
+        // rustc still checks the types, so that its errors and ours appear in one run.
         let (errors, value) = (self.errors.to_tokens(), local("value"));
         quote! {{
             let #value = { #expanded };
@@ -120,7 +120,7 @@ impl Cx<'_> {
         }}
     }
 
-    /// The user's code, and the value that it comes to.
+    /// The user's code, and the value that it results in.
     fn code(&self, pipeline: &Pipeline) -> (TokenStream, TokenStream) {
         let out = local("out");
         let code = self.scope(&pipeline.nodes, true);
@@ -134,7 +134,7 @@ impl Cx<'_> {
         (code, self.wrapped(self.value(&out)))
     }
 
-    /// What comes out of the user code for an item.
+    /// The result of the user code for an item.
     fn output(&self, declaration: &Declaration) -> TokenStream {
         if self.reader == Reader::Editor {
             return self.absent_output(declaration);
@@ -157,7 +157,7 @@ impl Cx<'_> {
         quote!(#(#collected)*)
     }
 
-    /// The same, of the same type, for who reads types alone: so nothing has to be kept while the user's code runs.
+    /// The same type without a value, for a reader of types only: so nothing has to be kept while the user's code runs.
     fn absent_output(&self, declaration: &Declaration) -> TokenStream {
         let ty = self.base_type(declaration.item.kind, Span::mixed_site());
         let exports = self.extras_of(declaration).exports.iter().filter(|export| export.slot.is_some());
@@ -175,13 +175,13 @@ impl Cx<'_> {
         })
     }
 
-    /// A value that only an editor asks for the type of.
+    /// A value of which only an editor asks the type.
     fn absent(&self, ty: &TokenStream) -> TokenStream {
         let krate = self.krate_at(Span::mixed_site());
         quote!(#krate::__private::absent::<#ty>())
     }
 
-    /// The handle, with the paths of its exports where they are known only at run time.
+    /// The handle, with the paths of its exports if they are known only at run time.
     fn handle(&self, declaration: &Declaration) -> TokenStream {
         let ident = declaration.ident;
         let paths = self.extras_of(declaration).stored();
@@ -191,8 +191,8 @@ impl Cx<'_> {
         quote!((#ident, #(#paths),*))
     }
 
-    /// The runtime crate, at a place of the user's and with the hygiene it came with: without it, `$crate` would not
-    /// be found.
+    /// The path of the runtime crate, spanned at a place of the user's but with its original hygiene: otherwise `$crate`
+    /// would not resolve.
     fn krate_at(&self, span: Span) -> Krate {
         let at = |token: &TokenTree| {
             let mut token = token.clone();
@@ -203,7 +203,7 @@ impl Cx<'_> {
     }
 }
 
-/// The path of the runtime crate, token by token: to copy a stream of them would cost more than all the rest.
+/// The path of the runtime crate, token by token: copying a token stream of it would cost more than everything else.
 struct Krate(Vec<TokenTree>);
 
 impl ToTokens for Krate {
@@ -212,12 +212,12 @@ impl ToTokens for Krate {
     }
 }
 
-/// An item in control flow is collected: the variable for it stands outside of all of it.
+/// The variable that collects an item in control flow; it is declared outside all of it.
 fn accumulator(declaration: &Declaration) -> Option<Ident> {
     declaration.place.word().map(|_| local(&format!("all_{}", declaration.name)))
 }
 
-/// A variable that users cannot see.
+/// A variable that is invisible to users.
 fn local(name: &str) -> Ident {
     format_ident!("__{}", name, span = Span::mixed_site())
 }

@@ -1,4 +1,4 @@
-//! A scope of items: every handle first, so that the order is free; then bodies and values in the user's order.
+//! A scope of items: all handles first, so that the order is free; then bodies and values in the user's order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::keywords::Kind;
 use crate::names::Declaration;
 
 impl Cx<'_> {
-    /// `outermost` handles come out of the user code directly; others go to their accumulators.
+    /// `outermost` handles are results of the user code directly; others go to their accumulators.
     pub(super) fn scope(&self, nodes: &[Node<Item>], outermost: bool) -> TokenStream {
         let declared = || nodes.iter().filter_map(|node| self.declared(node));
         let handles = declared().map(|declaration| self.declare(declaration));
@@ -39,12 +39,12 @@ impl Cx<'_> {
         }
     }
 
-    /// What exists before any body: services, containers, and caches that need nothing of the user's.
+    /// What exists before any body: services, containers, and caches that depend on no user code.
     fn declare(&self, declaration: &Declaration) -> TokenStream {
         let (ident, name, item) = (declaration.ident, &declaration.name, declaration.item);
         match &item.definition {
-            // An editor would complete what is generated beside it. Half-typed Rust says nothing certain about what
-            // needs what either, so nothing waits in an editor: see `scope`.
+            // An editor would offer generated names beside it. Half-typed Rust does not show reliably what needs what, so
+            // nothing waits for an editor: see `scope`.
             Definition::Body(_) | Definition::Value(..) if self.reader == Reader::Editor => {
                 let ty = self.base_type(item.kind, Span::mixed_site());
                 let absent = self.absent(&ty);
@@ -131,13 +131,13 @@ impl Cx<'_> {
                 let written = self.written(declaration.item);
                 quote_spanned!(span=> let #ident = #ty::new(#given) #written;)
             }
-            // A directory of the machine is a builder first.
+            // A directory of the machine is a builder at first.
             Kind::Dir => {
                 let krate = self.krate_at(span);
                 quote_spanned!(span=> let #ident: #ty = #krate::IntoDirectory::into_directory(#given);)
             }
             Kind::File | Kind::Secret => quote_spanned!(span=> let #ident: #ty = #given;),
-            // By reference: that takes a `Service`, a `&Service` and the handles of another pipeline alike.
+            // By reference: this accepts a `Service`, a `&Service` and the handles of another pipeline alike.
             Kind::Service | Kind::Container => {
                 let borrowed = super::call::borrowed(value);
                 quote_spanned!(span=> let #ident = #ty::clone(#borrowed);)
@@ -145,7 +145,7 @@ impl Cx<'_> {
         }
     }
 
-    /// Says where a value is written that a function makes: only of a method can be said where it is called.
+    /// Sets the location of a value that a function makes: only a method call can be given a location.
     fn written(&self, item: &Item) -> Option<TokenStream> {
         let is_told = self.reader == Reader::Rustc;
         is_told.then(|| self.method("written_here", TokenStream::new(), item.place()))
@@ -164,8 +164,8 @@ impl Cx<'_> {
     }
 }
 
-/// The nodes in the user's order, except that one which needs what is further down waits for it: a value that it names,
-/// or a service or container that its Rust asks something of, such as `web.hostname()`.
+/// Expands the nodes in the user's order, but delays a node that needs later ones: values that it names, or services and
+/// containers that its Rust code queries, as in `web.hostname()`.
 fn in_order(nodes: &[Node<Item>], mut expand: impl FnMut(&Node<Item>) -> TokenStream) -> TokenStream {
     let names = Names {
         values: nodes.iter().filter_map(value_name).collect(),
@@ -175,7 +175,7 @@ fn in_order(nodes: &[Node<Item>], mut expand: impl FnMut(&Node<Item>) -> TokenSt
     let mut code = TokenStream::new();
     for (index, node) in nodes.iter().enumerate() {
         if matches!(node.kind, NodeKind::Let(_)) {
-            // A `let` stays where it is: what comes after it may shadow.
+            // A `let` stays in place: it may shadow names for what follows.
             code.extend(expand(node));
             continue;
         }
@@ -192,16 +192,17 @@ fn in_order(nodes: &[Node<Item>], mut expand: impl FnMut(&Node<Item>) -> TokenSt
             }
         }
     }
-    // What needs each other: of values rustc says so at the user's tokens, of services and containers the runtime.
+    // Nodes that need each other: for values rustc reports it at the user's tokens, for services and containers the
+    // runtime does.
     code.extend(queue.waiting.keys().filter_map(|index| nodes.get(*index)).map(expand));
     code
 }
 
-/// The nodes that wait for names, by their index.
+/// Nodes that wait for names, by index.
 #[derive(Default)]
 struct Queue {
     known: BTreeSet<String>,
-    /// How many names each still waits for.
+    /// How many names each node still waits for.
     waiting: BTreeMap<usize, usize>,
     waiting_for: BTreeMap<String, Vec<usize>>,
     ready: BTreeSet<usize>,
@@ -235,7 +236,7 @@ impl Queue {
     }
 }
 
-/// The name of an item that exists only once its expression was run.
+/// The name of an item that exists only once its expression was evaluated.
 fn value_name(node: &Node<Item>) -> Option<String> {
     match &node.kind {
         NodeKind::Leaf(Item { name: Some(name), definition: Definition::Value(..), .. }) => {
@@ -245,7 +246,7 @@ fn value_name(node: &Node<Item>) -> Option<String> {
     }
 }
 
-/// The name of an item with a body: its handle exists from the start, and can be bound, but not yet asked.
+/// The name of an item with a body: its handle exists from the start, and can be bound, but not yet queried.
 fn body_name(node: &Node<Item>) -> Option<String> {
     match &node.kind {
         NodeKind::Leaf(Item { name: Some(name), definition: Definition::Body(_), .. }) => {
@@ -255,14 +256,14 @@ fn body_name(node: &Node<Item>) -> Option<String> {
     }
 }
 
-/// The names of a scope that something may have to wait for.
+/// The names of a scope that nodes may have to wait for.
 struct Names {
     values: BTreeSet<String>,
     bodies: BTreeSet<String>,
 }
 
 impl Names {
-    /// Which of the names are needed. Too many do no harm: something waits a little longer.
+    /// The names that are needed. Too many do no harm: a node waits a little longer.
     fn needed(&self, mentions: &[Mention]) -> BTreeSet<String> {
         let mut needed = BTreeSet::new();
         for mention in mentions {

@@ -1,4 +1,4 @@
-//! Expansions as snapshots, printed by prettyplease: what users read who outgrow the macro.
+//! Expansions as snapshots, printed by prettyplease: the code that users continue with when they outgrow the macro.
 
 use proc_macro2::TokenStream;
 use quote::quote;

@@ -64,7 +64,7 @@ impl Parser {
         }
     }
 
-    /// After something that could not be read: on to the next `;`, or past the next braces.
+    /// Recovers after something that could not be parsed: skips to the next `;`, or past the next braces.
     pub(super) fn skip_unknown(input: ParseStream) {
         while !input.is_empty() && !super::recover::starts_statement(input) {
             if input.peek(Token![;]) {
@@ -190,7 +190,7 @@ impl Parser {
         }
     }
 
-    /// Where there are no braces yet, an empty block, so that what stands before it is not lost to the editor.
+    /// A block; if there are no braces yet, an empty one, so that the tokens before it are not lost for the editor.
     pub(super) fn block<T: Leaf>(&mut self, input: ParseStream) -> Block<T> {
         let Ok((_, content)) = brace(input) else {
             self.missing_block(input);
@@ -216,7 +216,7 @@ fn skip_to_brace(input: ParseStream) -> TokenStream {
     skipped
 }
 
-/// The identifiers from one place of a stream to a later one, however deep.
+/// The identifiers between two positions of a stream, at any depth.
 fn mentions(start: ParseStream, end: ParseStream) -> Vec<Mention> {
     let mut found = Vec::new();
     mentions_in(start.cursor(), Some(end.cursor()), &mut found);
@@ -258,7 +258,7 @@ fn asked_port(method: Cursor) -> Option<LitInt> {
     }
 }
 
-/// The tokens from one place of a stream to a later one.
+/// The tokens between two positions of a stream.
 pub(super) fn between(start: ParseStream, end: ParseStream) -> TokenStream {
     let mut tokens = TokenStream::new();
     let mut cursor = start.cursor();

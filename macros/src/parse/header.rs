@@ -16,10 +16,10 @@ use crate::errors::{help, is_whole_call};
 use crate::registry::{MISSING_SEMICOLON, SIGNATURE, SIGNATURE_TYPE};
 use crate::spelling::camel_case;
 
-/// What may stand on the function besides doc comments: lints judge the code in it.
+/// Attributes allowed on the function besides doc comments: lints that apply to the code in it.
 const LINTS: [&str; 5] = ["allow", "expect", "warn", "deny", "must_use"];
 
-/// Whether a signature stands here: an item of a pipeline has no visibility and never starts with `fn`.
+/// Whether a signature starts here: an item of a pipeline has no visibility and never starts with `fn`.
 pub(super) fn starts_signature(input: ParseStream) -> bool {
     let fork = input.fork();
     while fork.peek(Token![#]) {
@@ -39,7 +39,7 @@ pub(super) fn starts_signature(input: ParseStream) -> bool {
 }
 
 impl Parser {
-    /// The signature and its items. What is wrong with it hides nothing that is wrong with them.
+    /// The signature and its items. Mistakes in the signature do not hide those in the items.
     pub(super) fn function(&mut self, input: ParseStream) -> (Form, Vec<Node<Item>>) {
         let attributes = self.attributes_of_function(input);
         let visibility = input.parse().unwrap_or(Visibility::Inherited);
@@ -56,7 +56,7 @@ impl Parser {
             Some((name, outcome)) if is_sound(&signature) => {
                 Form::Item(Box::new(Header { attributes, visibility, signature, name, outcome }))
             }
-            // Reported.
+            // It was reported.
             _ => Form::Broken,
         };
         (form, nodes)
@@ -93,7 +93,7 @@ impl Parser {
                 let partial = between(&begin, input);
                 let _ = input.parse::<Token![;]>();
                 let text = error.to_string();
-                // At the end of a group, as in `(version: )`, syn's place is its closing delimiter.
+                // At the end of a group, as in `(version: )`, syn's position is the closing delimiter.
                 let (span, text) = match text.strip_prefix("unexpected end of input, ") {
                     Some(wanted) if !is_whole_call(error.span()) => (error.span(), wanted),
                     Some(wanted) => (partial.into_iter().last().map_or(start, |token| token.span()), wanted),
@@ -107,7 +107,7 @@ impl Parser {
         }
     }
 
-    /// `;` and the items; or the items in braces, as a function's body would be.
+    /// `;` and the items; or the items in braces, like a function's body.
     fn items_after(&mut self, input: ParseStream) -> Vec<Node<Item>> {
         if input.peek(token::Brace)
             && let Ok((braces, content)) = brace(input)
@@ -144,7 +144,7 @@ impl Parser {
         }
     }
 
-    /// The name of the struct, and how the function gives it.
+    /// The name of the struct, and how the function returns it.
     fn outcome(&mut self, signature: &Signature) -> Option<(Ident, Outcome)> {
         let function = signature.ident.unraw().to_string();
         let name = camel_case(&function);
@@ -164,7 +164,7 @@ impl Parser {
         found
     }
 
-    /// A signature that does not stand first, as an item.
+    /// A signature that is not first, in the place of an item.
     pub(super) fn late_signature(&mut self, keyword: &Ident) -> bool {
         let is_late = ["fn", "pub", "async"].iter().any(|word| keyword == word);
         if is_late {
@@ -176,7 +176,7 @@ impl Parser {
     }
 }
 
-/// What rustc could make something of.
+/// Whether rustc can use the signature.
 fn is_sound(signature: &Signature) -> bool {
     signature.variadic.is_none() && signature.receiver().is_none()
 }

@@ -42,8 +42,8 @@ impl Leaf for Item {
 }
 
 impl Parser {
-    /// The kind of item that a word starts. A word that is nearly one is taken for it, so that the names it declares
-    /// are known.
+    /// The kind of item that a word starts. A misspelt word is taken for the one that was meant, so that the names it
+    /// declares are known.
     fn kind(&mut self, keyword: &Ident) -> Option<Kind> {
         let word = keyword.to_string();
         let known = Kind::of(&word);
@@ -107,7 +107,7 @@ impl Parser {
             if input.peek(token::Bracket) {
                 let _ = input.parse::<TokenTree>();
             }
-            // On its own, because syn notices what it left of the brackets only at the end of an input.
+            // Separately, because syn notices leftovers in brackets only at the end of an input.
             let tokens = between(&start, input);
             match Attribute::parse_outer.parse2(tokens.clone()) {
                 Ok(parsed) => attributes.extend(parsed),
@@ -129,7 +129,7 @@ impl Parser {
     }
 }
 
-/// What stands behind the `=` of an item, and such an item.
+/// What follows the `=` of an item, and an example of such an item.
 fn example(kind: Kind) -> (&'static str, &'static str) {
     match kind {
         Kind::Service => ("a service", "service db = shared;"),

@@ -1,5 +1,5 @@
-//! A parser that goes on after mistakes: everything that is wrong is reported in one run, and an editor gets a tree
-//! while the user still types. `;` and `{ }` are where it finds its feet again.
+//! A parser that recovers from mistakes: one run reports everything that is wrong, and an editor gets a tree while the
+//! user still types. It resynchronises at `;` and `{ }`.
 
 mod control;
 mod header;
@@ -15,20 +15,20 @@ use syn::{Result, Token, braced, token};
 use crate::ast::{Form, Pipeline, Slot};
 use crate::errors::Errors;
 
-/// What parsing carries along.
+/// The state of the parser.
 #[derive(Default)]
 pub(crate) struct Parser {
     pub(crate) errors: Errors,
     next_id: usize,
-    /// Those of the statement that is being read.
+    /// The slots of the statement that is being parsed.
     slots: Vec<Slot>,
-    /// What the word that was read last has to be followed by.
+    /// What has to follow the word that was read last.
     wanted: Option<Wanted>,
-    /// The word that was read last and starts nothing.
+    /// The last word that starts nothing.
     unknown: Option<Ident>,
 }
 
-/// What should stand behind a word.
+/// What should follow a word.
 struct Wanted {
     what: &'static str,
     after: String,
@@ -36,18 +36,18 @@ struct Wanted {
     form: &'static str,
 }
 
-/// What stands in a list between control flow: an item or a statement.
+/// An element of a list with control flow: an item or a statement.
 trait Leaf: Sized {
-    /// As in "expected …".
+    /// The noun in "expected …".
     const WHAT: &'static str;
-    /// Whether the tree keeps what is mentioned in it.
+    /// Whether the tree keeps the identifiers in it.
     const HAS_MENTIONS: bool;
 
-    /// Takes at least one token, or nothing and gives `None`.
+    /// Consumes at least one token, or nothing and returns `None`.
     fn parse(parser: &mut Parser, input: ParseStream) -> Option<Self>;
 }
 
-/// Parses `$crate; items…`. Only a broken façade fails here; the user's mistakes are in the parser's errors.
+/// Parses `$crate; items…`. This fails only if the façade is broken; the user's mistakes are in the parser's errors.
 pub(crate) fn pipeline(input: TokenStream) -> Result<(Pipeline, Errors)> {
     let mut parser = Parser::default();
     let mut parsed = None;
@@ -71,7 +71,7 @@ pub(crate) fn pipeline(input: TokenStream) -> Result<(Pipeline, Errors)> {
         (None, Err(error)) => return Err(error.clone()),
         (None, Ok(())) => return Err(syn::Error::new(Span::call_site(), "expected a pipeline")),
     };
-    // syn noticed something left over inside of a Rust expression that it had accepted.
+    // syn noticed leftover tokens in a Rust expression that it had accepted.
     if let Err(error) = outcome {
         parser.report(&error, &TokenStream::new(), error.span());
     }
@@ -92,7 +92,7 @@ fn brace(input: ParseStream) -> Result<(token::Brace, ParseBuffer)> {
     Ok((brace, content))
 }
 
-/// The token before the cursor: where something is missing.
+/// The span of the token before the cursor, where something is missing.
 fn before(input: ParseStream) -> Span {
     input.cursor().prev_span()
 }

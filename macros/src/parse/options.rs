@@ -1,4 +1,4 @@
-//! What stands in braces behind a command: `exec [ … ] { stdin "x"; expect any; }`.
+//! Options in braces after a command: `exec [ … ] { stdin "x"; expect any; }`.
 
 use proc_macro2::Ident;
 use syn::ext::IdentExt;
@@ -14,8 +14,8 @@ use crate::registry::{UNKNOWN_EXPECTATION, UNKNOWN_OPTION};
 use crate::rules::did_you_mean;
 
 impl Parser {
-    /// A command, and its options where braces follow. Before them stands an operand or a list, as `args { … }` would
-    /// be a Rust struct.
+    /// A command, and its options if braces follow. Before braces only an operand or a list is allowed, as `args { … }`
+    /// would be a Rust struct.
     pub(super) fn command(&mut self, input: ParseStream) -> (Value, Option<ExecOptions>) {
         if input.peek(token::Bracket) && !input.peek2(token::Brace) {
             return (self.value(input), None);

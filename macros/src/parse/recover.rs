@@ -1,4 +1,4 @@
-//! How the parser finds its feet: values that are no Rust, missing `;`, missing words.
+//! Recovery of the parser: values that are not Rust, missing `;`, missing words.
 
 use proc_macro2::{Delimiter, Ident, Punct, Spacing, Span, TokenStream, TokenTree};
 use syn::buffer::Cursor;
@@ -17,7 +17,7 @@ use crate::registry::{
 };
 
 impl Parser {
-    /// A Rust expression that goes to the `;`.
+    /// A Rust expression up to the `;`.
     pub(super) fn value(&mut self, input: ParseStream) -> Value {
         if input.is_empty() || input.peek(Token![;]) || starts_statement(input) || is_binding(input) {
             self.missing_value(input);
@@ -48,7 +48,8 @@ impl Parser {
         }
     }
 
-    /// `version.`, and the next statement: the dot wants a name that is not typed yet, and must not take the word.
+    /// `version.` followed by the next statement: the name after the dot is not typed yet, and the next keyword must not
+    /// be taken for it.
     fn dangling(&mut self, input: ParseStream) -> Option<TokenStream> {
         let mut cursor = input.cursor();
         let mut tokens = TokenStream::new();
@@ -74,7 +75,7 @@ impl Parser {
         Some(tokens)
     }
 
-    /// The head of `if`, `for` or `match`: it ends where the braces start.
+    /// The head of `if`, `for` or `match`, which ends where the braces start.
     pub(super) fn head(&mut self, input: ParseStream) -> Value {
         if input.peek(token::Brace) && !input.peek2(token::Brace) {
             self.errors.at(&MISSING_VALUE, before(input), "expected an expression after this");
@@ -98,7 +99,7 @@ impl Parser {
         }
     }
 
-    /// A name, a literal or a parenthesised expression: what stands before a joining word.
+    /// A name, a literal or a parenthesised expression: the operand before a joining word.
     pub(super) fn operand(&mut self, input: ParseStream) -> Operand {
         if starts_statement(input) || input.peek(Token![if]) || input.peek(Token![match]) {
             self.missing_value(input);
@@ -165,7 +166,7 @@ impl Parser {
         }
     }
 
-    /// An operand where nothing has to follow, so that any expression may stand there too: `expose base + 1;`.
+    /// An operand that need not be followed by anything, so that any expression is allowed too: `expose base + 1;`.
     pub(super) fn operand_or_value(
         &mut self,
         input: ParseStream,
@@ -188,7 +189,7 @@ impl Parser {
         }
     }
 
-    /// A contextual word, if it is the next one.
+    /// A contextual keyword, if it is the next token.
     pub(super) fn word(input: ParseStream, word: &str) -> Option<Ident> {
         let fork = input.fork();
         let ident = fork.call(Ident::parse_any).ok().filter(|ident| ident == word)?;
@@ -196,7 +197,7 @@ impl Parser {
         Some(ident)
     }
 
-    /// One of the words that may stand here, if it is the next one.
+    /// One of the words allowed here, if it is the next token.
     pub(super) fn slot(&mut self, input: ParseStream, words: &'static Words) -> Option<Ident> {
         let word = words.words.iter().find_map(|word| Self::word(input, word));
         if let Some(word) = &word {
@@ -206,18 +207,18 @@ impl Parser {
         word
     }
 
-    /// A slot for the next word, whichever it is; it is not taken.
+    /// A slot for the next token, whatever it is; the token is not consumed.
     pub(super) fn slot_of(&mut self, input: ParseStream, words: &'static Words) {
         let word = input.fork().call(Ident::parse_any).ok();
         self.slots.push(Slot { words, word });
     }
 
-    /// What a word of a statement or item is about, with an example of the whole.
+    /// Requires something after a keyword, with an example of the whole.
     pub(super) fn want(&mut self, after: &str, form: &'static str) {
         self.wanted = Some(Wanted { what: keywords::wanted(after), after: after.to_owned(), form });
     }
 
-    /// What the word that was just read is about. The example stays that of the statement.
+    /// Requires something after the word that was just read. The example stays that of the statement.
     pub(super) fn want_after(&mut self, word: &Ident) {
         let after = word.to_string();
         if let Some(wanted) = &mut self.wanted {
@@ -226,7 +227,7 @@ impl Parser {
         }
     }
 
-    /// A word that is none of those that may stand here: the editor completes it.
+    /// A word that is not allowed here: the editor completes it.
     pub(super) fn stray(&mut self, input: ParseStream) {
         if let Some(slot) = self.slots.last_mut().filter(|slot| slot.word.is_none())
             && !starts_statement(input)
@@ -235,7 +236,7 @@ impl Parser {
         }
     }
 
-    /// A joining word that has to be there. `form` shows the whole statement.
+    /// A mandatory joining word. `form` is an example of the whole statement.
     pub(super) fn joining(&mut self, input: ParseStream, found: bool, word: &str, form: &str) -> bool {
         if found {
             return true;
@@ -265,8 +266,8 @@ impl Parser {
         self.errors.at(&UNEXPECTED_TOKEN, input.span(), message);
     }
 
-    /// The `;` at the end of a statement. Where it is missing, the next statement starts at the next known word, or
-    /// after the next `;`.
+    /// The `;` at the end of a statement. If it is missing, the next statement starts at the next keyword, or after the
+    /// next `;`.
     pub(super) fn semicolon(
         &mut self,
         input: ParseStream,
@@ -329,7 +330,7 @@ impl Parser {
         self.errors.at(&MISSING_VALUE, span, message);
     }
 
-    /// Reports syn's error and gives the tokens up to the `;`.
+    /// Reports syn's error and returns the tokens up to the `;`.
     fn not_rust(&mut self, error: &syn::Error, input: ParseStream) -> TokenStream {
         let start = before(input);
         let partial = skip_to_semicolon(input);
@@ -337,7 +338,7 @@ impl Parser {
         partial
     }
 
-    /// syn has the right token, except at the very end of the input, where it has only the whole call.
+    /// syn's error has the right token, except at the very end of the input, where it has the whole call.
     pub(super) fn report(&mut self, error: &syn::Error, partial: &TokenStream, before: Span) {
         self.report_as(&INVALID_RUST, error, partial, before);
     }
@@ -369,7 +370,7 @@ fn list(input: ParseStream) -> syn::Result<Expr> {
     Ok(Expr::Array(ExprArray { attrs: Vec::new(), bracket_token, elems }))
 }
 
-/// A literal and nothing after it before the `;` or `,`: most values are, and syn takes its time to find that out.
+/// A literal directly before the `;` or `,`: most values are, and syn is slow to find that out.
 fn lone_literal(input: ParseStream) -> Option<Expr> {
     let (literal, rest) = input.cursor().literal()?;
     let ends = |(punct, _): (Punct, Cursor)| [';', ','].contains(&punct.as_char());
@@ -381,8 +382,8 @@ fn lone_literal(input: ParseStream) -> Option<Expr> {
     Some(Expr::Lit(ExprLit { attrs: Vec::new(), lit }))
 }
 
-/// Whether the next tokens can only be the start of a statement or an item, so that the one before has ended. Two words
-/// in a row, or a word and a literal, are no Rust; the words are ours.
+/// Whether the next tokens can only start a statement or an item, so that the previous one has ended. Two words in a row,
+/// or a word and a literal, are not Rust, so the first is ours.
 pub(super) fn starts_statement(input: ParseStream) -> bool {
     is_statement(input.cursor())
 }
@@ -398,14 +399,14 @@ fn is_statement(cursor: Cursor) -> bool {
     if keywords::statement(&word).is_none() && Kind::of(&word).is_none() {
         return false;
     }
-    // `mount dir at …` names something called `dir`.
+    // `mount dir at …` refers to something called `dir`.
     let joins =
         |next: &Ident| ["as", "at", "on", "times", "within", "unprobed"].iter().any(|word| next == word);
     rest.literal().is_some() || rest.ident().is_some_and(|(next, _)| !joins(&next))
 }
 
-/// As [`starts_statement`], where a value has ended: also words that are Rust's, those that are alone, and those whose
-/// statement would else be an index or an assignment to a call.
+/// As [`starts_statement`], after a complete value: then it also recognises Rust's keywords, keywords that stand alone,
+/// and those whose statement would otherwise continue the value as an index or an assignment to a call.
 pub(super) fn starts_another(input: ParseStream) -> bool {
     let ends = |rest: Cursor| rest.eof() || is_punct(rest, ';');
     let is_list = |rest: Cursor| rest.group(Delimiter::Bracket).is_some();
@@ -428,14 +429,14 @@ fn is_punct(cursor: Cursor, wanted: char) -> bool {
     cursor.punct().is_some_and(|(next, _)| next.as_char() == wanted && next.spacing() == Spacing::Alone)
 }
 
-/// `bind as "…"`, with the name still to be typed, where a value should be: nothing is cast to a literal.
+/// `bind as "…"`, with the name still to be typed, in the place of a value: nothing can be cast to a literal.
 fn is_binding(input: ParseStream) -> bool {
     let binding =
         input.cursor().ident().filter(|(word, _)| word == "bind").and_then(|(_, rest)| rest.ident());
     binding.is_some_and(|(word, rest)| word == "as" && rest.literal().is_some())
 }
 
-/// Everything up to the next `;`, or to where a statement starts.
+/// Everything up to the next `;`, or up to the start of a statement.
 pub(super) fn skip_to_semicolon(input: ParseStream) -> TokenStream {
     let mut skipped = TokenStream::new();
     while !input.is_empty() && !input.peek(Token![;]) && (skipped.is_empty() || !starts_statement(input)) {

@@ -1,4 +1,4 @@
-//! Statements: one word that says which, and what it is about.
+//! Statements: a keyword, and what follows it.
 
 use proc_macro2::{Ident, TokenStream};
 use syn::ext::IdentExt;
@@ -39,11 +39,11 @@ impl Leaf for Statement {
         }
         let (kind, words) = parser.statement_kind(word, input);
         let semi = if matches!(kind, StatementKind::Unknown) {
-            // Reported by the checks, which know the body it stands in.
+            // Reported by the checks, which know the kind of body.
             Parser::skip_unknown(input);
             None
         } else if matches!(kind, StatementKind::Exec(_, Some(_)) | StatementKind::Shell(_, Some(_))) {
-            // Braces end a statement as they do in Rust.
+            // Braces end a statement, as in Rust.
             input.parse().ok()
         } else {
             parser.semicolon(input, parser.errors.len() > before_kind, words)
@@ -55,7 +55,7 @@ impl Leaf for Statement {
 }
 
 impl Parser {
-    /// What the word says, and the words that could have followed what was read.
+    /// The statement of a keyword, and the words that could have followed what was read.
     fn statement_kind(
         &mut self,
         keyword: Option<&'static Keyword>,
@@ -186,8 +186,8 @@ impl Parser {
         }
     }
 
-    /// As [`after_word`](Self::after_word), but `readonly` may follow. No Rust expression goes on with a word, so the
-    /// path may be any.
+    /// As [`after_word`](Self::after_word), but `readonly` may follow. No Rust expression continues with a plain word, so
+    /// the path may be any expression.
     fn mount_path(&mut self, input: ParseStream, source: &Operand, found: bool, form: &str) -> Value {
         let ahead = input.fork();
         if found
@@ -200,7 +200,7 @@ impl Parser {
         self.after_word(input, source, found, "at", form)
     }
 
-    /// `NAME = VALUE`; `what` has the name.
+    /// `NAME = VALUE`; `what` says what the name is of.
     fn keyed(&mut self, input: ParseStream, what: &str, form: &str) -> (Key, Value) {
         let key = if input.peek(LitStr) {
             input.parse().map(Key::Text).ok()
@@ -224,7 +224,7 @@ impl Parser {
         (key, value)
     }
 
-    /// `mount at "/x"` lacks what to mount; only `mount at at "/x"` means something called `at`.
+    /// In `mount at "/x"` the operand is missing; only `mount at at "/x"` refers to something called `at`.
     fn joined(&mut self, input: ParseStream, word: &str) -> Operand {
         let fork = input.fork();
         if Self::word(&fork, word).is_some() && Self::word(&fork, word).is_none() {
@@ -307,7 +307,7 @@ impl Parser {
         }
     }
 
-    /// What stands after a word, and after `within`; both may be left out.
+    /// The operand after a word, and the one after `within`; both may be left out.
     fn or_within(&mut self, input: ParseStream, words: &'static Words) -> (Option<Operand>, Option<Operand>) {
         match self.slot(input, words) {
             Some(word) if word == "within" => (None, Some(self.operand(input))),
@@ -347,12 +347,12 @@ fn probe_word(input: ParseStream) -> Option<Ident> {
     (is_probe || !super::recover::starts_statement(input)).then_some(word)
 }
 
-/// Nothing more is said about a statement whose operand was already reported.
+/// Nothing more is reported for a statement whose operand was already reported.
 fn is_read(operand: &Operand) -> bool {
     !matches!(operand, Operand::Value(Value::Partial(_)))
 }
 
-/// As [`skip_to_semicolon`], but nothing where a statement starts at once.
+/// As [`skip_to_semicolon`], but skips nothing if a statement starts here.
 fn skip_to_semicolon_from_here(input: ParseStream) -> TokenStream {
     if super::recover::starts_another(input) { TokenStream::new() } else { skip_to_semicolon(input) }
 }

@@ -1,4 +1,4 @@
-//! What the parser makes of good and of half-typed input.
+//! The parser's results for good and for half-typed input.
 
 use super::*;
 use crate::ast::{Definition, Expose, Item, Node, NodeKind, Operand, Probe, Statement, StatementKind, Value};
@@ -40,7 +40,7 @@ fn statements(item: &Item) -> Vec<&Statement> {
         .collect()
 }
 
-/// The words of the first item's statements, and what was reported: how far the parser lost its way.
+/// The words of the first item's statements and the reports: they show how far the parser lost its way.
 fn recovered(body: &str) -> (String, Vec<String>) {
     let (pipeline, errors) = parse(&format!("service s {{ {body} }}"));
     let items = items(&pipeline.nodes);
@@ -48,7 +48,7 @@ fn recovered(body: &str) -> (String, Vec<String>) {
     (words.iter().map(|statement| statement.keyword.to_string()).collect::<Vec<_>>().join(" "), errors)
 }
 
-/// Whatever statement comes next, one that is half typed is reported at its own last word, and the next is read whole.
+/// Whatever statement follows, a half-typed one is reported at its own last word, and the next one is read completely.
 #[test]
 fn a_half_typed_statement_is_reported_where_it_stands() {
     let next = [
@@ -93,7 +93,7 @@ fn a_half_typed_statement_is_reported_where_it_stands() {
             assert_eq!(read, 2, "{half}\n{next}");
         }
     }
-    // Rust goes on: that is an index, and a call.
+    // Rust continues: this is an index, and a call.
     good(
         "container c { env A = exec[0]; env B = env(\"x\"); env C = if a { b } else { c }; bind privileged; }",
     );
@@ -275,7 +275,7 @@ fn a_half_typed_statement_keeps_the_next() {
         ("5; expose 80;", "expose", vec!["expected a statement"]),
     ] {
         if body.matches(['(', '[', '{']).count() != body.matches([')', ']', '}']).count() {
-            // Does not even become tokens; rustc and rust-analyzer say so.
+            // It does not even tokenise; rustc and rust-analyzer report that.
             continue;
         }
         let (found, reported) = recovered(body);
@@ -322,7 +322,7 @@ fn half_typed_values_keep_their_tokens() {
     assert_eq!(partial.to_string(), "tag .");
 }
 
-/// Where rust-analyzer would put its marker: anywhere between two tokens.
+/// The positions where rust-analyzer would insert its marker: anywhere between two tokens.
 #[test]
 fn a_word_typed_anywhere_is_survived() {
     let source = r#"/// Docs.

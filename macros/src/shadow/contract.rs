@@ -1,8 +1,8 @@
-//! What rust-analyzer needs to complete, held without rust-analyzer.
+//! What rust-analyzer needs for completion, tested without rust-analyzer.
 //!
-//! It puts a marker at the cursor and expands once more. The first token with the marker in it must stand where the
-//! expansion without has the same text before it, or completion reads the wrong place; and it must stand in the shadow
-//! for a word or a name, after it for a Rust value.
+//! It inserts a marker at the cursor and expands again. Before the first token with the marker, the expansion must have
+//! the same text as without the marker, or completion reads the wrong place; and that token must be in the shadow for a
+//! word or a name, and after it for a Rust value.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ fn expand(source: &str) -> TokenStream {
     pipeline(format!("::bowline; {source}").parse().unwrap(), Reader::Editor)
 }
 
-/// The leaves of a token tree, each with where it comes from.
+/// The leaves of a token tree, each with its source position.
 fn flatten(tokens: TokenStream, flat: &mut Vec<(String, (usize, usize))>) {
     for token in tokens {
         let at = position(token.span());
@@ -46,7 +46,7 @@ fn flat(source: &str) -> Vec<(String, (usize, usize))> {
     tokens
 }
 
-/// The path that the cursor `│` completes, as `service::│`; or `value` behind the shadow.
+/// The path that is completed at the cursor `│`, as `service::│`; or `value` after the shadow.
 fn completed(source: &str) -> String {
     let marked = flat(&source.replace('│', MARKER));
     let plain = flat(&source.replace('│', ""));
@@ -74,7 +74,7 @@ const SURROUNDINGS: [(&str, &str); 4] = [
     ("if a { service s { image \"x:1\"; } } else {", "}"),
 ];
 
-/// In every surrounding, and with every statement around the cursor.
+/// Checks lines in every context, and with every statement around the cursor.
 fn all_complete(kind: &str, lines: &[&str], wanted: &str) {
     let others = [
         "",
@@ -142,7 +142,7 @@ fn names() {
     assert_eq!(completed(&format!("service s {{ image \"x:1\"; {ports} }}")), "__ports_1");
 }
 
-/// The words inside of statements, and the options of commands.
+/// The words in statements, and the options of commands.
 #[test]
 fn words_inside_of_statements() {
     for (lines, wanted) in [
@@ -191,7 +191,7 @@ fn words_inside_of_statements() {
     }
 }
 
-/// In item position the same, also while the signature is being typed.
+/// The same in item position, even while the signature is being typed.
 #[test]
 fn item_form() {
     for signature in [
@@ -215,7 +215,7 @@ fn item_form() {
     }
 }
 
-/// Values reach the code behind the shadow, as complete as they are.
+/// Values reach the code after the shadow, however complete they are.
 #[test]
 fn values() {
     let lines = [
@@ -255,7 +255,7 @@ fn values() {
     }
 }
 
-/// One span, one identifier: a keyword stands once in the expansion, so that there is one place to go to.
+/// A keyword is spanned once in the expansion, so that there is one place to go to.
 #[test]
 fn one_span_one_ident() {
     let source = r#"
@@ -282,7 +282,7 @@ fn one_span_one_ident() {
     };
     let mut seen = 0;
     for (text, at) in user.iter().filter(|(text, _)| is_word(text)) {
-        // `as` stands in a path as `r#as`.
+        // `as` is in a path as `r#as`.
         let is_it = |found: &&String| found.trim_start_matches("r#") == text;
         assert_eq!(spans.get(at).into_iter().flatten().filter(is_it).count(), 1, "{text} at {at:?}");
         let identifiers =
@@ -291,7 +291,7 @@ fn one_span_one_ident() {
         seen += 1;
     }
     assert!(seen >= 44, "{seen}");
-    // A name leads to its declaration only: under its span there is nothing but itself.
+    // A name leads only to its declaration: nothing else has its span.
     for (text, at) in user
         .iter()
         .filter(|(text, _)| ["web", "data", "base", "c", "d", "f", "http"].contains(&text.as_str()))
@@ -304,7 +304,7 @@ fn one_span_one_ident() {
     }
 }
 
-/// Whatever is typed, the errors stand last and nothing of the user's text is repeated in a string before the code.
+/// Whatever is typed, the errors come last, and no string before the code repeats the user's text.
 #[test]
 fn errors_are_last() {
     let text = expand("service rediz { imag \"x:1\"; } container c { image \"x:1\"; bind redis; }")

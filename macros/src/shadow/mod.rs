@@ -1,10 +1,11 @@
-//! The shadow: what an editor completes, explains and follows, one path a word that the user typed.
+//! The shadow: code from which an editor completes, explains and follows words; one path for each word that the user
+//! typed.
 //!
-//! rust-analyzer maps the token under the cursor to every token of the expansion with its span. To complete, it puts a
-//! marker at the cursor, expands once more, and reads what could stand there from the first token with the marker in
-//! it, at the same offset of the expansion without. So the shadow stands first in the expansion, in the order of the
-//! source, with the same shape whether a statement is good or half typed; and what grows with every name (the modules
-//! of names) stands last in it. Only `__pipeline_ide` writes it: rustc never sees a token of it.
+//! rust-analyzer maps the token under the cursor to every token of the expansion with the same span. To complete, it
+//! inserts a marker at the cursor, expands again, and looks at the first token with the marker in it, at the same offset
+//! as in the expansion without the marker. So the shadow is first in the expansion, in the order of the source, with the
+//! same shape whether a statement is complete or half typed; and the part that grows with every name (the modules of
+//! names) is last in it. Only `__pipeline_ide` emits it: rustc never sees a token of it.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote};
@@ -15,9 +16,9 @@ use crate::ast::{Slot, Statement, StatementKind};
 use crate::keywords::Kind;
 use crate::names::Names;
 
-/// What an editor reads besides the code itself.
+/// Code for the editor besides the normal expansion.
 pub(crate) struct Shadow {
-    /// Words and names, then the modules that they are found in.
+    /// Words and names, then the modules in which they are found.
     pub(crate) paths: TokenStream,
     /// Names that lead to a field of the handles struct.
     pub(crate) uses: Vec<Ident>,
@@ -33,7 +34,8 @@ pub(crate) fn shadow(krate: &TokenStream, pipeline: &Pipeline, names: &Names) ->
         uses: Vec::new(),
     };
     writer.items(&pipeline.nodes);
-    // Names inside of Rust expressions: `web.hostname()` and `&web`. Other tokens may be words that happen to be the same.
+    // Names in Rust expressions: `web.hostname()` and `&web`. Other identifiers may be unrelated and only have the same
+    // text.
     let mentions = pipeline.nodes.iter().flat_map(|node| &node.mentions);
     let asked = mentions.filter(|mention| mention.is_asked && !mention.is_member);
     writer.uses.extend(asked.map(|mention| mention.ident.clone()));
@@ -44,7 +46,7 @@ pub(crate) fn shadow(krate: &TokenStream, pipeline: &Pipeline, names: &Names) ->
     Shadow { paths, uses }
 }
 
-/// Where a name is looked for: a module of the shadow, with what fits and nothing else.
+/// The module of the shadow in which a name is looked up; it has only names that fit.
 fn module_of(kind: Kind) -> &'static str {
     match kind {
         Kind::Service => "services",
@@ -54,7 +56,7 @@ fn module_of(kind: Kind) -> &'static str {
     }
 }
 
-/// The modules, in one: `super` of a module in a block is not the block.
+/// The modules, inside one module: `super` of a module in a block is not the block.
 fn modules(krate: &TokenStream, names: &Names) -> TokenStream {
     let module = |wanted: Kind| {
         let name = format_ident!("{}", module_of(wanted));
@@ -91,13 +93,13 @@ struct Writer<'a> {
     krate: &'a TokenStream,
     names: &'a Names<'a>,
     paths: TokenStream,
-    /// The ports of each service, as a module.
+    /// The module with the ports of each service.
     ports: TokenStream,
     services: usize,
     uses: Vec<Ident>,
 }
 
-/// A list of items, or of the statements of a kind of body. `ports` is the module of the service's ports.
+/// The context of a list: items, or statements of a kind of body. `ports` is the module of the service's ports.
 #[derive(Clone)]
 struct Context {
     words: &'static str,
@@ -174,7 +176,7 @@ impl Writer<'_> {
         }
     }
 
-    /// The words of a list, and an end, so that something can be completed where there is nothing yet.
+    /// The words of a list, and an end, so that completion works where there is nothing yet.
     fn list<T: Written>(&mut self, nodes: &[Node<T>], context: &Context) {
         for node in nodes {
             match &node.kind {
@@ -202,9 +204,9 @@ impl Writer<'_> {
         }
     }
 
-    /// `use … as _`, because there an editor inserts the bare word; as a path to a function it would add `(…)`.
+    /// `use … as _`, because there an editor inserts the bare word; for a path to a function it would add `(…)`.
     fn word(&mut self, context: &str, word: &Ident) {
-        // Rust's own words cannot stand in a path.
+        // Rust's keywords cannot be part of a path.
         if is_rusts(word) {
             return;
         }
@@ -216,11 +218,11 @@ impl Writer<'_> {
         self.word(context, &format_ident!("__end"));
     }
 
-    /// A word inside of a statement; where it is left out, what could stand there.
+    /// A word in a statement; if it is missing, the words that may stand there.
     fn slot(&mut self, slot: &Slot) {
         let (krate, module) = (self.krate, format_ident!("{}", slot.words.module));
         let word = match &slot.word {
-            // Rust's own: of these, only ours can stand in a path, and only written so.
+            // Rust's keywords: of these only ours can be part of a path, and only as raw identifiers.
             Some(word) if slot.words.words.iter().any(|known| word == known) => as_raw(word),
             Some(word) if !is_rusts(word) => word.clone(),
             _ => format_ident!("__end"),
@@ -232,7 +234,7 @@ impl Writer<'_> {
         let module = format_ident!("{}", module);
         match operand {
             Operand::Name(name) => {
-                // What is half typed is completed here; what is known leads to its field, and to nothing besides.
+                // A half-typed name is completed here; a known name leads only to its field.
                 let is_known = self.names.declared(&name.unraw().to_string()).is_some();
                 let shown = if is_known { unseen(name) } else { name.clone() };
                 self.paths.extend(quote!(__names::#module::#shown;));
@@ -246,7 +248,7 @@ impl Writer<'_> {
     }
 }
 
-/// The same word, standing nowhere in what the user typed.
+/// The same word, spanned at nothing that the user typed.
 fn unseen(name: &Ident) -> Ident {
     let mut name = name.clone();
     name.set_span(Span::mixed_site());

@@ -1,4 +1,4 @@
-//! The grammar's table, the documentation and the editor's completion say the same.
+//! Checks that the table of the grammar, the documentation and the editor's completion agree.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use syn::ext::IdentExt;
 
 use crate::keywords::{INSIDE, Kind, OPTION, PROBES, STATEMENTS};
 
-/// The public functions of a file of `runtime/src/language/`, and those it takes from `common.rs`.
+/// The public functions of a file of `runtime/src/language/`, and those that it re-exports from `common.rs`.
 fn documented(context: &str) -> BTreeSet<String> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../runtime/src/language").join(context);
     let source = std::fs::read_to_string(path.with_extension("rs")).unwrap();
@@ -45,7 +45,7 @@ fn documented(context: &str) -> BTreeSet<String> {
     words
 }
 
-/// With nothing behind its fence, rustdoc compiles and runs it; and it uses the word.
+/// Checks for an example that uses the word, and that rustdoc compiles and runs, as nothing follows its fence.
 fn has_example(word: &str, docs: &str, context: &str) {
     let fences: Vec<&str> = docs.split("```").collect();
     assert!(fences.len() >= 3 && fences.len() % 2 == 1, "{context}: {word} shows no example");
@@ -61,7 +61,7 @@ fn set<'a>(words: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
     words.map(str::to_owned).collect()
 }
 
-/// A new word is documented as a function in `runtime/src/language/`: that is where editors complete it from.
+/// Every word is documented as a function in `runtime/src/language/`, from which editors complete it.
 #[test]
 fn every_word_is_documented_and_completed() {
     assert_eq!(documented("item"), set(Kind::ALL.iter().map(|(word, _)| *word)));
@@ -100,7 +100,7 @@ fn every_place_for_a_word_is_completed() {
     assert_eq!(found, wanted);
 }
 
-/// What every word expands to is pinned: it stands in the source of a snapshot.
+/// The expansion of every word is pinned: the word is in the source of a snapshot.
 #[test]
 fn every_word_has_a_snapshot() {
     let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/expand/snapshots");
