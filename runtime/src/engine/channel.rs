@@ -13,6 +13,7 @@ pub(super) const PIECES: usize = 16;
 /// Reads the pieces of a channel as one stream.
 pub(super) struct ChannelReader {
     pieces: Receiver<Piece>,
+    /// The piece that is being read.
     piece: io::Cursor<Vec<u8>>,
 }
 
@@ -39,6 +40,7 @@ impl Read for ChannelReader {
 /// Sends each write as one piece.
 pub(super) struct ChannelWriter<T> {
     channel: Sender<T>,
+    /// Makes the channel's message of a piece.
     message: fn(Vec<u8>) -> T,
 }
 

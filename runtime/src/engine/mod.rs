@@ -127,6 +127,7 @@ pub(crate) struct Process {
     pub(crate) env: Vec<(String, String)>,
     /// Variables that hold secrets: passed to the process, never stored in a snapshot, never shown.
     pub(crate) secret_env: Vec<(String, String)>,
+    /// The absolute working directory.
     pub(crate) workdir: String,
     /// `name`, `uid`, `name:group`, `uid:gid`; empty for root.
     pub(crate) user: String,

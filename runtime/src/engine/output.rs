@@ -233,7 +233,9 @@ fn read_at(file: &File, into: &mut [u8], at: u64) -> io::Result<usize> {
 /// Records a stream, piece by piece.
 #[derive(Default)]
 pub(crate) struct Spool {
+    /// The whole stream, until it exceeds [`IN_MEMORY`].
     memory: Vec<u8>,
+    /// The whole stream from then on.
     file: Option<File>,
     length: u64,
 }

@@ -113,7 +113,9 @@ async fn poll<Attempt: Future<Output = Found>>(
 /// The poll interval, with backoff: fast services are the rule, and slow ones must not be kept busy.
 #[derive(Debug, Clone, Copy)]
 struct Pace {
+    /// The pause before the next attempt.
     next: Duration,
+    /// The longest pause.
     most: Duration,
 }
 

@@ -7,6 +7,7 @@ use crate::lock::lock;
 /// The latest findings of probes, for the error when time runs out.
 #[derive(Default)]
 pub(crate) struct ProbeProgress {
+    /// The latest finding of each probe that has not succeeded.
     found: std::sync::Mutex<Vec<(String, String)>>,
     /// Called when a probe's failure changes, and when a failed probe succeeds.
     changed: Option<Box<ProbeChanged>>,

@@ -31,12 +31,14 @@ const FREE_WITHIN: Duration = Duration::from_secs(10);
 /// The volumes held by services of this session, by name.
 #[derive(Default)]
 pub(super) struct Users {
+    /// The held volumes, by name.
     known: Mutex<HashMap<String, Use>>,
     /// Whether anything was ever held.
     any: AtomicBool,
 }
 
 struct Use {
+    /// How many services of this session hold it.
     services: usize,
     /// Whether the cache was new and no service has settled it.
     is_new: bool,

@@ -28,7 +28,9 @@ pub(super) struct Cleaner {
     client: bollard::Docker,
     /// `Drop` may run on any thread, even outside the runtime.
     runtime: tokio::runtime::Handle,
+    /// The number of unfinished jobs.
     jobs: Arc<watch::Sender<usize>>,
+    /// Permits for calls that keep the engine busy.
     slots: Arc<Semaphore>,
 }
 
@@ -135,6 +137,7 @@ pub(super) struct Container {
     name: String,
     /// Its id, once known, by which it is removed: the name may be another container's by then.
     id: Option<String>,
+    /// Whether dropping this removes the container.
     is_armed: bool,
 }
 

@@ -165,6 +165,7 @@ impl Connection {
 }
 
 struct Greeting {
+    /// The API version that the engine reports.
     api: (usize, usize),
     version: String,
 }

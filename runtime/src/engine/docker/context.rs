@@ -16,6 +16,7 @@ use crate::regular::{self, DOCUMENT_AT_MOST};
 
 /// A place to try: its name in messages, and the connection or why there is none.
 pub(super) struct Candidate {
+    /// Where the candidate comes from, for messages.
     pub(super) origin: String,
     pub(super) connection: Result<Connection, String>,
 }

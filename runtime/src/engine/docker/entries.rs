@@ -17,6 +17,7 @@ pub(super) struct Entry<'a> {
 
 /// The metadata of an entry, which precedes its data.
 pub(super) struct Head {
+    /// The target, if it is a symbolic link.
     symlink: Option<PathBuf>,
     pub(super) header: tar::Header,
     /// Extended attributes, and numbers and times that do not fit into the header.

@@ -34,6 +34,7 @@ struct Held {
     mounts: Mounts,
     /// Read access to the container, one reader at a time; see [`super::readers`].
     reading: Arc<RwLock<()>>,
+    /// The image made of it, once one was needed.
     image: Arc<OnceCell<String>>,
 }
 

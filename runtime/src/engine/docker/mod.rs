@@ -103,21 +103,32 @@ struct Shared {
     session: SessionId,
     description: Description,
     cleaner: Cleaner,
+    /// The session's network, created when it is first needed.
     network: network::Network,
+    /// The pulls under way.
     pulls: pull::Pulls,
+    /// Facts about inspected images.
     images: facts::Images,
+    /// Containers pinned for their file systems.
     held: held::HeldContainers,
+    /// Images made for containers to start from.
     bases: snapshot::Bases,
+    /// Containers through which files are read.
     readers: readers::Readers,
     /// Whether the engine can give containers an init process; asked once.
     init: OnceCell<bool>,
+    /// Volumes and holders of this session's mounts.
     mounts: mount::Mounts,
+    /// Cache volumes held by this session's services.
     cache_users: caches::Users,
     /// Limits concurrent starts. Starting is bound by the engine's processor time: more at once would only wait for each
     /// other (measured).
     starts: Semaphore,
+    /// The number of the next container, for its name.
     numbers: AtomicU64,
+    /// Set once the session closes: nothing may be made any more.
     closed: AtomicBool,
+    /// How to reach the engine, for the watchdog.
     connection: Connection,
     /// Removes everything if this process dies. `None` before the first container, and where a watchdog is impossible.
     watchdog: OnceLock<RwLock<Option<Watchdog>>>,

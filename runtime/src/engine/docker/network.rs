@@ -17,6 +17,7 @@ use crate::{Error, Result};
 /// The session's network, if it has one.
 #[derive(Default)]
 pub(super) struct Network {
+    /// The creation, begun once, which returns the network's id.
     made: OnceLock<SharedFuture<BoxFuture<'static, Result<Arc<str>>>>>,
 }
 

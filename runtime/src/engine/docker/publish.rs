@@ -56,6 +56,7 @@ struct Made {
     id: String,
     /// The image that the name referred to before.
     before: Option<String>,
+    /// Whether dropping this restores the name.
     is_armed: bool,
 }
 

@@ -33,6 +33,7 @@ const TELL_EVERY: Duration = Duration::from_millis(200);
 /// Pulls under way: everyone who wants the same image waits for the same pull.
 #[derive(Default)]
 pub(super) struct Pulls {
+    /// The pull of each image, while somebody waits for it.
     under_way: Mutex<HashMap<ImageName, Weak<Pull>>>,
     /// Pulls of one reference for several platforms take turns, as each changes what the reference names; so do pushes.
     turns: Mutex<HashMap<Arc<str>, Arc<tokio::sync::Mutex<()>>>>,

@@ -35,6 +35,7 @@ pub(super) struct OfImage {
 
 struct First {
     name: String,
+    /// Shared by callers that ask for metadata, exclusive to one that reads.
     container: Arc<RwLock<Container>>,
 }
 

@@ -9,11 +9,14 @@ pub(super) struct Recipe<'a> {
     pub(super) container: String,
     /// The name for people.
     pub(super) name: &'a str,
+    /// The value of its kind label.
     pub(super) kind: &'static str,
+    /// The host name that it sees.
     pub(super) hostname: &'a str,
     pub(super) filesystem: &'a Filesystem,
     pub(super) process: Option<&'a Process>,
     pub(super) links: &'a [Link],
+    /// The network it is on.
     pub(super) reach: Reach,
     /// Whether standard input will be written; otherwise it is empty.
     pub(super) has_stdin: bool,

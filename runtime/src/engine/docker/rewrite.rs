@@ -144,7 +144,9 @@ fn rewritten(
 /// Reads a layer without the ranges that are cut out, and hashes the rest.
 pub(super) struct Cut<'a, R> {
     from: R,
+    /// The position in the layer.
     at: u64,
+    /// The ranges still to be left out, in order.
     cuts: &'a [Range<u64>],
     digest: Sha256,
 }

@@ -33,7 +33,9 @@ struct Running {
     process: Exec,
     /// Taken by `remove`; otherwise dropped with this, which removes the container too.
     container: Mutex<Option<Container>>,
+    /// Reports the end of its process.
     end: Ending,
+    /// The task that follows its output; aborted on drop.
     task: tokio::task::AbortHandle,
     /// The container's name, which stays known when the container is gone.
     container_name: String,

@@ -21,6 +21,7 @@ pub(super) const LAYERS_AT_MOST: usize = 120;
 
 /// Images that containers are made from if a snapshot's own will not do, by its id; each made once.
 pub(super) struct Bases {
+    /// How many layers an image may have before it is flattened.
     layers_at_most: usize,
     /// Images with the same contents and without volumes.
     plain: Mutex<HashMap<String, Arc<OnceCell<String>>>>,

@@ -65,6 +65,7 @@ pub(super) fn client(
 /// Everything that a request needs.
 struct Way {
     place: Place,
+    /// The engine's name for people, for errors.
     address: String,
     idle: Idle,
 }

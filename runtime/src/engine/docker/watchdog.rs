@@ -47,6 +47,7 @@ const HAND_OVER_WITHIN: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Watchdog {
     link: Arc<Mutex<Link>>,
+    /// Set once the watchdog is ready, or could not be started.
     armed: watch::Receiver<Option<Result<()>>>,
 }
 

@@ -62,6 +62,7 @@ impl Network {
 /// Addresses in use.
 #[derive(Debug, Default)]
 pub(super) struct Addresses {
+    /// The numbers in use, and the last one that was assigned.
     taken: Mutex<(BTreeSet<u16>, u16)>,
 }
 

@@ -19,6 +19,7 @@ pub(super) type Users = HashMap<PathBuf, Use>;
 
 #[derive(Debug)]
 pub(super) struct Use {
+    /// How many services of this session hold it.
     services: usize,
     /// Whether the volume was new and no service has settled it.
     is_new: bool,

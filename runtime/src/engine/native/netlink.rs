@@ -62,6 +62,7 @@ const BRIDGE: u8 = 7;
 #[derive(Debug)]
 pub(super) struct Netlink {
     socket: OwnedFd,
+    /// The sequence number of the last request.
     sequence: u32,
 }
 

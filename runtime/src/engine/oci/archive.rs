@@ -31,6 +31,7 @@ pub(crate) struct Archived {
 #[derive(Debug, Clone)]
 pub(crate) struct Layer {
     pub(crate) path: PathBuf,
+    /// Where the layer begins in the file, in bytes.
     pub(crate) offset: u64,
     pub(crate) size: u64,
     /// The digest of the uncompressed archive, which the image's configuration calls `diff_id`.
@@ -274,6 +275,7 @@ fn none<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> String {
 /// Limits the bytes read to what headers may take.
 struct Headers<R> {
     inner: R,
+    /// How many more bytes may be read.
     left: u64,
 }
 

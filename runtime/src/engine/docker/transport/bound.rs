@@ -149,6 +149,7 @@ impl Next {
 /// A connection that reads no more than the limit.
 pub(super) struct Bounded<S> {
     stream: S,
+    /// The limit of what comes next.
     next: Next,
 }
 

@@ -23,6 +23,7 @@ const IDLE_FOR: Duration = Duration::from_secs(60);
 /// A connection that can take a request.
 pub(super) struct Open {
     sender: SendRequest<<BollardRequest as Message>::Body>,
+    /// Sets the limit of the next answer.
     next: Next,
 }
 

@@ -63,9 +63,12 @@ pub(crate) fn main(channel: Channel) {
 
 /// Removes everything that has a session's label.
 struct Removal<'a> {
+    /// The orders: which session, and where.
     post: &'a Post,
     log: &'a mut Log,
+    /// The client of the engine, once it was made.
     client: Option<Docker>,
+    /// When the removal began.
     began: Instant,
     /// What is being removed, by the task that removes it.
     removing: HashMap<tokio::task::Id, String>,

@@ -15,7 +15,9 @@ use tokio::sync::Notify;
 /// How many may be open at once: for all containers together, and for one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Most {
+    /// For all containers together.
     pub(super) all: usize,
+    /// For one container.
     pub(super) one: usize,
 }
 
@@ -65,6 +67,7 @@ impl Told {
 /// What is open, by container.
 #[derive(Debug)]
 pub(super) struct Openings {
+    /// What is counted, for the warning.
     what: &'static str,
     most: Most,
     by: Mutex<HashMap<Ipv4Addr, Own>>,

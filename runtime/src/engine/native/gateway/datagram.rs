@@ -40,8 +40,11 @@ pub(super) fn receive(socket: impl AsFd, into: &mut [u8]) -> io::Result<(Ends, u
 /// The hub's raw sockets. The kernel makes the IP headers, so that it fragments large datagrams.
 #[derive(Debug)]
 pub(super) struct Answers {
+    /// Sends answers to containers.
     datagrams: OwnedFd,
+    /// Sends ICMP errors to containers.
     messages: OwnedFd,
+    /// A buffer for one datagram.
     packet: Vec<u8>,
 }
 

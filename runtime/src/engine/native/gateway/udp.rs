@@ -31,20 +31,27 @@ const AT_ONCE: usize = 64;
 /// All flows of a session.
 #[derive(Debug)]
 pub(super) struct Datagrams {
+    /// The socket at which containers' datagrams arrive.
     inside: tokio::net::UdpSocket,
+    /// Sends to containers.
     answers: Arc<Mutex<Answers>>,
     reach: Arc<Reach>,
+    /// The open flows.
     flows: HashMap<Ends, Flow>,
     most: Most,
     told: Told,
+    /// The tasks that forward answers, each of which ends with its flow.
     open: JoinSet<Ends>,
+    /// Addresses of containers that have ended.
     ended: mpsc::UnboundedReceiver<Ipv4Addr>,
 }
 
 #[derive(Debug)]
 struct Flow {
+    /// The socket connected to the flow's destination.
     outside: Arc<tokio::net::UdpSocket>,
     life: Arc<Life>,
+    /// The task that forwards answers.
     task: AbortHandle,
 }
 

@@ -31,6 +31,7 @@ pub(super) struct Documents {
 pub(super) struct Layer {
     pub(super) path: PathBuf,
     pub(super) packed: Packed,
+    /// Keeps the archive's file.
     _scratch: Scratch,
 }
 
@@ -69,7 +70,9 @@ impl Documents {
 /// Bytes of the archives that are being made: those of finished ones, and of unfinished ones.
 #[derive(Debug, Default)]
 pub(super) struct Packing {
+    /// The bytes of finished archives.
     whole: AtomicU64,
+    /// The files of unfinished archives.
     growing: Mutex<BTreeSet<PathBuf>>,
 }
 

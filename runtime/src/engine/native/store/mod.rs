@@ -85,9 +85,13 @@ pub(super) struct Store {
     scratch: PathBuf,
     /// Locked while this session lives.
     lock: File,
+    /// The next number for names in the scratch directory.
     next: AtomicU64,
+    /// Removes what the session did not store.
     removal: Arc<Removal>,
+    /// When this session began: records used since then are in use.
     began: SystemTime,
+    /// Which layers a crash of the machine cannot have damaged.
     sound: Sound,
 }
 

@@ -30,6 +30,7 @@ struct Names {
 
 struct Record {
     path: PathBuf,
+    /// When the record was last marked as used.
     used: SystemTime,
     layers: Vec<String>,
     /// The record's own size in bytes, which includes a step's output.
@@ -142,6 +143,7 @@ fn size(path: &Path, seen: &mut BTreeSet<(u64, u64)>) -> u64 {
 /// The directory that things are moved to.
 struct Bin<'a> {
     aside: &'a Path,
+    /// The number of the next thing moved, for its name.
     number: u64,
 }
 
