@@ -22,8 +22,8 @@
 //! }
 //! ```
 //!
-//! [`language`] documents the words of [`pipeline!`], [`Container`] and [`Service`] the values it makes, [`Session`] what happens
-//! when one of them is awaited, [`event`] who is told of it, and [`Error`] what can go wrong.
+//! [`language`] documents the keywords of [`pipeline!`], [`Container`] and [`Service`] the values that it makes, [`Session`]
+//! what happens when one of them is awaited, [`event`] how to observe that, and [`Error`] what can go wrong.
 
 // With all engines built, everything here is used. Code that a build without one of them leaves unused is no mistake.
 #![cfg_attr(

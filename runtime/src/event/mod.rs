@@ -137,7 +137,7 @@ pub enum Subject {
 }
 
 impl Subject {
-    /// The name that people know it by.
+    /// Its name for people.
     #[must_use]
     pub fn name(&self) -> &str {
         match self {

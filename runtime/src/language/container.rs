@@ -1,4 +1,4 @@
-//! The statements of a `container`. Rust's `let`, `if`, `for` and `match` may stand around them.
+//! The statements of a `container`. Rust's `let`, `if`, `for` and `match` may surround them.
 
 pub use super::common::*;
 use crate::{Argument, Container};
@@ -35,7 +35,7 @@ pub fn exec<A: Argument>(args: impl IntoIterator<Item = A>) {}
 /// ```
 pub fn shell(command: impl Into<String>) {}
 
-/// `after NAME;`: only once another container has succeeded, although nothing of it is used.
+/// `after NAME;`: the steps from here on run only once another container has succeeded, although nothing of it is used.
 ///
 /// ```
 /// # use bowline::prelude::*;
@@ -71,7 +71,7 @@ pub fn after(other: &Container) {}
 /// ```
 pub fn export(path: impl Into<String>, name: &str) {}
 
-/// Where a body ends, for the shadow of the macro.
+/// The end of a body, for the macro's shadow.
 #[doc(hidden)]
 #[allow(non_camel_case_types)]
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! What a pipeline is made of. Rust's `let`, `if`, `for` and `match` may stand around items.
+//! The items of a pipeline. Rust's `let`, `if`, `for` and `match` may surround them.
 
 use crate::{File, IntoDirectory, Secret};
 
@@ -96,7 +96,7 @@ pub fn dir(name: &str, directory: impl IntoDirectory) {}
 /// ```
 pub fn file(name: &str, file: File) {}
 
-/// Where a body ends, for the shadow of the macro.
+/// The end of a body, for the macro's shadow.
 #[doc(hidden)]
 #[allow(non_camel_case_types)]
 #[derive(Debug)]

@@ -1,9 +1,8 @@
 //! The language of [`pipeline!`](crate::pipeline), word by word.
-//!
-//! These functions are nothing but documentation: an editor shows them at the words of a pipeline, and completes the
-//! words from them. Their parameters are what the word takes. [`item`] has what a pipeline is made of, [`container`]
-//! and [`service`] the statements of their bodies, [`word`] the words inside of statements, [`ready`] the probes of a
-//! service, and [`option`] the options of a command; [`checks`] lists what the compiler says of all that.
+//! These functions are only documentation: an editor shows them at the keywords of a pipeline, and completes keywords
+//! from them. Their parameters are what the keyword takes. [`item`] has the items of a pipeline, [`container`] and
+//! [`service`] the statements of their bodies, [`word`] the keywords within statements, [`ready`] the probes of a
+//! service, and [`option`] the options of a command; [`checks`] lists the mistakes that the compiler reports.
 //!
 //! ```
 //! # use bowline::prelude::*;
@@ -20,8 +19,7 @@
 //! };
 //! # let _ = p;
 //! ```
-//!
-//! Where a word follows a value (`as`, `at`), the value is a name, a literal, or a Rust expression in parentheses. A
+//! If a keyword follows a value (`as`, `at`), the value is a name, a literal, or a Rust expression in parentheses. A
 //! statement that ends in `;` right after its value takes any Rust expression.
 
 // Nothing calls them: the macro expands to the builder.

@@ -1,4 +1,4 @@
-//! The options of a command, in braces behind `exec` or `shell`.
+//! The options of a command, in braces after `exec` or `shell`.
 
 use crate::IntoDuration;
 
@@ -16,7 +16,7 @@ use crate::IntoDuration;
 /// ```
 pub fn stdin(contents: impl AsRef<[u8]>) {}
 
-/// `expect success;` · `expect failure;` · `expect any;`: how the command has to end. With 0, if nothing is said.
+/// `expect success;` · `expect failure;` · `expect any;`: how the command has to end; by default with exit code 0.
 ///
 /// ```
 /// # use bowline::prelude::*;
@@ -30,7 +30,7 @@ pub fn stdin(contents: impl AsRef<[u8]>) {}
 /// ```
 pub fn expect(end: &str) {}
 
-/// `timeout "30s";`: how long the command may take. Then it is killed, and has failed.
+/// `timeout "30s";`: how long the command may take, after which it is killed and has failed. No limit by default.
 ///
 /// ```
 /// # use bowline::prelude::*;
@@ -44,7 +44,7 @@ pub fn expect(end: &str) {}
 /// ```
 pub fn timeout(limit: impl IntoDuration) {}
 
-/// `stdout to "/path";`: writes what the command says to a file inside of the container.
+/// `stdout to "/path";`: also writes the command's standard output to a file in the container.
 ///
 /// ```
 /// # use bowline::prelude::*;
@@ -58,7 +58,7 @@ pub fn timeout(limit: impl IntoDuration) {}
 /// ```
 pub fn stdout(path: impl Into<String>) {}
 
-/// `stderr to "/path";`: writes what the command says on its standard error to a file inside of the container.
+/// `stderr to "/path";`: also writes the command's standard error to a file in the container.
 ///
 /// ```
 /// # use bowline::prelude::*;
@@ -72,7 +72,7 @@ pub fn stdout(path: impl Into<String>) {}
 /// ```
 pub fn stderr(path: impl Into<String>) {}
 
-/// `uncached;`: runs the command in every run, and what comes after it.
+/// `uncached;`: runs the command, and everything after it, in every run.
 ///
 /// ```
 /// # use bowline::prelude::*;

@@ -1,4 +1,4 @@
-//! The probes after `ready`. Each takes `within "60s"`, and holds together with the others and with the ports.
+//! The probes after `ready`. Each takes `within "60s"`; all of them have to succeed, and so do those of the ports.
 
 use crate::{Argument, PortSelector};
 
@@ -33,7 +33,7 @@ pub fn port() {}
 /// ```
 pub fn http(path: impl Into<String>, on: impl Into<PortSelector>) {}
 
-/// `ready exec [ … ];`: when a program inside of the service succeeds.
+/// `ready exec [ … ];`: when a program in the service exits with 0.
 ///
 /// ```
 /// # use bowline::prelude::*;
@@ -49,7 +49,7 @@ pub fn http(path: impl Into<String>, on: impl Into<PortSelector>) {}
 /// ```
 pub fn exec<A: Argument>(args: impl IntoIterator<Item = A>) {}
 
-/// `ready log "text";` · `… times N`: when the service has written a text, or has written it so often.
+/// `ready log "text";` · `… times N`: when the service has written a text, or has written it N times.
 ///
 /// ```
 /// # use bowline::prelude::*;
@@ -64,7 +64,7 @@ pub fn exec<A: Argument>(args: impl IntoIterator<Item = A>) {}
 /// ```
 pub fn log(text: impl Into<String>, times: u32) {}
 
-/// `ready image;`: when the image's own `HEALTHCHECK` says so.
+/// `ready image;`: when the image's own `HEALTHCHECK` succeeds.
 ///
 /// ```
 /// # use bowline::prelude::*;
@@ -79,7 +79,7 @@ pub fn log(text: impl Into<String>, times: u32) {}
 /// ```
 pub fn image() {}
 
-/// Where a body ends, for the shadow of the macro.
+/// The end of a body, for the macro's shadow.
 #[doc(hidden)]
 #[allow(non_camel_case_types)]
 #[derive(Debug)]

@@ -1,11 +1,11 @@
-//! The statements of a `service`. Rust's `let`, `if`, `for` and `match` may stand around them.
+//! The statements of a `service`. Rust's `let`, `if`, `for` and `match` may surround them.
 
 use std::fmt;
 
 pub use super::common::*;
 use crate::{Argument, IntoDuration, Port, Ready};
 
-/// `run [ … ];`: the command, behind the image's entry point. Without it, the image's own.
+/// `run [ … ];`: the command, which the image's entry point gets; by default the image's own.
 ///
 /// ```
 /// # use bowline::prelude::*;
@@ -54,7 +54,8 @@ pub fn expose(port: impl Into<Port>) {}
 /// ```
 pub fn ready(probe: Ready) {}
 
-/// `stop "SIGINT" within "10s";`: the signal that ends it, and how long it may take before it is killed.
+/// `stop "SIGINT" within "10s";`: the signal that ends it, and the grace period before it is killed; by default the
+/// image's signal, else SIGTERM, and 10 seconds.
 ///
 /// ```
 /// # use bowline::prelude::*;
@@ -69,7 +70,7 @@ pub fn ready(probe: Ready) {}
 /// ```
 pub fn stop(signal: impl AsRef<str>, within: impl IntoDuration) {}
 
-/// `linger "10s";`: how long it goes on after its last client, for the next one.
+/// `linger "10s";`: how long it keeps running after its last client, for the next one; 10 seconds by default.
 ///
 /// ```
 /// # use bowline::prelude::*;
@@ -103,7 +104,7 @@ pub fn linger(time: impl IntoDuration) {}
 /// ```
 pub fn instance(name: impl fmt::Display) {}
 
-/// Where a body ends, for the shadow of the macro.
+/// The end of a body, for the macro's shadow.
 #[doc(hidden)]
 #[allow(non_camel_case_types)]
 #[derive(Debug)]

@@ -6,7 +6,7 @@
 //!   transport failure  connection    what is said to an engine and how much of an answer is read; which engine it is
 //!   context   connect  source        … where it is looked for, found, and taken from by others
 //!   names     labels   own           what its objects are called; images made of nothing
-//!   cleaner   network                what is removed when it is let go
+//!   cleaner   network                what is removed when it is dropped
 //!   facts     wanted   pull  load  image   names → images: known, looked for, pulled, sent
 //!   import    commit                 images made of what is sent, and of containers
 //!   held      idle     readers       containers that are there for their files
@@ -15,8 +15,8 @@
 //!   read                             what is in a file system
 //!   clear     publish                images → registries and files, without the engine's own
 //!   recipe    place    room  mount   create   containers: filled, given mounts, made
-//!   attach    keep     step          run to the end, heard, kept
-//!   probe     caches   service       asked; caches that are one session's at a time; started, watched
+//!   attach    keep     step          run to the end, followed, stored
+//!   probe     caches   service       probed; caches held by one session at a time; started, watched
 //!   sweep     watchdog               removed: when its owner died; when this process dies
 //! ```
 //!
