@@ -133,25 +133,11 @@ pub(crate) struct Process {
     pub(crate) user: String,
     /// Its host name; `None` means the engine's choice for a step, and the service's own name for a service.
     pub(crate) hostname: Option<String>,
-<<<<<<< HEAD
     /// What it may do.
     pub(crate) security: SecurityContext,
     /// What it may use, with all that it starts.
     pub(crate) limits: Limits,
-    /// Shown to the engine's users.
-=======
-    /// Whether it has every privilege that the engine can grant.
-    pub(crate) privileged: bool,
-    /// The CPU limit in processors, possibly a fraction; `None` for no limit.
-    pub(crate) cpu: Option<f64>,
-    /// The memory limit in bytes, child processes included; `None` for no limit.
-    pub(crate) memory: Option<u64>,
-    /// The limit of processes and threads, child processes included; `None` for no limit.
-    pub(crate) pids: Option<u32>,
-    /// The limit of open files for each process; `None` for the engine's default.
-    pub(crate) nofile: Option<u32>,
     /// Labels for the engine's users.
->>>>>>> deb93e8 (Engines: comments in plain word order, with the terms of the OCI, Docker and the kernel)
     pub(crate) labels: Vec<(String, String)>,
 }
 

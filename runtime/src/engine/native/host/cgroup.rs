@@ -81,17 +81,12 @@ fn controllers(limits: &Limits) -> Vec<Controller> {
 }
 
 impl Group {
-<<<<<<< HEAD
-    /// The groups of a container, whether or not they are there; none where nothing is limited that takes one.
+    /// The groups of a container, whether or not they exist; `None` if no limit needs one.
     pub(super) fn find(session: &str, name: &str, limits: &Limits) -> Result<Option<Self>, Fault> {
         let controllers = controllers(limits);
         if controllers.is_empty() {
             return Ok(None);
         }
-=======
-    /// The groups of a container, whether or not they exist.
-    pub(super) fn find(session: &str, limits: &Limits) -> Result<Self, Fault> {
->>>>>>> deb93e8 (Engines: comments in plain word order, with the terms of the OCI, Docker and the kernel)
         let mounts = mounts().context("/proc/self/mountinfo")?;
         let mut places = Vec::new();
         for controller in controllers {
