@@ -18,6 +18,7 @@ mod driver;
 mod entry;
 mod errors;
 mod expand;
+mod ide;
 mod keywords;
 mod names;
 mod parse;
@@ -26,26 +27,25 @@ mod paths;
 mod registry;
 #[allow(dead_code)]
 mod rules;
-mod shadow;
 mod sizes;
 mod spelling;
 
 use proc_macro::TokenStream;
 
-use expand::Reader;
+use expand::Target;
 
 /// Called by `bowline::pipeline!` with the path of the runtime crate, `;`, and the pipeline.
 #[doc(hidden)]
 #[proc_macro]
 pub fn __pipeline(input: TokenStream) -> TokenStream {
-    driver::pipeline(input.into(), Reader::Rustc).into()
+    driver::pipeline(input.into(), Target::Rustc).into()
 }
 
 /// The same for rust-analyzer: the runtime crate calls this one instead if `cfg(rust_analyzer)` is set.
 #[doc(hidden)]
 #[proc_macro]
 pub fn __pipeline_ide(input: TokenStream) -> TokenStream {
-    driver::pipeline(input.into(), Reader::Editor).into()
+    driver::pipeline(input.into(), Target::Editor).into()
 }
 
 /// Runs an async `main` with a session: `#[bowline::main]`.

@@ -8,7 +8,7 @@ use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
 
 use crate::driver::{self, judged};
-use crate::expand::Reader;
+use crate::expand::Target;
 use crate::registry::{BY_RUSTC, Class, RULES, Rule, SECTIONS, WARNED_BY_RUSTC, WARNINGS};
 
 fn cases() -> PathBuf {
@@ -77,10 +77,10 @@ fn no_lines_in_an_editor() {
         let mut found = Vec::new();
         pipelines(source.parse().unwrap(), &mut found);
         for pipeline in found {
-            let [rustc, editor] = [Reader::Rustc, Reader::Editor].map(|reader| {
+            let [rustc, editor] = [Target::Rustc, Target::Editor].map(|target| {
                 let mut input: TokenStream = "::bowline;".parse().unwrap();
                 input.extend(pipeline.clone());
-                driver::pipeline(input, reader).to_string()
+                driver::pipeline(input, target).to_string()
             });
             let errors = |expanded: &str| expanded.matches("compile_error").count();
             assert_eq!(errors(&rustc), errors(&editor), "{}", rule.name);

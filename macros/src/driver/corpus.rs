@@ -3,15 +3,15 @@
 use proc_macro2::TokenStream;
 
 use super::pipeline;
-use crate::expand::Reader;
+use crate::expand::Target;
 
 /// How many mutations of each corpus entry are tried.
 const MUTATIONS: u64 = 200;
 
 fn survives(text: &str) {
     let Ok(tokens) = format!("bowline; {text}").parse::<TokenStream>() else { return };
-    for reader in [Reader::Rustc, Reader::Editor] {
-        let expanded = pipeline(tokens.clone(), reader).to_string();
+    for target in [Target::Rustc, Target::Editor] {
+        let expanded = pipeline(tokens.clone(), target).to_string();
         assert!(expanded.parse::<TokenStream>().is_ok(), "{text}\n\n{expanded}");
     }
 }

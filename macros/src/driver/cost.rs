@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use proc_macro2::TokenStream;
 
 use super::pipeline;
-use crate::expand::Reader;
+use crate::expand::Target;
 
 /// Half services, half containers, each with a typical body, bound to the items before it.
 fn source(items: usize) -> String {
@@ -30,11 +30,11 @@ fn source(items: usize) -> String {
     source
 }
 
-fn fastest(input: &TokenStream, reader: Reader) -> Duration {
+fn fastest(input: &TokenStream, target: Target) -> Duration {
     let once = || {
         let input = input.clone();
         let start = Instant::now();
-        std::hint::black_box(pipeline(input, reader));
+        std::hint::black_box(pipeline(input, target));
         start.elapsed()
     };
     (0..5).map(|_| once()).min().unwrap_or_default()
@@ -46,7 +46,7 @@ fn expansion_cost() {
     println!("items      rustc     editor");
     for items in [10, 100, 1000] {
         let input: TokenStream = source(items).parse().unwrap();
-        let [rustc, editor] = [Reader::Rustc, Reader::Editor].map(|reader| fastest(&input, reader));
+        let [rustc, editor] = [Target::Rustc, Target::Editor].map(|target| fastest(&input, target));
         println!("{items:>5} {:>7.2} ms {:>7.2} ms", millis(rustc), millis(editor));
     }
 }

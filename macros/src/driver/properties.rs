@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::judged::broken_rules;
 use super::pipeline;
-use crate::expand::Reader;
+use crate::expand::Target;
 
 /// All pipelines of the ui cases.
 fn seeds() -> Vec<String> {
@@ -132,8 +132,8 @@ fn survives(tokens: TokenStream) -> Result<(), TestCaseError> {
     let shown = tokens.to_string();
     let mut input: TokenStream = "::bowline;".parse().unwrap();
     input.extend(tokens);
-    let _ = pipeline(input.clone(), Reader::Editor);
-    let expanded = pipeline(input.clone(), Reader::Rustc);
+    let _ = pipeline(input.clone(), Target::Editor);
+    let expanded = pipeline(input.clone(), Target::Rustc);
     let is_value = syn::parse2::<syn::Block>(expanded.clone()).is_ok();
     let is_rust = is_value || syn::parse2::<syn::File>(expanded.clone()).is_ok();
     prop_assert!(is_rust, "{shown}\n\n{expanded}");

@@ -3,7 +3,7 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 
-use super::{Cx, Reader, local};
+use super::{Cx, Target, local};
 use crate::ast::{Block, Else, If, Let, Node, NodeKind, Statement, StatementKind};
 use crate::keywords::Kind;
 use crate::names::Declaration;
@@ -23,17 +23,17 @@ impl Cx<'_> {
                 NodeKind::Leaf(statement) => Some(self.call(statement)),
                 _ => None,
             });
-            return match self.reader {
-                Reader::Rustc => {
+            return match self.target {
+                Target::Rustc => {
                     let set = self.method("set", quote!(#start #(#calls)*), declaration.item.place());
                     quote!(#definition #set;)
                 }
-                Reader::Editor => quote!(let _ = #start #(#calls)*;),
+                Target::Editor => quote!(let _ = #start #(#calls)*;),
             };
         }
         let body = local("body");
         let statements = self.statements(declaration, rest);
-        if self.reader == Reader::Editor {
+        if self.target == Target::Editor {
             return quote!({ let _ = #start; #statements });
         }
         let set = self.method("set", body.to_token_stream(), declaration.item.place());
@@ -48,7 +48,7 @@ impl Cx<'_> {
     fn start<'n>(&self, kind: Kind, nodes: &'n [Node<Statement>]) -> (TokenStream, &'n [Node<Statement>]) {
         // For rustc the image is set by a method: only a method call can be given a location.
         if let [Node { kind: NodeKind::Leaf(first), .. }, rest @ ..] = nodes
-            && self.reader == Reader::Editor
+            && self.target == Target::Editor
             && !self.errors.is_left_out(first.id)
         {
             let span = Span::mixed_site().located_at(first.end());
@@ -71,12 +71,12 @@ impl Cx<'_> {
 
     /// Statements of a body with control flow. Adjacent ones still form one chain.
     fn statements(&self, declaration: &Declaration, nodes: &[Node<Statement>]) -> TokenStream {
-        let chained = |chain: TokenStream| match self.reader {
-            Reader::Rustc => {
+        let chained = |chain: TokenStream| match self.target {
+            Target::Rustc => {
                 let body = local("body");
                 quote!(#body = #body #chain;)
             }
-            Reader::Editor => {
+            Target::Editor => {
                 let absent = self.absent(&self.base_type(declaration.item.kind, Span::mixed_site()));
                 quote!(let _ = #absent #chain;)
             }
@@ -157,7 +157,7 @@ impl Cx<'_> {
         let span = Span::mixed_site().located_at(statement.end());
         let path = super::call::operand_argument(path);
         let text = quote_spanned!(span=> ::core::convert::Into::<::std::string::String>::into(#path));
-        Some(if self.reader == Reader::Editor {
+        Some(if self.target == Target::Editor {
             quote!(let _ = #text;)
         } else if export.is_certain {
             quote!(#slot = #text;)

@@ -11,7 +11,7 @@ use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::{Expr, Lit, LitStr};
 
-use super::{Cx, Reader};
+use super::{Cx, Target};
 use crate::ast::{
     Arguments, ExecOption, ExecOptions, Expectation, Expose, Key, Operand, OptionKind, Place, Probe, Ready,
     Statement, StatementKind, Value,
@@ -116,9 +116,9 @@ impl Cx<'_> {
     /// starts. The name is spanned behind the parentheses, as rustc points at the name if something does not fit.
     pub(super) fn method(&self, name: &str, arguments: TokenStream, place: Place) -> TokenStream {
         let Place { start, end } = place;
-        let (name_at, parentheses_at) = match self.reader {
-            Reader::Rustc => (end, start),
-            Reader::Editor => {
+        let (name_at, parentheses_at) = match self.target {
+            Target::Rustc => (end, start),
+            Target::Editor => {
                 let end = Span::mixed_site().located_at(end);
                 (end, end)
             }
@@ -234,7 +234,7 @@ impl Cx<'_> {
     pub(super) fn named(&self, operand: &Operand, span: Span) -> TokenStream {
         match operand {
             Operand::Name(name)
-                if self.reader == Reader::Editor
+                if self.target == Target::Editor
                     && self.names.declared(&name.unraw().to_string()).is_some() =>
             {
                 let mut name = name.clone();

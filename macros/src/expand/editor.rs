@@ -6,11 +6,11 @@ use quote::quote;
 
 use super::{Cx, local};
 use crate::ast::{Form, Pipeline};
-use crate::shadow::{self, Shadow};
+use crate::ide::{self, Shadow};
 
 impl Cx<'_> {
     pub(super) fn editor(&self, pipeline: &Pipeline) -> TokenStream {
-        let Shadow { paths, uses } = shadow::shadow(&pipeline.krate, pipeline, self.names);
+        let Shadow { paths, uses } = ide::shadow(&pipeline.krate, pipeline, self.names);
         let (out, result) = (local("out"), local("value"));
         let code = self.scope(&pipeline.nodes, true);
         let outputs = self.names.declarations.iter().map(|declaration| self.output(declaration));

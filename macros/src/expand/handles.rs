@@ -8,7 +8,7 @@ use syn::Index;
 use syn::ext::IdentExt;
 
 use super::extras::Extras;
-use super::{Cx, Reader};
+use super::{Cx, Target};
 use crate::ast::{Definition, Place};
 use crate::keywords::Kind;
 use crate::names::Declaration;
@@ -36,9 +36,9 @@ impl Cx<'_> {
             let (docs, ident) = (&declaration.item.docs, declaration.ident);
             // rustc does not report unused code that macros generated. A field that starts and ends at the user's name
             // counts as the user's; for editors nothing else is spanned there.
-            let at = match self.reader {
-                Reader::Rustc => ident.span(),
-                Reader::Editor => Span::mixed_site(),
+            let at = match self.target {
+                Target::Rustc => ident.span(),
+                Target::Editor => Span::mixed_site(),
             };
             let one = newtype.as_ref().map_or_else(
                 || self.base_type(declaration.item.kind, at),
@@ -191,9 +191,9 @@ impl Cx<'_> {
 
     /// The span of generated code that rustc shows. For editors nothing generated is spanned at the user's tokens.
     fn seen_at(&self, span: Span) -> Span {
-        match self.reader {
-            Reader::Rustc => Span::mixed_site().located_at(span),
-            Reader::Editor => Span::mixed_site(),
+        match self.target {
+            Target::Rustc => Span::mixed_site().located_at(span),
+            Target::Editor => Span::mixed_site(),
         }
     }
 
@@ -258,10 +258,10 @@ impl Cx<'_> {
 
     /// The call that returns a container's export.
     fn export(&self, method: &str, path: TokenStream, place: Place) -> TokenStream {
-        match self.reader {
-            Reader::Rustc => self.method(method, path, place),
+        match self.target {
+            Target::Rustc => self.method(method, path, place),
             // Nothing generated is spanned at the user's tokens.
-            Reader::Editor => {
+            Target::Editor => {
                 let method = format_ident!("{method}");
                 quote!(.#method(#path))
             }
@@ -271,7 +271,7 @@ impl Cx<'_> {
     /// rustc reports a handle that is never read if nothing in the pipeline uses it either: a service that nobody binds,
     /// a container that nobody reads. A handle that is used inside need not be used outside.
     fn field_lint(&self, declaration: &Declaration) -> Option<TokenStream> {
-        let is_used = self.reader == Reader::Editor || self.names.is_mentioned(&declaration.name);
+        let is_used = self.target == Target::Editor || self.names.is_mentioned(&declaration.name);
         is_used.then(|| quote!(#[allow(dead_code)]))
     }
 
@@ -279,7 +279,7 @@ impl Cx<'_> {
     /// used only there.
     fn field(&self, declaration: &Declaration) -> Ident {
         let mut ident = declaration.ident.clone();
-        if self.reader == Reader::Editor {
+        if self.target == Target::Editor {
             ident.set_span(Span::mixed_site());
         }
         ident

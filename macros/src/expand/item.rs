@@ -4,7 +4,7 @@ use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 
-use super::{Cx, Reader};
+use super::{Cx, Target};
 use crate::ast::{Header, Outcome};
 
 impl Cx<'_> {
@@ -12,7 +12,7 @@ impl Cx<'_> {
     pub(super) fn function(&self, header: &Header, body: &TokenStream, is_rust: bool) -> TokenStream {
         let Header { attributes, visibility, signature, .. } = header;
         // Half-typed Rust uses its parameters somewhere, or will.
-        let is_whole = is_rust && self.reader == Reader::Rustc;
+        let is_whole = is_rust && self.target == Target::Rustc;
         let lints = (!is_whole).then(|| quote!(#[allow(unused_variables, unused_mut)]));
         // The block ends where the user typed, so that rustc reports an unused function.
         let mut block = Group::new(Delimiter::Brace, body.clone());

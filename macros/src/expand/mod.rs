@@ -31,9 +31,9 @@ use crate::errors::Errors;
 use crate::names::{Declaration, Names};
 use crate::registry::{HIDDEN_BY_LET, PARAMETER_NAME_TAKEN};
 
-/// The reader of the expansion.
+/// The target of the expansion.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Reader {
+pub(crate) enum Target {
     Rustc,
     /// rust-analyzer, which also reads half-typed code.
     Editor,
@@ -46,21 +46,21 @@ pub(crate) struct Cx<'a> {
     header: Option<&'a Header>,
     names: &'a Names<'a>,
     errors: &'a Errors,
-    reader: Reader,
+    target: Target,
     /// By declaration index.
     extras: Vec<Extras<'a>>,
 }
 
 /// The expansion of a pipeline, whatever mistakes it has.
-pub(crate) fn expand(pipeline: &Pipeline, names: &Names, errors: &Errors, reader: Reader) -> TokenStream {
+pub(crate) fn expand(pipeline: &Pipeline, names: &Names, errors: &Errors, target: Target) -> TokenStream {
     let extras = names.declarations.iter().map(|declaration| extras::extras(names, errors, declaration));
     let extras = extras.collect();
     let krate = pipeline.krate.clone().into_iter().collect();
     let header = pipeline.form.header();
-    let cx = Cx { krate, header, names, errors, reader, extras };
-    match reader {
-        Reader::Rustc => cx.rustc(pipeline),
-        Reader::Editor => cx.editor(pipeline),
+    let cx = Cx { krate, header, names, errors, target, extras };
+    match target {
+        Target::Rustc => cx.rustc(pipeline),
+        Target::Editor => cx.editor(pipeline),
     }
 }
 
@@ -136,7 +136,7 @@ impl Cx<'_> {
 
     /// The result of the user code for an item.
     fn output(&self, declaration: &Declaration) -> TokenStream {
-        if self.reader == Reader::Editor {
+        if self.target == Target::Editor {
             return self.absent_output(declaration);
         }
         let Some(ident) = accumulator(declaration) else {
@@ -157,7 +157,7 @@ impl Cx<'_> {
         quote!(#(#collected)*)
     }
 
-    /// The same type without a value, for a reader of types only: so nothing has to be kept while the user's code runs.
+    /// The same type without a value, for a target of types only: so nothing has to be kept while the user's code runs.
     fn absent_output(&self, declaration: &Declaration) -> TokenStream {
         let ty = self.base_type(declaration.item.kind, Span::mixed_site());
         let exports = self.extras_of(declaration).exports.iter().filter(|export| export.slot.is_some());

@@ -6,7 +6,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::ext::IdentExt;
 
-use super::{Cx, Reader, accumulator, local};
+use super::{Cx, Target, accumulator, local};
 use crate::ast::{Definition, Else, If, Item, Let, Mention, Node, NodeKind, Value};
 use crate::keywords::Kind;
 use crate::names::Declaration;
@@ -16,11 +16,11 @@ impl Cx<'_> {
     pub(super) fn scope(&self, nodes: &[Node<Item>], outermost: bool) -> TokenStream {
         let declared = || nodes.iter().filter_map(|node| self.declared(node));
         let handles = declared().map(|declaration| self.declare(declaration));
-        let code = match self.reader {
-            Reader::Rustc => in_order(nodes, |node| self.item_node(node)),
-            Reader::Editor => nodes.iter().map(|node| self.item_node(node)).collect(),
+        let code = match self.target {
+            Target::Rustc => in_order(nodes, |node| self.item_node(node)),
+            Target::Editor => nodes.iter().map(|node| self.item_node(node)).collect(),
         };
-        let is_collected = !outermost && self.reader == Reader::Rustc;
+        let is_collected = !outermost && self.target == Target::Rustc;
         let collected = declared().filter(|_| is_collected).filter_map(|declaration| {
             let (accumulator, handle) = (accumulator(declaration)?, self.handle(declaration));
             Some(if declaration.place.is_repeated() {
@@ -45,7 +45,7 @@ impl Cx<'_> {
         match &item.definition {
             // An editor would offer generated names beside it. Half-typed Rust does not show reliably what needs what, so
             // nothing waits for an editor: see `scope`.
-            Definition::Body(_) | Definition::Value(..) if self.reader == Reader::Editor => {
+            Definition::Body(_) | Definition::Value(..) if self.target == Target::Editor => {
                 let ty = self.base_type(item.kind, Span::mixed_site());
                 let absent = self.absent(&ty);
                 quote!(let #ident: #ty = #absent;)
@@ -120,9 +120,9 @@ impl Cx<'_> {
 
     fn value_item(&self, declaration: &Declaration, value: &Value, span: Span) -> TokenStream {
         let (ident, kind) = (declaration.ident, declaration.item.kind);
-        let ident = match self.reader {
-            Reader::Rustc => quote!(#ident),
-            Reader::Editor => quote!(_),
+        let ident = match self.target {
+            Target::Rustc => quote!(#ident),
+            Target::Editor => quote!(_),
         };
         let ty = self.base_type(kind, span);
         let given = if value.is_missing() { super::call::argument(value) } else { quote!(#value) };
@@ -147,7 +147,7 @@ impl Cx<'_> {
 
     /// Sets the location of a value that a function makes: only a method call can be given a location.
     fn written(&self, item: &Item) -> Option<TokenStream> {
-        let is_told = self.reader == Reader::Rustc;
+        let is_told = self.target == Target::Rustc;
         is_told.then(|| self.method("written_here", TokenStream::new(), item.place()))
     }
 

@@ -6,7 +6,7 @@ use quote::quote;
 /// The expansion of a pipeline, as a program.
 fn expansion(source: &str) -> String {
     let input: TokenStream = format!("::bowline; {source}").parse().unwrap();
-    let expanded = crate::driver::pipeline(input, super::Reader::Rustc);
+    let expanded = crate::driver::pipeline(input, super::Target::Rustc);
     let is_item = source.contains(" fn ");
     let program = if is_item { expanded.clone() } else { quote!(fn example() { let p = #expanded; }) };
     let file = syn::parse2(program).unwrap_or_else(|error| panic!("not Rust: {error}\n{expanded}"));

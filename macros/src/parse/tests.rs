@@ -337,7 +337,7 @@ fn a_word_typed_anywhere_is_survived() {
     for place in 0..=places {
         let mut input: TokenStream = "::bowline;".parse().unwrap();
         input.extend(with_marker(tokens.clone(), &mut place.clone()));
-        let expanded = crate::driver::pipeline(input, crate::expand::Reader::Rustc);
+        let expanded = crate::driver::pipeline(input, crate::expand::Target::Rustc);
         assert!(syn::parse2::<syn::Block>(expanded.clone()).is_ok(), "{place}: {expanded}");
     }
 }

@@ -56,7 +56,7 @@ pub(crate) use self::output::{Recording, Spool, StepOutput, Written, place};
 pub(crate) use self::progress::ProbeProgress;
 pub use self::prune::{Prune, Pruned, prune};
 pub(crate) use self::roles::{
-    Call, Claim, Detached, Engine, Finished, Held, HeldCaches, ImageStore, InUse, Instance, Prepared,
+    CacheLocks, Call, Claim, Detached, Engine, Finished, Held, ImageStore, InUse, Instance, Prepared,
     Progress, ResultStore, Sandbox, Sink, SnapshotReader, Startable,
 };
 

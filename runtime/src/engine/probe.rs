@@ -1,6 +1,6 @@
 //! Probes from this process: whether a service answers at its own address, asked as its clients would.
 //!
-//! The engine decides how that address is reached: see [`Way`]. A probe never gives up on a service that answers anything
+//! The engine decides how that address is reached: see [`Dialer`]. A probe never gives up on a service that answers anything
 //! at all: the session sets the limit. Dropping a probe ends it.
 
 use std::fmt;
@@ -10,21 +10,21 @@ use std::time::{Duration, Instant};
 
 use futures_util::future;
 
-use self::way::Found;
-pub(super) use self::way::{NO_ANSWER, Way};
+use self::dialer::Found;
+pub(super) use self::dialer::{Dialer, NO_ANSWER};
 use super::ProbeProgress;
 use crate::model::{Port, Protocol};
 
+mod dialer;
 pub(super) mod http;
 mod tcp;
 mod udp;
-mod way;
 
-/// The service cannot be reached this way.
+/// The service cannot be reached this dialer.
 #[derive(Debug)]
-pub(super) struct Far;
+pub(super) struct Unreachable;
 
-impl fmt::Display for Far {
+impl fmt::Display for Unreachable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the service's address cannot be reached from here")
     }
@@ -35,29 +35,33 @@ impl fmt::Display for Far {
 const SILENT_FOR: Duration = Duration::from_secs(2);
 
 /// Waits until all of these ports are open.
-pub(super) async fn wait_ports(way: &impl Way, ports: &[Port], progress: &ProbeProgress) -> Result<(), Far> {
+pub(super) async fn wait_ports(
+    dialer: &impl Dialer,
+    ports: &[Port],
+    progress: &ProbeProgress,
+) -> Result<(), Unreachable> {
     let (tcp, udp): (Vec<_>, Vec<_>) =
         ports.iter().cloned().partition(|port| port.protocol() == Protocol::Tcp);
-    let tcp = future::try_join_all(tcp.iter().map(|port| wait_tcp(way, port, progress)));
-    future::try_join(tcp, wait_udp(way, &udp, progress)).await.map(drop)
+    let tcp = future::try_join_all(tcp.iter().map(|port| wait_tcp(dialer, port, progress)));
+    future::try_join(tcp, wait_udp(dialer, &udp, progress)).await.map(drop)
 }
 
-async fn wait_tcp(way: &impl Way, port: &Port, progress: &ProbeProgress) -> Result<(), Far> {
-    let address = SocketAddr::new(way.ip(), port.number());
+async fn wait_tcp(dialer: &impl Dialer, port: &Port, progress: &ProbeProgress) -> Result<(), Unreachable> {
+    let address = SocketAddr::new(dialer.ip(), port.number());
     let doubt = tcp::Doubt::default();
-    poll(Pace::PORT, &port.to_string(), progress, || tcp::probe(way, address, &doubt)).await
+    poll(Pace::PORT, &port.to_string(), progress, || tcp::probe(dialer, address, &doubt)).await
 }
 
 /// No UDP request works for every service, and the kernel's replies (port unreachable) are limited to a few a second: so
 /// the service's sockets are read instead.
-async fn wait_udp(way: &impl Way, ports: &[Port], progress: &ProbeProgress) -> Result<(), Far> {
+async fn wait_udp(dialer: &impl Dialer, ports: &[Port], progress: &ProbeProgress) -> Result<(), Unreachable> {
     if ports.is_empty() {
         return Ok(());
     }
-    let mut sockets = udp::Sockets::of(way).ok_or(Far)?;
+    let mut sockets = udp::Sockets::of(dialer).ok_or(Unreachable)?;
     let mut pace = Pace::PORT;
     loop {
-        let open = sockets.open_ports().await.ok_or(Far)?;
+        let open = sockets.open_ports().await.ok_or(Unreachable)?;
         let is_open = |port: &Port| open.contains(&port.number());
         for port in ports {
             progress.note(&port.to_string(), (!is_open(port)).then_some(udp::NOT_OPEN));
@@ -71,13 +75,13 @@ async fn wait_udp(way: &impl Way, ports: &[Port], progress: &ProbeProgress) -> R
 
 /// Waits until a page is served.
 pub(super) async fn wait_http(
-    way: &impl Way,
+    dialer: &impl Dialer,
     port: u16,
     path: &str,
     progress: &ProbeProgress,
-) -> Result<(), Far> {
-    let address = SocketAddr::new(way.ip(), port);
-    poll(Pace::PAGE, &http::name(port, path), progress, || http::probe(way, address, path)).await
+) -> Result<(), Unreachable> {
+    let address = SocketAddr::new(dialer.ip(), port);
+    poll(Pace::PAGE, &http::name(port, path), progress, || http::probe(dialer, address, path)).await
 }
 
 /// Polls until something is ready, or nothing has answered for too long.
@@ -86,7 +90,7 @@ async fn poll<Attempt: Future<Output = Found>>(
     name: &str,
     progress: &ProbeProgress,
     mut attempt: impl FnMut() -> Attempt,
-) -> Result<(), Far> {
+) -> Result<(), Unreachable> {
     let mut silent_since = None;
     loop {
         let began = Instant::now();
@@ -102,7 +106,7 @@ async fn poll<Attempt: Future<Output = Found>>(
             Found::Silence(found) => {
                 progress.note(name, Some(&found));
                 if silent_since.get_or_insert(began).elapsed() >= SILENT_FOR {
-                    return Err(Far);
+                    return Err(Unreachable);
                 }
             }
         }

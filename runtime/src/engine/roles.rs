@@ -28,7 +28,7 @@ pub(crate) trait Engine: ImageStore + ResultStore + SnapshotReader + Sandbox + f
     /// Like [`close`](Self::close), for a program that is about to exit: nothing runs any more when this returns, except
     /// what was [handed over](Instance::leave). The removal of what has stopped may go on without this process, if the
     /// engine has a process that outlives it.
-    fn leave(&self) -> Call<'_, ()> {
+    fn detach(&self) -> Call<'_, ()> {
         self.close()
     }
 }
@@ -104,12 +104,12 @@ pub(crate) trait Sandbox: Send + Sync {
 
     /// Waits until no service of another session holds any of these caches, and holds them for a service of this name;
     /// `waiting` is told once of each service that holds one. Services of one session may share caches.
-    fn hold_caches<'a>(
+    fn lock_caches<'a>(
         &'a self,
         service: &'a str,
         caches: &'a [String],
         waiting: &'a (dyn Fn(InUse) + Sync),
-    ) -> Call<'a, Arc<dyn HeldCaches>>;
+    ) -> Call<'a, Arc<dyn CacheLocks>>;
 
     /// Prepares a service: everything but its process.
     fn prepare_service(&self, service: ServiceSpec) -> Call<'_, Box<dyn Startable>>;
@@ -156,7 +156,7 @@ pub(crate) trait Startable: Send {
 ///
 /// If this is dropped without being released, the caches stay held while the session, and whatever it left running,
 /// exists; then whoever cleans up after the session releases them.
-pub(crate) trait HeldCaches: Send + Sync + fmt::Debug {
+pub(crate) trait CacheLocks: Send + Sync + fmt::Debug {
     /// A service that holds the caches is ready: what it wrote to new ones is valid and stays, but only once this has
     /// returned.
     fn settle(&self) -> Call<'_, ()>;
@@ -211,7 +211,7 @@ pub(crate) trait Instance: Send + Sync + fmt::Debug {
     /// Detaches the service to a process that outlives the program: that process sends the signal once all of `users`
     /// have ended, and SIGKILL after `within`. Nothing more is reported of the service. Returns `None`, and does nothing,
     /// if the engine has no such process.
-    fn leave<'a>(
+    fn detach<'a>(
         &'a self,
         _signal: &'a str,
         _within: Duration,

@@ -14,7 +14,7 @@ use super::node::{Binding, Config, Fs, Held, Mount, MountSource, Place, ServiceN
 use crate::model::{
     Access, Capabilities, ContentDigest, Digest, Existing, Grant, ImageName, Limits, SecurityContext,
 };
-use crate::value::{ExecOptions, Expect, HostKind, HostSource, IgnoreFiles};
+use crate::value::{ExecOptions, Expect, IgnoreFiles, LocalKind, LocalSource};
 
 /// What an image's name meant when it was looked up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +45,7 @@ enum OfLimits {
 #[derive(Debug, Default)]
 pub(crate) struct Identities {
     images: HashMap<ImageName, Resolved>,
-    hosts: HashMap<Arc<HostSource>, Arc<dyn Contents>>,
+    hosts: HashMap<Arc<LocalSource>, Arc<dyn Contents>>,
     /// Tells uncached steps of this session from those of others.
     session: Option<String>,
     steps: HashMap<usize, Digest>,
@@ -57,7 +57,7 @@ impl Identities {
     /// contents, in a session.
     pub(crate) fn resolved(
         images: HashMap<ImageName, Resolved>,
-        hosts: HashMap<Arc<HostSource>, Arc<dyn Contents>>,
+        hosts: HashMap<Arc<LocalSource>, Arc<dyn Contents>>,
         session: String,
     ) -> Self {
         Self { images, hosts, session: Some(session), ..Self::default() }
@@ -211,7 +211,7 @@ impl Identities {
     /// What is used of a file system: of one whose contents are known what is at the path, and not what lies beside it.
     fn path_in<'e>(&mut self, encoder: &'e mut Encoder, fs: &Fs, path: &str) -> &'e mut Encoder {
         let known = match fs {
-            Fs::Host(source, _) => self.hosts.get(source),
+            Fs::Local(source, _) => self.hosts.get(source),
             Fs::Image(..) | Fs::Held(_) | Fs::Step(_) => None,
         };
         let encoder = match known {
@@ -225,7 +225,7 @@ impl Identities {
         match fs {
             // Where they are written does not matter to what they are.
             Fs::Image(image, _) => self.image(encoder, image),
-            Fs::Host(source, _) => match self.hosts.get(source) {
+            Fs::Local(source, _) => match self.hosts.get(source) {
                 Some(contents) => encoder.text("host contents").digest(contents.digest("/")),
                 None => Self::host(encoder, source),
             },
@@ -253,12 +253,12 @@ impl Identities {
     }
 
     /// As it was written: an identity is the same on every machine, and asking for one reads nothing.
-    fn host<'e>(encoder: &'e mut Encoder, source: &HostSource) -> &'e mut Encoder {
-        let HostSource { path, kind } = source;
+    fn host<'e>(encoder: &'e mut Encoder, source: &LocalSource) -> &'e mut Encoder {
+        let LocalSource { path, kind } = source;
         encoder.text("host").bytes(path.as_os_str().as_encoded_bytes());
         match kind {
-            HostKind::File => encoder.text("file"),
-            HostKind::Directory { include, exclude, ignore_files } => {
+            LocalKind::File => encoder.text("file"),
+            LocalKind::Directory { include, exclude, ignore_files } => {
                 encoder.text("directory");
                 encoder.texts(include.iter().map(String::as_str)).texts(exclude.iter().map(String::as_str));
                 encoder.flag(match ignore_files {

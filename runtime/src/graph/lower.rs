@@ -272,7 +272,7 @@ impl Lowering {
                 fold.layout = Layout::from(&other.mounts);
                 fold.last.clone_from(&other.last);
             }
-            Base::Host(source) => fold.fs = Some(Fs::Host(Arc::new(source.clone()), *at)),
+            Base::Local(source) => fold.fs = Some(Fs::Local(Arc::new(source.clone()), *at)),
             Base::Held(held) => fold.fs = held.clone().downcast().ok().map(Fs::Held),
         }
         // A binding belongs to every step of the container: a service bound after a step was written is bound late.

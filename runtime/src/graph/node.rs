@@ -8,7 +8,7 @@ use super::locations::Locations;
 use crate::model::{
     Access, Digest, Existing, ImageName, Limits, Location, Port, SecurityContext, SessionId, Snapshot,
 };
-use crate::value::{Check, ExecOptions, HostSource, Secret};
+use crate::value::{Check, ExecOptions, LocalSource, Secret};
 
 /// A file system, by what makes it.
 #[derive(Debug, Clone)]
@@ -16,7 +16,7 @@ pub(crate) enum Fs {
     /// An image by its name, and where it is named.
     Image(ImageName, Location),
     /// Files of the pipeline's machine, and where they are asked for.
-    Host(Arc<HostSource>, Location),
+    Local(Arc<LocalSource>, Location),
     /// The file system that a failed step left.
     Held(Arc<Held>),
     /// The file system that a step leaves.
@@ -83,7 +83,7 @@ fn made_of<'a>(
     fn step(fs: &Fs) -> Option<&Arc<Step>> {
         match fs {
             Fs::Step(step) => Some(step),
-            Fs::Image(..) | Fs::Host(..) | Fs::Held(_) => None,
+            Fs::Image(..) | Fs::Local(..) | Fs::Held(_) => None,
         }
     }
     let copied = places.iter().filter_map(|place| match place {
@@ -179,7 +179,7 @@ pub(crate) enum Var {
     Secret(Secret),
 }
 
-/// A service that a step or another service can reach.
+/// A service that a step or another service can requirements.
 #[derive(Debug, Clone)]
 pub(crate) struct Binding {
     pub(crate) service: Arc<ServiceNode>,
@@ -276,11 +276,11 @@ pub(crate) fn closure(bindings: &[Binding]) -> BTreeMap<Digest, Arc<ServiceNode>
 /// Everything outside that the roots need: images, and files of this machine, each with the places where it is written.
 /// Found without recursion, as chains may be long.
 #[derive(Debug, Default)]
-pub(crate) struct Reach {
+pub(crate) struct Requirements {
     /// The images.
     pub(crate) images: BTreeMap<ImageName, BTreeSet<Location>>,
     /// The files and directories of this machine.
-    pub(crate) hosts: HashMap<Arc<HostSource>, BTreeSet<Location>>,
+    pub(crate) hosts: HashMap<Arc<LocalSource>, BTreeSet<Location>>,
     /// The nodes that were visited.
     seen: HashSet<Digest>,
 }
@@ -290,24 +290,24 @@ enum Visit<'a> {
     Service(&'a Arc<ServiceNode>),
 }
 
-impl Reach {
+impl Requirements {
     pub(crate) fn of_fs(fs: &Fs) -> Self {
-        let mut reach = Self::default();
-        let open = reach.fs(fs).into_iter().collect();
-        reach.walk(open);
-        reach
+        let mut requirements = Self::default();
+        let open = requirements.fs(fs).into_iter().collect();
+        requirements.walk(open);
+        requirements
     }
 
     pub(crate) fn of_step(step: &Arc<Step>) -> Self {
-        let mut reach = Self::default();
-        reach.walk(vec![Visit::Step(step)]);
-        reach
+        let mut requirements = Self::default();
+        requirements.walk(vec![Visit::Step(step)]);
+        requirements
     }
 
     pub(crate) fn of_service(service: &Arc<ServiceNode>) -> Self {
-        let mut reach = Self::default();
-        reach.walk(vec![Visit::Service(service)]);
-        reach
+        let mut requirements = Self::default();
+        requirements.walk(vec![Visit::Service(service)]);
+        requirements
     }
 
     fn walk(&mut self, mut open: Vec<Visit<'_>>) {
@@ -364,7 +364,7 @@ impl Reach {
         match fs {
             Fs::Step(step) => Some(Visit::Step(step)),
             Fs::Held(_) => None,
-            Fs::Host(source, at) => {
+            Fs::Local(source, at) => {
                 self.hosts.entry(source.clone()).or_default().insert(*at);
                 None
             }

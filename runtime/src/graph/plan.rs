@@ -9,7 +9,7 @@ use super::lower::Lowering;
 use super::node::{Binding, Config, ContainerNode, Fs, Mount, MountSource, Place, ServiceNode, Step, Var};
 use crate::error::{command_line, show_duration};
 use crate::model::{Access, Digest, Existing, Location, Port};
-use crate::value::{Check, Container, ExecOptions, Expect, HostKind, HostSource, PortRef, Ready, Service};
+use crate::value::{Check, Container, ExecOptions, Expect, LocalKind, LocalSource, PortRef, Ready, Service};
 use crate::{Error, Result};
 
 /// What would run: every service and step once, each after what it needs, with the digest of its definition.
@@ -41,7 +41,7 @@ pub struct Plan {
     /// The mistakes in the definitions; while there are any, nothing runs. They show where they are written if
     /// [`with_locations`](Self::with_locations) was called.
     pub errors: Vec<Error>,
-    pub(crate) hosts: Vec<Arc<HostSource>>,
+    pub(crate) hosts: Vec<Arc<LocalSource>>,
     places: Places,
 }
 
@@ -115,7 +115,7 @@ pub struct PlanBuilder {
     seen: HashSet<Digest>,
     services: Vec<PlannedService>,
     steps: Vec<PlannedStep>,
-    pub(crate) hosts: Vec<Arc<HostSource>>,
+    pub(crate) hosts: Vec<Arc<LocalSource>>,
 }
 
 impl fmt::Debug for PlanBuilder {
@@ -187,7 +187,7 @@ impl PlanBuilder {
     fn add_fs(&mut self, fs: &Fs) {
         let step = match fs {
             Fs::Step(step) => step,
-            Fs::Host(source, _) => return self.add_host(source),
+            Fs::Local(source, _) => return self.add_host(source),
             Fs::Image(..) | Fs::Held(_) => return,
         };
         // A loop and no recursion, as the chain may be hundreds of steps long.
@@ -205,7 +205,7 @@ impl PlanBuilder {
         }
     }
 
-    fn add_host(&mut self, source: &Arc<HostSource>) {
+    fn add_host(&mut self, source: &Arc<LocalSource>) {
         if !self.hosts.contains(source) {
             self.hosts.push(source.clone());
         }
@@ -215,7 +215,7 @@ impl PlanBuilder {
         if !self.seen.insert(step.digest) {
             return;
         }
-        if let Fs::Host(source, _) = &step.base {
+        if let Fs::Local(source, _) = &step.base {
             self.add_host(source);
         }
         self.add_needs(&step.places, &step.mounts, &step.bindings);
@@ -307,7 +307,7 @@ fn each_once(errors: Vec<Error>) -> Vec<Error> {
 fn base(fs: &Fs) -> String {
     match fs {
         Fs::Image(name, _) => name.to_string(),
-        Fs::Host(source, _) => source.to_string(),
+        Fs::Local(source, _) => source.to_string(),
         Fs::Held(held) => format!("snapshot {}", held.snapshot.0),
         Fs::Step(step) => format!("{} {:.12}", step.name, step.digest),
     }
@@ -359,11 +359,11 @@ fn place(place: &Place) -> String {
 
 /// A path in a file system, as text.
 fn place_in(fs: &Fs, path: &str) -> String {
-    match (fs, path.strip_prefix(HostSource::ROOT)) {
-        (Fs::Host(source, _), Some(below)) if source.kind == HostKind::File || below == "/" => {
+    match (fs, path.strip_prefix(LocalSource::ROOT)) {
+        (Fs::Local(source, _), Some(below)) if source.kind == LocalKind::File || below == "/" => {
             source.to_string()
         }
-        (Fs::Host(source, _), Some(below)) => format!("{source}{below}"),
+        (Fs::Local(source, _), Some(below)) => format!("{source}{below}"),
         _ => format!("{}:{path}", base(fs)),
     }
 }

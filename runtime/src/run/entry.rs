@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use tokio::runtime::{Builder, Runtime};
 
-use crate::session::{Session, ambient, signals};
+use crate::session::{Session, current, signals};
 
 /// Runs a program's future in a session, which is closed whether the future succeeds, fails or panics.
 pub fn main<R>(future: impl Future<Output = R>) -> R {
@@ -19,10 +19,10 @@ pub fn test<R>(_name: &str, future: impl Future<Output = R>) -> R {
 fn in_session<R>(mut builder: Builder, future: impl Future<Output = R>) -> R {
     let runtime = start(&mut builder);
     let session = Session::new();
-    let _bound = ambient::bind(runtime.handle(), &session);
+    let _bound = current::bind(runtime.handle(), &session);
     signals::watch();
     let result = catch_unwind(AssertUnwindSafe(|| runtime.block_on(future)));
-    if let Err(error) = runtime.block_on(session.leave()) {
+    if let Err(error) = runtime.block_on(session.detach()) {
         // The program's own result matters more; the watchdog and the next session clean up what is left.
         eprintln!("bowline: the session did not close cleanly: {error}");
     }

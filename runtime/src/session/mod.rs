@@ -3,30 +3,30 @@
 //! Every promise about running is kept here, whatever the engine: run-once and caching of steps (`steps`), the life of
 //! services (`supervise`, with `service`, `start`, `running`, `health` and `log`), replay of steps that share a service
 //! (`unit`), reading results (`results`), and the end (`close` below). A session works on a runtime of its own
-//! (`ambient`), so that it neither depends on the user's runtime nor is stopped by it: users' futures only wait, and
+//! (`current`), so that it neither depends on the user's runtime nor is stopped by it: users' futures only wait, and
 //! dropping them cancels what nobody else waits for. No clean-up depends on asynchronous work in `Drop`. What happens is
 //! emitted as events of spans (`crate::event`); the session does not know who shows them, or how.
 
-pub(crate) mod ambient;
-mod aside;
+pub(crate) mod current;
 mod health;
-mod host;
 mod lines;
+mod local;
 mod log;
-mod once;
 mod process;
 mod publishing;
+mod replay;
 mod results;
 mod running;
 mod save;
 mod scrub;
 mod service;
 pub(crate) mod signals;
+mod single_flight;
+mod staging;
 mod start;
 mod steps;
 mod supervise;
 mod transfer;
-mod unit;
 mod waiters;
 
 use std::path::PathBuf;
@@ -36,14 +36,14 @@ use std::time::Duration;
 use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinSet;
 
-pub(crate) use self::host::planned_files;
-use self::once::Once;
+pub(crate) use self::local::planned_files;
 pub(crate) use self::publishing::{export_image, publish};
 use self::service::Services;
-use self::steps::Done;
+use self::single_flight::SingleFlight;
+use self::steps::StepResult;
 use crate::engine::{Description, Engine, Image, OutputReader, Recording, Written};
 use crate::event::{Emitter, EventKind, Observer, ObserverHandle, Outcome, Span, Subject};
-use crate::graph::{self, Reach};
+use crate::graph::{self, Requirements};
 use crate::lock::lock;
 use crate::model::{Digest, Entry, ImageName, Location, SessionId, Stat};
 use crate::value::{Container, Output, PathIn, Service};
@@ -54,7 +54,7 @@ use crate::{Error, Result, StepCause};
 /// Programs rarely name it: [`bowline::main`](crate::main) and [`bowline::test`](macro@crate::test) open a session and
 /// close it at the end, and anything awaited elsewhere uses one session of the whole process, whose remains are removed
 /// when the process ends, however it ends. Two sessions share cached results and cache volumes, but never a running
-/// service, and cannot reach each other's.
+/// service, and cannot requirements each other's.
 ///
 /// ```no_run
 /// # async fn example(tests: bowline::Container) -> bowline::Result<()> {
@@ -77,15 +77,15 @@ pub(super) struct Inner {
     /// The engine, connected to by the first thing that needs it.
     engine: OnceCell<Arc<dyn Engine>>,
     /// Images that were found, once a session.
-    images: Once<ImageName, Arc<Image>>,
+    images: SingleFlight<ImageName, Arc<Image>>,
     /// Directories and files of this machine that were found and hashed, once a session.
-    hosts: Once<crate::value::HostSource, Arc<host::Tree>>,
+    hosts: SingleFlight<crate::value::LocalSource, Arc<local::Tree>>,
     /// Snapshots of this machine's files that the engine holds, by the files' digest.
-    sent: Once<Digest, crate::model::Snapshot>,
+    sent: SingleFlight<Digest, crate::model::Snapshot>,
     /// Steps that ran or are running, by key and timeout.
-    steps: Once<(Digest, Option<Duration>), Arc<Done>>,
+    steps: SingleFlight<(Digest, Option<Duration>), Arc<StepResult>>,
     /// Replays that ran or are running, by the step's key and the generations of the service instances it runs against.
-    replays: Once<(Digest, Vec<u64>), ()>,
+    replays: SingleFlight<(Digest, Vec<u64>), ()>,
     /// The services and their supervisors.
     services: Mutex<Services>,
     /// Results that are being stored by the engine; awaited before the session ends.
@@ -112,25 +112,25 @@ impl Session {
             span: Arc::new(Span::root(Emitter::new(id.as_str().into(), direct))),
             id,
             engine: OnceCell::new(),
-            images: Once::default(),
-            hosts: Once::default(),
-            sent: Once::default(),
-            steps: Once::default(),
-            replays: Once::default(),
+            images: SingleFlight::default(),
+            hosts: SingleFlight::default(),
+            sent: SingleFlight::default(),
+            steps: SingleFlight::default(),
+            replays: SingleFlight::default(),
             services: Mutex::default(),
             keeping: Mutex::default(),
             closing: watch::channel(false).0,
             closed: OnceCell::new(),
         };
         let session = Self { inner: Arc::new(inner) };
-        ambient::register(&session);
+        current::register(&session);
         session
     }
 
     /// The current session, in which values awaited here run.
     #[must_use]
     pub fn current() -> Self {
-        ambient::current()
+        current::session()
     }
 
     /// The name of the session: the engine labels its containers and networks with it, as `bowline.session`.
@@ -141,7 +141,7 @@ impl Session {
 
     /// Runs a future; the values it awaits run in this session.
     pub async fn scope<F: Future>(&self, future: F) -> F::Output {
-        ambient::scope(self.clone(), future).await
+        current::scope(self.clone(), future).await
     }
 
     /// Registers an observer of what happens in this session, from now on: see [`event`](crate::event).
@@ -167,13 +167,13 @@ impl Session {
 
     /// Ends the session of a program that is about to exit by itself: like [`stop`](Self::stop), but services may take
     /// their time to stop without this process, if the engine has a process that outlives it.
-    pub(crate) async fn leave(&self) -> Result<()> {
-        self.finish(End::Left).await
+    pub(crate) async fn detach(&self) -> Result<()> {
+        self.finish(End::Detached).await
     }
 
     async fn finish(&self, end: End) -> Result<()> {
         let inner = self.inner.clone();
-        ambient::run(async move { inner.close(end).await }).await
+        current::run(async move { inner.close(end).await }).await
     }
 }
 
@@ -185,7 +185,7 @@ enum End {
     /// Nothing runs any more.
     Stopped,
     /// Everything is stopped, or handed to a process that outlives this one.
-    Left,
+    Detached,
 }
 
 impl Inner {
@@ -255,7 +255,7 @@ impl Inner {
         while keeping.join_next().await.is_some() {}
         let ended = match (self.engine.get(), end) {
             (Some(engine), End::Removed) => engine.close().await,
-            (Some(engine), End::Stopped | End::Left) => engine.leave().await,
+            (Some(engine), End::Stopped | End::Detached) => engine.detach().await,
             (None, _) => Ok(()),
         };
         self.span.close_with(&ended);
@@ -289,8 +289,8 @@ async fn in_session<T: Send + 'static, F>(
 where
     F: Future<Output = Result<T>> + Send,
 {
-    let inner = ambient::current().inner;
-    ambient::run(async move {
+    let inner = current::session().inner;
+    current::run(async move {
         inner.check_open(&what)?;
         let session = inner.clone();
         let span = inner.span.child(Subject::Request { name: what.as_str().into() });
@@ -315,7 +315,7 @@ pub(crate) async fn sync(container: Container) -> Result<()> {
 /// Runs a container up to its last step.
 async fn last_step<T: Send + 'static, F>(
     container: Container,
-    then: impl FnOnce(Result<Arc<Done>>, Option<Digest>) -> F + Send + 'static,
+    then: impl FnOnce(Result<Arc<StepResult>>, Option<Digest>) -> F + Send + 'static,
 ) -> Result<T>
 where
     F: Future<Output = Result<T>> + Send,
@@ -326,11 +326,11 @@ where
         return Err(Error::invalid(Some(&node.name), message).at([at]));
     };
     in_session(format!("container `{}`", node.name), |session| async move {
-        let request = match session.request(Reach::of_step(&last)).await {
-            Ok(request) => request,
+        let evaluation = match session.evaluation(Requirements::of_step(&last)).await {
+            Ok(evaluation) => evaluation,
             Err(error) => return then(Err(error), None).await,
         };
-        then(request.step(&last).await, Some(request.key(&last))).await
+        then(evaluation.step(&last).await, Some(evaluation.key(&last))).await
     })
     .await
 }
@@ -367,7 +367,7 @@ pub(crate) async fn stream(container: Container, stream: Stream) -> Result<Outpu
 /// One stream as text.
 pub(crate) async fn text(container: Container, which: Stream) -> Result<String> {
     let reader = stream(container, which).await?;
-    let bytes = ambient::run(results::blocking(move || in_memory(reader.source()))).await?;
+    let bytes = current::run(results::blocking(move || in_memory(reader.source()))).await?;
     Ok(String::from_utf8(bytes)
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
@@ -375,11 +375,11 @@ pub(crate) async fn text(container: Container, which: Stream) -> Result<String> 
 /// Saves one stream to a file.
 pub(crate) async fn save_stream(container: Container, which: Stream, to: PathBuf) -> Result<()> {
     let reader = stream(container, which).await?;
-    ambient::run(results::blocking(move || {
+    current::run(results::blocking(move || {
         let write = || {
-            let mut aside = aside::Aside::make(&to)?;
-            reader.source().write_to(&mut aside.file)?;
-            aside.put(&to)
+            let mut staged = staging::AtomicFile::create(&to)?;
+            reader.source().write_to(&mut staged.file)?;
+            staged.commit(&to)
         };
         write().map_err(|error| Error::io(&to, error))
     }))

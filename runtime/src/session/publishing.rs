@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::aside::Aside;
+use super::staging::AtomicFile;
 use super::{Inner, in_session, process};
 use crate::engine::{Engine, ImageSpec};
 use crate::event::{EventKind, Subject, Verb};
-use crate::graph::{self, ContainerNode, Reach};
+use crate::graph::{self, ContainerNode, Requirements};
 use crate::model::ImageName;
 use crate::value::Container;
 use crate::{Error, Result};
@@ -48,10 +48,10 @@ pub(crate) async fn export_image(container: Container, path: PathBuf) -> Result<
 
 async fn export_to(path: &Path, engine: &dyn Engine, image: &ImageSpec) -> Result<()> {
     let failed = |error| Error::io(path, error);
-    let aside = Aside::make(path).map_err(failed)?;
-    let file = aside.file.try_clone().map_err(failed)?;
+    let staged = AtomicFile::create(path).map_err(failed)?;
+    let file = staged.file.try_clone().map_err(failed)?;
     engine.export(image, file).await?;
-    aside.put(path).map_err(failed)
+    staged.commit(path).map_err(failed)
 }
 
 /// The name to push to, if the reference allows it.
@@ -72,12 +72,12 @@ fn target(reference: &str) -> std::result::Result<ImageName, String> {
 impl Inner {
     /// Makes everything that the image consists of.
     async fn new_image(self: &Arc<Self>, node: &ContainerNode) -> Result<ImageSpec> {
-        let request = self.request(Reach::of_fs(&node.fs)).await?;
-        let snapshot = request.filesystem(&node.fs).await?;
-        let ground = request.image(node.config.image.as_ref());
+        let evaluation = self.evaluation(Requirements::of_fs(&node.fs)).await?;
+        let snapshot = evaluation.filesystem(&node.fs).await?;
+        let ground = evaluation.image(node.config.image.as_ref());
         let platform = match ground {
             Some(image) => image.platform.clone(),
-            None => request.engine.describe().platform.clone(),
+            None => evaluation.engine.describe().platform.clone(),
         };
         Ok(ImageSpec { snapshot, config: process::of_image(&node.config, ground), platform })
     }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::aside::Aside;
 use super::in_session;
 use super::save::{self, holds_contents, save_tree};
+use super::staging::AtomicFile;
 use crate::engine::Engine;
 use crate::graph;
 use crate::model::{Entry, EntryKind, Snapshot, Stat};
@@ -101,12 +101,12 @@ impl Reader {
         let name = self.path.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
         let to = if to.is_dir() { to.join(name) } else { to };
         let at = to.clone();
-        let aside = blocking(move || Aside::make(&at).map_err(|error| Error::io(&at, error))).await?;
+        let staged = blocking(move || AtomicFile::create(&at).map_err(|error| Error::io(&at, error))).await?;
         self.with_contents(move |mut contents| {
-            let mut aside = aside;
-            save::copy(&mut contents, &mut aside.file)?;
-            save::set_mode(&aside.path, mode)?;
-            aside.put(&to)
+            let mut staged = staged;
+            save::copy(&mut contents, &mut staged.file)?;
+            save::set_mode(&staged.path, mode)?;
+            staged.commit(&to)
         })
         .await
     }

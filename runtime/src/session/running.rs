@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::health::{self, Failure, Watched};
 use super::log::ServiceLog;
 use super::scrub::Secrets;
-use crate::engine::{Detached, HeldCaches, Image, Instance};
+use crate::engine::{CacheLocks, Detached, Image, Instance};
 use crate::error::ServiceCause;
 use crate::event::{EventKind, Span};
 use crate::graph::{Binding, ServiceNode};
@@ -44,13 +44,13 @@ pub(super) struct Running {
     /// The services that it uses itself, leased for as long as it runs.
     pub(super) dependencies: Leases,
     /// The cache volumes that it holds against other sessions.
-    caches: Option<Arc<dyn HeldCaches>>,
+    caches: Option<Arc<dyn CacheLocks>>,
     /// The steps that have run against it.
     seen: Mutex<HashSet<Digest>>,
     /// The sets of ports and checks by which it was already found ready.
-    measures: Mutex<Vec<Measure>>,
+    readiness: Mutex<Vec<Readiness>>,
     /// Services that used it and were detached to the engine.
-    users_left: Mutex<Vec<Detached>>,
+    detached_users: Mutex<Vec<Detached>>,
     /// The reason it ended, once it has.
     ended: watch::Sender<Option<Error>>,
 }
@@ -66,7 +66,7 @@ pub(super) struct Started {
     pub(super) secrets: Secrets,
     pub(super) since: Instant,
     pub(super) dependencies: Leases,
-    pub(super) caches: Option<Arc<dyn HeldCaches>>,
+    pub(super) caches: Option<Arc<dyn CacheLocks>>,
 }
 
 impl Running {
@@ -86,8 +86,8 @@ impl Running {
             dependencies,
             caches,
             seen: Mutex::default(),
-            measures: Mutex::new(vec![Measure::of(&service)]),
-            users_left: Mutex::default(),
+            readiness: Mutex::new(vec![Readiness::of(&service)]),
+            detached_users: Mutex::default(),
             ended: watch::channel(None).0,
             service,
         }
@@ -116,12 +116,12 @@ impl Running {
     }
 
     /// Notes that a service that uses it was detached and ends without this process.
-    pub(super) fn was_left_by(&self, user: &Detached) {
-        lock(&self.users_left).push(user.clone());
+    pub(super) fn was_detached_from(&self, user: &Detached) {
+        lock(&self.detached_users).push(user.clone());
     }
 
-    pub(super) fn users_left(&self) -> Vec<Detached> {
-        lock(&self.users_left).clone()
+    pub(super) fn detached_users(&self) -> Vec<Detached> {
+        lock(&self.detached_users).clone()
     }
 
     /// Waits until the process ends, or a service that it uses does.
@@ -143,20 +143,20 @@ impl Running {
 
     /// Waits until the service is ready by another definition's ports and checks, if they differ.
     pub(super) async fn ensure_ready(&self, service: &ServiceNode) -> Result<()> {
-        let measure = Measure::of(service);
-        if self.measures().contains(&measure) {
+        let readiness = Readiness::of(service);
+        if self.readiness().contains(&readiness) {
             return Ok(());
         }
         tokio::select! {
             ready = self.wait_ready(service) => ready?,
             error = self.broken() => return Err(error),
         }
-        self.measures().push(measure);
+        self.readiness().push(readiness);
         Ok(())
     }
 
-    fn measures(&self) -> MutexGuard<'_, Vec<Measure>> {
-        lock(&self.measures)
+    fn readiness(&self) -> MutexGuard<'_, Vec<Readiness>> {
+        lock(&self.readiness)
     }
 
     /// Waits until the service is ready or has failed. Once it is ready, what it wrote to new caches is valid.
@@ -173,7 +173,7 @@ impl Running {
         Ok(())
     }
 
-    pub(super) fn caches(&self) -> Option<&dyn HeldCaches> {
+    pub(super) fn caches(&self) -> Option<&dyn CacheLocks> {
         self.caches.as_deref()
     }
 
@@ -237,12 +237,12 @@ pub(super) fn failure(
 
 /// The ports and checks by which a service was found ready.
 #[derive(PartialEq, Eq)]
-struct Measure {
+struct Readiness {
     checks: Vec<Check>,
     ports: Vec<Port>,
 }
 
-impl Measure {
+impl Readiness {
     fn of(service: &ServiceNode) -> Self {
         Self {
             checks: service.checks().into_iter().map(|(check, _)| check.clone()).collect(),
@@ -303,8 +303,8 @@ impl Leases {
     }
 
     /// Notes that a service that uses these was detached and ends without this process.
-    pub(super) fn were_left_by(&self, user: &Detached) {
-        self.running().for_each(|running| running.was_left_by(user));
+    pub(super) fn were_detached_from(&self, user: &Detached) {
+        self.running().for_each(|running| running.was_detached_from(user));
     }
 
     /// The error of a service that ended just now and may have caused a failure.

@@ -7,7 +7,7 @@ use std::sync::Once;
 
 use tokio::sync::watch;
 
-use super::ambient;
+use super::current;
 
 static WATCHING: Once = Once::new();
 static RECEIVED: std::sync::LazyLock<watch::Sender<bool>> =
@@ -19,7 +19,7 @@ pub(crate) fn watch() {
     use tokio::signal::unix::SignalKind;
 
     WATCHING.call_once(|| {
-        let Ok(handle) = ambient::handle() else { return };
+        let Ok(handle) = current::handle() else { return };
         let _guard = handle.enter();
         for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
             // If the handler cannot be installed, the signal ends the process as it would without bowline.
@@ -28,7 +28,7 @@ pub(crate) fn watch() {
                     signals.recv().await;
                     RECEIVED.send_replace(true);
                     let closing = async {
-                        let sessions = ambient::all();
+                        let sessions = current::all();
                         futures_util::future::join_all(sessions.iter().map(super::Session::stop)).await;
                     };
                     tokio::select! {

@@ -8,20 +8,20 @@ use tokio::time::{Instant, timeout};
 use super::log::ServiceLog;
 use super::running::{Leases, Phase, Running, Started, failure};
 use super::scrub::Secrets;
-use super::steps::Request;
+use super::steps::Evaluation;
 use super::{Inner, process};
 use crate::Result;
-use crate::engine::{HeldCaches, Image, InUse, MountSource, ServiceSpec, Startable};
+use crate::engine::{CacheLocks, Image, InUse, MountSource, ServiceSpec, Startable};
 use crate::error::ServiceCause;
 use crate::event::{EventKind, Span, Waiting};
-use crate::graph::{Reach, ServiceNode};
+use crate::graph::{Requirements, ServiceNode};
 use crate::lock::lock;
 use crate::model::{Access, Digest};
 
 /// Everything that a service's process needs, except the container. Dropping it releases the services that it uses.
 pub(super) struct Outfit {
     /// The evaluation that the keys and images come from.
-    request: Arc<Request>,
+    evaluation: Arc<Evaluation>,
     service: Arc<ServiceNode>,
     /// The key of the service instance.
     key: Digest,
@@ -46,12 +46,12 @@ impl Outfit {
         span: Arc<Span>,
     ) -> Result<Self> {
         let since = Instant::now();
-        let request = session.request(Reach::of_service(&service)).await?;
-        let image = request.image(service.config.image.as_ref()).cloned();
+        let evaluation = session.evaluation(Requirements::of_service(&service)).await?;
+        let image = evaluation.image(service.config.image.as_ref()).cloned();
         let process = process::of_service(&service, image.as_ref())?;
         let (filesystem, dependencies) = try_join(
-            request.lay_out(&service.name, &service.base, &service.places, &service.mounts, &span),
-            request.lease(&service.bindings, &span),
+            evaluation.lay_out(&service.name, &service.base, &service.places, &service.mounts, &span),
+            evaluation.lease(&service.bindings, &span),
         )
         .await
         .map_err(|error| {
@@ -64,14 +64,14 @@ impl Outfit {
             hostname: service.hostname.clone(),
             filesystem,
             process,
-            links: request.links(&service.bindings)?,
+            links: evaluation.links(&service.bindings)?,
         };
-        Ok(Self { request, service, key, span, image, log, secrets, since, dependencies, spec })
+        Ok(Self { evaluation, service, key, span, image, log, secrets, since, dependencies, spec })
     }
 
     /// Waits until no service of another session holds a cache that this one writes to, but no longer than the service
     /// may take to become ready.
-    pub(super) async fn hold_caches(&self) -> Result<Option<Arc<dyn HeldCaches>>> {
+    pub(super) async fn lock_caches(&self) -> Result<Option<Arc<dyn CacheLocks>>> {
         let written = self.spec.filesystem.mounts.iter().filter_map(|mount| match &mount.source {
             MountSource::Cache(key) if mount.access == Access::ReadWrite => Some(key.clone()),
             _ => None,
@@ -89,7 +89,7 @@ impl Outfit {
             });
             *lock(&found) = Some(in_use);
         };
-        let hold = self.request.engine.hold_caches(&self.service.name, &caches, &waiting);
+        let hold = self.evaluation.engine.lock_caches(&self.service.name, &caches, &waiting);
         if let Ok(held) = timeout(self.service.within, hold).await {
             return held.map(Some);
         }
@@ -105,14 +105,14 @@ impl Outfit {
     /// Makes the container.
     pub(super) async fn prepare(&self) -> Result<Box<dyn Startable>> {
         self.span.emit(|| EventKind::Starting);
-        self.request.engine.prepare_service(self.spec.clone()).await
+        self.evaluation.engine.prepare_service(self.spec.clone()).await
     }
 
     /// Starts the process. The future must be awaited to its end, as the process may exist before that.
     pub(super) async fn begin(
         self,
         prepared: Box<dyn Startable>,
-        caches: Option<Arc<dyn HeldCaches>>,
+        caches: Option<Arc<dyn CacheLocks>>,
     ) -> Result<Running> {
         let Self { service, key, span, image, log, secrets, since, dependencies, spec, .. } = self;
         span.emit(|| EventKind::Started { args: secrets.scrub_args(&spec.process.args) });

@@ -7,11 +7,11 @@ use futures_util::future::{BoxFuture, try_join, try_join_all, try_join3};
 use tokio::sync::watch;
 
 use super::log::{self, Broken, Capture};
+use super::replay::unseen;
 use super::running::{Lease, Leases};
 use super::scrub::Secrets;
 use super::service::{Pin, Supervisor};
-use super::unit::unseen;
-use super::{Inner, close_failed, host, process};
+use super::{Inner, close_failed, local, process};
 use crate::engine::{
     self, Claim, Engine, Filesystem, Finished, Image, Kept, Link, Placement, Prepared, Recording, StepSpec,
     Written,
@@ -19,8 +19,8 @@ use crate::engine::{
 use crate::error::Reason;
 use crate::event::{EventKind, Outcome, Span, Subject, Waiting};
 use crate::graph::{
-    Binding, Contents, Fs, Held, Identities, Mount, MountSource, Place, Reach, Resolved, ServiceNode, Step,
-    closure,
+    Binding, Contents, Fs, Held, Identities, Mount, MountSource, Place, Requirements, Resolved, ServiceNode,
+    Step, closure,
 };
 use crate::lock::lock;
 use crate::model::{Digest, Exit, ImageName, Snapshot};
@@ -29,13 +29,13 @@ use crate::{Error, Result, StepCause, StepError};
 
 /// A step that has succeeded, now or earlier.
 #[derive(Debug)]
-pub(super) struct Done {
+pub(super) struct StepResult {
     pub(super) output: Recording,
     /// `None` until the engine has stored it: whoever only wants the output need not wait.
     snapshot: watch::Receiver<Option<Result<Snapshot>>>,
 }
 
-impl Done {
+impl StepResult {
     fn kept(snapshot: Snapshot, output: Recording) -> Self {
         Self { output, snapshot: watch::channel(Some(Ok(snapshot))).1 }
     }
@@ -50,7 +50,7 @@ impl Done {
 }
 
 /// One evaluation: a session, and the identities of everything that is needed, with images resolved.
-pub(super) struct Request {
+pub(super) struct Evaluation {
     pub(super) session: Arc<Inner>,
     pub(super) engine: Arc<dyn Engine>,
     /// The images that were found.
@@ -62,23 +62,23 @@ pub(super) struct Request {
 impl Inner {
     /// The snapshot of a file system, once everything that makes it has run.
     pub(super) async fn filesystem(self: &Arc<Self>, fs: &Fs) -> Result<Snapshot> {
-        self.request(Reach::of_fs(fs)).await?.filesystem(fs).await
+        self.evaluation(Requirements::of_fs(fs)).await?.filesystem(fs).await
     }
 
     /// Looks up the images first, as each is part of a key. Only the lookup happens here; what a process needs of an
     /// image is prepared when the process runs.
-    pub(super) async fn request(self: &Arc<Self>, reach: Reach) -> Result<Arc<Request>> {
+    pub(super) async fn evaluation(self: &Arc<Self>, requirements: Requirements) -> Result<Arc<Evaluation>> {
         // The first caller looks an image up for all; each caller's error has that caller's own locations.
-        let find = reach.images.into_iter().map(|(name, places)| async move {
+        let find = requirements.images.into_iter().map(|(name, places)| async move {
             let places: Vec<_> = places.into_iter().collect();
             match self.image(&name, &places).await {
                 Ok(image) => Ok((name, image)),
                 Err(error) => Err(error.at(places)),
             }
         });
-        let hash = reach.hosts.into_iter().map(|(source, places)| async move {
+        let hash = requirements.hosts.into_iter().map(|(source, places)| async move {
             let places: Vec<_> = places.into_iter().collect();
-            match self.host_tree(&source, &places).await {
+            match self.local_tree(&source, &places).await {
                 Ok(tree) => Ok((source, tree as Arc<dyn Contents>)),
                 Err(error) => Err(error.at(places)),
             }
@@ -90,11 +90,11 @@ impl Inner {
         let resolved = |image: &Image| Resolved { id: image.id, platform: image.platform.clone() };
         let ids = images.iter().map(|(name, image)| (name.clone(), resolved(image))).collect();
         let identities = Mutex::new(Identities::resolved(ids, hosts, self.id.to_string()));
-        Ok(Arc::new(Request { session: self.clone(), engine, images, identities }))
+        Ok(Arc::new(Evaluation { session: self.clone(), engine, images, identities }))
     }
 }
 
-impl Request {
+impl Evaluation {
     pub(super) fn image(&self, name: Option<&ImageName>) -> Option<&Image> {
         self.images.get(name?).map(|image| &**image)
     }
@@ -115,7 +115,7 @@ impl Request {
     }
 
     // Boxed, as steps wait for steps: the future's type must not contain itself.
-    pub(super) fn step<'a>(self: &'a Arc<Self>, step: &Arc<Step>) -> BoxFuture<'a, Result<Arc<Done>>> {
+    pub(super) fn step<'a>(self: &'a Arc<Self>, step: &Arc<Step>) -> BoxFuture<'a, Result<Arc<StepResult>>> {
         let key = self.key(step);
         let work = self.clone().find_or_run(step.clone(), key);
         // A caller with a longer timeout must not join a run that will be killed earlier.
@@ -130,8 +130,8 @@ impl Request {
                 Some(image) => Ok(image.snapshot.clone()),
                 None => Err(Error::internal(format_args!("image {name} was not resolved"))),
             },
-            Fs::Host(source, at) => {
-                self.session.host_snapshot(source, *at).await.map_err(|error| error.at([*at]))
+            Fs::Local(source, at) => {
+                self.session.local_snapshot(source, *at).await.map_err(|error| error.at([*at]))
             }
             Fs::Held(held) if held.session == self.session.id => Ok(held.snapshot.clone()),
             Fs::Held(_) => Err(Error::invalid(
@@ -143,7 +143,7 @@ impl Request {
         }
     }
 
-    async fn find_or_run(self: Arc<Self>, step: Arc<Step>, key: Digest) -> Result<Arc<Done>> {
+    async fn find_or_run(self: Arc<Self>, step: Arc<Step>, key: Digest) -> Result<Arc<StepResult>> {
         if step.args.is_none() && step.places.is_empty() {
             return self.pass_by(&step).await;
         }
@@ -156,10 +156,10 @@ impl Request {
     }
 
     /// A step that changes nothing, and only comes after others.
-    async fn pass_by(self: &Arc<Self>, step: &Step) -> Result<Arc<Done>> {
+    async fn pass_by(self: &Arc<Self>, step: &Step) -> Result<Arc<StepResult>> {
         let _pins = self.pin(&step.bindings)?;
         try_join_all(step.inputs().map(|input| self.step(input))).await?;
-        Ok(Arc::new(Done::kept(self.filesystem(&step.base).await?, Recording::default())))
+        Ok(Arc::new(StepResult::kept(self.filesystem(&step.base).await?, Recording::default())))
     }
 
     async fn find_or_run_in(
@@ -167,11 +167,11 @@ impl Request {
         span: &Arc<Span>,
         step: &Arc<Step>,
         key: Digest,
-    ) -> Result<Arc<Done>> {
+    ) -> Result<Arc<StepResult>> {
         let cached = |kept: Kept| {
             span.emit(|| EventKind::Cached);
             span.close(|| Outcome::Succeeded);
-            Ok(Arc::new(Done::kept(kept.snapshot, kept.output)))
+            Ok(Arc::new(StepResult::kept(kept.snapshot, kept.output)))
         };
         let may_be_kept = !step.is_volatile;
         if may_be_kept && let Some(kept) = self.engine.lookup(&key).await? {
@@ -284,8 +284,8 @@ impl Request {
 
     /// The snapshot of a file system that something needs; if that fails, the something is skipped.
     async fn filesystem_for(self: &Arc<Self>, span: &Span, fs: &Fs) -> Result<Snapshot> {
-        if let Fs::Host(source, _) = fs {
-            span.emit(|| EventKind::Waiting(Waiting::For(host::subject(source))));
+        if let Fs::Local(source, _) = fs {
+            span.emit(|| EventKind::Waiting(Waiting::For(local::subject(source))));
         }
         self.filesystem(fs).await.inspect_err(|error| span.skip(error))
     }
@@ -341,7 +341,7 @@ impl Request {
         claim: Option<Claim>,
         finished: Box<dyn Finished>,
         output: Recording,
-    ) -> Done {
+    ) -> StepResult {
         let (stored, snapshot) = watch::channel(None);
         let (span, kept) = (span.clone(), output.clone());
         let is_volatile = step.is_volatile;
@@ -356,7 +356,7 @@ impl Request {
             drop(claim);
             stored.send_replace(Some(result));
         });
-        Done { output, snapshot }
+        StepResult { output, snapshot }
     }
 
     /// Keeps the services of these bindings from being stopped between the steps that use them, without starting any.
@@ -417,11 +417,11 @@ impl Request {
                 continue;
             }
             let generations = shared.iter().map(|running| running.generation).collect();
-            let (request, ancestor, parent) = (self.clone(), ancestor.clone(), span.clone());
+            let (evaluation, ancestor, parent) = (self.clone(), ancestor.clone(), span.clone());
             let replay = async move {
                 let span = parent.child_at(subject(&ancestor), ancestor.locations.all());
                 span.emit(|| EventKind::Replayed);
-                let result = request.run(ancestor, span.clone()).await.map(drop);
+                let result = evaluation.run(ancestor, span.clone()).await.map(drop);
                 match &result {
                     Ok(()) => span.close(|| Outcome::Succeeded),
                     Err(error) => close_failed(&span, error),

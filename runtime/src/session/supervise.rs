@@ -16,9 +16,9 @@ use super::service::{Closing, Message, Supervisor, subject};
 use super::start::Outfit;
 use super::waiters::Waiters;
 use super::{End, Inner};
-use crate::engine::HeldCaches;
+use crate::engine::CacheLocks;
 use crate::event::{EventKind, Outcome, Span};
-use crate::graph::{Reach, ServiceNode};
+use crate::graph::{Requirements, ServiceNode};
 use crate::model::Digest;
 use crate::{Error, Result};
 
@@ -59,12 +59,12 @@ impl Inner {
     pub(super) async fn start(self: &Arc<Self>, service: &Arc<ServiceNode>) -> Result<()> {
         check_services_are_on(service)?;
         let mut stops = self.services().stops(service.digest);
-        let request = tokio::select! {
-            request = self.request(Reach::of_service(service)) => request,
+        let evaluation = tokio::select! {
+            evaluation = self.evaluation(Requirements::of_service(service)) => evaluation,
             Ok(()) = stops.changed() => Err(stopped_while_starting(service)),
         };
-        let started = match request {
-            Ok(request) => request.supervisor(service)?.start(service).await,
+        let started = match evaluation {
+            Ok(evaluation) => evaluation.supervisor(service)?.start(service).await,
             Err(error) => Err(error),
         };
         started.map_err(|error| error.at(service.locations.all()))
@@ -98,7 +98,7 @@ fn answer(waiting: impl IntoIterator<Item = oneshot::Sender<()>>) {
 enum After {
     /// Somebody requested it in the meantime.
     StartAgain(Waiters),
-    /// Wait for the next request.
+    /// Wait for the next evaluation.
     Rest,
 }
 
@@ -243,7 +243,7 @@ impl Task {
         let outfit = self
             .unless_halted(waiters, Outfit::new(session, self.service.clone(), self.key, span.clone()))
             .await?;
-        let caches = self.unless_halted(waiters, outfit.hold_caches()).await?;
+        let caches = self.unless_halted(waiters, outfit.lock_caches()).await?;
         let prepared = match self.unless_halted(waiters, outfit.prepare()).await {
             Ok(prepared) => prepared,
             Err(halt) => {
@@ -331,7 +331,7 @@ impl Task {
                 return self.stop(running, Vec::new(), Manner::Stop).await;
             }
             tokio::select! {
-                // An end that has happened is handled before a new request, which is to get a fresh instance.
+                // An end that has happened is handled before a new evaluation, which is to get a fresh instance.
                 biased;
                 error = running.failed_in_use() => return self.ended(running, error).await,
                 () = sleep_until(unused_since + self.service.linger), if idle => {
@@ -339,7 +339,7 @@ impl Task {
                 }
                 message = self.inbox.recv() => match message {
                     Some(Message::Acquire(waiter)) => {
-                        // If an unused process died a moment ago, the new request need not know.
+                        // If an unused process died a moment ago, the new evaluation need not know.
                         if uses == 0 && matches!(running.instance.is_alive().await, Ok(false)) {
                             let error = running.failed_in_use().await;
                             let waiters = Waiters { acquire: vec![waiter], hold: Vec::new() };
@@ -362,7 +362,7 @@ impl Task {
                     Some(Message::Stop(done)) => return self.stop(running, vec![done], Manner::Stop).await,
                     Some(Message::Kill(done)) => return self.stop(running, vec![done], Manner::Kill).await,
                     Some(Message::Close(closing)) => self.closing = Some(closing),
-                    // The session was dropped, so nobody can request the service again.
+                    // The session was dropped, so nobody can evaluation the service again.
                     None => return self.stop(running, Vec::new(), Manner::Stop).await,
                 },
             }
@@ -398,9 +398,9 @@ impl Task {
         manner: Manner,
         outcome: Outcome,
     ) -> After {
-        if self.closing.as_ref().is_some_and(|closing| closing.end == End::Left)
+        if self.closing.as_ref().is_some_and(|closing| closing.end == End::Detached)
             && manner == Manner::Stop
-            && self.leave(&running).await
+            && self.detach(&running).await
         {
             running.span.close(|| outcome);
             answer(done);
@@ -411,12 +411,12 @@ impl Task {
 
     /// Detaches the service: a process that outlives the program stops it, once its users are gone. Returns whether there
     /// is such a process.
-    async fn leave(&self, running: &Running) -> bool {
+    async fn detach(&self, running: &Running) -> bool {
         let (signal, within) = running.stop_manner();
-        match running.instance.leave(&signal, within, running.users_left()).await {
+        match running.instance.detach(&signal, within, running.detached_users()).await {
             Ok(Some(left)) => {
                 running.span.emit(|| EventKind::Detached);
-                running.dependencies.were_left_by(&left);
+                running.dependencies.were_detached_from(&left);
                 true
             }
             Ok(None) => false,
@@ -507,7 +507,7 @@ impl Task {
     }
 
     /// Releases the caches of a process that is gone to other sessions.
-    async fn release(&self, caches: Option<&dyn HeldCaches>, span: &Span) {
+    async fn release(&self, caches: Option<&dyn CacheLocks>, span: &Span) {
         let Some(caches) = caches else { return };
         match caches.release().await {
             Ok(emptied) => {

@@ -98,7 +98,7 @@ pub(crate) enum Base {
     Image(String),
     Container(Container),
     /// Files of the pipeline's machine.
-    Host(super::HostSource),
+    Local(super::LocalSource),
     /// A file system that an engine holds, what a failed step left behind: a `Held` of the graph.
     Held(Arc<dyn Any + Send + Sync>),
 }

@@ -95,9 +95,13 @@ impl Container {
     }
 
     /// Files of the pipeline's machine, as a file system.
-    pub(crate) fn from_host(source: super::HostSource, invalid: Vec<Located<Invalid>>, at: Location) -> Self {
+    pub(crate) fn from_host(
+        source: super::LocalSource,
+        invalid: Vec<Located<Invalid>>,
+        at: Location,
+    ) -> Self {
         let name = source.to_string();
-        let mut body = Body::new(Base::Host(source), at);
+        let mut body = Body::new(Base::Local(source), at);
         body.edit(at).found(invalid);
         Self { slot: Slot::filled(Some(name), at, body) }
     }

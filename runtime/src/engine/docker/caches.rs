@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use super::failure::{self, BRIEF, within};
 use super::{Shared, labels, mount, names};
-use crate::engine::{Call, HeldCaches, InUse};
+use crate::engine::{CacheLocks, Call, InUse};
 use crate::{Error, Result};
 
 /// Poll interval while another session holds a cache.
@@ -63,7 +63,7 @@ pub(super) async fn hold(
     service: &str,
     caches: &[String],
     waiting: &(dyn Fn(InUse) + Sync),
-) -> Result<Arc<dyn HeldCaches>> {
+) -> Result<Arc<dyn CacheLocks>> {
     // The watchdog must be armed: it releases what is held if this process dies.
     shared.guarded().await;
     shared.cache_users.any.store(true, Ordering::Relaxed);
@@ -264,7 +264,7 @@ pub(super) async fn give_back_all(
     Ok(())
 }
 
-impl HeldCaches for Held {
+impl CacheLocks for Held {
     fn settle(&self) -> Call<'_, ()> {
         Box::pin(async move {
             for (_, volume) in &self.volumes {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::cleaner::Container;
 use super::facts::Facts;
 use super::failure::{self, BRIEF, within};
-use super::recipe::{Created, Reach, Recipe};
+use super::recipe::{Created, NetworkScope, Recipe};
 use super::{Shared, labels, mount, names, place, room, ulimits};
 use crate::arguments;
 use crate::engine::{Link, Process};
@@ -21,7 +21,7 @@ use bollard::models::{
 pub(super) async fn create(shared: &Arc<Shared>, recipe: Recipe<'_>) -> Result<Created> {
     let what = format!("create a container for {}", recipe.name);
     shared.check_open(&what)?;
-    if recipe.reach == Reach::Services {
+    if recipe.scope == NetworkScope::Services {
         drop(shared.network.begin(shared));
     }
     let ((base, placements), init, mounts, ()) = tokio::try_join!(
@@ -102,10 +102,10 @@ fn body(
             cap_drop: Some(capabilities(process, Grant::Dropped)),
             sysctls: Some(process.security.sysctls.clone().into_iter().collect()),
             shm_size: limits.shm.and_then(|bytes| i64::try_from(bytes).ok()),
-            network_mode: (recipe.reach == Reach::Services).then(|| names::prefix(&shared.session)),
+            network_mode: (recipe.scope == NetworkScope::Services).then(|| names::prefix(&shared.session)),
             ..Default::default()
         }),
-        networking_config: (recipe.reach == Reach::Services).then(|| links(shared, recipe.links)),
+        networking_config: (recipe.scope == NetworkScope::Services).then(|| links(shared, recipe.links)),
         ..Default::default()
     }
 }

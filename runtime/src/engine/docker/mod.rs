@@ -86,7 +86,7 @@ pub(crate) use self::connection::Connection;
 pub(crate) use self::source::DockerImages;
 use self::watchdog::Watchdog;
 use super::{
-    Call, Description, Engine, HeldCaches, Image, ImageSpec, ImageStore, InUse, Kept, Prepared, Progress,
+    CacheLocks, Call, Description, Engine, Image, ImageSpec, ImageStore, InUse, Kept, Prepared, Progress,
     ResultStore, Sandbox, ServiceSpec, SnapshotReader, Startable, StepSpec,
 };
 use crate::model::{Digest, Entry, ImageName, SessionId, Snapshot, Stat};
@@ -222,7 +222,7 @@ impl Engine for Docker {
         Box::pin(sweep::close(&self.shared, sweep::Removal::Here))
     }
 
-    fn leave(&self) -> Call<'_, ()> {
+    fn detach(&self) -> Call<'_, ()> {
         Box::pin(sweep::close(&self.shared, sweep::Removal::HandedOver))
     }
 }
@@ -284,12 +284,12 @@ impl Sandbox for Docker {
         Box::pin(step::prepare(&self.shared, step))
     }
 
-    fn hold_caches<'a>(
+    fn lock_caches<'a>(
         &'a self,
         service: &'a str,
         caches: &'a [String],
         waiting: &'a (dyn Fn(InUse) + Sync),
-    ) -> Call<'a, Arc<dyn HeldCaches>> {
+    ) -> Call<'a, Arc<dyn CacheLocks>> {
         Box::pin(caches::hold(&self.shared, service, caches, waiting))
     }
 

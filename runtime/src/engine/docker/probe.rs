@@ -4,7 +4,7 @@
 //! bridge is one of ours, as on Linux with an engine beside us. The long one is a [helper] container that joins the
 //! service's network and asks from there: Docker Desktop, remote engines, rootless ones, a pipeline that runs in a
 //! container. Two addresses are never probed: published ports, whose proxy accepts before the service listens, and
-//! 127.0.0.1, where a service may listen that no client can reach.
+//! 127.0.0.1, where a service may listen that no client can scope.
 //!
 //! No probe gives up: the session sets the limit, and watches for the service's end at the same time. Dropping a probe
 //! ends it.

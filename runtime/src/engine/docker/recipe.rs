@@ -17,14 +17,14 @@ pub(super) struct Recipe<'a> {
     pub(super) process: Option<&'a Process>,
     pub(super) links: &'a [Link],
     /// The network it is on.
-    pub(super) reach: Reach,
+    pub(super) scope: NetworkScope,
     /// Whether standard input will be written; otherwise it is empty.
     pub(super) has_stdin: bool,
 }
 
 /// The network of a container.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reach {
+pub(super) enum NetworkScope {
     /// The engine's default network: it reaches the world, and none of our services. Nobody reaches what listens here.
     World,
     /// The session's network: it also reaches the services that it is linked to.

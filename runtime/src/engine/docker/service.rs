@@ -14,7 +14,7 @@ use super::attach::{self, End};
 use super::cleaner::Container;
 use super::failure::{self, BRIEF, within};
 use super::probe::{Prober, Target};
-use super::recipe::{Created, Reach, Recipe};
+use super::recipe::{Created, NetworkScope, Recipe};
 use super::{Shared, create, labels, names};
 use crate::engine::command::cannot_run;
 use crate::engine::ending::{Ending, ending};
@@ -70,7 +70,7 @@ pub(super) async fn prepare(shared: &Arc<Shared>, service: ServiceSpec) -> Resul
         filesystem: &filesystem,
         process: Some(&process),
         links: &links,
-        reach: Reach::Services,
+        scope: NetworkScope::Services,
         has_stdin: false,
     };
     let Created { container, .. } = Box::pin(create::create(shared, recipe)).await?;

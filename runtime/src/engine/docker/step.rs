@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::attach::{self, End};
 use super::held::{self, Mounts};
-use super::recipe::{Created, Reach, Recipe};
+use super::recipe::{Created, NetworkScope, Recipe};
 use super::{Shared, create, keep, labels, place};
 use crate::Result;
 use crate::engine::command::cannot_run;
@@ -21,7 +21,7 @@ struct Ready {
     created: Created,
     name: String,
     /// The command, and which network it uses; `None` for a step that only places files.
-    run: Option<(String, Reach)>,
+    run: Option<(String, NetworkScope)>,
     stdin: Option<Arc<[u8]>>,
     limit: Option<Duration>,
     has_secrets: bool,
@@ -41,7 +41,7 @@ struct Ended {
 
 /// Prepares a step.
 pub(super) async fn prepare(shared: &Arc<Shared>, step: StepSpec) -> Result<Box<dyn Prepared>> {
-    let reach = if step.links.is_empty() { Reach::World } else { Reach::Services };
+    let scope = if step.links.is_empty() { NetworkScope::World } else { NetworkScope::Services };
     let recipe = Recipe {
         container: shared.number('s'),
         name: &step.name,
@@ -50,7 +50,7 @@ pub(super) async fn prepare(shared: &Arc<Shared>, step: StepSpec) -> Result<Box<
         filesystem: &step.filesystem,
         process: step.process.as_ref(),
         links: &step.links,
-        reach,
+        scope,
         has_stdin: step.stdin.is_some(),
     };
     let created = Box::pin(create::create(shared, recipe)).await?;
@@ -60,7 +60,7 @@ pub(super) async fn prepare(shared: &Arc<Shared>, step: StepSpec) -> Result<Box<
         created,
         has_secrets: process.is_some_and(|process| !process.secret_env.is_empty()),
         mounts: if step.filesystem.mounts.is_empty() { Mounts::None } else { Mounts::Some },
-        run: process.map(|process| (process.args.first().cloned().unwrap_or_default(), reach)),
+        run: process.map(|process| (process.args.first().cloned().unwrap_or_default(), scope)),
         stdin: step.stdin,
         limit: step.limit,
         name: step.name,
@@ -77,10 +77,10 @@ async fn run(step: Ready, sink: Sink) -> Result<Ended> {
     let Ready { shared, mut created, name, run, stdin, limit, has_secrets, mounts } = step;
     let mut exit = Exit { code: 0, out_of_memory: false };
     let mut timed_out = false;
-    if let Some((command, reach)) = run {
+    if let Some((command, scope)) = run {
         let what = format!("run `{command}` in {name}");
         let (output, input) = attach::attach(&shared, created.container.name(), stdin.is_some()).await?;
-        if reach == Reach::Services {
+        if scope == NetworkScope::Services {
             shared.network.begin(&shared).await?;
         }
         created.container = attach::start(&shared, created.container, &what, &command).await?;

@@ -56,31 +56,31 @@ pub(super) fn client(
     limit: u64,
     version: &ClientVersion,
 ) -> Result<Docker, Failure> {
-    let way = Arc::new(Way { place, address: address.to_owned(), idle: Idle::default() });
-    let request = move |request| send(Arc::clone(&way), request);
+    let route = Arc::new(Route { place, address: address.to_owned(), idle: Idle::default() });
+    let request = move |request| send(Arc::clone(&route), request);
     // The address is in no request: each has a connection of its own.
     Docker::connect_with_custom_transport(request, Some("http://docker"), limit, version)
 }
 
 /// Everything that a request needs.
-struct Way {
+struct Route {
     place: Place,
     /// The engine's name for people, for errors.
     address: String,
     idle: Idle,
 }
 
-async fn send(way: Arc<Way>, request: BollardRequest) -> Result<Response<Incoming>, Failure> {
+async fn send(route: Arc<Route>, request: BollardRequest) -> Result<Response<Incoming>, Failure> {
     let bound = Bound::of(request.method(), request.uri().path());
     let (mut parts, body) = request.into_parts();
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     parts.uri = path.parse::<Uri>().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-    parts.headers.insert(HOST, way.place.host());
+    parts.headers.insert(HOST, route.place.host());
     let request = BollardRequest::from_parts(parts, body);
-    way.ask(request, bound).await.map_err(|error| Lost { address: way.address.clone(), error }.into())
+    route.ask(request, bound).await.map_err(|error| Lost { address: route.address.clone(), error }.into())
 }
 
-impl Way {
+impl Route {
     async fn ask(&self, request: BollardRequest, bound: Bound) -> io::Result<Response<Incoming>> {
         if let Place::Ssh(_) = self.place {
             return self.idle.ask(request, bound, || self.place.reach()).await;

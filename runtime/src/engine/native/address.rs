@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// Both networks together, a /15.
 pub(super) const ALL: Ipv4Addr = Ipv4Addr::new(10, 204, 0, 0);
 pub(super) const PREFIX: u8 = 16;
-const HUB: u16 = 1;
+const BRIDGE: u16 = 1;
 /// The first address of a container.
 pub(super) const FIRST: u16 = 2;
 /// The address below the broadcast address.
@@ -54,8 +54,8 @@ impl Network {
     }
 
     /// The address of the bridge itself.
-    pub(super) fn hub(self) -> Ipv4Addr {
-        self.of(HUB)
+    pub(super) fn bridge(self) -> Ipv4Addr {
+        self.of(BRIDGE)
     }
 }
 
@@ -96,6 +96,6 @@ mod tests {
         addresses.give_back(5);
         assert_eq!((addresses.take(), addresses.take(), addresses.take()), (Some(5), Some(700), None));
         assert_eq!(Network::Services.of(700), Ipv4Addr::new(10, 205, 2, 188));
-        assert_eq!(Network::Others.hub(), Ipv4Addr::new(10, 204, 0, 1));
+        assert_eq!(Network::Others.bridge(), Ipv4Addr::new(10, 204, 0, 1));
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::store::{Attempt, Store};
 use super::wire::{Answer, Files, Request};
 use super::{AGAIN_AFTER, Shared, client, failed};
-use crate::engine::{Call, HeldCaches, InUse};
+use crate::engine::{CacheLocks, Call, InUse};
 use crate::lock::lock;
 use crate::{Error, Result};
 
@@ -44,7 +44,7 @@ pub(super) async fn hold(
     service: &str,
     caches: &[String],
     waiting: &(dyn Fn(InUse) + Sync),
-) -> Result<Arc<dyn HeldCaches>> {
+) -> Result<Arc<dyn CacheLocks>> {
     let mut undo = Undo(Held { shared: Arc::clone(shared), volumes: Vec::new() });
     for key in caches {
         let volume = Store::volume(key);
@@ -136,7 +136,7 @@ impl Shared {
         let scratch = self.store.scratch()?;
         let request =
             Request::Files(Files::Empty { volume: volume.to_owned(), aside: scratch.changes.upper.clone() });
-        match self.host.ask_once(&request, &[]).await? {
+        match self.shim.ask_once(&request, &[]).await? {
             Answer::Done => Ok(()),
             Answer::Failed(text) => Err(io::Error::other(text)),
             other => Err(client::unexpected(&other)),
@@ -144,7 +144,7 @@ impl Shared {
     }
 }
 
-impl HeldCaches for Held {
+impl CacheLocks for Held {
     fn settle(&self) -> Call<'_, ()> {
         Box::pin(async move {
             for (key, volume) in &self.volumes {

@@ -38,7 +38,7 @@ const OVER_ITSELF: CapabilitySet = CapabilitySet::NET_ADMIN
 /// Whose capabilities a container's are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Users {
-    /// The host's, as far as it lets the container have them.
+    /// The shim's, as far as it lets the container have them.
     OfTheHost,
     /// Those of a user namespace that the container has for itself.
     OfItsOwn,

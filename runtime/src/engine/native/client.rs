@@ -1,4 +1,4 @@
-//! The pipeline's side of the socket to its host.
+//! The pipeline's side of the socket to its shim.
 
 use std::io::{self, BufRead as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -13,16 +13,16 @@ use tokio::sync::OnceCell;
 
 use super::address::{Audience, Network};
 use super::capabilities::Users;
-use super::host;
+use super::shim;
 use super::wire::{self, Answer, Order, Request};
 use crate::lock::lock;
 use crate::model::SessionId;
 use crate::reexec;
 
-/// A session's host, started for the first who asks: whoever finds all results needs none. It ends, with all that runs in
+/// A session's shim, started for the first who asks: whoever finds all results needs none. It ends, with all that runs in
 /// it, when this is dropped.
 #[derive(Debug)]
-pub(super) struct Host {
+pub(super) struct Shim {
     /// Its working directory.
     store: PathBuf,
     session: SessionId,
@@ -36,7 +36,7 @@ pub(super) struct Host {
 struct Started {
     /// Empty once the session is closed.
     channel: Mutex<Option<UnixStream>>,
-    /// Open as long as anything of the host is there.
+    /// Open as long as anything of the shim is there.
     there: tokio::sync::Mutex<Option<Heard>>,
 }
 
@@ -60,7 +60,7 @@ fn closed() -> io::Error {
     io::Error::other("the session is closed")
 }
 
-impl Host {
+impl Shim {
     pub(super) fn new(store: &Path, session: &SessionId, lock: BorrowedFd<'_>) -> io::Result<Self> {
         Ok(Self {
             store: store.to_owned(),
@@ -84,7 +84,7 @@ impl Host {
     }
 
     async fn start(&self) -> io::Result<Started> {
-        let channel = tokio::task::spawn_blocking(|| reexec::spawn(&host::ROLE)).await??;
+        let channel = tokio::task::spawn_blocking(|| reexec::spawn(&shim::ROLE)).await??;
         let started = Started { channel: Mutex::new(Some(channel)), there: tokio::sync::Mutex::default() };
         let begin = Request::Begin { store: self.store.clone(), session: self.session.clone().into() };
         let mut heard = started.ask(&begin, &[self.lock.as_fd()])?.split().0;
@@ -103,7 +103,7 @@ impl Host {
         self.started().await?.ask(request, descriptors)
     }
 
-    /// Sends a request that nobody waits for the answer to, where there is a host.
+    /// Sends a request that nobody waits for the answer to, where there is a shim.
     pub(super) fn tell(&self, request: &Request) {
         if let Some(started) = self.started.get() {
             let _ = started.ask(request, &[]);
@@ -135,7 +135,7 @@ impl Host {
     ) -> io::Result<(OwnedFd, OwnedFd)> {
         let request = Request::Network { network, address, audience, has_gateway, users };
         let made: Result<[OwnedFd; 2], _> = self.ask_for_descriptors(&request).await?.try_into();
-        let made = made.map_err(|_| io::Error::other("the host gave no network"))?;
+        let made = made.map_err(|_| io::Error::other("the shim gave no network"))?;
         Ok(made.into())
     }
 
@@ -174,18 +174,18 @@ impl Host {
         match serde_json::from_str(&text) {
             Ok(Answer::Failed(text)) => Err(io::Error::other(text)),
             Ok(other) => Err(unexpected(&other)),
-            Err(_) => Err(io::Error::other("the host ended")),
+            Err(_) => Err(io::Error::other("the shim ended")),
         }
     }
 
     /// A TCP socket, connected to nothing yet, in the network of the services.
     pub(super) async fn socket(&self) -> io::Result<tokio::net::TcpSocket> {
         let socket = self.ask_for_descriptors(&Request::Socket).await?.into_iter().next();
-        let socket: OwnedFd = socket.ok_or_else(|| io::Error::other("the host gave no socket"))?;
+        let socket: OwnedFd = socket.ok_or_else(|| io::Error::other("the shim gave no socket"))?;
         Ok(tokio::net::TcpSocket::from_std_stream(std::net::TcpStream::from(socket)))
     }
 
-    /// Waits until everything of the host is gone, with what it had in the store.
+    /// Waits until everything of the shim is gone, with what it had in the store.
     pub(super) async fn gone(&self) {
         let Some(started) = self.started.get() else { return };
         if let Some(mut heard) = started.there.lock().await.take() {
@@ -193,14 +193,14 @@ impl Host {
         }
     }
 
-    /// Lets the host see to the end of what was told to leave.
-    pub(super) async fn leave(&self) -> io::Result<()> {
-        self.ask(&Request::Leave, &[]).await?;
+    /// Lets the shim see to the end of what was told to leave.
+    pub(super) async fn detach(&self) -> io::Result<()> {
+        self.ask(&Request::Detach, &[]).await?;
         self.end();
         Ok(())
     }
 
-    /// Ends the host and everything in it.
+    /// Ends the shim and everything in it.
     pub(super) fn end(&self) {
         self.has_ended.store(true, Ordering::Relaxed);
         if let Some(started) = self.started.get() {
@@ -229,7 +229,7 @@ impl Heard {
     pub(super) async fn next(&mut self) -> io::Result<Answer> {
         let mut line = String::new();
         if self.0.read_line(&mut line).await? == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the host ended"));
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the shim ended"));
         }
         Ok(serde_json::from_str(&line)?)
     }

@@ -27,7 +27,7 @@ impl Shared {
         let file = std::fs::File::open(&path)?;
         let into = scratch.changes.upper.clone();
         let request = Request::Files(Files::Unpack { into, size: file.metadata()?.len(), digest: None });
-        match self.host.ask_once(&request, &[file.as_fd()]).await? {
+        match self.shim.ask_once(&request, &[file.as_fd()]).await? {
             Answer::Done => {}
             Answer::Failed(text) => return Err(io::Error::other(text)),
             other => return Err(client::unexpected(&other)),
@@ -63,7 +63,7 @@ impl Shared {
         received.map(|()| all.split(|byte| *byte == 0).filter_map(entry).collect())
     }
 
-    /// Sends the host a request about a path, whose answer the host writes into a pipe.
+    /// Sends the shim a request about a path, whose answer the shim writes into a pipe.
     async fn receive(
         &self,
         request: &Request,
@@ -76,7 +76,7 @@ impl Shared {
         let (from, to) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
             .map_err(io::Error::from)
             .map_err(failed(what()))?;
-        let answers = self.host.ask(request, &[to.as_fd()]).await.map_err(failed(what()))?;
+        let answers = self.shim.ask(request, &[to.as_fd()]).await.map_err(failed(what()))?;
         drop(to);
         let forward = tokio::task::spawn_blocking(move || {
             let mut from = std::fs::File::from(from);
@@ -107,7 +107,7 @@ impl Shared {
     pub(super) async fn stat(&self, snapshot: &Snapshot, path: &str) -> Result<Option<Stat>> {
         let what = || format!("look at `{path}`");
         let request = Request::Files(Files::Stat { root: root_of(snapshot), path: path.to_owned() });
-        match self.host.ask_once(&request, &[]).await.map_err(failed(what()))? {
+        match self.shim.ask_once(&request, &[]).await.map_err(failed(what()))? {
             Answer::Stat(found) => {
                 Ok(Some(Stat { kind: kind(found.mode), size: found.size, mode: found.mode & 0o7777 }))
             }
@@ -118,7 +118,7 @@ impl Shared {
     }
 }
 
-/// Parses an entry as the host writes it.
+/// Parses an entry as the shim writes it.
 fn entry(text: &[u8]) -> Option<Entry> {
     let (kind, name) = text.split_first()?;
     let kind = match kind {

@@ -10,7 +10,7 @@ use rustix::thread::UnshareFlags;
 
 use super::wire::{Answer, Order, Request};
 
-/// The messages between a pipeline and its host.
+/// The messages between a pipeline and its shim.
 ///
 /// # Panics
 /// If a message parses that could not have been sent.
@@ -56,7 +56,7 @@ impl Jail {
             let is_inside = entered.is_ok();
             let _ = ready.send(entered);
             for layer in inbox.into_iter().take_while(|_| is_inside) {
-                let _ = super::host::unpack::apply(layer.as_slice());
+                let _ = super::shim::unpack::apply(layer.as_slice());
                 clear();
                 let _ = outbox.send(());
             }

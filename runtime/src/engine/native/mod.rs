@@ -4,14 +4,14 @@
 //!   store     layers, results and caches on disk
 //!   caches    those that services have
 //!   files     what is put into file systems, and looked for
-//!   nic       networks of containers
+//!   netns       networks of containers
 //!   netlink   what the kernel is told of networks, and asked
 //!   image     images: files, those of a Docker engine, those of registries; and the way back
 //!   step  service  spec  process     what a session asks for
 //!   gateway   the way to the world
-//!   client    the socket to the host, a process of its own …
+//!   client    the socket to the shim, a process of its own …
 //!   wire      … and what is said over it
-//!   host      … where containers are made: namespaces, mounts, network
+//!   shim      … where containers are made: namespaces, mounts, network
 //! ```
 
 mod address;
@@ -22,13 +22,13 @@ mod files;
 #[cfg(all(any(test, fuzzing), feature = "docker"))]
 pub(in crate::engine) mod fuzz;
 mod gateway;
-pub(crate) mod host;
 mod image;
 mod model;
 mod netlink;
-mod nic;
+mod netns;
 mod process;
 mod service;
+pub(crate) mod shim;
 mod spec;
 mod step;
 mod store;
@@ -46,16 +46,16 @@ use std::time::Duration;
 use tokio::sync::{OnceCell, mpsc};
 
 use self::address::Addresses;
-use self::client::Host;
+use self::client::Shim;
 use self::gateway::{Gateway, Names, Reach};
 use self::model::Root;
 pub(crate) use self::model::{Bounds, Removed};
-use self::nic::Idle;
+use self::netns::Idle;
 use self::store::{Scratch, Store, snapshot_of};
 use self::wire::{Answer, Files, Request};
 use super::source::ImageSource;
 use super::{
-    Call, Claim, Description, Engine, HeldCaches, Image, ImageSpec, ImageStore, InUse, Kept, Prepared,
+    CacheLocks, Call, Claim, Description, Engine, Image, ImageSpec, ImageStore, InUse, Kept, Prepared,
     Progress, ResultStore, Sandbox, ServiceSpec, SnapshotReader, Startable, StepSpec,
 };
 use crate::lock::lock;
@@ -71,7 +71,7 @@ pub(crate) struct Native {
 
 /// What everything of a session uses.
 struct Shared {
-    host: Arc<Host>,
+    shim: Arc<Shim>,
     tried: Vec<String>,
     store: Store,
     addresses: Arc<Addresses>,
@@ -106,14 +106,14 @@ struct LeftBehind {
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("host", &self.host).field("store", &self.store).finish_non_exhaustive()
+        f.debug_struct("Shared").field("host", &self.shim).field("store", &self.store).finish_non_exhaustive()
     }
 }
 
 /// As often is looked whether another process is done.
 const AGAIN_AFTER: Duration = Duration::from_millis(5);
 
-/// As long is it waited for a host to end, which has to remove what its containers left.
+/// As long is it waited for a shim to end, which has to remove what its containers left.
 const END: Duration = Duration::from_secs(10);
 
 /// What a pipeline cannot have on this engine, on this machine: for people.
@@ -124,7 +124,7 @@ pub(super) fn lacks() -> Vec<String> {
         "a way to the world for anything but TCP and UDP",
         "emulation of other platforms, unless this machine has it (binfmt_misc)",
     ];
-    always.into_iter().map(str::to_owned).chain(host::lacks()).collect()
+    always.into_iter().map(str::to_owned).chain(shim::lacks()).collect()
 }
 
 /// For `map_err`: what was being done.
@@ -154,13 +154,13 @@ impl Native {
         let (id, at) = (session.clone(), place.clone());
         let opened = tokio::task::spawn_blocking(move || Store::open(at, &id)).await;
         let opened = opened.unwrap_or_else(|error| Err(io::Error::other(error)));
-        let host = |store: &Store| Host::new(store.root(), session, store.lock());
-        let opened = opened.and_then(|store| Ok((host(&store)?, store)));
-        let (host, store) = opened.map_err(|error| Error::io(place, error))?;
-        let host = Arc::new(host);
+        let shim = |store: &Store| Shim::new(store.root(), session, store.lock());
+        let opened = opened.and_then(|store| Ok((shim(&store)?, store)));
+        let (shim, store) = opened.map_err(|error| Error::io(place, error))?;
+        let shim = Arc::new(shim);
         if !rustix::process::geteuid().is_root() {
-            let by = Arc::clone(&host);
-            // What is left where the host has ended is removed at its end.
+            let by = Arc::clone(&shim);
+            // What is left where the shim has ended is removed at its end.
             store.remove_by(Box::new(move |path| {
                 by.tell(&Request::Files(Files::Remove { path: path.to_owned() }));
             }));
@@ -178,7 +178,7 @@ impl Native {
                 platform: platform.clone(),
             },
             shared: Arc::new(Shared {
-                host,
+                shim,
                 tried,
                 store,
                 addresses: Arc::default(),
@@ -206,7 +206,7 @@ impl Native {
         let (lower, upper) = (scratch()?, scratch()?);
         let root = Root { layers: vec![lower.changes.upper.clone()], changes: Some(upper.changes.clone()) };
         let request = Request::Files(Files::Stat { root, path: "/".to_owned() });
-        match self.shared.host.ask_once(&request, &[]).await.map_err(failed(what()))? {
+        match self.shared.shim.ask_once(&request, &[]).await.map_err(failed(what()))? {
             Answer::Stat(_) => Ok(()),
             Answer::Failed(text) => {
                 let help = "help: name a directory on another file system (ext4, xfs, btrfs) in BOWLINE_HOME";
@@ -222,7 +222,7 @@ impl Native {
             Ok(gateway) => gateway.lacks().into_iter().collect(),
             Err(error) => vec![format!("any way to the world: {error}")],
         };
-        if let Ok(Answer::Failed(error)) = self.shared.host.ask_once(&Request::Guard, &[]).await {
+        if let Ok(Answer::Failed(error)) = self.shared.shim.ask_once(&Request::Guard, &[]).await {
             lacks.push(format!("raw sockets (`ping`): {error}"));
         }
         lacks
@@ -234,7 +234,7 @@ impl Native {
         let what = || format!("prune {}", self.shared.store.root().display());
         let scratch = self.shared.store.scratch().map_err(failed(what()))?;
         let request = Request::Files(Files::Prune { bounds, aside: scratch.changes.upper.clone() });
-        match self.shared.host.ask_once(&request, &[]).await.map_err(failed(what()))? {
+        match self.shared.shim.ask_once(&request, &[]).await.map_err(failed(what()))? {
             Answer::Pruned(removed) => Ok(removed),
             Answer::Failed(text) => Err(Error::engine(what(), text)),
             other => Err(failed(what())(client::unexpected(&other))),
@@ -245,14 +245,14 @@ impl Native {
 impl Shared {
     /// Returns once there is somebody who runs what is asked for.
     async fn ready(&self) -> Result<()> {
-        self.host.ready().await.map_err(|error| {
+        self.shim.ready().await.map_err(|error| {
             let tried = self.tried.iter().cloned().chain([format!("native: {error}")]);
             Error::EngineUnreachable { tried: tried.collect() }
         })
     }
 
     /// These are in use until a service has ended that was told to leave.
-    fn leave_behind(&self, scratches: Vec<Scratch>, volumes: &[PathBuf]) {
+    fn keep_for_detached(&self, scratches: Vec<Scratch>, volumes: &[PathBuf]) {
         let mut left = lock(&self.left);
         let left = left.get_or_insert_default();
         left.scratches.extend(scratches);
@@ -271,11 +271,11 @@ impl Engine for Native {
 
     fn close(&self) -> Call<'_, ()> {
         Box::pin(async move {
-            self.shared.host.end();
+            self.shared.shim.end();
             lock(&self.shared.held).clear();
             *lock(&self.shared.idle) = Idle::default();
             // Only then does nothing run any more.
-            let _ = tokio::time::timeout(END, self.shared.host.gone()).await;
+            let _ = tokio::time::timeout(END, self.shared.shim.gone()).await;
             let shared = Arc::clone(&self.shared);
             // What cannot be removed now is by the next session.
             let _ = tokio::task::spawn_blocking(move || shared.store.close()).await;
@@ -283,12 +283,12 @@ impl Engine for Native {
         })
     }
 
-    fn leave(&self) -> Call<'_, ()> {
+    fn detach(&self) -> Call<'_, ()> {
         Box::pin(async move {
             let left = lock(&self.shared.left).take();
             let Some(LeftBehind { scratches, volumes }) = left else { return self.close().await };
-            let left = match self.shared.store.leave(&volumes) {
-                Ok(()) => self.shared.host.leave().await,
+            let left = match self.shared.store.detach(&volumes) {
+                Ok(()) => self.shared.shim.detach().await,
                 failed => failed,
             };
             // Not before: the store removes them no more.
@@ -396,12 +396,12 @@ impl Sandbox for Native {
         })
     }
 
-    fn hold_caches<'a>(
+    fn lock_caches<'a>(
         &'a self,
         service: &'a str,
         caches: &'a [String],
         waiting: &'a (dyn Fn(InUse) + Sync),
-    ) -> Call<'a, Arc<dyn HeldCaches>> {
+    ) -> Call<'a, Arc<dyn CacheLocks>> {
         Box::pin(caches::hold(&self.shared, service, caches, waiting))
     }
 

@@ -1,4 +1,4 @@
-//! Data that the store, the host and their messages share.
+//! Data that the store, the shim and their messages share.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -113,14 +113,14 @@ impl Netlink {
     }
 
     /// Pins a hardware address to a port of a bridge: there is no other one there, whatever frames say.
-    pub(super) fn pin(&mut self, port: u32, hardware: [u8; 6], reach: Reach) -> io::Result<()> {
+    pub(super) fn pin(&mut self, port: u32, hardware: [u8; 6], scope: PortScope) -> io::Result<()> {
         let mut message = Message::link(RTM_NEWLINK, port, 0);
         message.nested(IFLA_LINKINFO, |info| {
             info.text(IFLA_INFO_SLAVE_KIND, "bridge");
             info.nested(IFLA_INFO_SLAVE_DATA, |data| {
                 data.attribute(IFLA_BRPORT_LEARNING, &[0]);
                 data.attribute(IFLA_BRPORT_UNICAST_FLOOD, &[0]);
-                data.attribute(IFLA_BRPORT_ISOLATED, &[u8::from(reach == Reach::Hub)]);
+                data.attribute(IFLA_BRPORT_ISOLATED, &[u8::from(scope == PortScope::Bridge)]);
             });
         });
         let mut there = Message::new(RTM_NEWNEIGH);
@@ -273,10 +273,10 @@ pub(super) fn link(name: &str) -> io::Result<u32> {
 
 /// The other ports of its bridge that a port reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reach {
+pub(super) enum PortScope {
     All,
     /// No port that is isolated too.
-    Hub,
+    Bridge,
 }
 
 /// A message being built: header, then attributes, each padded to four bytes.

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::pipe;
 use tokio::sync::watch;
 
-use super::client::{Heard, Host, Orders, unexpected};
+use super::client::{Heard, Orders, Shim, unexpected};
 use super::wire::{Answer, Order, Request};
 use crate::engine::Sink;
 use crate::model::{Exit, Stream};
@@ -47,7 +47,7 @@ impl From<io::Error> for NotLaunched {
 
 /// Starts a process, writing its standard input in the background.
 pub(super) async fn launch(
-    host: &Host,
+    shim: &Shim,
     request: &Request,
     network: Option<BorrowedFd<'_>>,
     stdin: Option<Arc<[u8]>>,
@@ -58,10 +58,10 @@ pub(super) async fn launch(
     let (feed, stdin_there) = input(stdin)?;
     let mut all = vec![stdin_there.as_fd(), stdout_there.as_fd(), stderr_there.as_fd()];
     all.extend(network);
-    if future == Future::MayLeave {
+    if future == Future::MayDetach {
         all.extend([stdout.as_fd(), stderr.as_fd()]);
     }
-    let answers = host.ask(request, &all).await?;
+    let answers = shim.ask(request, &all).await?;
     drop(all);
     drop((stdout_there, stderr_there, stdin_there));
     let (mut heard, orders) = answers.split();
@@ -85,8 +85,8 @@ pub(super) async fn launch(
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Future {
     Ends,
-    /// It may be told to end by itself ([`Order::Leave`]): then something has to go on reading its output.
-    MayLeave,
+    /// It may be told to end by itself ([`Order::Detach`]): then something has to go on reading its output.
+    MayDetach,
 }
 
 type Feed = Option<(pipe::Sender, Arc<[u8]>)>;

@@ -15,14 +15,14 @@ use tokio::sync::watch;
 use super::address::{Audience, Network};
 use super::capabilities::Users;
 use super::model::Root;
-use super::nic::Nic;
+use super::netns::Netns;
 use super::process::{Future, Launched, NotLaunched, hear_within, launch};
 use super::store::{Scratch, layers};
-use super::wire::{Container, Leave, Order, Process, Request};
+use super::wire::{Container, Detach, Order, Process, Request};
 use super::{Shared, failed, spec};
 use crate::engine::command::cannot_run;
 use crate::engine::ending::{Ending, ending};
-use crate::engine::probe::{self, Way};
+use crate::engine::probe::{self, Dialer};
 use crate::engine::{Call, Detached, Instance, ProbeProgress, ServiceSpec, Sink, Startable, StepOutput};
 use crate::lock::lock;
 use crate::model::{Exit, Port, Protocol};
@@ -38,7 +38,7 @@ struct Running {
     hostname: String,
     container: i32,
     process: Process,
-    nic: Nic,
+    netns: Netns,
     orders: tokio::sync::Mutex<super::client::Orders>,
     /// Asked for by the first who waits for a UDP port.
     udp_tables: tokio::sync::OnceCell<Vec<File>>,
@@ -57,7 +57,7 @@ struct Ready {
     command: String,
     request: Request,
     process: Process,
-    nic: Nic,
+    netns: Netns,
     scratches: Vec<Scratch>,
     volumes: Vec<PathBuf>,
 }
@@ -71,12 +71,12 @@ pub(super) async fn prepare(shared: &Arc<Shared>, service: ServiceSpec) -> Resul
     let mounts = spec::mounts(shared, &what, &filesystem.mounts)?;
     shared.store.wait_for(&mounts.volumes).await.map_err(failed(&what))?;
     let users = Users::of(&process.security);
-    let nic = shared.new_nic(&what, Network::Services, Audience::Everybody, users).await?;
+    let netns = shared.new_netns(&what, Network::Services, Audience::Everybody, users).await?;
     let own_name = process.hostname.clone().unwrap_or_else(|| hostname.clone());
     // A service knows its own name, whatever it calls its machine.
     let mut own_names = vec![own_name.as_str(), &hostname];
     own_names.dedup();
-    let hosts = shared.hosts(&what, &own_names, nic.ip(), &links)?;
+    let hosts = shared.hosts(&what, &own_names, netns.ip(), &links)?;
     let resolver = shared.resolver(Network::Services).await;
     let process = spec::process(&process, &scratch.changes);
     let request = Request::Run(Box::new(Container {
@@ -96,7 +96,7 @@ pub(super) async fn prepare(shared: &Arc<Shared>, service: ServiceSpec) -> Resul
         command,
         request,
         process,
-        nic,
+        netns,
         scratches,
         volumes: mounts.volumes,
     }))
@@ -109,17 +109,17 @@ impl Startable for Ready {
 }
 
 async fn start(service: Ready, log: Sink) -> Result<Arc<dyn Instance>> {
-    let Ready { shared, name, hostname, command, request, process, nic, scratches, volumes } = service;
+    let Ready { shared, name, hostname, command, request, process, netns, scratches, volumes } = service;
     let what = format!("start service {name}");
     let Launched { container, orders, output, alive } =
-        match launch(&shared.host, &request, Some(nic.namespace.as_fd()), None, Future::MayLeave).await {
+        match launch(&shared.shim, &request, Some(netns.namespace.as_fd()), None, Future::MayDetach).await {
             Ok(launched) => launched,
             Err(NotLaunched::CannotRun(error)) => {
                 return Err(cannot_run(&what, &command, &error.to_string()));
             }
             Err(NotLaunched::Failed(error)) => return Err(failed(what)(error)),
         };
-    lock(&shared.running).insert(hostname.clone(), nic.address.number);
+    lock(&shared.running).insert(hostname.clone(), netns.address.number);
     let (tell, end) = ending();
     let task = tokio::spawn(async move {
         tell.tell(output.hear(&log).await.map_err(failed(what)));
@@ -130,7 +130,7 @@ async fn start(service: Ready, log: Sink) -> Result<Arc<dyn Instance>> {
         hostname,
         container,
         process,
-        nic,
+        netns,
         orders: tokio::sync::Mutex::new(orders),
         udp_tables: tokio::sync::OnceCell::new(),
         alive,
@@ -156,13 +156,13 @@ impl Drop for Running {
 }
 
 /// From the network that it is in.
-impl Way for Running {
+impl Dialer for Running {
     fn ip(&self) -> IpAddr {
-        self.nic.ip().into()
+        self.netns.ip().into()
     }
 
     async fn connect(&self, address: SocketAddr) -> io::Result<TcpStream> {
-        self.shared.host.socket().await?.connect(address).await
+        self.shared.shim.socket().await?.connect(address).await
     }
 
     fn udp_tables(&self) -> Option<Vec<File>> {
@@ -180,13 +180,13 @@ impl Instance for Running {
         Box::pin(async move {
             if ports.iter().any(|port| port.protocol == Protocol::Udp) {
                 let tables = self.udp_tables.get_or_try_init(|| async {
-                    let tables = self.shared.host.udp_tables(self.container).await?;
+                    let tables = self.shared.shim.udp_tables(self.container).await?;
                     Ok(tables.into_iter().map(File::from).collect())
                 });
                 // One that has ended has none: who waits for it is told so.
                 let _: io::Result<&Vec<File>> = tables.await;
             }
-            // There is no other way, and this one is never barred.
+            // There is no other dialer, and this one is never barred.
             while probe::wait_ports(self, ports, progress).await.is_err() {
                 tokio::time::sleep(AGAIN_AFTER).await;
             }
@@ -209,7 +209,7 @@ impl Instance for Running {
             let what = format!("run `{command}` in service {}", self.name);
             let process = Process { args: args.to_vec(), ..self.process.clone() };
             let request = Request::Execute { container: self.container, process: Box::new(process) };
-            let launched = match launch(&self.shared.host, &request, None, None, Future::Ends).await {
+            let launched = match launch(&self.shared.shim, &request, None, None, Future::Ends).await {
                 Ok(launched) => launched,
                 Err(NotLaunched::CannotRun(error)) => {
                     return Err(cannot_run(&what, command, &error.to_string()));
@@ -256,7 +256,7 @@ impl Instance for Running {
         })
     }
 
-    fn leave<'a>(
+    fn detach<'a>(
         &'a self,
         signal: &'a str,
         within: Duration,
@@ -268,9 +268,9 @@ impl Instance for Running {
             self.forget();
             // As this engine has named them, below.
             let users = users.iter().filter_map(|Detached(user)| user.parse().ok()).collect();
-            let order = Order::Leave(Leave { signal, within, users });
+            let order = Order::Detach(Detach { signal, within, users });
             self.orders.lock().await.give(order).await.map_err(failed(what))?;
-            self.shared.leave_behind(std::mem::take(&mut lock(&self.scratches)), &self.volumes);
+            self.shared.keep_for_detached(std::mem::take(&mut lock(&self.scratches)), &self.volumes);
             Ok(Some(Detached(self.container.to_string())))
         })
     }
@@ -284,7 +284,7 @@ impl Running {
     /// Nobody is told its address any more.
     fn forget(&self) {
         let mut running = lock(&self.shared.running);
-        if running.get(&self.hostname) == Some(&self.nic.address.number) {
+        if running.get(&self.hostname) == Some(&self.netns.address.number) {
             running.remove(&self.hostname);
         }
     }

@@ -1,4 +1,4 @@
-//! What a session asks for, as the host is told.
+//! What a session asks for, as the shim is told.
 
 use std::path::{Path, PathBuf};
 

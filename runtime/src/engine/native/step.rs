@@ -78,14 +78,14 @@ pub(super) async fn place(
     let root = Root { layers: layers(base), changes: Some(scratch.changes.clone()) };
     let request = Request::Files(Files::Place { root, placements });
     let descriptors: Vec<_> = contents.iter().map(|file| file.as_fd()).collect();
-    match shared.host.ask_once(&request, &descriptors).await.map_err(failed(&what))? {
+    match shared.shim.ask_once(&request, &descriptors).await.map_err(failed(&what))? {
         Answer::Done => Ok(()),
         Answer::Failed(text) => Err(Error::engine(what, text)),
         other => Err(failed(what)(super::client::unexpected(&other))),
     }
 }
 
-/// What the host is told of placements, and the files that contents are in: small ones are one after another in the
+/// What the shim is told of placements, and the files that contents are in: small ones are one after another in the
 /// first, in memory, and what is in a file already is sent as that.
 fn on_the_way(placements: Vec<Placement>) -> io::Result<(Vec<wire::Placement>, Vec<Arc<File>>)> {
     let memory = rustix::fs::memfd_create(c"contents", rustix::fs::MemfdFlags::CLOEXEC)?;
@@ -129,10 +129,10 @@ async fn run(step: Ready, sink: Sink) -> Result<Ended> {
         let command = process.args.first().cloned().unwrap_or_default();
         let what = format!("run `{command}` in {name}");
         let network = if links.is_empty() { Network::Others } else { Network::Services };
-        let nic = shared.nic(&what, network, Users::of(&process.security)).await?;
+        let netns = shared.netns(&what, network, Users::of(&process.security)).await?;
         let resolver = shared.resolver(network).await;
         let hostname = process.hostname.clone().unwrap_or_else(|| HOSTNAME.to_owned());
-        let hosts = shared.hosts(&what, &[&hostname], nic.ip(), &links)?;
+        let hosts = shared.hosts(&what, &[&hostname], netns.ip(), &links)?;
         let request = Request::Run(Box::new(Container {
             root: Root { layers: layers(&base), changes: Some(scratch.changes.clone()) },
             mounts: mounts.list,
@@ -142,7 +142,7 @@ async fn run(step: Ready, sink: Sink) -> Result<Ended> {
             process: spec::process(&process, &scratch.changes),
         }));
         let launched =
-            match launch(&shared.host, &request, Some(nic.namespace.as_fd()), stdin, Future::Ends).await {
+            match launch(&shared.shim, &request, Some(netns.namespace.as_fd()), stdin, Future::Ends).await {
                 Ok(launched) => launched,
                 Err(NotLaunched::CannotRun(error)) => {
                     return Err(cannot_run(&what, &command, &error.to_string()));
@@ -151,7 +151,7 @@ async fn run(step: Ready, sink: Sink) -> Result<Ended> {
             };
         exit = hear_within(launched, limit, &sink, &mut timed_out).await.map_err(failed(what))?;
         if !process.security.may_change_network() {
-            shared.give_back(nic);
+            shared.give_back(netns);
         }
         drop(mounts.scratches);
     }
@@ -201,7 +201,7 @@ async fn shorten(shared: &Shared, mut names: Vec<String>) -> io::Result<Vec<Stri
         let scratch = shared.store.scratch()?;
         let layers = layers(&snapshot_of(&top));
         let request = Request::Files(Files::Merge { layers, into: scratch.changes.upper.clone() });
-        match shared.host.ask_once(&request, &[]).await? {
+        match shared.shim.ask_once(&request, &[]).await? {
             Answer::Done => shared.store.keep_as(&scratch, &name)?,
             Answer::Failed(text) => return Err(io::Error::other(text)),
             other => return Err(super::client::unexpected(&other)),

@@ -1,4 +1,4 @@
-//! What a pipeline and its host say to each other.
+//! What a pipeline and its shim say to each other.
 //!
 //! A request is one byte with descriptors: a memory file with the request as JSON, then those that the request is about.
 //! The first of these is always a socket of its own for the answers, a line of JSON each, so that nothing that takes
@@ -25,7 +25,7 @@ use crate::model::{Limits, SecurityContext};
 /// More than any request has.
 const MOST_DESCRIPTORS: usize = 8;
 
-/// What a host is asked for.
+/// What a shim is asked for.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Request {
     /// The first of all, once. Descriptors: answers, and the lock of the session, held until all that it made is gone.
@@ -61,7 +61,7 @@ pub(super) enum Request {
     /// A TCP socket in the network of the services. Descriptors: answers, which it comes back on.
     Socket,
     /// The pipeline is about to end: what was told to leave may end after it. Descriptors: answers, which nothing comes on.
-    Leave,
+    Detach,
 }
 
 /// A process in a world of its own.
@@ -191,12 +191,12 @@ pub(super) enum Order {
     /// Answered with [`Answer::Alive`] where the process runs, and not at all where it does not.
     Ask,
     /// The last one.
-    Leave(Leave),
+    Detach(Detach),
 }
 
 /// How a container ends without its pipeline.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Leave {
+pub(super) struct Detach {
     pub(super) signal: i32,
     /// From the signal to SIGKILL.
     pub(super) within: Duration,
@@ -204,7 +204,7 @@ pub(super) struct Leave {
     pub(super) users: Vec<i32>,
 }
 
-/// What a host says.
+/// What a shim says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) enum Answer {
     /// The program runs: the process that everything in the container descends from.
@@ -253,24 +253,24 @@ pub(super) fn send(
     memory.rewind()?;
     let mut all = vec![memory.as_fd()];
     all.extend_from_slice(descriptors);
-    send_marked(channel, if let Request::Leave = request { LEAVE } else { OTHER }, &all)
+    send_marked(channel, if let Request::Detach = request { DETACH } else { OTHER }, &all)
 }
 
 /// What a message with descriptors says by itself.
-const LEAVE: u8 = b'.';
+const DETACH: u8 = b'.';
 const OTHER: u8 = b'!';
 
-/// A request that has come. The host itself reads none but the first: there may be secrets in it, and every container's first
-/// process is a copy of the host.
+/// A request that has come. The shim itself reads none but the first: there may be secrets in it, and every container's first
+/// process is a copy of the shim.
 pub(super) struct Unread {
     mark: u8,
     descriptors: Vec<OwnedFd>,
 }
 
 impl Unread {
-    /// Whether it is [`Request::Leave`].
+    /// Whether it is [`Request::Detach`].
     pub(super) fn is_leave(&self) -> bool {
-        self.mark == LEAVE
+        self.mark == DETACH
     }
 
     pub(super) fn read(mut self) -> io::Result<(Request, Vec<OwnedFd>)> {
@@ -357,7 +357,7 @@ mod tests {
         let mut line = [0; 7];
         (&right).read_exact(&mut line).unwrap();
         assert_eq!(&line, b"\"Done\"\n");
-        send(&ours, &Request::Leave, &[left.as_fd()]).unwrap();
+        send(&ours, &Request::Detach, &[left.as_fd()]).unwrap();
         assert!(receive(&theirs).unwrap().unwrap().is_leave());
         drop(ours);
         assert!(receive(&theirs).unwrap().is_none());

@@ -8,8 +8,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::dialer::{Dialer, Found, plain};
 use super::tcp;
-use super::way::{Found, Way, plain};
 
 /// Timeout of one answer. A service that swallowed a request while it started must not stop the probe, and a slow page
 /// must not be requested again and again.
@@ -27,8 +27,8 @@ pub(in crate::engine) fn name(port: u16, path: &str) -> String {
 }
 
 /// Whether a page is answered with 2xx or 3xx.
-pub(super) async fn probe(way: &impl Way, address: SocketAddr, path: &str) -> Found {
-    let mut stream = match tcp::connect(way, address).await {
+pub(super) async fn probe(dialer: &impl Dialer, address: SocketAddr, path: &str) -> Found {
+    let mut stream = match tcp::connect(dialer, address).await {
         Ok(stream) => stream,
         Err(error) => return tcp::not_connected(&error),
     };

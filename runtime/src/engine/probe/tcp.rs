@@ -11,7 +11,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::way::{Found, Way, plain};
+use super::dialer::{Dialer, Found, plain};
 
 /// A container's first packets are sometimes lost while the bridge learns its address, and the kernel retransmits only
 /// after a second. So after this interval another attempt is started beside those that hang.
@@ -59,8 +59,8 @@ impl Doubt {
 }
 
 /// Whether a port accepts connections.
-pub(super) async fn probe(way: &impl Way, address: SocketAddr, doubt: &Doubt) -> Found {
-    let mut stream = match connect(way, address).await {
+pub(super) async fn probe(dialer: &impl Dialer, address: SocketAddr, doubt: &Doubt) -> Found {
+    let mut stream = match connect(dialer, address).await {
         Ok(stream) => stream,
         Err(error) => return not_connected(&error),
     };
@@ -73,10 +73,10 @@ pub(super) async fn probe(way: &impl Way, address: SocketAddr, doubt: &Doubt) ->
 }
 
 /// Connects by whichever attempt is answered first.
-pub(super) async fn connect(way: &impl Way, address: SocketAddr) -> io::Result<TcpStream> {
+pub(super) async fn connect(dialer: &impl Dialer, address: SocketAddr) -> io::Result<TcpStream> {
     let mut attempts = FuturesUnordered::new();
     for _ in 0..ATTEMPTS {
-        attempts.push(way.connect(address));
+        attempts.push(dialer.connect(address));
         if let Ok(Some(answer)) = timeout(NEXT_ATTEMPT_AFTER, attempts.next()).await {
             return answer;
         }

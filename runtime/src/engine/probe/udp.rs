@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::way::Way;
+use super::dialer::Dialer;
 
 /// The finding for a port without a socket.
 pub(super) const NOT_OPEN: &str = "no socket is bound to it";
@@ -21,8 +21,8 @@ pub(super) struct Sockets {
 
 impl Sockets {
     /// `None` if the tables are not available.
-    pub(super) fn of(way: &impl Way) -> Option<Self> {
-        Some(Self { ip: way.ip(), tables: Some(way.udp_tables()?) })
+    pub(super) fn of(dialer: &impl Dialer) -> Option<Self> {
+        Some(Self { ip: dialer.ip(), tables: Some(dialer.udp_tables()?) })
     }
 
     /// The ports that are served now; `None` once that cannot be known any longer.

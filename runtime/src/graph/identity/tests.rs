@@ -292,8 +292,9 @@ proptest! {
 /// All variants differ from each other and from absence.
 #[test]
 fn kinds_of_files_mounts_and_variables_differ() {
-    let host = |path: &str, kind| Fs::Host(Arc::new(HostSource { path: PathBuf::from(path), kind }), here());
-    let directory = |include: &[&str], exclude: &[&str], ignore_files| HostKind::Directory {
+    let host =
+        |path: &str, kind| Fs::Local(Arc::new(LocalSource { path: PathBuf::from(path), kind }), here());
+    let directory = |include: &[&str], exclude: &[&str], ignore_files| LocalKind::Directory {
         include: include.iter().map(ToString::to_string).collect(),
         exclude: exclude.iter().map(ToString::to_string).collect(),
         ignore_files,
@@ -307,8 +308,8 @@ fn kinds_of_files_mounts_and_variables_differ() {
         Fs::Image(image(1), here()),
         Fs::Image(platform("linux/amd64"), here()),
         Fs::Image(platform("linux/arm64"), here()),
-        host("a", HostKind::File),
-        host("b", HostKind::File),
+        host("a", LocalKind::File),
+        host("b", LocalKind::File),
         host("a", directory(&[], &[], IgnoreFiles::Honoured)),
         host("a", directory(&[], &[], IgnoreFiles::Disregarded)),
         host("a", directory(&["a"], &[], IgnoreFiles::Honoured)),
@@ -362,10 +363,10 @@ fn kinds_of_files_mounts_and_variables_differ() {
     let digests: std::collections::HashSet<_> = all.iter().map(|step| of_step(step).0).collect();
     assert_eq!(digests.len(), all.len());
     // The place where an image or a file is named does not matter.
-    let source = Arc::new(HostSource { path: PathBuf::from("a"), kind: HostKind::File });
+    let source = Arc::new(LocalSource { path: PathBuf::from("a"), kind: LocalKind::File });
     for (a, b) in [
         (Fs::Image(image(1), here()), Fs::Image(image(1), there(0))),
-        (Fs::Host(source.clone(), here()), Fs::Host(source.clone(), there(0))),
+        (Fs::Local(source.clone(), here()), Fs::Local(source.clone(), there(0))),
     ] {
         let of = |base| of_step(&Step { base, ..step(1) });
         assert_eq!(of(a), of(b));

@@ -9,7 +9,7 @@ use bollard::Docker;
 use tokio::net::TcpStream;
 
 use super::super::cleaner::Cleaner;
-use crate::engine::probe::Way;
+use crate::engine::probe::Dialer;
 use crate::model::SessionId;
 
 /// What is probed.
@@ -53,8 +53,8 @@ impl Target {
     }
 }
 
-/// The direct way, for a target that is [near](Target::is_near).
-impl Way for Target {
+/// The direct dialer, for a target that is [near](Target::is_near).
+impl Dialer for Target {
     fn ip(&self) -> IpAddr {
         self.ip
     }

@@ -111,7 +111,7 @@ async fn leaving_ends_what_runs_and_the_rest_follows() {
     let (_, output) = engine.run(script(&held, "true")).await;
     assert_eq!(output.exit_code, 0);
     let began = std::time::Instant::now();
-    engine.leave().await.unwrap();
+    engine.detach().await.unwrap();
     println!("left in {:?}", began.elapsed());
     assert_eq!(running.wait().await.unwrap().code, 137);
     let gone = async {

@@ -1,4 +1,4 @@
-//! Receiving datagrams with the address they were sent to, and sending them from any address, at the hub's sockets.
+//! Receiving datagrams with the address they were sent to, and sending them from any address, at the bridge's sockets.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -37,7 +37,7 @@ pub(super) fn receive(socket: impl AsFd, into: &mut [u8]) -> io::Result<(Ends, u
     Ok((Ends { container: address(container), world: address(world) }, length))
 }
 
-/// The hub's raw sockets. The kernel makes the IP headers, so that it fragments large datagrams.
+/// The bridge's raw sockets. The kernel makes the IP headers, so that it fragments large datagrams.
 #[derive(Debug)]
 pub(super) struct Answers {
     /// Sends answers to containers.

@@ -1,6 +1,6 @@
 //! Containers reach the world through the pipeline.
 //!
-//! What a container sends to the world arrives at sockets in the hub's network namespace (`host/nft.rs`), which the
+//! What a container sends to the world arrives at sockets in the bridge's network namespace (`shim/nft.rs`), which the
 //! pipeline holds. The pipeline forwards it over connections of its own, by whatever route the machine's programs have:
 //! the machine's network is not changed, no privilege is needed, and nothing stays behind. TCP, UDP and DNS queries are
 //! forwarded, and nothing else.
@@ -44,7 +44,7 @@ pub(super) struct Gateway {
 }
 
 impl Gateway {
-    /// Serves the sockets that the host made: for connections, for DNS over TCP, for DNS over UDP.
+    /// Serves the sockets that the shim made: for connections, for DNS over TCP, for DNS over UDP.
     pub(super) fn serve(sockets: Vec<OwnedFd>, reach: Arc<Reach>, names: Arc<Names>) -> io::Result<Self> {
         let [connections, by_tcp, by_udp] = three(sockets)?;
         let listener = |socket: OwnedFd| TcpListener::from_std(std::net::TcpListener::from(socket));
@@ -65,7 +65,7 @@ impl Gateway {
         Ok(Self { tasks, reach, connections: openings, ended: Err("nobody asked for it".to_owned()) })
     }
 
-    /// Serves the sockets that the host made for datagrams, or records why there are none.
+    /// Serves the sockets that the shim made for datagrams, or records why there are none.
     pub(super) fn serve_datagrams(&mut self, sockets: io::Result<Vec<OwnedFd>>) {
         let (tell, ended) = mpsc::unbounded_channel();
         let reach = Arc::clone(&self.reach);
@@ -77,9 +77,9 @@ impl Gateway {
     }
 
     /// A guard for a container with an address of the session.
-    pub(super) fn farewell(&self, container: Ipv4Addr) -> Farewell {
+    pub(super) fn flows(&self, container: Ipv4Addr) -> FlowGuard {
         let ended = self.ended.as_ref().ok().cloned();
-        Farewell { container, connections: Arc::clone(&self.connections), ended }
+        FlowGuard { container, connections: Arc::clone(&self.connections), ended }
     }
 
     /// What does not pass although it could, and why.
@@ -90,13 +90,13 @@ impl Gateway {
 
 /// Closes everything that an address has open to the world, when asked and when dropped.
 #[derive(Debug)]
-pub(super) struct Farewell {
+pub(super) struct FlowGuard {
     container: Ipv4Addr,
     connections: Arc<Openings>,
     ended: Option<mpsc::UnboundedSender<Ipv4Addr>>,
 }
 
-impl Farewell {
+impl FlowGuard {
     pub(super) fn say(&self) {
         self.connections.end(self.container);
         if let Some(ended) = &self.ended {
@@ -105,12 +105,12 @@ impl Farewell {
     }
 }
 
-impl Drop for Farewell {
+impl Drop for FlowGuard {
     fn drop(&mut self) {
         self.say();
     }
 }
 
 fn three(sockets: Vec<OwnedFd>) -> io::Result<[OwnedFd; 3]> {
-    sockets.try_into().map_err(|_| io::Error::other("the host gave other sockets than it should"))
+    sockets.try_into().map_err(|_| io::Error::other("the shim gave other sockets than it should"))
 }

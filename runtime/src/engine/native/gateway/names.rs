@@ -1,7 +1,7 @@
-//! A DNS server at port 53 of the hub. It answers each container with the names that this container knows, which are
+//! A DNS server at port 53 of the bridge. It answers each container with the names that this container knows, which are
 //! those in its `/etc/hosts`, and forwards everything else to the machine's name servers.
 //!
-//! The container is identified by its address, which no other container can send from (`host/ports.rs`).
+//! The container is identified by its address, which no other container can send from (`shim/ports.rs`).
 
 use std::collections::HashMap;
 use std::io;
@@ -105,7 +105,7 @@ pub(in crate::engine::native) fn resolver(network: Network) -> String {
 /// `ndots` is 0 as with Docker, unless the machine's file sets it: a name without a dot is looked up as it is.
 fn resolver_like(machine: &str, network: Network) -> String {
     let kept = machine.lines().filter(|line| line.starts_with("search ") || line.starts_with("options "));
-    let mut text = format!("nameserver {}\n", network.hub());
+    let mut text = format!("nameserver {}\n", network.bridge());
     text.extend(kept.flat_map(|line| [line, "\n"]));
     if !text.contains("ndots:") {
         text.push_str("options ndots:0\n");

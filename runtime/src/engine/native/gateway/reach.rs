@@ -85,7 +85,7 @@ impl Reach {
 
 /// Whether this is an address of another machine, or one that this machine has in a network. Packets to a container's own
 /// loopback, or to everybody in its network, do not come here; but a container that can forge packets or change its
-/// network can send such packets to the hub, and the pipeline would forward them to the machine's loopback. Addresses of
+/// network can send such packets to the bridge, and the pipeline would forward them to the machine's loopback. Addresses of
 /// a session exist nowhere else. The kernel refuses to connect an ordinary socket to a broadcast address of a network of
 /// the machine.
 fn leads_out(address: Ipv4Addr) -> bool {

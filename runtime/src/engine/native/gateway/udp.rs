@@ -66,7 +66,7 @@ impl Drop for Flow {
 }
 
 impl Datagrams {
-    /// Takes the sockets that the host made: for what containers send, for answers, and for ICMP errors. `ended` receives
+    /// Takes the sockets that the shim made: for what containers send, for answers, and for ICMP errors. `ended` receives
     /// the addresses of containers that have ended.
     pub(super) fn new(
         sockets: Vec<OwnedFd>,

@@ -92,7 +92,7 @@ pub(super) async fn pack(shared: &Shared, layer: PathBuf, packing: &Packing) -> 
     let file = File::create(&path)?;
     lock(&packing.growing).insert(path.clone());
     let request = Request::Files(Files::Pack { layer: layer.clone() });
-    let answer = shared.host.ask_once(&request, &[file.as_fd()]).await;
+    let answer = shared.shim.ask_once(&request, &[file.as_fd()]).await;
     lock(&packing.growing).remove(&path);
     match answer? {
         Answer::Packed(packed) => {

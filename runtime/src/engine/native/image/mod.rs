@@ -18,7 +18,7 @@ use std::path::Path;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 
 pub(super) use self::blobs::write;
-use self::routes::{Host, Route};
+use self::routes::{Endpoint, Route};
 use super::store::{StoredImage, snapshot_of};
 use super::wire::{Answer, Files, Request};
 use super::{Shared, failed};
@@ -75,7 +75,9 @@ async fn pull(shared: &Shared, name: &ImageName, progress: &Progress, why_not: E
             Route::Directory(place) => {
                 (place.display().to_string(), from_directory(shared, name, place, rest, progress).await)
             }
-            Route::Host(host) => (host.name.clone(), from_registry(shared, name, host, rest, progress).await),
+            Route::Endpoint(endpoint) => {
+                (endpoint.name.clone(), from_registry(shared, name, endpoint, rest, progress).await)
+            }
         };
         match found {
             Ok(image) => return Ok(image),
@@ -160,16 +162,16 @@ async fn from_directory(
 async fn from_registry(
     shared: &Shared,
     name: &ImageName,
-    host: &Host,
+    endpoint: &Endpoint,
     rest: &str,
     progress: &Progress,
 ) -> Result<Image> {
-    registry::pull(shared, name, host, rest, progress).await
+    registry::pull(shared, name, endpoint, rest, progress).await
 }
 
 #[cfg(not(feature = "registry"))]
 #[expect(clippy::unused_async, reason = "with the feature it waits")]
-async fn from_registry(_: &Shared, name: &ImageName, _: &Host, _: &str, _: &Progress) -> Result<Image> {
+async fn from_registry(_: &Shared, name: &ImageName, _: &Endpoint, _: &str, _: &Progress) -> Result<Image> {
     let message = "the native engine does not have it, and bowline was built without the feature `registry`, which pulls images\n\nhelp: add `features = [\"registry\"]`, or name a directory of archives in `BOWLINE_REGISTRIES`";
     Err(Error::ImageNotFound {
         reference: name.reference.to_string(),
@@ -307,7 +309,7 @@ async fn unpack(shared: &Shared, file: &File, size: u64, digest: &ContentDigest)
     let scratch = shared.store.scratch()?;
     let into = scratch.changes.upper.clone();
     let request = Request::Files(Files::Unpack { into, size, digest: Some(digest.hash().to_string()) });
-    let answer = shared.host.ask_once(&request, &[file.as_fd()]).await.map_err(|error| match error.kind() {
+    let answer = shared.shim.ask_once(&request, &[file.as_fd()]).await.map_err(|error| match error.kind() {
         io::ErrorKind::UnexpectedEof => io::Error::other(format!(
             "unpacking the layer {digest} ended without a word: it takes more than 256 MB of memory, or something killed it"
         )),

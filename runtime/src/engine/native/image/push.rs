@@ -37,9 +37,9 @@ pub(super) async fn push(
     progress: &Progress,
 ) -> Result<String> {
     let (registry, rest) = parts(name);
-    let host = routes::own(registry)?;
+    let endpoint = routes::own(registry)?;
     shared.ready().await?;
-    let remote = Remote::new(Doing::Push, &host, rest, None).await?;
+    let remote = Remote::new(Doing::Push, &endpoint, rest, None).await?;
     let (packing, done, total) = (Packing::default(), Arc::default(), AtomicU64::new(0));
     Push { shared, name, remote, packing, done, total }.run(image, progress).await
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::super::store::lock;
 use super::remote::{Doing, Refusal, Remote, Said};
-use super::routes::Host;
+use super::routes::Endpoint;
 use super::{AT_ONCE, Shared, StoredImage, failed, remember, unpack};
 use crate::engine::oci::{Configuration, Descriptor, Document, Manifest};
 use crate::engine::{Image, Progress};
@@ -36,11 +36,11 @@ const AT_LEAST_EVERY: Duration = Duration::from_secs(60);
 pub(super) async fn pull(
     shared: &Shared,
     name: &ImageName,
-    host: &Host,
+    endpoint: &Endpoint,
     rest: &str,
     progress: &Progress,
 ) -> Result<Image> {
-    Pull::new(shared, name, host, rest).await?.run(progress).await
+    Pull::new(shared, name, endpoint, rest).await?.run(progress).await
 }
 
 /// The pull of one image from one registry.
@@ -54,8 +54,8 @@ struct Pull<'a> {
 }
 
 impl<'a> Pull<'a> {
-    async fn new(shared: &'a Shared, name: &'a ImageName, host: &Host, rest: &str) -> Result<Self> {
-        let remote = Remote::new(Doing::Pull, host, rest, Some(SILENCE)).await?;
+    async fn new(shared: &'a Shared, name: &'a ImageName, endpoint: &Endpoint, rest: &str) -> Result<Self> {
+        let remote = Remote::new(Doing::Pull, endpoint, rest, Some(SILENCE)).await?;
         let (done, total) = (AtomicU64::new(0), AtomicU64::new(0));
         Ok(Self { shared, name, remote, done, total })
     }

@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 
 use self::challenge::Challenge;
 pub(super) use self::refusal::Refusal;
-use super::routes::Host;
+use super::routes::Endpoint;
 use crate::engine::oci;
 use crate::engine::oci::credentials::{self, Credentials, Found};
 use crate::error::with_causes;
@@ -27,7 +27,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// Timeout from a request without a body to the beginning of its answer.
 const ANSWER: Duration = Duration::from_secs(60);
 const REDIRECTS_AT_MOST: usize = 10;
-/// The host of Docker Hub's registry, which references name differently.
+/// The shim of Docker Hub's registry, which references name differently.
 const DOCKER_HUB: &str = "registry-1.docker.io";
 
 type Answered<T> = std::result::Result<T, Refusal>;
@@ -88,16 +88,16 @@ impl Remote {
     /// `rest` is the part of a reference after the registry. A connection without data for `silence` is given up.
     pub(super) async fn new(
         doing: Doing,
-        host: &Host,
+        endpoint: &Endpoint,
         rest: &str,
         silence: Option<Duration>,
     ) -> Result<Self> {
-        let text = format!("{}/{}{rest}", host.name, host.prefix);
+        let text = format!("{}/{}{rest}", endpoint.name, endpoint.prefix);
         let invalid = |why: &str| Error::engine(format!("{} `{text}`", doing.word()), why);
-        let (repository, reference) = split(&format!("{}{rest}", host.prefix))
+        let (repository, reference) = split(&format!("{}{rest}", endpoint.prefix))
             .ok_or_else(|| invalid("no such name is in a registry"))?;
-        let scheme = if host.is_plain { "http" } else { "https" };
-        let name = if host.name == "docker.io" { DOCKER_HUB } else { &host.name };
+        let scheme = if endpoint.is_plain { "http" } else { "https" };
+        let name = if endpoint.name == "docker.io" { DOCKER_HUB } else { &endpoint.name };
         let base = Url::parse(&format!("{scheme}://{name}/v2/{repository}/"));
         let base = base.map_err(|error| invalid(&error.to_string()))?;
         let client = client(silence).map_err(|error| invalid(&with_causes(&error)))?;

@@ -13,12 +13,12 @@ const ROUTES: &str = "BOWLINE_REGISTRIES";
 pub(super) enum Route {
     /// A directory of archives and layouts, `repository/tag.tar` and `repository/tag`.
     Directory(PathBuf),
-    Host(Host),
+    Endpoint(Endpoint),
 }
 
 /// A registry to ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Host {
+pub(super) struct Endpoint {
     /// `host[:port]`.
     pub(super) name: String,
     /// The path before the repository's name; empty or with a `/` at its end.
@@ -33,20 +33,20 @@ pub(super) fn find(registry: &str) -> Result<Vec<Route>> {
 
 /// The registry itself, for pushes: a mirror is only read from.
 #[cfg(feature = "registry")]
-pub(super) fn own(registry: &str) -> Result<Host> {
+pub(super) fn own(registry: &str) -> Result<Endpoint> {
     let itself = own_of(find(registry)?, registry);
     itself.ok_or_else(|| Error::engine(format!("reach {registry}"), "there is no way to it"))
 }
 
 #[cfg(feature = "registry")]
-fn own_of(routes: Vec<Route>, registry: &str) -> Option<Host> {
+fn own_of(routes: Vec<Route>, registry: &str) -> Option<Endpoint> {
     routes.into_iter().find_map(|route| match route {
-        Route::Host(host) if host.is(registry) => Some(host),
+        Route::Endpoint(endpoint) if endpoint.is(registry) => Some(endpoint),
         _ => None,
     })
 }
 
-impl Host {
+impl Endpoint {
     /// Whether this is the registry itself.
     fn is(&self, registry: &str) -> bool {
         self.name == registry && self.prefix.is_empty()
@@ -80,18 +80,18 @@ fn parse(text: &str, registry: &str) -> Result<Vec<Route>> {
         };
         let (host, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         if host.is_empty() {
-            return Err(invalid("has a URL without a host"));
+            return Err(invalid("has a URL without a shim"));
         }
         if of == registry {
             let prefix = prefix.trim_matches('/');
             let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
-            routes.push(Route::Host(Host { name: host.to_owned(), prefix, is_plain }));
+            routes.push(Route::Endpoint(Endpoint { name: host.to_owned(), prefix, is_plain }));
         }
     }
     // The registry itself, unless its address was given.
-    if !routes.iter().any(|route| matches!(route, Route::Host(host) if host.is(registry))) {
+    if !routes.iter().any(|route| matches!(route, Route::Endpoint(endpoint) if endpoint.is(registry))) {
         let is_plain = is_here(registry);
-        routes.push(Route::Host(Host { name: registry.to_owned(), prefix: String::new(), is_plain }));
+        routes.push(Route::Endpoint(Endpoint { name: registry.to_owned(), prefix: String::new(), is_plain }));
     }
     Ok(routes)
 }
@@ -110,7 +110,7 @@ mod tests {
     fn found(text: &str, registry: &str) -> Vec<String> {
         let show = |route: &Route| match route {
             Route::Directory(path) => path.display().to_string(),
-            Route::Host(Host { name, prefix, is_plain }) => {
+            Route::Endpoint(Endpoint { name, prefix, is_plain }) => {
                 format!("http{}://{name}/{prefix}", if *is_plain { "" } else { "s" })
             }
         };

@@ -11,7 +11,7 @@
 //! scratch/<session>/  what is being made: renamed into place when it is whole, or removed; and which volumes services have
 //! downloads/<digest>  what came of a layer so far, locked by whoever fetches it; removed once it is unpacked
 //! claims              locked by whoever runs a step, in a place of the step's
-//! points              the lowest layer of every container: what something is mounted on
+//! mountpoints         the lowest layer of every container: what something is mounted on
 //! empty               that of what is made of nothing
 //! aside               where something is mounted for a moment
 //! ```
@@ -56,13 +56,13 @@ pub(super) use self::step::StoredStep;
 
 const LAYERS: &str = "l";
 /// The layer with the mount points that every container needs.
-pub(super) const POINTS: &str = "points";
+pub(super) const MOUNTPOINTS: &str = "mountpoints";
 pub(super) const EMPTY: &str = "empty";
 /// Where a file system is mounted temporarily: every process that does so has a mount namespace of its own.
 pub(super) const ASIDE: &str = "aside";
 const DIRECTORIES: [&str; 11] = [
     LAYERS,
-    POINTS,
+    MOUNTPOINTS,
     EMPTY,
     "images",
     "references",
@@ -272,7 +272,7 @@ impl Store {
         self.root.join("downloads").join(blob.to_string())
     }
 
-    /// The directory of a cache volume, as the host finds it, whether or not it exists.
+    /// The directory of a cache volume, as the shim finds it, whether or not it exists.
     pub(super) fn volume(key: &str) -> PathBuf {
         let name = Digest(crate::sha256::Sha256::digest(key.as_bytes())).to_string();
         PathBuf::from("volumes").join(name)

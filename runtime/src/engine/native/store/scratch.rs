@@ -34,7 +34,7 @@ pub(in super::super) type Remover = Box<dyn Fn(&Path) + Send + Sync>;
 pub(in super::super) struct Scratch {
     /// The absolute path.
     path: PathBuf,
-    /// The paths as the host finds them.
+    /// The paths as the shim finds them.
     pub(in super::super) changes: Changes,
     removal: Arc<Removal>,
 }
@@ -87,7 +87,7 @@ impl Store {
     }
 
     /// Leaves what is still in use to the process that outlives the session, including these cache volumes.
-    pub(in super::super) fn leave(&self, volumes: &[PathBuf]) -> io::Result<()> {
+    pub(in super::super) fn detach(&self, volumes: &[PathBuf]) -> io::Result<()> {
         self.removal.is_left.store(true, Ordering::Relaxed);
         fs::write(self.root.join(&self.scratch).join(LEFT), serde_json::to_vec(volumes)?)
     }

@@ -70,7 +70,7 @@ pub(super) async fn unpacked(engine: &Native, archive: Vec<u8>, digest: Option<S
     let file = std::fs::File::open(path).unwrap();
     let into = scratch.changes.upper.clone();
     let request = Request::Files(Files::Unpack { into, size: archive.len() as u64, digest });
-    (engine.shared.host.ask_once(&request, &[file.as_fd()]).await.unwrap(), scratch)
+    (engine.shared.shim.ask_once(&request, &[file.as_fd()]).await.unwrap(), scratch)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -225,8 +225,8 @@ async fn a_bomb_goes_off_in_a_process_of_its_own() {
     bomb.extend(pack(&vec![0; 1 << 20]).repeat(4096));
     assert!(bomb.len() < 20 << 20);
     let error = unpacked_or_not(&engine, &bomb).await;
-    assert!(error.contains("memory") || error.contains("the host ended"), "{error}");
-    // The host is not affected.
+    assert!(error.contains("memory") || error.contains("the shim ended"), "{error}");
+    // The shim is not affected.
     let (answer, _scratch) =
         unpacked(&engine, archive(&[("a", tar::EntryType::Regular, "", b"x")]), None).await;
     assert_eq!(answer, Answer::Done);
@@ -240,7 +240,7 @@ async fn unpacked_or_not(engine: &Native, archive: &[u8]) -> String {
     let file = std::fs::File::open(path).unwrap();
     let into = scratch.changes.upper.clone();
     let request = Request::Files(Files::Unpack { into, size: archive.len() as u64, digest: None });
-    match engine.shared.host.ask_once(&request, &[file.as_fd()]).await {
+    match engine.shared.shim.ask_once(&request, &[file.as_fd()]).await {
         Ok(Answer::Failed(text)) => text,
         Ok(other) => panic!("{other:?}"),
         Err(error) => error.to_string(),

@@ -9,13 +9,13 @@ use super::*;
 /// Deeper than the limit of open files, and than the longest path.
 const DEPTH: usize = 1500;
 
-/// A layer's archive in a scratch directory, and the host's answer about it.
+/// A layer's archive in a scratch directory, and the shim's answer about it.
 async fn packed(engine: &Native, layer: &Path) -> (Scratch, PathBuf, Answer) {
     let scratch = engine.shared.store.scratch().unwrap();
     let path = scratch.file("layer.tar.gz");
     let file = std::fs::File::create(&path).unwrap();
     let request = Request::Files(Files::Pack { layer: layer.to_owned() });
-    let answer = engine.shared.host.ask_once(&request, &[file.as_fd()]).await.unwrap();
+    let answer = engine.shared.shim.ask_once(&request, &[file.as_fd()]).await.unwrap();
     (scratch, path, answer)
 }
 
@@ -62,7 +62,7 @@ async fn what_is_packed_is_unpacked_as_it_was() {
         let request =
             Request::Files(Files::Unpack { into: to.clone(), size: said.size, digest: Some(digest) });
         let file = std::fs::File::open(&path).unwrap();
-        assert_eq!(engine.shared.host.ask_once(&request, &[file.as_fd()]).await.unwrap(), Answer::Done);
+        assert_eq!(engine.shared.shim.ask_once(&request, &[file.as_fd()]).await.unwrap(), Answer::Done);
         assert_eq!(listing(&engine, &to), listing(&engine, &layer));
         drop((scratch, again));
     }
@@ -155,7 +155,7 @@ async fn five_hundred_layers_are_one_file_system() {
     let counts = "ls / | grep -c '^x[0-9]'; echo y >/made; cat /made";
     let (_, output) = run(&*engine, script(&snapshot_of(&names), counts)).await;
     assert_eq!(text(&output.stdout), format!("{more}\ny\n"), "{}", text(&output.stderr));
-    // The host goes on working, in its own directory.
+    // The shim goes on working, in its own directory.
     let (_, output) = run(&*engine, script(&base, "ls / | grep -c '^x[0-9]'")).await;
     assert_eq!(text(&output.stdout), "0\n");
     add(&mut names, more);

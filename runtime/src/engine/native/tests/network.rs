@@ -1,6 +1,6 @@
 //! Network attacks of one container on another, which must fail.
 
-use super::super::nic::Nic;
+use super::super::netns::Netns;
 use super::*;
 use crate::lock::lock;
 
@@ -86,7 +86,7 @@ for name in ['if_inet6', 'ipv6_route']:
 async fn a_container_speaks_as_nobody_else() {
     let engine = engine!();
     let base = image(&*engine, "python:3.11").await.snapshot;
-    // It tells the victim that it is the hub, and that it is the other service; in frames with its own address and with
+    // It tells the victim that it is the bridge, and that it is the other service; in frames with its own address and with
     // theirs, and in messages to the bridge itself, which might learn from them; then it sends datagrams in their names.
     let does = "  hub = '10.205.0.1'
   victim = mac(peer)
@@ -127,8 +127,8 @@ for address in ['10.205.0.1', gethostbyname('other')]:
 }
 
 /// Runs commands of the machine in the network namespace of a container.
-fn inside(nic: &Nic, commands: &[&str]) {
-    let namespace = nic.namespace.try_clone().unwrap();
+fn inside(netns: &Netns, commands: &[&str]) {
+    let namespace = netns.namespace.try_clone().unwrap();
     let commands: Vec<String> = commands.iter().map(|&command| command.to_owned()).collect();
     std::thread::spawn(move || {
         let kind = rustix::thread::LinkNameSpaceType::Network;
@@ -170,18 +170,18 @@ c.recv(1)\"";
         (&["echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet"], false),
         (&[listens], false),
     ] {
-        let nic = engine
+        let netns = engine
             .shared
-            .new_nic(
+            .new_netns(
                 "test",
                 Network::Others,
                 super::super::address::Audience::Nobody,
                 super::super::capabilities::Users::OfTheHost,
             )
             .await;
-        let nic = nic.unwrap();
-        inside(&nic, changes);
-        let is = engine.shared.host.is_as_new(&nic.namespace, &nic.condition).await.unwrap();
+        let netns = netns.unwrap();
+        inside(&netns, changes);
+        let is = engine.shared.shim.is_as_new(&netns.namespace, &netns.condition).await.unwrap();
         assert_eq!(is, is_as_new, "{changes:?}");
     }
     // An unchanged one is reused by the next step.

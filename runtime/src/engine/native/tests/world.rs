@@ -85,7 +85,7 @@ async fn a_connection_does_not_reach_the_loopback_of_the_machine() {
             timeout 5 nc {} {} < /dev/null
             timeout 5 nc 127.0.0.2 {} < /dev/null
             true",
-            Network::Others.hub(),
+            Network::Others.bridge(),
             own_address(),
             open.local_addr().unwrap().port(),
             hidden.local_addr().unwrap().port()

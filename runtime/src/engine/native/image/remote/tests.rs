@@ -53,8 +53,8 @@ impl Server {
 
 /// A logged-in client of a registry at an address.
 async fn remote(at: SocketAddr) -> Remote {
-    let host = Host { name: at.to_string(), prefix: String::new(), is_plain: true };
-    let remote = Remote::new(Doing::Pull, &host, "a/b:1", Some(Duration::from_secs(5))).await.unwrap();
+    let endpoint = Endpoint { name: at.to_string(), prefix: String::new(), is_plain: true };
+    let remote = Remote::new(Doing::Pull, &endpoint, "a/b:1", Some(Duration::from_secs(5))).await.unwrap();
     let shown = Shown::Basic { user: "user".to_owned(), password: "password".to_owned() };
     Remote { shown, ..remote }
 }
