@@ -1,6 +1,5 @@
 //! What can go wrong, as one enum to match on.
 
-use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
@@ -9,11 +8,15 @@ use std::time::Duration;
 pub use self::cause::Cause;
 pub(crate) use self::cause::Reason;
 use self::location::{lines, located};
-use crate::model::{Exit, Location};
+pub use self::service::{ServiceCause, ServiceError};
+pub use self::step::{StepCause, StepError};
+use crate::model::Location;
 use crate::terminal::{self, Colours};
 
 mod cause;
 mod location;
+mod service;
+mod step;
 
 /// The result of everything that runs.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -302,182 +305,6 @@ pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
 fn tried_lines(tried: &[String]) -> String {
     tried.iter().map(|line| format!("  tried {}", shown(line))).collect::<Vec<_>>().join("\n")
 }
-
-/// A command that failed.
-#[derive(Clone)]
-#[non_exhaustive]
-pub struct StepError {
-    /// The container it is a step of.
-    pub name: String,
-    /// The command.
-    pub args: Vec<String>,
-    /// How it ended.
-    pub exit: Exit,
-    /// Why this counts as a failure.
-    pub cause: StepCause,
-    /// The last 100 KiB of standard output; a first line says how much was cut.
-    pub stdout: String,
-    /// The last 100 KiB of standard error; a first line says how much was cut.
-    pub stderr: String,
-    /// The file system that the command left, in the graph's form.
-    pub(crate) left: Option<Arc<dyn Any + Send + Sync>>,
-    /// The cache key of the step, which identifies it.
-    pub(crate) key: crate::Digest,
-    pub(crate) locations: Vec<Location>,
-}
-
-/// Why a command failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum StepCause {
-    /// Its exit code is not 0.
-    Failed,
-    /// Its exit code is 0, although [`Expect::Failure`](crate::Expect::Failure) was asked for.
-    Succeeded,
-    /// It was killed because it ran for longer than this.
-    TimedOut(Duration),
-    /// It was killed because it wrote more than this many bytes to one of its streams.
-    TooMuchOutput(u64),
-}
-
-impl fmt::Debug for StepError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StepError")
-            .field("name", &self.name)
-            .field("args", &self.args)
-            .field("exit", &self.exit)
-            .field("cause", &self.cause)
-            .field("stdout", &self.stdout)
-            .field("stderr", &self.stderr)
-            .field("locations", &self.locations)
-            .finish_non_exhaustive()
-    }
-}
-
-impl std::error::Error for StepError {}
-
-impl std::error::Error for ServiceError {
-    /// What a needed item failed with.
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.cause {
-            ServiceCause::Dependency(error) => Some(error),
-            ServiceCause::Exited(_) | ServiceCause::NotReady { .. } | ServiceCause::Check(_) => None,
-        }
-    }
-}
-
-impl fmt::Display for StepError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "step `{}` of `{}` ", shown(&shown_command(&self.args)), self.name)?;
-        match self.cause {
-            StepCause::Failed => write!(f, "failed: {}", self.exit)?,
-            StepCause::Succeeded => f.write_str("succeeded, although it was expected to fail")?,
-            StepCause::TimedOut(limit) => {
-                write!(f, "was killed: it did not end within {}", show_duration(limit))?;
-            }
-            StepCause::TooMuchOutput(most) => {
-                write!(f, "was killed: it wrote more than {} GiB to one of its streams", most >> 30)?;
-            }
-        }
-        f.write_str(&lines(&self.locations))?;
-        for (name, text) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
-            if !text.is_empty() {
-                write!(f, "\n{name}:\n{}", shown(text.trim_end_matches('\n')))?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A service that failed.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct ServiceError {
-    /// The name in the pipeline.
-    pub name: String,
-    /// The content-addressed name.
-    pub hostname: String,
-    /// The aliases that the client which met the error uses for it.
-    pub aliases: Vec<String>,
-    /// What happened.
-    pub cause: ServiceCause,
-    /// How long after its start it failed.
-    pub elapsed: Duration,
-    /// The last 20 lines it wrote.
-    pub log: Vec<String>,
-    pub(crate) locations: Vec<Location>,
-}
-
-/// Why a service failed.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum ServiceCause {
-    /// Its process ended.
-    Exited(Exit),
-    /// Its ports or its other conditions did not succeed in time.
-    NotReady {
-        /// The limit.
-        within: Duration,
-        /// What had not succeeded (`6379/tcp`, `GET :8080/healthz`, a command), each with its last result.
-        failing: Vec<(String, String)>,
-    },
-    /// A service that it is bound to failed, or something it needs could not be made.
-    Dependency(Error),
-    /// A health check command could not be run, or failed as often as it may.
-    Check(String),
-}
-
-impl ServiceError {
-    fn who(&self) -> String {
-        let aliases = match self.aliases.as_slice() {
-            [] => "no aliases".to_owned(),
-            aliases => format!("aliased as {}", aliases.join(", ")),
-        };
-        format!("{} `{}` ({aliases})", self.hostname, self.name)
-    }
-}
-
-impl fmt::Display for ServiceError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let who = self.who();
-        let (elapsed, at) = (show_duration(self.elapsed), lines(&self.locations));
-        match &self.cause {
-            ServiceCause::Exited(exit) => {
-                write!(f, "service {who} exited after {elapsed}: {exit}{at}")?;
-            }
-            ServiceCause::NotReady { within, failing } => {
-                write!(f, "service {who} was not ready within {}{at}", show_duration(*within))?;
-                for (probe, found) in failing {
-                    write!(f, "\n  {}: {}", shown(probe), shown(found))?;
-                }
-            }
-            // The dependency's place is the one to look at.
-            ServiceCause::Dependency(error) if !error.locations().is_empty() => {
-                return write!(f, "service {who}: {error}");
-            }
-            ServiceCause::Dependency(error) => {
-                return f.write_str(&located(&format!("service {who}: {error}"), &self.locations));
-            }
-            ServiceCause::Check(message) => {
-                write!(f, "service {who}: {} (after {elapsed}){at}", shown(message))?;
-            }
-        }
-        if self.log.is_empty() {
-            f.write_str("\nit wrote nothing")?;
-        } else {
-            write!(f, "\nits last {} lines:", self.log.len())?;
-            self.log.iter().try_for_each(|line| write!(f, "\n  {}", shown(line)))?;
-        }
-        match &self.cause {
-            ServiceCause::Exited(exit) if exit.success() => f.write_str(FOREGROUND),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// For a service that exited with success: most such programs meant to go on in the background, but the container ends
-/// with its first process.
-const FOREGROUND: &str = "\n\nhelp: a service is there as long as its first process: where it goes on in the background, run it in the foreground (`nginx -g 'daemon off;'`, `httpd -DFOREGROUND`, `redis-server --daemonize no`, `sshd -D`, elsewhere `-f`, `-F`, `--foreground` or `--nodaemon`)";
 
 /// A command as one would type it, with arguments of more than a page cut.
 pub(crate) fn shown_command(args: &[String]) -> String {

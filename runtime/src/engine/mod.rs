@@ -12,7 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Access, ContentDigest, Existing, Limits, SecurityContext, Snapshot};
+use crate::model::{Access, CacheKey, ContentDigest, Existing, Hostname, Limits, SecurityContext, Snapshot};
 
 #[cfg(feature = "docker")]
 mod channel;
@@ -164,7 +164,7 @@ pub(crate) fn not_a_file(path: &str) -> String {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Link {
     /// The service's own, content-derived name; a [`ServiceSpec::hostname`] of this session.
-    pub(crate) hostname: String,
+    pub(crate) hostname: Hostname,
     /// The aliases of this binding; the hostname itself resolves too.
     pub(crate) aliases: Vec<String>,
 }
@@ -192,7 +192,7 @@ pub(crate) struct Mount {
 #[derive(Clone)]
 pub(crate) enum MountSource {
     /// A cache volume, by its key. A new volume is filled with what the file system has at the mount point.
-    Cache(String),
+    Cache(CacheKey),
     /// A path in a snapshot: a directory if it ends in `/`, else a file. Never written to.
     Snapshot { snapshot: Snapshot, from: String },
     /// A file with these contents, in memory, mode 0400, owned by the process's user. It is never stored.
@@ -235,7 +235,7 @@ pub(crate) struct StepSpec {
 pub(crate) struct ServiceSpec {
     pub(crate) name: String,
     /// A DNS label of 26 characters; unique among the session's running services.
-    pub(crate) hostname: String,
+    pub(crate) hostname: Hostname,
     pub(crate) filesystem: Filesystem,
     pub(crate) process: Process,
     pub(crate) links: Vec<Link>,

@@ -11,7 +11,7 @@ use super::progress::ProbeProgress;
 use super::{Description, Image, ImageSpec, Kept, Placement, ServiceSpec, StepSpec};
 use crate::Result;
 use crate::event::EventKind;
-use crate::model::{Digest, Entry, Exit, ImageName, Port, Snapshot, Stat, Stream};
+use crate::model::{CacheKey, Digest, Entry, Exit, ImageName, Port, Snapshot, Stat, Stream};
 
 /// The result of an engine's call: a future, boxed so that the traits are object-safe.
 pub(crate) type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
@@ -107,7 +107,7 @@ pub(crate) trait Sandbox: Send + Sync {
     fn lock_caches<'a>(
         &'a self,
         service: &'a str,
-        caches: &'a [String],
+        caches: &'a [CacheKey],
         waiting: &'a (dyn Fn(InUse) + Sync),
     ) -> Call<'a, Arc<dyn CacheLocks>>;
 
@@ -163,13 +163,13 @@ pub(crate) trait CacheLocks: Send + Sync + fmt::Debug {
 
     /// The service is gone. Caches that were new when they were first held, and that no holder since has settled, are
     /// emptied when the last holder releases them; returns their keys.
-    fn release(&self) -> Call<'_, Vec<String>>;
+    fn release(&self) -> Call<'_, Vec<CacheKey>>;
 }
 
 /// A cache held by a service of another session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct InUse {
-    pub(crate) cache: String,
+    pub(crate) cache: CacheKey,
     /// The service's name for people.
     pub(crate) service: String,
     /// The owner of the service, in words: `process 4711`.

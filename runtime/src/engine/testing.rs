@@ -82,7 +82,7 @@ pub(super) fn text(bytes: &[u8]) -> String {
 pub(super) fn service(base: &Snapshot, hostname: &str, args: &[&str]) -> ServiceSpec {
     ServiceSpec {
         name: "test".to_owned(),
-        hostname: hostname.to_owned(),
+        hostname: hostname.into(),
         filesystem: filesystem(base),
         process: process(args),
         links: Vec::new(),
@@ -90,5 +90,5 @@ pub(super) fn service(base: &Snapshot, hostname: &str, args: &[&str]) -> Service
 }
 
 pub(super) fn link(hostname: &str, alias: &str) -> Link {
-    Link { hostname: hostname.to_owned(), aliases: vec![alias.to_owned()] }
+    Link { hostname: hostname.into(), aliases: vec![alias.to_owned()] }
 }

@@ -7,16 +7,18 @@ use std::time::Duration;
 use super::Identities;
 use super::layout::{self, Layout, check_read};
 use super::locations::{Locations, Written};
-use super::node::{Binding, Config, ContainerNode, Fs, Mount, MountSource, Place, ServiceNode, Step};
-use crate::arguments;
-use crate::model::{Access, Digest, Existing, ImageName, Located, Location, Port, Protocol};
-use crate::paths::{placed_path, plain_path, readable_path};
+use super::node::{Binding, Config, ContainerNode, Fs, MountSource, ServiceNode, Step};
+use crate::model::{Access, Digest, ImageName, Located, Location};
+use crate::paths::{plain_path, readable_path};
 use crate::rules::Problem;
 use crate::value::{
-    Base, Body, Check, Container, CopyKind, EnvValue, EnvValueKind, Exec, ExecOptions, Invalid, MountKind,
-    Op, PathIn, PortRef, Service, ServiceBody, Setting, Stop,
+    Base, Body, Container, CopyKind, EnvValue, EnvValueKind, Exec, ExecOptions, Invalid, Op, PathIn, Service,
+    ServiceBody, Setting, Stop,
 };
 use crate::{Error, Result};
+
+mod checks;
+mod parts;
 
 /// The node of a container, or the first mistake in its definition.
 pub(crate) fn lower_container(container: &Container) -> Result<Arc<ContainerNode>> {
@@ -48,16 +50,9 @@ const UNDEFINED: &str = ".undefined.invalid";
 /// it is a mistake that lowering finds.
 pub(crate) fn hostname(service: &Service) -> String {
     match Lowering::default().service(service, "service") {
-        Ok(node) => node.hostname.clone(),
+        Ok(node) => node.hostname.to_string(),
         Err(_) => format!("{}{UNDEFINED}", service.name().unwrap_or("service")),
     }
-}
-
-/// The service whose host name a text was made of before it had one.
-fn undefined_in(text: &str) -> Option<&str> {
-    let end = text.find(UNDEFINED)?;
-    let before = text.get(..end)?;
-    before.rsplit(|c: char| !(c.is_alphanumeric() || c == '_' || c == '-')).next()
 }
 
 /// One pass over values that may share parts; every value is lowered once.
@@ -199,7 +194,7 @@ impl Lowering {
         let (places, mounts) = fold.layout.into_parts();
         let mut node = ServiceNode {
             digest: Digest([0; 32]),
-            hostname: String::new(),
+            hostname: "".into(),
             name,
             locations: Locations::default(),
             base,
@@ -216,7 +211,7 @@ impl Lowering {
             linger: body.linger,
         };
         node.digest = self.identities.encode_service(&node);
-        node.hostname = node.digest.hostname();
+        node.hostname = node.digest.hostname().into();
         node.locations = self.written.at(node.digest, at);
         Ok(node)
     }
@@ -353,110 +348,6 @@ impl Lowering {
         Ok(())
     }
 
-    fn mount(&mut self, fold: &mut Fold, path: &str, source: &MountKind, access: Access) -> Result<()> {
-        let (at, is_directory) = match source {
-            MountKind::Cache(cache) => {
-                let checked = arguments::cache_key(cache.key());
-                self.at(cache.location(), |lowering| lowering.problem(&fold.name, checked));
-                self.mount_over(fold, path, MountSource::Cache(cache.key().to_owned()), access);
-                return Ok(());
-            }
-            MountKind::Secret(secret) => {
-                self.mount_over(fold, path, MountSource::Secret(secret.clone()), access);
-                return Ok(());
-            }
-            MountKind::Directory(directory) => (&directory.at, true),
-            MountKind::File(file) => (&file.at, false),
-        };
-        let (fs, from) = self.copied(fold, at, is_directory)?;
-        match access {
-            Access::ReadOnly => self.mount_over(fold, path, MountSource::Copy { fs, from }, access),
-            // What may be written to is the container's own, and goes on with it.
-            Access::ReadWrite => {
-                let mounted = fold.layout.mount_own(fs, from, path);
-                self.problem(&fold.name.clone(), placed_path("mount path", path).and(mounted));
-            }
-        }
-        Ok(())
-    }
-
-    fn mount_over(&mut self, fold: &mut Fold, path: &str, source: MountSource, access: Access) {
-        let mounted = fold.layout.mount(Mount { path: path.to_owned(), source, access });
-        self.problem(&fold.name.clone(), mounted);
-    }
-
-    fn copy(&mut self, fold: &mut Fold, to: String, at: &PathIn, is_directory: bool) -> Result<()> {
-        let (fs, from) = self.copied(fold, at, is_directory)?;
-        let checked = placed_path("copy path", &to);
-        let placed = fold.layout.place(Place::Copy { fs, from, to, existing: Existing::Stays });
-        self.problem(&fold.name.clone(), checked.and(placed));
-        Ok(())
-    }
-
-    /// Where what is copied is found: a directory's path ends in `/`, so that a file is never taken for one.
-    fn copied(&mut self, fold: &Fold, at: &PathIn, is_directory: bool) -> Result<(Fs, String)> {
-        let source = self.container(&at.container, "container")?;
-        let checked = readable_path("path", &at.path).and_then(|()| check_read(&source.mounts, &at.path));
-        self.problem(&fold.name.clone(), checked);
-        let from = plain_path(&at.path);
-        let end = if is_directory && from != "/" { "/" } else { "" };
-        Ok((source.fs.clone(), from + end))
-    }
-
-    /// The image's platform: of its own image, before anything is done with it.
-    fn platform(&mut self, fold: &mut Fold, platform: &str) {
-        let name = fold.name.clone();
-        let before = match (&mut fold.fs, fold.base) {
-            (Some(Fs::Image(image, _)), Ground::Image) => image.platform.replace(platform.into()),
-            (_, Ground::Image) => {
-                let advice = "help: move it before the first step";
-                return self
-                    .invalid(&name, format!("a platform after a step changes nothing of it\n\n{advice}"));
-            }
-            (_, Ground::Other) => {
-                let advice = "help: set it where that container names its image";
-                return self
-                    .invalid(&name, format!("a container of another one has its platform\n\n{advice}"));
-            }
-        };
-        if let Some(before) = before.filter(|before| **before != *platform) {
-            self.invalid(&name, format!("two platforms: `{before}` and `{platform}`"));
-        }
-        if let Some(Fs::Image(image, _)) = &fold.fs {
-            Arc::make_mut(&mut fold.config).image = Some(image.clone());
-        }
-    }
-
-    fn bind(&mut self, fold: &mut Fold, alias: &str, service: &Service) -> Result<()> {
-        let node = self.service(service, alias)?;
-        let name = fold.name.clone();
-        if node.ports.is_empty() && !node.says_when_ready() {
-            let message = format!(
-                "service `{0}` exposes no port, and does not say when it is ready\n\nhelp: add `expose ...;` to `{0}`, or `ready exec [...]` or `ready log \"...\"`",
-                node.name
-            );
-            self.invalid(&name, message);
-        }
-        // Host names do not tell upper from lower case.
-        let is_alias = |other: &String| other.eq_ignore_ascii_case(alias);
-        let taken = fold.bindings.iter().find(|binding| binding.aliases.iter().any(is_alias));
-        if let Some(taken) = taken {
-            // To say the same twice is no mistake.
-            if taken.service.digest != node.digest {
-                let names = [&taken.service.name, &node.name];
-                let message =
-                    format!("alias `{alias}` is bound twice: to `{}` and to `{}`", names[0], names[1]);
-                self.invalid(&name, message);
-            }
-            return Ok(());
-        }
-        match fold.bindings.iter_mut().find(|binding| binding.service.digest == node.digest) {
-            Some(binding) => binding.aliases.push(alias.to_owned()),
-            None => fold.bindings.push(Binding { service: node, aliases: vec![alias.to_owned()] }),
-        }
-        Ok(())
-    }
-
     /// Closes a step: what was placed since the last one, and the command. Without a command it is written where the
     /// first thing is that was placed, or else at the place that is given.
     fn step(&mut self, fold: &mut Fold, exec: Option<&Exec>, at: Location) {
@@ -491,52 +382,5 @@ impl Lowering {
         let step =
             self.steps.entry((step.digest, step.options.timeout)).or_insert_with(|| Arc::new(step)).clone();
         fold.fs = Some(Fs::Step(step));
-    }
-
-    fn check_own_name(&mut self, name: &str, config: &Config, bindings: &[Binding]) {
-        let Some(hostname) = &config.hostname else { return };
-        for alias in bindings.iter().flat_map(|binding| &binding.aliases) {
-            if let Err(problem) = crate::rules::own_name(alias, hostname) {
-                self.invalid(name, problem.to_string());
-            }
-        }
-    }
-
-    fn check_defined(&mut self, name: &str, text: &str) {
-        if let Some(service) = undefined_in(text) {
-            let message = format!(
-                "the host name of service `{service}` was asked for before it was defined\n\nhelp: define `{service}` first, or bind it and use the alias"
-            );
-            self.invalid(name, message);
-        }
-    }
-
-    fn check_ready(&mut self, name: &str, check: &Check, ports: &[Port]) {
-        let Check::Http { path, port } = check else { return };
-        if path.chars().any(char::is_control) {
-            let message = format!("`ready http` takes no control characters in its path, found {path:?}");
-            self.invalid(name, message);
-        }
-        if !path.starts_with('/') {
-            self.invalid(
-                name,
-                format!("`ready http` needs an absolute path, found `{path}`\n\nhelp: `/{path}`"),
-            );
-        }
-        let tcp: Vec<_> = ports.iter().filter(|port| port.protocol == Protocol::Tcp).collect();
-        match port {
-            Some(PortRef::Name(wanted)) if !ports.iter().any(|port| port.name.as_ref() == Some(wanted)) => {
-                self.invalid(name, format!("service `{name}` has no port named `{wanted}`"));
-            }
-            None if tcp.is_empty() => self.invalid(
-                name,
-                format!("service `{name}` has no exposed port to probe\n\nhelp: add `expose ...;` or use `ready exec [...]`"),
-            ),
-            None if tcp.len() > 1 => self.invalid(
-                name,
-                format!("service `{name}` exposes {} ports\n\nhelp: say which: `ready http \"{path}\" on PORT`", tcp.len()),
-            ),
-            _ => {}
-        }
     }
 }

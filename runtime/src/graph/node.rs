@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::locations::Locations;
 use crate::model::{
-    Access, Digest, Existing, ImageName, Limits, Location, Port, SecurityContext, SessionId, Snapshot,
+    Access, CacheKey, Digest, Existing, Hostname, ImageName, Limits, Location, Port, SecurityContext,
+    SessionId, Snapshot,
 };
 use crate::value::{Check, ExecOptions, LocalSource, Secret};
 
@@ -122,7 +123,7 @@ pub(crate) struct Mount {
 #[derive(Debug, Clone)]
 pub(crate) enum MountSource {
     /// A cache volume, by its key.
-    Cache(String),
+    Cache(CacheKey),
     /// A directory of another file system if `from` ends in `/`, else a file of it.
     Copy {
         fs: Fs,
@@ -193,7 +194,7 @@ pub(crate) struct ServiceNode {
     /// The definition's identity, with images by reference.
     pub(crate) digest: Digest,
     /// The name its clients resolve, derived from the digest.
-    pub(crate) hostname: String,
+    pub(crate) hostname: Hostname,
     /// The name of its item, for messages.
     pub(crate) name: Arc<str>,
     /// Where it is written: several places if equal services are one.

@@ -264,7 +264,7 @@ impl PlanBuilder {
         }
         self.services.push(PlannedService {
             name: node.name.to_string(),
-            hostname: node.hostname.clone(),
+            hostname: node.hostname.to_string(),
             digest: node.digest,
             base: base(&node.base),
             details,

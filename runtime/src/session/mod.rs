@@ -20,6 +20,7 @@ mod running;
 mod save;
 mod scrub;
 mod service;
+mod services;
 pub(crate) mod signals;
 mod single_flight;
 mod staging;

@@ -7,6 +7,11 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use super::close_failed;
+use super::running::Leases;
+use super::steps::{Evaluation, subject};
+use crate::Result;
+use crate::event::{EventKind, Outcome, Span};
 use crate::graph::{Binding, ServiceNode, Step, closure};
 use crate::model::Digest;
 
@@ -16,7 +21,7 @@ use crate::model::Digest;
 /// A service that has seen a step has seen everything before that step, as a step runs only after its predecessors were
 /// replayed. So the search for what a service lacks ends at the nearest steps that it has seen. Services are identified
 /// by key.
-pub(super) fn unseen(
+fn unseen(
     step: &Arc<Step>,
     services: BTreeSet<Digest>,
     key: impl Fn(&Arc<ServiceNode>) -> Digest,
@@ -91,6 +96,46 @@ fn is_news(
     let is_news = !services.is_subset(before);
     before.extend(services.iter());
     is_news
+}
+
+impl Evaluation {
+    /// Replays what this step relies on: earlier steps against the same services whose effects the running instances have
+    /// not seen, because the results came from the cache or the service was restarted.
+    pub(super) async fn replay_missing(
+        self: &Arc<Self>,
+        step: &Arc<Step>,
+        leases: &Leases,
+        span: &Arc<Span>,
+    ) -> Result<()> {
+        let instances = leases.instances();
+        let has_seen = |service: &Digest, step: &Arc<Step>| {
+            instances.get(service).is_none_or(|running| running.has_seen(self.key(step)))
+        };
+        let key_of = |service: &Arc<ServiceNode>| self.service_key(service);
+        for ancestor in unseen(step, instances.keys().copied().collect(), key_of, has_seen) {
+            let key = self.key(&ancestor);
+            let used: BTreeSet<_> = closure(&ancestor.bindings).values().map(key_of).collect();
+            let shared: Vec<_> = used.iter().filter_map(|service| instances.get(service)).collect();
+            // The replay of another step may have included this one.
+            if shared.iter().all(|running| running.has_seen(key)) {
+                continue;
+            }
+            let generations = shared.iter().map(|running| running.generation).collect();
+            let (evaluation, ancestor, parent) = (self.clone(), ancestor.clone(), span.clone());
+            let replay = async move {
+                let span = parent.child_at(subject(&ancestor), ancestor.locations.all());
+                span.emit(|| EventKind::Replayed);
+                let result = evaluation.run(ancestor, span.clone()).await.map(drop);
+                match &result {
+                    Ok(()) => span.close(|| Outcome::Succeeded),
+                    Err(error) => close_failed(&span, error),
+                }
+                result
+            };
+            self.session.replays.get_or_run((key, generations), replay).await?;
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

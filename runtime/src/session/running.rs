@@ -221,7 +221,7 @@ pub(super) fn failure(
     let not_ready = matches!(cause, ServiceCause::NotReady { .. });
     let error = Box::new(ServiceError {
         name: service.name.to_string(),
-        hostname: service.hostname.clone(),
+        hostname: service.hostname.to_string(),
         aliases: Vec::new(),
         cause,
         elapsed: since.elapsed(),

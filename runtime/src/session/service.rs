@@ -47,7 +47,7 @@ pub(super) struct Closing {
 
 /// The subject of a service's events.
 pub(super) fn subject(service: &ServiceNode) -> Subject {
-    Subject::Service { name: service.name.clone(), hostname: service.hostname.as_str().into() }
+    Subject::Service { name: service.name.clone(), hostname: (&*service.hostname).into() }
 }
 
 /// The services of a session: one instance for each key, however many definitions have that key.

@@ -16,7 +16,7 @@ use crate::error::ServiceCause;
 use crate::event::{EventKind, Span, Waiting};
 use crate::graph::{Requirements, ServiceNode};
 use crate::lock::lock;
-use crate::model::{Access, Digest};
+use crate::model::{Access, CacheKey, Digest};
 
 /// Everything that a service's process needs, except the container. Dropping it releases the services that it uses.
 pub(super) struct Outfit {
@@ -76,15 +76,15 @@ impl Outfit {
             MountSource::Cache(key) if mount.access == Access::ReadWrite => Some(key.clone()),
             _ => None,
         });
-        let caches: std::collections::BTreeSet<String> = written.collect();
+        let caches: std::collections::BTreeSet<CacheKey> = written.collect();
         if caches.is_empty() {
             return Ok(None);
         }
-        let caches: Vec<String> = caches.into_iter().collect();
+        let caches: Vec<CacheKey> = caches.into_iter().collect();
         let found: Mutex<Option<InUse>> = Mutex::default();
         let waiting = |in_use: InUse| {
             self.span.emit(|| {
-                let (cache, service) = (in_use.cache.as_str().into(), in_use.service.as_str().into());
+                let (cache, service) = ((&*in_use.cache).into(), in_use.service.as_str().into());
                 EventKind::Waiting(Waiting::Cache { cache, service, owner: in_use.owner.as_str().into() })
             });
             *lock(&found) = Some(in_use);

@@ -1,13 +1,12 @@
 //! Steps: found in the engine's store, or run once and stored there.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::{BoxFuture, try_join, try_join_all, try_join3};
 use tokio::sync::watch;
 
 use super::log::{self, Broken, Capture};
-use super::replay::unseen;
 use super::running::{Lease, Leases};
 use super::scrub::Secrets;
 use super::service::{Pin, Supervisor};
@@ -106,7 +105,7 @@ impl Evaluation {
 
     /// Distinguishes services in this session. Definitions that come to the same key, for example by naming one image in
     /// two ways, are one instance.
-    fn service_key(&self, service: &Arc<ServiceNode>) -> Digest {
+    pub(super) fn service_key(&self, service: &Arc<ServiceNode>) -> Digest {
         lock(&self.identities).service(service)
     }
 
@@ -199,7 +198,7 @@ impl Evaluation {
     }
 
     /// Runs a step's process until it succeeds. Boxed, as running a step may mean replaying earlier ones.
-    fn run(
+    pub(super) fn run(
         self: Arc<Self>,
         step: Arc<Step>,
         span: Arc<Span>,
@@ -385,7 +384,7 @@ impl Evaluation {
         for Binding { service, aliases } in bindings {
             let instance = self.supervisor(service)?.service;
             // Definitions with the same key have different host names, and clients know the instance by their own.
-            let own = (instance.hostname != service.hostname).then(|| service.hostname.clone());
+            let own = (instance.hostname != service.hostname).then(|| service.hostname.to_string());
             let names = aliases.iter().cloned().chain(own);
             match links.iter_mut().find(|link| link.hostname == instance.hostname) {
                 Some(link) => link.aliases.extend(names),
@@ -394,47 +393,9 @@ impl Evaluation {
         }
         Ok(links)
     }
-
-    /// Replays what this step relies on: earlier steps against the same services whose effects the running instances have
-    /// not seen, because the results came from the cache or the service was restarted.
-    async fn replay_missing(
-        self: &Arc<Self>,
-        step: &Arc<Step>,
-        leases: &Leases,
-        span: &Arc<Span>,
-    ) -> Result<()> {
-        let instances = leases.instances();
-        let has_seen = |service: &Digest, step: &Arc<Step>| {
-            instances.get(service).is_none_or(|running| running.has_seen(self.key(step)))
-        };
-        let key_of = |service: &Arc<ServiceNode>| self.service_key(service);
-        for ancestor in unseen(step, instances.keys().copied().collect(), key_of, has_seen) {
-            let key = self.key(&ancestor);
-            let used: BTreeSet<_> = closure(&ancestor.bindings).values().map(key_of).collect();
-            let shared: Vec<_> = used.iter().filter_map(|service| instances.get(service)).collect();
-            // The replay of another step may have included this one.
-            if shared.iter().all(|running| running.has_seen(key)) {
-                continue;
-            }
-            let generations = shared.iter().map(|running| running.generation).collect();
-            let (evaluation, ancestor, parent) = (self.clone(), ancestor.clone(), span.clone());
-            let replay = async move {
-                let span = parent.child_at(subject(&ancestor), ancestor.locations.all());
-                span.emit(|| EventKind::Replayed);
-                let result = evaluation.run(ancestor, span.clone()).await.map(drop);
-                match &result {
-                    Ok(()) => span.close(|| Outcome::Succeeded),
-                    Err(error) => close_failed(&span, error),
-                }
-                result
-            };
-            self.session.replays.get_or_run((key, generations), replay).await?;
-        }
-        Ok(())
-    }
 }
 
-fn subject(step: &Step) -> Subject {
+pub(super) fn subject(step: &Step) -> Subject {
     Subject::Step { name: step.name.clone(), digest: step.digest }
 }
 

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::failure::{self, BRIEF, within};
 use super::{Shared, labels, mount, names};
 use crate::engine::{CacheLocks, Call, InUse};
+use crate::model::CacheKey;
 use crate::{Error, Result};
 
 /// Poll interval while another session holds a cache.
@@ -48,7 +49,7 @@ struct Use {
 struct Held {
     shared: Arc<Shared>,
     /// The names of the volumes, with their keys.
-    volumes: Vec<(String, String)>,
+    volumes: Vec<(CacheKey, String)>,
 }
 
 impl fmt::Debug for Held {
@@ -61,7 +62,7 @@ impl fmt::Debug for Held {
 pub(super) async fn hold(
     shared: &Arc<Shared>,
     service: &str,
-    caches: &[String],
+    caches: &[CacheKey],
     waiting: &(dyn Fn(InUse) + Sync),
 ) -> Result<Arc<dyn CacheLocks>> {
     // The watchdog must be armed: it releases what is held if this process dies.
@@ -97,7 +98,7 @@ impl Drop for Undo {
 /// Tries to hold a volume now. Each other holder is reported once.
 async fn try_hold(
     shared: &Arc<Shared>,
-    key: &str,
+    key: &CacheKey,
     volume: &str,
     service: &str,
     told: &mut Option<InUse>,
@@ -132,10 +133,10 @@ async fn try_hold(
     Ok(true)
 }
 
-fn in_use(key: &str, hold: &Volume) -> InUse {
+fn in_use(key: &CacheKey, hold: &Volume) -> InUse {
     let owner = hold.labels.get(labels::OWNER).and_then(|text| labels::Owner::parse(text));
     InUse {
-        cache: key.to_owned(),
+        cache: key.clone(),
         service: hold.labels.get(labels::NAME).cloned().unwrap_or_default(),
         owner: owner.map_or_else(|| "another session".to_owned(), |owner| format!("process {}", owner.pid)),
     }
@@ -278,7 +279,7 @@ impl CacheLocks for Held {
         })
     }
 
-    fn release(&self) -> Call<'_, Vec<String>> {
+    fn release(&self) -> Call<'_, Vec<CacheKey>> {
         Box::pin(async move {
             let (mut emptied, mut failure) = (Vec::new(), None);
             for (key, volume) in &self.volumes {

@@ -142,9 +142,9 @@ fn variable_name(variable: &str) -> &str {
 fn links(shared: &Shared, links: &[Link]) -> NetworkingConfig {
     let links = links.iter().flat_map(|link| {
         let container = names::service(&shared.session, &link.hostname);
-        let names = std::iter::once(&link.hostname).chain(&link.aliases);
+        let names = std::iter::once(&*link.hostname).chain(link.aliases.iter().map(String::as_str));
         let cases =
-            names.flat_map(|name| [name.clone(), name.to_ascii_lowercase(), name.to_ascii_uppercase()]);
+            names.flat_map(|name| [name.to_owned(), name.to_ascii_lowercase(), name.to_ascii_uppercase()]);
         let names: BTreeSet<String> = cases.collect();
         names.into_iter().map(move |name| format!("{container}:{name}")).collect::<Vec<_>>()
     });

@@ -89,7 +89,7 @@ use super::{
     CacheLocks, Call, Description, Engine, Image, ImageSpec, ImageStore, InUse, Kept, Prepared, Progress,
     ResultStore, Sandbox, ServiceSpec, SnapshotReader, Startable, StepSpec,
 };
-use crate::model::{Digest, Entry, ImageName, SessionId, Snapshot, Stat};
+use crate::model::{CacheKey, Digest, Entry, ImageName, SessionId, Snapshot, Stat};
 use crate::{Error, Result};
 
 /// One session's Docker engine.
@@ -287,7 +287,7 @@ impl Sandbox for Docker {
     fn lock_caches<'a>(
         &'a self,
         service: &'a str,
-        caches: &'a [String],
+        caches: &'a [CacheKey],
         waiting: &'a (dyn Fn(InUse) + Sync),
     ) -> Call<'a, Arc<dyn CacheLocks>> {
         Box::pin(caches::hold(&self.shared, service, caches, waiting))

@@ -32,7 +32,7 @@ use super::{Shared, labels, names, own, path, place, probe, read};
 use crate::engine::user::User;
 use crate::engine::{Mount, MountSource, Placement};
 use crate::lock::lock;
-use crate::model::{Access, EntryKind, Existing, Snapshot};
+use crate::model::{Access, CacheKey, EntryKind, Existing, Snapshot};
 use crate::{Error, Result};
 
 /// The mounts of this session, each made once.
@@ -93,13 +93,13 @@ pub(super) async fn mounts(shared: &Arc<Shared>, recipe: &Recipe<'_>) -> Result<
 }
 
 /// The name of a cache volume, which is created if it is missing.
-async fn cache(shared: &Shared, key: &str) -> Result<String> {
+async fn cache(shared: &Shared, key: &CacheKey) -> Result<String> {
     let name = names::cache_volume(key);
     let cell = Arc::clone(lock(&shared.mounts.volumes).entry(name.clone()).or_default());
     let make = || async {
         let request = VolumeCreateRequest {
             name: Some(name.clone()),
-            labels: Some(HashMap::from([(labels::CACHE.to_owned(), key.to_owned())])),
+            labels: Some(HashMap::from([(labels::CACHE.to_owned(), key.to_string())])),
             ..Default::default()
         };
         // Creating a volume that exists is no error and changes nothing.

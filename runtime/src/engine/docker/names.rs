@@ -2,8 +2,7 @@
 
 use crate::sha256::Sha256;
 
-use crate::model::ContentDigest;
-use crate::model::{Digest, SessionId};
+use crate::model::{CacheKey, ContentDigest, Digest, Hostname, SessionId};
 
 /// The prefix of everything a session makes; also the name of its network.
 pub(super) fn prefix(session: &SessionId) -> String {
@@ -28,7 +27,7 @@ pub(super) fn is_held(image: &str) -> bool {
 }
 
 /// The container of the session's service with this hostname.
-pub(super) fn service(session: &SessionId, hostname: &str) -> String {
+pub(super) fn service(session: &SessionId, hostname: &Hostname) -> String {
     format!("bowline-{session}-{hostname}")
 }
 
@@ -60,7 +59,7 @@ pub(super) fn exported_image(name: &str) -> String {
 }
 
 /// The volume of a cache key. Keys are free text, but names are not: the hash distinguishes keys whose names look alike.
-pub(super) fn cache_volume(key: &str) -> String {
+pub(super) fn cache_volume(key: &CacheKey) -> String {
     let readable: String = key
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '-' })
@@ -86,8 +85,8 @@ mod tests {
 
     #[test]
     fn cache_volumes_have_legal_names() {
-        assert!(cache_volume("cargo").starts_with("bowline-cache-cargo-"));
-        assert!(cache_volume("a/b c").starts_with("bowline-cache-a-b-c-"));
-        assert_ne!(cache_volume("a/b"), cache_volume("a b"));
+        assert!(cache_volume(&"cargo".into()).starts_with("bowline-cache-cargo-"));
+        assert!(cache_volume(&"a/b c".into()).starts_with("bowline-cache-a-b-c-"));
+        assert_ne!(cache_volume(&"a/b".into()), cache_volume(&"a b".into()));
     }
 }

@@ -12,6 +12,7 @@ use super::wire::{Answer, Files, Request};
 use super::{AGAIN_AFTER, Shared, client, failed};
 use crate::engine::{CacheLocks, Call, InUse};
 use crate::lock::lock;
+use crate::model::CacheKey;
 use crate::{Error, Result};
 
 /// The volumes held by services of this session, by path.
@@ -29,7 +30,7 @@ pub(super) struct Use {
 struct Held {
     shared: Arc<Shared>,
     /// The paths of the volumes, with their keys.
-    volumes: Vec<(String, PathBuf)>,
+    volumes: Vec<(CacheKey, PathBuf)>,
 }
 
 impl fmt::Debug for Held {
@@ -42,7 +43,7 @@ impl fmt::Debug for Held {
 pub(super) async fn hold(
     shared: &Arc<Shared>,
     service: &str,
-    caches: &[String],
+    caches: &[CacheKey],
     waiting: &(dyn Fn(InUse) + Sync),
 ) -> Result<Arc<dyn CacheLocks>> {
     let mut undo = Undo(Held { shared: Arc::clone(shared), volumes: Vec::new() });
@@ -86,7 +87,7 @@ impl Shared {
     /// Tries to hold a volume now. Each other holder is reported once.
     async fn try_hold(
         &self,
-        key: &str,
+        key: &CacheKey,
         volume: &Path,
         service: &str,
         told: &mut Option<InUse>,
@@ -113,7 +114,7 @@ impl Shared {
             Attempt::Held { .. } => {}
             Attempt::InUse(record) => {
                 let in_use = InUse {
-                    cache: key.to_owned(),
+                    cache: key.clone(),
                     service: record.service,
                     owner: format!("process {}", record.process),
                 };
@@ -157,7 +158,7 @@ impl CacheLocks for Held {
         })
     }
 
-    fn release(&self) -> Call<'_, Vec<String>> {
+    fn release(&self) -> Call<'_, Vec<CacheKey>> {
         Box::pin(async move {
             let (mut emptied, mut failure) = (Vec::new(), None);
             for (key, volume) in &self.volumes {

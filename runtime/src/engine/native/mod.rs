@@ -59,7 +59,7 @@ use super::{
     Progress, ResultStore, Sandbox, ServiceSpec, SnapshotReader, Startable, StepSpec,
 };
 use crate::lock::lock;
-use crate::model::{Digest, Entry, ImageName, SessionId, Snapshot, Stat};
+use crate::model::{CacheKey, Digest, Entry, Hostname, ImageName, SessionId, Snapshot, Stat};
 use crate::{Error, Result};
 
 /// The engine of one session.
@@ -76,7 +76,7 @@ struct Shared {
     store: Store,
     addresses: Arc<Addresses>,
     /// The addresses of the running services, by host name.
-    running: Mutex<BTreeMap<String, u16>>,
+    running: Mutex<BTreeMap<Hostname, u16>>,
     /// Where images are that the store has not; none where there is no such place.
     images: Option<Box<dyn ImageSource>>,
     /// Made for the first container; or why there is none.
@@ -399,7 +399,7 @@ impl Sandbox for Native {
     fn lock_caches<'a>(
         &'a self,
         service: &'a str,
-        caches: &'a [String],
+        caches: &'a [CacheKey],
         waiting: &'a (dyn Fn(InUse) + Sync),
     ) -> Call<'a, Arc<dyn CacheLocks>> {
         Box::pin(caches::hold(&self.shared, service, caches, waiting))

@@ -179,7 +179,7 @@ impl Shared {
                 .get(&link.hostname)
                 .ok_or_else(|| Error::engine(what, format!("the service {} does not run", link.hostname)))?;
             // The name that users gave comes first: the first is what an address is called.
-            let names = link.aliases.iter().chain(std::iter::once(&link.hostname)).cloned();
+            let names = link.aliases.iter().cloned().chain(std::iter::once(link.hostname.to_string()));
             known.push((Network::Services.of(*number), names.collect()));
         }
         drop(running);

@@ -25,7 +25,7 @@ use crate::engine::ending::{Ending, ending};
 use crate::engine::probe::{self, Dialer};
 use crate::engine::{Call, Detached, Instance, ProbeProgress, ServiceSpec, Sink, Startable, StepOutput};
 use crate::lock::lock;
-use crate::model::{Exit, Port, Protocol};
+use crate::model::{Exit, Hostname, Port, Protocol};
 use crate::{Error, Result};
 
 /// A way that led nowhere, as that to a service that is ending, is not tried without end at once.
@@ -35,7 +35,7 @@ const AGAIN_AFTER: Duration = Duration::from_millis(25);
 struct Running {
     shared: Arc<Shared>,
     name: String,
-    hostname: String,
+    hostname: Hostname,
     container: i32,
     process: Process,
     netns: Netns,
@@ -53,7 +53,7 @@ struct Running {
 struct Ready {
     shared: Arc<Shared>,
     name: String,
-    hostname: String,
+    hostname: Hostname,
     command: String,
     request: Request,
     process: Process,
@@ -72,7 +72,7 @@ pub(super) async fn prepare(shared: &Arc<Shared>, service: ServiceSpec) -> Resul
     shared.store.wait_for(&mounts.volumes).await.map_err(failed(&what))?;
     let users = Users::of(&process.security);
     let netns = shared.new_netns(&what, Network::Services, Audience::Everybody, users).await?;
-    let own_name = process.hostname.clone().unwrap_or_else(|| hostname.clone());
+    let own_name = process.hostname.clone().unwrap_or_else(|| hostname.to_string());
     // A service knows its own name, whatever it calls its machine.
     let mut own_names = vec![own_name.as_str(), &hostname];
     own_names.dedup();

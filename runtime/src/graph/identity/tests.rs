@@ -39,6 +39,10 @@ macro_rules! fields {
     }};
 }
 
+fn named(number: u64) -> crate::model::Hostname {
+    text(number).into()
+}
+
 fn text(number: u64) -> String {
     format!("text{number}")
 }
@@ -71,7 +75,11 @@ fn file(number: u64) -> Place {
 }
 
 fn cache(number: u64) -> Mount {
-    Mount { path: "/mounted".to_owned(), source: MountSource::Cache(text(number)), access: Access::ReadWrite }
+    Mount {
+        path: "/mounted".to_owned(),
+        source: MountSource::Cache(text(number).into()),
+        access: Access::ReadWrite,
+    }
 }
 
 fn binding(number: u64) -> Binding {
@@ -167,7 +175,7 @@ fn steps() -> Vec<Change<Step>> {
 fn services() -> Vec<Change<ServiceNode>> {
     fields!(ServiceNode {
         digest: IsLeftOut = digest,
-        hostname: IsLeftOut = text,
+        hostname: IsLeftOut = named,
         name: IsLeftOut = |number| text(number).into(),
         // A definition that moves in its file keeps its identity, so that its results are found.
         locations: IsLeftOut = |number| vec![there(number)].into(),
@@ -207,7 +215,7 @@ fn step(number: u64) -> Step {
 fn service(number: u64) -> ServiceNode {
     ServiceNode {
         digest: digest(number),
-        hostname: text(number),
+        hostname: named(number),
         name: "service".into(),
         locations: vec![here()].into(),
         base: Fs::Image(image(number), here()),
@@ -324,8 +332,8 @@ fn kinds_of_files_mounts_and_variables_differ() {
     let secret = || crate::value::secret_sources::value("a", "s");
     let (write, read) = (Access::ReadWrite, Access::ReadOnly);
     let mounts = [
-        mount(MountSource::Cache("a".to_owned()), write),
-        mount(MountSource::Cache("a".to_owned()), read),
+        mount(MountSource::Cache("a".into()), write),
+        mount(MountSource::Cache("a".into()), read),
         mount(MountSource::Socket("a".to_owned()), write),
         mount(MountSource::Secret(secret()), read),
         mount(MountSource::Memory, write),

@@ -193,7 +193,7 @@ async fn cache_volumes_outlive_their_session() {
         let mut cached = script(&base, "cat /cache/file 2>/dev/null; echo first > /cache/file");
         cached.filesystem.mounts = vec![crate::engine::Mount {
             path: "/cache".to_owned(),
-            source: crate::engine::MountSource::Cache(cache.clone()),
+            source: crate::engine::MountSource::Cache(cache.clone().into()),
             access: crate::model::Access::ReadWrite,
         }];
         let (finished, output) = engine.run(cached).await;
@@ -207,7 +207,10 @@ async fn cache_volumes_outlive_their_session() {
     engine
         .shared
         .client
-        .remove_volume(&names::cache_volume(&cache), None::<bollard::query_parameters::RemoveVolumeOptions>)
+        .remove_volume(
+            &names::cache_volume(&cache.as_str().into()),
+            None::<bollard::query_parameters::RemoveVolumeOptions>,
+        )
         .await
         .unwrap();
 }

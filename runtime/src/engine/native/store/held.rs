@@ -164,12 +164,15 @@ mod tests {
     fn a_cache_has_services_of_one_session_at_a_time() {
         let directory = tempfile::tempdir().unwrap();
         let (one, two) = (store(directory.path()), store(directory.path()));
-        let volume = Store::volume("pg");
+        let volume = Store::volume(&"pg".into());
         assert_eq!(one.try_hold(&volume, "db").unwrap(), Attempt::Held { is_new: true });
         fill(&one, &volume);
         let Attempt::InUse(record) = two.try_hold(&volume, "other").unwrap() else { panic!("it has it") };
         assert_eq!((record.service.as_str(), record.process), ("db", std::process::id()));
-        assert_eq!(two.try_hold(&Store::volume("another"), "other").unwrap(), Attempt::Held { is_new: true });
+        assert_eq!(
+            two.try_hold(&Store::volume(&"another".into()), "other").unwrap(),
+            Attempt::Held { is_new: true }
+        );
         one.release(&volume).unwrap();
         assert_eq!(two.try_hold(&volume, "other").unwrap(), Attempt::Held { is_new: false });
     }
@@ -177,7 +180,7 @@ mod tests {
     #[test]
     fn what_a_session_leaves_that_never_made_it_good_is_emptied_and_nothing_else() {
         let directory = tempfile::tempdir().unwrap();
-        let (new, good) = (Store::volume("new"), Store::volume("good"));
+        let (new, good) = (Store::volume(&"new".into()), Store::volume(&"good".into()));
         let dead = store(directory.path());
         for volume in [&new, &good] {
             dead.try_hold(volume, "db").unwrap();
@@ -198,7 +201,7 @@ mod tests {
     fn a_session_that_dies_beside_another_leaves_a_cache_to_be_emptied() {
         let directory = tempfile::tempdir().unwrap();
         let (dead, next) = (store(directory.path()), store(directory.path()));
-        let volume = Store::volume("pg");
+        let volume = Store::volume(&"pg".into());
         dead.try_hold(&volume, "db").unwrap();
         fill(&dead, &volume);
         flock(dead.lock(), FlockOperation::Unlock).unwrap();

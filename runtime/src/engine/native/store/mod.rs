@@ -44,7 +44,7 @@ use serde::{Deserialize, Serialize};
 
 use super::model::{Packed, Root};
 use crate::engine::ImageConfig;
-use crate::model::{ContentDigest, Digest, ImageName, SessionId, Snapshot};
+use crate::model::{CacheKey, ContentDigest, Digest, ImageName, SessionId, Snapshot};
 
 use self::durable::Sound;
 pub(super) use self::durable::make_durable;
@@ -273,7 +273,7 @@ impl Store {
     }
 
     /// The directory of a cache volume, as the shim finds it, whether or not it exists.
-    pub(super) fn volume(key: &str) -> PathBuf {
+    pub(super) fn volume(key: &CacheKey) -> PathBuf {
         let name = Digest(crate::sha256::Sha256::digest(key.as_bytes())).to_string();
         PathBuf::from("volumes").join(name)
     }

@@ -55,7 +55,7 @@ async fn no_device_of_a_cache_can_be_opened() {
     let base = busybox(&engine).await;
     let cache = Mount {
         path: "/cache".to_owned(),
-        source: MountSource::Cache(key().to_string()),
+        source: MountSource::Cache(key().to_string().into()),
         access: Access::ReadWrite,
     };
     let mut makes = script(&base, "mknod -m 666 /cache/zero c 1 5 && echo made");

@@ -86,7 +86,7 @@ async fn a_new_cache_is_filled_from_the_image_alone() {
     let (base, _scratch) = with_layer(&engine, &entries).await;
     let cache = |path: &str| {
         let mut step = script(&base, &format!("find {path}/ -type f | wc -l; cat {path}/file 2>/dev/null"));
-        step.filesystem.mounts = vec![mount(path, MountSource::Cache(key().to_string()))];
+        step.filesystem.mounts = vec![mount(path, MountSource::Cache(key().to_string().into()))];
         step
     };
     for (path, wanted) in [("/kernel", "0\n"), ("/devices", "0\n"), ("/linked", "1\nkept\n")] {

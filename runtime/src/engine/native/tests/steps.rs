@@ -47,7 +47,7 @@ async fn nothing_stays_of_what_is_mounted() {
         "a step that writes nothing adds no layer"
     );
     let secret = MountSource::Secret(b"hunter2\n".as_slice().into());
-    let cache = MountSource::Cache(SessionId::random().to_string());
+    let cache = MountSource::Cache(SessionId::random().to_string().into());
     step.filesystem.mounts = vec![
         Mount { path: "/run/secrets/token".into(), source: secret, access: Access::ReadOnly },
         Mount { path: "/cache".into(), source: cache, access: Access::ReadWrite },
@@ -72,7 +72,8 @@ async fn a_cache_is_kept_and_can_be_read_only() {
     let engine = engine!();
     let base = busybox(&engine).await;
     let cache = SessionId::random().to_string();
-    let mount = |access| Mount { path: "/cache".into(), source: MountSource::Cache(cache.clone()), access };
+    let mount =
+        |access| Mount { path: "/cache".into(), source: MountSource::Cache(cache.clone().into()), access };
     let mut writes = script(&base, "echo seen > /cache/x");
     writes.filesystem.mounts = vec![mount(Access::ReadWrite)];
     run(&*engine, writes).await;

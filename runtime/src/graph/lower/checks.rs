@@ -1,0 +1,62 @@
+//! What only a whole definition can show to be wrong.
+
+use super::{Lowering, UNDEFINED};
+use crate::graph::node::{Binding, Config};
+use crate::model::{Port, Protocol};
+use crate::value::{Check, PortRef};
+
+/// The service whose host name a text was made of before it had one.
+fn undefined_in(text: &str) -> Option<&str> {
+    let end = text.find(UNDEFINED)?;
+    let before = text.get(..end)?;
+    before.rsplit(|c: char| !(c.is_alphanumeric() || c == '_' || c == '-')).next()
+}
+
+impl Lowering {
+    pub(super) fn check_own_name(&mut self, name: &str, config: &Config, bindings: &[Binding]) {
+        let Some(hostname) = &config.hostname else { return };
+        for alias in bindings.iter().flat_map(|binding| &binding.aliases) {
+            if let Err(problem) = crate::rules::own_name(alias, hostname) {
+                self.invalid(name, problem.to_string());
+            }
+        }
+    }
+
+    pub(super) fn check_defined(&mut self, name: &str, text: &str) {
+        if let Some(service) = undefined_in(text) {
+            let message = format!(
+                "the host name of service `{service}` was asked for before it was defined\n\nhelp: define `{service}` first, or bind it and use the alias"
+            );
+            self.invalid(name, message);
+        }
+    }
+
+    pub(super) fn check_ready(&mut self, name: &str, check: &Check, ports: &[Port]) {
+        let Check::Http { path, port } = check else { return };
+        if path.chars().any(char::is_control) {
+            let message = format!("`ready http` takes no control characters in its path, found {path:?}");
+            self.invalid(name, message);
+        }
+        if !path.starts_with('/') {
+            self.invalid(
+                name,
+                format!("`ready http` needs an absolute path, found `{path}`\n\nhelp: `/{path}`"),
+            );
+        }
+        let tcp: Vec<_> = ports.iter().filter(|port| port.protocol == Protocol::Tcp).collect();
+        match port {
+            Some(PortRef::Name(wanted)) if !ports.iter().any(|port| port.name.as_ref() == Some(wanted)) => {
+                self.invalid(name, format!("service `{name}` has no port named `{wanted}`"));
+            }
+            None if tcp.is_empty() => self.invalid(
+                name,
+                format!("service `{name}` has no exposed port to probe\n\nhelp: add `expose ...;` or use `ready exec [...]`"),
+            ),
+            None if tcp.len() > 1 => self.invalid(
+                name,
+                format!("service `{name}` exposes {} ports\n\nhelp: say which: `ready http \"{path}\" on PORT`", tcp.len()),
+            ),
+            _ => {}
+        }
+    }
+}
