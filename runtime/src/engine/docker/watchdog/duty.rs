@@ -176,7 +176,9 @@ impl<'a> Removal<'a> {
         let filters = Some(self.filters(labels::HELD));
         let images =
             bounded(client.list_images(Some(ListImagesOptions { filters, ..Default::default() }))).await?;
-        Ok(images.into_iter().map(|image| image.repo_tags.into_iter().next().unwrap_or(image.id)).collect())
+        // One whose name another has by now is called `<none>:<none>` until it is gone.
+        let name = |tags: Vec<String>| tags.into_iter().find(|tag| !tag.starts_with('<'));
+        Ok(images.into_iter().map(|image| name(image.repo_tags).unwrap_or(image.id)).collect())
     }
 
     /// The volumes that represent the session's holds of caches.
