@@ -14,7 +14,9 @@ mod skips;
 pub use docker::docker;
 pub use inspector::Inspector;
 pub use look::{address, containers, created_since, has, inspector, is_running, remains, running, touch};
-pub use servers::{age, client, database, datagrams, fetch, late, python_service, relay, server, stopping};
+pub use servers::{
+    age, busybox, client, database, datagrams, fetch, late, python_service, relay, server, stopping,
+};
 pub use skips::{has_time, may_limit, may_mount, on_docker, on_native};
 
 /// A text that no other test, run or machine has: a definition that holds it is not in any cache.

@@ -4,6 +4,11 @@ use bowline::{CacheVolume, Container, Port, Service};
 
 use crate::nonce;
 
+/// Something to run commands in, once more than any cache knows.
+pub fn busybox() -> Container {
+    Container::from_image("busybox:1.35").env("NONCE", nonce())
+}
+
 /// A service of a Python program.
 pub fn python_service(program: &str) -> Service {
     python(program, &[])

@@ -2,9 +2,10 @@
 //!
 //! Every node is taken apart field by field here, with no `..`: a field that is added to one does not compile until it is
 //! encoded or left out by name. What is left out cannot change the result, or is said elsewhere. What is absent is encoded
-//! as absent.
+//! as absent; or, where a field has a name that only it has, its name is left out with it.
 //!
-//! An identity covers exactly what is used: of a copied or mounted path the path, and what makes the file system it is in.
+//! An identity covers exactly what is used: of a copied or mounted path the path, and what makes the file system it is in;
+//! of the machine's files, once they are read, what is at the path.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -89,7 +89,7 @@ impl Tree {
         })?;
         // A file may have grown since it was found.
         let (_, size) = extent(&entries);
-        Ok(Self { source: source.clone(), size, digest: digest_of_all(&entries), entries, left_out })
+        Ok(Self { source: source.clone(), size, digest: digest(&entries, Path::new("")), entries, left_out })
     }
 
     fn planned(&self) -> PlannedFiles {
@@ -150,10 +150,7 @@ impl Contents for Tree {
     fn digest(&self, path: &str) -> Digest {
         let below = path.strip_prefix(LocalSource::ROOT).filter(|below| below.starts_with('/'));
         match below.map(|below| Path::new(below.trim_matches('/'))) {
-            Some(part) if self.has_without_links(part) => {
-                let below = |entry: &Entry| entry.name.strip_prefix(part).ok().map(Path::to_owned);
-                digest(self.entries.iter().filter_map(|entry| Some((below(entry)?, entry))).collect())
-            }
+            Some(part) if self.has_without_links(part) => digest(&self.entries, part),
             _ => self.digest,
         }
     }
@@ -200,9 +197,11 @@ impl<R: Read> Read for Watched<R> {
     }
 }
 
-/// The digest of a tree: names, kinds, contents, which files are executable, link targets. No times and no owners: they
+/// The digest of a part of a tree: names in it, kinds, contents, which files are executable, link targets. No times and no owners: they
 /// differ between checkouts.
-fn digest(entries: Vec<(PathBuf, &Entry)>) -> Digest {
+fn digest(entries: &[Entry], part: &Path) -> Digest {
+    let below = entries.iter().filter_map(|entry| Some((entry.name.strip_prefix(part).ok()?, entry)));
+    let entries: Vec<_> = below.collect();
     let mut encoder = Encoder::new("host");
     // The layout in an engine's store.
     encoder.text(LocalSource::ROOT).list(entries.len());
@@ -217,10 +216,6 @@ fn digest(entries: Vec<(PathBuf, &Entry)>) -> Digest {
         }
     }
     encoder.finish()
-}
-
-fn digest_of_all(entries: &[Entry]) -> Digest {
-    digest(entries.iter().map(|entry| (entry.name.clone(), entry)).collect())
 }
 
 fn bytes(text: &OsStr) -> &[u8] {

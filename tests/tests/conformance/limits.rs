@@ -1,11 +1,7 @@
 //! Limits that processes run into; what they see of those of time and memory is in `statements.rs`.
 
 use bowline::{Container, Error, Service, pipeline};
-use bowline_tests::{may_limit, nonce, on_native};
-
-fn busybox() -> Container {
-    Container::from_image("busybox:1.35").env("NONCE", nonce())
-}
+use bowline_tests::{busybox, may_limit, nonce, on_native};
 
 /// Starts forty processes, one by one, and ends them.
 const MANY: &str = "i=0; while [ $i -lt 40 ]; do sleep 60 & i=$((i+1)); done; kill $(jobs -p); echo all";

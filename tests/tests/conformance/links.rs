@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bowline::{CacheVolume, Container, Exec, Secret};
-use bowline_tests::nonce;
+use bowline_tests::{busybox, nonce};
 
 /// A directory of this machine that no container is given.
 fn host_directory() -> tempfile::TempDir {
@@ -13,10 +13,6 @@ fn host_directory() -> tempfile::TempDir {
         std::fs::write(directory.path().join(file), "of the machine\n").unwrap();
     }
     directory
-}
-
-fn busybox() -> Container {
-    Container::from_image("busybox:1.35").env("NONCE", nonce())
 }
 
 /// What another container is shown where a directory and a file of one are mounted read-only.

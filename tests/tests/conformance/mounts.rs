@@ -1,11 +1,7 @@
 //! What is mounted and copied, seen from inside real containers, and what of it stays.
 
 use bowline::{CacheVolume, Container, Secret, Session, pipeline};
-use bowline_tests::{docker, inspector, nonce};
-
-fn busybox() -> Container {
-    Container::from_image("busybox:1.35").env("NONCE", nonce())
-}
+use bowline_tests::{busybox, docker, inspector, nonce};
 
 #[bowline::test]
 async fn what_is_copied_stays() {

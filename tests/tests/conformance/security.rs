@@ -1,11 +1,7 @@
 //! What the kernel does for a container, and lets it do, where a pipeline says so.
 
 use bowline::{Container, Service, pipeline};
-use bowline_tests::nonce;
-
-fn busybox() -> Container {
-    Container::from_image("busybox:1.35").env("NONCE", nonce())
-}
+use bowline_tests::{busybox, nonce};
 
 #[bowline::test]
 async fn settings_of_the_kernel_are_those_of_the_container() {

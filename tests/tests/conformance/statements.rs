@@ -3,11 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bowline::{Container, Error, Exec, Expect, Session, StepCause, pipeline};
-use bowline_tests::nonce;
-
-fn busybox() -> Container {
-    Container::from_image("busybox:1.35").env("NONCE", nonce())
-}
+use bowline_tests::{busybox, nonce};
 
 #[bowline::test]
 async fn stdin_is_read_whole_and_then_ends() {

@@ -5,11 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
 use bowline::{CacheVolume, Container, EntryKind, Error, Exec, Expect, Session};
-use bowline_tests::{containers, created_since, eventually, inspector, nonce};
-
-fn busybox() -> Container {
-    Container::from_image("busybox:1.35").env("NONCE", nonce())
-}
+use bowline_tests::{busybox, containers, created_since, eventually, inspector, nonce};
 
 #[bowline::test]
 async fn streams_are_kept_apart_byte_for_byte() {
