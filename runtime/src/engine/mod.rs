@@ -19,6 +19,7 @@ mod channel;
 mod choice;
 #[cfg(any(feature = "docker", native_engine))]
 mod command;
+mod connection;
 #[cfg(feature = "docker")]
 pub(crate) mod docker;
 mod doctor;
@@ -45,6 +46,9 @@ mod user;
 mod testing;
 
 pub(crate) use self::choice::open;
+pub(crate) use self::connection::{
+    Connection, Flow, Incoming, Ingress, Listener, Place, PortNumber, Relayed,
+};
 pub use self::doctor::{Diagnosis, doctor};
 pub(crate) use self::oci::ImageSpec;
 #[cfg(feature = "docker")]
@@ -56,8 +60,8 @@ pub(crate) use self::output::{Recording, Spool, StepOutput, Written, place};
 pub(crate) use self::progress::ProbeProgress;
 pub use self::prune::{Prune, Pruned, prune};
 pub(crate) use self::roles::{
-    CacheLocks, Call, Claim, Detached, Engine, Finished, Held, ImageStore, InUse, Instance, Prepared,
-    Progress, ResultStore, Sandbox, Sink, SnapshotReader, Startable,
+    CacheLocks, Call, Claim, Detached, Dialing, Engine, Finished, Held, ImageStore, InUse, Instance,
+    Prepared, Progress, ResultStore, Sandbox, Sink, SnapshotReader, Startable,
 };
 
 /// Identifies an engine.

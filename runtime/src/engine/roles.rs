@@ -2,19 +2,24 @@
 
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::connection::{Connection, Flow, Ingress, PortNumber};
 use super::output::{Recording, StepOutput};
 use super::progress::ProbeProgress;
 use super::{Description, Image, ImageSpec, Kept, Placement, ServiceSpec, StepSpec};
 use crate::Result;
 use crate::event::EventKind;
-use crate::model::{CacheKey, Digest, Entry, Exit, ImageName, Port, Snapshot, Stat, Stream};
+use crate::model::{CacheKey, Digest, Entry, Exit, Hostname, ImageName, Port, Snapshot, Stat, Stream};
 
 /// The result of an engine's call: a future, boxed so that the traits are object-safe.
 pub(crate) type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
+
+/// The result of an attempt to connect: an error is that of the network, which whoever wanted to connect is to see.
+pub(crate) type Dialing<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>>;
 
 /// Runs containers for one session: all of an engine's roles, each a trait of its own, and its end.
 pub(crate) trait Engine: ImageStore + ResultStore + SnapshotReader + Sandbox + fmt::Debug {
@@ -114,6 +119,15 @@ pub(crate) trait Sandbox: Send + Sync {
     /// Prepares a service: everything but its process.
     fn prepare_service(&self, service: ServiceSpec) -> Call<'_, Box<dyn Startable>>;
 
+    /// Makes an address in the session's network at which the pipeline itself serves these ports, for clients that are
+    /// [linked](super::Link) to this host name.
+    fn listen<'a>(
+        &'a self,
+        name: &'a str,
+        hostname: &'a Hostname,
+        ports: &'a [PortNumber],
+    ) -> Call<'a, Ingress>;
+
     /// Starts a service and returns once its process runs, ready or not. `log` receives every piece of output.
     #[cfg(test)]
     fn start(&self, service: ServiceSpec, log: Sink) -> Call<'_, Arc<dyn Instance>> {
@@ -194,6 +208,12 @@ pub(crate) trait Instance: Send + Sync + fmt::Debug {
 
     /// Waits until a `GET` of `path` at a TCP port is answered with 2xx or 3xx.
     fn wait_http<'a>(&'a self, port: u16, path: &'a str, progress: &'a ProbeProgress) -> Call<'a, ()>;
+
+    /// Connects to one of its TCP ports, as its clients do.
+    fn connect(&self, port: u16) -> Dialing<'_, Connection>;
+
+    /// Opens a flow of datagrams to one of its UDP ports.
+    fn flow(&self, port: u16) -> Dialing<'_, Flow>;
 
     /// Runs a command in the service to its end, with the service's own environment, user and working directory. Of long
     /// output only the end is returned.

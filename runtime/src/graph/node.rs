@@ -180,7 +180,7 @@ pub(crate) enum Var {
     Secret(Secret),
 }
 
-/// A service that a step or another service can requirements.
+/// A service that a step or another service can reach.
 #[derive(Debug, Clone)]
 pub(crate) struct Binding {
     pub(crate) service: Arc<ServiceNode>,

@@ -55,7 +55,7 @@ use crate::{Error, Result, StepCause};
 /// Programs rarely name it: [`bowline::main`](crate::main) and [`bowline::test`](macro@crate::test) open a session and
 /// close it at the end, and anything awaited elsewhere uses one session of the whole process, whose remains are removed
 /// when the process ends, however it ends. Two sessions share cached results and cache volumes, but never a running
-/// service, and cannot requirements each other's.
+/// service, and cannot reach each other's.
 ///
 /// ```no_run
 /// # async fn example(tests: bowline::Container) -> bowline::Result<()> {

@@ -57,6 +57,7 @@ mod pull;
 mod read;
 mod readers;
 mod recipe;
+mod relay;
 mod rewrite;
 mod room;
 mod scaffold;
@@ -86,10 +87,10 @@ pub(crate) use self::connection::Connection;
 pub(crate) use self::source::DockerImages;
 use self::watchdog::Watchdog;
 use super::{
-    CacheLocks, Call, Description, Engine, Image, ImageSpec, ImageStore, InUse, Kept, Prepared, Progress,
-    ResultStore, Sandbox, ServiceSpec, SnapshotReader, Startable, StepSpec,
+    CacheLocks, Call, Description, Engine, Image, ImageSpec, ImageStore, InUse, Ingress, Kept, PortNumber,
+    Prepared, Progress, ResultStore, Sandbox, ServiceSpec, SnapshotReader, Startable, StepSpec,
 };
-use crate::model::{CacheKey, Digest, Entry, ImageName, SessionId, Snapshot, Stat};
+use crate::model::{CacheKey, Digest, Entry, Hostname, ImageName, SessionId, Snapshot, Stat};
 use crate::{Error, Result};
 
 /// One session's Docker engine.
@@ -295,5 +296,14 @@ impl Sandbox for Docker {
 
     fn prepare_service(&self, service: ServiceSpec) -> Call<'_, Box<dyn Startable>> {
         Box::pin(service::prepare(&self.shared, service))
+    }
+
+    fn listen<'a>(
+        &'a self,
+        name: &'a str,
+        hostname: &'a Hostname,
+        ports: &'a [PortNumber],
+    ) -> Call<'a, Ingress> {
+        Box::pin(relay::listen(&self.shared, name, hostname, ports))
     }
 }

@@ -1,6 +1,8 @@
 //! Services: started, followed to their end, probed, signalled, removed.
 
 use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,16 +11,20 @@ use bollard::exec::StartExecResults;
 use bollard::models::ExecConfig;
 use bollard::query_parameters::KillContainerOptionsBuilder;
 use futures_util::StreamExt as _;
+use tokio::net::{TcpStream, UdpSocket};
 
 use super::attach::{self, End};
 use super::cleaner::Container;
 use super::failure::{self, BRIEF, within};
 use super::probe::{Prober, Target};
 use super::recipe::{Created, NetworkScope, Recipe};
-use super::{Shared, create, labels, names};
+use super::{Shared, create, labels, names, relay};
 use crate::engine::command::cannot_run;
 use crate::engine::ending::{Ending, ending};
-use crate::engine::{Call, Instance, ProbeProgress, Process, ServiceSpec, Sink, Startable, StepOutput};
+use crate::engine::{
+    Call, Connection, Dialing, Flow, Instance, ProbeProgress, Process, ServiceSpec, Sink, Startable,
+    StepOutput,
+};
 use crate::lock::lock;
 use crate::model::{Exit, Port, Stream};
 use crate::{Error, Result};
@@ -189,6 +195,32 @@ impl Instance for Running {
         Box::pin(async move { self.prober().wait_http(self.target().await?, port, path, progress).await })
     }
 
+    fn connect(&self, port: u16) -> Dialing<'_, Connection> {
+        Box::pin(async move {
+            let target = self.dialled()?;
+            if target.is_near() {
+                return Ok(Connection::Socket(TcpStream::connect((target.ip, port)).await?));
+            }
+            relay::connect(&self.shared, target.ip, port).await
+        })
+    }
+
+    fn flow(&self, port: u16) -> Dialing<'_, Flow> {
+        Box::pin(async move {
+            let target = self.dialled()?;
+            if !target.is_near() {
+                return relay::flow(&self.shared, target.ip, port).await;
+            }
+            let any: IpAddr = match target.ip {
+                IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+                IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+            };
+            let socket = UdpSocket::bind((any, 0)).await?;
+            socket.connect((target.ip, port)).await?;
+            Ok(Flow::Socket(socket))
+        })
+    }
+
     fn exec<'a>(&'a self, args: &'a [String]) -> Call<'a, StepOutput> {
         Box::pin(self.run_inside(args))
     }
@@ -248,6 +280,11 @@ impl Running {
         }
         let gone = || Error::engine(format!("probe service {}", self.name), "it has ended");
         self.target.as_ref().ok_or_else(gone)
+    }
+
+    /// Where its ports are; one that has ended refuses connections.
+    fn dialled(&self) -> io::Result<&Target> {
+        self.target.as_ref().ok_or_else(|| io::ErrorKind::ConnectionRefused.into())
     }
 
     /// Runs a command in the service to its end.

@@ -14,7 +14,7 @@ use tokio::sync::OnceCell;
 use super::address::{Audience, Network};
 use super::capabilities::Users;
 use super::shim;
-use super::wire::{self, Answer, Order, Request};
+use super::wire::{self, Answer, Order, Request, SOCKETS, SocketKind};
 use crate::lock::lock;
 use crate::model::SessionId;
 use crate::reexec;
@@ -29,6 +29,9 @@ pub(super) struct Shim {
     /// Stays open until all of the session is gone.
     lock: OwnedFd,
     started: OnceCell<Started>,
+    /// Sockets that nobody has taken yet: they are made several at a time.
+    spare_tcp: Mutex<Vec<OwnedFd>>,
+    spare_udp: Mutex<Vec<OwnedFd>>,
     has_ended: AtomicBool,
 }
 
@@ -67,6 +70,8 @@ impl Shim {
             session: session.clone(),
             lock: lock.try_clone_to_owned()?,
             started: OnceCell::new(),
+            spare_tcp: Mutex::default(),
+            spare_udp: Mutex::default(),
             has_ended: AtomicBool::new(false),
         })
     }
@@ -121,7 +126,7 @@ impl Shim {
 
     /// The tables of the UDP sockets in a container's network, open.
     pub(super) async fn udp_tables(&self, container: i32) -> io::Result<Vec<OwnedFd>> {
-        self.ask_for_descriptors(&Request::UdpTables { container }).await
+        self.ask_for_descriptors(&Request::UdpTables { container }, &[]).await
     }
 
     /// A network for a container, and what it is like as long as nobody has changed it.
@@ -134,7 +139,7 @@ impl Shim {
         users: Users,
     ) -> io::Result<(OwnedFd, OwnedFd)> {
         let request = Request::Network { network, address, audience, has_gateway, users };
-        let made: Result<[OwnedFd; 2], _> = self.ask_for_descriptors(&request).await?.try_into();
+        let made: Result<[OwnedFd; 2], _> = self.ask_for_descriptors(&request, &[]).await?.try_into();
         let made = made.map_err(|_| io::Error::other("the shim gave no network"))?;
         Ok(made.into())
     }
@@ -150,17 +155,21 @@ impl Shim {
 
     /// The sockets of a gateway, in the networks of the session.
     pub(super) async fn gateway(&self) -> io::Result<Vec<OwnedFd>> {
-        self.ask_for_descriptors(&Request::Gateway).await
+        self.ask_for_descriptors(&Request::Gateway, &[]).await
     }
 
     /// The sockets of a gateway that datagrams pass, where the kernel can do that.
     pub(super) async fn datagrams(&self) -> io::Result<Vec<OwnedFd>> {
-        self.ask_for_descriptors(&Request::Datagrams).await
+        self.ask_for_descriptors(&Request::Datagrams, &[]).await
     }
 
     /// A request that is answered with descriptors.
-    async fn ask_for_descriptors(&self, request: &Request) -> io::Result<Vec<OwnedFd>> {
-        let answers = self.ask(request, &[]).await?;
+    async fn ask_for_descriptors(
+        &self,
+        request: &Request,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> io::Result<Vec<OwnedFd>> {
+        let answers = self.ask(request, descriptors).await?;
         answers.socket.readable().await?;
         let socket = answers.socket.into_std()?;
         let received = wire::receive_descriptors(&socket)?.unwrap_or_default();
@@ -179,10 +188,46 @@ impl Shim {
     }
 
     /// A TCP socket, connected to nothing yet, in the network of the services.
-    pub(super) async fn socket(&self) -> io::Result<tokio::net::TcpSocket> {
-        let socket = self.ask_for_descriptors(&Request::Socket).await?.into_iter().next();
-        let socket: OwnedFd = socket.ok_or_else(|| io::Error::other("the shim gave no socket"))?;
+    pub(super) async fn tcp_socket(&self) -> io::Result<tokio::net::TcpSocket> {
+        let socket = self.socket(SocketKind::Tcp).await?;
         Ok(tokio::net::TcpSocket::from_std_stream(std::net::TcpStream::from(socket)))
+    }
+
+    /// A UDP socket, bound to nothing yet, in the network of the services.
+    pub(super) async fn udp_socket(&self) -> io::Result<std::net::UdpSocket> {
+        Ok(self.socket(SocketKind::Udp).await?.into())
+    }
+
+    async fn socket(&self, kind: SocketKind) -> io::Result<OwnedFd> {
+        let spare = match kind {
+            SocketKind::Tcp => &self.spare_tcp,
+            SocketKind::Udp => &self.spare_udp,
+        };
+        if let Some(socket) = lock(spare).pop() {
+            return Ok(socket);
+        }
+        let mut sockets = self.ask_for_descriptors(&Request::Sockets { kind }, &[]).await?;
+        let socket = sockets.pop();
+        lock(spare).append(&mut sockets);
+        socket.ok_or_else(|| io::Error::other("the shim gave no socket"))
+    }
+
+    /// Sockets that listen at these ports in a network.
+    pub(super) async fn listen(
+        &self,
+        network: BorrowedFd<'_>,
+        ports: &[(SocketKind, u16)],
+    ) -> io::Result<Vec<OwnedFd>> {
+        let mut listeners = Vec::with_capacity(ports.len());
+        for some in ports.chunks(SOCKETS) {
+            let request = Request::Listen { ports: some.to_vec() };
+            listeners.extend(self.ask_for_descriptors(&request, &[network]).await?);
+        }
+        if listeners.len() == ports.len() {
+            Ok(listeners)
+        } else {
+            Err(io::Error::other("the shim gave too few sockets"))
+        }
     }
 
     /// Waits until everything of the shim is gone, with what it had in the store.
@@ -203,6 +248,9 @@ impl Shim {
     /// Ends the shim and everything in it.
     pub(super) fn end(&self) {
         self.has_ended.store(true, Ordering::Relaxed);
+        // They keep the network in being.
+        lock(&self.spare_tcp).clear();
+        lock(&self.spare_udp).clear();
         if let Some(started) = self.started.get() {
             lock(&started.channel).take();
         }

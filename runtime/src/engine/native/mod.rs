@@ -23,6 +23,7 @@ mod files;
 pub(in crate::engine) mod fuzz;
 mod gateway;
 mod image;
+mod ingress;
 mod model;
 mod netlink;
 mod netns;
@@ -55,8 +56,8 @@ use self::store::{Scratch, Store, snapshot_of};
 use self::wire::{Answer, Files, Request};
 use super::source::ImageSource;
 use super::{
-    CacheLocks, Call, Claim, Description, Engine, Image, ImageSpec, ImageStore, InUse, Kept, Prepared,
-    Progress, ResultStore, Sandbox, ServiceSpec, SnapshotReader, Startable, StepSpec,
+    CacheLocks, Call, Claim, Description, Engine, Image, ImageSpec, ImageStore, InUse, Ingress, Kept,
+    PortNumber, Prepared, Progress, ResultStore, Sandbox, ServiceSpec, SnapshotReader, Startable, StepSpec,
 };
 use crate::lock::lock;
 use crate::model::{CacheKey, Digest, Entry, Hostname, ImageName, SessionId, Snapshot, Stat};
@@ -409,6 +410,18 @@ impl Sandbox for Native {
         Box::pin(async move {
             self.shared.ready().await?;
             service::prepare(&self.shared, service).await
+        })
+    }
+
+    fn listen<'a>(
+        &'a self,
+        name: &'a str,
+        hostname: &'a Hostname,
+        ports: &'a [PortNumber],
+    ) -> Call<'a, Ingress> {
+        Box::pin(async move {
+            self.shared.ready().await?;
+            ingress::listen(&self.shared, name, hostname, ports).await
         })
     }
 }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::watch;
 
 use super::address::{Audience, Network};
@@ -23,7 +23,10 @@ use super::{Shared, failed, spec};
 use crate::engine::command::cannot_run;
 use crate::engine::ending::{Ending, ending};
 use crate::engine::probe::{self, Dialer};
-use crate::engine::{Call, Detached, Instance, ProbeProgress, ServiceSpec, Sink, Startable, StepOutput};
+use crate::engine::{
+    Call, Connection, Detached, Dialing, Flow, Instance, ProbeProgress, ServiceSpec, Sink, Startable,
+    StepOutput,
+};
 use crate::lock::lock;
 use crate::model::{Exit, Hostname, Port, Protocol};
 use crate::{Error, Result};
@@ -162,7 +165,7 @@ impl Dialer for Running {
     }
 
     async fn connect(&self, address: SocketAddr) -> io::Result<TcpStream> {
-        self.shared.shim.socket().await?.connect(address).await
+        self.shared.shim.tcp_socket().await?.connect(address).await
     }
 
     fn udp_tables(&self) -> Option<Vec<File>> {
@@ -200,6 +203,21 @@ impl Instance for Running {
                 tokio::time::sleep(AGAIN_AFTER).await;
             }
             Ok(())
+        })
+    }
+
+    fn connect(&self, port: u16) -> Dialing<'_, Connection> {
+        Box::pin(async move {
+            let socket = self.shared.shim.tcp_socket().await?;
+            Ok(Connection::Socket(socket.connect((self.netns.ip(), port).into()).await?))
+        })
+    }
+
+    fn flow(&self, port: u16) -> Dialing<'_, Flow> {
+        Box::pin(async move {
+            let socket = UdpSocket::from_std(self.shared.shim.udp_socket().await?)?;
+            socket.connect((self.netns.ip(), port)).await?;
+            Ok(Flow::Socket(socket))
         })
     }
 

@@ -25,6 +25,16 @@ use crate::model::{Limits, SecurityContext};
 /// More than any request has.
 const MOST_DESCRIPTORS: usize = 8;
 
+/// How many sockets are made at once: making many costs what making one does.
+pub(super) const SOCKETS: usize = MOST_DESCRIPTORS;
+
+/// The kind of a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum SocketKind {
+    Tcp,
+    Udp,
+}
+
 /// What a shim is asked for.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Request {
@@ -58,8 +68,11 @@ pub(super) enum Request {
     /// Lets datagrams that containers send to the world arrive at a socket. Descriptors: answers, which three come back
     /// on: that one, a raw one for answers, and one for messages of ICMP.
     Datagrams,
-    /// A TCP socket in the network of the services. Descriptors: answers, which it comes back on.
-    Socket,
+    /// Sockets in the network of the services. Descriptors: answers, which [`SOCKETS`] come back on.
+    Sockets { kind: SocketKind },
+    /// Sockets that listen at these ports, in a network that [`Network`](Self::Network) gave: at most [`SOCKETS`].
+    /// Descriptors: answers, which they come back on, and the network.
+    Listen { ports: Vec<(SocketKind, u16)> },
     /// The pipeline is about to end: what was told to leave may end after it. Descriptors: answers, which nothing comes on.
     Detach,
 }

@@ -46,7 +46,7 @@ impl Target {
     /// Whether its address can be reached from here: the engine named the bridge after the network's random id, so this
     /// very network is in our network namespace. A route to the address would prove nothing, as every engine assigns the
     /// same addresses.
-    pub(super) fn is_near(&self) -> bool {
+    pub(in super::super) fn is_near(&self) -> bool {
         let Some(id) = self.network_id.get(..12) else { return false };
         id.bytes().all(|byte| byte.is_ascii_hexdigit())
             && Path::new("/sys/class/net").join(format!("br-{id}")).exists()

@@ -213,7 +213,8 @@ fn handle(request: Request, descriptors: Vec<OwnedFd>, session: &str) {
         Request::Guard => guard::tell(&answers),
         Request::Gateway => network::give_gateway(&answers),
         Request::Datagrams => network::give_datagrams(&answers),
-        Request::Socket => network::give_socket(&answers),
+        Request::Sockets { kind } => network::give_sockets(kind, &answers),
+        Request::Listen { ports } => network::listen(&ports, rest, &answers),
         Request::UdpTables { container } => container::give_udp_tables(container, &answers),
         Request::Begin { .. } | Request::Detach => Err(ShimError::new("no request for a child")),
     };

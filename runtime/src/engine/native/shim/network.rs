@@ -14,7 +14,7 @@ use super::{condition, confinement, guard, nft, ports, unshare, users};
 use crate::engine::native::address::{self, Audience, Network};
 use crate::engine::native::capabilities::Users;
 use crate::engine::native::netlink::{Links, Netlink, PortScope, link};
-use crate::engine::native::wire::{self, Answer};
+use crate::engine::native::wire::{self, Answer, SOCKETS, SocketKind};
 
 const BRIDGES: [(Network, &str); 2] = [(Network::Services, "services"), (Network::Others, "others")];
 
@@ -132,10 +132,46 @@ pub(super) fn inspect(descriptors: Vec<OwnedFd>, answers: &UnixStream) -> Result
 }
 
 /// A socket belongs to the namespace that it was made in, wherever it goes.
-pub(super) fn give_socket(answers: &UnixStream) -> Result<(), ShimError> {
+pub(super) fn give_sockets(kind: SocketKind, answers: &UnixStream) -> Result<(), ShimError> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).context("a socket")?;
-    wire::send_descriptors(answers, &[socket.as_fd()]).context("the pipeline")
+    let kind = match kind {
+        SocketKind::Tcp => SocketType::STREAM,
+        SocketKind::Udp => SocketType::DGRAM,
+    };
+    let make = || socket_with(AddressFamily::INET, kind, flags, None);
+    let sockets: Result<Vec<OwnedFd>, _> = std::iter::repeat_with(make).take(SOCKETS).collect();
+    let sockets = sockets.context("sockets")?;
+    let sockets: Vec<BorrowedFd<'_>> = sockets.iter().map(OwnedFd::as_fd).collect();
+    wire::send_descriptors(answers, &sockets).context("the pipeline")
+}
+
+/// Sockets at which the pipeline serves containers, in a network of their own.
+pub(super) fn listen(
+    ports: &[(SocketKind, u16)],
+    descriptors: Vec<OwnedFd>,
+    answers: &UnixStream,
+) -> Result<(), ShimError> {
+    let network = descriptors.into_iter().next().ok_or_else(|| ShimError::new("no network to listen in"))?;
+    enter(&network)?;
+    let listen = |(kind, port): &(SocketKind, u16)| {
+        let at = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, *port);
+        let (socket, result): (OwnedFd, _) = match kind {
+            SocketKind::Tcp => {
+                let socket = TcpListener::bind(at).context(format_args!("port {port}"))?;
+                let result = socket.set_nonblocking(true);
+                (socket.into(), result)
+            }
+            SocketKind::Udp => {
+                let socket = UdpSocket::bind(at).context(format_args!("port {port}/udp"))?;
+                let result = socket.set_nonblocking(true);
+                (socket.into(), result)
+            }
+        };
+        result.context("a socket").map(|()| socket)
+    };
+    let sockets = ports.iter().map(listen).collect::<Result<Vec<OwnedFd>, ShimError>>()?;
+    let sockets: Vec<BorrowedFd<'_>> = sockets.iter().map(OwnedFd::as_fd).collect();
+    wire::send_descriptors(answers, &sockets).context("the pipeline")
 }
 
 /// What is sent to the world comes in by one bridge or the other, and is redirected to the address of that one.

@@ -1,0 +1,68 @@
+//! Connections to services, and from their clients to the pipeline: sockets where there is a way for them, else streams
+//! over the engine's own connection.
+
+use std::io;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::mpsc;
+
+use super::roles::Call;
+use crate::model::Protocol;
+
+/// A TCP connection.
+pub(crate) enum Connection {
+    Socket(TcpStream),
+    /// Carried by something else than a socket of this machine.
+    Relayed(Box<dyn Relayed>),
+}
+
+/// A connection that an engine carries: reading ends where the other side has shut down its half, and fails with
+/// [`ConnectionReset`](io::ErrorKind::ConnectionReset) where it has reset the connection. Dropping it resets it, unless
+/// both halves were shut down.
+pub(crate) trait Relayed: AsyncRead + AsyncWrite + Send + Unpin {}
+
+/// The datagrams between one client and one UDP port.
+pub(crate) enum Flow {
+    /// A connected socket.
+    Socket(UdpSocket),
+    /// Carried by something else: each message is a datagram. A datagram for which there is no room is dropped.
+    Relayed { sender: mpsc::Sender<Vec<u8>>, receiver: mpsc::Receiver<Vec<u8>> },
+}
+
+/// A port at which clients in the session's network reach the pipeline.
+pub(crate) enum Listener {
+    Tcp(TcpListener),
+    Udp(UdpSocket),
+    /// Connections and flows that the engine carries.
+    Relayed(mpsc::Receiver<Incoming>),
+}
+
+/// What a client has begun.
+pub(crate) enum Incoming {
+    Connection(Connection),
+    Flow(Flow),
+}
+
+/// An address in the session's network at which the pipeline serves.
+pub(crate) struct Ingress {
+    /// The listeners, in the order of the ports that were asked for.
+    pub(crate) listeners: Vec<Listener>,
+    pub(crate) place: Box<dyn Place>,
+}
+
+/// Where an [`Ingress`] is. Dropping it removes it in the background.
+pub(crate) trait Place: Send + Sync {
+    /// Waits until it is gone, although nobody removed it, and returns the reason.
+    fn lost(&self) -> Call<'_, ()>;
+
+    /// Removes it. It is no error if it is already gone.
+    fn remove(&self) -> Call<'_, ()>;
+}
+
+/// A port of a service, as it is dialled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct PortNumber {
+    pub(crate) protocol: Protocol,
+    pub(crate) number: u16,
+}

@@ -1,0 +1,77 @@
+//! Addresses at which the pipeline itself serves containers.
+
+use std::net::{TcpListener, UdpSocket};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::Arc;
+
+use super::address::{Audience, Network};
+use super::capabilities::Users;
+use super::netns::Netns;
+use super::wire::SocketKind;
+use super::{Shared, failed};
+use crate::Result;
+use crate::engine::{Call, Ingress, Listener, Place, PortNumber};
+use crate::lock::lock;
+use crate::model::{Hostname, Protocol};
+
+/// A network namespace in which nothing runs: its sockets are the pipeline's.
+struct Address {
+    shared: Arc<Shared>,
+    hostname: Hostname,
+    netns: Netns,
+}
+
+pub(super) async fn listen(
+    shared: &Arc<Shared>,
+    name: &str,
+    hostname: &Hostname,
+    ports: &[PortNumber],
+) -> Result<Ingress> {
+    let what = format!("serve {name} to containers");
+    let netns = shared.new_netns(&what, Network::Services, Audience::Everybody, Users::OfTheHost).await?;
+    let wanted: Vec<(SocketKind, u16)> = ports
+        .iter()
+        .map(|port| match port.protocol {
+            Protocol::Tcp => (SocketKind::Tcp, port.number),
+            Protocol::Udp => (SocketKind::Udp, port.number),
+        })
+        .collect();
+    let sockets = shared.shim.listen(netns.namespace.as_fd(), &wanted).await.map_err(failed(&what))?;
+    let listener = |(socket, port): (OwnedFd, &PortNumber)| match port.protocol {
+        Protocol::Tcp => Ok(Listener::Tcp(tokio::net::TcpListener::from_std(TcpListener::from(socket))?)),
+        Protocol::Udp => Ok(Listener::Udp(tokio::net::UdpSocket::from_std(UdpSocket::from(socket))?)),
+    };
+    let listeners = sockets.into_iter().zip(ports).map(listener).collect::<std::io::Result<_>>();
+    let listeners = listeners.map_err(failed(&what))?;
+    lock(&shared.running).insert(hostname.clone(), netns.address.number);
+    let place = Address { shared: Arc::clone(shared), hostname: hostname.clone(), netns };
+    Ok(Ingress { listeners, place: Box::new(place) })
+}
+
+impl Place for Address {
+    fn lost(&self) -> Call<'_, ()> {
+        // It is there as long as the session's shim is, and then nobody asks.
+        Box::pin(std::future::pending())
+    }
+
+    fn remove(&self) -> Call<'_, ()> {
+        self.forget();
+        Box::pin(async { Ok(()) })
+    }
+}
+
+impl Address {
+    /// Nobody is told its address any more.
+    fn forget(&self) {
+        let mut running = lock(&self.shared.running);
+        if running.get(&self.hostname) == Some(&self.netns.address.number) {
+            running.remove(&self.hostname);
+        }
+    }
+}
+
+impl Drop for Address {
+    fn drop(&mut self) {
+        self.forget();
+    }
+}
