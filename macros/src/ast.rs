@@ -277,6 +277,8 @@ pub(crate) struct Expose {
     pub(crate) port: Operand,
     pub(crate) protocol: Option<Ident>,
     pub(crate) name: Option<Ident>,
+    /// The port of the machine in `on host 8080`.
+    pub(crate) host: Option<Operand>,
     pub(crate) unprobed: Option<Ident>,
 }
 

@@ -295,8 +295,10 @@ inside! {
     AT = "at": ["at"];
     TO = "to": ["to"];
     READONLY = "readonly": ["readonly"];
-    AS_OR_UNPROBED = "port": ["as", "unprobed"];
-    UNPROBED = "named_port": ["unprobed"];
+    AS_OR_ON_OR_UNPROBED = "port": ["as", "on", "unprobed"];
+    ON_OR_UNPROBED = "named_port": ["on", "unprobed"];
+    HOST = "on_host": ["host"];
+    UNPROBED = "host_port": ["unprobed"];
     PROTOCOL = "protocol": ["tcp", "udp"];
     ON_OR_WITHIN = "http": ["on", "within"];
     TIMES_OR_WITHIN = "log": ["times", "within"];
@@ -333,7 +335,7 @@ pub(crate) fn wanted(word: &str) -> &'static str {
     statement(word).map(|keyword| keyword.wants).or_else(chosen).unwrap_or(match word {
         "http" | "at" | "to" => "a path",
         "as" => "an alias",
-        "on" => "a port",
+        "on" | "host" => "a port",
         "within" | "timeout" => "a duration",
         "log" => "a text",
         "times" => "a number",

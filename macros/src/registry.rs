@@ -71,6 +71,7 @@ rules! {
     "Ports" {
         PORT_RANGE = Shared "port-range": "ports are 1 to 65535";
         PORT_PROTOCOL = Macro "port-protocol": "the protocol is `tcp` or `udp`";
+        PORT_ON_HOST = Macro "port-on-host": "`expose … on` is followed by `host` and a port";
         PORT_EXPOSED_TWICE = Macro "port-exposed-twice": "a port is exposed once per protocol";
         PORT_NAMED_TWICE = Macro "port-named-twice": "port names are unique in a service";
         PORT_NAME_TAKEN = Macro "port-name-taken": "a port's name is no method of a service";

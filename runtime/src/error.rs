@@ -157,6 +157,26 @@ pub enum Error {
         /// The [`std::io::Error`], if there was one; `message` contains its text.
         source: Option<Cause>,
     },
+    /// A port of this machine, which a tunnel was to listen at, is taken.
+    #[error(
+        "{}",
+        located(
+            &format!(
+                "port {} of this machine is taken{}: nothing else can listen at {address}\n\nhelp: choose another port, or let a free one be chosen",
+                .address.port(),
+                by(.holder.as_deref()),
+            ),
+            .locations,
+        )
+    )]
+    PortInUse {
+        /// The address that was to be listened at.
+        address: std::net::SocketAddr,
+        /// Who has the port, where that can be known: `process 4711 (postgres)`.
+        holder: Option<String>,
+        /// The places in the source that this is about; see [`locations`](Self::locations).
+        locations: Vec<Location>,
+    },
     /// Services are switched off by `BOWLINE_SERVICES=off`.
     #[error(
         "service `{service}` is needed, but services are switched off by BOWLINE_SERVICES=off{}",
@@ -272,6 +292,10 @@ fn shown(text: &str) -> Cow<'_, str> {
 
 fn prefix(item: Option<&str>) -> String {
     item.map_or_else(String::new, |item| format!("in `{item}`: "))
+}
+
+fn by(holder: Option<&str>) -> String {
+    holder.map_or_else(String::new, |holder| format!(" by {}", shown(holder)))
 }
 
 fn after_colon(message: &str) -> String {

@@ -59,7 +59,7 @@ pub use self::engine::{Diagnosis, OutputReader, Prune, Pruned, doctor, prune};
 pub use self::error::{Cause, Error, Result, ServiceCause, ServiceError, StepCause, StepError};
 pub use self::graph::{Plan, PlanBuilder, PlannedFiles, PlannedService, PlannedStep};
 pub use self::model::{Digest, Endpoint, Entry, EntryKind, Exit, Location, Port, Protocol, Stat};
-pub use self::run::observe;
+pub use self::run::{Tunnel, Tunneling, observe};
 pub use self::session::Session;
 pub use self::value::{
     Argument, CacheVolume, Container, CopySource, Definition, Directory, EnvValue, Exec, Expect, Exposes,
@@ -72,7 +72,7 @@ pub use self::value::{HostDirectory, IntoDirectory, host, host_file};
 pub mod prelude {
     pub use crate::{
         CacheVolume, Container, Directory, Error, Exec, Expect, Exposes, File, Plan, Port, Ready, Result,
-        Secret, Service, Session, Stop, host, host_file, pipeline, secret,
+        Secret, Service, Session, Stop, Tunnel, host, host_file, pipeline, secret,
     };
 }
 

@@ -56,7 +56,7 @@ pub mod __private {
     #[cfg(rust_analyzer)]
     pub use bowline_macros::__pipeline_ide as __pipeline;
 
-    use crate::{Endpoint, Service};
+    use crate::{Endpoint, Service, Tunneling};
 
     /// A value of which only an editor asks the type.
     #[must_use]
@@ -75,6 +75,12 @@ pub mod __private {
     #[must_use]
     pub fn endpoint_if(service: &Service, name: &str) -> Option<Endpoint> {
         service.endpoint_of(name).ok()
+    }
+
+    /// A tunnel to a service of which the compiler knows the ports.
+    #[track_caller]
+    pub fn tunnel<S>(service: &Service) -> Tunneling<S> {
+        Tunneling::new(service)
     }
 
     pub use crate::run::entry::{main, test};

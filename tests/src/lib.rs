@@ -15,7 +15,7 @@ pub use docker::docker;
 pub use inspector::Inspector;
 pub use look::{address, containers, created_since, has, inspector, is_running, remains, running, touch};
 pub use servers::{
-    age, busybox, client, database, datagrams, fetch, late, python_service, relay, server, stopping,
+    age, busybox, client, database, datagrams, echo, fetch, late, python_service, relay, server, stopping,
 };
 pub use skips::{has_time, may_limit, may_mount, on_docker, on_native};
 

@@ -53,6 +53,14 @@ pub fn datagrams() -> Service {
     python(include_str!("servers/datagrams.py"), &["1"]).env("NONCE", nonce()).expose(Port::udp(5353))
 }
 
+/// `servers/echo.py`: ports that send back, reset, never read, and send.
+pub fn echo() -> Service {
+    let ports = [7000, 7001, 7002, 7003].into_iter().map(Port::tcp).chain([Port::udp(7000)]);
+    ports
+        .fold(python(include_str!("servers/echo.py"), &[]).env("NONCE", nonce()), Service::expose)
+        .named("echo")
+}
+
 /// `servers/database.py`: takes so long to set up what a cache is for, and may end with a code instead.
 pub fn database(cache: &CacheVolume, seconds: &str, code: Option<&str>) -> Service {
     let args: Vec<&str> = [seconds].into_iter().chain(code).collect();

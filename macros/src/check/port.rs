@@ -29,6 +29,7 @@ pub(crate) const SERVICE_METHODS: &[&str] = &[
     "ports",
     "start",
     "stop",
+    "tunnel",
     "up",
 ];
 
@@ -47,6 +48,9 @@ fn number(literal: &LitInt) -> i128 {
 pub(super) fn check_ports(cx: &mut Check, subject: Subject) {
     let mut seen = Vec::new();
     for (placed, expose) in exposed(subject) {
+        if let Some(literal) = expose.host.as_ref().and_then(Operand::number) {
+            check_range(cx, placed, literal);
+        }
         let Some(literal) = expose.port.number() else {
             continue;
         };

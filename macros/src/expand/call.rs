@@ -176,7 +176,11 @@ impl Cx<'_> {
             quote_spanned!(span=> .named(#name))
         });
         let unprobed = expose.unprobed.as_ref().map(|_| quote_spanned!(span=> .unprobed()));
-        quote_spanned!(span=> #krate::Port::#constructor(#number)#name #unprobed)
+        let host = expose.host.as_ref().map(|host| {
+            let port = operand_argument(host);
+            quote_spanned!(span=> .on_host(#port))
+        });
+        quote_spanned!(span=> #krate::Port::#constructor(#number)#name #host #unprobed)
     }
 
     fn ready(&self, ready: &Ready, span: Span) -> TokenStream {

@@ -241,15 +241,21 @@ impl Cx<'_> {
                 }
             })
             .collect();
-        // Replaces the method that takes any port.
+        // Replace the methods that know nothing of the ports.
         let endpoint = (!extras.typed.is_empty()).then(|| {
             let docs = " Where clients find this port, which the service exposes.";
+            let tunnel_docs = " Makes the service's ports reachable from this program; see `Service::tunnel`.";
             let span = self.seen_at(declaration.ident.span());
             let krate = self.krate_at(span);
             quote_spanned! {span=>
                 #[doc = #docs]
                 pub fn endpoint_on<const PORT: u16>(&self) -> #krate::Endpoint where Self: #krate::Exposes<PORT> {
                     self.0.endpoint_on(PORT)
+                }
+                #[doc = #tunnel_docs]
+                #[track_caller]
+                pub fn tunnel(&self) -> #krate::Tunneling<Self> {
+                    #krate::__private::tunnel(&self.0)
                 }
             }
         });

@@ -11,10 +11,10 @@ use super::{Leaf, Parser, before};
 use crate::ast::{Arguments, Expose, Key, Operand, Probe, Ready, Statement, StatementKind, Value};
 use crate::errors::help;
 use crate::keywords::{
-    self, AS, AS_OR_UNPROBED, AT, Call, Choice, Grammar, Keyword, ON_OR_WITHIN, PROTOCOL, READONLY,
-    TIMES_OR_WITHIN, TO, Takes, UNPROBED, WITHIN, Words,
+    self, AS, AS_OR_ON_OR_UNPROBED, AT, Call, Choice, Grammar, HOST, Keyword, ON_OR_UNPROBED, ON_OR_WITHIN,
+    PROTOCOL, READONLY, TIMES_OR_WITHIN, TO, Takes, UNPROBED, WITHIN, Words,
 };
-use crate::registry::{MISSING_NAME, PORT_PROTOCOL, UNKNOWN_PROBE};
+use crate::registry::{MISSING_NAME, PORT_ON_HOST, PORT_PROTOCOL, UNKNOWN_PROBE};
 use crate::rules::did_you_mean;
 
 impl Leaf for Statement {
@@ -241,17 +241,37 @@ impl Parser {
             protocol || rest.peek(Token![as]) || rest.peek(syn::Ident)
         });
         let protocol = if input.peek(Token![/]) { self.protocol(input) } else { None };
-        let (name, unprobed) = match self.slot(input, &AS_OR_UNPROBED) {
-            Some(word) if word == "as" => (self.name(input, &word), self.slot(input, &UNPROBED)),
-            unprobed => (None, unprobed),
+        let mut word = self.slot(input, &AS_OR_ON_OR_UNPROBED);
+        let mut name = None;
+        if let Some(before) = word.take_if(|word| word == "as") {
+            name = self.name(input, &before);
+            word = self.slot(input, &ON_OR_UNPROBED);
+        }
+        let mut host = None;
+        if let Some(on) = word.take_if(|word| word == "on") {
+            host = self.host_port(input, &on);
+            word = self.slot(input, &UNPROBED);
+        }
+        let unprobed = word;
+        let words: &[_] = match (&protocol, &name, &host, &unprobed) {
+            (_, _, _, Some(_)) => &[],
+            (_, _, Some(_), None) => &["unprobed"],
+            (_, Some(_), None, None) => &["on", "unprobed"],
+            (Some(_), None, None, None) => &["as", "on", "unprobed"],
+            (None, None, None, None) => &["/udp", "as", "on", "unprobed"],
         };
-        let words: &[_] = match (&protocol, &name, &unprobed) {
-            (_, _, Some(_)) => &[],
-            (_, Some(_), None) => &["unprobed"],
-            (Some(_), None, None) => &["as", "unprobed"],
-            (None, None, None) => &["/udp", "as", "unprobed"],
-        };
-        (StatementKind::Expose(Box::new(Expose { port, protocol, name, unprobed })), words)
+        (StatementKind::Expose(Box::new(Expose { port, protocol, name, host, unprobed })), words)
+    }
+
+    /// The port of the machine after `on`.
+    fn host_port(&mut self, input: ParseStream, on: &Ident) -> Option<Operand> {
+        if self.slot(input, &HOST).is_some() {
+            return Some(self.operand(input));
+        }
+        let advice = "write `on host 8080`";
+        self.errors.at(&PORT_ON_HOST, on.span(), help("expected `host` after `on`", advice));
+        skip_to_semicolon(input);
+        None
     }
 
     fn protocol(&mut self, input: ParseStream) -> Option<Ident> {

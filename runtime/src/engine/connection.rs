@@ -26,8 +26,13 @@ pub(crate) trait Relayed: AsyncRead + AsyncWrite + Send + Unpin {}
 pub(crate) enum Flow {
     /// A connected socket.
     Socket(UdpSocket),
-    /// Carried by something else: each message is a datagram. A datagram for which there is no room is dropped.
-    Relayed { sender: mpsc::Sender<Vec<u8>>, receiver: mpsc::Receiver<Vec<u8>> },
+    Relayed(Datagrams),
+}
+
+/// Datagrams that an engine carries: each message is one. If there is no room for a datagram, it is dropped.
+pub(crate) struct Datagrams {
+    pub(crate) sender: mpsc::Sender<Vec<u8>>,
+    pub(crate) receiver: mpsc::Receiver<Vec<u8>>,
 }
 
 /// A port at which clients in the session's network reach the pipeline.
@@ -41,7 +46,7 @@ pub(crate) enum Listener {
 /// What a client has begun.
 pub(crate) enum Incoming {
     Connection(Connection),
-    Flow(Flow),
+    Flow(Datagrams),
 }
 
 /// An address in the session's network at which the pipeline serves.

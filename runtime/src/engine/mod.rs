@@ -47,7 +47,7 @@ mod testing;
 
 pub(crate) use self::choice::open;
 pub(crate) use self::connection::{
-    Connection, Flow, Incoming, Ingress, Listener, Place, PortNumber, Relayed,
+    Connection, Datagrams, Flow, Incoming, Ingress, Listener, Place, PortNumber, Relayed,
 };
 pub use self::doctor::{Diagnosis, doctor};
 pub(crate) use self::oci::ImageSpec;

@@ -14,6 +14,7 @@ macro_rules! written {
             | Self::Unauthorized { locations, .. }
             | Self::Engine { locations, .. }
             | Self::Io { locations, .. }
+            | Self::PortInUse { locations, .. }
             | Self::ServicesOff { locations, .. } => Some(locations),
             Self::StepFailed(error) => Some(& $($mut)? error.locations),
             Self::ServiceStart(error) | Self::ServiceNotReady(error) | Self::ServiceExited(error) => {

@@ -230,6 +230,13 @@ pub enum EventKind {
         /// The time since the service was wanted.
         after: Duration,
     },
+    /// A port of a service is reached from this machine, by a [tunnel](crate::Service::tunnel).
+    Tunnelled {
+        /// The service's port: `5432/tcp`.
+        port: Arc<str>,
+        /// Where this machine reaches it.
+        address: std::net::SocketAddr,
+    },
     /// A service cannot be used any more: it ended by itself, or a service that it uses did.
     Failed {
         /// Why, with the service's last lines.

@@ -253,7 +253,8 @@ impl PlanBuilder {
         details.extend(node.run.as_ref().map(|args| format!("run {}", command_line(args))));
         details.extend(node.ports.iter().map(|port| {
             let name = port.name().map(|name| format!(" as {name}")).unwrap_or_default();
-            format!("expose {port}{name}{}", if port.probed { "" } else { " unprobed" })
+            let host = port.host().map(|host| format!(" on host {host}")).unwrap_or_default();
+            format!("expose {port}{name}{host}{}", if port.probed { "" } else { " unprobed" })
         }));
         details.extend(ready(node));
         if let Some((signal, within)) = node.stop {

@@ -18,8 +18,10 @@ places! {
     at = word::{at};
     to = word::{to};
     readonly = word::{readonly};
-    port = word::{r#as, unprobed};
-    named_port = word::{unprobed};
+    port = word::{r#as, on, unprobed};
+    named_port = word::{on, unprobed};
+    on_host = word::{host};
+    host_port = word::{unprobed};
     protocol = word::{tcp, udp};
     http = word::{on, within};
     log = word::{times, within};

@@ -20,9 +20,10 @@ use crate::{Argument, IntoDuration, Port, Ready};
 /// ```
 pub fn run<A: Argument>(args: impl IntoIterator<Item = A>) {}
 
-/// `expose 8080;` · `expose 8080 as http;` · `expose 53/udp;` · `expose 6214 unprobed;`: a port that clients reach. It is
-/// probed before they run. A named one is a method of the handle, `p.web.http()`, that gives the
-/// [`Endpoint`](crate::Endpoint).
+/// `expose 8080;` · `expose 8080 as http;` · `expose 53/udp;` · `expose 6214 unprobed;` ·
+/// `expose 80 on host 8080;`: a port that clients reach. It is probed before they run. A named one is a method of the
+/// handle, `p.web.http()`, that gives the [`Endpoint`](crate::Endpoint). [`Service::tunnel`](crate::Service::tunnel) makes
+/// it reachable from the program.
 ///
 /// ```
 /// # use bowline::prelude::*;

@@ -118,6 +118,8 @@ pub fn udp() {}
 
 /// `ready http "/path" on PORT;`: which port is asked: its name, or a number. Without it, the one that there is.
 ///
+/// `expose 80 on host 8080;`: see [`host`].
+///
 /// ```
 /// # use bowline::prelude::*;
 /// let p = pipeline! {
@@ -131,6 +133,26 @@ pub fn udp() {}
 /// # let _ = p;
 /// ```
 pub fn on(port: impl Into<PortSelector>) {}
+
+/// `expose 80 on host 8080;` · `expose 80 as http on host 8080;`: the port of the machine at which people find it.
+/// [`tunnel().on_host_ports()`](crate::Tunneling::on_host_ports) forwards it from there; other tunnels choose a free port.
+/// It is no part of the service's identity.
+///
+/// ```no_run
+/// # use bowline::prelude::*;
+/// # async fn example() -> Result<()> {
+/// let p = pipeline! {
+///     service web {
+///         image "nginx:1.22";
+///         expose 80 as http on host 8080;
+///     }
+/// };
+/// let web = p.web.tunnel().on_host_ports().await?;
+/// assert_eq!(web.url("http"), "http://127.0.0.1:8080");
+/// # Ok(())
+/// # }
+/// ```
+pub fn host(port: u16) {}
 
 /// `ready log "text" times 2;`: how often the text has to be written. Once, if not said otherwise.
 ///

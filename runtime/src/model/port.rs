@@ -40,19 +40,21 @@ pub struct Port {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<String>,
     pub(crate) probed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) host: Option<u16>,
 }
 
 impl Port {
     /// A TCP port, 1 to 65535.
     #[must_use]
     pub fn tcp(number: u16) -> Self {
-        Self { number, protocol: Protocol::Tcp, name: None, probed: true }
+        Self { number, protocol: Protocol::Tcp, name: None, probed: true, host: None }
     }
 
     /// A UDP port, 1 to 65535.
     #[must_use]
     pub fn udp(number: u16) -> Self {
-        Self { number, protocol: Protocol::Udp, name: None, probed: true }
+        Self { number, protocol: Protocol::Udp, name: None, probed: true, host: None }
     }
 
     /// Gives the port a name, for [`Service::endpoint_of`](crate::Service::endpoint_of).
@@ -67,6 +69,20 @@ impl Port {
     pub fn unprobed(mut self) -> Self {
         self.probed = false;
         self
+    }
+
+    /// Says at which port of the machine people find it: where [`tunnel().on_host_ports()`](crate::Tunneling::on_host_ports)
+    /// forwards it from. Other tunnels choose a free port, so that tests can run side by side.
+    #[must_use]
+    pub fn on_host(mut self, port: u16) -> Self {
+        self.host = Some(port);
+        self
+    }
+
+    /// The port of the machine at which people find it, if the definition has one.
+    #[must_use]
+    pub fn host(&self) -> Option<u16> {
+        self.host
     }
 
     /// The number, 1 to 65535.
@@ -89,6 +105,7 @@ impl Port {
 
     pub(crate) fn check(&self) -> Result<(), rules::Problem> {
         rules::port(i128::from(self.number))?;
+        self.host.map_or(Ok(()), |port| rules::port(i128::from(port)))?;
         if let Some(name) = &self.name {
             rules::identifier(name)?;
         }

@@ -94,6 +94,7 @@ fn text(event: &Event) -> Option<String> {
         EventKind::Replayed => "runs again: its service was started anew".to_owned(),
         EventKind::NotStored { error } => format!("the result could not be kept: {error}"),
         EventKind::Ready { after } => format!("ready after {}", show_duration(*after)),
+        EventKind::Tunnelled { port, address } => format!("port {port} is at {address}"),
         EventKind::Failed { error } => first_line(error),
         EventKind::Warning { message } if matches!(event.subject, Subject::Service { .. }) => {
             first_line(message)

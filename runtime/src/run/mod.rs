@@ -7,5 +7,7 @@ mod files;
 mod plan;
 mod service;
 mod session;
+mod tunnel;
 
 pub use self::session::observe;
+pub use self::tunnel::{Tunnel, Tunneling};

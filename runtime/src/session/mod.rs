@@ -8,7 +8,9 @@
 //! emitted as events of spans (`crate::event`); the session does not know who shows them, or how.
 
 pub(crate) mod current;
+mod forward;
 mod health;
+mod holder;
 mod lines;
 mod local;
 mod log;
@@ -28,6 +30,7 @@ mod start;
 mod steps;
 mod supervise;
 mod transfer;
+mod tunnel;
 mod waiters;
 
 use std::path::PathBuf;
@@ -42,6 +45,7 @@ pub(crate) use self::publishing::{export_image, publish};
 use self::service::Services;
 use self::single_flight::SingleFlight;
 use self::steps::StepResult;
+pub(crate) use self::tunnel::{OpenTunnel, TunnelSpec, tunnel};
 use crate::engine::{Description, Engine, Image, OutputReader, Recording, Written};
 use crate::event::{Emitter, EventKind, Observer, ObserverHandle, Outcome, Span, Subject};
 use crate::graph::{self, Requirements};

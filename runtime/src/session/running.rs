@@ -110,6 +110,11 @@ impl Running {
         }
     }
 
+    /// The reason why it ended, once it has. Holding this keeps nothing running.
+    pub(super) fn ended(&self) -> watch::Receiver<Option<Error>> {
+        self.ended.subscribe()
+    }
+
     /// Tells everyone who uses it that it ended, and why.
     pub(super) fn end(&self, why: Error) {
         self.ended.send_replace(Some(why));

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::unbounded_channel;
 
-use super::Inner;
+use super::running::Lease;
 use super::service::Supervisor;
 use super::supervise::{Task, stopped_while_starting};
+use super::{Inner, steps};
 use crate::graph::{Requirements, ServiceNode};
 use crate::model::Digest;
 use crate::{Error, Result};
@@ -54,6 +55,19 @@ impl Inner {
             Err(error) => Err(error),
         };
         started.map_err(|error| error.at(service.locations.all()))
+    }
+}
+
+impl Inner {
+    /// Leases a service, which is started if it is not running.
+    pub(super) async fn use_service(self: &Arc<Self>, service: &Arc<ServiceNode>) -> Result<Lease> {
+        check_services_are_on(service)?;
+        let evaluation = self.evaluation(Requirements::of_service(service)).await;
+        let leased = match evaluation {
+            Ok(evaluation) => steps::lease(&evaluation.supervisor(service)?, service).await,
+            Err(error) => Err(error),
+        };
+        leased.map_err(|error| error.at(service.locations.all()))
     }
 }
 

@@ -456,7 +456,7 @@ fn redirected(step: &Step, output: &Recording) -> Vec<Placement> {
 
 /// Leases a service that is ready by this definition's own ports and checks: these are not part of a service's identity,
 /// so an equal definition may have started it with others.
-async fn lease(supervisor: &Supervisor, service: &ServiceNode) -> Result<Lease> {
+pub(super) async fn lease(supervisor: &Supervisor, service: &ServiceNode) -> Result<Lease> {
     let lease = async {
         let lease = supervisor.acquire().await?;
         lease.running().ensure_ready(service).await?;

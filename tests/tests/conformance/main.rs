@@ -25,6 +25,7 @@ mod security;
 mod starting;
 mod statements;
 mod steps;
+mod tunnels;
 mod units;
 mod users;
 mod world;
