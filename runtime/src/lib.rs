@@ -67,12 +67,13 @@ pub use self::value::{
     SecretSource, Service, Stop, arg, secret_sources as secret,
 };
 pub use self::value::{HostDirectory, IntoDirectory, host, host_file};
+pub use self::value::{HostService, IntoHostAddress, IntoHostPort, host_service};
 
 /// What a program with pipelines needs: `use bowline::prelude::*;`.
 pub mod prelude {
     pub use crate::{
         CacheVolume, Container, Directory, Error, Exec, Expect, Exposes, File, Plan, Port, Ready, Result,
-        Secret, Service, Session, Stop, Tunnel, host, host_file, pipeline, secret,
+        Secret, Service, Session, Stop, Tunnel, host, host_file, host_service, pipeline, secret,
     };
 }
 

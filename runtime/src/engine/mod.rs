@@ -27,6 +27,8 @@ mod doctor;
 mod ending;
 #[cfg(all(any(test, fuzzing), feature = "docker", native_engine))]
 pub mod fuzz;
+#[cfg(any(feature = "docker", native_engine))]
+mod host;
 #[cfg(native_engine)]
 pub(crate) mod native;
 mod oci;
@@ -50,6 +52,8 @@ pub(crate) use self::connection::{
     Connection, Datagrams, Flow, Incoming, Ingress, Listener, Place, PortNumber, Relayed,
 };
 pub use self::doctor::{Diagnosis, doctor};
+#[cfg(any(feature = "docker", native_engine))]
+pub(crate) use self::host::{Ended, HostDialler, HostInstance};
 pub(crate) use self::oci::ImageSpec;
 #[cfg(feature = "docker")]
 pub(crate) use self::output::Elsewhere;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use futures_util::future;
 
 use self::dialer::Found;
-pub(super) use self::dialer::{Dialer, NO_ANSWER};
+pub(super) use self::dialer::{Dialer, NO_ANSWER, plain};
 use super::ProbeProgress;
 use crate::model::{Port, Protocol};
 

@@ -11,9 +11,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::encode::{Encoder, Fields};
-use super::node::{Binding, Config, Fs, Held, Mount, MountSource, Place, ServiceNode, Step, Var};
+use super::node::{
+    Binding, Config, Fs, Held, Mount, MountSource, Place, ServiceBase, ServiceNode, Step, Var,
+};
 use crate::model::{
-    Access, Capabilities, ContentDigest, Digest, Existing, Grant, ImageName, Limits, SecurityContext,
+    Access, Capabilities, ContentDigest, Digest, Existing, Grant, HostAddress, HostServer, ImageName, Limits,
+    SecurityContext,
 };
 use crate::value::{ExecOptions, Expect, IgnoreFiles, LocalKind, LocalSource};
 
@@ -198,7 +201,10 @@ impl Identities {
             linger: _, // when it ends
         } = service;
         let mut encoder = Encoder::new("service");
-        encoder.field("base", |encoder| self.fs(encoder, base));
+        encoder.field("base", |encoder| match base {
+            ServiceBase::Fs(fs) => self.fs(encoder, fs),
+            ServiceBase::Server(server) => Self::server(encoder, server),
+        });
         encoder.field("files", |encoder| self.places(encoder, places));
         encoder.field("arguments", |encoder| encoder.optional_texts(run.as_deref()));
         Self::config(&mut encoder, config, OfLimits::CannotChangeTheResult);
@@ -243,6 +249,20 @@ impl Identities {
                 encoder.text("step").digest(digest)
             }
         }
+    }
+
+    /// One whose answers follow from its ports is the same wherever it listens.
+    fn server<'e>(encoder: &'e mut Encoder, server: &HostServer) -> &'e mut Encoder {
+        let HostServer { forwards, is_cached } = server;
+        encoder.text("server").flag(*is_cached).list(forwards.len());
+        for (port, address) in forwards {
+            encoder.text(&port.to_string());
+            if !is_cached {
+                let HostAddress { host, port } = address;
+                encoder.optional_text(host.as_deref()).number((*port).into());
+            }
+        }
+        encoder
     }
 
     fn image<'e>(&self, encoder: &'e mut Encoder, image: &ImageName) -> &'e mut Encoder {

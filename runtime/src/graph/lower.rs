@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Identities;
 use super::layout::{self, Layout, check_read};
 use super::locations::{Locations, Written};
-use super::node::{Binding, Config, ContainerNode, Fs, MountSource, ServiceNode, Step};
+use super::node::{Binding, Config, ContainerNode, Fs, MountSource, ServiceBase, ServiceNode, Step};
 use crate::model::{Access, Digest, ImageName, Located, Location};
 use crate::paths::{plain_path, readable_path};
 use crate::rules::Problem;
@@ -170,8 +170,15 @@ impl Lowering {
         if !fold.after.is_empty() {
             self.invalid(&name, "`after` is for containers; services start when they are bound");
         }
+        if let Base::Server(_) = &body.body.base.value {
+            self.check_server(&name, &body);
+        }
         body.run.iter().flatten().for_each(|arg| self.check_defined(&name, arg));
-        let Some(base) = fold.fs else {
+        let base = match (body.body.base.value, fold.fs) {
+            (Base::Server(server), _) => Some(ServiceBase::Server(server)),
+            (_, fs) => fs.map(ServiceBase::Fs),
+        };
+        let Some(base) = base else {
             let message = "has no image\n\nhelp: start its body with `image \"...\";` or `from other;`";
             return Err(Error::invalid(Some(&name), format!("service `{name}` {message}")).at([at]));
         };
@@ -268,6 +275,8 @@ impl Lowering {
                 fold.last.clone_from(&other.last);
             }
             Base::Local(source) => fold.fs = Some(Fs::Local(Arc::new(source.clone()), *at)),
+            // Nothing runs in it, so nothing can be said of it: `service_of` looks at what was.
+            Base::Server(_) => {}
             Base::Held(held) => fold.fs = held.clone().downcast().ok().map(Fs::Held),
         }
         // A binding belongs to every step of the container: a service bound after a step was written is bound late.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::locations::Locations;
 use crate::model::{
-    Access, CacheKey, Digest, Existing, Hostname, ImageName, Limits, Location, Port, SecurityContext,
-    SessionId, Snapshot,
+    Access, CacheKey, Digest, Existing, HostServer, Hostname, ImageName, Limits, Location, Port,
+    SecurityContext, SessionId, Snapshot,
 };
 use crate::value::{Check, ExecOptions, LocalSource, Secret};
 
@@ -64,7 +64,7 @@ pub(crate) struct Step {
 impl Step {
     /// The steps whose results this one needs before it can run.
     pub(crate) fn inputs(&self) -> impl Iterator<Item = &Arc<Step>> {
-        made_of(&self.base, &self.places, &self.mounts).chain(&self.after)
+        made_of(Some(&self.base), &self.places, &self.mounts).chain(&self.after)
     }
 
     /// The value of [`is_volatile`](Self::is_volatile) that follows from the step's parts.
@@ -77,7 +77,7 @@ impl Step {
 
 /// The steps that make a file system and what is placed in it.
 fn made_of<'a>(
-    base: &'a Fs,
+    base: Option<&'a Fs>,
     places: &'a [Place],
     mounts: &'a [Mount],
 ) -> impl Iterator<Item = &'a Arc<Step>> {
@@ -92,7 +92,7 @@ fn made_of<'a>(
         Place::File { .. } => None,
     });
     let mounted = mounts.iter().filter_map(|mount| mount.source.fs().and_then(step));
-    step(base).into_iter().chain(copied).chain(mounted)
+    base.and_then(step).into_iter().chain(copied).chain(mounted)
 }
 
 /// Something put into a file system before a step or service runs.
@@ -188,6 +188,24 @@ pub(crate) struct Binding {
     pub(crate) aliases: Vec<String>,
 }
 
+/// What a service starts from.
+#[derive(Debug, Clone)]
+pub(crate) enum ServiceBase {
+    /// A container, with this file system.
+    Fs(Fs),
+    /// Nothing: a server outside of all containers serves it.
+    Server(HostServer),
+}
+
+impl ServiceBase {
+    pub(crate) fn fs(&self) -> Option<&Fs> {
+        match self {
+            Self::Fs(fs) => Some(fs),
+            Self::Server(_) => None,
+        }
+    }
+}
+
 /// A service, checked and complete.
 #[derive(Debug)]
 pub(crate) struct ServiceNode {
@@ -199,9 +217,8 @@ pub(crate) struct ServiceNode {
     pub(crate) name: Arc<str>,
     /// Where it is written: several places if equal services are one.
     pub(crate) locations: Locations,
-    /// The file system that it starts in.
-    pub(crate) base: Fs,
-    /// What is put into that file system before the process starts.
+    pub(crate) base: ServiceBase,
+    /// What is put into its file system before the process starts.
     pub(crate) places: Vec<Place>,
     pub(crate) config: Arc<Config>,
     pub(crate) mounts: Vec<Mount>,
@@ -239,11 +256,12 @@ impl ServiceNode {
 
     /// The steps whose results this one needs before it can start.
     pub(crate) fn inputs(&self) -> impl Iterator<Item = &Arc<Step>> {
-        made_of(&self.base, &self.places, &self.mounts)
+        made_of(self.base.fs(), &self.places, &self.mounts)
     }
 
     fn is_volatile(&self) -> bool {
-        self.inputs().any(|input| input.is_volatile)
+        matches!(&self.base, ServiceBase::Server(server) if !server.is_cached)
+            || self.inputs().any(|input| input.is_volatile)
             || self.bindings.iter().any(|binding| binding.service.is_volatile())
     }
 }
@@ -318,14 +336,14 @@ impl Requirements {
                     if self.seen.insert(step.digest) {
                         self.ground(&step.config);
                         open.extend(step.after.iter().map(Visit::Step));
-                        open.extend(self.parts(&step.base, &step.places, &step.mounts, &step.bindings));
+                        open.extend(self.parts(Some(&step.base), &step.places, &step.mounts, &step.bindings));
                     }
                 }
                 Visit::Service(service) => {
                     if self.seen.insert(service.digest) {
                         self.ground(&service.config);
                         open.extend(self.parts(
-                            &service.base,
+                            service.base.fs(),
                             &service.places,
                             &service.mounts,
                             &service.bindings,
@@ -345,7 +363,7 @@ impl Requirements {
 
     fn parts<'a>(
         &mut self,
-        base: &'a Fs,
+        base: Option<&'a Fs>,
         places: &'a [Place],
         mounts: &'a [Mount],
         bindings: &'a [Binding],
@@ -357,7 +375,7 @@ impl Requirements {
             }
         }
         parts.extend(mounts.iter().filter_map(|mount| self.fs(mount.source.fs()?)));
-        parts.extend(self.fs(base));
+        parts.extend(base.and_then(|base| self.fs(base)));
         parts
     }
 

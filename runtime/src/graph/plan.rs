@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use super::locations::Locations;
 use super::lower::Lowering;
-use super::node::{Binding, Config, ContainerNode, Fs, Mount, MountSource, Place, ServiceNode, Step, Var};
+use super::node::{
+    Binding, Config, ContainerNode, Fs, Mount, MountSource, Place, ServiceBase, ServiceNode, Step, Var,
+};
 use crate::error::{command_line, show_duration};
 use crate::model::{Access, Digest, Existing, Location, Port};
 use crate::value::{Check, Container, ExecOptions, Expect, LocalKind, LocalSource, PortRef, Ready, Service};
@@ -241,7 +243,9 @@ impl PlanBuilder {
         if !self.seen.insert(node.digest) {
             return;
         }
-        self.add_fs(&node.base);
+        if let Some(fs) = node.base.fs() {
+            self.add_fs(fs);
+        }
         self.add_needs(&node.places, &node.mounts, &node.bindings);
         let mut details = details(&node.config);
         details.extend(node.places.iter().map(place));
@@ -267,7 +271,10 @@ impl PlanBuilder {
             name: node.name.to_string(),
             hostname: node.hostname.to_string(),
             digest: node.digest,
-            base: base(&node.base),
+            base: match &node.base {
+                ServiceBase::Fs(fs) => base(fs),
+                ServiceBase::Server(server) => server.to_string(),
+            },
             details,
             ports: node.ports.clone(),
             locations: Vec::new(),

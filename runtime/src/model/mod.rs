@@ -3,6 +3,7 @@
 mod content;
 mod digest;
 mod files;
+mod host;
 mod image;
 mod limits;
 mod location;
@@ -16,6 +17,7 @@ pub(crate) use self::content::ContentDigest;
 pub use self::digest::Digest;
 pub(crate) use self::files::{Access, Existing, Snapshot};
 pub use self::files::{Entry, EntryKind, Stat};
+pub(crate) use self::host::{HostAddress, HostServer};
 pub(crate) use self::image::{ImageFile, ImageFileKind, ImageName};
 pub(crate) use self::limits::Limits;
 pub(crate) use self::location::Located;

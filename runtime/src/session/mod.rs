@@ -11,6 +11,7 @@ pub(crate) mod current;
 mod forward;
 mod health;
 mod holder;
+mod host;
 mod lines;
 mod local;
 mod log;

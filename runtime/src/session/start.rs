@@ -9,14 +9,14 @@ use super::log::ServiceLog;
 use super::running::{Leases, Phase, Running, Started, failure};
 use super::scrub::Secrets;
 use super::steps::Evaluation;
-use super::{Inner, process};
+use super::{Inner, host, process};
 use crate::Result;
 use crate::engine::{CacheLocks, Image, InUse, MountSource, ServiceSpec, Startable};
 use crate::error::ServiceCause;
 use crate::event::{EventKind, Span, Waiting};
-use crate::graph::{Requirements, ServiceNode};
+use crate::graph::{Requirements, ServiceBase, ServiceNode};
 use crate::lock::lock;
-use crate::model::{Access, CacheKey, Digest};
+use crate::model::{Access, CacheKey, Digest, HostServer};
 
 /// Everything that a service's process needs, except the container. Dropping it releases the services that it uses.
 pub(super) struct Outfit {
@@ -33,8 +33,15 @@ pub(super) struct Outfit {
     /// When the start began.
     since: Instant,
     dependencies: Leases,
-    /// What the engine is told to make.
-    spec: ServiceSpec,
+    made: Made,
+}
+
+/// What serves.
+enum Made {
+    /// A container, which the engine is told to make.
+    Container(ServiceSpec),
+    /// A server outside of all containers.
+    Server(HostServer),
 }
 
 impl Outfit {
@@ -48,9 +55,29 @@ impl Outfit {
         let since = Instant::now();
         let evaluation = session.evaluation(Requirements::of_service(&service)).await?;
         let image = evaluation.image(service.config.image.as_ref()).cloned();
+        let base = match &service.base {
+            ServiceBase::Fs(fs) => fs,
+            ServiceBase::Server(server) => {
+                let made = Made::Server(server.clone());
+                let (secrets, dependencies) = (Secrets::default(), Leases::new(Vec::new()));
+                let log = ServiceLog::new(span.clone(), &secrets);
+                return Ok(Self {
+                    evaluation,
+                    service,
+                    key,
+                    span,
+                    image,
+                    log,
+                    secrets,
+                    since,
+                    dependencies,
+                    made,
+                });
+            }
+        };
         let process = process::of_service(&service, image.as_ref())?;
         let (filesystem, dependencies) = try_join(
-            evaluation.lay_out(&service.name, &service.base, &service.places, &service.mounts, &span),
+            evaluation.lay_out(&service.name, base, &service.places, &service.mounts, &span),
             evaluation.lease(&service.bindings, &span),
         )
         .await
@@ -59,20 +86,21 @@ impl Outfit {
         })?;
         let secrets = process::secrets(Some(&process), &filesystem);
         let log = ServiceLog::new(span.clone(), &secrets);
-        let spec = ServiceSpec {
+        let made = Made::Container(ServiceSpec {
             name: service.name.to_string(),
             hostname: service.hostname.clone(),
             filesystem,
             process,
             links: evaluation.links(&service.bindings)?,
-        };
-        Ok(Self { evaluation, service, key, span, image, log, secrets, since, dependencies, spec })
+        });
+        Ok(Self { evaluation, service, key, span, image, log, secrets, since, dependencies, made })
     }
 
     /// Waits until no service of another session holds a cache that this one writes to, but no longer than the service
     /// may take to become ready.
     pub(super) async fn lock_caches(&self) -> Result<Option<Arc<dyn CacheLocks>>> {
-        let written = self.spec.filesystem.mounts.iter().filter_map(|mount| match &mount.source {
+        let Made::Container(spec) = &self.made else { return Ok(None) };
+        let written = spec.filesystem.mounts.iter().filter_map(|mount| match &mount.source {
             MountSource::Cache(key) if mount.access == Access::ReadWrite => Some(key.clone()),
             _ => None,
         });
@@ -102,10 +130,13 @@ impl Outfit {
         Err(failure(&self.service, cause, self.since, Vec::new(), Phase::Starting))
     }
 
-    /// Makes the container.
+    /// Makes the container, or an address for the server.
     pub(super) async fn prepare(&self) -> Result<Box<dyn Startable>> {
         self.span.emit(|| EventKind::Starting);
-        self.evaluation.engine.prepare_service(self.spec.clone()).await
+        match &self.made {
+            Made::Container(spec) => self.evaluation.engine.prepare_service(spec.clone()).await,
+            Made::Server(server) => host::prepare(&*self.evaluation.engine, &self.service, server).await,
+        }
     }
 
     /// Starts the process. The future must be awaited to its end, as the process may exist before that.
@@ -114,8 +145,10 @@ impl Outfit {
         prepared: Box<dyn Startable>,
         caches: Option<Arc<dyn CacheLocks>>,
     ) -> Result<Running> {
-        let Self { service, key, span, image, log, secrets, since, dependencies, spec, .. } = self;
-        span.emit(|| EventKind::Started { args: secrets.scrub_args(&spec.process.args) });
+        let Self { service, key, span, image, log, secrets, since, dependencies, made, .. } = self;
+        if let Made::Container(spec) = made {
+            span.emit(|| EventKind::Started { args: secrets.scrub_args(&spec.process.args) });
+        }
         let instance = prepared.start(log.sink()).await?;
         let started =
             Started { service, key, span, instance, image, log, secrets, since, dependencies, caches };

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::{Argument, CacheVolume, Container, Directory, Exec, File, Secret, Service};
 use crate::arguments;
-use crate::model::{Access, Grant, Limits, Located, Location, SecurityContext};
+use crate::model::{Access, Grant, HostServer, Limits, Located, Location, SecurityContext};
 use crate::rules::Problem;
 
 /// What an environment variable is set to: text, a number or a [`Secret`].
@@ -101,6 +101,8 @@ pub(crate) enum Base {
     Local(super::LocalSource),
     /// A file system that an engine holds, what a failed step left behind: a `Held` of the graph.
     Held(Arc<dyn Any + Send + Sync>),
+    /// No file system: a server outside of all containers. For services.
+    Server(HostServer),
 }
 
 /// One operation on a container or service, as the user wrote it.
@@ -226,6 +228,7 @@ impl Edit<'_> {
             (Base::Image(first), Base::Image(second)) => {
                 Some(format!("two images: `{first}` and `{second}`"))
             }
+            (Base::Server(_), _) => Some("a host service has no image".to_owned()),
             _ => Some("`from` and `image` exclude each other".to_owned()),
         };
         match second {

@@ -9,7 +9,7 @@ use super::confinement::confinement_operations;
 use super::container::undefined;
 use super::operations::shared_operations;
 use super::{Argument, Base, Body, Container, Definition, IntoDuration, Ready, Stop, arg};
-use crate::model::{Location, Port};
+use crate::model::{HostServer, Location, Port};
 use crate::{Error, rules};
 
 /// A server that clients need. It is started just before the first client that really runs, is healthy before that client
@@ -82,7 +82,7 @@ impl Service {
         Self::of(Base::Unset, Location::caller())
     }
 
-    fn of(base: Base, at: Location) -> Self {
+    pub(crate) fn of(base: Base, at: Location) -> Self {
         Self { slot: Slot::filled(None, at, ServiceBody::new(base, at)) }
     }
 
@@ -232,6 +232,22 @@ let api = Service::from_image(\"acme/api:2\").bind(\"db\", &db).expose(8080);
     fn edit_service(self, change: impl FnOnce(&mut ServiceBody, Location)) -> Self {
         let at = Location::caller();
         Self { slot: self.slot.edit(missing, |service| change(service, at)) }
+    }
+
+    /// Changes the server of a host service.
+    pub(crate) fn edit_server(self, change: impl FnOnce(&mut HostServer)) -> Self {
+        let edit = |service: &mut ServiceBody| {
+            if let Base::Server(server) = &mut service.body.base.value {
+                change(server);
+            }
+        };
+        Self { slot: self.slot.edit(missing, edit) }
+    }
+
+    /// The same service, with a mistake that is told before anything runs.
+    #[track_caller]
+    pub(crate) fn mistaken(self, message: String) -> Self {
+        self.edit_service(|service, at| service.invalid(at, message))
     }
 
     pub(crate) fn get(&self) -> std::result::Result<&ServiceBody, Error> {

@@ -7,6 +7,7 @@ mod events;
 mod failures;
 mod health;
 mod host;
+mod host_services;
 mod images;
 mod lifecycle;
 mod limits;

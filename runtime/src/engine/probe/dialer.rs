@@ -35,7 +35,7 @@ pub(super) enum Found {
 }
 
 /// An operating system's error in plain words.
-pub(super) fn plain(error: &io::Error) -> String {
+pub(in crate::engine) fn plain(error: &io::Error) -> String {
     use std::io::ErrorKind;
     match error.kind() {
         ErrorKind::ConnectionRefused => "connection refused".to_owned(),

@@ -179,7 +179,7 @@ fn services() -> Vec<Change<ServiceNode>> {
         name: IsLeftOut = |number| text(number).into(),
         // A definition that moves in its file keeps its identity, so that its results are found.
         locations: IsLeftOut = |number| vec![there(number)].into(),
-        base: Counts = |number| Fs::Image(image(number), here()),
+        base: Counts = |number| ServiceBase::Fs(Fs::Image(image(number), here())),
         places: Counts = |number| vec![file(number)],
         config: IsLeftOut = |_| Arc::default(),
         mounts: Counts = |number| vec![cache(number)],
@@ -218,7 +218,7 @@ fn service(number: u64) -> ServiceNode {
         hostname: named(number),
         name: "service".into(),
         locations: vec![here()].into(),
-        base: Fs::Image(image(number), here()),
+        base: ServiceBase::Fs(Fs::Image(image(number), here())),
         places: vec![file(number)],
         config: Arc::default(),
         mounts: vec![cache(number)],
@@ -231,6 +231,20 @@ fn service(number: u64) -> ServiceNode {
         stop: None,
         linger: Duration::ZERO,
     }
+}
+
+/// The servers of two host services are one if their answers follow from the ports.
+#[test]
+fn a_server_is_told_by_its_address_unless_it_is_cached() {
+    let server = |port, at, is_cached| {
+        let address = HostAddress { host: None, port: at };
+        let base = ServiceBase::Server(HostServer { forwards: vec![(Port::tcp(port), address)], is_cached });
+        of_service(&ServiceNode { base, ..service(1) }).0
+    };
+    assert_ne!(server(80, 1, false), server(80, 2, false));
+    assert_eq!(server(80, 1, true), server(80, 2, true));
+    assert_ne!(server(80, 1, true), server(81, 1, true));
+    assert_ne!(server(80, 1, true), server(80, 1, false));
 }
 
 fn of_step(step: &Step) -> (Digest, Fields) {

@@ -3,7 +3,7 @@
 use super::{Lowering, UNDEFINED};
 use crate::graph::node::{Binding, Config};
 use crate::model::{Port, Protocol};
-use crate::value::{Check, PortRef};
+use crate::value::{Check, Op, PortRef, ServiceBody};
 
 /// The service whose host name a text was made of before it had one.
 fn undefined_in(text: &str) -> Option<&str> {
@@ -28,6 +28,25 @@ impl Lowering {
                 "the host name of service `{service}` was asked for before it was defined\n\nhelp: define `{service}` first, or bind it and use the alias"
             );
             self.invalid(name, message);
+        }
+    }
+
+    /// A server outside of all containers takes nothing that is said of a process.
+    pub(super) fn check_server(&mut self, name: &str, service: &ServiceBody) {
+        let ops = service.body.ops.iter().any(|op| !matches!(op.value, Op::Invalid(_)));
+        if ops || service.run.is_some() || service.stop.is_some() {
+            let message = format!(
+                "service `{name}` is a server outside of all containers: nothing can be run, mounted or set there\n\nhelp: `host_service` takes ports, and `ready` by its ports or a page"
+            );
+            self.invalid(name, message);
+        }
+        for ready in &service.ready {
+            if matches!(ready.check, Check::Exec(_) | Check::Log { .. } | Check::Image) {
+                let message = format!(
+                    "service `{name}` is a server outside of all containers, whose commands and output nobody knows\n\nhelp: it can be `ready` by its ports, or by a page: `Ready::http(\"/\")`"
+                );
+                self.invalid(name, message);
+            }
         }
     }
 

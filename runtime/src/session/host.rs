@@ -1,0 +1,75 @@
+//! Host services: servers outside of all containers, which this process connects to for its containers.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+
+use super::current::Task;
+use super::forward::{self, Dial, Life};
+use crate::Result;
+use crate::engine::{
+    Call, Connection, Dialing, Ended, Engine, Flow, HostInstance, Ingress, Instance, PortNumber, Sink,
+    Startable,
+};
+use crate::graph::ServiceNode;
+use crate::model::HostServer;
+
+/// The way to a server, and what containers reach it by.
+struct Ready {
+    server: HostInstance,
+    ingress: Ingress,
+    ports: Vec<PortNumber>,
+}
+
+/// Makes an address in the session's network for a server.
+pub(super) async fn prepare(
+    engine: &dyn Engine,
+    service: &ServiceNode,
+    server: &HostServer,
+) -> Result<Box<dyn Startable>> {
+    let ports: Vec<PortNumber> = server.forwards.iter().map(|(port, _)| port.into()).collect();
+    let ingress = engine.listen(&service.name, &service.hostname, &ports).await?;
+    Ok(Box::new(Ready { server: HostInstance::new(&service.name, server.clone()), ingress, ports }))
+}
+
+impl Startable for Ready {
+    fn start(self: Box<Self>, _log: Sink) -> Call<'static, Arc<dyn Instance>> {
+        Box::pin(async move {
+            let Self { mut server, ingress: Ingress { listeners, place }, ports } = *self;
+            let life = Arc::new(Open(server.ended()));
+            let dial = Arc::new(Server(server.dialler()));
+            let serving: Vec<Task<()>> = listeners
+                .into_iter()
+                .zip(ports)
+                .map(|(listener, port)| {
+                    let serve = forward::serve(listener, port.number, dial.clone(), life.clone());
+                    Task::spawn(serve.map(Ok))
+                })
+                .collect();
+            server.serve(place, Box::new(serving));
+            Ok(Arc::new(server) as _)
+        })
+    }
+}
+
+struct Server(crate::engine::HostDialler);
+
+impl Dial for Server {
+    fn connect(&self, port: u16) -> Dialing<'_, Connection> {
+        self.0.connect(port)
+    }
+
+    fn flow(&self, port: u16) -> Dialing<'_, Flow> {
+        self.0.flow(port)
+    }
+}
+
+/// Connections are open until the service is stopped.
+struct Open(Ended);
+
+impl Life for Open {
+    fn over(&self) -> BoxFuture<'_, ()> {
+        self.0.wait().boxed()
+    }
+}
