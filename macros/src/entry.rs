@@ -1,9 +1,9 @@
 //! `#[bowline::main]` and `#[bowline::test]`.
 
-use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::parse::{ParseStream, Parser};
-use syn::{Attribute, Path, Result, Signature, Token, Visibility};
+use syn::{Attribute, Path, Result, ReturnType, Signature, Token, Type, Visibility};
 
 use crate::errors::{Errors, help};
 use crate::registry::{ENTRY_ARGUMENTS, ENTRY_ITEM, ENTRY_NOT_ASYNC, ENTRY_OPTION, ENTRY_TWICE};
@@ -32,7 +32,7 @@ pub(crate) fn test(options: &TokenStream, function: &TokenStream) -> TokenStream
 
 fn expand(entry: Entry, options: &TokenStream, item: &TokenStream) -> TokenStream {
     let mut errors = Errors::default();
-    let krate = krate(options, &mut errors);
+    let Options { krate, shared } = Options::parse(entry, options, &mut errors);
     let Ok(function) = Function::parse.parse2(item.clone()) else {
         let message = format!("`#[{}]` stands on a function", entry.name());
         errors.on(&ENTRY_ITEM, item, message);
@@ -65,38 +65,68 @@ fn expand(entry: Entry, options: &TokenStream, item: &TokenStream) -> TokenStrea
         },
         Entry::Test => {
             let attributes = attributes.iter().filter(|attribute| !is_test(attribute));
-            let text = name.to_string();
+            let has_failed = match &signature.output {
+                ReturnType::Default => quote!(|_: &()| false),
+                // Nobody can name its type here: only a panic counts.
+                ReturnType::Type(_, ty) if matches!(**ty, Type::ImplTrait(_)) => quote!(|_| false),
+                ReturnType::Type(_, ty) => quote!(|result: &#ty| result.has_failed()),
+            };
+            let sharing = if shared { quote!(Shared) } else { quote!(Own) };
             quote! {
                 #errors_tokens
                 #[::core::prelude::v1::test]
                 #(#attributes)*
-                #visibility #unsafety fn #name() #output { #private::test(#text, #future) }
+                #visibility #unsafety fn #name() #output {
+                    // Which of the two traits has the method depends on the type of the result.
+                    #[allow(unused_imports)]
+                    use #private::{OtherOutcome as _, ResultOutcome as _};
+                    #private::test(#private::TestSession::#sharing, #future, #has_failed)
+                }
             }
         }
     }
 }
 
-/// The path from `crate = path`, else the crate under its own name.
-fn krate(options: &TokenStream, errors: &mut Errors) -> TokenStream {
-    let default = quote!(::bowline);
-    if options.is_empty() {
-        return default;
+/// What stands in the parentheses of the attribute.
+struct Options {
+    /// The path of the runtime crate: from `crate = path`, else its own name.
+    krate: TokenStream,
+    /// Whether a test shares a session with others.
+    shared: bool,
+}
+
+impl Options {
+    fn parse(entry: Entry, options: &TokenStream, errors: &mut Errors) -> Self {
+        let default = || Self { krate: quote!(::bowline), shared: false };
+        let parse = |input: ParseStream| -> Result<Self> {
+            let mut found = default();
+            while !input.is_empty() {
+                if input.peek(Token![crate]) {
+                    input.parse::<Token![crate]>()?;
+                    input.parse::<Token![=]>()?;
+                    found.krate = input.call(Path::parse_mod_style)?.into_token_stream();
+                } else {
+                    let option: Ident = input.parse()?;
+                    if entry != Entry::Test || option != "shared" {
+                        return Err(input.error("unknown option"));
+                    }
+                    found.shared = true;
+                }
+                if !input.is_empty() {
+                    input.parse::<Token![,]>()?;
+                }
+            }
+            Ok(found)
+        };
+        parse.parse2(options.clone()).unwrap_or_else(|_| {
+            let advice = match entry {
+                Entry::Main => "the only option is `crate = path`",
+                Entry::Test => "the options are `shared` and `crate = path`",
+            };
+            errors.on(&ENTRY_OPTION, options, help("unknown option", advice));
+            default()
+        })
     }
-    let parse = |input: ParseStream| -> Result<Path> {
-        input.parse::<Token![crate]>()?;
-        input.parse::<Token![=]>()?;
-        let path = input.call(Path::parse_mod_style)?;
-        input.parse::<Option<Token![,]>>()?;
-        Ok(path)
-    };
-    parse.parse2(options.clone()).map_or_else(
-        |_| {
-            let message = help("unknown option", "the only option is `crate = path`");
-            errors.on(&ENTRY_OPTION, options, message);
-            default
-        },
-        ToTokens::into_token_stream,
-    )
 }
 
 fn check_async(entry: Entry, function: &Function, errors: &mut Errors) {

@@ -197,7 +197,7 @@ pub enum Error {
         reason: String,
     },
     /// An error of the program itself and not of bowline: `?` makes it from an error of the standard library, and
-    /// [`Error::other`] from any error. It displays as its cause does.
+    /// [`Error::other`] from any error. It displays as that error does, followed by its causes.
     ///
     /// ```
     /// use bowline::{Error, Result};
@@ -208,7 +208,7 @@ pub enum Error {
     /// let cause: &std::io::Error = cause.downcast_ref().unwrap();
     /// assert_eq!(cause.kind(), std::io::ErrorKind::NotFound);
     /// ```
-    #[error(transparent)]
+    #[error("{}", with_causes(&**.0))]
     Other(Arc<dyn std::error::Error + Send + Sync>),
 }
 
@@ -312,7 +312,6 @@ fn or_where_to_look(message: &str) -> &'static str {
 }
 
 /// What an error of a library says, followed by every cause that it does not mention itself.
-#[cfg(any(feature = "docker", native_engine))]
 pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -83,5 +83,5 @@ pub mod __private {
         Tunneling::new(service)
     }
 
-    pub use crate::run::entry::{main, test};
+    pub use crate::run::entry::{OtherOutcome, ResultOutcome, TestSession, main, test};
 }

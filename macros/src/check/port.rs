@@ -27,6 +27,7 @@ pub(crate) const SERVICE_METHODS: &[&str] = &[
     "name",
     "plan",
     "ports",
+    "prepared",
     "start",
     "stop",
     "tunnel",

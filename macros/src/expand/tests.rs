@@ -59,7 +59,7 @@ snapshots! {
             sysctl "net.core.somaxconn" = 64 + 1;
             tmpfs "/run";
             socket "/var/run/x.sock" at "/x.sock";
-            expose 2375;
+            expose 2375 on host 12375;
         }
         container c {
             image "debian:12";

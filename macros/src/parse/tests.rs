@@ -142,6 +142,9 @@ fn ports_are_operands_or_whole_expressions() {
         ("(a + b) as c", None, Some("c"), false),
         ("PORT as c", None, Some("c"), false),
         ("PORT unprobed", None, None, true),
+        ("80 as c on host 8080", None, Some("c"), false),
+        ("80 on host (port + 1) unprobed", None, None, true),
+        ("53/udp on host port", Some("udp"), None, false),
         ("base + 1", None, None, false),
         ("base / 2", None, None, false),
         ("self.ports[0]", None, None, false),
@@ -152,6 +155,7 @@ fn ports_are_operands_or_whole_expressions() {
         assert_eq!(found.protocol.map(|word| word.to_string()).as_deref(), protocol, "{source}");
         assert_eq!(found.name.map(|word| word.to_string()).as_deref(), name, "{source}");
         assert_eq!(found.unprobed.is_some(), unprobed, "{source}");
+        assert_eq!(found.host.is_some(), source.contains(" on host "), "{source}");
     }
 }
 

@@ -18,7 +18,7 @@ use super::probe::{self, Dialer};
 use super::progress::ProbeProgress;
 use super::roles::{Call, Dialing, Instance};
 use crate::lock::lock;
-use crate::model::{Exit, HostAddress, HostServer, Port, Protocol};
+use crate::model::{Digest, Exit, HostAddress, HostServer, Port, Protocol, Snapshot};
 use crate::{Error, Result};
 
 /// How long to wait for the notice that nobody listens at a UDP port: it comes at once on this machine.
@@ -236,6 +236,11 @@ impl Instance for HostInstance {
 
     fn is_alive(&self) -> Call<'_, bool> {
         Box::pin(async { Ok(!*self.stopped.borrow()) })
+    }
+
+    fn keep(&self, _key: Digest) -> Call<'_, Snapshot> {
+        let what = format!("keep what service {} left", self.name);
+        Box::pin(async { Err(Error::engine(what, "it is a server outside of all containers")) })
     }
 
     fn remove(&self) -> Call<'_, ()> {

@@ -225,6 +225,10 @@ pub(crate) trait Instance: Send + Sync + fmt::Debug {
     /// Whether its process runs at this moment. The answer may precede the report of its end.
     fn is_alive(&self) -> Call<'_, bool>;
 
+    /// Stores the file system under a key for good, as if a step had left it. The process must have ended, and nothing else
+    /// can be done with the service but to remove it.
+    fn keep(&self, key: Digest) -> Call<'_, Snapshot>;
+
     /// Removes the service, killing it if it runs. It is no error if it is already gone.
     fn remove(&self) -> Call<'_, ()>;
 

@@ -127,6 +127,11 @@ pub enum Subject {
         /// The step's identity, the same in every run and on every machine.
         digest: Digest,
     },
+    /// The file system of a [prepared service](crate::Service::prepared): found, or made by the program.
+    Preparation {
+        /// In words: `db prepared as "schema 3"`.
+        name: Arc<str>,
+    },
     /// A service.
     Service {
         /// The item's name.
@@ -146,6 +151,7 @@ impl Subject {
             | Self::Image { name }
             | Self::Source { name }
             | Self::Step { name, .. }
+            | Self::Preparation { name }
             | Self::Service { name, .. } => name,
         }
     }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::encode::{Encoder, Fields};
 use super::node::{
-    Binding, Config, Fs, Held, Mount, MountSource, Place, ServiceBase, ServiceNode, Step, Var,
+    Binding, Config, Fs, Held, Mount, MountSource, Place, Prepared, ServiceBase, ServiceNode, Step, Var,
 };
 use crate::model::{
     Access, Capabilities, ContentDigest, Digest, Existing, Grant, HostAddress, HostServer, ImageName, Limits,
@@ -103,6 +103,21 @@ impl Identities {
         Self::config(&mut encoder, config, OfLimits::CannotChangeTheResult);
         encoder.field("entrypoint", |encoder| encoder.optional_texts(config.entrypoint.as_deref()));
         encoder.field("mounts", |encoder| self.mounts(encoder, mounts));
+        encoder.finish()
+    }
+
+    /// What a prepared service leaves.
+    pub(crate) fn prepared(&mut self, prepared: &Prepared) -> Digest {
+        let Prepared {
+            service,
+            key,
+            prepare: _, // code has no identity: the key stands for it
+            at: _,      // where it is written does not matter
+        } = prepared;
+        let service = self.service(service);
+        let mut encoder = Encoder::new("prepared");
+        encoder.field("service", |encoder| encoder.digest(service));
+        encoder.field("key", |encoder| encoder.text(key));
         encoder.finish()
     }
 
@@ -219,7 +234,7 @@ impl Identities {
     fn path_in<'e>(&mut self, encoder: &'e mut Encoder, fs: &Fs, path: &str) -> &'e mut Encoder {
         let known = match fs {
             Fs::Local(source, _) => self.hosts.get(source),
-            Fs::Image(..) | Fs::Held(_) | Fs::Step(_) => None,
+            Fs::Image(..) | Fs::Held(_) | Fs::Step(_) | Fs::Prepared(_) => None,
         };
         let encoder = match known {
             Some(contents) => encoder.text("host contents").digest(contents.digest(path)),
@@ -247,6 +262,10 @@ impl Identities {
             Fs::Step(step) => {
                 let digest = self.step(step);
                 encoder.text("step").digest(digest)
+            }
+            Fs::Prepared(prepared) => {
+                let digest = self.prepared(prepared);
+                encoder.text("prepared").digest(digest)
             }
         }
     }

@@ -7,13 +7,15 @@ use std::time::Duration;
 use super::Identities;
 use super::layout::{self, Layout, check_read};
 use super::locations::{Locations, Written};
-use super::node::{Binding, Config, ContainerNode, Fs, MountSource, ServiceBase, ServiceNode, Step};
+use super::node::{
+    Binding, Config, ContainerNode, Fs, MountSource, Prepared, ServiceBase, ServiceNode, Step,
+};
 use crate::model::{Access, Digest, ImageName, Located, Location};
 use crate::paths::{plain_path, readable_path};
 use crate::rules::Problem;
 use crate::value::{
-    Base, Body, Container, CopyKind, EnvValue, EnvValueKind, Exec, ExecOptions, Invalid, Op, PathIn, Service,
-    ServiceBody, Setting, Stop,
+    Base, Body, Container, CopyKind, EnvValue, EnvValueKind, Exec, ExecOptions, Invalid, Op, PathIn,
+    Preparation, Service, ServiceBody, Setting, Stop,
 };
 use crate::{Error, Result};
 
@@ -275,6 +277,18 @@ impl Lowering {
                 fold.last.clone_from(&other.last);
             }
             Base::Local(source) => fold.fs = Some(Fs::Local(Arc::new(source.clone()), *at)),
+            Base::Prepared(Preparation { service, key, prepare }) => {
+                let service = self.service(service, name)?;
+                if let ServiceBase::Server(_) = service.base {
+                    let message = "a server outside of all containers has no file system to keep";
+                    return Err(Error::invalid(Some(name), message).at([*at]));
+                }
+                fold.config = service.config.clone();
+                fold.layout = Layout::from(&service.mounts);
+                fold.bindings.clone_from(&service.bindings);
+                let (key, prepare) = (key.clone(), prepare.clone());
+                fold.fs = Some(Fs::Prepared(Arc::new(Prepared { service, key, prepare, at: *at })));
+            }
             // Nothing runs in it, so nothing can be said of it: `service_of` looks at what was.
             Base::Server(_) => {}
             Base::Held(held) => fold.fs = held.clone().downcast().ok().map(Fs::Held),

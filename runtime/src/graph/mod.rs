@@ -18,7 +18,7 @@ pub(crate) use self::encode::Encoder;
 pub(crate) use self::identity::{Contents, Identities, Resolved};
 pub(crate) use self::lower::{hostname, lower_container, lower_path, lower_service};
 pub(crate) use self::node::{
-    Binding, Config, ContainerNode, Fs, Held, Mount, MountSource, Place, Requirements, ServiceBase,
+    Binding, Config, ContainerNode, Fs, Held, Mount, MountSource, Place, Prepared, Requirements, ServiceBase,
     ServiceNode, Step, Var, closure,
 };
 pub use self::plan::{Plan, PlanBuilder, PlannedFiles, PlannedService, PlannedStep};

@@ -1,6 +1,7 @@
 //! The nodes of the graph, made of values by checking and folding them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use crate::model::{
     Access, CacheKey, Digest, Existing, HostServer, Hostname, ImageName, Limits, Location, Port,
     SecurityContext, SessionId, Snapshot,
 };
-use crate::value::{Check, ExecOptions, LocalSource, Secret};
+use crate::value::{Check, ExecOptions, LocalSource, Prepare, Secret};
 
 /// A file system, by what makes it.
 #[derive(Debug, Clone)]
@@ -22,6 +23,27 @@ pub(crate) enum Fs {
     Held(Arc<Held>),
     /// The file system that a step leaves.
     Step(Arc<Step>),
+    /// The file system that a service leaves once the program has prepared it.
+    Prepared(Arc<Prepared>),
+}
+
+/// A service that the program prepares, so that others start from what it leaves.
+pub(crate) struct Prepared {
+    pub(crate) service: Arc<ServiceNode>,
+    /// The user's key, which stands for what `prepare` does.
+    pub(crate) key: String,
+    pub(crate) prepare: Prepare,
+    /// Where the preparation is written.
+    pub(crate) at: Location,
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prepared")
+            .field("service", &self.service)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The file system that a failed step left, which the engine of a session holds while the session lives.
@@ -84,7 +106,7 @@ fn made_of<'a>(
     fn step(fs: &Fs) -> Option<&Arc<Step>> {
         match fs {
             Fs::Step(step) => Some(step),
-            Fs::Image(..) | Fs::Local(..) | Fs::Held(_) => None,
+            Fs::Image(..) | Fs::Local(..) | Fs::Held(_) | Fs::Prepared(_) => None,
         }
     }
     let copied = places.iter().filter_map(|place| match place {
@@ -261,6 +283,7 @@ impl ServiceNode {
 
     fn is_volatile(&self) -> bool {
         matches!(&self.base, ServiceBase::Server(server) if !server.is_cached)
+            || matches!(self.base.fs(), Some(Fs::Prepared(prepared)) if prepared.service.is_volatile())
             || self.inputs().any(|input| input.is_volatile)
             || self.bindings.iter().any(|binding| binding.service.is_volatile())
     }
@@ -382,6 +405,7 @@ impl Requirements {
     fn fs<'a>(&mut self, fs: &'a Fs) -> Option<Visit<'a>> {
         match fs {
             Fs::Step(step) => Some(Visit::Step(step)),
+            Fs::Prepared(prepared) => Some(Visit::Service(&prepared.service)),
             Fs::Held(_) => None,
             Fs::Local(source, at) => {
                 self.hosts.entry(source.clone()).or_default().insert(*at);

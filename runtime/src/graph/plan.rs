@@ -190,6 +190,7 @@ impl PlanBuilder {
         let step = match fs {
             Fs::Step(step) => step,
             Fs::Local(source, _) => return self.add_host(source),
+            Fs::Prepared(prepared) => return self.add_service(&prepared.service),
             Fs::Image(..) | Fs::Held(_) => return,
         };
         // A loop and no recursion, as the chain may be hundreds of steps long.
@@ -318,6 +319,9 @@ fn base(fs: &Fs) -> String {
         Fs::Local(source, _) => source.to_string(),
         Fs::Held(held) => format!("snapshot {}", held.snapshot.0),
         Fs::Step(step) => format!("{} {:.12}", step.name, step.digest),
+        Fs::Prepared(prepared) => {
+            format!("{} {} prepared as {:?}", prepared.service.name, prepared.service.hostname, prepared.key)
+        }
     }
 }
 

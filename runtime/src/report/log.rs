@@ -29,9 +29,9 @@ enum Style {
 }
 
 impl Log {
-    /// `None` if nothing is to be shown.
-    pub(super) fn from_environment() -> Option<Self> {
-        let terminal = std::io::stderr().is_terminal();
+    /// `None` if nothing is to be shown: in a process of tests, unless it is asked for.
+    pub(super) fn from_environment(is_test: bool) -> Option<Self> {
+        let terminal = !is_test && std::io::stderr().is_terminal();
         let style = style(terminal, |name| std::env::var_os(name)).unwrap_or_else(|(value, instead)| {
             static ONCE: Once = Once::new();
             ONCE.call_once(|| {
@@ -47,10 +47,10 @@ impl Log {
     }
 
     fn line(&self, name: &str, text: &str) {
-        let name = terminal::clean(name, Colours::Removed);
         let line = match self.style {
-            Style::Plain => format!("{name:<12} | {}\n", terminal::clean(text, Colours::Removed)),
+            Style::Plain => plain(name, text),
             Style::Colour => {
+                let name = terminal::clean(name, Colours::Removed);
                 let text = terminal::clean(text, Colours::Kept);
                 format!("\x1b[{}m{name:<12}\x1b[0m \x1b[2m|\x1b[0m {text}\n", colour(&name))
             }
@@ -72,6 +72,17 @@ impl Observer for Log {
     }
 }
 
+/// Whether the environment leaves open what is shown.
+pub(super) fn is_unset() -> bool {
+    std::env::var_os(PROGRESS).is_none_or(|value| value.is_empty())
+}
+
+/// A line without colours.
+pub(super) fn plain(name: &str, text: &str) -> String {
+    let (name, text) = (terminal::clean(name, Colours::Removed), terminal::clean(text, Colours::Removed));
+    format!("{name:<12} | {text}\n")
+}
+
 /// The name shown before an event.
 fn shown_name(event: &Event) -> &str {
     match (&event.kind, &event.subject) {
@@ -82,7 +93,7 @@ fn shown_name(event: &Event) -> &str {
 }
 
 /// The text shown for an event; for most events there is none.
-fn text(event: &Event) -> Option<String> {
+pub(super) fn text(event: &Event) -> Option<String> {
     let text = match &event.kind {
         EventKind::Connected { version, platform, .. } => format!("{version} on {platform}"),
         EventKind::Transfer(transfer) => return transferred(event.subject.name(), transfer),
@@ -91,6 +102,9 @@ fn text(event: &Event) -> Option<String> {
             format!("waits for the cache `{cache}`: service `{service}` of {owner} uses it")
         }
         EventKind::Started { args } if matches!(event.subject, Subject::Step { .. }) => shown_command(args),
+        EventKind::Starting if matches!(event.subject, Subject::Preparation { .. }) => {
+            "the program prepares it".to_owned()
+        }
         EventKind::Replayed => "runs again: its service was started anew".to_owned(),
         EventKind::NotStored { error } => format!("the result could not be kept: {error}"),
         EventKind::Ready { after } => format!("ready after {}", show_duration(*after)),

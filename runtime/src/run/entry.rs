@@ -1,34 +1,129 @@
 //! The runtime side of `#[bowline::main]` and `#[bowline::test]`: a runtime, a session, and its end.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::OnceLock;
 
 use tokio::runtime::{Builder, Runtime};
 
+use crate::report::{self, TestReport};
 use crate::session::{Session, current, signals};
 
 /// Runs a program's future in a session, which is closed whether the future succeeds, fails or panics.
 pub fn main<R>(future: impl Future<Output = R>) -> R {
-    in_session(Builder::new_multi_thread(), future)
-}
-
-/// Runs one test, in a session of its own.
-pub fn test<R>(_name: &str, future: impl Future<Output = R>) -> R {
-    in_session(Builder::new_current_thread(), future)
-}
-
-fn in_session<R>(mut builder: Builder, future: impl Future<Output = R>) -> R {
-    let runtime = start(&mut builder);
+    let runtime = start(&mut Builder::new_multi_thread());
     let session = Session::new();
-    let _bound = current::bind(runtime.handle(), &session);
+    let result = in_session(&runtime, &session, future);
+    close(&runtime, &session);
+    result.unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+/// Which session a test runs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TestSession {
+    /// One of its own.
+    Own,
+    /// That of all tests of the process that share one.
+    Shared,
+}
+
+/// Whether a test's result is a failure. This is for results that are a `Result`.
+pub trait ResultOutcome {
+    /// Whether it is.
+    fn has_failed(&self) -> bool;
+}
+
+impl<T, E> ResultOutcome for Result<T, E> {
+    fn has_failed(&self) -> bool {
+        self.is_err()
+    }
+}
+
+/// As [`ResultOutcome`], for all other results: only a panic is a failure. It is for a reference to the result, so that
+/// the other trait is found first.
+pub trait OtherOutcome {
+    /// Whether it is.
+    fn has_failed(&self) -> bool {
+        false
+    }
+}
+
+impl<T> OtherOutcome for &T {}
+
+/// Runs one test. If it fails, the last lines of its services are printed.
+pub fn test<R>(
+    session: TestSession,
+    future: impl Future<Output = R>,
+    has_failed: impl FnOnce(&R) -> bool,
+) -> R {
+    report::begin_tests();
+    let runtime = start(&mut Builder::new_current_thread());
+    let own = (session == TestSession::Own).then(open);
+    let (session, report) = own.as_ref().unwrap_or_else(|| shared());
+    let began = report.as_deref().map_or(0, TestReport::now);
+    let result = in_session(&runtime, session, future);
+    if result.as_ref().map_or(true, has_failed)
+        && let Some(report) = report
+    {
+        // By this thread, and not to standard error itself: test runners show what is printed with the test it is from.
+        print!("{}", report.since(began));
+    }
+    if own.is_some() {
+        close(&runtime, session);
+    }
+    result.unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+/// A session of tests.
+type Observed = (Session, Option<std::sync::Arc<TestReport>>);
+
+fn open() -> Observed {
+    let report = report::of_test();
+    let observer = report.clone().map(|report| report as _);
+    (Session::observed_by(observer.or_else(report::from_environment)), report)
+}
+
+/// The session of all tests that share one, closed when the process ends.
+fn shared() -> &'static Observed {
+    static SHARED: OnceLock<Observed> = OnceLock::new();
+    return SHARED.get_or_init(|| {
+        at_exit();
+        open()
+    });
+
+    #[cfg(unix)]
+    #[allow(unsafe_code)]
+    fn at_exit() {
+        extern "C" fn close_shared() {
+            let Some((session, _)) = SHARED.get() else { return };
+            // The process ends in any case, and nobody could be told of a panic.
+            let close = || close(&start(&mut Builder::new_current_thread()), session);
+            let _ = catch_unwind(AssertUnwindSafe(close));
+        }
+        // SAFETY: the function is there as long as the process. Should it not be called, the watchdog removes what is left.
+        unsafe { libc::atexit(close_shared) };
+    }
+
+    #[cfg(not(unix))]
+    fn at_exit() {}
+}
+
+fn in_session<R>(
+    runtime: &Runtime,
+    session: &Session,
+    future: impl Future<Output = R>,
+) -> std::thread::Result<R> {
+    let _bound = current::bind(runtime.handle(), session);
     signals::watch();
-    let result = catch_unwind(AssertUnwindSafe(|| runtime.block_on(future)));
+    catch_unwind(AssertUnwindSafe(|| runtime.block_on(future)))
+}
+
+fn close(runtime: &Runtime, session: &Session) {
     if let Err(error) = runtime.block_on(session.detach()) {
         // The program's own result matters more; the watchdog and the next session clean up what is left.
         eprintln!("bowline: the session did not close cleanly: {error}");
     }
     // If a signal came in the meantime, the signal ends the process and not this function's return.
     runtime.block_on(signals::settled());
-    result.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 fn start(builder: &mut Builder) -> Runtime {

@@ -1,10 +1,12 @@
 //! Tunnels: services reached from the program itself.
 
+use std::any::Any;
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 
 use crate::model::{Location, Port};
 use crate::session::{self, OpenTunnel, TunnelSpec};
@@ -27,6 +29,7 @@ impl Service {
     ///             image "postgres:15";
     ///             env POSTGRES_PASSWORD = "x";
     ///             expose 5432;
+    ///             ready exec ["pg_isready", "-q", "-h", "127.0.0.1"];
     ///         }
     ///     };
     ///     let db = p.db.tunnel().await?;
@@ -44,6 +47,70 @@ impl Service {
     #[track_caller]
     pub fn tunnel(&self) -> Tunneling {
         Tunneling::new(self)
+    }
+}
+
+impl Service {
+    /// A service like this one that starts from a file system which the program has prepared: with a schema and data, say.
+    /// It is prepared once: this service is started, `prepare` is called with a [`Tunnel`] to it, it is stopped, and what
+    /// it leaves is kept under `key`, for this program and every other that prepares an equal service under an equal key.
+    /// Each instance of the returned service then starts with its own copy.
+    ///
+    /// Code has no identity, so the key stands for what `prepare` does: change it whenever that changes. A version, or a
+    /// hash of the migrations' text, is a good one.
+    ///
+    /// ```no_run
+    /// use bowline::prelude::*;
+    ///
+    /// const SCHEMA: &str = "CREATE TABLE users (name text)";
+    ///
+    /// # async fn execute(url: &str, sql: &str) -> Result<()> { Ok(()) }
+    /// fn database() -> Service {
+    ///     let empty = Service::from_image("postgres:15")
+    ///         .env("POSTGRES_PASSWORD", "x")
+    ///         .expose(5432)
+    ///         .ready(Ready::exec(["pg_isready", "-q", "-h", "127.0.0.1"]));
+    ///     empty.prepared(SCHEMA, |db: Tunnel| async move {
+    ///         // … any client: `sqlx::migrate!().run(…)`, refinery, diesel
+    ///         execute(&format!("postgres://postgres:x@{}/postgres", db.address()), SCHEMA).await
+    ///     })
+    /// }
+    ///
+    /// #[bowline::test]
+    /// async fn has_users() -> Result<()> {
+    ///     let db = database().tunnel().await?; // its own, with the table
+    /// #   let _ = db;
+    ///     Ok(())
+    /// }
+    /// # fn main() {}
+    /// ```
+    ///
+    /// Nothing happens before an instance is needed. Cache volumes are not part of what is kept. A service that has to be
+    /// killed at its stop is not kept, as what it was writing may be incomplete.
+    #[track_caller]
+    pub fn prepared<F, P, E>(&self, key: impl Into<String>, prepare: F) -> Self
+    where
+        F: Fn(Tunnel) -> P + Send + Sync + 'static,
+        P: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let name = self.name().unwrap_or("service").to_owned();
+        let prepare = move |open: Box<dyn Any + Send>| -> Pin<Box<dyn Future<Output = Result<()>> + Send>> {
+            let Ok(open) = open.downcast::<OpenTunnel>() else {
+                return Box::pin(async { Err(Error::internal("a preparation was given no tunnel")) });
+            };
+            let prepared = prepare(Tunnel { name: name.clone(), open: *open, of: PhantomData });
+            Box::pin(async move { prepared.await.map_err(program_error) })
+        };
+        self.starting_prepared(key.into(), Arc::new(prepare))
+    }
+}
+
+/// An error of the program's, or one of bowline's that passed through it.
+fn program_error<E: Into<Box<dyn std::error::Error + Send + Sync>>>(error: E) -> Error {
+    match error.into().downcast::<Error>() {
+        Ok(error) => *error,
+        Err(other) => Error::other(other),
     }
 }
 

@@ -15,6 +15,7 @@ mod host;
 mod lines;
 mod local;
 mod log;
+mod prepared;
 mod process;
 mod publishing;
 mod replay;
@@ -90,6 +91,8 @@ pub(super) struct Inner {
     sent: SingleFlight<Digest, crate::model::Snapshot>,
     /// Steps that ran or are running, by key and timeout.
     steps: SingleFlight<(Digest, Option<Duration>), Arc<StepResult>>,
+    /// File systems of prepared services that were found or are being made, by key.
+    prepared: SingleFlight<Digest, crate::model::Snapshot>,
     /// Replays that ran or are running, by the step's key and the generations of the service instances it runs against.
     replays: SingleFlight<(Digest, Vec<u64>), ()>,
     /// The services and their supervisors.
@@ -122,6 +125,7 @@ impl Session {
             hosts: SingleFlight::default(),
             sent: SingleFlight::default(),
             steps: SingleFlight::default(),
+            prepared: SingleFlight::default(),
             replays: SingleFlight::default(),
             services: Mutex::default(),
             keeping: Mutex::default(),

@@ -15,7 +15,7 @@ use super::running::Lease;
 use crate::Result;
 use crate::event::Subject;
 use crate::graph::ServiceNode;
-use crate::model::Digest;
+use crate::model::{Digest, Snapshot};
 
 /// A message to a supervisor.
 pub(super) enum Message {
@@ -31,10 +31,18 @@ pub(super) enum Message {
     Hold(oneshot::Sender<Result<()>>),
     /// End the service by its stop signal, and answer once it is gone.
     Stop(oneshot::Sender<()>),
+    /// End the service by its stop signal, and keep its file system under a key.
+    Keep(Keep),
     /// End the service by SIGKILL, and answer once it is gone.
     Kill(oneshot::Sender<()>),
     /// Stop as soon as nobody uses the service, and never start it again.
     Close(Closing),
+}
+
+/// Where what a service leaves is kept, and who waits for that.
+pub(super) struct Keep {
+    pub(super) key: Digest,
+    pub(super) done: oneshot::Sender<Result<Snapshot>>,
 }
 
 /// How the session closes, and who waits for it.
@@ -115,6 +123,11 @@ impl Supervisor {
 
     pub(super) async fn stop(&self) -> Result<()> {
         self.ask(Message::Stop).await
+    }
+
+    /// Stops a service that runs, and keeps what it leaves.
+    pub(super) async fn stop_and_keep(&self, key: Digest) -> Result<Snapshot> {
+        self.ask(|done| Message::Keep(Keep { key, done })).await?
     }
 
     pub(super) async fn kill(&self) -> Result<()> {

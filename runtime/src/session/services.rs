@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::running::Lease;
-use super::service::Supervisor;
+use super::service::{Services, Supervisor};
 use super::supervise::{Task, stopped_while_starting};
 use super::{Inner, steps};
 use crate::graph::{Requirements, ServiceNode};
@@ -23,6 +23,27 @@ impl Inner {
         let mut services = self.services();
         self.check_open(&format!("service `{}`", service.name))?;
         services.keys.insert(service.digest, key);
+        Ok(self.supervisor_in(&mut services, service, key))
+    }
+
+    /// The supervisor of a service that is being prepared: an instance that nobody else uses.
+    pub(super) fn supervisor_of_preparation(
+        self: &Arc<Self>,
+        service: &Arc<ServiceNode>,
+        key: Digest,
+    ) -> Result<Supervisor> {
+        check_services_are_on(service)?;
+        let mut services = self.services();
+        self.check_open(&format!("service `{}`", service.name))?;
+        Ok(self.supervisor_in(&mut services, service, key))
+    }
+
+    fn supervisor_in(
+        self: &Arc<Self>,
+        services: &mut Services,
+        service: &Arc<ServiceNode>,
+        key: Digest,
+    ) -> Supervisor {
         let supervisor = services.supervisors.entry(key).or_insert_with(|| {
             let (messages, inbox) = unbounded_channel();
             let supervisor = Supervisor::new(messages.clone(), service.clone());
@@ -30,7 +51,7 @@ impl Inner {
             tokio::spawn(task.supervise());
             supervisor
         });
-        Ok(supervisor.clone())
+        supervisor.clone()
     }
 
     /// The supervisor of a service that is to be stopped, if the service may have been started. Starts that have not

@@ -18,8 +18,8 @@ use crate::engine::{
 use crate::error::Reason;
 use crate::event::{EventKind, Outcome, Span, Subject, Waiting};
 use crate::graph::{
-    Binding, Contents, Fs, Held, Identities, Mount, MountSource, Place, Requirements, Resolved, ServiceNode,
-    Step, closure,
+    Binding, Contents, Fs, Held, Identities, Mount, MountSource, Place, Prepared as PreparedService,
+    Requirements, Resolved, ServiceNode, Step, closure,
 };
 use crate::lock::lock;
 use crate::model::{Digest, Exit, ImageName, Snapshot};
@@ -103,6 +103,11 @@ impl Evaluation {
         lock(&self.identities).step(step)
     }
 
+    /// The key that a prepared service's file system is kept under.
+    pub(super) fn prepared_key(&self, prepared: &PreparedService) -> Digest {
+        lock(&self.identities).prepared(prepared)
+    }
+
     /// Distinguishes services in this session. Definitions that come to the same key, for example by naming one image in
     /// two ways, are one instance.
     pub(super) fn service_key(&self, service: &Arc<ServiceNode>) -> Digest {
@@ -139,6 +144,7 @@ impl Evaluation {
                  help: `save_to` before that session ends",
             )),
             Fs::Step(step) => self.step(step).await?.snapshot().await,
+            Fs::Prepared(prepared) => self.prepared(prepared).await,
         }
     }
 

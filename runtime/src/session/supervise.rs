@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant, sleep_until};
 
 use super::running::{Lease, Running};
-use super::service::{Closing, Message, subject};
+use super::service::{Closing, Keep, Message, subject};
 use super::start::Outfit;
 use super::waiters::Waiters;
 use super::{End, Inner};
@@ -139,6 +139,7 @@ impl Task {
                 // A lease of a process that ended by itself; there is nothing left to count.
                 Message::Release(_) => {}
                 Message::Stop(done) | Message::Kill(done) => answer([done]),
+                Message::Keep(keep) => self.cannot_keep(keep),
                 Message::Close(closing) => self.closing = Some(closing),
             }
             if !waiters.is_empty() {
@@ -241,6 +242,7 @@ impl Task {
                     Some(Message::Stop(done)) => {
                         return halt(stopped_while_starting(&self.service), Cause::Ordered(Manner::Stop, Some(done)));
                     }
+                    Some(Message::Keep(keep)) => self.cannot_keep(keep),
                     Some(Message::Kill(done)) => {
                         let error = cancelled(&self.service, "it was killed while it started");
                         return halt(error, Cause::Ordered(Manner::Kill, Some(done)));
@@ -307,6 +309,7 @@ impl Task {
                     }
                     Some(Message::Stop(done)) => return self.stop(running, vec![done], Manner::Stop).await,
                     Some(Message::Kill(done)) => return self.stop(running, vec![done], Manner::Kill).await,
+                    Some(Message::Keep(keep)) => return self.stop_and_keep(running, keep).await,
                     Some(Message::Close(closing)) => self.closing = Some(closing),
                     // The session was dropped, so nobody can evaluation the service again.
                     None => return self.stop(running, Vec::new(), Manner::Stop).await,
@@ -336,6 +339,33 @@ impl Task {
         self.end(running, done, manner, Outcome::Succeeded).await
     }
 
+    async fn stop_and_keep(&mut self, running: Arc<Running>, keep: Keep) -> After {
+        running.end(cancelled(&self.service, "the service was stopped"));
+        self.stopping(running, Vec::new(), Some(keep), Manner::Stop, Outcome::Succeeded).await
+    }
+
+    /// Only what has run and was stopped is kept.
+    fn cannot_keep(&self, keep: Keep) {
+        let _ = keep
+            .done
+            .send(Err(cancelled(&self.service, "it does not run, so that nothing of it can be kept")));
+    }
+
+    /// Keeps what a service left that was stopped.
+    async fn keep(&self, running: &Running, keep: Keep, killed: bool) {
+        let kept = if killed {
+            let what = format!("keep what service `{}` left", self.service.name);
+            let help = "help: what it was writing may be incomplete; give it more time with `stop within`";
+            Err(Error::engine(
+                what,
+                format!("it did not end within its grace period, and was killed\n\n{help}"),
+            ))
+        } else {
+            running.instance.keep(keep.key).await
+        };
+        let _ = keep.done.send(kept);
+    }
+
     /// Makes sure that nothing is left of a run whose users have been told.
     async fn end(
         &mut self,
@@ -352,7 +382,7 @@ impl Task {
             answer(done);
             return After::Rest;
         }
-        self.stopping(running, done, manner, outcome).await
+        self.stopping(running, done, None, manner, outcome).await
     }
 
     /// Detaches the service: a process that outlives the program stops it, once its users are gone. Returns whether there
@@ -378,6 +408,7 @@ impl Task {
         &mut self,
         running: Arc<Running>,
         mut done: Vec<oneshot::Sender<()>>,
+        keep: Option<Keep>,
         manner: Manner,
         outcome: Outcome,
     ) -> After {
@@ -429,6 +460,7 @@ impl Task {
                     Some(Message::Pin) => self.pins += 1,
                     Some(Message::Unpin) => self.pins = self.pins.saturating_sub(1),
                     Some(Message::Stop(waiter)) => done.push(waiter),
+                    Some(Message::Keep(keep)) => self.cannot_keep(keep),
                     Some(Message::Kill(waiter)) => {
                         done.push(waiter);
                         if !killed {
@@ -441,6 +473,9 @@ impl Task {
             }
         }
         drop(sending);
+        if let Some(keep) = keep {
+            self.keep(&running, keep, killed).await;
+        }
         if let Err(error) = instance.remove().await {
             complain(&span, &error);
         }

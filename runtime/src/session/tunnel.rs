@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use tokio::net::{TcpListener, TcpSocket, UdpSocket};
+use tokio::net::{TcpSocket, UdpSocket};
 use tokio::sync::watch;
 
 use super::current::Task;
@@ -14,10 +14,10 @@ use super::forward::{self, Life};
 use super::holder::holder_of;
 use super::running::Lease;
 use super::{Inner, in_session};
-use crate::engine::{Instance, Listener};
+use crate::engine::Listener;
 use crate::error::Reason;
 use crate::event::EventKind;
-use crate::graph::{self, Requirements, ServiceNode};
+use crate::graph::{self, ServiceNode};
 use crate::model::{Hostname, Location, Port, Protocol};
 use crate::value::Service;
 use crate::{Error, Result};
@@ -41,6 +41,13 @@ pub(crate) struct TunnelSpec {
     pub(crate) listen: Option<IpAddr>,
     /// Where the tunnel was asked for.
     pub(crate) at: Location,
+}
+
+impl TunnelSpec {
+    /// To all ports of a service, from free ones.
+    pub(super) fn to_all(at: Location) -> Self {
+        Self { only: Vec::new(), fixed: Vec::new(), as_wished: false, listen: None, at }
+    }
 }
 
 /// One port of a tunnel.
@@ -118,33 +125,48 @@ pub(crate) async fn tunnel(service: Service, spec: TunnelSpec) -> Result<OpenTun
     let at = spec.at;
     let forwards = forwards(&node, &spec).map_err(|error| error.at([at]))?;
     let what = format!("a tunnel to service `{}`", node.name);
-    in_session(what.clone(), move |session| async move {
+    in_session(what, move |session| async move {
         // Bound before the service starts, as a port that is taken should be known at once; but nothing is accepted
         // before the service is ready.
-        let bound = forwards.into_iter().map(|forward| {
-            let sockets = bind(&forward, spec.listen).map_err(|error| error.at([at]))?;
-            Ok((forward.port, sockets))
-        });
-        let bound = bound.collect::<Result<Vec<_>>>()?;
-        session.open_tunnel(node, bound, what).await
+        let bound = bind_all(forwards, &spec)?;
+        let lease = session.use_service(&node).await?;
+        session.open_tunnel(lease, node, bound)
     })
     .await
 }
 
+fn bind_all(forwards: Vec<Forward>, spec: &TunnelSpec) -> Result<Vec<(Port, Vec<Bound>)>> {
+    let bound = forwards.into_iter().map(|forward| {
+        let sockets = bind(&forward, spec.listen).map_err(|error| error.at([spec.at]))?;
+        Ok((forward.port, sockets))
+    });
+    bound.collect()
+}
+
 impl Inner {
-    async fn open_tunnel(
-        self: &Arc<Self>,
+    /// A tunnel to a service that is in use already.
+    pub(super) fn tunnel_to(
+        &self,
+        lease: Lease,
+        node: Arc<ServiceNode>,
+        spec: &TunnelSpec,
+    ) -> Result<OpenTunnel> {
+        let forwards = forwards(&node, spec).map_err(|error| error.at([spec.at]))?;
+        self.open_tunnel(lease, node, bind_all(forwards, spec)?)
+    }
+
+    fn open_tunnel(
+        &self,
+        lease: Lease,
         node: Arc<ServiceNode>,
         bound: Vec<(Port, Vec<Bound>)>,
-        what: String,
     ) -> Result<OpenTunnel> {
-        let lease = self.use_service(&node).await?;
         let running = lease.running();
         let (span, dial) = (running.span.clone(), Arc::new(running.instance.clone()));
         let end = End {
             ended: running.ended(),
             closing: self.closing.subscribe(),
-            what,
+            what: format!("a tunnel to service `{}`", node.name),
             hostname: running.service.hostname.clone(),
             service: node,
         };
@@ -155,12 +177,7 @@ impl Inner {
             for socket in sockets {
                 let (listener, address) = socket.listen()?;
                 first.get_or_insert(address);
-                let serve = forward::serve::<Arc<dyn Instance>, InUse>(
-                    listener,
-                    port.number,
-                    dial.clone(),
-                    life.clone(),
-                );
+                let serve = forward::serve(listener, port.number, dial.clone(), life.clone());
                 accepting.push(Task::spawn(serve.map(Ok)));
             }
             let Some(address) = first else { continue };

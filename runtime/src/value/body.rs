@@ -101,6 +101,8 @@ pub(crate) enum Base {
     Local(super::LocalSource),
     /// A file system that an engine holds, what a failed step left behind: a `Held` of the graph.
     Held(Arc<dyn Any + Send + Sync>),
+    /// What a service leaves once the program has prepared it.
+    Prepared(super::Preparation),
     /// No file system: a server outside of all containers. For services.
     Server(HostServer),
 }
@@ -228,6 +230,7 @@ impl Edit<'_> {
             (Base::Image(first), Base::Image(second)) => {
                 Some(format!("two images: `{first}` and `{second}`"))
             }
+            (Base::Prepared(_), _) => Some("a prepared service has its file system".to_owned()),
             (Base::Server(_), _) => Some("a host service has no image".to_owned()),
             _ => Some("`from` and `image` exclude each other".to_owned()),
         };

@@ -8,7 +8,9 @@ use super::body::{Edit, Slot};
 use super::confinement::confinement_operations;
 use super::container::undefined;
 use super::operations::shared_operations;
-use super::{Argument, Base, Body, Container, Definition, IntoDuration, Ready, Stop, arg};
+use super::{
+    Argument, Base, Body, Container, Definition, IntoDuration, Preparation, Prepare, Ready, Stop, arg,
+};
 use crate::model::{HostServer, Location, Port};
 use crate::{Error, rules};
 
@@ -232,6 +234,16 @@ let api = Service::from_image(\"acme/api:2\").bind(\"db\", &db).expose(8080);
     fn edit_service(self, change: impl FnOnce(&mut ServiceBody, Location)) -> Self {
         let at = Location::caller();
         Self { slot: self.slot.edit(missing, |service| change(service, at)) }
+    }
+
+    /// A service like this one that starts from what it leaves once it was prepared.
+    #[track_caller]
+    pub(crate) fn starting_prepared(&self, key: String, prepare: Prepare) -> Self {
+        let at = Location::caller();
+        let before = self.body();
+        let preparation = Preparation { service: self.clone(), key, prepare };
+        let body = ServiceBody { body: Body::new(Base::Prepared(preparation), at), ..before };
+        Self { slot: Slot::filled(self.slot.name.clone(), at, body) }
     }
 
     /// Changes the server of a host service.

@@ -18,15 +18,15 @@ use super::cleaner::Container;
 use super::failure::{self, BRIEF, within};
 use super::probe::{Prober, Target};
 use super::recipe::{Created, NetworkScope, Recipe};
-use super::{Shared, create, labels, names, relay};
+use super::{Shared, create, keep, labels, names, relay};
 use crate::engine::command::cannot_run;
 use crate::engine::ending::{Ending, ending};
 use crate::engine::{
-    Call, Connection, Dialing, Flow, Instance, ProbeProgress, Process, ServiceSpec, Sink, Startable,
-    StepOutput,
+    Call, Connection, Dialing, Flow, Instance, ProbeProgress, Process, Recording, ServiceSpec, Sink,
+    Startable, StepOutput,
 };
 use crate::lock::lock;
-use crate::model::{Exit, Port, Stream};
+use crate::model::{Digest, Exit, Port, Snapshot, Stream};
 use crate::{Error, Result};
 
 /// Poll interval for the end of a command in a service; usually its output ends first.
@@ -47,6 +47,9 @@ struct Running {
     container_name: String,
     /// Where it is reached; `None` if it had ended before that could be asked.
     target: Option<Target>,
+    /// What an image made of it has to know.
+    variables: Vec<String>,
+    has_secrets: bool,
 }
 
 /// The settings of commands run in the service.
@@ -62,6 +65,7 @@ struct Ready {
     name: String,
     process: Process,
     container: Container,
+    variables: Vec<String>,
     output: attach::Output,
 }
 
@@ -79,10 +83,10 @@ pub(super) async fn prepare(shared: &Arc<Shared>, service: ServiceSpec) -> Resul
         scope: NetworkScope::Services,
         has_stdin: false,
     };
-    let Created { container, .. } = Box::pin(create::create(shared, recipe)).await?;
+    let Created { container, variables, .. } = Box::pin(create::create(shared, recipe)).await?;
     let (output, _) = attach::attach(shared, container.name(), false).await?;
     shared.network.begin(shared).await?;
-    Ok(Box::new(Ready { shared: Arc::clone(shared), name, process, container, output }))
+    Ok(Box::new(Ready { shared: Arc::clone(shared), name, process, container, variables, output }))
 }
 
 impl Startable for Ready {
@@ -93,7 +97,7 @@ impl Startable for Ready {
 
 /// Starts a service, and returns whether or not it is ready.
 async fn start(service: Ready, log: Sink) -> Result<Arc<dyn Instance>> {
-    let Ready { shared, name, process, container, output } = service;
+    let Ready { shared, name, process, container, variables, output } = service;
     let shared = &shared;
     let what = format!("start service {name}");
     let command = process.args.first().cloned().unwrap_or_default();
@@ -124,6 +128,8 @@ async fn start(service: Ready, log: Sink) -> Result<Arc<dyn Instance>> {
         task: task.abort_handle(),
         container_name,
         target,
+        variables,
+        has_secrets: !process.secret_env.is_empty(),
     };
     Ok(Arc::new(running))
 }
@@ -249,6 +255,18 @@ impl Instance for Running {
                 Err(error) if failure::is_absent(&error) => Ok(false),
                 Err(error) => Err(failure::during(format!("ask for service {}", self.name))(error)),
             }
+        })
+    }
+
+    fn keep(&self, key: Digest) -> Call<'_, Snapshot> {
+        Box::pin(async move {
+            let container = lock(&self.container).take();
+            let container = container.ok_or_else(|| {
+                Error::engine(format!("keep what service {} left", self.name), "it is gone")
+            })?;
+            let created = Created { container, variables: self.variables.clone() };
+            let (name, output) = (&self.name, Recording::default());
+            keep::keep(&self.shared, created, name, &key, output, self.has_secrets).await
         })
     }
 

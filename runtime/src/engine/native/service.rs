@@ -17,6 +17,7 @@ use super::capabilities::Users;
 use super::model::Root;
 use super::netns::Netns;
 use super::process::{Future, Launched, NotLaunched, hear_within, launch};
+use super::step::keep_under;
 use super::store::{Scratch, layers};
 use super::wire::{Container, Detach, Order, Process, Request};
 use super::{Shared, failed, spec};
@@ -24,11 +25,11 @@ use crate::engine::command::cannot_run;
 use crate::engine::ending::{Ending, ending};
 use crate::engine::probe::{self, Dialer};
 use crate::engine::{
-    Call, Connection, Detached, Dialing, Flow, Instance, ProbeProgress, ServiceSpec, Sink, Startable,
-    StepOutput,
+    Call, Connection, Detached, Dialing, Flow, Instance, ProbeProgress, Recording, ServiceSpec, Sink,
+    Startable, StepOutput,
 };
 use crate::lock::lock;
-use crate::model::{Exit, Hostname, Port, Protocol};
+use crate::model::{Digest, Exit, Hostname, Port, Protocol, Snapshot};
 use crate::{Error, Result};
 
 /// A way that led nowhere, as that to a service that is ending, is not tried without end at once.
@@ -48,6 +49,9 @@ struct Running {
     alive: watch::Receiver<()>,
     end: Ending,
     task: tokio::task::AbortHandle,
+    /// What it starts from.
+    base: Snapshot,
+    /// What it writes, the last one to its own file system.
     scratches: Mutex<Vec<Scratch>>,
     volumes: Vec<PathBuf>,
 }
@@ -61,6 +65,7 @@ struct Ready {
     request: Request,
     process: Process,
     netns: Netns,
+    base: Snapshot,
     scratches: Vec<Scratch>,
     volumes: Vec<PathBuf>,
 }
@@ -100,6 +105,7 @@ pub(super) async fn prepare(shared: &Arc<Shared>, service: ServiceSpec) -> Resul
         request,
         process,
         netns,
+        base: filesystem.base,
         scratches,
         volumes: mounts.volumes,
     }))
@@ -112,7 +118,8 @@ impl Startable for Ready {
 }
 
 async fn start(service: Ready, log: Sink) -> Result<Arc<dyn Instance>> {
-    let Ready { shared, name, hostname, command, request, process, netns, scratches, volumes } = service;
+    let Ready { shared, name, hostname, command, request, process, netns, base, scratches, volumes } =
+        service;
     let what = format!("start service {name}");
     let Launched { container, orders, output, alive } =
         match launch(&shared.shim, &request, Some(netns.namespace.as_fd()), None, Future::MayDetach).await {
@@ -139,6 +146,7 @@ async fn start(service: Ready, log: Sink) -> Result<Arc<dyn Instance>> {
         alive,
         end,
         task: task.abort_handle(),
+        base,
         scratches: Mutex::new(scratches),
         volumes,
     }))
@@ -261,6 +269,16 @@ impl Instance for Running {
                 answer = alive.changed() => answer.is_ok(),
                 _ = self.wait() => false,
             })
+        })
+    }
+
+    fn keep(&self, key: Digest) -> Call<'_, Snapshot> {
+        Box::pin(async move {
+            let what = format!("keep what service {} left", self.name);
+            let scratch = lock(&self.scratches).pop();
+            let scratch = scratch.ok_or_else(|| Error::engine(&what, "it is gone"))?;
+            let kept = keep_under(&self.shared, self.base.clone(), scratch, key, Recording::default());
+            kept.await.map_err(failed(what))
         })
     }
 

@@ -174,7 +174,8 @@ impl Finished for Ended {
     fn keep(self: Box<Self>, key: Digest, output: Recording) -> Call<'static, Snapshot> {
         Box::pin(async move {
             let what = format!("keep what {} left", self.name);
-            self.keep_under(key, output).await.map_err(failed(what))
+            let Self { shared, base, scratch, .. } = *self;
+            keep_under(&shared, base, scratch, key, output).await.map_err(failed(what))
         })
     }
 
@@ -225,30 +226,35 @@ fn merge_from(names: &[String]) -> Option<usize> {
     Some(if names.len() - start >= WORTH_IT { start } else { HALF })
 }
 
-impl Ended {
-    async fn keep_under(self: Box<Self>, key: Digest, output: Recording) -> io::Result<Snapshot> {
-        let shared = Arc::clone(&self.shared);
-        let names = blocking(move || self.keep_layer(&key)).await?;
-        let names = shorten(&shared, names).await?;
-        blocking(move || {
-            let snapshot = snapshot_of(&names);
-            shared.store.keep_step(&key, &StoredStep { layers: names, output })?;
-            Ok(snapshot)
-        })
-        .await
-    }
+/// Stores under a key what a container left.
+pub(super) async fn keep_under(
+    shared: &Arc<Shared>,
+    base: Snapshot,
+    scratch: Scratch,
+    key: Digest,
+    output: Recording,
+) -> io::Result<Snapshot> {
+    let for_layer = Arc::clone(shared);
+    let names = blocking(move || keep_layer(&for_layer.store, &base, &scratch, &key)).await?;
+    let names = shorten(shared, names).await?;
+    let shared = Arc::clone(shared);
+    blocking(move || {
+        let snapshot = snapshot_of(&names);
+        shared.store.keep_step(&key, &StoredStep { layers: names, output })?;
+        Ok(snapshot)
+    })
+    .await
+}
 
-    /// All layers of what the step left.
-    fn keep_layer(&self, key: &Digest) -> io::Result<Vec<String>> {
-        let store = &self.shared.store;
-        let mut names = super::store::names(&self.base);
-        let upper = store.root().join(&self.scratch.changes.upper);
-        // A step that changed nothing needs no layer.
-        if std::fs::read_dir(upper)?.next().is_some() {
-            names.push(store.keep(&self.scratch, key)?);
-        }
-        Ok(names)
+/// All layers of what a container left.
+fn keep_layer(store: &Store, base: &Snapshot, scratch: &Scratch, key: &Digest) -> io::Result<Vec<String>> {
+    let mut names = super::store::names(base);
+    let upper = store.root().join(&scratch.changes.upper);
+    // One that changed nothing needs no layer.
+    if std::fs::read_dir(upper)?.next().is_some() {
+        names.push(store.keep(scratch, key)?);
     }
+    Ok(names)
 }
 
 #[cfg(test)]
