@@ -58,7 +58,7 @@ pub(crate) struct Ingress {
 
 /// Where an [`Ingress`] is. Dropping it removes it in the background.
 pub(crate) trait Place: Send + Sync {
-    /// Waits until it is gone, although nobody removed it, and returns the reason.
+    /// Waits until it is gone, although nobody removed it: the error is the reason.
     fn lost(&self) -> Call<'_, ()>;
 
     /// Removes it. It is no error if it is already gone.

@@ -1,8 +1,13 @@
 //! A pipeline as a process of its own, for tests that end, cut off or switch off whole pipelines.
 
+use std::time::Duration;
+
 use bowline::Session;
 use bowline::prelude::*;
-use bowline_tests::{client, database, datagrams, fetch, late, nonce, server, stopping};
+use bowline_tests::{client, database, datagrams, echo, fetch, late, nonce, server, stopping};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::time::timeout;
 
 /// Starts a service and a step that runs for long, says so, and waits for the end.
 async fn run_for_long() -> Result<()> {
@@ -14,7 +19,7 @@ async fn run_for_long() -> Result<()> {
     let running = session.clone();
     tokio::task::spawn_blocking(move || {
         let up = || bowline_tests::running(&running) >= 2;
-        bowline_tests::eventually("the step runs", std::time::Duration::from_secs(60), up);
+        bowline_tests::eventually("the step runs", Duration::from_secs(60), up);
         println!("running");
     });
     long.sync().await
@@ -54,7 +59,7 @@ async fn never_ready() -> Result<()> {
     let waiting = tokio::spawn(async move { fetch("www", &seen, "/id").sync().await });
     let session = Session::current();
     let up = move || {
-        bowline_tests::eventually("the service runs", std::time::Duration::from_secs(60), || {
+        bowline_tests::eventually("the service runs", Duration::from_secs(60), || {
             bowline_tests::is_running(&session, &web)
         })
     };
@@ -118,6 +123,78 @@ async fn remote() -> Result<()> {
     made.directory("/out").save_to(&to).await?;
     print!("{ping}{given}{}\n{}", much.len(), std::fs::read_to_string(to.join("file")).expect("it is saved"));
     std::fs::remove_dir_all(&to).expect("it is there");
+    Ok(())
+}
+
+/// Everything that connects this program with containers: tunnels to redis and to what sends back, and a server of this
+/// program that a container asks.
+#[bowline::main]
+async fn reach() -> Result<()> {
+    let redis = Service::from_image("redis:7").env("NONCE", nonce()).expose(6379).named("redis");
+    let tunnel = redis.tunnel().await?;
+    let mut client = TcpStream::connect(tunnel.address()).await?;
+    client.write_all("INCR counter\r\n".repeat(10_000).as_bytes()).await?;
+    let mut last = String::new();
+    let mut replies = BufReader::new(&mut client);
+    for _ in 0..10_000 {
+        last.clear();
+        replies.read_line(&mut last).await?;
+    }
+    println!("{}", last.trim_end());
+    let long = "x".repeat(5 << 20);
+    let set = format!("*3\r\n$3\r\nSET\r\n$4\r\nlong\r\n${}\r\n{long}\r\nGET long\r\nQUIT\r\n", long.len());
+    let (mut replies, mut questions) = client.split();
+    let mut said = Vec::new();
+    tokio::try_join!(questions.write_all(set.as_bytes()), replies.read_to_end(&mut said))?;
+    let expected = format!("+OK\r\n${}\r\n{long}\r\n+OK\r\n", long.len());
+    println!(
+        "{} bytes, {}",
+        said.len(),
+        if said == expected.as_bytes() { "as they were sent" } else { "changed" }
+    );
+
+    let tunnel = echo().tunnel().await?;
+    let at = tunnel.address_of_port(7000)?;
+    let ask = || async move {
+        let mut client = TcpStream::connect(at).await?;
+        client.write_all(b"hello").await?;
+        client.shutdown().await?;
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await?;
+        Ok::<_, Error>(answer)
+    };
+    let asking: Vec<_> = (0..100).map(|_| tokio::spawn(ask())).collect();
+    let mut answered = 0;
+    for asked in asking {
+        answered += usize::from(asked.await.expect("it does not panic")? == "helloend");
+    }
+    println!("{answered} answers");
+    let mut client = TcpStream::connect(tunnel.address_of_port(7001)?).await?;
+    client.write_all(b"\n").await?;
+    println!("{}", client.read_u8().await.map_err(|error| error.kind()).expect_err("it is reset"));
+    let socket = UdpSocket::bind("127.0.0.1:0").await?;
+    socket.connect(tunnel.address_of_port(Port::udp(7000))?).await?;
+    let mut heard = vec![0; 65536];
+    let mut length = None;
+    // A datagram may be lost.
+    for _ in 0..20 {
+        socket.send(&[7; 9000]).await?;
+        if let Ok(heard) = timeout(Duration::from_secs(1), socket.recv(&mut heard)).await {
+            length = Some(heard?);
+            break;
+        }
+    }
+    println!("a datagram of {length:?} bytes");
+
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let api = host_service(listener.local_addr()?.port()).port(80, listener.local_addr()?.port());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.write_all(b"hello from the program\n").await;
+        }
+    });
+    let ask = Container::from_image("busybox:1.35").bind("api", &api).exec(["nc", "api", "80"]);
+    print!("{}", ask.stdout().await?);
     Ok(())
 }
 
@@ -283,6 +360,7 @@ fn main() -> Result<()> {
         Some("plain") => plain(),
         Some("plain-for-long") => plain_for_long(),
         Some("ping") => ping(),
+        Some("reach") => reach(),
         Some("remote") => remote(),
         Some("ulimits") => ulimits(),
         Some("postgres") => postgres(),

@@ -65,6 +65,23 @@ impl SecondEngine {
         assert!(revived.status.success(), "{}", text(&revived.stderr));
     }
 
+    /// Tunnels to its services, and host services for its containers, carry everything, and leave nothing. None of its
+    /// containers' addresses is reached from here.
+    fn reaches(&self, env: &[(&str, &str)]) {
+        let output = self.run("reach", env);
+        assert_eq!(text(&output.stdout), REACHED, "{}", text(&output.stderr));
+        let list = |args: &[&str]| {
+            let mut docker = Command::new("docker");
+            docker.envs(env.iter().copied()).args(["-H", &self.host]).args(args);
+            docker.args(["--quiet", "--filter", "label=bowline.session"]);
+            let output = docker.output().unwrap();
+            assert!(output.status.success(), "{}", text(&output.stderr));
+            text(&output.stdout)
+        };
+        let nothing_left = || (list(&["ps", "--all"]) + &list(&["network", "ls"])).is_empty();
+        bowline_tests::eventually("nothing is left", Duration::from_secs(10), nothing_left);
+    }
+
     /// How many containers and networks of a session it has.
     fn left(&self, session: &str) -> usize {
         let label = format!("label=bowline.session={session}");
@@ -122,6 +139,7 @@ fn an_engine_whose_containers_cannot_be_reached_is_probed_from_inside() {
     );
     let session = engine.run("plain", &[]);
     assert!(text(&session.stdout).ends_with("\nweb"), "{}", text(&session.stderr));
+    engine.reaches(&[]);
 }
 
 /// A pipeline whose engine is killed says so soon, and leaves nothing once the engine is back.
@@ -170,13 +188,26 @@ fn an_engine_behind_tls_asks_for_a_certificate() {
     let output = engine.run("ping", &[]);
     assert_eq!(output.status.code(), Some(1), "without a certificate");
     assert!(text(&output.stderr).contains("no container engine answers"), "{}", text(&output.stderr));
-    let output = engine.run("remote", &[("DOCKER_TLS_VERIFY", "1"), ("DOCKER_CERT_PATH", directory)]);
+    let tls = [("DOCKER_TLS_VERIFY", "1"), ("DOCKER_CERT_PATH", directory)];
+    let output = engine.run("remote", &tls);
     assert_eq!(text(&output.stdout), REMOTE, "{}", text(&output.stderr));
+    engine.reaches(&tls);
     std::fs::remove_dir_all(certificates).unwrap();
 }
 
 /// What the pipeline `remote` prints: what services and steps say, and what is in an exported directory.
 const REMOTE: &str = "PONG\nstdin\n300000\nexported\n";
+
+/// What the pipeline `reach` prints: what redis counts and gives back, what is sent back and reset, and what a container is
+/// told by a server of the pipeline's own.
+const REACHED: &str = "\
+:10000
+5242902 bytes, as they were sent
+100 answers
+connection reset
+a datagram of Some(9000) bytes
+hello from the program
+";
 
 /// The `ssh` is one of the test's, which finds the engine by itself; all else is what the command line has.
 #[test]
@@ -196,8 +227,7 @@ fn an_engine_behind_ssh_is_like_any_other() {
     let env = [("DOCKER_HOST", "ssh://me@far:2222"), ("PATH", &path), ("ENGINE", engine.host())];
     let output = engine.run("remote", &env);
     assert_eq!(text(&output.stdout), REMOTE, "{}", text(&output.stderr));
-    let nothing_left = || engine.docker(&["ps", "--all", "--quiet"]).is_empty();
-    bowline_tests::eventually("nothing is left", Duration::from_secs(10), nothing_left);
+    engine.reaches(&env);
 
     let output = engine.run("remote", &[("DOCKER_HOST", "ssh://near"), ("PATH", &path)]);
     let said = text(&output.stderr);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bowline::prelude::*;
-use bowline_tests::{busybox, inspector, nonce};
+use bowline_tests::{busybox, eventually, inspector, nonce};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinHandle;
@@ -184,7 +184,13 @@ async fn a_server_that_is_not_up_is_named_within_the_limit() -> Result<()> {
     let Error::ServiceNotReady(not_ready) = &error else { panic!("{error}") };
     assert_eq!(not_ready.name, "absent");
     assert!(error.to_string().contains(&format!("{free}/tcp: connection refused")), "{error}");
-    assert!(inspector().running(&Session::current().id()).is_empty());
+    let session = Session::current().id();
+    let nothing_runs = move || inspector().running(&session).is_empty();
+    tokio::task::spawn_blocking(move || {
+        eventually("its address is gone", Duration::from_secs(20), nothing_runs)
+    })
+    .await
+    .unwrap();
     Ok(())
 }
 

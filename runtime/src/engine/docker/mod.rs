@@ -5,7 +5,7 @@
 //! ```text
 //!   transport failure  connection    what is said to an engine and how much of an answer is read; which engine it is
 //!   context   connect  source        … where it is looked for, found, and taken from by others
-//!   names     labels   own           what its objects are called; images made of nothing
+//!   names     labels   own   helper  what its objects are called; images made of nothing, and our programs in one
 //!   cleaner   network                what is removed when it is dropped
 //!   facts     wanted   pull  load  image   names → images: known, looked for, pulled, sent
 //!   import    commit                 images made of what is sent, and of containers
@@ -16,7 +16,8 @@
 //!   clear     publish                images → registries and files, without the engine's own
 //!   recipe    place    room  mount   create   containers: filled, given mounts, made
 //!   attach    keep     step          run to the end, followed, stored
-//!   probe     caches   service       probed; caches held by one session at a time; started, watched
+//!   probe     caches                 probed; caches held by one session at a time
+//!   relay     service                connected where no address can be reached; started, watched
 //!   sweep     watchdog               removed: when its owner died; when this process dies
 //! ```
 //!
@@ -39,6 +40,7 @@ mod flatten;
 #[cfg(all(any(test, fuzzing), native_engine))]
 pub(in crate::engine) mod fuzz;
 mod held;
+mod helper;
 mod idle;
 mod image;
 mod import;
@@ -120,6 +122,8 @@ struct Shared {
     init: OnceCell<bool>,
     /// Volumes and holders of this session's mounts.
     mounts: mount::Mounts,
+    /// Connects to services whose addresses cannot be reached from here.
+    dialer: relay::Dialer,
     /// Cache volumes held by this session's services.
     cache_users: caches::Users,
     /// Limits concurrent starts. Starting is bound by the engine's processor time: more at once would only wait for each
@@ -157,6 +161,7 @@ impl Docker {
             readers: readers::Readers::default(),
             init: OnceCell::new(),
             mounts: mount::Mounts::default(),
+            dialer: relay::Dialer::default(),
             cache_users: caches::Users::default(),
             starts: Semaphore::new(cleaner::slots()),
             numbers: AtomicU64::new(0),

@@ -28,7 +28,7 @@ use tokio::sync::OnceCell;
 use super::cleaner::Container;
 use super::failure::{self, BRIEF, LONG, within};
 use super::recipe::Recipe;
-use super::{Shared, labels, names, own, path, place, probe, read};
+use super::{Shared, helper, labels, names, own, path, place, read};
 use crate::engine::user::User;
 use crate::engine::{Mount, MountSource, Placement};
 use crate::lock::lock;
@@ -178,7 +178,7 @@ async fn secret(shared: &Arc<Shared>, recipe: &Recipe<'_>, mount: &Mount, conten
     let hash = data_encoding::HEXLOWER.encode(&crate::sha256::Sha256::digest(contents));
     let cell = holder(shared, format!("secret {hash} of {}:{}", user.uid, user.gid));
     let make = || async {
-        let image = probe::helper_image(&shared.client, &shared.description.platform).await?;
+        let image = helper::ready(&shared.client, &shared.description.platform).await?;
         let container = hold(shared, &image, Some(MEMORY)).await?;
         let start = shared.client.start_container(container.name(), None);
         within(LONG, start).await.map_err(failure::during(what()))?;
@@ -256,7 +256,7 @@ pub(super) async fn hold(shared: &Arc<Shared>, image: &str, memory: Option<&str>
     let body = ContainerCreateBody {
         image: Some(image.to_owned()),
         // Runs if the volume is in memory, waiting for a port that nobody ever opens.
-        entrypoint: Some(vec![probe::HELPER.to_owned()]),
+        entrypoint: Some(vec![helper::PROBE.to_owned()]),
         cmd: Some(["wait", "127.0.0.1", "1/tcp"].map(str::to_owned).into()),
         labels: Some(labels_of),
         network_disabled: Some(true),

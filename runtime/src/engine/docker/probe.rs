@@ -19,7 +19,6 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-pub(super) use self::helper::{HELPER, helper_image};
 pub(super) use self::target::{Prober, Target};
 
 impl Prober<'_> {

@@ -21,6 +21,7 @@ mod ends;
 mod files;
 mod images;
 mod mounts;
+mod relays;
 mod services;
 mod steps;
 

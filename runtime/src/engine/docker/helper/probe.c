@@ -7,6 +7,9 @@
  */
 #include "system.h"
 
+static _Noreturn void usage(void);
+#include "arguments.h"
+
 enum { MILLISECOND = 1000, MOST_PORTS = 256, ATTEMPT = 400 * MILLISECOND };
 
 /* Between two looks, at most: what is found has a long way to go through the engine, and 25 ms for all of it. */
@@ -16,6 +19,10 @@ static i64 longer(i64 pause, i64 most) { return pause * 5 / 4 < most ? pause * 5
 
 /* Found instead of an error number. */
 enum { OPEN = 0, UNKNOWN = -1, UNBOUND = -2, NOT_HTTP = -3, CLOSED = -4, STATUS = 100000 };
+
+static void sleep_until(i64 until) {
+  while (now() < until) wait_for(0, 0, until);
+}
 
 static _Noreturn void usage(void) {
   static const char text[] = "usage: probe wait IP PORT/tcp PORT/udp ... | probe http IP PORT PATH\n";
@@ -38,34 +45,6 @@ static void add(struct text *text, const char *more) {
 static void add_number(struct text *text, u32 number) {
   if (number >= 10) add_number(text, number / 10);
   add_byte(text, (char)('0' + number % 10));
-}
-
-static int same(const char *a, const char *b) {
-  while (*a && *a == *b) a++, b++;
-  return *a == *b;
-}
-
-static int digit(char byte) {
-  if (byte >= '0' && byte <= '9') return byte - '0';
-  byte |= 0x20;
-  return byte >= 'a' && byte <= 'f' ? byte - 'a' + 10 : 99;
-}
-
-/* Reads a number up to `most`, moves past it, and refuses anything else. */
-static u32 number(const char **at, u32 base, u32 most) {
-  u32 value = 0;
-  if (digit(**at) >= (int)base) usage();
-  for (; digit(**at) < (int)base; ++*at) {
-    value = value * base + (u32)digit(**at);
-    if (value > most) usage();
-  }
-  return value;
-}
-
-static u16 port_number(const char **at) {
-  u32 port = number(at, 10, 65535);
-  if (!port) usage();
-  return (u16)port;
 }
 
 /* ---- addresses ---- */
@@ -110,29 +89,6 @@ static struct address parse_address(const char *text) {
   }
   if (*at) usage();
   return address;
-}
-
-/* Begins to connect: the socket, or an error number below zero. */
-static int begin_connect(const struct address *address, u16 port) {
-  u8 to[28] = {0};
-  u16 family = address->six ? 10 : 2;
-  memcpy(to, &family, 2);
-  to[2] = (u8)(port >> 8), to[3] = (u8)port;
-  memcpy(to + (address->six ? 8 : 4), address->bytes, address->six ? 16 : 4);
-  int fd = (int)call(SOCKET, family, 1 | 04000 | 02000000, 0, 0, 0, 0); /* stream, non-blocking, close-on-exec */
-  if (fd < 0) return fd;
-  int error = (int)call(CONNECT, fd, (long)to, address->six ? 28 : 16, 0, 0, 0);
-  if (!error || error == -EINPROGRESS) return fd;
-  call(CLOSE, fd, 0, 0, 0, 0, 0);
-  return error;
-}
-
-/* How a connection came out, once its socket can be written to: OPEN or an error number. */
-static int end_connect(int fd) {
-  int error = 0;
-  u32 size = sizeof error;
-  call(GETSOCKOPT, fd, 1, 4, (long)&error, (long)&size, 0);
-  return error;
 }
 
 /* ---- what is found ---- */
@@ -249,7 +205,7 @@ static void follow(struct port *ports, int count, i64 until) {
     for (int i = 0; i < count; i++) {
       if (ports[i].fd < 0) continue;
       owners[pending] = &ports[i];
-      sockets[pending++] = (struct pollfd){ports[i].fd, 4, 0};
+      sockets[pending++] = (struct pollfd){ports[i].fd, POLLOUT, 0};
     }
     if (!pending) return;
     wait_for(sockets, pending, until);
@@ -270,7 +226,7 @@ static _Noreturn void wait_ports(const struct address *address, struct port *por
       if (port->found == OPEN) continue;
       udp |= port->udp;
       if (port->udp || port->fd >= 0) continue;
-      int fd = begin_connect(address, port->number);
+      int fd = begin_connect(address->six, address->bytes, port->number, STREAM);
       if (fd < 0) found(port, -fd);
       else port->fd = fd, port->began = now();
     }
@@ -294,7 +250,7 @@ static _Noreturn void wait_ports(const struct address *address, struct port *por
 
 /* ---- http ---- */
 
-/* Waits until the socket can be read from (1) or written to (4): whether it could in time. */
+/* Waits until the socket can be read from or written to: whether it could in time. */
 static int ready(int fd, short events, i64 until) {
   struct pollfd socket = {fd, events, 0};
   while (!socket.revents && now() < until) wait_for(&socket, 1, until);
@@ -303,7 +259,7 @@ static int ready(int fd, short events, i64 until) {
 
 /* The same as probe/http.rs: a change here is a change there. */
 static int ask(int fd, const struct text *request) {
-  if (!ready(fd, 4, now() + ATTEMPT)) return ETIMEDOUT;
+  if (!ready(fd, POLLOUT, now() + ATTEMPT)) return ETIMEDOUT;
   int error = end_connect(fd);
   if (error) return error;
   long sent = call(SENDTO, fd, (long)request->bytes, request->length, 040000, 0, 0); /* no SIGPIPE */
@@ -312,7 +268,7 @@ static int ask(int fd, const struct text *request) {
   char head[4096];
   int length = 0;
   for (i64 until = now() + 5000 * MILLISECOND; length < 12;) {
-    if (!ready(fd, 1, until)) return ETIMEDOUT;
+    if (!ready(fd, POLLIN, until)) return ETIMEDOUT;
     long read = call(READ, fd, (long)(head + length), 12 - length, 0, 0, 0);
     if (read == 0) return CLOSED;
     if (read < 0) return (int)-read;
@@ -329,7 +285,7 @@ static int ask(int fd, const struct text *request) {
 
   /* A service that is hung up on fills its log: the rest is listened to, for a while. */
   i64 until = now() + 100 * MILLISECOND;
-  for (int rest = 0; rest < 65536 && ready(fd, 1, until);) {
+  for (int rest = 0; rest < 65536 && ready(fd, POLLIN, until);) {
     long read = call(READ, fd, (long)head, sizeof head, 0, 0, 0);
     if (read <= 0) break;
     rest += (int)read;
@@ -352,7 +308,7 @@ static _Noreturn void wait_http(const struct address *address, u16 port, const c
   int last = UNKNOWN;
   i64 pause = 2 * MILLISECOND;
   for (;; pause = longer(pause, PAUSE_HTTP)) {
-    int fd = begin_connect(address, port);
+    int fd = begin_connect(address->six, address->bytes, port, STREAM);
     int what = fd < 0 ? -fd : ask(fd, &request);
     if (fd >= 0) call(CLOSE, fd, 0, 0, 0, 0, 0);
     if (what != last) {

@@ -1,4 +1,4 @@
-/* The kernel without a C library: system calls, entry, and the two functions that compilers call on their own. */
+/* The kernel without a C library: system calls, entry, and the functions that compilers call on their own. */
 
 typedef unsigned char u8;
 typedef unsigned short u16;
@@ -6,8 +6,9 @@ typedef unsigned int u32;
 typedef long long i64;
 
 #if defined(__x86_64__)
-enum { READ = 0, WRITE = 1, CLOSE = 3, SOCKET = 41, CONNECT = 42, SENDTO = 44, GETSOCKOPT = 55, CLOCK_GETTIME = 228,
-       EXIT_GROUP = 231, OPENAT = 257, PPOLL = 271 };
+enum { READ = 0, WRITE = 1, CLOSE = 3, MMAP = 9, MUNMAP = 11, SOCKET = 41, CONNECT = 42, SENDTO = 44, RECVFROM = 45,
+       SHUTDOWN = 48, BIND = 49, LISTEN = 50, SETSOCKOPT = 54, GETSOCKOPT = 55, FCNTL = 72, CLOCK_GETTIME = 228,
+       EXIT_GROUP = 231, OPENAT = 257, PPOLL = 271, ACCEPT4 = 288, PRLIMIT64 = 302 };
 
 static long call(long n, long a, long b, long c, long d, long e, long f) {
   register long r10 __asm__("r10") = d;
@@ -24,8 +25,9 @@ static long call(long n, long a, long b, long c, long d, long e, long f) {
 __asm__(".globl _start\n_start:\n xor %ebp, %ebp\n mov %rsp, %rdi\n and $-16, %rsp\n call begin\n");
 
 #elif defined(__aarch64__)
-enum { OPENAT = 56, CLOSE = 57, READ = 63, WRITE = 64, PPOLL = 73, EXIT_GROUP = 94, CLOCK_GETTIME = 113, SOCKET = 198,
-       CONNECT = 203, SENDTO = 206, GETSOCKOPT = 209 };
+enum { FCNTL = 25, OPENAT = 56, CLOSE = 57, READ = 63, WRITE = 64, PPOLL = 73, EXIT_GROUP = 94, CLOCK_GETTIME = 113,
+       SOCKET = 198, BIND = 200, LISTEN = 201, CONNECT = 203, SENDTO = 206, RECVFROM = 207, SETSOCKOPT = 208,
+       GETSOCKOPT = 209, SHUTDOWN = 210, MUNMAP = 215, MMAP = 222, ACCEPT4 = 242, PRLIMIT64 = 261 };
 
 static long call(long n, long a, long b, long c, long d, long e, long f) {
   register long x8 __asm__("x8") = n;
@@ -50,18 +52,27 @@ void *memset(void *to, int byte, unsigned long length) {
   return to;
 }
 
+/* From the front: so also where both overlap, if `to` comes first. */
 void *memcpy(void *to, const void *from, unsigned long length) {
+  u8 *at = to;
   const u8 *source = from;
-  for (u8 *at = to; length--;) *at++ = *source++;
+  for (; length >= 8; length -= 8, at += 8, source += 8) {
+    i64 word;
+    __builtin_memcpy(&word, source, 8);
+    __builtin_memcpy(at, &word, 8);
+  }
+  while (length--) *at++ = *source++;
   return to;
 }
 
 struct timespec { i64 seconds, nanoseconds; };
 struct pollfd { int fd; short events, revents; };
 
-/* Error numbers are the same on both machines. */
-enum { EINTR = 4, ENETUNREACH = 101, ECONNRESET = 104, ETIMEDOUT = 110, ECONNREFUSED = 111, EHOSTUNREACH = 113,
-       EINPROGRESS = 115 };
+/* Numbers of errors and options are the same on both machines. */
+enum { EINTR = 4, EAGAIN = 11, ENOMEM = 12, EPIPE = 32, EAFNOSUPPORT = 97, ENETUNREACH = 101, ECONNABORTED = 103,
+       ECONNRESET = 104, ETIMEDOUT = 110, ECONNREFUSED = 111, EHOSTUNREACH = 113, EINPROGRESS = 115 };
+enum { STREAM = 1, DATAGRAM = 2, NON_BLOCKING = 04000, CLOSE_ON_EXEC = 02000000 };
+enum { POLLIN = 1, POLLOUT = 4, POLLERR = 8 };
 
 static _Noreturn void leave(int code) {
   for (;;) call(EXIT_GROUP, code, 0, 0, 0, 0, 0);
@@ -83,6 +94,32 @@ static void wait_for(struct pollfd *sockets, int count, i64 until) {
     for (int i = 0; i < count; i++) sockets[i].revents = 0;
 }
 
-static void sleep_until(i64 until) {
-  while (now() < until) wait_for(0, 0, until);
+/* Makes a socket address of an address in network order and a port: its length. */
+static u32 socket_address(u8 to[28], int six, const u8 *bytes, u16 port) {
+  u16 family = six ? 10 : 2;
+  memset(to, 0, 28);
+  memcpy(to, &family, 2);
+  to[2] = (u8)(port >> 8), to[3] = (u8)port;
+  memcpy(to + (six ? 8 : 4), bytes, six ? 16 : 4);
+  return six ? 28 : 16;
+}
+
+/* Begins to connect: the socket, or an error number below zero. */
+static int begin_connect(int six, const u8 *bytes, u16 port, int kind) {
+  u8 to[28];
+  u32 length = socket_address(to, six, bytes, port);
+  int fd = (int)call(SOCKET, six ? 10 : 2, kind | NON_BLOCKING | CLOSE_ON_EXEC, 0, 0, 0, 0);
+  if (fd < 0) return fd;
+  int error = (int)call(CONNECT, fd, (long)to, length, 0, 0, 0);
+  if (!error || error == -EINPROGRESS) return fd;
+  call(CLOSE, fd, 0, 0, 0, 0, 0);
+  return error;
+}
+
+/* How a connection came out, once its socket can be written to: zero or an error number. */
+static int end_connect(int fd) {
+  int error = 0;
+  u32 size = sizeof error;
+  call(GETSOCKOPT, fd, 1, 4, (long)&error, (long)&size, 0);
+  return error;
 }

@@ -14,15 +14,12 @@ use futures_util::StreamExt as _;
 
 use super::super::cleaner::Container;
 use super::super::failure::{self, BRIEF, LONG, during, within};
-use super::super::{labels, names};
+use super::super::{helper, labels, names};
 use super::target::{Prober, Target};
 use crate::engine::ProbeProgress;
 use crate::engine::probe::http;
 use crate::model::Port;
 use crate::{Error, Result};
-
-mod image;
-pub(in super::super) use self::image::{PROGRAM as HELPER, ready as helper_image};
 
 /// A helper that ends before everything is found is restarted, but only this often.
 const STARTS: usize = 3;
@@ -85,7 +82,7 @@ async fn run(
     let mut last = None;
     for _ in 0..STARTS {
         // Checked each time, as the engine's images may be pruned in between.
-        let image = image::ready(prober.client, prober.platform).await?;
+        let image = helper::ready(prober.client, prober.platform).await?;
         let failed = match run_once(prober, target, &image, args, &mut hear).await {
             Ok(()) => return Ok(()),
             Err(error) => error,
@@ -150,7 +147,7 @@ async fn create(prober: Prober<'_>, target: &Target, image: &str, args: &[String
     let options = CreateContainerOptionsBuilder::default().name(&name).build();
     let body = ContainerCreateBody {
         image: Some(image.to_owned()),
-        entrypoint: Some(vec![image::PROGRAM.to_owned()]),
+        entrypoint: Some(vec![helper::PROBE.to_owned()]),
         cmd: Some(args.to_vec()),
         // It needs no privileges, whatever the service has.
         user: Some("65534:65534".to_owned()),

@@ -244,7 +244,7 @@ async fn what_the_engine_puts_into_containers_is_in_no_file_system() {
     let engine = engine!();
     let base = engine.image(BUSYBOX).await.snapshot;
     // An image of one file: the engine makes everything that it needs in the image's containers.
-    let helper = super::super::probe::helper_image(&engine.shared.client, "linux/amd64").await.unwrap();
+    let helper = super::super::helper::ready(&engine.shared.client, "linux/amd64").await.unwrap();
     let alone = Snapshot(helper);
     let names = async |snapshot: &Snapshot, path: &str| -> Vec<String> {
         let entries = engine.entries(snapshot, path).await.unwrap();
