@@ -36,6 +36,7 @@ mod engine;
 mod error;
 pub mod event;
 mod graph;
+mod home;
 pub mod language;
 mod lock;
 mod macros;

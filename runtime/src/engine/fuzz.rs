@@ -25,10 +25,11 @@ pub fn patterns(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let (file, paths) = text.split_once("\n\n").unwrap_or((&text, "a/b.log"));
     let Ok(patterns) = Patterns::of_file(file) else { return };
-    for path in paths.lines().filter(|path| !path.is_empty()) {
-        let is_named = patterns.name(Path::new(path));
-        if is_named && patterns.take_nothing_back() {
-            assert!(patterns.name(&Path::new(path).join("below")), "what is below `{path}` is not named");
+    for path in paths.lines().filter(|path| !path.is_empty()).map(Path::new) {
+        let deciding = patterns.deciding_from_the_root(path);
+        if !patterns.may_differ_below(path, deciding) {
+            let below = patterns.deciding(&path.join("below"), deciding);
+            assert_eq!(patterns.names(below), patterns.names(deciding), "below `{}`", path.display());
         }
     }
 }

@@ -12,7 +12,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Access, CacheKey, ContentDigest, Existing, Hostname, Limits, SecurityContext, Snapshot};
+use crate::model::{
+    Access, CacheKey, ContentDigest, Digest, Existing, Hostname, Limits, SecurityContext, Snapshot,
+};
 
 #[cfg(feature = "docker")]
 mod channel;
@@ -168,13 +170,22 @@ pub(crate) fn not_a_file(path: &str) -> String {
     )
 }
 
+/// An instance of a service in a session.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct InstanceId {
+    /// What it takes for its own name: a DNS label of 26 characters. A service that is made of other files has the same.
+    pub(crate) hostname: Hostname,
+    /// Distinguishes it from all others.
+    pub(crate) key: Digest,
+}
+
 /// A service that a process can reach, by these names and no others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Link {
-    /// The service's own, content-derived name; a [`ServiceSpec::hostname`] of this session.
-    pub(crate) hostname: Hostname,
-    /// The aliases of this binding; the hostname itself resolves too.
-    pub(crate) aliases: Vec<String>,
+    /// A [`ServiceSpec::instance`] of this session.
+    pub(crate) instance: InstanceId,
+    /// The names, that which the user gave first.
+    pub(crate) names: Vec<String>,
 }
 
 /// The file system that a step or a service starts in.
@@ -242,8 +253,7 @@ pub(crate) struct StepSpec {
 #[derive(Debug, Clone)]
 pub(crate) struct ServiceSpec {
     pub(crate) name: String,
-    /// A DNS label of 26 characters; unique among the session's running services.
-    pub(crate) hostname: Hostname,
+    pub(crate) instance: InstanceId,
     pub(crate) filesystem: Filesystem,
     pub(crate) process: Process,
     pub(crate) links: Vec<Link>,

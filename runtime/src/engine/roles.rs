@@ -10,10 +10,10 @@ use std::time::Duration;
 use super::connection::{Connection, Flow, Ingress, PortNumber};
 use super::output::{Recording, StepOutput};
 use super::progress::ProbeProgress;
-use super::{Description, Image, ImageSpec, Kept, Placement, ServiceSpec, StepSpec};
+use super::{Description, Image, ImageSpec, InstanceId, Kept, Placement, ServiceSpec, StepSpec};
 use crate::Result;
 use crate::event::EventKind;
-use crate::model::{CacheKey, Digest, Entry, Exit, Hostname, ImageName, Port, Snapshot, Stat, Stream};
+use crate::model::{CacheKey, Digest, Entry, Exit, ImageName, Port, Snapshot, Stat, Stream};
 
 /// The result of an engine's call: a future, boxed so that the traits are object-safe.
 pub(crate) type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
@@ -120,11 +120,11 @@ pub(crate) trait Sandbox: Send + Sync {
     fn prepare_service(&self, service: ServiceSpec) -> Call<'_, Box<dyn Startable>>;
 
     /// Makes an address in the session's network at which the pipeline itself serves these ports, for clients that are
-    /// [linked](super::Link) to this host name.
+    /// [linked](super::Link) to this instance.
     fn listen<'a>(
         &'a self,
         name: &'a str,
-        hostname: &'a Hostname,
+        instance: &'a InstanceId,
         ports: &'a [PortNumber],
     ) -> Call<'a, Ingress>;
 

@@ -3,10 +3,11 @@
 use std::sync::{Arc, Mutex};
 
 use super::{
-    Engine, Filesystem, Finished, Image, Link, Process, Recording, ServiceSpec, Sink, StepOutput, StepSpec,
+    Engine, Filesystem, Finished, Image, InstanceId, Link, Process, Recording, ServiceSpec, Sink, StepOutput,
+    StepSpec,
 };
 use crate::lock::lock;
-use crate::model::{ImageName, Snapshot, Stream};
+use crate::model::{Digest, ImageName, Snapshot, Stream};
 
 /// A sink that records what it receives.
 pub(super) fn recorder() -> (Sink, Arc<Mutex<StepOutput>>) {
@@ -82,7 +83,7 @@ pub(super) fn text(bytes: &[u8]) -> String {
 pub(super) fn service(base: &Snapshot, hostname: &str, args: &[&str]) -> ServiceSpec {
     ServiceSpec {
         name: "test".to_owned(),
-        hostname: hostname.into(),
+        instance: instance(hostname),
         filesystem: filesystem(base),
         process: process(args),
         links: Vec::new(),
@@ -90,5 +91,10 @@ pub(super) fn service(base: &Snapshot, hostname: &str, args: &[&str]) -> Service
 }
 
 pub(super) fn link(hostname: &str, alias: &str) -> Link {
-    Link { hostname: hostname.into(), aliases: vec![alias.to_owned()] }
+    Link { instance: instance(hostname), names: vec![alias.to_owned(), hostname.to_owned()] }
+}
+
+/// The only instance of a service with this host name.
+fn instance(hostname: &str) -> InstanceId {
+    InstanceId { hostname: hostname.into(), key: Digest(crate::sha256::Sha256::digest(hostname)) }
 }

@@ -346,13 +346,14 @@ pub enum Waiting {
     For(Subject),
     /// Another process that runs the same step.
     Process,
-    /// A cache volume that a service of another process holds.
+    /// A cache volume that is held by a service of another process, or by an instance of the same service that is made of
+    /// other files (see [`Session::refresh`](crate::Session::refresh)).
     Cache {
         /// The cache's key.
         cache: Arc<str>,
         /// The name of the service that holds it.
         service: Arc<str>,
-        /// The owner of that service, in words: `process 4711`.
+        /// The owner of that service, in words: `process 4711`, or `this session`.
         owner: Arc<str>,
     },
 }

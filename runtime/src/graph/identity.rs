@@ -8,6 +8,7 @@
 //! of the machine's files, once they are read, what is at the path.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::encode::{Encoder, Fields};
@@ -296,17 +297,7 @@ impl Identities {
     fn host<'e>(encoder: &'e mut Encoder, source: &LocalSource) -> &'e mut Encoder {
         let LocalSource { path, kind } = source;
         encoder.text("host").bytes(path.as_os_str().as_encoded_bytes());
-        match kind {
-            LocalKind::File => encoder.text("file"),
-            LocalKind::Directory { include, exclude, ignore_files } => {
-                encoder.text("directory");
-                encoder.texts(include.iter().map(String::as_str)).texts(exclude.iter().map(String::as_str));
-                encoder.flag(match ignore_files {
-                    IgnoreFiles::Honoured => true,
-                    IgnoreFiles::Disregarded => false,
-                })
-            }
-        }
+        host_kind(encoder, kind)
     }
 
     fn places<'e>(&mut self, encoder: &'e mut Encoder, places: &[Place]) -> &'e mut Encoder {
@@ -439,6 +430,29 @@ impl Identities {
             encoder.text(alias).digest(digest);
         }
         encoder
+    }
+}
+
+/// A source on this machine: what it takes of the files at an absolute path.
+pub(crate) fn source_at(path: &Path, kind: &LocalKind) -> Digest {
+    let mut encoder = Encoder::new("source");
+    encoder.bytes(path.as_os_str().as_encoded_bytes());
+    host_kind(&mut encoder, kind);
+    encoder.finish()
+}
+
+/// Which part of a directory is taken.
+fn host_kind<'e>(encoder: &'e mut Encoder, kind: &LocalKind) -> &'e mut Encoder {
+    match kind {
+        LocalKind::File => encoder.text("file"),
+        LocalKind::Directory { include, exclude, ignore_files } => {
+            encoder.text("directory");
+            encoder.texts(include.iter().map(String::as_str)).texts(exclude.iter().map(String::as_str));
+            encoder.flag(match ignore_files {
+                IgnoreFiles::Honoured => true,
+                IgnoreFiles::Disregarded => false,
+            })
+        }
     }
 }
 

@@ -15,7 +15,7 @@ mod node;
 mod plan;
 
 pub(crate) use self::encode::Encoder;
-pub(crate) use self::identity::{Contents, Identities, Resolved};
+pub(crate) use self::identity::{Contents, Identities, Resolved, source_at};
 pub(crate) use self::lower::{hostname, lower_container, lower_path, lower_service};
 pub(crate) use self::node::{
     Binding, Config, ContainerNode, Fs, Held, Mount, MountSource, Place, Prepared, Requirements, ServiceBase,

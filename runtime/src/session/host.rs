@@ -9,10 +9,9 @@ use super::current::Task;
 use super::forward::{self, Dial, Life};
 use crate::Result;
 use crate::engine::{
-    Call, Connection, Dialing, Ended, Engine, Flow, HostInstance, Ingress, Instance, PortNumber, Sink,
-    Startable,
+    Call, Connection, Dialing, Ended, Engine, Flow, HostInstance, Ingress, Instance, InstanceId, PortNumber,
+    Sink, Startable,
 };
-use crate::graph::ServiceNode;
 use crate::model::HostServer;
 
 /// The way to a server, and what containers reach it by.
@@ -25,12 +24,13 @@ struct Ready {
 /// Makes an address in the session's network for a server.
 pub(super) async fn prepare(
     engine: &dyn Engine,
-    service: &ServiceNode,
+    name: &str,
+    instance: &InstanceId,
     server: &HostServer,
 ) -> Result<Box<dyn Startable>> {
     let ports: Vec<PortNumber> = server.forwards.iter().map(|(port, _)| port.into()).collect();
-    let ingress = engine.listen(&service.name, &service.hostname, &ports).await?;
-    Ok(Box::new(Ready { server: HostInstance::new(&service.name, server.clone()), ingress, ports }))
+    let ingress = engine.listen(name, instance, &ports).await?;
+    Ok(Box::new(Ready { server: HostInstance::new(name, server.clone()), ingress, ports }))
 }
 
 impl Startable for Ready {

@@ -7,7 +7,9 @@
 //! dropping them cancels what nobody else waits for. No clean-up depends on asynchronous work in `Drop`. What happens is
 //! emitted as events of spans (`crate::event`); the session does not know who shows them, or how.
 
+mod bindings;
 pub(crate) mod current;
+mod demand;
 mod forward;
 mod health;
 mod holder;
@@ -33,6 +35,7 @@ mod steps;
 mod supervise;
 mod transfer;
 mod tunnel;
+mod turns;
 mod waiters;
 
 use std::path::PathBuf;
@@ -42,18 +45,21 @@ use std::time::Duration;
 use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinSet;
 
+use self::local::Reading;
 pub(crate) use self::local::planned_files;
 pub(crate) use self::publishing::{export_image, publish};
 use self::service::Services;
+pub(crate) use self::services::{kill, start, stop};
 use self::single_flight::SingleFlight;
 use self::steps::StepResult;
 pub(crate) use self::tunnel::{OpenTunnel, TunnelSpec, tunnel};
+use self::turns::Turns;
 use crate::engine::{Description, Engine, Image, OutputReader, Recording, Written};
 use crate::event::{Emitter, EventKind, Observer, ObserverHandle, Outcome, Span, Subject};
 use crate::graph::{self, Requirements};
 use crate::lock::lock;
 use crate::model::{Digest, Entry, ImageName, Location, SessionId, Stat};
-use crate::value::{Container, Output, PathIn, Service};
+use crate::value::{Container, Output, PathIn};
 use crate::{Error, Result, StepCause};
 
 /// One connection to a container engine, with everything that was started over it.
@@ -85,8 +91,8 @@ pub(super) struct Inner {
     engine: OnceCell<Arc<dyn Engine>>,
     /// Images that were found, once a session.
     images: SingleFlight<ImageName, Arc<Image>>,
-    /// Directories and files of this machine that were found and hashed, once a session.
-    hosts: SingleFlight<crate::value::LocalSource, Arc<local::Tree>>,
+    /// What of this machine's directories and files has been read, and will be until the next `refresh`.
+    reading: Mutex<Arc<Reading>>,
     /// Snapshots of this machine's files that the engine holds, by the files' digest.
     sent: SingleFlight<Digest, crate::model::Snapshot>,
     /// Steps that ran or are running, by key and timeout.
@@ -97,6 +103,8 @@ pub(super) struct Inner {
     replays: SingleFlight<(Digest, Vec<u64>), ()>,
     /// The services and their supervisors.
     services: Mutex<Services>,
+    /// Which instances of services write to which caches.
+    turns: Turns,
     /// Results that are being stored by the engine; awaited before the session ends.
     keeping: Mutex<JoinSet<()>>,
     /// The session's own span, the ancestor of all its others.
@@ -122,12 +130,13 @@ impl Session {
             id,
             engine: OnceCell::new(),
             images: SingleFlight::default(),
-            hosts: SingleFlight::default(),
+            reading: Mutex::new(Arc::new(Reading::first())),
             sent: SingleFlight::default(),
             steps: SingleFlight::default(),
             prepared: SingleFlight::default(),
             replays: SingleFlight::default(),
             services: Mutex::default(),
+            turns: Turns::default(),
             keeping: Mutex::default(),
             closing: watch::channel(false).0,
             closed: OnceCell::new(),
@@ -160,6 +169,37 @@ impl Session {
     /// [`Error::Engine`] when the observer's thread cannot be started.
     pub fn observe(&self, observer: impl Observer) -> Result<ObserverHandle> {
         self.inner.span.observe(observer).map_err(not_started)
+    }
+
+    /// Makes everything that is awaited in this session from now on look at this machine's files again. Directories and files
+    /// ([`host`](crate::host), [`host_file`](crate::host_file)) are otherwise read once a session.
+    ///
+    /// What has changed makes other steps and services, and everything else is what it was: a step that takes nothing from
+    /// a changed file does not run again. What was awaited before goes on with the files that it began with, so nothing is
+    /// ever made of two versions of one directory. Images are not looked up again.
+    ///
+    /// A service that is made of changed files is a new instance, with the same host name. Clients that are running keep the
+    /// old instance, which ends as any service does once they have; new clients, and [`Service::start`], get the new one.
+    /// If a service writes to a cache volume, the new instance starts when the old one has ended, which does not linger
+    /// then: the two never write to the volume at once. [`Service::stop`] and [`Service::kill`] end both.
+    ///
+    /// ```no_run
+    /// # async fn example() -> bowline::Result<()> {
+    /// use bowline::{Container, Session, host};
+    /// let tests = Container::from_image("python:3.11")
+    ///     .mount("/src", host("./src"))
+    ///     .workdir("/src")
+    ///     .exec(["python3", "-m", "unittest"]);
+    /// tests.sync().await?;
+    /// // … somebody edits a file in `./src` …
+    /// Session::current().refresh();
+    /// tests.sync().await?; // runs again, as the files are others
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn refresh(&self) {
+        let mut reading = lock(&self.inner.reading);
+        *reading = Arc::new(reading.next());
     }
 
     /// Ends the session: cancels what runs, stops every service with its stop signal, users before what they use, and
@@ -226,6 +266,11 @@ impl Inner {
             found
         };
         self.images.get_or_run(name.clone(), find).await
+    }
+
+    /// The reading of this machine's files that an evaluation which begins now sees.
+    fn reading(&self) -> Arc<Reading> {
+        lock(&self.reading).clone()
     }
 
     fn services(&self) -> MutexGuard<'_, Services> {
@@ -425,33 +470,6 @@ fn in_memory(stream: &Written) -> Result<Vec<u8>> {
         return Err(Error::invalid(None, message));
     }
     stream.to_vec().map_err(|error| Error::engine("read what a command wrote", error))
-}
-
-pub(crate) async fn start(service: Service) -> Result<()> {
-    let node = graph::lower_service(&service)?;
-    in_session(format!("service `{}`", node.name), |session| async move { session.start(&node).await }).await
-}
-
-pub(crate) async fn stop(service: Service) -> Result<()> {
-    let node = graph::lower_service(&service)?;
-    in_session(format!("service `{}`", node.name), |session| async move {
-        match session.running(&node)? {
-            Some(supervisor) => supervisor.stop().await,
-            None => Ok(()),
-        }
-    })
-    .await
-}
-
-pub(crate) async fn kill(service: Service) -> Result<()> {
-    let node = graph::lower_service(&service)?;
-    in_session(format!("service `{}`", node.name), |session| async move {
-        match session.running(&node)? {
-            Some(supervisor) => supervisor.kill().await,
-            None => Ok(()),
-        }
-    })
-    .await
 }
 
 pub(crate) async fn entries(at: PathIn) -> Result<Vec<Entry>> {

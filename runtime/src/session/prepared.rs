@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Session;
 use super::current::{self, Task};
-use super::steps::{Evaluation, lease};
+use super::steps::Evaluation;
 use super::tunnel::TunnelSpec;
 use crate::error::Reason;
 use crate::event::{EventKind, Outcome, Span, Subject, Waiting};
@@ -52,9 +52,8 @@ impl Evaluation {
         }
         let service = &prepared.service;
         span.emit(|| EventKind::Waiting(Waiting::For(super::service::subject(service))));
-        // An instance of its own: nothing else may use what is being prepared.
-        let supervisor = self.session.supervisor_of_preparation(service, key)?;
-        let lease = lease(&supervisor, service).await.inspect_err(|error| span.skip(error))?;
+        let leased = self.lease_to_prepare(service, key).await;
+        let (supervisor, lease) = leased.inspect_err(|error| span.skip(error))?;
         let tunnel = self.session.tunnel_to(lease, service.clone(), &TunnelSpec::to_all(prepared.at))?;
         let session = Session { inner: self.session.clone() };
         let prepare = (prepared.prepare)(Box::new(tunnel));

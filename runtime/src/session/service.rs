@@ -7,10 +7,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{oneshot, watch};
 
 use super::End;
+use super::demand::{Need, Successor};
+use super::local::Reading;
 use super::running::Lease;
 use crate::Result;
 use crate::event::Subject;
@@ -20,15 +22,13 @@ use crate::model::{Digest, Snapshot};
 /// A message to a supervisor.
 pub(super) enum Message {
     /// Start the service if need be, and answer once it is ready.
-    Acquire(oneshot::Sender<Result<Lease>>),
+    Acquire(Origin, oneshot::Sender<Result<Lease>>),
     /// A lease ended, of the run with this generation.
     Release(u64),
-    /// One more step will need the service.
-    Pin,
-    /// One step fewer will need the service.
-    Unpin,
-    /// Hold a lease until `Stop` or the end of the session, and answer once the service is ready.
-    Hold(oneshot::Sender<Result<()>>),
+    /// The demand for the service has changed.
+    Need(Need),
+    /// Keep the service running until `Stop` or the end of the session, and answer once it is ready.
+    Hold(Origin, oneshot::Sender<Result<()>>),
     /// End the service by its stop signal, and answer once it is gone.
     Stop(oneshot::Sender<()>),
     /// End the service by its stop signal, and keep its file system under a key.
@@ -43,6 +43,14 @@ pub(super) enum Message {
 pub(super) struct Keep {
     pub(super) key: Digest,
     pub(super) done: oneshot::Sender<Result<Snapshot>>,
+}
+
+/// What an instance is made of: a definition, and the reading of this machine's files in which it has the instance's key.
+/// Equal definitions may take their files from different places, so of an instance's origins one may be out of date.
+#[derive(Clone)]
+pub(super) struct Origin {
+    pub(super) service: Arc<ServiceNode>,
+    pub(super) reading: Arc<Reading>,
 }
 
 /// How the session closes, and who waits for it.
@@ -64,17 +72,59 @@ pub(super) struct Services {
     /// The supervisors by key.
     pub(super) supervisors: HashMap<Digest, Supervisor>,
     /// The keys of evaluated definitions, by the definitions' digests: stopping a service that never ran should not look
-    /// for images.
-    pub(super) keys: HashMap<Digest, Digest>,
+    /// for images. A definition has a key for each version of its files, with the number of the last reading of it.
+    pub(super) keys: HashMap<Digest, HashMap<Digest, u64>>,
     /// Definitions that are being started and whose keys may not be known yet, by digest; the channel tells the starters
     /// to stop.
     starting: HashMap<Digest, watch::Sender<()>>,
 }
 
 impl Services {
-    /// The supervisor of a definition, if that has been evaluated.
-    pub(super) fn of(&self, definition: Digest) -> Option<&Supervisor> {
-        self.supervisors.get(self.keys.get(&definition)?)
+    /// The supervisors of a definition that has been evaluated, one for each version of its files.
+    pub(super) fn of(&self, definition: Digest) -> impl Iterator<Item = &Supervisor> {
+        let keys = self.keys.get(&definition).into_iter().flat_map(HashMap::keys);
+        keys.filter_map(|key| self.supervisors.get(key))
+    }
+
+    /// Tells older instances of a definition that this one takes their place.
+    pub(super) fn supersede(&self, definition: Digest, key: Digest) {
+        let Some(versions) = self.keys.get(&definition).filter(|versions| versions.len() > 1) else { return };
+        let (Some(new), Some(&reading)) = (self.supervisors.get(&key), versions.get(&key)) else { return };
+        let older = versions.iter().filter(|(_, other)| **other < reading).map(|(key, _)| key);
+        for old in older.filter_map(|key| self.supervisors.get(key)) {
+            let successor = Successor { definition, reading, by: new.messages.downgrade() };
+            old.tell(Need::Supersede(successor));
+        }
+    }
+
+    /// Tells an instance that another one cannot start before it has ended.
+    pub(super) fn make_way(&self, instance: Digest, other: Digest) {
+        for definition in self.common(instance, other) {
+            self.supersede(definition, other);
+        }
+        if let Some(supervisor) = self.supervisors.get(&instance) {
+            supervisor.tell(Need::Hurry);
+        }
+    }
+
+    /// The definitions that both instances are versions of.
+    pub(super) fn common(&self, one: Digest, other: Digest) -> impl Iterator<Item = Digest> {
+        let have =
+            self.keys.iter().filter(move |(_, keys)| keys.contains_key(&one) && keys.contains_key(&other));
+        have.map(|(definition, _)| *definition)
+    }
+
+    /// Forgets an instance that is superseded, if nobody holds its supervisor any more.
+    pub(super) fn forget(&mut self, key: Digest, inbox: &UnboundedReceiver<Message>) -> bool {
+        // One sender is that of the supervisor here, and others are only made of it.
+        let is_alone = inbox.is_empty() && inbox.sender_strong_count() == 1;
+        if is_alone && self.supervisors.remove(&key).is_some() {
+            for keys in self.keys.values_mut() {
+                keys.remove(&key);
+            }
+            return true;
+        }
+        false
     }
 
     /// Changes when a definition is to be stopped.
@@ -103,20 +153,25 @@ impl Supervisor {
         Self { messages, service }
     }
 
-    pub(super) async fn acquire(&self) -> Result<Lease> {
-        self.ask(Message::Acquire).await?
+    pub(super) async fn acquire(&self, origin: Origin) -> Result<Lease> {
+        self.ask(|answer| Message::Acquire(origin, answer)).await?
     }
 
     pub(super) fn pin(&self) -> Pin {
-        let _ = self.messages.send(Message::Pin);
+        self.tell(Need::Pin);
         Pin(self.messages.clone())
     }
 
-    pub(super) async fn start(&self, service: &Arc<ServiceNode>) -> Result<()> {
+    pub(super) fn tell(&self, need: Need) {
+        let _ = self.messages.send(Message::Need(need));
+    }
+
+    pub(super) async fn start(&self, origin: Origin) -> Result<()> {
+        let service = origin.service.clone();
         let start = async {
-            self.ask(Message::Hold).await??;
+            self.ask(|answer| Message::Hold(origin.clone(), answer)).await??;
             // The service is known to run: this only checks this definition's own ports and checks.
-            self.acquire().await?.running().ensure_ready(service).await
+            self.acquire(origin).await?.running().ensure_ready(&service).await
         };
         start.await.map_err(|error| error.of_service(&self.service.hostname, service.locations.all()))
     }
@@ -151,6 +206,6 @@ pub(super) struct Pin(UnboundedSender<Message>);
 
 impl Drop for Pin {
     fn drop(&mut self) {
-        let _ = self.0.send(Message::Unpin);
+        let _ = self.0.send(Message::Need(Need::Unpin));
     }
 }

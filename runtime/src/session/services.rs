@@ -2,27 +2,27 @@
 
 use std::sync::Arc;
 
+use futures_util::future::try_join_all;
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::running::Lease;
-use super::service::{Services, Supervisor};
+use super::service::{Origin, Services, Supervisor};
 use super::supervise::{Task, stopped_while_starting};
-use super::{Inner, steps};
-use crate::graph::{Requirements, ServiceNode};
+use super::{Inner, in_session};
+use crate::graph::{self, Requirements, ServiceNode};
 use crate::model::Digest;
+use crate::value::Service;
 use crate::{Error, Result};
 
 impl Inner {
     /// The supervisor of a service: definitions with the same key share one in a session.
-    pub(super) fn supervisor(
-        self: &Arc<Self>,
-        service: &Arc<ServiceNode>,
-        key: Digest,
-    ) -> Result<Supervisor> {
+    pub(super) fn supervisor(self: &Arc<Self>, origin: &Origin, key: Digest) -> Result<Supervisor> {
+        let Origin { service, reading } = origin;
         check_services_are_on(service)?;
         let mut services = self.services();
         self.check_open(&format!("service `{}`", service.name))?;
-        services.keys.insert(service.digest, key);
+        let read = services.keys.entry(service.digest).or_default().entry(key).or_default();
+        *read = reading.number.max(*read);
         Ok(self.supervisor_in(&mut services, service, key))
     }
 
@@ -54,13 +54,13 @@ impl Inner {
         supervisor.clone()
     }
 
-    /// The supervisor of a service that is to be stopped, if the service may have been started. Starts that have not
-    /// begun are cancelled.
-    pub(super) fn running(&self, service: &ServiceNode) -> Result<Option<Supervisor>> {
+    /// The supervisors of a service that is to be stopped, one for each version of its files of which it may have been
+    /// started. Starts that have not begun are cancelled.
+    pub(super) fn running(&self, service: &ServiceNode) -> Result<Vec<Supervisor>> {
         check_services_are_on(service)?;
         let services = self.services();
         services.stop_starts(service.digest);
-        Ok(services.of(service.digest).cloned())
+        Ok(services.of(service.digest).cloned().collect())
     }
 
     /// Starts a service that runs until it is stopped or the session ends.
@@ -72,7 +72,7 @@ impl Inner {
             Ok(()) = stops.changed() => Err(stopped_while_starting(service)),
         };
         let started = match evaluation {
-            Ok(evaluation) => evaluation.supervisor(service)?.start(service).await,
+            Ok(evaluation) => evaluation.start(service).await,
             Err(error) => Err(error),
         };
         started.map_err(|error| error.at(service.locations.all()))
@@ -83,13 +83,35 @@ impl Inner {
     /// Leases a service, which is started if it is not running.
     pub(super) async fn use_service(self: &Arc<Self>, service: &Arc<ServiceNode>) -> Result<Lease> {
         check_services_are_on(service)?;
-        let evaluation = self.evaluation(Requirements::of_service(service)).await;
-        let leased = match evaluation {
-            Ok(evaluation) => steps::lease(&evaluation.supervisor(service)?, service).await,
+        let leased = match self.evaluation(Requirements::of_service(service)).await {
+            Ok(evaluation) => evaluation.lease_one(service).await,
             Err(error) => Err(error),
         };
         leased.map_err(|error| error.at(service.locations.all()))
     }
+}
+
+pub(crate) async fn start(service: Service) -> Result<()> {
+    let node = graph::lower_service(&service)?;
+    in_session(format!("service `{}`", node.name), |session| async move { session.start(&node).await }).await
+}
+
+pub(crate) async fn stop(service: Service) -> Result<()> {
+    let node = graph::lower_service(&service)?;
+    in_session(format!("service `{}`", node.name), |session| async move {
+        let running = session.running(&node)?;
+        try_join_all(running.iter().map(Supervisor::stop)).await.map(drop)
+    })
+    .await
+}
+
+pub(crate) async fn kill(service: Service) -> Result<()> {
+    let node = graph::lower_service(&service)?;
+    in_session(format!("service `{}`", node.name), |session| async move {
+        let running = session.running(&node)?;
+        try_join_all(running.iter().map(Supervisor::kill)).await.map(drop)
+    })
+    .await
 }
 
 fn check_services_are_on(service: &ServiceNode) -> Result<()> {

@@ -8,10 +8,11 @@ use tokio::time::{Instant, timeout};
 use super::log::ServiceLog;
 use super::running::{Leases, Phase, Running, Started, failure};
 use super::scrub::Secrets;
+use super::service::Origin;
 use super::steps::Evaluation;
 use super::{Inner, host, process};
 use crate::Result;
-use crate::engine::{CacheLocks, Image, InUse, MountSource, ServiceSpec, Startable};
+use crate::engine::{CacheLocks, Image, InUse, InstanceId, MountSource, ServiceSpec, Startable};
 use crate::error::ServiceCause;
 use crate::event::{EventKind, Span, Waiting};
 use crate::graph::{Requirements, ServiceBase, ServiceNode};
@@ -45,17 +46,19 @@ enum Made {
 }
 
 impl Outfit {
-    /// Starts the services that it uses, and finds what it is made of.
+    /// Starts the services that it uses, and finds what it is made of: what `origin` says, which is equal to the service.
     pub(super) async fn new(
         session: &Arc<Inner>,
         service: Arc<ServiceNode>,
+        origin: Origin,
         key: Digest,
         span: Arc<Span>,
     ) -> Result<Self> {
         let since = Instant::now();
-        let evaluation = session.evaluation(Requirements::of_service(&service)).await?;
-        let image = evaluation.image(service.config.image.as_ref()).cloned();
-        let base = match &service.base {
+        let Origin { service: made_of, reading } = origin;
+        let evaluation = session.evaluation_in(reading, Requirements::of_service(&made_of)).await?;
+        let image = evaluation.image(made_of.config.image.as_ref()).cloned();
+        let base = match &made_of.base {
             ServiceBase::Fs(fs) => fs,
             ServiceBase::Server(server) => {
                 let made = Made::Server(server.clone());
@@ -75,10 +78,10 @@ impl Outfit {
                 });
             }
         };
-        let process = process::of_service(&service, image.as_ref())?;
+        let process = process::of_service(&made_of, image.as_ref())?;
         let (filesystem, dependencies) = try_join(
-            evaluation.lay_out(&service.name, base, &service.places, &service.mounts, &span),
-            evaluation.lease(&service.bindings, &span),
+            evaluation.lay_out(&service.name, base, &made_of.places, &made_of.mounts, &span),
+            evaluation.lease(&made_of.bindings, &span),
         )
         .await
         .map_err(|error| {
@@ -88,16 +91,16 @@ impl Outfit {
         let log = ServiceLog::new(span.clone(), &secrets);
         let made = Made::Container(ServiceSpec {
             name: service.name.to_string(),
-            hostname: service.hostname.clone(),
+            instance: InstanceId { hostname: service.hostname.clone(), key },
             filesystem,
             process,
-            links: evaluation.links(&service.bindings)?,
+            links: evaluation.links(&made_of.bindings)?,
         });
         Ok(Self { evaluation, service, key, span, image, log, secrets, since, dependencies, made })
     }
 
-    /// Waits until no service of another session holds a cache that this one writes to, but no longer than the service
-    /// may take to become ready.
+    /// Waits until no service of another session holds a cache that this one writes to, and no other instance of this
+    /// service, but no longer than the service may take to become ready.
     pub(super) async fn lock_caches(&self) -> Result<Option<Arc<dyn CacheLocks>>> {
         let Made::Container(spec) = &self.made else { return Ok(None) };
         let written = spec.filesystem.mounts.iter().filter_map(|mount| match &mount.source {
@@ -117,7 +120,12 @@ impl Outfit {
             });
             *lock(&found) = Some(in_use);
         };
-        let hold = self.evaluation.engine.lock_caches(&self.service.name, &caches, &waiting);
+        let session = &self.evaluation.session;
+        let hold = async {
+            let turn = session.take_turn(&self.service, self.key, &caches, &waiting).await;
+            let locks = self.evaluation.engine.lock_caches(&self.service.name, &caches, &waiting).await?;
+            Ok(turn.with(locks))
+        };
         if let Ok(held) = timeout(self.service.within, hold).await {
             return held.map(Some);
         }
@@ -135,7 +143,10 @@ impl Outfit {
         self.span.emit(|| EventKind::Starting);
         match &self.made {
             Made::Container(spec) => self.evaluation.engine.prepare_service(spec.clone()).await,
-            Made::Server(server) => host::prepare(&*self.evaluation.engine, &self.service, server).await,
+            Made::Server(server) => {
+                let instance = InstanceId { hostname: self.service.hostname.clone(), key: self.key };
+                host::prepare(&*self.evaluation.engine, &self.service.name, &instance, server).await
+            }
         }
     }
 

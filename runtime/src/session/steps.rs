@@ -6,24 +6,22 @@ use std::sync::{Arc, Mutex};
 use futures_util::future::{BoxFuture, try_join, try_join_all, try_join3};
 use tokio::sync::watch;
 
+use super::local::{self, Reading, Tree};
 use super::log::{self, Broken, Capture};
-use super::running::{Lease, Leases};
 use super::scrub::Secrets;
-use super::service::{Pin, Supervisor};
-use super::{Inner, close_failed, local, process};
+use super::{Inner, close_failed, process};
 use crate::engine::{
-    self, Claim, Engine, Filesystem, Finished, Image, Kept, Link, Placement, Prepared, Recording, StepSpec,
-    Written,
+    self, Claim, Engine, Filesystem, Finished, Image, Kept, Placement, Prepared, Recording, StepSpec, Written,
 };
 use crate::error::Reason;
 use crate::event::{EventKind, Outcome, Span, Subject, Waiting};
 use crate::graph::{
-    Binding, Contents, Fs, Held, Identities, Mount, MountSource, Place, Prepared as PreparedService,
-    Requirements, Resolved, ServiceNode, Step, closure,
+    Contents, Fs, Held, Identities, Mount, MountSource, Place, Prepared as PreparedService, Requirements,
+    Resolved, ServiceNode, Step,
 };
 use crate::lock::lock;
 use crate::model::{Digest, Exit, ImageName, Snapshot};
-use crate::value::Expect;
+use crate::value::{Expect, LocalSource};
 use crate::{Error, Result, StepCause, StepError};
 
 /// A step that has succeeded, now or earlier.
@@ -52,6 +50,10 @@ impl StepResult {
 pub(super) struct Evaluation {
     pub(super) session: Arc<Inner>,
     pub(super) engine: Arc<dyn Engine>,
+    /// The reading of this machine's files that it sees, and no other.
+    pub(super) reading: Arc<Reading>,
+    /// What was read.
+    trees: HashMap<Arc<LocalSource>, Arc<Tree>>,
     /// The images that were found.
     images: HashMap<ImageName, Arc<Image>>,
     /// Computes keys, and remembers those it computed.
@@ -64,9 +66,18 @@ impl Inner {
         self.evaluation(Requirements::of_fs(fs)).await?.filesystem(fs).await
     }
 
+    /// An evaluation that sees this machine's files as they were read last.
+    pub(super) async fn evaluation(self: &Arc<Self>, requirements: Requirements) -> Result<Arc<Evaluation>> {
+        self.evaluation_in(self.reading(), requirements).await
+    }
+
     /// Looks up the images first, as each is part of a key. Only the lookup happens here; what a process needs of an
     /// image is prepared when the process runs.
-    pub(super) async fn evaluation(self: &Arc<Self>, requirements: Requirements) -> Result<Arc<Evaluation>> {
+    pub(super) async fn evaluation_in(
+        self: &Arc<Self>,
+        reading: Arc<Reading>,
+        requirements: Requirements,
+    ) -> Result<Arc<Evaluation>> {
         // The first caller looks an image up for all; each caller's error has that caller's own locations.
         let find = requirements.images.into_iter().map(|(name, places)| async move {
             let places: Vec<_> = places.into_iter().collect();
@@ -75,21 +86,24 @@ impl Inner {
                 Err(error) => Err(error.at(places)),
             }
         });
+        let from = &reading;
         let hash = requirements.hosts.into_iter().map(|(source, places)| async move {
             let places: Vec<_> = places.into_iter().collect();
-            match self.local_tree(&source, &places).await {
-                Ok(tree) => Ok((source, tree as Arc<dyn Contents>)),
+            match from.tree(self, &source, &places).await {
+                Ok(tree) => Ok((source, tree)),
                 Err(error) => Err(error.at(places)),
             }
         });
-        let (engine, images, hosts) =
+        let (engine, images, trees) =
             try_join3(self.engine(), try_join_all(find), try_join_all(hash)).await?;
-        let hosts = hosts.into_iter().collect();
+        let trees: HashMap<_, _> = trees.into_iter().collect();
+        let hosts =
+            trees.iter().map(|(source, tree)| (source.clone(), tree.clone() as Arc<dyn Contents>)).collect();
         let images: HashMap<_, _> = images.into_iter().collect();
         let resolved = |image: &Image| Resolved { id: image.id, platform: image.platform.clone() };
         let ids = images.iter().map(|(name, image)| (name.clone(), resolved(image))).collect();
         let identities = Mutex::new(Identities::resolved(ids, hosts, self.id.to_string()));
-        Ok(Arc::new(Evaluation { session: self.clone(), engine, images, identities }))
+        Ok(Arc::new(Evaluation { session: self.clone(), engine, reading, trees, images, identities }))
     }
 }
 
@@ -114,10 +128,6 @@ impl Evaluation {
         lock(&self.identities).service(service)
     }
 
-    pub(super) fn supervisor(&self, service: &Arc<ServiceNode>) -> Result<Supervisor> {
-        self.session.supervisor(service, self.service_key(service))
-    }
-
     // Boxed, as steps wait for steps: the future's type must not contain itself.
     pub(super) fn step<'a>(self: &'a Arc<Self>, step: &Arc<Step>) -> BoxFuture<'a, Result<Arc<StepResult>>> {
         let key = self.key(step);
@@ -134,9 +144,13 @@ impl Evaluation {
                 Some(image) => Ok(image.snapshot.clone()),
                 None => Err(Error::internal(format_args!("image {name} was not resolved"))),
             },
-            Fs::Local(source, at) => {
-                self.session.local_snapshot(source, *at).await.map_err(|error| error.at([*at]))
-            }
+            Fs::Local(source, at) => match self.trees.get(source) {
+                Some(tree) => {
+                    let snapshot = self.session.local_snapshot(tree.clone(), *at).await;
+                    snapshot.map_err(|error| error.at([*at]))
+                }
+                None => Err(Error::internal(format_args!("{source} was not read"))),
+            },
             Fs::Held(held) if held.session == self.session.id => Ok(held.snapshot.clone()),
             Fs::Held(_) => Err(Error::invalid(
                 None,
@@ -363,42 +377,6 @@ impl Evaluation {
         });
         StepResult { output, snapshot }
     }
-
-    /// Keeps the services of these bindings from being stopped between the steps that use them, without starting any.
-    fn pin(&self, bindings: &[Binding]) -> Result<Vec<Pin>> {
-        closure(bindings).values().map(|service| Ok(self.supervisor(service)?.pin())).collect()
-    }
-
-    /// Starts all bound services at once, and waits until they are ready.
-    pub(super) async fn lease(self: &Arc<Self>, bindings: &[Binding], span: &Arc<Span>) -> Result<Leases> {
-        let acquire = bindings.iter().map(|binding| async move {
-            let supervisor = self.supervisor(&binding.service)?;
-            let instance = &supervisor.service;
-            span.emit(|| EventKind::Waiting(Waiting::For(super::service::subject(instance))));
-            let lease = lease(&supervisor, &binding.service).await;
-            lease
-                .inspect_err(|error| span.skip(error))
-                .map_err(|error| error.aliased(&instance.hostname, &binding.aliases))
-                .map(|lease| (binding.clone(), lease))
-        });
-        Ok(Leases::new(try_join_all(acquire).await?))
-    }
-
-    /// The names by which a process reaches its services.
-    pub(super) fn links(&self, bindings: &[Binding]) -> Result<Vec<Link>> {
-        let mut links: Vec<Link> = Vec::new();
-        for Binding { service, aliases } in bindings {
-            let instance = self.supervisor(service)?.service;
-            // Definitions with the same key have different host names, and clients know the instance by their own.
-            let own = (instance.hostname != service.hostname).then(|| service.hostname.to_string());
-            let names = aliases.iter().cloned().chain(own);
-            match links.iter_mut().find(|link| link.hostname == instance.hostname) {
-                Some(link) => link.aliases.extend(names),
-                None => links.push(Link { hostname: instance.hostname.clone(), aliases: names.collect() }),
-            }
-        }
-        Ok(links)
-    }
 }
 
 pub(super) fn subject(step: &Step) -> Subject {
@@ -458,16 +436,4 @@ fn redirected(step: &Step, output: &Recording) -> Vec<Placement> {
         Some(Placement::File { path: path.clone()?, contents: contents.clone() })
     };
     streams.into_iter().filter_map(file).collect()
-}
-
-/// Leases a service that is ready by this definition's own ports and checks: these are not part of a service's identity,
-/// so an equal definition may have started it with others.
-pub(super) async fn lease(supervisor: &Supervisor, service: &ServiceNode) -> Result<Lease> {
-    let lease = async {
-        let lease = supervisor.acquire().await?;
-        lease.running().ensure_ready(service).await?;
-        Ok(lease)
-    };
-    let instance = &supervisor.service;
-    lease.await.map_err(|error: Error| error.of_service(&instance.hostname, service.locations.all()))
 }

@@ -11,8 +11,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
 use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant, sleep_until};
 
+use super::demand::Demand;
 use super::running::{Lease, Running};
-use super::service::{Closing, Keep, Message, subject};
+use super::service::{Closing, Keep, Message, Origin, subject};
 use super::start::Outfit;
 use super::waiters::Waiters;
 use super::{End, Inner};
@@ -95,8 +96,8 @@ pub(super) struct Task {
     messages: WeakUnboundedSender<Message>,
     /// Set once the session closes.
     closing: Option<Closing>,
-    /// How many steps will need the service.
-    pins: usize,
+    /// Who needs the service besides its users.
+    demand: Demand,
 }
 
 impl Task {
@@ -107,7 +108,7 @@ impl Task {
         inbox: UnboundedReceiver<Message>,
         messages: WeakUnboundedSender<Message>,
     ) -> Self {
-        Self { session, service, key, inbox, messages, closing: None, pins: 0 }
+        Self { session, service, key, inbox, messages, closing: None, demand: Demand::default() }
     }
 
     pub(super) async fn supervise(mut self) {
@@ -130,12 +131,11 @@ impl Task {
     /// Waits until somebody needs the service; `None` ends the supervisor.
     async fn idle(&mut self) -> Option<Waiters> {
         let mut waiters = Waiters::default();
-        while self.closing.is_none() {
+        while self.closing.is_none() && !self.is_forgotten() {
             match self.inbox.recv().await? {
-                Message::Acquire(waiter) => waiters.acquire.push(waiter),
-                Message::Hold(waiter) => waiters.hold.push(waiter),
-                Message::Pin => self.pins += 1,
-                Message::Unpin => self.pins = self.pins.saturating_sub(1),
+                Message::Acquire(origin, waiter) => waiters.acquire(origin, waiter),
+                Message::Hold(origin, waiter) => waiters.hold(origin, waiter),
+                Message::Need(need) => drop(self.demand.note(need)),
                 // A lease of a process that ended by itself; there is nothing left to count.
                 Message::Release(_) => {}
                 Message::Stop(done) | Message::Kill(done) => answer([done]),
@@ -149,8 +149,15 @@ impl Task {
         None
     }
 
+    /// Whether it is superseded, and nobody can ask for it any more.
+    fn is_forgotten(&self) -> bool {
+        self.demand.is_superseded()
+            && self.session.upgrade().is_some_and(|session| session.services().forget(self.key, &self.inbox))
+    }
+
     /// One run, from start to end. It is started once for everyone who waits; on failure all get the same error at once.
     async fn live(&mut self, mut waiters: Waiters) -> After {
+        self.demand.begin();
         if self.closing.is_some() {
             waiters.fail(&self.closed());
             return After::Rest;
@@ -187,9 +194,12 @@ impl Task {
         waiters: &mut Waiters,
     ) -> Result<Arc<Running>, Box<Halt>> {
         // Until there is a process, dropping any of this undoes it.
-        let outfit = self
-            .unless_halted(waiters, Outfit::new(session, self.service.clone(), self.key, span.clone()))
-            .await?;
+        let Some(origin) = waiters.origin().cloned() else {
+            let error = Error::internal("a service was started for nobody");
+            return Err(Box::new(Halt { error, cause: Cause::Failed, running: None }));
+        };
+        let outfit = Outfit::new(session, self.service.clone(), origin, self.key, span.clone());
+        let outfit = self.unless_halted(waiters, outfit).await?;
         let caches = self.unless_halted(waiters, outfit.lock_caches()).await?;
         let prepared = match self.unless_halted(waiters, outfit.prepare()).await {
             Ok(prepared) => prepared,
@@ -234,10 +244,9 @@ impl Task {
             tokio::select! {
                 result = &mut work => return result.or_else(|error| halt(error, Cause::Failed)),
                 message = self.inbox.recv() => match message {
-                    Some(Message::Acquire(waiter)) => waiters.acquire.push(waiter),
-                    Some(Message::Hold(waiter)) => waiters.hold.push(waiter),
-                    Some(Message::Pin) => self.pins += 1,
-                    Some(Message::Unpin) => self.pins = self.pins.saturating_sub(1),
+                    Some(Message::Acquire(origin, waiter)) => waiters.acquire(origin, waiter),
+                    Some(Message::Hold(origin, waiter)) => waiters.hold(origin, waiter),
+                    Some(Message::Need(need)) => drop(self.demand.note(need)),
                     Some(Message::Release(_)) => {}
                     Some(Message::Stop(done)) => {
                         return halt(stopped_while_starting(&self.service), Cause::Ordered(Manner::Stop, Some(done)));
@@ -264,17 +273,17 @@ impl Task {
     /// Ready, in use or lingering, until it ends or is to be stopped.
     async fn running(&mut self, running: Arc<Running>, waiters: Waiters) -> After {
         let mut uses = 0usize;
-        // Waiters who have given up hold nothing.
-        let mut held = false;
-        for waiter in waiters.hold {
-            held |= waiter.send(Ok(())).is_ok();
+        let (acquire, hold) = waiters.split();
+        for (origin, waiter) in hold {
+            self.hold(&origin, waiter);
         }
-        for waiter in waiters.acquire {
+        for waiter in acquire {
             self.hand_out(&running, waiter, &mut uses);
         }
         let mut unused_since = Instant::now();
         loop {
-            let idle = uses == 0 && self.pins == 0 && !held;
+            let idle = uses == 0 && self.demand.is_none();
+            let linger = if self.demand.is_awaited() { Duration::ZERO } else { self.service.linger };
             if self.closing.is_some() && uses == 0 {
                 return self.stop(running, Vec::new(), Manner::Stop).await;
             }
@@ -282,39 +291,47 @@ impl Task {
                 // An end that has happened is handled before a new evaluation, which is to get a fresh instance.
                 biased;
                 error = running.failed_in_use() => return self.ended(running, error).await,
-                () = sleep_until(unused_since + self.service.linger), if idle => {
+                () = sleep_until(unused_since + linger), if idle => {
                     return self.stop(running, Vec::new(), Manner::Stop).await;
                 }
                 message = self.inbox.recv() => match message {
-                    Some(Message::Acquire(waiter)) => {
+                    Some(Message::Acquire(origin, waiter)) => {
                         // If an unused process died a moment ago, the new evaluation need not know.
                         if uses == 0 && matches!(running.instance.is_alive().await, Ok(false)) {
                             let error = running.failed_in_use().await;
-                            let waiters = Waiters { acquire: vec![waiter], hold: Vec::new() };
+                            let mut waiters = Waiters::default();
+                            waiters.acquire(origin, waiter);
                             return self.ended(running, error).await.and_again(waiters);
                         }
                         self.hand_out(&running, waiter, &mut uses);
                     }
-                    Some(Message::Hold(waiter)) => held |= waiter.send(Ok(())).is_ok(),
+                    Some(Message::Hold(origin, waiter)) => self.hold(&origin, waiter),
                     Some(Message::Release(generation)) if generation == running.generation => {
                         uses = uses.saturating_sub(1);
                         unused_since = Instant::now();
                     }
                     // A lease of an earlier run, whose users learn of its end only now.
                     Some(Message::Release(_)) => {}
-                    Some(Message::Pin) => self.pins += 1,
-                    Some(Message::Unpin) => {
-                        self.pins = self.pins.saturating_sub(1);
-                        unused_since = Instant::now();
+                    Some(Message::Need(need)) => {
+                        if self.demand.note(need) {
+                            unused_since = Instant::now();
+                        }
                     }
                     Some(Message::Stop(done)) => return self.stop(running, vec![done], Manner::Stop).await,
                     Some(Message::Kill(done)) => return self.stop(running, vec![done], Manner::Kill).await,
                     Some(Message::Keep(keep)) => return self.stop_and_keep(running, keep).await,
                     Some(Message::Close(closing)) => self.closing = Some(closing),
-                    // The session was dropped, so nobody can evaluation the service again.
+                    // The session was dropped, so nobody can ask for the service again.
                     None => return self.stop(running, Vec::new(), Manner::Stop).await,
                 },
             }
+        }
+    }
+
+    /// Keeps the service running for a definition. Waiters who have given up hold nothing.
+    fn hold(&mut self, origin: &Origin, waiter: oneshot::Sender<Result<()>>) {
+        if waiter.send(Ok(())).is_ok() {
+            self.demand.hold(origin);
         }
     }
 
@@ -453,12 +470,11 @@ impl Task {
                     (sending, sent) = (instance.signal("SIGKILL"), false);
                 }
                 message = self.inbox.recv(), if listens => match message {
-                    Some(Message::Acquire(waiter)) => waiters.acquire.push(waiter),
-                    Some(Message::Hold(waiter)) => waiters.hold.push(waiter),
+                    Some(Message::Acquire(origin, waiter)) => waiters.acquire(origin, waiter),
+                    Some(Message::Hold(origin, waiter)) => waiters.hold(origin, waiter),
                     // A lease held by a user of the run that is ending.
                     Some(Message::Release(_)) => {}
-                    Some(Message::Pin) => self.pins += 1,
-                    Some(Message::Unpin) => self.pins = self.pins.saturating_sub(1),
+                    Some(Message::Need(need)) => drop(self.demand.note(need)),
                     Some(Message::Stop(waiter)) => done.push(waiter),
                     Some(Message::Keep(keep)) => self.cannot_keep(keep),
                     Some(Message::Kill(waiter)) => {

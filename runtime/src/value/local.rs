@@ -8,7 +8,10 @@ use crate::rules::Problem;
 
 /// A directory of the pipeline's machine: `dir src = host("./src");`.
 ///
-/// It is read once a session, when something that needs it runs, and sent to the engine unless the engine already has it.
+/// It is read once a session, when something that needs it runs, and again after [`Session::refresh`](crate::Session::refresh);
+/// and sent to the engine unless the engine already has it. Of a large directory only those files are read that have
+/// changed since a pipeline last read it, as their metadata says.
+///
 /// Its identity is its contents: names, file contents, which files are executable, where links lead. Times and owners do
 /// not count, and everything belongs to root; permissions become 0755 for directories and executables, 0644 for the rest.
 /// Symbolic links stay links. Sockets, pipes and devices are left out.

@@ -333,10 +333,27 @@ async fn stream() -> Result<()> {
     let began = std::time::Instant::now();
     let mut reader = step.shell(command).stdout_reader().await?;
     let bytes = std::io::copy(&mut reader, &mut std::io::sink()).expect("it can be read");
-    let took = began.elapsed().as_millis();
+    println!("{bytes} {} {}", began.elapsed().as_millis(), most_memory());
+    Ok(())
+}
+
+/// In KiB.
+fn most_memory() -> String {
     let status = std::fs::read_to_string("/proc/self/status").expect("there is a /proc");
     let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux says it");
-    println!("{bytes} {took} {}", most.trim().trim_end_matches(" kB"));
+    most.trim().trim_end_matches(" kB").to_owned()
+}
+
+/// Reads the directory that a variable names, and prints its hash, how many files it has, how many milliseconds it took, and
+/// the most memory that the process ever had, in KiB.
+fn read_files() -> Result<()> {
+    let path = std::env::var_os("DIRECTORY").expect("DIRECTORY is to be read");
+    let plan = Container::from_image("busybox:1.35").mount("/src", host(path)).exec(["true"]).plan();
+    let began = std::time::Instant::now();
+    let plan = plan.with_files()?;
+    let took = began.elapsed().as_millis();
+    let found = plan.files.first().expect("there is a directory");
+    println!("{} {} {took} {}", found.contents, found.files, most_memory());
     Ok(())
 }
 
@@ -366,6 +383,7 @@ fn main() -> Result<()> {
         Some("postgres") => postgres(),
         Some("prune") => prune(),
         Some("publish") => publish(),
+        Some("read-files") => read_files(),
         Some("run-image") => run_image(),
         Some("serve-image") => serve_image(),
         Some("stream") => stream(),

@@ -21,6 +21,7 @@ mod processes;
 mod programs;
 mod pruning;
 mod publishing;
+mod refresh;
 mod registry;
 mod secrets;
 mod security;

@@ -5,5 +5,6 @@
 
 mod databases;
 mod events;
+mod files;
 mod output;
 mod processes;

@@ -141,8 +141,8 @@ fn variable_name(variable: &str) -> &str {
 /// from lower case, which nobody expects of a host name: so each is said in both.
 fn links(shared: &Shared, links: &[Link]) -> NetworkingConfig {
     let links = links.iter().flat_map(|link| {
-        let container = names::service(&shared.session, &link.hostname);
-        let names = std::iter::once(&*link.hostname).chain(link.aliases.iter().map(String::as_str));
+        let container = names::service(&shared.session, &link.instance);
+        let names = link.names.iter();
         let cases =
             names.flat_map(|name| [name.to_owned(), name.to_ascii_lowercase(), name.to_ascii_uppercase()]);
         let names: BTreeSet<String> = cases.collect();

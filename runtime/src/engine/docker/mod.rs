@@ -89,10 +89,10 @@ pub(crate) use self::connection::Connection;
 pub(crate) use self::source::DockerImages;
 use self::watchdog::Watchdog;
 use super::{
-    CacheLocks, Call, Description, Engine, Image, ImageSpec, ImageStore, InUse, Ingress, Kept, PortNumber,
-    Prepared, Progress, ResultStore, Sandbox, ServiceSpec, SnapshotReader, Startable, StepSpec,
+    CacheLocks, Call, Description, Engine, Image, ImageSpec, ImageStore, InUse, Ingress, InstanceId, Kept,
+    PortNumber, Prepared, Progress, ResultStore, Sandbox, ServiceSpec, SnapshotReader, Startable, StepSpec,
 };
-use crate::model::{CacheKey, Digest, Entry, Hostname, ImageName, SessionId, Snapshot, Stat};
+use crate::model::{CacheKey, Digest, Entry, ImageName, SessionId, Snapshot, Stat};
 use crate::{Error, Result};
 
 /// One session's Docker engine.
@@ -306,9 +306,9 @@ impl Sandbox for Docker {
     fn listen<'a>(
         &'a self,
         name: &'a str,
-        hostname: &'a Hostname,
+        instance: &'a InstanceId,
         ports: &'a [PortNumber],
     ) -> Call<'a, Ingress> {
-        Box::pin(relay::listen(&self.shared, name, hostname, ports))
+        Box::pin(relay::listen(&self.shared, name, instance, ports))
     }
 }

@@ -1,8 +1,9 @@
 //! The names of this engine's objects.
 
+use crate::engine::InstanceId;
 use crate::sha256::Sha256;
 
-use crate::model::{CacheKey, ContentDigest, Digest, Hostname, SessionId};
+use crate::model::{CacheKey, ContentDigest, Digest, SessionId};
 
 /// The prefix of everything a session makes; also the name of its network.
 pub(super) fn prefix(session: &SessionId) -> String {
@@ -26,9 +27,10 @@ pub(super) fn is_held(image: &str) -> bool {
     image.starts_with(HELD)
 }
 
-/// The container of the session's service with this hostname.
-pub(super) fn service(session: &SessionId, hostname: &Hostname) -> String {
-    format!("bowline-{session}-{hostname}")
+/// The container of an instance of a service of the session.
+pub(super) fn service(session: &SessionId, instance: &InstanceId) -> String {
+    let InstanceId { hostname, key } = instance;
+    format!("bowline-{session}-{key:.12}-{hostname}")
 }
 
 /// The image that holds what a step left.

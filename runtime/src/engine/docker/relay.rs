@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use self::container::{Plan, Relay};
 use self::link::{Handle, Link, Side, Unopened};
 use super::{Shared, names};
-use crate::engine::{Call, Connection, Flow, Ingress, Listener, Place, PortNumber};
+use crate::engine::{Call, Connection, Flow, Ingress, InstanceId, Listener, Place, PortNumber};
 use crate::lock::lock;
 use crate::model::{Hostname, Protocol};
 use crate::{Error, Result};
@@ -111,7 +111,7 @@ async fn outcome(opened: oneshot::Receiver<io::Result<()>>) -> io::Result<()> {
 pub(super) async fn listen(
     shared: &Arc<Shared>,
     name: &str,
-    hostname: &Hostname,
+    instance: &InstanceId,
     ports: &[PortNumber],
 ) -> Result<Ingress> {
     let what = format!("serve {name} to containers");
@@ -126,9 +126,9 @@ pub(super) async fn listen(
     args.extend(ports.iter().map(|port| format!("{}/{}", port.number, port.protocol)));
     let plan = Plan {
         what: &what,
-        container: names::service(&shared.session, hostname),
+        container: names::service(&shared.session, instance),
         name,
-        hostname: Some(hostname),
+        hostname: Some(&instance.hostname),
         args,
         has_low_ports: ports.iter().any(|port| port.number < 1024),
     };

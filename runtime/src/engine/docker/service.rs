@@ -71,12 +71,12 @@ struct Ready {
 
 /// Makes a service's container.
 pub(super) async fn prepare(shared: &Arc<Shared>, service: ServiceSpec) -> Result<Box<dyn Startable>> {
-    let ServiceSpec { name, hostname, filesystem, process, links } = service;
+    let ServiceSpec { name, instance, filesystem, process, links } = service;
     let recipe = Recipe {
-        container: names::service(&shared.session, &hostname),
+        container: names::service(&shared.session, &instance),
         name: &name,
         kind: labels::KIND_SERVICE,
-        hostname: &hostname,
+        hostname: &instance.hostname,
         filesystem: &filesystem,
         process: Some(&process),
         links: &links,

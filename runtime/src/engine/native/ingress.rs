@@ -10,21 +10,21 @@ use super::netns::Netns;
 use super::wire::SocketKind;
 use super::{Shared, failed};
 use crate::Result;
-use crate::engine::{Call, Ingress, Listener, Place, PortNumber};
+use crate::engine::{Call, Ingress, InstanceId, Listener, Place, PortNumber};
 use crate::lock::lock;
-use crate::model::{Hostname, Protocol};
+use crate::model::Protocol;
 
 /// A network namespace in which nothing runs: its sockets are the pipeline's.
 struct Address {
     shared: Arc<Shared>,
-    hostname: Hostname,
+    instance: InstanceId,
     netns: Netns,
 }
 
 pub(super) async fn listen(
     shared: &Arc<Shared>,
     name: &str,
-    hostname: &Hostname,
+    instance: &InstanceId,
     ports: &[PortNumber],
 ) -> Result<Ingress> {
     let what = format!("serve {name} to containers");
@@ -43,8 +43,8 @@ pub(super) async fn listen(
     };
     let listeners = sockets.into_iter().zip(ports).map(listener).collect::<std::io::Result<_>>();
     let listeners = listeners.map_err(failed(&what))?;
-    lock(&shared.running).insert(hostname.clone(), netns.address.number);
-    let place = Address { shared: Arc::clone(shared), hostname: hostname.clone(), netns };
+    lock(&shared.running).insert(instance.clone(), netns.address.number);
+    let place = Address { shared: Arc::clone(shared), instance: instance.clone(), netns };
     Ok(Ingress { listeners, place: Box::new(place) })
 }
 
@@ -55,23 +55,13 @@ impl Place for Address {
     }
 
     fn remove(&self) -> Call<'_, ()> {
-        self.forget();
+        self.shared.forget(&self.instance, &self.netns);
         Box::pin(async { Ok(()) })
-    }
-}
-
-impl Address {
-    /// Nobody is told its address any more.
-    fn forget(&self) {
-        let mut running = lock(&self.shared.running);
-        if running.get(&self.hostname) == Some(&self.netns.address.number) {
-            running.remove(&self.hostname);
-        }
     }
 }
 
 impl Drop for Address {
     fn drop(&mut self) {
-        self.forget();
+        self.shared.forget(&self.instance, &self.netns);
     }
 }

@@ -56,11 +56,12 @@ use self::store::{Scratch, Store, snapshot_of};
 use self::wire::{Answer, Files, Request};
 use super::source::ImageSource;
 use super::{
-    CacheLocks, Call, Claim, Description, Engine, Image, ImageSpec, ImageStore, InUse, Ingress, Kept,
-    PortNumber, Prepared, Progress, ResultStore, Sandbox, ServiceSpec, SnapshotReader, Startable, StepSpec,
+    CacheLocks, Call, Claim, Description, Engine, Image, ImageSpec, ImageStore, InUse, Ingress, InstanceId,
+    Kept, PortNumber, Prepared, Progress, ResultStore, Sandbox, ServiceSpec, SnapshotReader, Startable,
+    StepSpec,
 };
 use crate::lock::lock;
-use crate::model::{CacheKey, Digest, Entry, Hostname, ImageName, SessionId, Snapshot, Stat};
+use crate::model::{CacheKey, Digest, Entry, ImageName, SessionId, Snapshot, Stat};
 use crate::{Error, Result};
 
 /// The engine of one session.
@@ -76,8 +77,8 @@ struct Shared {
     tried: Vec<String>,
     store: Store,
     addresses: Arc<Addresses>,
-    /// The addresses of the running services, by host name.
-    running: Mutex<BTreeMap<Hostname, u16>>,
+    /// The addresses of the running services, by instance.
+    running: Mutex<BTreeMap<InstanceId, u16>>,
     /// Where images are that the store has not; none where there is no such place.
     images: Option<Box<dyn ImageSource>>,
     /// Made for the first container; or why there is none.
@@ -141,7 +142,7 @@ impl Native {
         images: Option<Box<dyn ImageSource>>,
         tried: Vec<String>,
     ) -> Result<Arc<Self>> {
-        Self::open_at(Store::place(), session, images, tried).await
+        Self::open_at(crate::home::place(), session, images, tried).await
     }
 
     async fn open_at(
@@ -416,12 +417,12 @@ impl Sandbox for Native {
     fn listen<'a>(
         &'a self,
         name: &'a str,
-        hostname: &'a Hostname,
+        instance: &'a InstanceId,
         ports: &'a [PortNumber],
     ) -> Call<'a, Ingress> {
         Box::pin(async move {
             self.shared.ready().await?;
-            ingress::listen(&self.shared, name, hostname, ports).await
+            ingress::listen(&self.shared, name, instance, ports).await
         })
     }
 }

@@ -8,7 +8,7 @@ use super::address::{Addresses, Audience, Network};
 use super::capabilities::Users;
 use super::gateway::{self, FlowGuard, Gateway, Names};
 use super::{Shared, failed};
-use crate::engine::Link;
+use crate::engine::{InstanceId, Link};
 use crate::lock::lock;
 use crate::{Error, Result};
 
@@ -101,6 +101,14 @@ impl Shared {
         Ok(Netns { network, address, namespace, condition, flows, names: Arc::clone(&self.names) })
     }
 
+    /// Nobody is told any more that an instance is at this address.
+    pub(super) fn forget(&self, instance: &InstanceId, at: &Netns) {
+        let mut running = lock(&self.running);
+        if running.get(instance) == Some(&at.address.number) {
+            running.remove(instance);
+        }
+    }
+
     /// One for a step, which nobody knows by its address; most have been used before. To make one takes as long as all
     /// else of a container, and the kernel is busy for longer when it is gone.
     pub(super) async fn netns(&self, what: &str, network: Network, users: Users) -> Result<Netns> {
@@ -175,12 +183,12 @@ impl Shared {
         let mut known = vec![(address, own.iter().map(|&name| name.to_owned()).collect::<Vec<_>>())];
         let running = lock(&self.running);
         for link in links {
-            let number = running
-                .get(&link.hostname)
-                .ok_or_else(|| Error::engine(what, format!("the service {} does not run", link.hostname)))?;
-            // The name that users gave comes first: the first is what an address is called.
-            let names = link.aliases.iter().cloned().chain(std::iter::once(link.hostname.to_string()));
-            known.push((Network::Services.of(*number), names.collect()));
+            let number = running.get(&link.instance).ok_or_else(|| {
+                let name = link.names.first().map_or("", String::as_str);
+                Error::engine(what, format!("the service {name} does not run"))
+            })?;
+            // The first is what an address is called.
+            known.push((Network::Services.of(*number), link.names.clone()));
         }
         drop(running);
         // There is no IPv6: who tries addresses in their order would not reach `localhost` by it.

@@ -25,11 +25,11 @@ use crate::engine::command::cannot_run;
 use crate::engine::ending::{Ending, ending};
 use crate::engine::probe::{self, Dialer};
 use crate::engine::{
-    Call, Connection, Detached, Dialing, Flow, Instance, ProbeProgress, Recording, ServiceSpec, Sink,
-    Startable, StepOutput,
+    Call, Connection, Detached, Dialing, Flow, Instance, InstanceId, ProbeProgress, Recording, ServiceSpec,
+    Sink, Startable, StepOutput,
 };
 use crate::lock::lock;
-use crate::model::{Digest, Exit, Hostname, Port, Protocol, Snapshot};
+use crate::model::{Digest, Exit, Port, Protocol, Snapshot};
 use crate::{Error, Result};
 
 /// A way that led nowhere, as that to a service that is ending, is not tried without end at once.
@@ -39,7 +39,7 @@ const AGAIN_AFTER: Duration = Duration::from_millis(25);
 struct Running {
     shared: Arc<Shared>,
     name: String,
-    hostname: Hostname,
+    instance: InstanceId,
     container: i32,
     process: Process,
     netns: Netns,
@@ -60,7 +60,7 @@ struct Running {
 struct Ready {
     shared: Arc<Shared>,
     name: String,
-    hostname: Hostname,
+    instance: InstanceId,
     command: String,
     request: Request,
     process: Process,
@@ -71,7 +71,7 @@ struct Ready {
 }
 
 pub(super) async fn prepare(shared: &Arc<Shared>, service: ServiceSpec) -> Result<Box<dyn Startable>> {
-    let ServiceSpec { name, hostname, filesystem, process, links } = service;
+    let ServiceSpec { name, instance, filesystem, process, links } = service;
     let what = format!("start service {name}");
     let command = process.args.first().cloned().unwrap_or_default();
     let scratch = shared.store.scratch().map_err(failed(&what))?;
@@ -80,9 +80,9 @@ pub(super) async fn prepare(shared: &Arc<Shared>, service: ServiceSpec) -> Resul
     shared.store.wait_for(&mounts.volumes).await.map_err(failed(&what))?;
     let users = Users::of(&process.security);
     let netns = shared.new_netns(&what, Network::Services, Audience::Everybody, users).await?;
-    let own_name = process.hostname.clone().unwrap_or_else(|| hostname.to_string());
+    let own_name = process.hostname.clone().unwrap_or_else(|| instance.hostname.to_string());
     // A service knows its own name, whatever it calls its machine.
-    let mut own_names = vec![own_name.as_str(), &hostname];
+    let mut own_names = vec![own_name.as_str(), &instance.hostname];
     own_names.dedup();
     let hosts = shared.hosts(&what, &own_names, netns.ip(), &links)?;
     let resolver = shared.resolver(Network::Services).await;
@@ -100,7 +100,7 @@ pub(super) async fn prepare(shared: &Arc<Shared>, service: ServiceSpec) -> Resul
     Ok(Box::new(Ready {
         shared: Arc::clone(shared),
         name,
-        hostname,
+        instance,
         command,
         request,
         process,
@@ -118,7 +118,7 @@ impl Startable for Ready {
 }
 
 async fn start(service: Ready, log: Sink) -> Result<Arc<dyn Instance>> {
-    let Ready { shared, name, hostname, command, request, process, netns, base, scratches, volumes } =
+    let Ready { shared, name, instance, command, request, process, netns, base, scratches, volumes } =
         service;
     let what = format!("start service {name}");
     let Launched { container, orders, output, alive } =
@@ -129,7 +129,7 @@ async fn start(service: Ready, log: Sink) -> Result<Arc<dyn Instance>> {
             }
             Err(NotLaunched::Failed(error)) => return Err(failed(what)(error)),
         };
-    lock(&shared.running).insert(hostname.clone(), netns.address.number);
+    lock(&shared.running).insert(instance.clone(), netns.address.number);
     let (tell, end) = ending();
     let task = tokio::spawn(async move {
         tell.tell(output.hear(&log).await.map_err(failed(what)));
@@ -137,7 +137,7 @@ async fn start(service: Ready, log: Sink) -> Result<Arc<dyn Instance>> {
     Ok(Arc::new(Running {
         shared,
         name,
-        hostname,
+        instance,
         container,
         process,
         netns,
@@ -160,7 +160,7 @@ impl fmt::Debug for Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.forget();
+        self.shared.forget(&self.instance, &self.netns);
         // Closes the socket, which ends the container.
         self.task.abort();
     }
@@ -284,7 +284,7 @@ impl Instance for Running {
 
     fn remove(&self) -> Call<'_, ()> {
         Box::pin(async move {
-            self.forget();
+            self.shared.forget(&self.instance, &self.netns);
             self.signal("SIGKILL").await?;
             // However it ended, it has.
             let _ = self.wait().await;
@@ -301,7 +301,7 @@ impl Instance for Running {
         Box::pin(async move {
             let what = format!("leave service {}", self.name);
             let signal = number_of(signal).ok_or_else(|| Error::engine(&what, "there is no such signal"))?;
-            self.forget();
+            self.shared.forget(&self.instance, &self.netns);
             // As this engine has named them, below.
             let users = users.iter().filter_map(|Detached(user)| user.parse().ok()).collect();
             let order = Order::Detach(Detach { signal, within, users });
@@ -314,14 +314,4 @@ impl Instance for Running {
 
 fn number_of(signal: &str) -> Option<i32> {
     crate::rules::SIGNALS.iter().find(|(name, _)| *name == signal).map(|(_, number)| *number)
-}
-
-impl Running {
-    /// Nobody is told its address any more.
-    fn forget(&self) {
-        let mut running = lock(&self.shared.running);
-        if running.get(&self.hostname) == Some(&self.netns.address.number) {
-            running.remove(&self.hostname);
-        }
-    }
 }

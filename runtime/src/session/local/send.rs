@@ -1,4 +1,4 @@
-//! Sending trees into the engine.
+//! Trees of a session: read once in a reading, and sent into the engine once.
 
 use std::io;
 use std::sync::Arc;
@@ -6,7 +6,9 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::super::Inner;
+use super::super::single_flight::SingleFlight;
 use super::super::transfer::Meter;
+use super::known::Place;
 use super::{Tree, subject};
 use crate::event::{EventKind, Span, Verb};
 use crate::model::{Location, Snapshot};
@@ -17,20 +19,37 @@ use crate::{Error, Result};
 const PIECES: usize = 8;
 const PIECE: usize = 128 << 10;
 
-impl Inner {
-    /// The files at a path of this machine, found and hashed once a session.
-    pub(in crate::session) async fn local_tree(
-        self: &Arc<Self>,
+/// One reading of this machine's files: each source is found and hashed once in it.
+pub(in crate::session) struct Reading {
+    /// Later readings have higher numbers.
+    pub(in crate::session) number: u64,
+    trees: SingleFlight<LocalSource, Arc<Tree>>,
+}
+
+impl Reading {
+    pub(in crate::session) fn first() -> Self {
+        Self { number: 0, trees: SingleFlight::default() }
+    }
+
+    pub(in crate::session) fn next(&self) -> Self {
+        Self { number: self.number + 1, ..Self::first() }
+    }
+
+    /// The files of a source.
+    pub(in crate::session) async fn tree(
+        &self,
+        session: &Arc<Inner>,
         source: &LocalSource,
         places: &[Location],
     ) -> Result<Arc<Tree>> {
-        let (inner, wanted, places) = (self.clone(), source.clone(), places.to_vec());
+        let (session, wanted, places) = (session.clone(), source.clone(), places.to_vec());
         let read = async move {
-            let span = inner.span.child_at(subject(&wanted), places);
+            let span = session.span.child_at(subject(&wanted), places);
             let told = span.clone();
-            let tree = tokio::task::spawn_blocking(move || Tree::read_in(&wanted, Some(told))).await;
+            let read = move || Tree::read_in(&wanted, Some(told), Place::of(&wanted).as_ref());
+            let tree = tokio::task::spawn_blocking(read).await;
             let tree = tree.unwrap_or_else(|error| Err(Error::engine("read files", error)));
-            for path in tree.iter().flat_map(|tree| &tree.left_out) {
+            for path in tree.iter().flat_map(Tree::left_out) {
                 span.emit(|| {
                     let path = path.display();
                     EventKind::warning(format!("`{path}` is left out: it is no file, directory or link"))
@@ -39,16 +58,17 @@ impl Inner {
             span.close_with(&tree);
             tree.map(Arc::new)
         };
-        self.hosts.get_or_run(source.clone(), read).await
+        self.trees.get_or_run(source.clone(), read).await
     }
+}
 
+impl Inner {
     /// The engine's snapshot of the tree, which is sent if the engine does not have it.
     pub(in crate::session) async fn local_snapshot(
         self: &Arc<Self>,
-        source: &LocalSource,
+        tree: Arc<Tree>,
         at: Location,
     ) -> Result<Snapshot> {
-        let tree = self.local_tree(source, &[at]).await?;
         let (inner, digest) = (self.clone(), tree.digest);
         let send = async move {
             let span = inner.span.child_at(subject(&tree.source), vec![at]);
@@ -67,7 +87,7 @@ impl Inner {
         }
         let what = format!("send {}", tree.source);
         let (give, take) = mpsc::channel(PIECES);
-        let (files, bytes) = super::extent(&tree.entries);
+        let (files, bytes) = tree.extent;
         let meter = Meter::new(span.clone(), Verb::Sending, bytes, files);
         let digest = tree.digest;
         let writer = tokio::task::spawn_blocking(move || {

@@ -14,6 +14,7 @@
 //! mountpoints         the lowest layer of every container: what something is mounted on
 //! empty               that of what is made of nothing
 //! aside               where something is mounted for a moment
+//! files               not of this store: what sessions know of the machine's files (`session/local/known.rs`)
 //! ```
 //!
 //! Whatever is found under its name is complete, whenever a process died: it was made in `scratch` and renamed. What a
@@ -125,15 +126,6 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
-    /// `$BOWLINE_HOME`, or `bowline` in the user's cache directory (XDG Base Directory Specification).
-    pub(super) fn place() -> PathBuf {
-        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        set("BOWLINE_HOME").unwrap_or_else(|| {
-            let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
-            cache.unwrap_or_else(|| "/var/cache".into()).join("bowline")
-        })
-    }
-
     /// Opens the store, creating what is missing, and removes what dead sessions left.
     pub(super) fn open(root: PathBuf, session: &SessionId) -> io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&root)?;
