@@ -58,7 +58,7 @@ pub fn main(options: TokenStream, function: TokenStream) -> TokenStream {
 
 /// Runs an async test with a session: `#[bowline::test]`.
 ///
-/// There are three ways for tests to have services, from the cleanest to the cheapest:
+/// There are two ways for tests to have services:
 ///
 /// - **A session for each test**, which is the default: every test has instances of its own, so tests run side by side and
 ///   see nothing of each other. It costs one start of each service a test. If a start is slow because a database is set up,
@@ -67,8 +67,6 @@ pub fn main(options: TokenStream, function: TokenStream) -> TokenStream {
 /// - **A session for the tests of one binary**: `#[bowline::test(shared)]`. Equal services are started once for all tests
 ///   that run in the process, and stopped when it ends. Tests see what others do to them. With a runner that has a process
 ///   for each test, such as nextest, this is the same as the first way.
-/// - **A service for all processes**: `shared;` in the service, or `Service::shared()`. It goes on in the background, and
-///   every process of the same user that needs an equal service uses it, until nobody has for its `linger` time.
 ///
 /// While a test passes nothing is printed. If it fails, the last lines of its services are, by the test's own thread, so
 /// that test runners show them with the test. `BOWLINE_PROGRESS=plain` shows everything as it happens instead.

@@ -59,9 +59,9 @@ pub use bowline_macros::{main, test};
 pub use self::engine::{Diagnosis, OutputReader, Prune, Pruned, doctor, prune};
 pub use self::error::{Cause, Error, Result, ServiceCause, ServiceError, StepCause, StepError};
 pub use self::graph::{Plan, PlanBuilder, PlannedFiles, PlannedService, PlannedStep};
-pub use self::model::{Digest, Endpoint, Entry, EntryKind, Exit, Location, Port, Protocol, Stat};
-pub use self::run::{Tunnel, Tunneling, observe};
-pub use self::session::Session;
+pub use self::model::{Digest, Endpoint, Entry, EntryKind, Exit, Location, LogLine, Port, Protocol, Stat};
+pub use self::run::{Logs, ServiceExec, Terminal, Tunnel, Tunneling, observe};
+pub use self::session::{LogReader, Session};
 pub use self::value::{
     Argument, CacheVolume, Container, CopySource, Definition, Directory, EnvValue, Exec, Expect, Exposes,
     Exposing, File, IntoDuration, IntoExec, IntoSize, Mount, Output, PortSelector, Ready, Secret,

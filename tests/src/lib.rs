@@ -8,12 +8,16 @@ mod inspector;
 pub mod kills;
 mod look;
 mod native;
+#[cfg(target_os = "linux")]
+mod pty;
 mod servers;
 mod skips;
 
 pub use docker::docker;
 pub use inspector::Inspector;
 pub use look::{address, containers, created_since, has, inspector, is_running, remains, running, touch};
+#[cfg(target_os = "linux")]
+pub use pty::Pty;
 pub use servers::{
     age, busybox, client, database, datagrams, echo, fetch, late, python_service, relay, server, stopping,
 };

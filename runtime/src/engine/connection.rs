@@ -1,13 +1,10 @@
 //! Connections to services, and from their clients to the pipeline: sockets where there is a way for them, else streams
 //! over the engine's own connection.
 
-use std::io;
-
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::mpsc;
 
-use super::roles::Call;
 use crate::model::Protocol;
 
 /// A TCP connection.
@@ -18,7 +15,7 @@ pub(crate) enum Connection {
 }
 
 /// A connection that an engine carries: reading ends where the other side has shut down its half, and fails with
-/// [`ConnectionReset`](io::ErrorKind::ConnectionReset) where it has reset the connection. Dropping it resets it, unless
+/// [`ConnectionReset`](std::io::ErrorKind::ConnectionReset) where it has reset the connection. Dropping it resets it, unless
 /// both halves were shut down.
 pub(crate) trait Relayed: AsyncRead + AsyncWrite + Send + Unpin {}
 
@@ -47,22 +44,6 @@ pub(crate) enum Listener {
 pub(crate) enum Incoming {
     Connection(Connection),
     Flow(Datagrams),
-}
-
-/// An address in the session's network at which the pipeline serves.
-pub(crate) struct Ingress {
-    /// The listeners, in the order of the ports that were asked for.
-    pub(crate) listeners: Vec<Listener>,
-    pub(crate) place: Box<dyn Place>,
-}
-
-/// Where an [`Ingress`] is. Dropping it removes it in the background.
-pub(crate) trait Place: Send + Sync {
-    /// Waits until it is gone, although nobody removed it: the error is the reason.
-    fn lost(&self) -> Call<'_, ()>;
-
-    /// Removes it. It is no error if it is already gone.
-    fn remove(&self) -> Call<'_, ()>;
 }
 
 /// A port of a service, as it is dialled.

@@ -12,13 +12,12 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::connection::{Connection, Flow, Place, PortNumber};
-use super::output::StepOutput;
+use super::connection::{Connection, Flow, PortNumber};
 use super::probe::{self, Dialer};
 use super::progress::ProbeProgress;
-use super::roles::{Call, Dialing, Instance};
+use super::roles::{Call, Command, Dialing, Ended, Instance, Place, Sink, Terminal};
 use crate::lock::lock;
-use crate::model::{Digest, Exit, HostAddress, HostServer, Port, Protocol, Snapshot};
+use crate::model::{Digest, Exit, HostAddress, HostServer, Port, Protocol, Snapshot, WindowSize};
 use crate::{Error, Result};
 
 /// How long to wait for the notice that nobody listens at a UDP port: it comes at once on this machine.
@@ -124,9 +123,9 @@ pub(crate) struct HostInstance {
 
 /// Tells when a server is stopped.
 #[derive(Debug, Clone)]
-pub(crate) struct Ended(watch::Receiver<bool>);
+pub(crate) struct HostEnded(watch::Receiver<bool>);
 
-impl Ended {
+impl HostEnded {
     pub(crate) async fn wait(&self) {
         let _ = self.0.clone().wait_for(|stopped| *stopped).await;
     }
@@ -147,8 +146,8 @@ impl HostInstance {
         self.dialler.clone()
     }
 
-    pub(crate) fn ended(&self) -> Ended {
-        Ended(self.stopped.subscribe())
+    pub(crate) fn ended(&self) -> HostEnded {
+        HostEnded(self.stopped.subscribe())
     }
 
     /// From here on containers reach it at this place; `serving` forwards their connections.
@@ -221,11 +220,19 @@ impl Instance for HostInstance {
         self.dialler.flow(port)
     }
 
-    fn exec<'a>(&'a self, args: &'a [String]) -> Call<'a, StepOutput> {
-        Box::pin(async move {
-            let what = format!("run `{}` in service {}", args.first().map_or("", String::as_str), self.name);
-            Err(Error::engine(what, "it is a server outside of all containers"))
-        })
+    fn address(&self) -> Call<'_, IpAddr> {
+        let what = format!("find the address of service {}", self.name);
+        Box::pin(async { Err(nothing_inside(what)) })
+    }
+
+    fn execute(&self, command: Command, _sink: Sink) -> Call<'_, Ended> {
+        let what = format!("run `{}` in service {}", command.program(), self.name);
+        Box::pin(async { Err(nothing_inside(what)) })
+    }
+
+    fn open(&self, command: Command, _size: WindowSize) -> Call<'_, Terminal> {
+        let what = format!("run `{}` in service {}", command.program(), self.name);
+        Box::pin(async { Err(nothing_inside(what)) })
     }
 
     fn signal<'a>(&'a self, _signal: &'a str) -> Call<'a, ()> {
@@ -240,7 +247,7 @@ impl Instance for HostInstance {
 
     fn keep(&self, _key: Digest) -> Call<'_, Snapshot> {
         let what = format!("keep what service {} left", self.name);
-        Box::pin(async { Err(Error::engine(what, "it is a server outside of all containers")) })
+        Box::pin(async { Err(nothing_inside(what)) })
     }
 
     fn remove(&self) -> Call<'_, ()> {
@@ -253,6 +260,10 @@ impl Instance for HostInstance {
             }
         })
     }
+}
+
+fn nothing_inside(what: String) -> Error {
+    Error::engine(what, "it is a server outside of all containers")
 }
 
 impl From<&Port> for PortNumber {

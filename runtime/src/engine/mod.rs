@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crate::model::{
     Access, CacheKey, ContentDigest, Digest, Existing, Hostname, Limits, SecurityContext, Snapshot,
+    WindowSize,
 };
 
 #[cfg(feature = "docker")]
@@ -50,24 +51,23 @@ mod user;
 mod testing;
 
 pub(crate) use self::choice::open;
-pub(crate) use self::connection::{
-    Connection, Datagrams, Flow, Incoming, Ingress, Listener, Place, PortNumber, Relayed,
-};
+pub(crate) use self::connection::{Connection, Datagrams, Flow, Incoming, Listener, PortNumber, Relayed};
 pub use self::doctor::{Diagnosis, doctor};
 #[cfg(any(feature = "docker", native_engine))]
-pub(crate) use self::host::{Ended, HostDialler, HostInstance};
+pub(crate) use self::host::{HostDialler, HostEnded, HostInstance};
 pub(crate) use self::oci::ImageSpec;
 #[cfg(feature = "docker")]
 pub(crate) use self::output::Elsewhere;
 pub use self::output::OutputReader;
 #[cfg(native_engine)]
 pub(crate) use self::output::Part;
-pub(crate) use self::output::{Recording, Spool, StepOutput, Written, place};
+pub(crate) use self::output::{Recording, Spool, StepOutput, Written, place, read_at, unnamed};
 pub(crate) use self::progress::ProbeProgress;
 pub use self::prune::{Prune, Pruned, prune};
 pub(crate) use self::roles::{
-    CacheLocks, Call, Claim, Detached, Dialing, Engine, Finished, Held, ImageStore, InUse, Instance,
-    Prepared, Progress, ResultStore, Sandbox, Sink, SnapshotReader, Startable,
+    Attached, CacheLocks, Call, Claim, Command, Detached, Dialing, Ended, Engine, Finished, Held, ImageStore,
+    InUse, Ingress, Instance, Place, Prepared, Progress, ResultStore, Sandbox, Sink, SnapshotReader,
+    Startable, Terminal,
 };
 
 /// Identifies an engine.
@@ -247,6 +247,8 @@ pub(crate) struct StepSpec {
     /// The timeout, after which the process is killed.
     pub(crate) limit: Option<Duration>,
     pub(crate) links: Vec<Link>,
+    /// The size of the process's terminal, if it is to have one: then it is [opened](Prepared::open), and not run.
+    pub(crate) terminal: Option<WindowSize>,
 }
 
 /// A service to start.

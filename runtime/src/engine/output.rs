@@ -221,12 +221,12 @@ impl Read for OutputReader {
 }
 
 #[cfg(unix)]
-fn read_at(file: &File, into: &mut [u8], at: u64) -> io::Result<usize> {
+pub(crate) fn read_at(file: &File, into: &mut [u8], at: u64) -> io::Result<usize> {
     std::os::unix::fs::FileExt::read_at(file, into, at)
 }
 
 #[cfg(windows)]
-fn read_at(file: &File, into: &mut [u8], at: u64) -> io::Result<usize> {
+pub(crate) fn read_at(file: &File, into: &mut [u8], at: u64) -> io::Result<usize> {
     std::os::windows::fs::FileExt::seek_read(file, into, at)
 }
 
@@ -243,7 +243,7 @@ pub(crate) struct Spool {
 impl Spool {
     pub(crate) fn push(&mut self, piece: &[u8]) -> io::Result<()> {
         if self.file.is_none() && self.memory.len() + piece.len() > IN_MEMORY {
-            let mut file = unnamed(&place())?;
+            let mut file = unnamed()?;
             file.write_all(&self.memory)?;
             self.memory = Vec::new();
             self.file = Some(file);
@@ -279,14 +279,15 @@ pub(crate) fn place() -> PathBuf {
     std::env::temp_dir()
 }
 
-/// A new file that only this user may open. On Unix it is unlinked before anything is written.
-fn unnamed(place: &Path) -> io::Result<File> {
+/// A new file in the [place] for large output, which only this user may open. On Unix it is unlinked before anything is
+/// written.
+pub(crate) fn unnamed() -> io::Result<File> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     loop {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         // Somebody who guesses the name can do no more than prevent the file's creation.
         let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), number);
-        let path = place.join(format!(".bowline-{}-{random:x}", std::process::id()));
+        let path = place().join(format!(".bowline-{}-{random:x}", std::process::id()));
         let mut options = File::options();
         options.read(true).write(true).create_new(true);
         #[cfg(unix)]

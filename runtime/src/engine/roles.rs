@@ -3,17 +3,21 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::connection::{Connection, Flow, Ingress, PortNumber};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::connection::{Connection, Flow, Listener, PortNumber};
 use super::output::{Recording, StepOutput};
 use super::progress::ProbeProgress;
 use super::{Description, Image, ImageSpec, InstanceId, Kept, Placement, ServiceSpec, StepSpec};
 use crate::Result;
 use crate::event::EventKind;
-use crate::model::{CacheKey, Digest, Entry, Exit, ImageName, Port, Snapshot, Stat, Stream};
+use crate::lock::lock;
+use crate::model::{CacheKey, Digest, Entry, Exit, ImageName, Port, Snapshot, Stat, Stream, WindowSize};
 
 /// The result of an engine's call: a future, boxed so that the traits are object-safe.
 pub(crate) type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
@@ -140,6 +144,10 @@ pub(crate) trait Prepared: Send {
     /// Runs the process to its end (if the step has one). `sink` receives every piece of output as it comes. Dropping the
     /// future kills the process and removes what was made.
     fn run(self: Box<Self>, sink: Sink) -> Call<'static, Box<dyn Finished>>;
+
+    /// Starts the process of a step that was prepared with a [terminal](StepSpec::terminal). Dropping the terminal kills
+    /// the process and removes what was made.
+    fn open(self: Box<Self>) -> Call<'static, Terminal>;
 }
 
 /// A step whose process has ended. Dropping it removes its file system.
@@ -164,6 +172,22 @@ pub(crate) trait Startable: Send {
     /// Starts the process and returns once it runs, ready or not. `log` receives every piece of output. Dropping the
     /// future may kill a process that has just begun.
     fn start(self: Box<Self>, log: Sink) -> Call<'static, Arc<dyn Instance>>;
+}
+
+/// An address in the session's network at which the pipeline serves.
+pub(crate) struct Ingress {
+    /// The listeners, in the order of the ports that were asked for.
+    pub(crate) listeners: Vec<Listener>,
+    pub(crate) place: Box<dyn Place>,
+}
+
+/// Where an [`Ingress`] is. Dropping it removes it in the background.
+pub(crate) trait Place: Send + Sync {
+    /// Waits until it is gone, although nobody removed it: the error is the reason.
+    fn lost(&self) -> Call<'_, ()>;
+
+    /// Removes it. It is no error if it is already gone.
+    fn remove(&self) -> Call<'_, ()>;
 }
 
 /// Cache volumes that a service writes to, held against other sessions.
@@ -215,9 +239,27 @@ pub(crate) trait Instance: Send + Sync + fmt::Debug {
     /// Opens a flow of datagrams to one of its UDP ports.
     fn flow(&self, port: u16) -> Dialing<'_, Flow>;
 
-    /// Runs a command in the service to its end, with the service's own environment, user and working directory. Of long
-    /// output only the end is returned.
-    fn exec<'a>(&'a self, args: &'a [String]) -> Call<'a, StepOutput>;
+    /// Its address in the network that its clients are in.
+    fn address(&self) -> Call<'_, IpAddr>;
+
+    /// Runs a command in the service to its end. `sink` receives every piece of output that was written by then; what the
+    /// command leaves running is not waited for. Dropping the future kills the command, with what it started.
+    fn execute(&self, command: Command, sink: Sink) -> Call<'_, Ended>;
+
+    /// Starts a command in the service that has a terminal. Dropping the terminal kills the command.
+    fn open(&self, command: Command, size: WindowSize) -> Call<'_, Terminal>;
+
+    /// Runs a command that probes the service. Of long output only the end is returned.
+    fn exec<'a>(&'a self, args: &'a [String]) -> Call<'a, StepOutput> {
+        Box::pin(async move {
+            let output = Arc::new(Mutex::new(StepOutput::default()));
+            let heard = Arc::clone(&output);
+            let sink: Sink = Arc::new(move |stream, piece: &[u8]| lock(&heard).hear_end(stream, piece));
+            let ended = self.execute(Command::probe(args), sink).await?;
+            let output = std::mem::take(&mut *lock(&output));
+            Ok(StepOutput { exit_code: ended.exit.code, ..output })
+        })
+    }
 
     /// Sends a signal by its POSIX name. It is no error if the process has ended.
     fn signal<'a>(&'a self, signal: &'a str) -> Call<'a, ()>;
@@ -243,6 +285,62 @@ pub(crate) trait Instance: Send + Sync + fmt::Debug {
     ) -> Call<'a, Option<Detached>> {
         Box::pin(async { Ok(None) })
     }
+}
+
+/// A command in a running service. It has the environment, user and working directory of the service's own process,
+/// except what is given here.
+#[derive(Debug, Clone)]
+pub(crate) struct Command {
+    pub(crate) args: Vec<String>,
+    /// Variables, which replace the service's of the same name.
+    pub(crate) env: Vec<(String, String)>,
+    pub(crate) user: Option<String>,
+    /// The absolute working directory.
+    pub(crate) workdir: Option<String>,
+    /// The contents of standard input; `None` for an empty one.
+    pub(crate) stdin: Option<Arc<[u8]>>,
+    /// The timeout, after which the command is killed.
+    pub(crate) limit: Option<Duration>,
+    /// Whether it only looks: then an engine that needs more than a signal to kill it may let it end by itself.
+    pub(crate) is_probe: bool,
+}
+
+impl Command {
+    fn probe(args: &[String]) -> Self {
+        let args = args.to_vec();
+        Self { args, env: Vec::new(), user: None, workdir: None, stdin: None, limit: None, is_probe: true }
+    }
+
+    /// The program, for messages.
+    #[cfg(any(feature = "docker", native_engine))]
+    pub(in crate::engine) fn program(&self) -> &str {
+        self.args.first().map_or("", String::as_str)
+    }
+}
+
+/// How a command in a service ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ended {
+    pub(crate) exit: Exit,
+    /// Whether it was killed at its timeout.
+    pub(crate) timed_out: bool,
+}
+
+/// The terminal of a process, from the side of whoever sits at it.
+pub(crate) struct Terminal {
+    /// What is typed.
+    pub(crate) input: Pin<Box<dyn AsyncWrite + Send>>,
+    /// What is shown. It ends, with or without an error, when nothing has the terminal open any more.
+    pub(crate) output: Pin<Box<dyn AsyncRead + Send>>,
+    pub(crate) process: Box<dyn Attached>,
+}
+
+/// The process of a [`Terminal`]. Dropping it kills the process.
+pub(crate) trait Attached: Send + Sync {
+    fn resize(&self, size: WindowSize) -> Call<'_, ()>;
+
+    /// Waits for its end. What it left running may still have the terminal.
+    fn wait(&self) -> Call<'_, Exit>;
 }
 
 /// A detached service, by the engine's own name for it, which only that engine understands.

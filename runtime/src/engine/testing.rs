@@ -68,6 +68,7 @@ pub(super) fn step(base: &Snapshot, args: &[&str]) -> StepSpec {
         stdin: None,
         limit: None,
         links: Vec::new(),
+        terminal: None,
     }
 }
 
@@ -95,6 +96,6 @@ pub(super) fn link(hostname: &str, alias: &str) -> Link {
 }
 
 /// The only instance of a service with this host name.
-fn instance(hostname: &str) -> InstanceId {
+pub(super) fn instance(hostname: &str) -> InstanceId {
     InstanceId { hostname: hostname.into(), key: Digest(crate::sha256::Sha256::digest(hostname)) }
 }

@@ -81,7 +81,7 @@ impl Error {
     /// wrote an equal step elsewhere.
     pub(crate) fn of_step(self, key: Digest, places: Vec<Location>) -> Self {
         match &self {
-            Self::StepFailed(error) if error.key == key => self.also_at(places),
+            Self::StepFailed(error) if error.key == Some(key) => self.also_at(places),
             _ => self.at(places),
         }
     }

@@ -13,7 +13,7 @@ use crate::model::{Digest, Exit, Location};
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct StepError {
-    /// The container it is a step of.
+    /// The container it is a step of, or the service that it was [executed](crate::Service::exec) in.
     pub name: String,
     /// The command.
     pub args: Vec<String>,
@@ -27,8 +27,8 @@ pub struct StepError {
     pub stderr: String,
     /// The file system that the command left, in the graph's form.
     pub(crate) left: Option<Arc<dyn Any + Send + Sync>>,
-    /// The cache key of the step, which identifies it.
-    pub(crate) key: Digest,
+    /// The cache key of the step, which identifies it; none of a command in a service.
+    pub(crate) key: Option<Digest>,
     pub(crate) locations: Vec<Location>,
 }
 
@@ -64,7 +64,12 @@ impl std::error::Error for StepError {}
 
 impl fmt::Display for StepError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "step `{}` of `{}` ", shown(&shown_command(&self.args)), self.name)?;
+        let command = shown_command(&self.args);
+        let command = shown(&command);
+        match self.key {
+            Some(_) => write!(f, "step `{command}` of `{}` ", self.name)?,
+            None => write!(f, "command `{command}` in service `{}` ", self.name)?,
+        }
         match self.cause {
             StepCause::Failed => write!(f, "failed: {}", self.exit)?,
             StepCause::Succeeded => f.write_str("succeeded, although it was expected to fail")?,

@@ -50,7 +50,7 @@ fn an_error_does_not_repeat_an_argument_of_any_length() {
         stdout: String::new(),
         stderr: String::new(),
         left: None,
-        key: crate::Digest([0; 32]),
+        key: Some(crate::Digest([0; 32])),
         locations: Vec::new(),
     };
     let text = error.to_string();

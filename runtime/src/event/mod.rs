@@ -105,7 +105,8 @@ pub enum Subject {
     /// The session.
     Session,
     /// What the program awaits: a container's result, a file, a service that starts. The work done for it has spans of
-    /// its own, which are not children of this one, as other requests may await the same work.
+    /// its own, which are not children of this one, as other requests may await the same work. A command in a running
+    /// service, and a terminal, are requests that also say what is started, what a command writes, and how it ends.
     Request {
         /// In words: ``container `test` ``.
         name: Arc<str>,

@@ -256,7 +256,11 @@ impl Identities {
                 let Held {
                     snapshot,
                     session: _, // an engine's name for a snapshot is that of one session
-                    mounts: _,  // they are among the container's own
+                    // They are the container's own, which says what it has now.
+                    config: _,
+                    mounts: _,
+                    bindings: _,
+                    pins: _, // a means to have them
                 } = &**held;
                 encoder.text("snapshot").text(&snapshot.0)
             }

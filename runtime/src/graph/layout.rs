@@ -52,12 +52,21 @@ impl Layout {
     /// and carry over, other mounts are not.
     pub(super) fn from(mounts: &[Mount]) -> Self {
         let goes_on = |mount: &&Mount| matches!(mount.source, MountSource::Memory | MountSource::Socket(_));
+        Self::inherited(mounts.iter().filter(goes_on))
+    }
+
+    /// The layout of a container that goes on where a command with these mounts failed: it has them all.
+    pub(super) fn of_failed(mounts: &[Mount]) -> Self {
+        Self::inherited(mounts.iter())
+    }
+
+    fn inherited<'a>(mounts: impl Iterator<Item = &'a Mount>) -> Self {
         let inherit = |mount: &Mount| Mounted {
             path: mount.path.clone(),
             what: What::Over(mount.clone()),
             since: Since::Base,
         };
-        Self { places: Vec::new(), mounted: mounts.iter().filter(goes_on).map(inherit).collect() }
+        Self { places: Vec::new(), mounted: mounts.map(inherit).collect() }
     }
 
     /// Places a file or a copy in the file system.

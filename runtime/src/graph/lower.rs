@@ -8,7 +8,7 @@ use super::Identities;
 use super::layout::{self, Layout, check_read};
 use super::locations::{Locations, Written};
 use super::node::{
-    Binding, Config, ContainerNode, Fs, MountSource, Prepared, ServiceBase, ServiceNode, Step,
+    Binding, Config, ContainerNode, Fs, Held, MountSource, Prepared, ServiceBase, ServiceNode, Step,
 };
 use crate::model::{Access, Digest, ImageName, Located, Location};
 use crate::paths::{plain_path, readable_path};
@@ -121,7 +121,7 @@ impl Lowering {
         container: &Container,
         default_name: &str,
     ) -> Result<Arc<ContainerNode>> {
-        let address = container.address();
+        let address = container.identity();
         if let Some(known) = self.containers.get(&address) {
             return Ok(known.clone());
         }
@@ -138,10 +138,7 @@ impl Lowering {
             let message = "has no image\n\nhelp: start its body with `image \"...\";` or `from other;`";
             return Err(Error::invalid(Some(&name), format!("container `{name}` {message}")).at([at]));
         };
-        let (_, mut mounts) = layout.into_parts();
-        if let Fs::Held(held) = &fs {
-            mounts.extend(held.mounts.iter().cloned());
-        }
+        let (_, mounts) = layout.into_parts();
         let digest = self.identities.container(&fs, &config, &mounts);
         let node = Arc::new(ContainerNode { digest, name, fs, config, mounts, last });
         self.containers.insert(address, node.clone());
@@ -149,7 +146,7 @@ impl Lowering {
     }
 
     pub(super) fn service(&mut self, service: &Service, default_name: &str) -> Result<Arc<ServiceNode>> {
-        let address = service.address();
+        let address = service.identity();
         if let Some(known) = self.services.get(&address) {
             return Ok(known.clone());
         }
@@ -263,7 +260,8 @@ impl Lowering {
         };
         let Located { value: base, at } = &body.base;
         match base {
-            Base::Unset => {}
+            // A server has no file system: `service_of` looks at what was said of one.
+            Base::Unset | Base::Server(_) => {}
             Base::Image(reference) => {
                 let image = ImageName::new(reference);
                 fold.config = Arc::new(Config { image: Some(image.clone()), ..Config::default() });
@@ -289,9 +287,14 @@ impl Lowering {
                 let (key, prepare) = (key.clone(), prepare.clone());
                 fold.fs = Some(Fs::Prepared(Arc::new(Prepared { service, key, prepare, at: *at })));
             }
-            // Nothing runs in it, so nothing can be said of it: `service_of` looks at what was.
-            Base::Server(_) => {}
-            Base::Held(held) => fold.fs = held.clone().downcast().ok().map(Fs::Held),
+            Base::Held(held) => {
+                if let Ok(held) = held.clone().downcast::<Held>() {
+                    fold.config = held.config.clone();
+                    fold.layout = Layout::of_failed(&held.mounts);
+                    fold.bindings.clone_from(&held.bindings);
+                    fold.fs = Some(Fs::Held(held));
+                }
+            }
         }
         // A binding belongs to every step of the container: a service bound after a step was written is bound late.
         for Located { value: op, at } in &body.ops {

@@ -53,8 +53,13 @@ pub(crate) struct Held {
     pub(crate) snapshot: Snapshot,
     /// The session that holds it.
     pub(crate) session: SessionId,
-    /// The mounts of the step that left it.
+    /// What the step ran with: its configuration, its mounts, its services.
+    pub(crate) config: Arc<Config>,
     pub(crate) mounts: Vec<Mount>,
+    pub(crate) bindings: Vec<Binding>,
+    /// Keeps those services from being stopped.
+    #[expect(dead_code, reason = "it is there to be dropped")]
+    pub(crate) pins: Arc<dyn std::any::Any + Send + Sync>,
 }
 
 /// One command run in a file system, or files placed in it.

@@ -24,6 +24,7 @@ pub(crate) use self::location::Located;
 pub use self::location::Location;
 pub(crate) use self::names::{CacheKey, Hostname};
 pub use self::port::{Endpoint, Port, Protocol};
-pub use self::process::{Exit, Stream};
+pub(crate) use self::process::WindowSize;
+pub use self::process::{Exit, LogLine, Stream};
 pub(crate) use self::security::{Capabilities, Grant, SecurityContext};
 pub(crate) use self::session::SessionId;

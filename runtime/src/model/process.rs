@@ -34,6 +34,33 @@ impl fmt::Display for Exit {
     }
 }
 
+/// The size of a terminal, in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct WindowSize {
+    pub(crate) columns: u16,
+    pub(crate) rows: u16,
+}
+
+/// A line that a service wrote: see [`Service::logs`](crate::Service::logs).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LogLine {
+    /// The stream that it was written to.
+    pub stream: Stream,
+    /// The line without its line end and without secrets. Anything that is not UTF-8 is replaced. A line of more than 16
+    /// KiB comes in pieces.
+    pub text: String,
+    /// How many bytes before this line are missing, because they are not kept any more. Its own beginning may be among
+    /// them.
+    pub skipped: u64,
+}
+
+impl fmt::Display for LogLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
 /// The stream that a piece of output came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stream {

@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::Once;
 
+use super::held;
 use crate::error::{show_duration, shown_command};
 use crate::event::{Event, EventKind, Observer, Subject, Transfer, Verb, Waiting};
 use crate::terminal::{self, Colours};
@@ -56,7 +57,7 @@ impl Log {
             }
         };
         // One write a line, so that lines of several processes never mix; a closed terminal is no reason to fail.
-        let _ = std::io::stderr().lock().write_all(line.as_bytes());
+        held::show(line.as_bytes());
     }
 }
 
@@ -65,7 +66,10 @@ impl Observer for Log {
     fn on_event(&self, event: &Event) {
         let name = shown_name(event);
         if let EventKind::Output { line, .. } = &event.kind {
-            self.line(name, line);
+            // What a command in a service writes is returned to the program.
+            if !matches!(event.subject, Subject::Request { .. }) {
+                self.line(name, line);
+            }
         } else if let Some(text) = text(event) {
             text.lines().for_each(|line| self.line(name, &format!("• {line}")));
         }

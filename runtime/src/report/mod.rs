@@ -1,5 +1,6 @@
 //! How the events of a session are shown to people. Nothing here knows a session.
 
+mod held;
 mod log;
 mod test;
 
@@ -9,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(crate) use self::test::TestReport;
 use crate::event::Observer;
 
+pub(crate) use self::held::pause;
 /// Whether this process runs tests: a test runner shows what they print, and nothing else is to be shown.
 static TESTS: AtomicBool = AtomicBool::new(false);
 

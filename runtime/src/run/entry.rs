@@ -85,26 +85,25 @@ fn open() -> Observed {
 /// The session of all tests that share one, closed when the process ends.
 fn shared() -> &'static Observed {
     static SHARED: OnceLock<Observed> = OnceLock::new();
-    return SHARED.get_or_init(|| {
+    SHARED.get_or_init(|| {
+        #[cfg(unix)]
         at_exit();
         open()
-    });
+    })
+}
 
-    #[cfg(unix)]
-    #[allow(unsafe_code)]
-    fn at_exit() {
-        extern "C" fn close_shared() {
-            let Some((session, _)) = SHARED.get() else { return };
-            // The process ends in any case, and nobody could be told of a panic.
-            let close = || close(&start(&mut Builder::new_current_thread()), session);
-            let _ = catch_unwind(AssertUnwindSafe(close));
-        }
-        // SAFETY: the function is there as long as the process. Should it not be called, the watchdog removes what is left.
-        unsafe { libc::atexit(close_shared) };
+/// Closes the shared session when the process ends.
+#[cfg(unix)]
+#[allow(unsafe_code)]
+fn at_exit() {
+    extern "C" fn close_shared() {
+        let (session, _) = shared();
+        let close = || close(&start(&mut Builder::new_current_thread()), session);
+        // The process ends in any case, and nobody could be told of a panic.
+        let _ = catch_unwind(AssertUnwindSafe(close));
     }
-
-    #[cfg(not(unix))]
-    fn at_exit() {}
+    // SAFETY: the function is there as long as the process. Should it not be called, the watchdog removes what is left.
+    unsafe { libc::atexit(close_shared) };
 }
 
 fn in_session<R>(

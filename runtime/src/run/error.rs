@@ -5,7 +5,12 @@ use crate::model::Location;
 use crate::value::Container;
 
 impl Error {
-    /// The files that a failed command left, for example to save a report from them: `None` for any other error.
+    /// What a failed command left, with the configuration, mounts and bindings that it ran with: to save a report from it,
+    /// to run more commands in it, or to look around in it ([`Container::terminal`]). `None` for any other error, and for a
+    /// command in a service.
+    ///
+    /// It is there as long as the session. As long as this error or the container exists, the services that the command
+    /// used are not stopped before the session ends.
     ///
     /// ```no_run
     /// # async fn example(tests: bowline::Container) -> bowline::Result<()> {

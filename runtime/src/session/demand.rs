@@ -5,9 +5,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use tokio::sync::mpsc::WeakUnboundedSender;
-
-use super::service::{Message, Origin};
 use crate::model::Digest;
 
 /// A change of the demand for an instance.
@@ -29,7 +26,8 @@ pub(super) struct Successor {
     pub(super) definition: Digest,
     /// The number of the reading that its files are of.
     pub(super) reading: u64,
-    pub(super) by: WeakUnboundedSender<Message>,
+    /// Lets it be kept running in place of an older one.
+    pub(super) inherit: Box<dyn Fn() + Send + Sync>,
 }
 
 #[derive(Default)]
@@ -59,7 +57,7 @@ impl Demand {
                 if earlier.is_none_or(|earlier| earlier.reading <= successor.reading) {
                     let was_held = self.held.remove(&definition);
                     if was_held {
-                        successor.inherit();
+                        (successor.inherit)();
                     }
                     self.successors.insert(definition, successor);
                     return was_held;
@@ -69,11 +67,10 @@ impl Demand {
         false
     }
 
-    /// Keeps it running for a definition, or the definition's newest instance where that is another.
-    pub(super) fn hold(&mut self, origin: &Origin) {
-        let definition = origin.service.digest;
+    /// Keeps it running for a definition as it is in this reading, or the definition's newest instance where that is another.
+    pub(super) fn hold(&mut self, definition: Digest, reading: u64) {
         match self.successors.get(&definition) {
-            Some(successor) if successor.reading > origin.reading.number => successor.inherit(),
+            Some(successor) if successor.reading > reading => (successor.inherit)(),
             _ => {
                 self.successors.remove(&definition);
                 self.held.insert(definition);
@@ -102,56 +99,39 @@ impl Demand {
     }
 }
 
-impl Successor {
-    fn inherit(&self) {
-        if let Some(by) = self.by.upgrade() {
-            let _ = by.send(Message::Need(Need::Inherit(self.definition)));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-
-    use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::graph::lower_service;
-    use crate::session::local::Reading;
-    use crate::value::Service;
-
-    fn origin(reading: u64) -> Origin {
-        let service = lower_service(&Service::from_image("redis:7").expose(6379)).unwrap();
-        let reading = (0..reading).fold(Reading::first(), |reading, _| reading.next());
-        Origin { service, reading: Arc::new(reading) }
-    }
-
-    fn inherited(inbox: &mut UnboundedReceiver<Message>) -> Option<Digest> {
-        match inbox.try_recv().ok()? {
-            Message::Need(Need::Inherit(definition)) => Some(definition),
-            _ => None,
-        }
-    }
 
     #[test]
     fn the_newest_instance_is_the_one_that_is_kept_running() {
-        let definition = origin(0).service.digest;
-        let (newer, mut inbox) = unbounded_channel();
-        let supersede = |reading| Need::Supersede(Successor { definition, reading, by: newer.downgrade() });
+        let definition = Digest([1; 32]);
+        let inherited = Arc::new(AtomicUsize::new(0));
+        let supersede = |reading| {
+            let inherited = inherited.clone();
+            let inherit = Box::new(move || {
+                inherited.fetch_add(1, Ordering::Relaxed);
+            });
+            Need::Supersede(Successor { definition, reading, inherit })
+        };
+        let count = || inherited.load(Ordering::Relaxed);
         let mut demand = Demand::default();
-        demand.hold(&origin(0));
+        demand.hold(definition, 0);
         assert!(!demand.is_none());
         assert!(demand.note(supersede(1)), "nobody keeps it running any more");
         assert!(demand.is_none() && demand.is_superseded());
-        assert_eq!(inherited(&mut inbox), Some(definition));
-        assert!(!demand.note(supersede(1)) && inherited(&mut inbox).is_none(), "it is told again");
-        // Who began before asks for the service as it was, and it is kept running as it is.
-        demand.hold(&origin(0));
+        assert_eq!(count(), 1);
+        assert!(!demand.note(supersede(1)), "it is told again");
+        assert_eq!(count(), 1);
+        // Who began before asks for the service as it was then, and it is kept running as it is now.
+        demand.hold(definition, 0);
         assert!(demand.is_none());
-        assert_eq!(inherited(&mut inbox), Some(definition));
+        assert_eq!(count(), 2);
         // It is the newest again.
-        demand.hold(&origin(2));
+        demand.hold(definition, 2);
         assert!(!demand.is_none() && !demand.is_superseded());
         demand.begin();
         assert!(demand.is_none());

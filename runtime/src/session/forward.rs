@@ -64,7 +64,7 @@ async fn accept<D: Dial, L: Life>(listener: TcpListener, port: u16, dial: &Arc<D
     loop {
         match listener.accept().await {
             Ok((client, _)) => {
-                drop(tokio::spawn(connection(Connection::Socket(client), port, dial.clone(), life.clone())))
+                drop(tokio::spawn(connection(Connection::Socket(client), port, dial.clone(), life.clone())));
             }
             Err(_) => tokio::time::sleep(AGAIN_AFTER).await,
         }

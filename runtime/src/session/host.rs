@@ -9,8 +9,8 @@ use super::current::Task;
 use super::forward::{self, Dial, Life};
 use crate::Result;
 use crate::engine::{
-    Call, Connection, Dialing, Ended, Engine, Flow, HostInstance, Ingress, Instance, InstanceId, PortNumber,
-    Sink, Startable,
+    Call, Connection, Dialing, Engine, Flow, HostEnded, HostInstance, Ingress, Instance, InstanceId,
+    PortNumber, Sink, Startable,
 };
 use crate::model::HostServer;
 
@@ -66,7 +66,7 @@ impl Dial for Server {
 }
 
 /// Connections are open until the service is stopped.
-struct Open(Ended);
+struct Open(HostEnded);
 
 impl Life for Open {
     fn over(&self) -> BoxFuture<'_, ()> {

@@ -200,12 +200,12 @@ impl Tree {
                     archive.append_link(&mut header, top.join(path), name(target))
                 }
                 Kind::File(file) => {
-                    set_modified(file.stamp.modified.0);
+                    set_modified(file.stamp.modified().0);
                     header.set_entry_type(tar::EntryType::Regular);
                     header.set_mode(if file.stamp.is_executable() { 0o755 } else { 0o644 });
-                    header.set_size(file.stamp.size);
+                    header.set_size(file.stamp.size());
                     let from = self.root.join(path);
-                    let inner = regular::open(&from)?.take(file.stamp.size);
+                    let inner = regular::open(&from)?.take(file.stamp.size());
                     let mut contents = Watched { inner, hash: Sha256::new() };
                     archive.append_data(&mut header, top.join(path), &mut contents)?;
                     if contents.hash.finalize() == file.hash {
@@ -278,7 +278,7 @@ fn kept(root: &Path, found: &[Found]) -> Result<Vec<bool>> {
 /// The number of files that have to be read, and their total size in bytes.
 fn unread(found: &[Found]) -> (u64, u64) {
     let size = |found: &Found, at: usize| match found.records.iter_from(at).next()?.kind {
-        Kind::File(file) => Some(file.stamp.size),
+        Kind::File(file) => Some(file.stamp.size()),
         Kind::Directory(_) | Kind::Symlink(_) => None,
     };
     let sizes = found.iter().flat_map(|found| found.unread.iter().filter_map(move |at| size(found, *at)));

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, watch};
 
+use super::journal::{Cursor, Journal, Next};
 use super::lines::{Lines, OutputEvents};
 use super::scrub::{Scanner, Scrubber, Secrets};
 use crate::engine::{Recording, Sink, Spool, Written};
@@ -126,7 +127,10 @@ impl Capture {
     }
 }
 
-/// The output of a running service: its last lines for errors, and enough of it to search for texts.
+/// The output of a running service: its last lines for errors, enough of it to search for texts, and all of it for
+/// readers, as far as the [journal](super::journal) keeps it.
+///
+/// It ends with the run of the service, at the latest when this is dropped.
 pub(super) struct ServiceLog {
     state: Arc<Mutex<LogState>>,
     /// Changes with each piece of output.
@@ -145,6 +149,8 @@ struct LogState {
     events: OutputEvents,
     /// Removes the secrets from each stream.
     scrubbers: [Scrubber; 2],
+    journal: Journal,
+    has_ended: bool,
 }
 
 struct Watched {
@@ -191,8 +197,27 @@ impl ServiceLog {
             watched: Vec::new(),
             events: OutputEvents::new(span),
             scrubbers: [Scrubber::new(secrets), Scrubber::new(secrets)],
+            journal: Journal::default(),
+            has_ended: false,
         };
         Self { state: Arc::new(Mutex::new(state)), changed: watch::channel(0).0 }
+    }
+
+    /// The output of a service that is not run.
+    #[cfg(test)]
+    pub(super) fn unobserved() -> Self {
+        Self::new(Span::unobserved(), &Secrets::default())
+    }
+
+    /// The same output, for readers.
+    pub(super) fn written(&self) -> WrittenLog {
+        WrittenLog { state: self.state.clone(), changed: self.changed.subscribe() }
+    }
+
+    /// The service has ended, and all its output has come.
+    pub(super) fn end(&self) {
+        lock(&self.state).end();
+        self.changed.send_modify(|pieces| *pieces += 1);
     }
 
     pub(super) fn sink(&self) -> Sink {
@@ -223,6 +248,53 @@ impl ServiceLog {
                 return std::future::pending().await;
             }
         }
+    }
+}
+
+impl Drop for ServiceLog {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// The output of one run of a service, as readers have it, during the run and afterwards.
+#[derive(Clone)]
+pub(super) struct WrittenLog {
+    state: Arc<Mutex<LogState>>,
+    changed: watch::Receiver<u64>,
+}
+
+impl std::fmt::Debug for WrittenLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WrittenLog").field("has_ended", &self.has_ended()).finish_non_exhaustive()
+    }
+}
+
+impl WrittenLog {
+    pub(super) fn has_ended(&self) -> bool {
+        lock(&self.state).has_ended
+    }
+
+    /// A reader that begins with what is written from now on.
+    pub(super) fn cursor_at_end(&self) -> Cursor {
+        lock(&self.state).journal.end()
+    }
+
+    /// What comes next for a reader, and whether that is the end where it is nothing.
+    pub(super) fn next(&self, cursor: &mut Cursor) -> (Next, bool) {
+        let state = lock(&self.state);
+        (cursor.next(&state.journal), state.has_ended)
+    }
+
+    /// Waits until there may be more than at the last call.
+    pub(super) async fn changed(&mut self) {
+        // Where nobody can write any more, the end has been told.
+        let _ = self.changed.changed().await;
+    }
+
+    /// From here on, [`changed`](Self::changed) waits for what is written later.
+    pub(super) fn seen(&mut self) {
+        self.changed.mark_unchanged();
     }
 }
 
@@ -268,8 +340,26 @@ impl LogState {
             Stream::Stderr => &mut self.stderr.0,
         };
         let last = &mut self.lines;
-        lines.push(clean, |line| remember(last, line));
+        let mut ends = clean.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n');
+        // Of a piece with more lines than are remembered, the others need not be looked at.
+        let from = ends.nth(LAST_LINES).map_or(0, |(before, _)| before + 1);
+        if from > 0 {
+            lines.forget();
+        }
+        lines.push(clean.get(from..).unwrap_or_default(), |line| remember(last, line));
+        self.journal.add(stream, clean);
         self.events.write(stream, clean);
+    }
+
+    fn end(&mut self) {
+        if std::mem::replace(&mut self.has_ended, true) {
+            return;
+        }
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            let rest = self.scrubber(stream).finish();
+            self.take(stream, &rest);
+        }
+        self.events.finish();
     }
 
     fn watch(&mut self, text: &str) -> usize {
@@ -292,10 +382,6 @@ mod tests {
 
     use super::*;
 
-    fn log() -> ServiceLog {
-        ServiceLog::new(Span::unobserved(), &Secrets::default())
-    }
-
     proptest! {
         #[test]
         fn texts_are_found_across_any_cut(
@@ -304,7 +390,7 @@ mod tests {
             let text = "aab";
             let whole = format!("{before}{text}{between}{text}");
             let wanted = whole.matches(text).count();
-            let log = log();
+            let log = ServiceLog::unobserved();
             let index = if late { None } else { Some(lock(&log.state).watch(text)) };
             let sink = log.sink();
             let mut rest = whole.as_bytes();
@@ -321,7 +407,7 @@ mod tests {
 
     #[test]
     fn streams_are_not_mixed() {
-        let log = log();
+        let log = ServiceLog::unobserved();
         let index = lock(&log.state).watch("ready");
         let sink = log.sink();
         sink(Stream::Stdout, b"rea");
@@ -333,7 +419,7 @@ mod tests {
 
     #[test]
     fn the_last_lines_are_kept() {
-        let log = log();
+        let log = ServiceLog::unobserved();
         let sink = log.sink();
         (0..30).for_each(|line| sink(Stream::Stdout, format!("line {line}\n").as_bytes()));
         sink(Stream::Stderr, b"unfinished");

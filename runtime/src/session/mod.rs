@@ -10,13 +10,16 @@
 mod bindings;
 pub(crate) mod current;
 mod demand;
+mod execute;
 mod forward;
 mod health;
 mod holder;
 mod host;
+mod journal;
 mod lines;
 mod local;
 mod log;
+mod logs;
 mod prepared;
 mod process;
 mod publishing;
@@ -33,11 +36,15 @@ mod staging;
 mod start;
 mod steps;
 mod supervise;
+mod terminal;
 mod transfer;
+#[cfg(unix)]
+mod tty;
 mod tunnel;
 mod turns;
 mod waiters;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -45,13 +52,17 @@ use std::time::Duration;
 use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinSet;
 
+pub(crate) use self::execute::{InService, address, execute};
 use self::local::Reading;
 pub(crate) use self::local::planned_files;
+pub use self::logs::LogReader;
+pub(crate) use self::logs::{LogOptions, logs};
 pub(crate) use self::publishing::{export_image, publish};
 use self::service::Services;
 pub(crate) use self::services::{kill, start, stop};
 use self::single_flight::SingleFlight;
 use self::steps::StepResult;
+pub(crate) use self::terminal::{Opened, container_terminal, service_terminal};
 pub(crate) use self::tunnel::{OpenTunnel, TunnelSpec, tunnel};
 use self::turns::Turns;
 use crate::engine::{Description, Engine, Image, OutputReader, Recording, Written};
@@ -105,6 +116,8 @@ pub(super) struct Inner {
     services: Mutex<Services>,
     /// Which instances of services write to which caches.
     turns: Turns,
+    /// What services have written in their present run, or in their last, by key.
+    logs: watch::Sender<HashMap<Digest, log::WrittenLog>>,
     /// Results that are being stored by the engine; awaited before the session ends.
     keeping: Mutex<JoinSet<()>>,
     /// The session's own span, the ancestor of all its others.
@@ -137,6 +150,7 @@ impl Session {
             replays: SingleFlight::default(),
             services: Mutex::default(),
             turns: Turns::default(),
+            logs: watch::Sender::default(),
             keeping: Mutex::default(),
             closing: watch::channel(false).0,
             closed: OnceCell::new(),
@@ -344,12 +358,24 @@ async fn in_session<T: Send + 'static, F>(
 where
     F: Future<Output = Result<T>> + Send,
 {
+    in_span(what, Vec::new(), |session, _| work(session)).await
+}
+
+/// The same for work that emits events of its own, and whose place in the source is known.
+async fn in_span<T: Send + 'static, F>(
+    what: String,
+    places: Vec<Location>,
+    work: impl FnOnce(Arc<Inner>, Arc<Span>) -> F + Send + 'static,
+) -> Result<T>
+where
+    F: Future<Output = Result<T>> + Send,
+{
     let inner = current::session().inner;
     current::run(async move {
         inner.check_open(&what)?;
         let session = inner.clone();
-        let span = inner.span.child(Subject::Request { name: what.as_str().into() });
-        let result = inner.until_closed(&what, work(session)).await;
+        let span = inner.span.child_at(Subject::Request { name: what.as_str().into() }, places);
+        let result = inner.until_closed(&what, work(session, span.clone())).await;
         match &result {
             Ok(_) => span.close(|| Outcome::Succeeded),
             Err(error) => close_failed(&span, error),
@@ -447,8 +473,7 @@ pub(crate) async fn exit_code(container: Container) -> Result<i32> {
         match done {
             Ok(done) => Ok(done.output.exit_code),
             Err(Error::StepFailed(error))
-                if Some(error.key) == last
-                    && matches!(error.cause, StepCause::Failed | StepCause::Succeeded) =>
+                if error.key == last && matches!(error.cause, StepCause::Failed | StepCause::Succeeded) =>
             {
                 Ok(error.exit.code)
             }

@@ -39,7 +39,9 @@ impl Evaluation {
     ) -> Result<Snapshot> {
         let find = async || {
             let kept = self.engine.lookup(&key).await?;
-            kept.iter().for_each(|_| span.emit(|| EventKind::Cached));
+            if kept.is_some() {
+                span.emit(|| EventKind::Cached);
+            }
             Ok::<_, Error>(kept.map(|kept| kept.snapshot))
         };
         if let Some(found) = find().await? {

@@ -127,7 +127,7 @@ pub(super) fn contents(item: &str, secret: &Secret) -> Result<Arc<[u8]>> {
 }
 
 /// A secret's contents as text that a variable can hold.
-fn reveal(item: &str, secret: &Secret) -> Result<String> {
+pub(super) fn reveal(item: &str, secret: &Secret) -> Result<String> {
     let missing = |why: String| unusable(item, secret, &why);
     let bytes = contents(item, secret)?;
     let text = String::from_utf8(bytes.to_vec())

@@ -93,12 +93,35 @@ impl Running {
         }
     }
 
+    /// Its process has ended, and all that it wrote has come.
+    pub(super) fn end_log(&self) {
+        self.log.end();
+    }
+
+    /// The secrets that commands inside it may not show, with more of a command's own.
+    pub(super) fn secrets_and<'a>(&'a self, more: impl IntoIterator<Item = &'a [u8]>) -> Secrets {
+        self.secrets.and(more)
+    }
+
     pub(super) fn has_seen(&self, step: Digest) -> bool {
         lock(&self.seen).contains(&step)
     }
 
     pub(super) fn saw(&self, step: Digest) {
         lock(&self.seen).insert(step);
+    }
+
+    /// The reason why it has ended, if its process has, however little is known of that yet.
+    pub(super) async fn ended(&self) -> Option<Error> {
+        match self.instance.is_alive().await {
+            Ok(false) => Some(self.broken().await),
+            _ => self.ended.borrow().clone(),
+        }
+    }
+
+    /// The error of something in it, or what the service ended by, if it has.
+    pub(super) async fn ended_or(&self, error: Error) -> Error {
+        self.ended().await.unwrap_or(error)
     }
 
     /// Waits until the service ends and returns the reason.
@@ -111,7 +134,7 @@ impl Running {
     }
 
     /// The reason why it ended, once it has. Holding this keeps nothing running.
-    pub(super) fn ended(&self) -> watch::Receiver<Option<Error>> {
+    pub(super) fn end_watch(&self) -> watch::Receiver<Option<Error>> {
         self.ended.subscribe()
     }
 

@@ -26,6 +26,8 @@ pub(super) struct Secrets {
 }
 
 struct Wanted {
+    /// The secrets themselves.
+    contents: Vec<Vec<u8>>,
     /// Finds the forms that stand on one line.
     plain: Scanner,
     /// Finds the forms that may be wrapped, in the text without its line breaks.
@@ -42,10 +44,24 @@ impl Secrets {
     /// Hides these contents; an empty one hides nothing.
     pub(super) fn new<'a>(contents: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut forms = Forms::default();
-        contents.into_iter().for_each(|secret| forms.add(secret));
-        let wanted = Wanted { plain: Scanner::new(forms.plain), wrapped: Scanner::new(forms.wrapped) };
+        let contents: Vec<Vec<u8>> = contents.into_iter().map(<[u8]>::to_vec).collect();
+        for secret in &contents {
+            forms.add(secret);
+        }
+        let (plain, wrapped) = (Scanner::new(forms.plain), Scanner::new(forms.wrapped));
+        let wanted = Wanted { contents, plain, wrapped };
         let is_empty = wanted.plain.is_empty() && wanted.wrapped.is_empty();
         Self { wanted: (!is_empty).then(|| Arc::new(wanted)) }
+    }
+
+    /// Hides these too.
+    pub(super) fn and<'a>(&'a self, more: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let mut more = more.into_iter().peekable();
+        if more.peek().is_none() {
+            return self.clone();
+        }
+        let own = self.wanted.iter().flat_map(|wanted| wanted.contents.iter().map(Vec::as_slice));
+        Self::new(own.chain(more))
     }
 
     /// Removes them from an engine's error, which may repeat what the engine was given.

@@ -92,8 +92,14 @@ impl Services {
         let (Some(new), Some(&reading)) = (self.supervisors.get(&key), versions.get(&key)) else { return };
         let older = versions.iter().filter(|(_, other)| **other < reading).map(|(key, _)| key);
         for old in older.filter_map(|key| self.supervisors.get(key)) {
-            let successor = Successor { definition, reading, by: new.messages.downgrade() };
-            old.tell(Need::Supersede(successor));
+            // Weak, so that a session that nobody holds any more can end.
+            let new = new.messages.downgrade();
+            let inherit = Box::new(move || {
+                if let Some(new) = new.upgrade() {
+                    let _ = new.send(Message::Need(Need::Inherit(definition)));
+                }
+            });
+            old.tell(Need::Supersede(Successor { definition, reading, inherit }));
         }
     }
 

@@ -114,7 +114,7 @@ pub(crate) async fn kill(service: Service) -> Result<()> {
     .await
 }
 
-fn check_services_are_on(service: &ServiceNode) -> Result<()> {
+pub(super) fn check_services_are_on(service: &ServiceNode) -> Result<()> {
     if std::env::var("BOWLINE_SERVICES").is_ok_and(|value| value.eq_ignore_ascii_case("off")) {
         let error = Error::ServicesOff { service: service.name.to_string(), locations: Vec::new() };
         return Err(error.at(service.locations.all()));

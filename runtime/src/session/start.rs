@@ -40,7 +40,7 @@ pub(super) struct Outfit {
 /// What serves.
 enum Made {
     /// A container, which the engine is told to make.
-    Container(ServiceSpec),
+    Container(Box<ServiceSpec>),
     /// A server outside of all containers.
     Server(HostServer),
 }
@@ -89,13 +89,14 @@ impl Outfit {
         })?;
         let secrets = process::secrets(Some(&process), &filesystem);
         let log = ServiceLog::new(span.clone(), &secrets);
-        let made = Made::Container(ServiceSpec {
+        session.begin_log(key, log.written());
+        let made = Made::Container(Box::new(ServiceSpec {
             name: service.name.to_string(),
             instance: InstanceId { hostname: service.hostname.clone(), key },
             filesystem,
             process,
             links: evaluation.links(&made_of.bindings)?,
-        });
+        }));
         Ok(Self { evaluation, service, key, span, image, log, secrets, since, dependencies, made })
     }
 
@@ -142,7 +143,7 @@ impl Outfit {
     pub(super) async fn prepare(&self) -> Result<Box<dyn Startable>> {
         self.span.emit(|| EventKind::Starting);
         match &self.made {
-            Made::Container(spec) => self.evaluation.engine.prepare_service(spec.clone()).await,
+            Made::Container(spec) => self.evaluation.engine.prepare_service((**spec).clone()).await,
             Made::Server(server) => {
                 let instance = InstanceId { hostname: self.service.hostname.clone(), key: self.key };
                 host::prepare(&*self.evaluation.engine, &self.service.name, &instance, server).await

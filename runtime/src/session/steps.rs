@@ -20,7 +20,7 @@ use crate::graph::{
     Resolved, ServiceNode, Step,
 };
 use crate::lock::lock;
-use crate::model::{Digest, Exit, ImageName, Snapshot};
+use crate::model::{Digest, Exit, ImageName, Snapshot, WindowSize};
 use crate::value::{Expect, LocalSource};
 use crate::{Error, Result, StepCause, StepError};
 
@@ -158,7 +158,8 @@ impl Evaluation {
                  help: `save_to` before that session ends",
             )),
             Fs::Step(step) => self.step(step).await?.snapshot().await,
-            Fs::Prepared(prepared) => self.prepared(prepared).await,
+            // Boxed, as few file systems are one.
+            Fs::Prepared(prepared) => Box::pin(self.prepared(prepared)).await,
         }
     }
 
@@ -233,7 +234,7 @@ impl Evaluation {
     ) -> Result<(Box<dyn Finished>, Recording)> {
         // The container can be prepared while the services start.
         let lease = self.lease(&step.bindings, span);
-        let ((prepared, secrets), leases) = try_join(self.prepare(step, span), lease).await?;
+        let ((prepared, secrets), leases) = try_join(self.prepare(step, span, None), lease).await?;
         self.replay_missing(step, &leases, span).await.inspect_err(|error| span.skip(error))?;
         let capture = Capture::new(span.clone(), &secrets);
         if let Some(args) = &step.args {
@@ -270,18 +271,32 @@ impl Evaluation {
             }
         };
         span.emit(|| EventKind::Finished { exit, success: false });
-        let session = self.session.id.clone();
-        let held = |snapshot| Arc::new(Held { snapshot, session, mounts: step.mounts.clone() });
-        let left = finished.hold().await.ok().map(|snapshot| held(snapshot) as _);
+        let left = match finished.hold().await {
+            Ok(snapshot) => Some(Arc::new(self.held(step, snapshot)?) as _),
+            Err(_) => None,
+        };
         let error = step_error(step, self.key(step), &secrets, exit, cause, &output);
         Err(Error::StepFailed(Box::new(StepError { left, ..error })))
     }
 
+    /// What a failed step left, and what it ran with: its services are not stopped as long as anybody has this.
+    fn held(&self, step: &Step, snapshot: Snapshot) -> Result<Held> {
+        Ok(Held {
+            snapshot,
+            session: self.session.id.clone(),
+            config: step.config.clone(),
+            mounts: step.mounts.clone(),
+            bindings: step.bindings.clone(),
+            pins: Arc::new(self.pin(&step.bindings)?),
+        })
+    }
+
     /// A step's container, and the secrets that its process's streams must not show.
-    async fn prepare(
+    pub(super) async fn prepare(
         self: &Arc<Self>,
         step: &Arc<Step>,
         span: &Arc<Span>,
+        terminal: Option<WindowSize>,
     ) -> Result<(Box<dyn Prepared>, Secrets)> {
         let filesystem = self.lay_out(&step.name, &step.base, &step.places, &step.mounts, span).await?;
         let image = self.image(step.config.image.as_ref());
@@ -297,6 +312,7 @@ impl Evaluation {
             stdin: step.options.stdin.clone(),
             limit: step.options.timeout,
             links: self.links(&step.bindings)?,
+            terminal,
         };
         Ok((self.engine.prepare(spec).await?, secrets))
     }
@@ -399,7 +415,7 @@ fn step_error(
         stdout: log::last_part(&output.stdout),
         stderr: log::last_part(&output.stderr),
         left: None,
-        key,
+        key: Some(key),
         locations: step.locations.all(),
     }
 }

@@ -331,7 +331,7 @@ impl Task {
     /// Keeps the service running for a definition. Waiters who have given up hold nothing.
     fn hold(&mut self, origin: &Origin, waiter: oneshot::Sender<Result<()>>) {
         if waiter.send(Ok(())).is_ok() {
-            self.demand.hold(origin);
+            self.demand.hold(origin.service.digest, origin.reading.number);
         }
     }
 
@@ -489,6 +489,7 @@ impl Task {
             }
         }
         drop(sending);
+        running.end_log();
         if let Some(keep) = keep {
             self.keep(&running, keep, killed).await;
         }

@@ -164,7 +164,7 @@ impl Inner {
         let running = lease.running();
         let (span, dial) = (running.span.clone(), Arc::new(running.instance.clone()));
         let end = End {
-            ended: running.ended(),
+            ended: running.end_watch(),
             closing: self.closing.subscribe(),
             what: format!("a tunnel to service `{}`", node.name),
             hostname: running.service.hostname.clone(),

@@ -37,7 +37,7 @@ pub struct Container {
     slot: Arc<Slot<Body>>,
 }
 
-/// The output and exit code of a container's last command.
+/// The output and exit code of a container's last command, or of a [command in a service](crate::Service::exec).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
     /// Standard output, byte for byte.
@@ -221,7 +221,7 @@ let client = Container::from_image(\"redis:7\").bind(\"db\", &redis).exec([\"red
     }
 
     /// Identifies this very value, not an equal one; used to find cycles.
-    pub(crate) fn address(&self) -> usize {
+    pub(crate) fn identity(&self) -> usize {
         Arc::as_ptr(&self.slot).addr()
     }
 }

@@ -277,7 +277,7 @@ let api = Service::from_image(\"acme/api:2\").bind(\"db\", &db).expose(8080);
     }
 
     /// Identifies this very value, not an equal one; used to find cycles.
-    pub(crate) fn address(&self) -> usize {
+    pub(crate) fn identity(&self) -> usize {
         Arc::as_ptr(&self.slot).addr()
     }
 }

@@ -23,12 +23,15 @@ mod pruning;
 mod publishing;
 mod refresh;
 mod registry;
+mod running;
 mod secrets;
 mod security;
 mod starting;
 mod statements;
 mod steps;
 mod suites;
+#[cfg(target_os = "linux")]
+mod terminals;
 mod tunnels;
 mod units;
 mod users;

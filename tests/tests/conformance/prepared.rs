@@ -63,6 +63,10 @@ async fn a_service_is_prepared_once_and_each_instance_has_its_own_copy() -> Resu
     Ok(())
 }
 
+async fn panic(_: Tunnel) -> Result<()> {
+    panic!("of the program")
+}
+
 #[bowline::test]
 async fn a_preparation_that_fails_is_an_error_and_is_tried_again() -> Result<()> {
     let nonce = nonce();
@@ -81,12 +85,7 @@ async fn a_preparation_that_fails_is_an_error_and_is_tried_again() -> Result<()>
     assert!(inspector().running(&Session::current().id()).is_empty());
     assert_eq!(ask(&second_time.tunnel().await?, "get a").await?, "$1\r\nb\r\n");
 
-    let panics = redis(&nonce).prepared("panics", |_: Tunnel| async {
-        if true {
-            panic!("of the program");
-        }
-        Ok::<_, Error>(())
-    });
+    let panics = redis(&nonce).prepared("panics", panic);
     let error = panics.tunnel().await.unwrap_err().to_string();
     assert!(
         error.contains("prepare service `store` as \"panics\"") && error.contains("of the program"),

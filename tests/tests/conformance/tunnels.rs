@@ -32,7 +32,7 @@ async fn every_exposed_port_is_reached_at_a_loopback_address() -> Result<()> {
             workdir "/srv";
             run ["sh", "-c", "python3 -m http.server 80 & exec python3 -m http.server 8080"];
             expose 80 as http;
-            expose 8080 as other on host 48080;
+            expose 8080 as other on host 20480;
         }
     };
     let tunnel = p.web.tunnel().await?;
@@ -49,7 +49,7 @@ async fn every_exposed_port_is_reached_at_a_loopback_address() -> Result<()> {
         assert!(!answer(six, b"GET / HTTP/1.0\r\n\r\n").await?.is_empty());
     }
     let fixed = p.web.tunnel().on_host_ports().await?;
-    assert_eq!(fixed.address_of::<8080>(), "127.0.0.1:48080".parse().unwrap());
+    assert_eq!(fixed.address_of::<8080>(), "127.0.0.1:20480".parse().unwrap());
     assert_ne!(fixed.address(), tunnel.address());
     Ok(())
 }

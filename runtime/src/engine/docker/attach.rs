@@ -30,7 +30,7 @@ const INIT_FAILED: &[u8] = b"[FATAL tini (";
 /// More than init's message with the longest path in it.
 const FIRST_WORDS: usize = 8 << 10;
 
-/// A container's output, as the engine sends it.
+/// The output of a container or of a command in one, as the engine sends it.
 pub(super) type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, bollard::errors::Error>> + Send>>;
 
 /// A container's standard input.
@@ -161,9 +161,7 @@ pub(super) async fn hear_out(
             }
         }
     };
-    // tini's codes for a command that is not there or cannot be run are also what a shell gives; its own words tell. It
-    // has 1 for a program of another machine.
-    if let (1 | 126 | 127, Some(reason)) = (code, why_init_failed(&ear.first_words)) {
+    if let Some(reason) = why_not_begun(code, &ear.first_words) {
         return Ok(End::CannotRun(reason));
     }
     Ok(End::Exit(Exit { code, out_of_memory: code == 137 && ran_out_of_memory(shared, container).await }))
@@ -198,6 +196,13 @@ impl Ear<'_> {
     }
 }
 
+/// Why a container's command never began, if its init could not run it, by the exit code and how its output began.
+pub(super) fn why_not_begun(code: i32, words: &[u8]) -> Option<String> {
+    // tini's codes for a command that is not there or cannot be run are also what a shell gives; its own words tell. It
+    // has 1 for a program of another machine.
+    if matches!(code, 1 | 126 | 127) { why_init_failed(words) } else { None }
+}
+
 /// What stands after the command in `[FATAL tini (7)] exec nope failed: No such file or directory`.
 fn why_init_failed(words: &[u8]) -> Option<String> {
     let words = String::from_utf8_lossy(words.strip_prefix(INIT_FAILED)?);
@@ -207,7 +212,7 @@ fn why_init_failed(words: &[u8]) -> Option<String> {
 }
 
 /// Waits for a started container's end and gives its exit code.
-async fn wait(shared: &Shared, container: &str) -> Result<i32> {
+pub(super) async fn wait(shared: &Shared, container: &str) -> Result<i32> {
     let options = WaitContainerOptionsBuilder::default().condition("not-running").build();
     let mut answers = Box::pin(shared.client.wait_container(container, Some(options)));
     let code = match answers.next().await {

@@ -84,6 +84,18 @@ impl Connection {
         }))
     }
 
+    /// Posts a document to a path, and gives the connection that the engine makes of it; see [`transport::upgrade`].
+    pub(super) async fn upgrade(
+        &self,
+        path: &str,
+        document: &serde_json::Value,
+    ) -> io::Result<impl AsyncRead + AsyncWrite + Send + use<>> {
+        let place = self.place().await.map_err(io::Error::other)?;
+        let (major, minor) = self.version;
+        let path = format!("/v{major}.{minor}{path}");
+        transport::upgrade(&place, &path, document.to_string().into_bytes()).await
+    }
+
     /// Reads the certificates, if the engine is reached through TLS.
     async fn place(&self) -> Result<Place, String> {
         let location = self.location();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::cleaner::Container;
 use super::facts::Facts;
 use super::failure::{self, BRIEF, within};
-use super::recipe::{Created, NetworkScope, Recipe};
+use super::recipe::{Created, NetworkScope, Recipe, Stdin};
 use super::{Shared, labels, mount, names, place, room, ulimits};
 use crate::arguments;
 use crate::engine::{Link, Process};
@@ -60,6 +60,7 @@ fn body(
     let none = Process::default();
     let process = recipe.process.unwrap_or(&none);
     let limits = &process.limits;
+    let has_stdin = recipe.stdin != Stdin::Empty;
     let mut labels_of: HashMap<_, _> = process.labels.iter().cloned().collect();
     labels_of.extend(labels::of(&shared.session, recipe.name));
     labels_of.insert(labels::KIND.to_owned(), recipe.kind.to_owned());
@@ -79,12 +80,12 @@ fn body(
         env: Some(environment(process, base)),
         user: Some(if process.user.is_empty() { "0".to_owned() } else { process.user.clone() }),
         working_dir: Some(if process.workdir.is_empty() { "/".to_owned() } else { process.workdir.clone() }),
-        attach_stdin: Some(recipe.has_stdin),
-        open_stdin: Some(recipe.has_stdin),
-        stdin_once: Some(recipe.has_stdin),
+        attach_stdin: Some(has_stdin),
+        open_stdin: Some(has_stdin),
+        stdin_once: Some(has_stdin),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
-        tty: Some(false),
+        tty: Some(recipe.stdin == Stdin::Terminal),
         // Health is the session's business; the engine's checks would go on as long as the service lives.
         healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..Default::default() }),
         labels: Some(labels_of),

@@ -9,7 +9,10 @@ pub(super) const PROBE: &str = "/probe";
 /// The path of the relay in the image.
 pub(super) const RELAY: &str = "/relay";
 
-const WHAT: &str = "put the image of the helper (13 kB) into the engine";
+/// The path, in the image, of the program that kills commands.
+pub(super) const KILL: &str = "/kill";
+
+const WHAT: &str = "put the image of the helpers (15 kB) into the engine";
 
 /// The id of the image for an engine of this platform, once the engine has it.
 pub(super) async fn ready(client: &bollard::Docker, platform: &str) -> Result<String> {
@@ -20,15 +23,17 @@ pub(super) async fn ready(client: &bollard::Docker, platform: &str) -> Result<St
 type Program = (&'static str, &'static [u8]);
 
 /// The programs for a platform, as engines name them: `linux/amd64`, `linux/arm64/v8`.
-fn programs(platform: &str) -> Result<[Program; 2]> {
+fn programs(platform: &str) -> Result<[Program; 3]> {
     match platform.split('/').nth(1) {
         Some("amd64" | "x86_64") => Ok([
             (PROBE, include_bytes!("helper/probe-x86_64")),
             (RELAY, include_bytes!("helper/relay-x86_64")),
+            (KILL, include_bytes!("helper/kill-x86_64")),
         ]),
         Some("arm64" | "aarch64") => Ok([
             (PROBE, include_bytes!("helper/probe-aarch64")),
             (RELAY, include_bytes!("helper/relay-aarch64")),
+            (KILL, include_bytes!("helper/kill-aarch64")),
         ]),
         _ => Err(Error::engine(
             "run a helper in the engine",

@@ -15,8 +15,9 @@
 //!   read                             what is in a file system
 //!   clear     publish                images → registries and files, without the engine's own
 //!   recipe    place    room  mount   create   containers: filled, given mounts, made
-//!   attach    keep     step          run to the end, followed, stored
-//!   probe     caches                 probed; caches held by one session at a time
+//!   attach    kill     inside        followed; commands in a running container, and the end of those
+//!   keep      step     probe         run to the end, stored; probed
+//!   caches                           held by one session at a time
 //!   relay     service                connected where no address can be reached; started, watched
 //!   sweep     watchdog               removed: when its owner died; when this process dies
 //! ```
@@ -44,7 +45,9 @@ mod helper;
 mod idle;
 mod image;
 mod import;
+mod inside;
 mod keep;
+mod kill;
 mod labels;
 mod load;
 mod mount;

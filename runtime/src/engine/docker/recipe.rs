@@ -18,8 +18,17 @@ pub(super) struct Recipe<'a> {
     pub(super) links: &'a [Link],
     /// The network it is on.
     pub(super) scope: NetworkScope,
-    /// Whether standard input will be written; otherwise it is empty.
-    pub(super) has_stdin: bool,
+    pub(super) stdin: Stdin,
+}
+
+/// The standard input of a container's process.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stdin {
+    Empty,
+    /// It will be written.
+    Written,
+    /// A terminal, which is the process's output too.
+    Terminal,
 }
 
 /// The network of a container.

@@ -16,7 +16,7 @@ use self::link::{Handle, Link, Side, Unopened};
 use super::{Shared, names};
 use crate::engine::{Call, Connection, Flow, Ingress, InstanceId, Listener, Place, PortNumber};
 use crate::lock::lock;
-use crate::model::{Hostname, Protocol};
+use crate::model::Protocol;
 use crate::{Error, Result};
 
 mod carried;

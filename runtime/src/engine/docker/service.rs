@@ -4,39 +4,33 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use bollard::container::LogOutput;
-use bollard::exec::StartExecResults;
-use bollard::models::ExecConfig;
 use bollard::query_parameters::KillContainerOptionsBuilder;
-use futures_util::StreamExt as _;
 use tokio::net::{TcpStream, UdpSocket};
 
 use super::attach::{self, End};
 use super::cleaner::Container;
 use super::failure::{self, BRIEF, within};
+use super::inside::{Inside, Settings};
 use super::probe::{Prober, Target};
-use super::recipe::{Created, NetworkScope, Recipe};
+use super::recipe::{Created, NetworkScope, Recipe, Stdin};
 use super::{Shared, create, keep, labels, names, relay};
 use crate::engine::command::cannot_run;
 use crate::engine::ending::{Ending, ending};
 use crate::engine::{
-    Call, Connection, Dialing, Flow, Instance, ProbeProgress, Process, Recording, ServiceSpec, Sink,
-    Startable, StepOutput,
+    Call, Command, Connection, Dialing, Ended, Flow, Instance, ProbeProgress, Process, Recording,
+    ServiceSpec, Sink, Startable, Terminal,
 };
 use crate::lock::lock;
-use crate::model::{Digest, Exit, Port, Snapshot, Stream};
+use crate::model::{Digest, Exit, Port, Snapshot, WindowSize};
 use crate::{Error, Result};
-
-/// Poll interval for the end of a command in a service; usually its output ends first.
-const ASK_EVERY: Duration = Duration::from_millis(100);
 
 /// A service's container.
 struct Running {
     shared: Arc<Shared>,
     name: String,
-    process: Exec,
+    /// Those of commands run in the service.
+    settings: Settings,
     /// Taken by `remove`; otherwise dropped with this, which removes the container too.
     container: Mutex<Option<Container>>,
     /// Reports the end of its process.
@@ -50,13 +44,6 @@ struct Running {
     /// What an image made of it has to know.
     variables: Vec<String>,
     has_secrets: bool,
-}
-
-/// The settings of commands run in the service.
-struct Exec {
-    env: Vec<String>,
-    user: String,
-    workdir: String,
 }
 
 /// A service's container before it is started, and the stream of its output.
@@ -81,7 +68,7 @@ pub(super) async fn prepare(shared: &Arc<Shared>, service: ServiceSpec) -> Resul
         process: Some(&process),
         links: &links,
         scope: NetworkScope::Services,
-        has_stdin: false,
+        stdin: Stdin::Empty,
     };
     let Created { container, variables, .. } = Box::pin(create::create(shared, recipe)).await?;
     let (output, _) = attach::attach(shared, container.name(), false).await?;
@@ -114,22 +101,18 @@ async fn start(service: Ready, log: Sink) -> Result<Arc<dyn Instance>> {
         // It has ended, perhaps because there was nothing to run: then the error is reported here.
         end.wait(&name).await?;
     }
-    let set = process.env.iter().chain(&process.secret_env);
+    let has_secrets = !process.secret_env.is_empty();
     let running = Running {
         shared: Arc::clone(shared),
         name,
-        process: Exec {
-            env: set.map(|(name, value)| format!("{name}={value}")).collect(),
-            user: process.user,
-            workdir: process.workdir,
-        },
+        settings: Settings::of(process),
         container: Mutex::new(Some(container)),
         end,
         task: task.abort_handle(),
         container_name,
         target,
         variables,
-        has_secrets: !process.secret_env.is_empty(),
+        has_secrets,
     };
     Ok(Arc::new(running))
 }
@@ -227,8 +210,16 @@ impl Instance for Running {
         })
     }
 
-    fn exec<'a>(&'a self, args: &'a [String]) -> Call<'a, StepOutput> {
-        Box::pin(self.run_inside(args))
+    fn address(&self) -> Call<'_, IpAddr> {
+        Box::pin(async move { Ok(self.target().await?.ip) })
+    }
+
+    fn execute(&self, command: Command, sink: Sink) -> Call<'_, Ended> {
+        Box::pin(async move { Box::pin(self.inside().execute(command, sink)).await })
+    }
+
+    fn open(&self, command: Command, size: WindowSize) -> Call<'_, Terminal> {
+        Box::pin(async move { Box::pin(self.inside().open(command, size)).await })
     }
 
     fn signal<'a>(&'a self, signal: &'a str) -> Call<'a, ()> {
@@ -283,6 +274,11 @@ impl Instance for Running {
 }
 
 impl Running {
+    fn inside(&self) -> Inside<'_> {
+        let Self { shared, name, container_name: container, settings, .. } = self;
+        Inside { shared, name, container, settings }
+    }
+
     fn prober(&self) -> Prober<'_> {
         Prober {
             client: &self.shared.client,
@@ -304,78 +300,4 @@ impl Running {
     fn dialled(&self) -> io::Result<&Target> {
         self.target.as_ref().ok_or_else(|| io::ErrorKind::ConnectionRefused.into())
     }
-
-    /// Runs a command in the service to its end.
-    async fn run_inside(&self, args: &[String]) -> Result<StepOutput> {
-        let what = || format!("run `{}` in service {}", args.first().map_or("", String::as_str), self.name);
-        let config = ExecConfig {
-            attach_stdout: Some(true),
-            attach_stderr: Some(true),
-            cmd: Some(args.to_vec()),
-            env: Some(self.process.env.clone()),
-            user: Some(self.process.user.clone()),
-            working_dir: Some(self.process.workdir.clone()),
-            ..Default::default()
-        };
-        let client = &self.shared.client;
-        let exec = within(BRIEF, client.create_exec(&self.container_name, config))
-            .await
-            .map_err(failure::during(what()))?;
-        let started =
-            within(BRIEF, client.start_exec(&exec.id, None)).await.map_err(failure::during(what()))?;
-        let mut output = StepOutput::default();
-        let StartExecResults::Attached { output: mut pieces, .. } = started else {
-            return Err(Error::engine(what(), "the engine did not attach to it"));
-        };
-        // The output ends with the last process that holds the streams, which may be one that the command left running:
-        // so the engine is polled too, which has no other way to tell that a command has ended.
-        let mut has_ended = false;
-        loop {
-            match tokio::time::timeout(ASK_EVERY, pieces.next()).await {
-                Ok(Some(Ok(LogOutput::StdOut { message }))) => output.hear_end(Stream::Stdout, &message),
-                Ok(Some(Ok(LogOutput::StdErr { message }))) => output.hear_end(Stream::Stderr, &message),
-                Ok(Some(Ok(_))) => {}
-                Ok(Some(Err(_)) | None) => break,
-                // A pause after the end: everything written before it has arrived.
-                Err(_) if has_ended => break,
-                Err(_) => {
-                    let now = within(BRIEF, client.inspect_exec(&exec.id))
-                        .await
-                        .map_err(failure::during(what()))?;
-                    has_ended = now.running == Some(false);
-                }
-            }
-        }
-        output.exit_code = self.exec_exit_code(&exec.id, &what()).await?;
-        if let Some(reason) = why_not_run(&output, args) {
-            return Err(cannot_run(&what(), args.first().map_or("", String::as_str), &reason));
-        }
-        Ok(output)
-    }
-
-    /// The exit code of a command whose output has ended: the engine may learn of the command's end a moment later.
-    async fn exec_exit_code(&self, exec: &str, what: &str) -> Result<i32> {
-        loop {
-            let ended =
-                within(BRIEF, self.shared.client.inspect_exec(exec)).await.map_err(failure::during(what))?;
-            match ended.exit_code {
-                Some(code) if ended.running != Some(true) => return Ok(i32::try_from(code).unwrap_or(255)),
-                _ => tokio::time::sleep(Duration::from_millis(5)).await,
-            }
-        }
-    }
-}
-
-/// Why a command could not be executed, if so: the engine's runtime writes the reason to the command's output.
-fn why_not_run(output: &StepOutput, args: &[String]) -> Option<String> {
-    // The exit codes of shells: not executable, or not found.
-    if !matches!(output.exit_code, 126..=128) {
-        return None;
-    }
-    let text = String::from_utf8_lossy(&output.stdout);
-    // runc: `OCI runtime exec failed: exec failed: … exec: "nope": executable file not found in $PATH: unknown`
-    let (_, reason) = text
-        .strip_prefix("OCI runtime exec failed: ")?
-        .split_once(&format!("exec: {:?}: ", args.first()?))?;
-    Some(reason.trim().to_owned())
 }

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::attach::{self, End};
 use super::held::{self, Mounts};
-use super::recipe::{Created, NetworkScope, Recipe};
-use super::{Shared, create, keep, labels, place};
-use crate::Result;
+use super::recipe::{Created, NetworkScope, Recipe, Stdin};
+use super::{Shared, create, inside, keep, labels, place};
 use crate::engine::command::cannot_run;
-use crate::engine::{Call, Finished, Placement, Prepared, Recording, Sink, StepSpec};
-use crate::model::{Digest, Exit, Snapshot};
+use crate::engine::{Call, Finished, Placement, Prepared, Recording, Sink, StepSpec, Terminal};
+use crate::model::{Digest, Exit, Snapshot, WindowSize};
+use crate::{Error, Result};
 
 /// The host name of a step: the same on every machine, so that nothing depends on it.
 const HOSTNAME: &str = "bowline";
@@ -24,6 +24,7 @@ struct Ready {
     run: Option<(String, NetworkScope)>,
     stdin: Option<Arc<[u8]>>,
     limit: Option<Duration>,
+    terminal: Option<WindowSize>,
     has_secrets: bool,
     mounts: Mounts,
 }
@@ -51,7 +52,11 @@ pub(super) async fn prepare(shared: &Arc<Shared>, step: StepSpec) -> Result<Box<
         process: step.process.as_ref(),
         links: &step.links,
         scope,
-        has_stdin: step.stdin.is_some(),
+        stdin: match (&step.terminal, &step.stdin) {
+            (Some(_), _) => Stdin::Terminal,
+            (None, Some(_)) => Stdin::Written,
+            (None, None) => Stdin::Empty,
+        },
     };
     let created = Box::pin(create::create(shared, recipe)).await?;
     let process = step.process.as_ref();
@@ -63,6 +68,7 @@ pub(super) async fn prepare(shared: &Arc<Shared>, step: StepSpec) -> Result<Box<
         run: process.map(|process| (process.args.first().cloned().unwrap_or_default(), scope)),
         stdin: step.stdin,
         limit: step.limit,
+        terminal: step.terminal,
         name: step.name,
     }))
 }
@@ -71,10 +77,25 @@ impl Prepared for Ready {
     fn run(self: Box<Self>, sink: Sink) -> Call<'static, Box<dyn Finished>> {
         Box::pin(async move { Ok(Box::new(Box::pin(run(*self, sink)).await?) as Box<dyn Finished>) })
     }
+
+    fn open(self: Box<Self>) -> Call<'static, Terminal> {
+        Box::pin(open(*self))
+    }
+}
+
+async fn open(step: Ready) -> Result<Terminal> {
+    let (Some((command, scope)), Some(size)) = (step.run, step.terminal) else {
+        return Err(Error::internal("a step without a terminal was opened"));
+    };
+    let what = format!("run `{command}` in {}", step.name);
+    if scope == NetworkScope::Services {
+        step.shared.network.begin(&step.shared).await?;
+    }
+    inside::open(&step.shared, step.created.container, what, command, size).await
 }
 
 async fn run(step: Ready, sink: Sink) -> Result<Ended> {
-    let Ready { shared, mut created, name, run, stdin, limit, has_secrets, mounts } = step;
+    let Ready { shared, mut created, name, run, stdin, limit, has_secrets, mounts, terminal: _ } = step;
     let mut exit = Exit { code: 0, out_of_memory: false };
     let mut timed_out = false;
     if let Some((command, scope)) = run {

@@ -10,9 +10,11 @@ use std::time::Duration;
 
 use bollard::errors::Error as Failure;
 use bollard::{BollardRequest, ClientVersion, Docker};
-use hyper::body::Incoming;
-use hyper::header::{HOST, HeaderValue};
-use hyper::{Response, Uri};
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderValue, UPGRADE};
+use hyper::upgrade::Upgraded;
+use hyper::{Method, Response, StatusCode, Uri};
+use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use self::bound::Bound;
@@ -60,6 +62,44 @@ pub(super) fn client(
     let request = move |request| send(Arc::clone(&route), request);
     // The address is in no request: each has a connection of its own.
     Docker::connect_with_custom_transport(request, Some("http://docker"), limit, version)
+}
+
+/// Posts a document, and gives the connection that the engine makes of it: raw, as the stream of a terminal has to be. A
+/// terminal's output has no frames, and bollard looks for some in it.
+pub(super) async fn upgrade(place: &Place, path: &str, document: Vec<u8>) -> io::Result<TokioIo<Upgraded>> {
+    let mut request = BollardRequest::new(bollard::body_full(document.into()));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = path.parse().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    let headers = [
+        (HOST, place.host()),
+        (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (CONNECTION, HeaderValue::from_static("Upgrade")),
+        (UPGRADE, HeaderValue::from_static("tcp")),
+    ];
+    request.headers_mut().extend(headers);
+    let open = Open::new(place.reach().await?).await?;
+    let (answer, _) = open.ask(request, Bound::None).await.map_err(|(error, _)| error)?;
+    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return hyper::upgrade::on(answer).await.map(TokioIo::new).map_err(io::Error::other);
+    }
+    Err(io::Error::other(refusal(answer).await))
+}
+
+/// What an engine says instead of upgrading.
+async fn refusal(answer: Response<Incoming>) -> String {
+    const AT_MOST: usize = 64 << 10;
+    let status = answer.status();
+    let (mut body, mut text) = (answer.into_body(), Vec::new());
+    while text.len() < AT_MOST {
+        let frame = std::future::poll_fn(|context| std::pin::Pin::new(&mut body).poll_frame(context)).await;
+        let Some(Ok(frame)) = frame else { break };
+        if let Ok(bytes) = frame.into_data() {
+            text.extend_from_slice(&bytes);
+        }
+    }
+    let document = serde_json::from_slice::<serde_json::Value>(&text).ok();
+    let message = document.as_ref().and_then(|document| document.get("message")?.as_str());
+    message.map_or_else(|| format!("the engine answers with {status}"), str::to_owned)
 }
 
 /// Everything that a request needs.

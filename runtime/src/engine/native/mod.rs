@@ -33,6 +33,7 @@ pub(crate) mod shim;
 mod spec;
 mod step;
 mod store;
+mod terminal;
 #[cfg(all(test, feature = "docker"))]
 mod tests;
 mod wire;

@@ -11,8 +11,11 @@ use tokio::net::unix::pipe;
 use tokio::sync::watch;
 
 use super::client::{Heard, Orders, Shim, unexpected};
+use super::failed;
 use super::wire::{Answer, Order, Request};
+use crate::Error;
 use crate::engine::Sink;
+use crate::engine::command::cannot_run;
 use crate::model::{Exit, Stream};
 
 /// A running process.
@@ -37,6 +40,16 @@ pub(super) enum NotLaunched {
     /// The program could not be executed.
     CannotRun(io::Error),
     Failed(io::Error),
+}
+
+impl NotLaunched {
+    /// The error for what was being done, with this program.
+    pub(super) fn explain(self, what: &str, program: &str) -> Error {
+        match self {
+            Self::CannotRun(error) => cannot_run(what, program, &error.to_string()),
+            Self::Failed(error) => failed(what)(error),
+        }
+    }
 }
 
 impl From<io::Error> for NotLaunched {
@@ -107,9 +120,10 @@ fn output_pipe() -> io::Result<(pipe::Receiver, OwnedFd)> {
 }
 
 impl Output {
-    /// Reads a process's output until it and everything that holds the output has ended.
+    /// Reads a process's output until it has ended. Something that it left running may still hold the output, in a
+    /// container that goes on: what that writes later is not read.
     pub(super) async fn hear(self, sink: &Sink) -> io::Result<Exit> {
-        let Self { mut heard, alive, stdout, stderr } = self;
+        let Self { mut heard, alive, mut stdout, mut stderr } = self;
         let last = async {
             loop {
                 match heard.next().await {
@@ -118,9 +132,22 @@ impl Output {
                 }
             }
         };
-        let (exit, out, err) =
-            tokio::join!(last, copy(stdout, Stream::Stdout, sink), copy(stderr, Stream::Stderr, sink));
-        out.and(err)?;
+        let mut last = std::pin::pin!(last);
+        let copied = async {
+            let copies = (copy(&mut stdout, Stream::Stdout, sink), copy(&mut stderr, Stream::Stderr, sink));
+            let (out, err) = tokio::join!(copies.0, copies.1);
+            out.and(err)
+        };
+        let exit = tokio::select! {
+            biased;
+            copied = copied => match copied {
+                Ok(()) => last.await,
+                Err(error) => return Err(error),
+            },
+            exit = &mut last => exit,
+        };
+        copy_rest(&stdout, Stream::Stdout, sink)?;
+        copy_rest(&stderr, Stream::Stderr, sink)?;
         match exit? {
             Answer::Exited { code, out_of_memory } => Ok(Exit { code, out_of_memory }),
             Answer::Failed(text) => Err(io::Error::other(text)),
@@ -129,7 +156,7 @@ impl Output {
     }
 }
 
-async fn copy(mut from: pipe::Receiver, stream: Stream, sink: &Sink) -> io::Result<()> {
+async fn copy(from: &mut pipe::Receiver, stream: Stream, sink: &Sink) -> io::Result<()> {
     let mut piece = vec![0; 32 << 10];
     loop {
         match from.read(&mut piece).await? {
@@ -139,7 +166,26 @@ async fn copy(mut from: pipe::Receiver, stream: Stream, sink: &Sink) -> io::Resu
     }
 }
 
-/// The same, for a process that is killed at its timeout.
+/// What had been written when the process ended: no more than a pipe holds.
+fn copy_rest(from: &pipe::Receiver, stream: Stream, sink: &Sink) -> io::Result<()> {
+    const PIPE_AT_MOST: usize = 1 << 20;
+    let mut piece = vec![0; 32 << 10];
+    let mut length = 0;
+    while length < PIPE_AT_MOST {
+        match rustix::io::read(from, &mut piece) {
+            Ok(0) | Err(rustix::io::Errno::AGAIN) => break,
+            Ok(read) => {
+                sink(stream, piece.get(..read).unwrap_or_default());
+                length += read;
+            }
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// As [`Output::hear`], for a process that is killed at its timeout.
 pub(super) async fn hear_within(
     launched: Launched,
     limit: Option<Duration>,

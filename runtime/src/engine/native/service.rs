@@ -16,20 +16,19 @@ use super::address::{Audience, Network};
 use super::capabilities::Users;
 use super::model::Root;
 use super::netns::Netns;
-use super::process::{Future, Launched, NotLaunched, hear_within, launch};
+use super::process::{Future, Launched, hear_within, launch};
 use super::step::keep_under;
 use super::store::{Scratch, layers};
 use super::wire::{Container, Detach, Order, Process, Request};
-use super::{Shared, failed, spec};
-use crate::engine::command::cannot_run;
+use super::{Shared, failed, spec, terminal};
 use crate::engine::ending::{Ending, ending};
 use crate::engine::probe::{self, Dialer};
 use crate::engine::{
-    Call, Connection, Detached, Dialing, Flow, Instance, InstanceId, ProbeProgress, Recording, ServiceSpec,
-    Sink, Startable, StepOutput,
+    Call, Command, Connection, Detached, Dialing, Ended, Flow, Instance, InstanceId, ProbeProgress,
+    Recording, ServiceSpec, Sink, Startable, Terminal,
 };
 use crate::lock::lock;
-use crate::model::{Digest, Exit, Port, Protocol, Snapshot};
+use crate::model::{Digest, Exit, Port, Protocol, Snapshot, WindowSize};
 use crate::{Error, Result};
 
 /// A way that led nowhere, as that to a service that is ending, is not tried without end at once.
@@ -86,7 +85,7 @@ pub(super) async fn prepare(shared: &Arc<Shared>, service: ServiceSpec) -> Resul
     own_names.dedup();
     let hosts = shared.hosts(&what, &own_names, netns.ip(), &links)?;
     let resolver = shared.resolver(Network::Services).await;
-    let process = spec::process(&process, &scratch.changes);
+    let process = spec::process(&process, &scratch.changes, None);
     let request = Request::Run(Box::new(Container {
         root: Root { layers: layers(&filesystem.base), changes: Some(scratch.changes.clone()) },
         mounts: mounts.list,
@@ -121,14 +120,10 @@ async fn start(service: Ready, log: Sink) -> Result<Arc<dyn Instance>> {
     let Ready { shared, name, instance, command, request, process, netns, base, scratches, volumes } =
         service;
     let what = format!("start service {name}");
+    let network = Some(netns.namespace.as_fd());
+    let launched = launch(&shared.shim, &request, network, None, Future::MayDetach).await;
     let Launched { container, orders, output, alive } =
-        match launch(&shared.shim, &request, Some(netns.namespace.as_fd()), None, Future::MayDetach).await {
-            Ok(launched) => launched,
-            Err(NotLaunched::CannotRun(error)) => {
-                return Err(cannot_run(&what, &command, &error.to_string()));
-            }
-            Err(NotLaunched::Failed(error)) => return Err(failed(what)(error)),
-        };
+        launched.map_err(|error| error.explain(&what, &command))?;
     lock(&shared.running).insert(instance.clone(), netns.address.number);
     let (tell, end) = ending();
     let task = tokio::spawn(async move {
@@ -229,25 +224,30 @@ impl Instance for Running {
         })
     }
 
-    fn exec<'a>(&'a self, args: &'a [String]) -> Call<'a, StepOutput> {
+    fn address(&self) -> Call<'_, IpAddr> {
+        Box::pin(async move { Ok(self.netns.ip().into()) })
+    }
+
+    fn execute(&self, command: Command, sink: Sink) -> Call<'_, Ended> {
         Box::pin(async move {
-            let command = args.first().map_or("", String::as_str);
-            let what = format!("run `{command}` in service {}", self.name);
-            let process = Process { args: args.to_vec(), ..self.process.clone() };
-            let request = Request::Execute { container: self.container, process: Box::new(process) };
-            let launched = match launch(&self.shared.shim, &request, None, None, Future::Ends).await {
-                Ok(launched) => launched,
-                Err(NotLaunched::CannotRun(error)) => {
-                    return Err(cannot_run(&what, command, &error.to_string()));
-                }
-                Err(NotLaunched::Failed(error)) => return Err(failed(what)(error)),
-            };
-            let heard = Arc::new(Mutex::new(StepOutput::default()));
-            let into = Arc::clone(&heard);
-            let sink: Sink = Arc::new(move |stream, piece: &[u8]| lock(&into).hear_end(stream, piece));
-            let exit = hear_within(launched, None, &sink, &mut false).await.map_err(failed(what))?;
-            let output = std::mem::take(&mut *lock(&heard));
-            Ok(StepOutput { exit_code: exit.code, ..output })
+            let what = self.doing(&command);
+            let request = self.request(&command, None);
+            let launched =
+                launch(&self.shared.shim, &request, None, command.stdin.clone(), Future::Ends).await;
+            let launched = launched.map_err(|error| error.explain(&what, command.program()))?;
+            let mut timed_out = false;
+            let exit =
+                hear_within(launched, command.limit, &sink, &mut timed_out).await.map_err(failed(what))?;
+            Ok(Ended { exit, timed_out })
+        })
+    }
+
+    fn open(&self, command: Command, size: WindowSize) -> Call<'_, Terminal> {
+        Box::pin(async move {
+            let what = self.doing(&command);
+            let request = self.request(&command, Some(size));
+            let opened = terminal::open(&self.shared.shim, &request, None, &what, ()).await;
+            opened.map_err(|error| error.explain(&what, command.program()))
         })
     }
 
@@ -314,4 +314,26 @@ impl Instance for Running {
 
 fn number_of(signal: &str) -> Option<i32> {
     crate::rules::SIGNALS.iter().find(|(name, _)| *name == signal).map(|(_, number)| *number)
+}
+
+impl Running {
+    fn doing(&self, command: &Command) -> String {
+        format!("run `{}` in service {}", command.program(), self.name)
+    }
+
+    /// A further process in its container.
+    fn request(&self, command: &Command, terminal: Option<WindowSize>) -> Request {
+        let mut process = Process { args: command.args.clone(), terminal, ..self.process.clone() };
+        for (key, value) in &command.env {
+            process.env.retain(|(other, _)| other != key);
+            process.env.push((key.clone(), value.clone()));
+        }
+        if let Some(user) = &command.user {
+            process.user.clone_from(user);
+        }
+        if let Some(workdir) = &command.workdir {
+            process.workdir.clone_from(workdir);
+        }
+        Request::Execute { container: self.container, process: Box::new(process) }
+    }
 }

@@ -8,7 +8,7 @@ use super::wire::{Mount, Process, Source};
 use super::{Shared, failed};
 use crate::Result;
 use crate::engine::{self, MountSource};
-use crate::model::Access;
+use crate::model::{Access, WindowSize};
 
 /// Mounts, and what has to be there as long as they are.
 pub(super) struct Mounts {
@@ -19,7 +19,7 @@ pub(super) struct Mounts {
 }
 
 /// The process of a container that has these changes.
-pub(super) fn process(process: &engine::Process, changes: &Changes) -> Process {
+pub(super) fn process(process: &engine::Process, changes: &Changes, terminal: Option<WindowSize>) -> Process {
     Process {
         args: process.args.clone(),
         env: process.env.iter().chain(&process.secret_env).cloned().collect(),
@@ -28,6 +28,7 @@ pub(super) fn process(process: &engine::Process, changes: &Changes) -> Process {
         security: process.security.clone(),
         limits: process.limits.clone(),
         group: name_of(changes),
+        terminal,
     }
 }
 

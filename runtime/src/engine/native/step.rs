@@ -9,13 +9,15 @@ use std::time::Duration;
 use super::address::Network;
 use super::capabilities::Users;
 use super::model::Root;
-use super::process::{Future, NotLaunched, hear_within, launch};
+use super::netns::Netns;
+use super::process::{Future, hear_within, launch};
 use super::store::{Scratch, Store, StoredStep, is_merged, layers, snapshot_of};
 use super::wire::{self, Answer, Container, Files, Request};
 use super::{Shared, failed, spec};
-use crate::engine::command::cannot_run;
-use crate::engine::{Call, Finished, Placement, Prepared, Process, Recording, Sink, StepSpec, Written};
-use crate::model::{Digest, Existing, Exit, Snapshot};
+use crate::engine::{
+    Call, Finished, Placement, Prepared, Process, Recording, Sink, StepSpec, Terminal, Written,
+};
+use crate::model::{Digest, Existing, Exit, Snapshot, WindowSize};
 use crate::{Error, Result};
 
 /// What a step sees as its own name: the same on every machine, so that nothing depends on it.
@@ -31,6 +33,7 @@ struct Ready {
     stdin: Option<Arc<[u8]>>,
     limit: Option<Duration>,
     links: Vec<crate::engine::Link>,
+    terminal: Option<WindowSize>,
 }
 
 struct Ended {
@@ -59,6 +62,7 @@ pub(super) async fn prepare(shared: &Arc<Shared>, step: StepSpec) -> Result<Box<
         stdin: step.stdin,
         limit: step.limit,
         links: step.links,
+        terminal: step.terminal,
     }))
 }
 
@@ -119,43 +123,69 @@ impl Prepared for Ready {
     fn run(self: Box<Self>, sink: Sink) -> Call<'static, Box<dyn Finished>> {
         Box::pin(async move { Ok(Box::new(run(*self, sink).await?) as Box<dyn Finished>) })
     }
+
+    fn open(self: Box<Self>) -> Call<'static, Terminal> {
+        Box::pin(open(*self))
+    }
 }
 
 async fn run(step: Ready, sink: Sink) -> Result<Ended> {
-    let Ready { shared, name, base, scratch, mounts, process, stdin, limit, links } = step;
+    let Ready { shared, name, base, scratch, mounts, process, stdin, limit, links, terminal: _ } = step;
     let mut exit = Exit { code: 0, out_of_memory: false };
     let mut timed_out = false;
     if let Some(process) = process {
         let command = process.args.first().cloned().unwrap_or_default();
         let what = format!("run `{command}` in {name}");
-        let network = if links.is_empty() { Network::Others } else { Network::Services };
-        let netns = shared.netns(&what, network, Users::of(&process.security)).await?;
-        let resolver = shared.resolver(network).await;
-        let hostname = process.hostname.clone().unwrap_or_else(|| HOSTNAME.to_owned());
-        let hosts = shared.hosts(&what, &[&hostname], netns.ip(), &links)?;
-        let request = Request::Run(Box::new(Container {
-            root: Root { layers: layers(&base), changes: Some(scratch.changes.clone()) },
-            mounts: mounts.list,
-            hostname,
-            hosts,
-            resolver,
-            process: spec::process(&process, &scratch.changes),
-        }));
+        let may_change_network = process.security.may_change_network();
+        let root = Root { layers: layers(&base), changes: Some(scratch.changes.clone()) };
+        let told = spec::process(&process, &scratch.changes, None);
+        let (netns, request) = container(&shared, &what, root, mounts.list, &process, told, &links).await?;
         let launched =
-            match launch(&shared.shim, &request, Some(netns.namespace.as_fd()), stdin, Future::Ends).await {
-                Ok(launched) => launched,
-                Err(NotLaunched::CannotRun(error)) => {
-                    return Err(cannot_run(&what, &command, &error.to_string()));
-                }
-                Err(NotLaunched::Failed(error)) => return Err(failed(what)(error)),
-            };
+            launch(&shared.shim, &request, Some(netns.namespace.as_fd()), stdin, Future::Ends).await;
+        let launched = launched.map_err(|error| error.explain(&what, &command))?;
         exit = hear_within(launched, limit, &sink, &mut timed_out).await.map_err(failed(what))?;
-        if !process.security.may_change_network() {
+        if !may_change_network {
             shared.give_back(netns);
         }
         drop(mounts.scratches);
     }
     Ok(Ended { shared, name, base, scratch, exit, timed_out })
+}
+
+/// What a step's container is asked for with, and its network.
+async fn container(
+    shared: &Arc<Shared>,
+    what: &str,
+    root: Root,
+    mounts: Vec<wire::Mount>,
+    process: &Process,
+    told: wire::Process,
+    links: &[crate::engine::Link],
+) -> Result<(Netns, Request)> {
+    let network = if links.is_empty() { Network::Others } else { Network::Services };
+    let netns = shared.netns(what, network, Users::of(&process.security)).await?;
+    let resolver = shared.resolver(network).await;
+    let hostname = process.hostname.clone().unwrap_or_else(|| HOSTNAME.to_owned());
+    let hosts = shared.hosts(what, &[&hostname], netns.ip(), links)?;
+    let container = Container { root, mounts, hostname, hosts, resolver, process: told };
+    Ok((netns, Request::Run(Box::new(container))))
+}
+
+/// The same for a process with a terminal, whose changes go with it.
+async fn open(step: Ready) -> Result<Terminal> {
+    let Ready { shared, name, base, scratch, mounts, process, links, terminal, .. } = step;
+    let (Some(process), Some(size)) = (process, terminal) else {
+        return Err(Error::internal("a step without a terminal was opened"));
+    };
+    let command = process.args.first().cloned().unwrap_or_default();
+    let what = format!("run `{command}` in {name}");
+    let root = Root { layers: layers(&base), changes: Some(scratch.changes.clone()) };
+    let told = spec::process(&process, &scratch.changes, Some(size));
+    let (netns, request) = container(&shared, &what, root, mounts.list, &process, told, &links).await?;
+    let network = netns.namespace.try_clone().map_err(failed(&what))?;
+    let kept = (netns, scratch, mounts.scratches);
+    let opened = super::terminal::open(&shared.shim, &request, Some(network.as_fd()), &what, kept).await;
+    opened.map_err(|error| error.explain(&what, &command))
 }
 
 impl Finished for Ended {

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::address::{Audience, Network};
 use super::capabilities::Users;
 use super::model::{Bounds, Changes, Packed, Removed, Root};
-use crate::model::{Limits, SecurityContext};
+use crate::model::{Limits, SecurityContext, WindowSize};
 
 /// More than any request has.
 const MOST_DESCRIPTORS: usize = 8;
@@ -123,6 +123,9 @@ pub(super) struct Process {
     pub(super) limits: Limits,
     /// The name of its control group, where its limits need one: no other container of the session has it.
     pub(super) group: String,
+    /// The size of its terminal, if it has one. Then each of the three descriptors for its streams is a socket on which
+    /// the terminal comes back before [`Answer::Started`].
+    pub(super) terminal: Option<WindowSize>,
 }
 
 /// Something about a file system that nothing runs in.

@@ -323,7 +323,14 @@ fn kinds_of_files_mounts_and_variables_differ() {
     };
     let held = |name: &str, session| {
         let snapshot = Snapshot(name.to_owned());
-        Fs::Held(Arc::new(Held { snapshot, session: SessionId::from(text(session)), mounts: Vec::new() }))
+        Fs::Held(Arc::new(Held {
+            snapshot,
+            session: SessionId::from(text(session)),
+            config: Arc::default(),
+            mounts: Vec::new(),
+            bindings: Vec::new(),
+            pins: Arc::new(()),
+        }))
     };
     let platform = |platform: &str| ImageName { platform: Some(platform.into()), ..image(1) };
     let bases = [

@@ -42,7 +42,7 @@ pub(super) async fn carry(client: Connection, server: Connection, over: impl Fut
         }
         (Connection::Socket(socket), Connection::Relayed(relayed))
         | (Connection::Relayed(relayed), Connection::Socket(socket)) => {
-            half_relayed(socket, relayed, over).await
+            half_relayed(socket, relayed, over).await;
         }
         (Connection::Relayed(client), Connection::Relayed(server)) => {
             let ((from_client, to_client), (from_server, to_server)) =

@@ -3,6 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::Metadata;
+use std::ops::Range;
 
 /// The entries of a directory, sorted by name.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -38,17 +39,19 @@ pub(super) struct File {
     pub(super) hash: [u8; 32],
 }
 
-/// What a file system says of a file, and what changes with every change of the file.
+/// What a file system says of a file, and what changes with every change of the file: bytes, as hundreds of thousands of
+/// stamps are compared with others as a whole, also by builds that are not optimised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp {
-    /// In bytes.
-    pub(super) size: u64,
-    pub(super) mode: u32,
-    inode: u64,
-    pub(super) modified: Time,
-    /// When anything of the file was last changed, its name aside. Programs cannot set it.
-    pub(super) changed: Time,
-}
+pub(super) struct Stamp([u8; STAMP]);
+
+/// Where the parts of a stamp are: the size in bytes, the mode, the inode, the time of the last modification, and the time
+/// when anything of the file was last changed, its name aside, which programs cannot set.
+const SIZE: Range<usize> = 0..8;
+const MODE: Range<usize> = 8..12;
+const INODE: Range<usize> = 12..20;
+const MODIFIED: usize = 20;
+const CHANGED: usize = 32;
+const STAMP: usize = 44;
 
 /// Seconds since 1970, and nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,13 +62,13 @@ impl Stamp {
     pub(super) fn of(metadata: &Metadata) -> Self {
         use std::os::unix::fs::MetadataExt as _;
         let nanos = |nanos: i64| u32::try_from(nanos).unwrap_or_default();
-        Self {
-            size: metadata.len(),
-            mode: metadata.mode(),
-            inode: metadata.ino(),
-            modified: Time(metadata.mtime(), nanos(metadata.mtime_nsec())),
-            changed: Time(metadata.ctime(), nanos(metadata.ctime_nsec())),
-        }
+        Self::new(
+            metadata.len(),
+            metadata.mode(),
+            metadata.ino(),
+            Time(metadata.mtime(), nanos(metadata.mtime_nsec())),
+            Time(metadata.ctime(), nanos(metadata.ctime_nsec())),
+        )
     }
 
     /// Systems without an executable bit: every file counts as executable, as in Docker's own command line. Nothing here
@@ -73,13 +76,48 @@ impl Stamp {
     #[cfg(not(unix))]
     pub(super) fn of(metadata: &Metadata) -> Self {
         let modified = Time(modified(metadata), 0);
-        Self { size: metadata.len(), mode: 0o100, inode: 0, modified, changed: modified }
+        Self::new(metadata.len(), EXECUTABLE, 0, modified, modified)
+    }
+
+    fn new(size: u64, mode: u32, inode: u64, modified: Time, changed: Time) -> Self {
+        let mut stamp = [0; STAMP];
+        stamp[SIZE].copy_from_slice(&size.to_le_bytes());
+        stamp[MODE].copy_from_slice(&mode.to_le_bytes());
+        stamp[INODE].copy_from_slice(&inode.to_le_bytes());
+        for (at, Time(seconds, nanos)) in [(MODIFIED, modified), (CHANGED, changed)] {
+            stamp[at..at + 8].copy_from_slice(&seconds.to_le_bytes());
+            stamp[at + 8..at + 12].copy_from_slice(&nanos.to_le_bytes());
+        }
+        Self(stamp)
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        u64::from_le_bytes(self.part(SIZE.start))
     }
 
     pub(super) fn is_executable(&self) -> bool {
-        self.mode & 0o100 != 0
+        u32::from_le_bytes(self.part(MODE.start)) & EXECUTABLE != 0
+    }
+
+    pub(super) fn modified(&self) -> Time {
+        self.time(MODIFIED)
+    }
+
+    pub(super) fn changed(&self) -> Time {
+        self.time(CHANGED)
+    }
+
+    fn time(&self, at: usize) -> Time {
+        Time(i64::from_le_bytes(self.part(at)), u32::from_le_bytes(self.part(at + 8)))
+    }
+
+    fn part<const N: usize>(&self, at: usize) -> [u8; N] {
+        self.0.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or([0; N])
     }
 }
+
+/// The bit of a mode.
+const EXECUTABLE: u32 = 0o100;
 
 /// The time of the last modification, in seconds since 1970.
 pub(super) fn modified(metadata: &Metadata) -> i64 {
@@ -108,8 +146,8 @@ const SYMLINK: u8 = b'l';
 const FILE: u8 = b'f';
 const SETTLED_FILE: u8 = b's';
 
-/// Where a record of a file has its size, and its hash, after the name.
-const HASH: usize = 8 + 4 + 8 + 12 + 12;
+/// How many bytes of a file's record come after the name: the stamp, and the hash of the contents.
+const FILE_LENGTH: usize = STAMP + 32;
 
 impl Records {
     pub(super) const fn none() -> Self {
@@ -131,14 +169,7 @@ impl Records {
     pub(super) fn file(&mut self, name: &OsStr, file: &File) -> usize {
         let at = self.0.len();
         self.begin(if file.is_settled { SETTLED_FILE } else { FILE }, name);
-        let Stamp { size, mode, inode, modified, changed } = &file.stamp;
-        self.0.extend_from_slice(&size.to_le_bytes());
-        self.0.extend_from_slice(&mode.to_le_bytes());
-        self.0.extend_from_slice(&inode.to_le_bytes());
-        for Time(seconds, nanos) in [modified, changed] {
-            self.0.extend_from_slice(&seconds.to_le_bytes());
-            self.0.extend_from_slice(&nanos.to_le_bytes());
-        }
+        self.0.extend_from_slice(&file.stamp.0);
         self.0.extend_from_slice(&file.hash);
         at
     }
@@ -157,13 +188,14 @@ impl Records {
     pub(super) fn found(&mut self, at: usize, size: u64, hash: &[u8; 32]) -> u64 {
         let Some(Record { name, kind: Kind::File(file) }) = self.iter_from(at).next() else { return size };
         let start = at + 1 + 4 + name.len();
-        if file.stamp.size != size {
+        let before = file.stamp.size();
+        if before != size {
             // It has changed since it was found.
             self.0[at] = FILE;
-            self.0[start..start + 8].copy_from_slice(&size.to_le_bytes());
+            self.0[start..][SIZE].copy_from_slice(&size.to_le_bytes());
         }
-        self.0[start + HASH..start + HASH + 32].copy_from_slice(hash);
-        file.stamp.size
+        self.0[start + STAMP..start + FILE_LENGTH].copy_from_slice(hash);
+        before
     }
 
     pub(super) fn iter(&self) -> Iter<'_> {
@@ -180,7 +212,7 @@ impl Records {
     }
 
     pub(super) fn reserve(&mut self, entries: usize) {
-        self.0.reserve(entries * (1 + 4 + 16 + HASH + 32));
+        self.0.reserve(entries * (1 + 4 + 16 + FILE_LENGTH));
     }
 
     pub(super) fn shrink(&mut self) {
@@ -217,10 +249,6 @@ impl<'a> Iter<'a> {
         let length = u32::from_le_bytes(self.array()?);
         self.take(length as usize)
     }
-
-    fn time(&mut self) -> Option<Time> {
-        Some(Time(i64::from_le_bytes(self.array()?), u32::from_le_bytes(self.array()?)))
-    }
 }
 
 impl<'a> Iterator for Iter<'a> {
@@ -236,13 +264,7 @@ impl<'a> Iterator for Iter<'a> {
                 Kind::Symlink(Symlink { modified, target: self.long()? })
             }
             FILE | SETTLED_FILE => {
-                let stamp = Stamp {
-                    size: u64::from_le_bytes(self.array()?),
-                    mode: u32::from_le_bytes(self.array()?),
-                    inode: u64::from_le_bytes(self.array()?),
-                    modified: self.time()?,
-                    changed: self.time()?,
-                };
+                let stamp = Stamp(self.array()?);
                 Kind::File(File { stamp, is_settled: kind == SETTLED_FILE, hash: self.array()? })
             }
             _ => return None,
@@ -259,7 +281,11 @@ mod tests {
 
     #[test]
     fn entries_are_what_they_were() {
-        let stamp = Stamp { size: 7, mode: 0o100_755, inode: 9, modified: Time(-1, 2), changed: Time(3, 4) };
+        let stamp = Stamp::new(7, 0o100_755, 9, Time(-1, 2), Time(3, 4));
+        assert_eq!((stamp.size(), stamp.modified(), stamp.changed()), (7, Time(-1, 2), Time(3, 4)));
+        assert!(
+            stamp.is_executable() && !Stamp::new(7, 0o100_644, 9, Time(-1, 2), Time(3, 4)).is_executable()
+        );
         let file = |is_settled| File { stamp, is_settled, hash: [5; 32] };
         let mut records = Records::default();
         records.directory(OsStr::new("a"), -3);
@@ -279,7 +305,11 @@ mod tests {
         records.found(at, 7, &[6; 32]);
         assert_eq!(records.find(b"c").unwrap().kind, Kind::File(File { hash: [6; 32], ..file(true) }));
         records.found(at, 8, &[6; 32]);
-        let changed = File { stamp: Stamp { size: 8, ..stamp }, is_settled: false, hash: [6; 32] };
+        let changed = File {
+            stamp: Stamp::new(8, 0o100_755, 9, Time(-1, 2), Time(3, 4)),
+            is_settled: false,
+            hash: [6; 32],
+        };
         assert_eq!(records.find(b"c").unwrap().kind, Kind::File(changed), "it grew while it was read");
     }
 

@@ -52,7 +52,7 @@ impl Trust {
 
     /// Whether a file of the directory is settled.
     pub(super) fn settles(&self, metadata: &Metadata, stamp: &Stamp) -> bool {
-        self.before.is_some_and(|before| stamp.changed < before)
+        self.before.is_some_and(|before| stamp.changed() < before)
             && (self.has_other_devices || device(metadata) == self.device)
     }
 }

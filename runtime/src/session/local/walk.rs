@@ -40,7 +40,8 @@ impl Found {
     /// The directories in it, with their numbers.
     pub(super) fn below(&self) -> impl Iterator<Item = (&[u8], usize)> {
         let names = self.records.iter().filter(|record| matches!(record.kind, Kind::Directory(_)));
-        names.map(|record| record.name).zip(self.children.iter().copied())
+        // In this order, so that nothing is looked for where there are none.
+        self.children.iter().zip(names).map(|(child, record)| (record.name, *child))
     }
 }
 
@@ -286,7 +287,7 @@ impl Listing<'_> {
         let hash = known.unwrap_or_default();
         let at = self.found.records.file(name, &File { stamp, is_settled, hash });
         self.found.extent.0 += 1;
-        self.found.extent.1 += stamp.size;
+        self.found.extent.1 += stamp.size();
         if known.is_none() {
             self.found.unread.push(at);
         }

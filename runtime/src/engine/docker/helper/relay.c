@@ -402,7 +402,8 @@ static _Noreturn void carry(void) {
   static struct pollfd sockets[2 + MOST_PORTS + MOST];
   static struct channel *owners[2 + MOST_PORTS + MOST];
   i64 next_tick = now() + TICK;
-  for (u32 turn = 0;; turn++) {
+  /* Each turn begins after the channel that was read last, so that none is always the one that finds no room. */
+  for (u32 first = 0;;) {
     while (used && channels[used - 1].state == FREE) used--;
     for (u32 i = 0; i < used; i++) notices(&channels[i]);
     flush();
@@ -416,9 +417,8 @@ static _Noreturn void carry(void) {
       int waits = ports[i].udp ? !has_room : time < paused_until;
       sockets[count] = (struct pollfd){waits ? -1 : ports[i].fd, POLLIN, 0};
     }
-    /* Each turn begins with another channel, so that none is always the one that finds no room. */
     for (u32 i = 0; i < used; i++) {
-      struct channel *c = &channels[(turn + i) % used];
+      struct channel *c = &channels[(first + i) % used];
       timed |= c->state == FLOW || c->closed_there;
       short events = interest(c, has_room);
       if (!events) continue;
@@ -439,7 +439,10 @@ static _Noreturn void carry(void) {
         if (room() >= READ_ROOM) notices(c), read_flow(c);
       } else {
         if (sockets[i].events & POLLOUT) write_ring(c);
-        if (sockets[i].events & POLLIN && c->state == CONNECTED && room() >= READ_ROOM) notices(c), read_connection(c);
+        if (sockets[i].events & POLLIN && c->state == CONNECTED && room() >= READ_ROOM) {
+          notices(c), read_connection(c);
+          first = number_of(c) + 1;
+        }
       }
     }
     for (u32 i = 0; i < port_count; i++) {

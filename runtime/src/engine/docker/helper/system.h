@@ -7,8 +7,8 @@ typedef long long i64;
 
 #if defined(__x86_64__)
 enum { READ = 0, WRITE = 1, CLOSE = 3, MMAP = 9, MUNMAP = 11, SOCKET = 41, CONNECT = 42, SENDTO = 44, RECVFROM = 45,
-       SHUTDOWN = 48, BIND = 49, LISTEN = 50, SETSOCKOPT = 54, GETSOCKOPT = 55, FCNTL = 72, CLOCK_GETTIME = 228,
-       EXIT_GROUP = 231, OPENAT = 257, PPOLL = 271, ACCEPT4 = 288, PRLIMIT64 = 302 };
+       SHUTDOWN = 48, BIND = 49, LISTEN = 50, SETSOCKOPT = 54, GETSOCKOPT = 55, KILL = 62, FCNTL = 72, GETDENTS64 = 217,
+       CLOCK_GETTIME = 228, EXIT_GROUP = 231, OPENAT = 257, PPOLL = 271, ACCEPT4 = 288, PRLIMIT64 = 302 };
 
 static long call(long n, long a, long b, long c, long d, long e, long f) {
   register long r10 __asm__("r10") = d;
@@ -25,9 +25,10 @@ static long call(long n, long a, long b, long c, long d, long e, long f) {
 __asm__(".globl _start\n_start:\n xor %ebp, %ebp\n mov %rsp, %rdi\n and $-16, %rsp\n call begin\n");
 
 #elif defined(__aarch64__)
-enum { FCNTL = 25, OPENAT = 56, CLOSE = 57, READ = 63, WRITE = 64, PPOLL = 73, EXIT_GROUP = 94, CLOCK_GETTIME = 113,
-       SOCKET = 198, BIND = 200, LISTEN = 201, CONNECT = 203, SENDTO = 206, RECVFROM = 207, SETSOCKOPT = 208,
-       GETSOCKOPT = 209, SHUTDOWN = 210, MUNMAP = 215, MMAP = 222, ACCEPT4 = 242, PRLIMIT64 = 261 };
+enum { FCNTL = 25, OPENAT = 56, CLOSE = 57, GETDENTS64 = 61, READ = 63, WRITE = 64, PPOLL = 73, EXIT_GROUP = 94,
+       CLOCK_GETTIME = 113, KILL = 129, SOCKET = 198, BIND = 200, LISTEN = 201, CONNECT = 203, SENDTO = 206,
+       RECVFROM = 207, SETSOCKOPT = 208, GETSOCKOPT = 209, SHUTDOWN = 210, MUNMAP = 215, MMAP = 222, ACCEPT4 = 242,
+       PRLIMIT64 = 261 };
 
 static long call(long n, long a, long b, long c, long d, long e, long f) {
   register long x8 __asm__("x8") = n;

@@ -77,6 +77,8 @@ pub(super) struct Stream {
     pub(super) credit: usize,
     pub(super) has_ended_here: bool,
     pub(super) writer: Option<Waker>,
+    /// Whether the writer waits until what others have written is sent.
+    pub(super) is_waiting: bool,
 }
 
 impl Stream {
@@ -90,6 +92,7 @@ impl Stream {
             credit: WINDOW,
             has_ended_here: false,
             writer: None,
+            is_waiting: false,
         }
     }
 

@@ -49,8 +49,8 @@ struct State {
     channels: Vec<Option<Channel>>,
     /// Frames to be sent.
     out: Vec<u8>,
-    /// Whether writers wait until some of that has been sent.
-    is_crowded: bool,
+    /// Connections whose writers wait until that has been sent, those first that have waited for longest.
+    waiting: Vec<ChannelId>,
     is_over: bool,
 }
 
@@ -177,11 +177,10 @@ impl Link {
         sent.clear();
         self.change(|state, wakes| {
             std::mem::swap(&mut state.out, sent);
-            if std::mem::take(&mut state.is_crowded) {
-                for channel in state.channels.iter_mut().flatten() {
-                    if let Carries::Stream(stream) = &mut channel.carries {
-                        wakes.push(stream.writer.take());
-                    }
+            for id in std::mem::take(&mut state.waiting) {
+                if let Some(Channel { carries: Carries::Stream(stream), .. }) = state.channel(id) {
+                    stream.is_waiting = false;
+                    wakes.push(stream.writer.take());
                 }
             }
         });
@@ -365,7 +364,9 @@ impl Handle {
             }
             if taken.is_empty() || is_crowded {
                 stream.writer = Some(context.waker().clone());
-                state.is_crowded |= is_crowded;
+                if is_crowded && !std::mem::replace(&mut stream.is_waiting, true) {
+                    state.waiting.push(self.channel);
+                }
                 return Poll::Pending;
             }
             stream.credit -= length;

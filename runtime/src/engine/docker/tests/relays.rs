@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 use super::*;
+use crate::engine::testing::instance;
 use crate::engine::{Connection, Flow, Incoming, Instance, Listener, ProbeProgress, Relayed};
 use crate::model::{Port, Protocol};
 
@@ -37,7 +38,7 @@ async fn echo(engine: &Docker) -> (Arc<dyn Instance>, IpAddr) {
     let running = engine.start(service(&image, HOST, &["python3", "-c", ECHO]), nothing()).await.unwrap();
     let ports = [Port::tcp(7001), Port::udp(7002)];
     running.wait_ports(&ports, &ProbeProgress::default()).await.unwrap();
-    let name = names::service(&engine.shared.session, &HOST.into());
+    let name = names::service(&engine.shared.session, &instance(HOST));
     let found = engine.shared.client.inspect_container(&name, None).await.unwrap();
     let networks = found.network_settings.unwrap().networks.unwrap();
     let ip = networks.into_values().next().unwrap().ip_address.unwrap().parse().unwrap();
@@ -117,7 +118,7 @@ async fn containers_reach_the_pipeline() {
         PortNumber { protocol: Protocol::Tcp, number: 80 },
         PortNumber { protocol: Protocol::Udp, number: 53 },
     ];
-    let mut ingress = engine.listen("api", &HOST.into(), &ports).await.unwrap();
+    let mut ingress = engine.listen("api", &instance(HOST), &ports).await.unwrap();
     let mut listeners = ingress.listeners.drain(..).map(|listener| match listener {
         Listener::Relayed(incoming) => incoming,
         _ => panic!("a socket"),
@@ -158,10 +159,10 @@ except ConnectionRefusedError as e: print('refused')
 
     // Twice at one address; what is lost says why.
     let twice = [ports[0], ports[0]];
-    let error = engine.listen("other", &OTHER.into(), &twice).await.err().unwrap().to_string();
+    let error = engine.listen("other", &instance(OTHER), &twice).await.err().unwrap().to_string();
     assert!(error.contains("serve other to containers") && error.contains("port 80/tcp: "), "{error}");
     engine.shared.cleaner.settle(0).await;
-    let container = names::service(&engine.shared.session, &HOST.into());
+    let container = names::service(&engine.shared.session, &instance(HOST));
     engine.shared.cleaner.remove_container(&container).await.unwrap();
     let lost = timeout(AT_MOST, ingress.place.lost()).await.unwrap().unwrap_err().to_string();
     assert!(
@@ -171,10 +172,10 @@ except ConnectionRefusedError as e: print('refused')
     ingress.place.remove().await.unwrap();
 
     // The name is free again.
-    let again = engine.listen("api", &HOST.into(), &ports).await.unwrap();
+    let again = engine.listen("api", &instance(HOST), &ports).await.unwrap();
     again.place.remove().await.unwrap();
     drop(again);
-    drop(engine.listen("api", &HOST.into(), &ports).await.unwrap());
+    drop(engine.listen("api", &instance(HOST), &ports).await.unwrap());
     engine.close().await.unwrap();
     assert_eq!(left(&engine).await, 0);
 }

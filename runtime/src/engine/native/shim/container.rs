@@ -22,7 +22,7 @@ use super::process::{
     Beginning, execute as execute_program, hear, make_workdir, tell_errno, tell_fault, user,
 };
 use super::rootfs::{self, Extras};
-use super::{confinement, exit, fork, network, rlimits, sysctls, unshare, users};
+use super::{confinement, exit, fork, inside, network, rlimits, session, sysctls, terminal, unshare, users};
 use crate::engine::native::capabilities::Users;
 use crate::engine::native::wire::{self, Answer, Container, Process};
 
@@ -74,6 +74,13 @@ pub(super) fn run(
             exit(1);
         }
         drop(tree);
+        let streams = match own_streams(&container.process, streams) {
+            Ok(streams) => streams,
+            Err(fault) => {
+                tell_fault(&failed, &fault);
+                exit(1);
+            }
+        };
         let begin = || execute_program(&container.process, &user, &streams);
         exit(be_init(begin, &theirs, &failed))
     };
@@ -205,6 +212,7 @@ pub(super) fn execute(
     }
     let pid = Pid::from_raw(container).ok_or_else(|| ShimError::new("no such container"))?;
     let target = pidfd_open(pid, PidfdFlags::empty()).context("the container")?;
+    let processes = session::processes().context("/proc")?;
     let all = libc::CLONE_NEWNS
         | libc::CLONE_NEWUTS
         | libc::CLONE_NEWIPC
@@ -212,10 +220,12 @@ pub(super) fn execute(
         | libc::CLONE_NEWNET
         | libc::CLONE_NEWCGROUP;
     enter_namespaces(&target, all).context("the container")?;
-    let root =
-        rustix::fs::openat(rustix::fs::CWD, "/", OFlags::PATH | OFlags::CLOEXEC, rustix::fs::Mode::empty());
-    let root = root.context("its file system")?;
+    let root = root()?;
     let user = user(root.as_fd(), &process.user)?;
+    inside::find(root.as_fd(), &process.workdir)
+        .context(format_args!("the working directory {}", process.workdir))?;
+    drop(root);
+    let streams = own_streams(process, streams)?;
     let (failure, failed) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).context("a pipe")?;
     let Some(child) = fork()? else {
         drop(failure);
@@ -235,8 +245,22 @@ pub(super) fn execute(
     }
     wire::say(answers, &Answer::Started { container }).context("the pipeline")?;
     let process = pidfd_open(child, PidfdFlags::empty()).context("the process")?;
-    let status = Followed::new(child, &process, Vec::new())?.follow(answers)?;
+    let status = Followed::further(child, &process, processes)?.follow(answers)?;
     wire::say(answers, &Answer::Exited { code: code(status), out_of_memory: false }).context("the pipeline")
+}
+
+/// The file system that the calling process is in.
+fn root() -> Result<OwnedFd, ShimError> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    rustix::fs::openat(rustix::fs::CWD, "/", flags, rustix::fs::Mode::empty()).context("its file system")
+}
+
+/// The streams of a process of the container that the calling process is in.
+fn own_streams(process: &Process, streams: Vec<OwnedFd>) -> Result<Vec<OwnedFd>, ShimError> {
+    match process.terminal {
+        Some(size) => terminal::make(root()?.as_fd(), size, streams),
+        None => Ok(streams),
+    }
 }
 
 /// A table is that of the network namespace it was opened in, whoever reads it.

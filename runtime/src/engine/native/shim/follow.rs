@@ -12,6 +12,7 @@ use rustix::process::{
 };
 
 use super::error::{Context as _, ShimError};
+use super::session;
 use crate::engine::native::wire::{self, Answer, Detach, Order};
 
 /// A container, or a further process in one.
@@ -21,6 +22,8 @@ pub(super) struct Followed<'a> {
     ended: OwnedFd,
     /// The user's process.
     process: &'a OwnedFd,
+    /// The processes of the machine, if no namespace of them ends with this one: then its session gets its signals.
+    processes: Option<OwnedFd>,
     /// The pipes of its output, which the pipeline reads while it exists.
     output: Vec<OwnedFd>,
 }
@@ -28,7 +31,12 @@ pub(super) struct Followed<'a> {
 impl<'a> Followed<'a> {
     pub(super) fn new(init: Pid, process: &'a OwnedFd, output: Vec<OwnedFd>) -> Result<Self, ShimError> {
         let ended = pidfd_open(init, PidfdFlags::empty()).context("the container")?;
-        Ok(Self { init, ended, process, output })
+        Ok(Self { init, ended, process, processes: None, output })
+    }
+
+    /// A further process in a container, by its number and descriptor; and the directory of all the shim's processes.
+    pub(super) fn further(number: Pid, process: &'a OwnedFd, processes: OwnedFd) -> Result<Self, ShimError> {
+        Ok(Self { processes: Some(processes), ..Self::new(number, process, Vec::new())? })
     }
 
     /// Obeys orders until the container ends. If the pipeline hangs up the container is ended, unless it was told to
@@ -108,13 +116,19 @@ impl<'a> Followed<'a> {
     }
 
     fn signal(&self, number: i32) {
-        if let Some(signal) = Signal::from_named_raw(number) {
+        if number == libc::SIGKILL && self.processes.is_some() {
+            self.kill();
+        } else if let Some(signal) = Signal::from_named_raw(number) {
             // A process that has ended needs no signal.
             let _ = pidfd_send_signal(self.process, signal);
         }
     }
 
     fn kill(&self) {
+        // Its number is nobody else's before `status` has been asked for.
+        if let Some(processes) = &self.processes {
+            session::kill(processes, self.init);
+        }
         let _ = pidfd_send_signal(&self.ended, Signal::KILL);
     }
 

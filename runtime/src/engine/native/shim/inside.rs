@@ -11,7 +11,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, ResolveFlags, fchmod, fstat, mkdirat, mknodat, openat, openat2,
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, fchmod, fstat, fstatfs, mkdirat, mknodat, openat, openat2,
     readlinkat, unlinkat,
 };
 use rustix::io::{Errno, Result};
@@ -65,6 +65,24 @@ pub(super) fn file_at(at: impl AsFd, name: impl AsRef<Path>) -> Result<File> {
     let (at, name) = (at.as_fd(), name.as_ref());
     regular(find_at(at, name)?)?;
     regular(openat(at, name, READ | OFlags::NOFOLLOW, Mode::empty())?).map(File::from)
+}
+
+/// Opens the device that makes terminals. What a container may have put in its place is not opened.
+pub(super) fn terminals(root: BorrowedFd<'_>) -> Result<OwnedFd> {
+    const PATH: &str = "/dev/pts/ptmx";
+    const FLAGS: OFlags = OFlags::RDWR.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+    terminals_only(find(root, PATH)?)?;
+    terminals_only(resolve(root, Path::new(PATH), FLAGS, ResolveFlags::NO_SYMLINKS)?)
+}
+
+/// Linux's own numbers: of the device, and of its kind of file system.
+fn terminals_only(found: OwnedFd) -> Result<OwnedFd> {
+    const DEVPTS: u64 = 0x1cd1;
+    let stat = fstat(&found)?;
+    let is_device = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
+        && stat.st_rdev == rustix::fs::makedev(5, 2);
+    let kind = u64::try_from(fstatfs(&found)?.f_type);
+    if is_device && kind == Ok(DEVPTS) { Ok(found) } else { Err(Errno::NOTTY) }
 }
 
 /// Replaces whatever has the name in a directory by a new file, and opens that for writing.

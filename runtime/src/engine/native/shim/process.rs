@@ -14,6 +14,8 @@ use super::{confinement, inside};
 use crate::engine::native::wire::Process;
 use crate::engine::user::User;
 
+/// What Docker gives a process with a terminal.
+const DEFAULT_TERM: &str = "xterm";
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Looks the user up in the file system's own files.
@@ -41,11 +43,16 @@ fn attempt(process: &Process, user: &User, streams: &[OwnedFd]) -> std::io::Resu
     rustix::process::setsid()?;
     default_signals();
     for (stream, number) in streams.iter().zip(0..3) {
-        if FileType::from_raw_mode(fstat(stream)?.st_mode) == FileType::Fifo {
+        let is_pipe = FileType::from_raw_mode(fstat(stream)?.st_mode) == FileType::Fifo;
+        if is_pipe || process.terminal.is_some() {
             // So that they can open it by name, as `/dev/stdout`.
             fchown(stream, Some(Uid::from_raw(user.uid)), None)?;
         }
         duplicate(stream, number)?;
+    }
+    if let (Some(_), Some(terminal)) = (process.terminal, streams.first()) {
+        // So that what is typed there can interrupt it.
+        rustix::process::ioctl_tiocsctty(terminal)?;
     }
     super::rlimits::apply(process)?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
@@ -70,6 +77,9 @@ fn attempt(process: &Process, user: &User, streams: &[OwnedFd]) -> std::io::Resu
     if !has("HOSTNAME") {
         let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
         environment.push(("HOSTNAME".to_owned(), name));
+    }
+    if process.terminal.is_some() && !has("TERM") {
+        environment.push(("TERM".to_owned(), DEFAULT_TERM.to_owned()));
     }
     let variables: Vec<CString> = environment
         .iter()

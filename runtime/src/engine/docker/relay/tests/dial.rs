@@ -1,5 +1,7 @@
 //! Connections to services.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,6 +146,43 @@ async fn who_does_not_read_stops_nobody_else() {
     assert!(read(&mut server).await.unwrap().len() >= frame::WINDOW);
     let mut came = vec![0; 2 * frame::WINDOW];
     timeout(AT_MOST, client.read_exact(&mut came)).await.unwrap().unwrap();
+}
+
+/// Many who send, and as many who receive, as fast as they can: each gets its share.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_left_out() {
+    const EACH: usize = 12;
+    let program = Program::dial().await;
+    let (listener, address) = server().await;
+    let passed: Arc<[AtomicUsize; 2 * EACH]> = Arc::default();
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..2 * EACH {
+        let (client, server) = tokio::join!(program.connect(address), listener.accept());
+        let (mut client, (mut server, _)) = (client.unwrap(), server.unwrap());
+        let passed = passed.clone();
+        tasks.spawn(async move {
+            let mut space = vec![0; 1 << 16];
+            let write = async |to: &mut (dyn tokio::io::AsyncWrite + Unpin + Send)| {
+                while to.write_all(&vec![1; 1 << 16]).await.is_ok() {}
+            };
+            let mut count = async |from: &mut (dyn tokio::io::AsyncRead + Unpin + Send)| {
+                while let Ok(length @ 1..) = from.read(&mut space).await {
+                    passed[number].fetch_add(length, Ordering::Relaxed);
+                }
+            };
+            if number < EACH {
+                tokio::join!(write(&mut client), count(&mut server));
+            } else {
+                tokio::join!(write(&mut server), count(&mut client));
+            }
+        });
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let passed: Vec<_> = passed.iter().map(|passed| passed.load(Ordering::Relaxed)).collect();
+    for way in passed.chunks(EACH) {
+        let (least, most) = (way.iter().min().unwrap(), way.iter().max().unwrap());
+        assert!(least * 4 > *most, "{way:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
