@@ -1,7 +1,7 @@
 //! Runs values: one session is one connection to an engine, with everything it started.
 //!
 //! Every promise about running is kept here, whatever the engine: run-once and caching of steps (`steps`), the life of
-//! services (`supervise`, with `service`, `start`, `running`, `health` and `log`), replay of steps that share a service
+//! services (`supervise`, with `service`, `start`, `running`, `demand`, `turns`, `health` and `log`), replay of steps that share a service
 //! (`unit`), reading results (`results`), and the end (`close` below). A session works on a runtime of its own
 //! (`current`), so that it neither depends on the user's runtime nor is stopped by it: users' futures only wait, and
 //! dropping them cancels what nobody else waits for. No clean-up depends on asynchronous work in `Drop`. What happens is
