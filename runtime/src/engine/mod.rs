@@ -30,13 +30,11 @@ mod doctor;
 mod ending;
 #[cfg(all(any(test, fuzzing), feature = "docker", native_engine))]
 pub mod fuzz;
-#[cfg(any(feature = "docker", native_engine))]
 mod host;
 #[cfg(native_engine)]
 pub(crate) mod native;
 mod oci;
 mod output;
-#[cfg(any(feature = "docker", native_engine))]
 mod probe;
 mod progress;
 mod prune;
@@ -53,7 +51,6 @@ mod testing;
 pub(crate) use self::choice::open;
 pub(crate) use self::connection::{Connection, Datagrams, Flow, Incoming, Listener, PortNumber, Relayed};
 pub use self::doctor::{Diagnosis, doctor};
-#[cfg(any(feature = "docker", native_engine))]
 pub(crate) use self::host::{HostDialler, HostEnded, HostInstance};
 pub(crate) use self::oci::ImageSpec;
 #[cfg(feature = "docker")]

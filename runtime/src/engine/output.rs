@@ -10,13 +10,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Call;
 use crate::Result;
-#[cfg(any(feature = "docker", native_engine))]
 use crate::model::Stream;
 
 /// The most of a stream that is held in memory: 1 MiB.
 pub(crate) const IN_MEMORY: usize = 1 << 20;
 /// How much is kept of output of which only the end is shown: 64 KiB of each stream.
-#[cfg(any(feature = "docker", native_engine))]
 const LAST_PART: usize = 64 << 10;
 /// The size of a read or write.
 const PIECE: usize = 256 << 10;
@@ -31,7 +29,6 @@ pub(crate) struct StepOutput {
 
 impl StepOutput {
     /// Adds a piece of output of which only the end is shown, and never holds much more than that end.
-    #[cfg(any(feature = "docker", native_engine))]
     pub(crate) fn hear_end(&mut self, stream: Stream, piece: &[u8]) {
         let heard = match stream {
             Stream::Stdout => &mut self.stdout,
@@ -359,7 +356,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg(any(feature = "docker", native_engine))]
     fn of_a_command_in_a_service_the_last_words_are_kept_and_no_more() {
         let mut output = StepOutput::default();
         for number in 0..100_000 {

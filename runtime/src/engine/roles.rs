@@ -312,7 +312,6 @@ impl Command {
     }
 
     /// The program, for messages.
-    #[cfg(any(feature = "docker", native_engine))]
     pub(in crate::engine) fn program(&self) -> &str {
         self.args.first().map_or("", String::as_str)
     }

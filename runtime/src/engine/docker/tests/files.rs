@@ -243,14 +243,14 @@ async fn nobody_waits_for_whoever_is_slow_to_read() {
 async fn what_the_engine_puts_into_containers_is_in_no_file_system() {
     let engine = engine!();
     let base = engine.image(BUSYBOX).await.snapshot;
-    // An image of one file: the engine makes everything that it needs in the image's containers.
+    // An image of our programs alone: the engine makes everything that it needs in the image's containers.
     let helper = super::super::helper::ready(&engine.shared.client, "linux/amd64").await.unwrap();
     let alone = Snapshot(helper);
     let names = async |snapshot: &Snapshot, path: &str| -> Vec<String> {
         let entries = engine.entries(snapshot, path).await.unwrap();
         entries.into_iter().map(|(name, ..)| name.trim_end_matches('/').to_owned()).collect()
     };
-    assert_eq!(names(&alone, "/").await, [".", "probe"]);
+    assert_eq!(names(&alone, "/").await, [".", "kill", "probe", "relay"]);
     for path in ["/.dockerenv", "/proc", "/etc/hosts", "/dev/pts", "/dev/console"] {
         assert_eq!(engine.stat(&alone, path).await.unwrap(), None, "{path}");
     }
