@@ -16,20 +16,24 @@ use crate::rules::{self, did_you_mean};
 
 /// Methods of a service that a port's method must not hide.
 pub(crate) const SERVICE_METHODS: &[&str] = &[
+    "address",
     "clone",
     "digest",
     "endpoint",
     "endpoint_of",
     "endpoint_on",
+    "exec",
     "exposing",
     "hostname",
     "kill",
+    "logs",
     "name",
     "plan",
     "ports",
     "prepared",
     "start",
     "stop",
+    "terminal",
     "tunnel",
     "up",
 ];
