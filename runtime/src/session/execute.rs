@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::log::{self, Broken, Capture};
+use super::outputs::AT_ONCE;
 use super::running::Running;
 use super::scrub::Secrets;
-use super::{AT_ONCE, in_session, in_span, process, results};
+use super::{in_session, in_span, process, results};
 use crate::engine::{self, Ended, Recording};
 use crate::error::Reason;
 use crate::event::EventKind;

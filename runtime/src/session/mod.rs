@@ -1,9 +1,9 @@
 //! Runs values: one session is one connection to an engine, with everything it started.
 //!
 //! Every promise about running is kept here, whatever the engine: run-once and caching of steps (`steps`), the life of
-//! services (`supervise`, with `service`, `start`, `running`, `demand`, `turns`, `health` and `log`), replay of steps that share a service
-//! (`unit`), reading results (`results`), and the end (`close` below). A session works on a runtime of its own
-//! (`current`), so that it neither depends on the user's runtime nor is stopped by it: users' futures only wait, and
+//! services (`supervise`, with `service`, `start`, `running`, `demand`, `turns`, `health` and `log`), replay of steps that
+//! share a service (`replay`), reading results (`results`), and the end (`close` below). A session works on a runtime of its
+//! own (`current`), so that it neither depends on the user's runtime nor is stopped by it: users' futures only wait, and
 //! dropping them cancels what nobody else waits for. No clean-up depends on asynchronous work in `Drop`. What happens is
 //! emitted as events of spans (`crate::event`); the session does not know who shows them, or how.
 
@@ -20,6 +20,7 @@ mod lines;
 mod local;
 mod log;
 mod logs;
+mod outputs;
 mod prepared;
 mod process;
 mod publishing;
@@ -57,6 +58,7 @@ use self::local::Reading;
 pub(crate) use self::local::planned_files;
 pub use self::logs::LogReader;
 pub(crate) use self::logs::{LogOptions, logs};
+pub(crate) use self::outputs::{exit_code, output, save_stream, stream, text};
 pub(crate) use self::publishing::{export_image, publish};
 use self::service::Services;
 pub(crate) use self::services::{kill, start, stop};
@@ -65,13 +67,13 @@ use self::steps::StepResult;
 pub(crate) use self::terminal::{Opened, container_terminal, service_terminal};
 pub(crate) use self::tunnel::{OpenTunnel, TunnelSpec, tunnel};
 use self::turns::Turns;
-use crate::engine::{Description, Engine, Image, OutputReader, Recording, Written};
+use crate::engine::{Description, Engine, Image};
 use crate::event::{Emitter, EventKind, Observer, ObserverHandle, Outcome, Span, Subject};
-use crate::graph::{self, Requirements};
+use crate::graph;
 use crate::lock::lock;
 use crate::model::{Digest, Entry, ImageName, Location, SessionId, Stat};
-use crate::value::{Container, Output, PathIn};
-use crate::{Error, Result, StepCause};
+use crate::value::{Container, PathIn};
+use crate::{Error, Result};
 
 /// One connection to a container engine, with everything that was started over it.
 ///
@@ -193,9 +195,9 @@ impl Session {
     /// ever made of two versions of one directory. Images are not looked up again.
     ///
     /// A service that is made of changed files is a new instance, with the same host name. Clients that are running keep the
-    /// old instance, which ends as any service does once they have; new clients, and [`Service::start`], get the new one.
+    /// old instance, which ends as any service does once they have; new clients, and [`start`](crate::Service::start), get the new one.
     /// If a service writes to a cache volume, the new instance starts when the old one has ended, which does not linger
-    /// then: the two never write to the volume at once. [`Service::stop`] and [`Service::kill`] end both.
+    /// then: the two never write to the volume at once. [`stop`](crate::Service::stop) and [`kill`](crate::Service::kill) end both.
     ///
     /// ```no_run
     /// # async fn example() -> bowline::Result<()> {
@@ -391,110 +393,6 @@ pub(crate) async fn sync(container: Container) -> Result<()> {
         session.filesystem(&node.fs).await.map(drop)
     })
     .await
-}
-
-/// Runs a container up to its last step.
-async fn last_step<T: Send + 'static, F>(
-    container: Container,
-    then: impl FnOnce(Result<Arc<StepResult>>, Option<Digest>) -> F + Send + 'static,
-) -> Result<T>
-where
-    F: Future<Output = Result<T>> + Send,
-{
-    let (node, at) = (graph::lower_container(&container)?, container.location());
-    let Some(last) = node.last.clone() else {
-        let message = "no command has been run\n\nhelp: add `exec [...]`";
-        return Err(Error::invalid(Some(&node.name), message).at([at]));
-    };
-    in_session(format!("container `{}`", node.name), |session| async move {
-        let evaluation = match session.evaluation(Requirements::of_step(&last)).await {
-            Ok(evaluation) => evaluation,
-            Err(error) => return then(Err(error), None).await,
-        };
-        then(evaluation.step(&last).await, Some(evaluation.key(&last))).await
-    })
-    .await
-}
-
-pub(crate) async fn output(container: Container) -> Result<Output> {
-    last_step(container, |done, _| async move {
-        let Recording { stdout, stderr, exit_code } = &done?.output;
-        let (stdout, stderr) = (stdout.here().await?, stderr.here().await?);
-        let exit_code = *exit_code;
-        results::blocking(move || {
-            Ok(Output { stdout: in_memory(&stdout)?, stderr: in_memory(&stderr)?, exit_code })
-        })
-        .await
-    })
-    .await
-}
-
-/// The stream of a command.
-pub(crate) use crate::model::Stream;
-
-/// A reader of what the last step wrote to one stream.
-pub(crate) async fn stream(container: Container, stream: Stream) -> Result<OutputReader> {
-    last_step(container, move |done, _| async move {
-        let output = &done?.output;
-        let written = match stream {
-            Stream::Stdout => &output.stdout,
-            Stream::Stderr => &output.stderr,
-        };
-        Ok(written.here().await?.reader())
-    })
-    .await
-}
-
-/// One stream as text.
-pub(crate) async fn text(container: Container, which: Stream) -> Result<String> {
-    let reader = stream(container, which).await?;
-    let bytes = current::run(results::blocking(move || in_memory(reader.source()))).await?;
-    Ok(String::from_utf8(bytes)
-        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
-}
-
-/// Saves one stream to a file.
-pub(crate) async fn save_stream(container: Container, which: Stream, to: PathBuf) -> Result<()> {
-    let reader = stream(container, which).await?;
-    current::run(results::blocking(move || {
-        let write = || {
-            let mut staged = staging::AtomicFile::create(&to)?;
-            reader.source().write_to(&mut staged.file)?;
-            staged.commit(&to)
-        };
-        write().map_err(|error| Error::io(&to, error))
-    }))
-    .await
-}
-
-/// The exit code of the last step, whatever was expected.
-pub(crate) async fn exit_code(container: Container) -> Result<i32> {
-    last_step(container, |done, last| async move {
-        match done {
-            Ok(done) => Ok(done.output.exit_code),
-            Err(Error::StepFailed(error))
-                if error.key == last && matches!(error.cause, StepCause::Failed | StepCause::Succeeded) =>
-            {
-                Ok(error.exit.code)
-            }
-            Err(error) => Err(error),
-        }
-    })
-    .await
-}
-
-/// The largest stream that is returned as one value: 1 GiB.
-const AT_ONCE: u64 = 1 << 30;
-
-fn in_memory(stream: &Written) -> Result<Vec<u8>> {
-    if stream.length() > AT_ONCE {
-        let message = format!(
-            "the command wrote {} bytes to one stream, and {AT_ONCE} is the most that is given at once\n\nhelp: `stdout_reader()` and `save_stdout_to(path)` do not hold it in memory",
-            stream.length()
-        );
-        return Err(Error::invalid(None, message));
-    }
-    stream.to_vec().map_err(|error| Error::engine("read what a command wrote", error))
 }
 
 pub(crate) async fn entries(at: PathIn) -> Result<Vec<Entry>> {

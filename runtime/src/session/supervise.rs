@@ -1,12 +1,11 @@
 //! The life of a service: idle → starting → ready → (in use | lingering) → stopping → gone.
 //!
-//! One file, one task for each service, one owner of its state. In every state, even before it is ready, a process is
+//! One task for each service, one owner of its state; `ending` is how a process ends. In every state, even before it is ready, a process is
 //! ended by its stop signal and has its grace period; and a cache that was new when the service got it is emptied again
 //! if the service never became ready.
 
 use std::sync::{Arc, Weak};
 
-use futures_util::FutureExt as _;
 use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
 use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant, sleep_until};
@@ -17,14 +16,12 @@ use super::service::{Closing, Keep, Message, Origin, subject};
 use super::start::Outfit;
 use super::waiters::Waiters;
 use super::{End, Inner};
-use crate::engine::CacheLocks;
 use crate::event::{EventKind, Outcome, Span};
 use crate::graph::ServiceNode;
 use crate::model::Digest;
 use crate::{Error, Result};
 
-/// How long to wait for the end of a killed process: one that hangs in the kernel may never end.
-const DEAD_WITHIN: Duration = Duration::from_secs(10);
+mod ending;
 
 fn cancelled(service: &ServiceNode, reason: &str) -> Error {
     Error::Cancelled { what: format!("service `{}`", service.name), reason: reason.to_owned() }
@@ -361,28 +358,6 @@ impl Task {
         self.stopping(running, Vec::new(), Some(keep), Manner::Stop, Outcome::Succeeded).await
     }
 
-    /// Only what has run and was stopped is kept.
-    fn cannot_keep(&self, keep: Keep) {
-        let _ = keep
-            .done
-            .send(Err(cancelled(&self.service, "it does not run, so that nothing of it can be kept")));
-    }
-
-    /// Keeps what a service left that was stopped.
-    async fn keep(&self, running: &Running, keep: Keep, killed: bool) {
-        let kept = if killed {
-            let what = format!("keep what service `{}` left", self.service.name);
-            let help = "help: what it was writing may be incomplete; give it more time with `stop within`";
-            Err(Error::engine(
-                what,
-                format!("it did not end within its grace period, and was killed\n\n{help}"),
-            ))
-        } else {
-            running.instance.keep(keep.key).await
-        };
-        let _ = keep.done.send(kept);
-    }
-
     /// Makes sure that nothing is left of a run whose users have been told.
     async fn end(
         &mut self,
@@ -417,107 +392,6 @@ impl Task {
                 complain(&running.span, &error);
                 false
             }
-        }
-    }
-
-    /// Sends the stop signal, and SIGKILL after the grace period; new requests wait for a fresh instance.
-    async fn stopping(
-        &mut self,
-        running: Arc<Running>,
-        mut done: Vec<oneshot::Sender<()>>,
-        keep: Option<Keep>,
-        manner: Manner,
-        outcome: Outcome,
-    ) -> After {
-        let (instance, span) = (running.instance.clone(), running.span.clone());
-        let stopping = |signal: &str| span.emit(|| EventKind::Stopping { signal: signal.into() });
-        let (signal, within) = running.stop_manner();
-        let (mut killed, mut listens) = (false, true);
-        let mut deadline = Instant::now();
-        let mut sending = futures_util::future::ready(Ok(())).boxed();
-        // A process that has ended needs no signal.
-        if manner == Manner::Stop && instance.wait().now_or_never().is_none() {
-            deadline += within;
-            stopping(&signal);
-            sending = instance.signal(&signal);
-        }
-        let mut sent = false;
-        let mut waiters = Waiters::default();
-        loop {
-            tokio::select! {
-                biased;
-                ended = instance.wait() => {
-                    if let Ok(exit) = ended {
-                        span.emit(|| EventKind::Exited { exit });
-                    }
-                    break;
-                }
-                result = &mut sending, if !sent => {
-                    sent = true;
-                    if let Err(error) = result {
-                        // An unknown signal, for example: the process has to end anyway.
-                        complain(&span, &error);
-                        deadline = Instant::now();
-                    }
-                }
-                () = sleep_until(deadline) => {
-                    if killed {
-                        break;
-                    }
-                    killed = true;
-                    stopping("SIGKILL");
-                    deadline = Instant::now() + DEAD_WITHIN;
-                    (sending, sent) = (instance.signal("SIGKILL"), false);
-                }
-                message = self.inbox.recv(), if listens => match message {
-                    Some(Message::Acquire(origin, waiter)) => waiters.acquire(origin, waiter),
-                    Some(Message::Hold(origin, waiter)) => waiters.hold(origin, waiter),
-                    // A lease held by a user of the run that is ending.
-                    Some(Message::Release(_)) => {}
-                    Some(Message::Need(need)) => drop(self.demand.note(need)),
-                    Some(Message::Stop(waiter)) => done.push(waiter),
-                    Some(Message::Keep(keep)) => self.cannot_keep(keep),
-                    Some(Message::Kill(waiter)) => {
-                        done.push(waiter);
-                        if !killed {
-                            deadline = Instant::now();
-                        }
-                    }
-                    Some(Message::Close(closing)) => self.closing = Some(closing),
-                    None => listens = false,
-                },
-            }
-        }
-        drop(sending);
-        running.end_log();
-        if let Some(keep) = keep {
-            self.keep(&running, keep, killed).await;
-        }
-        if let Err(error) = instance.remove().await {
-            complain(&span, &error);
-        }
-        self.release(running.caches(), &span).await;
-        span.close(|| outcome);
-        // What it used may stop now, and not before.
-        drop((instance, running));
-        answer(done);
-        if waiters.is_empty() { After::Rest } else { After::StartAgain(waiters) }
-    }
-
-    /// Releases the caches of a process that is gone to other sessions.
-    async fn release(&self, caches: Option<&dyn CacheLocks>, span: &Span) {
-        let Some(caches) = caches else { return };
-        match caches.release().await {
-            Ok(emptied) => {
-                for cache in emptied {
-                    span.emit(|| {
-                        EventKind::warning(format!(
-                            "the cache `{cache}` is empty again: it was new, and the service never became ready"
-                        ))
-                    });
-                }
-            }
-            Err(error) => complain(span, &error),
         }
     }
 }
