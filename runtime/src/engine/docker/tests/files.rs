@@ -254,9 +254,9 @@ async fn what_the_engine_puts_into_containers_is_in_no_file_system() {
     for path in ["/.dockerenv", "/proc", "/etc/hosts", "/dev/pts", "/dev/console"] {
         assert_eq!(engine.stat(&alone, path).await.unwrap(), None, "{path}");
     }
-    let mut placing = script(&base, "find /in");
+    let mut placing = script(&base, "find /in | sort");
     placing.filesystem.placements = vec![copy(&alone, "/", "/in")];
-    assert_eq!(text(&engine.run(placing).await.1.stdout), "/in\n/in/probe\n");
+    assert_eq!(text(&engine.run(placing).await.1.stdout), "/in\n/in/kill\n/in/probe\n/in/relay\n");
 
     // A step that does nothing leaves the file system as it was.
     let (finished, output) = engine.run(script(&base, "true")).await;
