@@ -195,9 +195,10 @@ impl Session {
     /// ever made of two versions of one directory. Images are not looked up again.
     ///
     /// A service that is made of changed files is a new instance, with the same host name. Clients that are running keep the
-    /// old instance, which ends as any service does once they have; new clients, and [`start`](crate::Service::start), get the new one.
-    /// If a service writes to a cache volume, the new instance starts when the old one has ended, which does not linger
-    /// then: the two never write to the volume at once. [`stop`](crate::Service::stop) and [`kill`](crate::Service::kill) end both.
+    /// old instance, which ends as any service does once they have; new clients, and [`start`](crate::Service::start), get
+    /// the new one. If a service writes to a cache volume, the new instance starts when the old one has ended, which does
+    /// not linger then: the two never write to the volume at once. [`stop`](crate::Service::stop) and
+    /// [`kill`](crate::Service::kill) end both.
     ///
     /// ```no_run
     /// # async fn example() -> bowline::Result<()> {
