@@ -264,7 +264,7 @@ fn inside(editor: &mut Editor) {
     editor.completes(&edited(last, "exec [\"x\"] { │ }"), "expect stderr stdin stdout timeout uncached");
     editor.completes(&edited(last, "exec [\"x\"] { expect │; }"), "any failure success");
     editor.completes(&edited(last, "exec [\"x\"] { stdout │; }"), "to");
-    editor.completes(&edited("expose 6379 as tcp;", "expose 6379 │;"), "as unprobed");
+    editor.completes(&edited("expose 6379 as tcp;", "expose 6379 │;"), "as on unprobed");
     editor.completes(&edited("expose 6379 as tcp;", "expose 6379/│;"), "tcp udp");
     editor.completes(&edited("expose 6379 as tcp;", "expose 6379; ready http \"/\" │;"), "on within");
     editor.completes(&edited("expose 6379 as tcp;", "expose 6379; ready log \"x\" │;"), "times within");
