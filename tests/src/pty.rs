@@ -42,8 +42,14 @@ impl Pty {
         let master = File::from(master);
         resize(&master, 80, 24);
         let end = || slave.try_clone().unwrap();
-        let mut command = Command::new("setsid");
-        command.args(["--ctty", program]).args(args).stdin(end()).stdout(end()).stderr(end());
+        // Whoever runs the tests may ignore a hang-up, as `nohup` does, and it would be inherited.
+        let mut command = Command::new("env");
+        command
+            .args(["--default-signal=HUP", "setsid", "--ctty", program])
+            .args(args)
+            .stdin(end())
+            .stdout(end())
+            .stderr(end());
         command.env("BOWLINE_PROGRESS", "plain");
         let child = command.spawn().unwrap();
         let seen: Arc<Mutex<Vec<u8>>> = Arc::default();
