@@ -103,6 +103,11 @@ impl Port {
         self.name.as_deref()
     }
 
+    /// Whether it is the same port, whatever else is said of it.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.number == other.number && self.protocol == other.protocol
+    }
+
     pub(crate) fn check(&self) -> Result<(), rules::Problem> {
         rules::port(i128::from(self.number))?;
         self.host.map_or(Ok(()), |port| rules::port(i128::from(port)))?;

@@ -261,8 +261,7 @@ impl<S> Tunnel<S> {
     }
 
     fn find(&self, wanted: &Port) -> Option<SocketAddr> {
-        let is = |port: &Port| port.number() == wanted.number() && port.protocol() == wanted.protocol();
-        self.addresses().find(|(port, _)| is(port)).map(|(_, address)| address)
+        self.addresses().find(|(port, _)| port.is(wanted)).map(|(_, address)| address)
     }
 }
 

@@ -9,8 +9,8 @@ use super::current::Task;
 use super::forward::{self, Dial, Life};
 use crate::Result;
 use crate::engine::{
-    Call, Connection, Dialing, Engine, Flow, HostEnded, HostInstance, Ingress, Instance, InstanceId,
-    PortNumber, Sink, Startable,
+    Call, Connection, Dialing, Engine, Flow, HostDialler, HostEnded, HostInstance, Ingress, Instance,
+    InstanceId, PortNumber, Sink, Startable,
 };
 use crate::model::HostServer;
 
@@ -37,8 +37,8 @@ impl Startable for Ready {
     fn start(self: Box<Self>, _log: Sink) -> Call<'static, Arc<dyn Instance>> {
         Box::pin(async move {
             let Self { mut server, ingress: Ingress { listeners, place }, ports } = *self;
-            let life = Arc::new(Open(server.ended()));
-            let dial = Arc::new(Server(server.dialler()));
+            let life = Arc::new(server.ended());
+            let dial = Arc::new(server.dialler());
             let serving: Vec<Task<()>> = listeners
                 .into_iter()
                 .zip(ports)
@@ -53,23 +53,19 @@ impl Startable for Ready {
     }
 }
 
-struct Server(crate::engine::HostDialler);
-
-impl Dial for Server {
+impl Dial for HostDialler {
     fn connect(&self, port: u16) -> Dialing<'_, Connection> {
-        self.0.connect(port)
+        Self::connect(self, port)
     }
 
     fn flow(&self, port: u16) -> Dialing<'_, Flow> {
-        self.0.flow(port)
+        Self::flow(self, port)
     }
 }
 
 /// Connections are open until the service is stopped.
-struct Open(HostEnded);
-
-impl Life for Open {
+impl Life for HostEnded {
     fn over(&self) -> BoxFuture<'_, ()> {
-        self.0.wait().boxed()
+        self.wait().boxed()
     }
 }

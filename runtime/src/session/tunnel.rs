@@ -190,7 +190,6 @@ impl Inner {
 
 /// The ports to forward, all of which the service exposes.
 fn forwards(service: &ServiceNode, spec: &TunnelSpec) -> Result<Vec<Forward>> {
-    let is = |a: &Port, b: &Port| a.number == b.number && a.protocol == b.protocol;
     let invalid = |message: String| Err(Error::invalid(Some(&service.name), message));
     if service.ports.is_empty() {
         return invalid(format!(
@@ -200,7 +199,7 @@ fn forwards(service: &ServiceNode, spec: &TunnelSpec) -> Result<Vec<Forward>> {
     }
     let fixed = || spec.fixed.iter().map(|(port, _)| port);
     for wanted in spec.only.iter().chain(fixed()) {
-        if !service.ports.iter().any(|port| is(port, wanted)) {
+        if !service.ports.iter().any(|port| port.is(wanted)) {
             let exposed: Vec<String> = service.ports.iter().map(ToString::to_string).collect();
             return invalid(format!(
                 "service `{}` does not expose port {wanted}\n\nhelp: it exposes {}; or add `expose {}{};`",
@@ -212,9 +211,9 @@ fn forwards(service: &ServiceNode, spec: &TunnelSpec) -> Result<Vec<Forward>> {
         }
     }
     let is_chosen =
-        |port: &&Port| spec.only.is_empty() || spec.only.iter().chain(fixed()).any(|wanted| is(port, wanted));
+        |port: &&Port| spec.only.is_empty() || spec.only.iter().chain(fixed()).any(|wanted| port.is(wanted));
     let forward = |port: &Port| {
-        let fixed = spec.fixed.iter().find(|(wanted, _)| is(port, wanted)).map(|(_, local)| *local);
+        let fixed = spec.fixed.iter().find(|(wanted, _)| port.is(wanted)).map(|(_, local)| *local);
         let wished = port.host.filter(|_| spec.as_wished);
         Forward { port: port.clone(), local: fixed.or(wished).unwrap_or(0) }
     };

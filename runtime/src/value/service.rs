@@ -149,8 +149,7 @@ let api = Service::from_image(\"acme/api:2\").bind(\"db\", &db).expose(8080);
             if let Err(problem) = port.check() {
                 service.invalid(at, problem.to_string());
             }
-            let same = |other: &&Port| other.number == port.number && other.protocol == port.protocol;
-            if service.ports.iter().any(|other| same(&other)) {
+            if service.ports.iter().any(|other| other.is(&port)) {
                 service.invalid(at, format!("port {port} is exposed twice"));
                 return;
             }

@@ -8,7 +8,7 @@ use bowline::prelude::*;
 use bowline::{Directory, Session};
 use bowline_tests::{created_since, nonce};
 
-fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
+pub(crate) fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
     let root = tempfile::tempdir().unwrap();
     for (name, contents) in files {
         let path = root.path().join(name);

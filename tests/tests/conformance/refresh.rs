@@ -9,16 +9,7 @@ use bowline::{CacheVolume, Container, Service, Session, host, host_file};
 use bowline_tests::{busybox, client, eventually, nonce};
 
 use crate::events::Record;
-
-fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
-    let root = tempfile::tempdir().unwrap();
-    for (name, contents) in files {
-        let path = root.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, contents).unwrap();
-    }
-    root
-}
+use crate::host::directory;
 
 /// How many commands of steps have been started.
 fn ran(record: &Record) -> usize {
