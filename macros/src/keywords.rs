@@ -208,6 +208,7 @@ statements! {
     LINGER = service("linger", "a duration", "linger \"30s\";",
         value("linger", Text(&INVALID_DURATION, |text| rules::duration(text).map(drop)))).once();
     INSTANCE = service("instance", "a value", "instance \"name\";", value("instance", Nobody)).once();
+    SHARED = service("shared", "a value", "shared;", call("shared", Nothing));
 }
 
 static CAPS: Choice = Choice {

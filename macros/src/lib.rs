@@ -58,7 +58,7 @@ pub fn main(options: TokenStream, function: TokenStream) -> TokenStream {
 
 /// Runs an async test with a session: `#[bowline::test]`.
 ///
-/// There are two ways for tests to have services:
+/// There are three ways for tests to have services:
 ///
 /// - **A session for each test**, which is the default: every test has instances of its own, so tests run side by side and
 ///   see nothing of each other. It costs one start of each service a test. If a start is slow because a database is set up,
@@ -67,6 +67,12 @@ pub fn main(options: TokenStream, function: TokenStream) -> TokenStream {
 /// - **A session for the tests of one binary**: `#[bowline::test(shared)]`. Equal services are started once for all tests
 ///   that run in the process, and stopped when it ends. Tests see what others do to them. With a runner that has a process
 ///   for each test, such as nextest, this is the same as the first way.
+/// - **A service for all processes of a user**: `shared;` in the service, or `Service::shared`. The first test that needs it
+///   starts it, in a process in the background, and others use it, in whichever binary, run or session they are: so there
+///   is one start, and after that a few milliseconds a test. It is stopped once nobody has used it for as long as it
+///   lingers (`linger "5m";` keeps it from one run of the tests to the next). Tests see what others do to it, and what
+///   earlier runs did: let each use a database or a key of its own. A migration by a container that binds it runs once.
+///   Services that do not say so are still the session's own, and the two mix.
 ///
 /// While a test passes nothing is printed. If it fails, the last lines of its services are, by the test's own thread, so
 /// that test runners show them with the test. `BOWLINE_PROGRESS=plain` shows everything as it happens instead.

@@ -19,7 +19,8 @@ pub use look::{address, containers, created_since, has, inspector, is_running, r
 #[cfg(target_os = "linux")]
 pub use pty::Pty;
 pub use servers::{
-    age, busybox, client, database, datagrams, echo, fetch, late, python_service, relay, server, stopping,
+    age, busybox, client, database, datagrams, echo, fetch, late, python_service, redis_says, relay, server,
+    shared_redis, stopping,
 };
 pub use skips::{has_time, may_limit, may_mount, on_docker, on_native};
 

@@ -1,6 +1,11 @@
 //! Servers that tests talk to, and who talks to them. The programs are files: what each answers stands at its head.
 
+use std::io;
+use std::net::SocketAddr;
+
 use bowline::{CacheVolume, Container, Port, Service};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
 
 use crate::nonce;
 
@@ -59,6 +64,23 @@ pub fn echo() -> Service {
     ports
         .fold(python(include_str!("servers/echo.py"), &[]).env("NONCE", nonce()), Service::expose)
         .named("echo")
+}
+
+/// A redis that all processes share that know a text; it lingers for three seconds.
+pub fn shared_redis(key: &str) -> Service {
+    Service::from_image("redis:7").env("KEY", key).expose(6379).linger("3s").shared().named("shared")
+}
+
+/// What a redis answers to a command, without its kind.
+///
+/// # Errors
+/// Those of the connection.
+pub async fn redis_says(at: SocketAddr, command: &str) -> io::Result<String> {
+    let mut stream = BufReader::new(TcpStream::connect(at).await?);
+    stream.write_all(format!("{command}\r\n").as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_line(&mut answer).await?;
+    Ok(answer.trim_end().get(1..).unwrap_or_default().to_owned())
 }
 
 /// `servers/database.py`: takes so long to set up what a cache is for, and may end with a code instead.

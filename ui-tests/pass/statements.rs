@@ -50,6 +50,7 @@ fn main() {
             stop "SIGQUIT" within limit;
             linger Duration::from_secs(1);
             instance 5;
+            shared;
         }
         service a { image "x:1"; expose 80; ready http (text.as_str()) on 80; stop "TERM"; linger "5s"; }
         service b { image "x:1"; expose 80; ready exec ["test", "-e", &text]; }

@@ -185,7 +185,7 @@ snapshots! {
 
     ends: r#"
         service a { image "x:1"; expose 80; stop "SIGINT"; linger "30s"; instance "first"; }
-        service b { image "x:1"; expose 80; stop "SIGINT" within "20s"; linger limit; instance number; }
+        service b { image "x:1"; expose 80; stop "SIGINT" within "20s"; linger limit; instance number; shared; }
     "#;
 
     order: r#"

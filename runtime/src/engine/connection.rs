@@ -47,7 +47,7 @@ pub(crate) enum Incoming {
 }
 
 /// A port of a service, as it is dialled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub(crate) struct PortNumber {
     pub(crate) protocol: Protocol,
     pub(crate) number: u16,

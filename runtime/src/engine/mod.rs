@@ -12,11 +12,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{
     Access, CacheKey, ContentDigest, Digest, Existing, Hostname, Limits, SecurityContext, Snapshot,
     WindowSize,
 };
 
+mod bytes;
 #[cfg(feature = "docker")]
 mod channel;
 mod choice;
@@ -76,6 +79,8 @@ pub(crate) struct Description {
     pub(crate) version: String,
     /// The default platform, as `os/architecture`, for example `linux/amd64`.
     pub(crate) platform: String,
+    /// Where it is: what tells it from others of its name.
+    pub(crate) place: String,
 }
 
 /// An image that the engine has.
@@ -91,7 +96,7 @@ pub(crate) struct Image {
 }
 
 /// An image's configuration (OCI image specification, "config").
-#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct ImageConfig {
     pub(crate) env: Vec<(String, String)>,
     pub(crate) workdir: String,
@@ -110,7 +115,7 @@ pub(crate) struct ImageConfig {
 }
 
 /// An image's `HEALTHCHECK`; durations and counts are zero where the image does not give them.
-#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Healthcheck {
     /// `["NONE"]`, `["CMD", …]` or `["CMD-SHELL", "…"]`.
     pub(crate) test: Vec<String>,
@@ -128,7 +133,7 @@ pub(crate) struct Kept {
 }
 
 /// A process to run, complete: nothing is added from the image.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Process {
     pub(crate) args: Vec<String>,
     pub(crate) env: Vec<(String, String)>,
@@ -149,10 +154,14 @@ pub(crate) struct Process {
 }
 
 /// Something put into a file system before the process runs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Placement {
     /// A file with these contents, mode 0644, owner root; missing parent directories are created with mode 0755.
-    File { path: String, contents: Written },
+    File {
+        path: String,
+        #[serde(with = "bytes::of_written")]
+        contents: Written,
+    },
     /// A copy from another snapshot: if `from` ends in `/`, that directory's contents go into the directory `to` (created
     /// if missing); otherwise the file goes to the path `to`. Owners and modes are preserved.
     Copy { snapshot: Snapshot, from: String, to: String, existing: Existing },
@@ -168,7 +177,7 @@ pub(crate) fn not_a_file(path: &str) -> String {
 }
 
 /// An instance of a service in a session.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct InstanceId {
     /// What it takes for its own name: a DNS label of 26 characters. A service that is made of other files has the same.
     pub(crate) hostname: Hostname,
@@ -177,7 +186,7 @@ pub(crate) struct InstanceId {
 }
 
 /// A service that a process can reach, by these names and no others.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Link {
     /// A [`ServiceSpec::instance`] of this session.
     pub(crate) instance: InstanceId,
@@ -186,7 +195,7 @@ pub(crate) struct Link {
 }
 
 /// The file system that a step or a service starts in.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Filesystem {
     pub(crate) base: Snapshot,
     /// In the order in which they are placed.
@@ -196,7 +205,7 @@ pub(crate) struct Filesystem {
 }
 
 /// A mount: visible while a process runs, and not part of what the process leaves.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Mount {
     /// The mount point in the process's file system; created if missing.
     pub(crate) path: String,
@@ -205,14 +214,14 @@ pub(crate) struct Mount {
 }
 
 /// The source of a mount.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) enum MountSource {
     /// A cache volume, by its key. A new volume is filled with what the file system has at the mount point.
     Cache(CacheKey),
     /// A path in a snapshot: a directory if it ends in `/`, else a file. Never written to.
     Snapshot { snapshot: Snapshot, from: String },
     /// A file with these contents, in memory, mode 0400, owned by the process's user. It is never stored.
-    Secret(Arc<[u8]>),
+    Secret(#[serde(with = "bytes::shared")] Arc<[u8]>),
     /// A tmpfs: an empty directory in memory, private to each process.
     Memory,
     /// A Unix socket of the engine's machine, by its path there.
@@ -248,12 +257,24 @@ pub(crate) struct StepSpec {
     pub(crate) terminal: Option<WindowSize>,
 }
 
-/// A service to start.
-#[derive(Debug, Clone)]
+/// A service to start. It can be passed to another process, which has the same engine.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct ServiceSpec {
     pub(crate) name: String,
     pub(crate) instance: InstanceId,
     pub(crate) filesystem: Filesystem,
     pub(crate) process: Process,
     pub(crate) links: Vec<Link>,
+}
+
+impl ServiceSpec {
+    /// The cache volumes that it writes to, each once.
+    pub(crate) fn written_caches(&self) -> Vec<CacheKey> {
+        let written = self.filesystem.mounts.iter().filter_map(|mount| match &mount.source {
+            MountSource::Cache(key) if mount.access == Access::ReadWrite => Some(key.clone()),
+            _ => None,
+        });
+        let caches: std::collections::BTreeSet<CacheKey> = written.collect();
+        caches.into_iter().collect()
+    }
 }

@@ -6,8 +6,9 @@ use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::connection::{Connection, Flow, Listener, PortNumber};
@@ -29,6 +30,11 @@ pub(crate) type Dialing<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Se
 pub(crate) trait Engine: ImageStore + ResultStore + SnapshotReader + Sandbox + fmt::Debug {
     /// Which engine this is and what it runs on.
     fn describe(&self) -> &Description;
+
+    /// Lets everything that another session has looked up since then be in use by this one too, and not be pruned.
+    fn uses_since(&self, _when: SystemTime) -> Result<()> {
+        Ok(())
+    }
 
     /// Removes everything that the session made and did not store, running or not. The engine must not be used
     /// afterwards.
@@ -289,7 +295,7 @@ pub(crate) trait Instance: Send + Sync + fmt::Debug {
 
 /// A command in a running service. It has the environment, user and working directory of the service's own process,
 /// except what is given here.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Command {
     pub(crate) args: Vec<String>,
     /// Variables, which replace the service's of the same name.
@@ -298,6 +304,7 @@ pub(crate) struct Command {
     /// The absolute working directory.
     pub(crate) workdir: Option<String>,
     /// The contents of standard input; `None` for an empty one.
+    #[serde(with = "super::bytes::optional")]
     pub(crate) stdin: Option<Arc<[u8]>>,
     /// The timeout, after which the command is killed.
     pub(crate) limit: Option<Duration>,
@@ -318,7 +325,7 @@ impl Command {
 }
 
 /// How a command in a service ended.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Ended {
     pub(crate) exit: Exit,
     /// Whether it was killed at its timeout.

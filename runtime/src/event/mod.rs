@@ -259,6 +259,15 @@ pub enum EventKind {
         /// How it ended.
         exit: Exit,
     },
+    /// A service that processes [share](crate::Service::shared) was started by another one, and is used by this one too.
+    Joined {
+        /// The number of the process that owns it.
+        owner: u32,
+        /// The session in which that process runs it: the engine's containers are labelled with it, as `bowline.session`.
+        session: Arc<str>,
+    },
+    /// A service that processes share is used by this one no longer. It goes on, or lingers.
+    Left,
     /// A service was handed to a process that outlives the program and stops it: no more events come from it.
     Detached,
     /// Something is wrong, but nothing ends because of it.

@@ -7,7 +7,7 @@
 //! An identity covers exactly what is used: of a copied or mounted path the path, and what makes the file system it is in;
 //! of the machine's files, once they are read, what is at the path.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -210,10 +210,11 @@ impl Identities {
             bindings,
             run,
             instance,
-            ports: _,  // what is probed and shown; the process listens where it listens
-            ready: _,  // when its clients start, not what it is
+            is_shared,
+            ports, // of a shared one what is reached; else what is probed: the process listens where it listens
+            ready: _, // when its clients start, not what it is
             within: _, // as above
-            stop: _,   // how it ends
+            stop: _, // how it ends
             linger: _, // when it ends
         } = service;
         let mut encoder = Encoder::new("service");
@@ -227,7 +228,15 @@ impl Identities {
         encoder.field("entrypoint", |encoder| encoder.optional_texts(config.entrypoint.as_deref()));
         encoder.field("mounts", |encoder| self.mounts(encoder, mounts));
         encoder.field("bindings", |encoder| self.bindings(encoder, bindings));
-        encoder.field("instance", |encoder| encoder.optional_text(instance.as_deref()));
+        encoder.field("instance", |encoder| {
+            encoder.optional_text(instance.as_deref());
+            if *is_shared {
+                // As they were written does not matter to what they are.
+                let ports: BTreeSet<String> = ports.iter().map(ToString::to_string).collect();
+                encoder.text("shared").texts(ports.iter().map(String::as_str));
+            }
+            encoder
+        });
         encoder.finish_with_fields()
     }
 

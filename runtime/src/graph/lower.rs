@@ -210,12 +210,16 @@ impl Lowering {
             bindings: fold.bindings,
             run: body.run,
             instance: body.instance,
+            is_shared: body.is_shared,
             ports: body.ports,
             ready,
             within,
             stop,
             linger: body.linger,
         };
+        if node.is_shared {
+            self.check_shared(&node);
+        }
         node.digest = self.identities.encode_service(&node);
         node.hostname = node.digest.hostname().into();
         node.locations = self.written.at(node.digest, at);

@@ -108,18 +108,19 @@ fn made_of<'a>(
     places: &'a [Place],
     mounts: &'a [Mount],
 ) -> impl Iterator<Item = &'a Arc<Step>> {
-    fn step(fs: &Fs) -> Option<&Arc<Step>> {
-        match fs {
-            Fs::Step(step) => Some(step),
-            Fs::Image(..) | Fs::Local(..) | Fs::Held(_) | Fs::Prepared(_) => None,
-        }
-    }
+    parts(base, places, mounts).filter_map(|fs| match fs {
+        Fs::Step(step) => Some(step),
+        Fs::Image(..) | Fs::Local(..) | Fs::Held(_) | Fs::Prepared(_) => None,
+    })
+}
+
+/// A file system and all others that are placed or mounted in it.
+fn parts<'a>(base: Option<&'a Fs>, places: &'a [Place], mounts: &'a [Mount]) -> impl Iterator<Item = &'a Fs> {
     let copied = places.iter().filter_map(|place| match place {
-        Place::Copy { fs, .. } => step(fs),
+        Place::Copy { fs, .. } => Some(fs),
         Place::File { .. } => None,
     });
-    let mounted = mounts.iter().filter_map(|mount| mount.source.fs().and_then(step));
-    base.and_then(step).into_iter().chain(copied).chain(mounted)
+    base.into_iter().chain(copied).chain(mounts.iter().filter_map(|mount| mount.source.fs()))
 }
 
 /// Something put into a file system before a step or service runs.
@@ -255,6 +256,8 @@ pub(crate) struct ServiceNode {
     pub(crate) run: Option<Vec<String>>,
     /// Distinguishes equal services that are to run separately.
     pub(crate) instance: Option<String>,
+    /// Whether processes share it.
+    pub(crate) is_shared: bool,
     pub(crate) ports: Vec<Port>,
     /// The `ready` conditions, each with its limit. The ports are probed in any case.
     pub(crate) ready: Vec<(Check, Duration)>,
@@ -286,7 +289,13 @@ impl ServiceNode {
         made_of(self.base.fs(), &self.places, &self.mounts)
     }
 
-    fn is_volatile(&self) -> bool {
+    /// Whether it is made of what a failed step left.
+    pub(super) fn has_left_overs(&self) -> bool {
+        parts(self.base.fs(), &self.places, &self.mounts).any(|fs| matches!(fs, Fs::Held(_)))
+    }
+
+    /// Whether only one session has what it is made of, or what it is bound to.
+    pub(super) fn is_volatile(&self) -> bool {
         matches!(&self.base, ServiceBase::Server(server) if !server.is_cached)
             || matches!(self.base.fs(), Some(Fs::Prepared(prepared)) if prepared.service.is_volatile())
             || self.inputs().any(|input| input.is_volatile)

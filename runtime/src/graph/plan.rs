@@ -253,6 +253,7 @@ impl PlanBuilder {
         details.extend(node.mounts.iter().map(mount));
         details.extend(node.bindings.iter().map(binding));
         details.extend(node.instance.as_ref().map(|instance| format!("instance {instance}")));
+        details.extend(node.is_shared.then(|| "shared".to_owned()));
         let entrypoint = node.config.entrypoint.as_ref();
         details.extend(entrypoint.map(|args| format!("entrypoint {}", command_line(args))));
         details.extend(node.run.as_ref().map(|args| format!("run {}", command_line(args))));

@@ -105,6 +105,22 @@ pub fn linger(time: impl IntoDuration) {}
 /// ```
 pub fn instance(name: impl fmt::Display) {}
 
+/// `shared;`: one instance for all processes of this user that have an equal service; see
+/// [`Service::shared`](crate::Service::shared).
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     service s {
+///         image "redis:7";
+///         expose 6379;
+///         shared;
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn shared() {}
+
 /// The end of a body, for the macro's shadow.
 #[doc(hidden)]
 #[allow(non_camel_case_types)]

@@ -1,18 +1,18 @@
 //! Files and file systems.
 
 /// A file system that an engine holds, under the engine's own name for it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Snapshot(pub(crate) String);
 
 /// The access to a mount.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Access {
     ReadWrite,
     ReadOnly,
 }
 
 /// What happens to what is already at the path where something is placed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Existing {
     /// A directory keeps its entries, except those whose names come again; a file is replaced.
     Stays,

@@ -8,8 +8,17 @@ use std::sync::Arc;
 macro_rules! names {
     ($($(#[$docs:meta])* $name:ident;)*) => { $(
         $(#[$docs])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(
+            Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+        )]
+        #[serde(from = "String", into = "String")]
         pub(crate) struct $name(Arc<str>);
+
+        impl From<$name> for String {
+            fn from(name: $name) -> Self {
+                (*name.0).to_owned()
+            }
+        }
 
         impl<T: Into<Arc<str>>> From<T> for $name {
             fn from(text: T) -> Self {

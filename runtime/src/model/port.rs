@@ -5,7 +5,7 @@ use std::fmt;
 use crate::rules;
 
 /// A port's transport protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
     /// Transmission Control Protocol.
@@ -33,7 +33,7 @@ impl fmt::Display for Protocol {
 ///     .expose(Port::tcp(8080).named("health"));
 /// # let _ = dns;
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Port {
     pub(crate) number: u16,
     pub(crate) protocol: Protocol,

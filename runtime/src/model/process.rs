@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// How a process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Exit {
     /// The exit code; 128 plus the signal's number if a signal ended the process.
     pub code: i32,
@@ -62,7 +62,7 @@ impl fmt::Display for LogLine {
 }
 
 /// The stream that a piece of output came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Stream {
     /// Standard output.
     Stdout,

@@ -112,6 +112,7 @@ pub(super) fn text(event: &Event) -> Option<String> {
         EventKind::Replayed => "runs again: its service was started anew".to_owned(),
         EventKind::NotStored { error } => format!("the result could not be kept: {error}"),
         EventKind::Ready { after } => format!("ready after {}", show_duration(*after)),
+        EventKind::Joined { owner, .. } => format!("shared: process {owner} owns it"),
         EventKind::Tunnelled { port, address } => format!("port {port} is at {address}"),
         EventKind::Failed { error } => first_line(error),
         EventKind::Warning { message } if matches!(event.subject, Subject::Service { .. }) => {

@@ -46,8 +46,13 @@ impl Evaluation {
             let supervisor = self.supervisor(&binding.service)?;
             let instance = &supervisor.service;
             span.emit(|| EventKind::Waiting(Waiting::For(super::service::subject(instance))));
-            let lease = lease(&supervisor, self.origin(&binding.service)).await;
+            let lease = async {
+                let lease = lease(&supervisor, self.origin(&binding.service)).await?;
+                lease.running().reach().await?;
+                Ok::<_, Error>(lease)
+            };
             lease
+                .await
                 .inspect(|_| self.supersede(&binding.service))
                 .inspect_err(|error| span.skip(error))
                 .map_err(|error| error.aliased(&instance.hostname, &binding.aliases))

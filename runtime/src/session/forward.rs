@@ -12,6 +12,7 @@ use futures_util::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
+pub(super) use self::datagrams::IDLE;
 use crate::engine::{Connection, Dialing, Flow, Incoming, Instance, Listener};
 
 /// Pause before the next accept where the process has run out of files: some will be closed.
@@ -87,6 +88,11 @@ async fn take<D: Dial, L: Life>(
             }
         }
     }
+}
+
+/// Joins two connections, until both have ended.
+pub(super) async fn join(client: Connection, server: Connection) {
+    stream::carry(client, server, std::future::pending()).await;
 }
 
 /// One connection. If there is nothing to connect it to, it is reset, as it had to be accepted to be known.

@@ -151,6 +151,8 @@ struct LogState {
     scrubbers: [Scrubber; 2],
     journal: Journal,
     has_ended: bool,
+    /// Whether what comes is no news.
+    is_past: bool,
 }
 
 struct Watched {
@@ -199,6 +201,7 @@ impl ServiceLog {
             scrubbers: [Scrubber::new(secrets), Scrubber::new(secrets)],
             journal: Journal::default(),
             has_ended: false,
+            is_past: false,
         };
         Self { state: Arc::new(Mutex::new(state)), changed: watch::channel(0).0 }
     }
@@ -224,6 +227,18 @@ impl ServiceLog {
         let (state, changed) = (self.state.clone(), self.changed.clone());
         Arc::new(move |stream, bytes| {
             lock(&state).push(stream, bytes);
+            changed.send_modify(|pieces| *pieces += 1);
+        })
+    }
+
+    /// For output that was written before this session knew of the service: kept like any other, and not told of as news.
+    pub(super) fn sink_of_the_past(&self) -> Sink {
+        let (state, changed) = (self.state.clone(), self.changed.clone());
+        Arc::new(move |stream, bytes| {
+            let state = &mut *lock(&state);
+            state.is_past = true;
+            state.push(stream, bytes);
+            state.is_past = false;
             changed.send_modify(|pieces| *pieces += 1);
         })
     }
@@ -348,7 +363,9 @@ impl LogState {
         }
         lines.push(clean.get(from..).unwrap_or_default(), |line| remember(last, line));
         self.journal.add(stream, clean);
-        self.events.write(stream, clean);
+        if !self.is_past {
+            self.events.write(stream, clean);
+        }
     }
 
     fn end(&mut self) {

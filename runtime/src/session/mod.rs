@@ -31,6 +31,11 @@ mod save;
 mod scrub;
 mod service;
 mod services;
+#[cfg(unix)]
+mod shared;
+#[cfg(not(unix))]
+#[path = "shared/elsewhere.rs"]
+mod shared;
 pub(crate) mod signals;
 mod single_flight;
 mod staging;
@@ -79,8 +84,8 @@ use crate::{Error, Result};
 ///
 /// Programs rarely name it: [`bowline::main`](crate::main) and [`bowline::test`](macro@crate::test) open a session and
 /// close it at the end, and anything awaited elsewhere uses one session of the whole process, whose remains are removed
-/// when the process ends, however it ends. Two sessions share cached results and cache volumes, but never a running
-/// service, and cannot reach each other's.
+/// when the process ends, however it ends. Two sessions share cached results and cache volumes, but no running service,
+/// and cannot reach each other's; except those that ask to be [shared](crate::Service::shared) by processes.
 ///
 /// ```no_run
 /// # async fn example(tests: bowline::Container) -> bowline::Result<()> {
@@ -118,6 +123,8 @@ pub(super) struct Inner {
     services: Mutex<Services>,
     /// Which instances of services write to which caches.
     turns: Turns,
+    /// When it began.
+    began: std::time::SystemTime,
     /// What services have written in their present run, or in their last, by key.
     logs: watch::Sender<HashMap<Digest, log::WrittenLog>>,
     /// Results that are being stored by the engine; awaited before the session ends.
@@ -152,6 +159,7 @@ impl Session {
             replays: SingleFlight::default(),
             services: Mutex::default(),
             turns: Turns::default(),
+            began: std::time::SystemTime::now(),
             logs: watch::Sender::default(),
             keeping: Mutex::default(),
             closing: watch::channel(false).0,
@@ -261,7 +269,7 @@ impl Inner {
             self.span.open();
             let engine = crate::engine::open(&self.id).await?;
             self.span.emit(|| {
-                let Description { name, version, platform } = engine.describe();
+                let Description { name, version, platform, .. } = engine.describe();
                 let (version, platform) = (version.as_str().into(), platform.as_str().into());
                 EventKind::Connected { engine: name, version, platform }
             });

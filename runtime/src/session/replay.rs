@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::close_failed;
 use super::running::Leases;
-use super::steps::{Evaluation, subject};
+use super::steps::{Again, Evaluation, subject};
 use crate::Result;
 use crate::event::{EventKind, Outcome, Span};
 use crate::graph::{Binding, ServiceNode, Step, closure};
@@ -107,6 +107,7 @@ impl Evaluation {
         leases: &Leases,
         span: &Arc<Span>,
     ) -> Result<()> {
+        leases.learn_seen().await?;
         let instances = leases.instances();
         let has_seen = |service: &Digest, step: &Arc<Step>| {
             instances.get(service).is_none_or(|running| running.has_seen(self.key(step)))
@@ -125,7 +126,7 @@ impl Evaluation {
             let replay = async move {
                 let span = parent.child_at(subject(&ancestor), ancestor.locations.all());
                 span.emit(|| EventKind::Replayed);
-                let result = evaluation.run(ancestor, span.clone()).await.map(drop);
+                let result = evaluation.run(ancestor, span.clone(), Again::UnlessSeen).await.map(drop);
                 match &result {
                     Ok(()) => span.close(|| Outcome::Succeeded),
                     Err(error) => close_failed(&span, error),

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::health::{self, Failure, Watched};
 use super::log::ServiceLog;
 use super::scrub::Secrets;
+use super::shared::{Member, Turn};
 use crate::engine::{CacheLocks, Detached, Image, Instance};
 use crate::error::ServiceCause;
 use crate::event::{EventKind, Span};
@@ -34,6 +35,8 @@ pub(super) struct Running {
     pub(super) generation: u64,
     /// The process, in the engine.
     pub(super) instance: Arc<dyn Instance>,
+    /// The same, if processes share it.
+    shared: Option<Arc<Member>>,
     /// The image that it starts from, if any.
     image: Option<Image>,
     log: ServiceLog,
@@ -61,6 +64,7 @@ pub(super) struct Started {
     pub(super) key: Digest,
     pub(super) span: Arc<Span>,
     pub(super) instance: Arc<dyn Instance>,
+    pub(super) shared: Option<Arc<Member>>,
     pub(super) image: Option<Image>,
     pub(super) log: ServiceLog,
     pub(super) secrets: Secrets,
@@ -72,13 +76,25 @@ pub(super) struct Started {
 impl Running {
     pub(super) fn new(started: Started) -> Self {
         static GENERATIONS: AtomicU64 = AtomicU64::new(0);
-        let Started { service, key, span, instance, image, log, secrets, since, dependencies, caches } =
-            started;
+        let Started {
+            service,
+            key,
+            span,
+            instance,
+            shared,
+            image,
+            log,
+            secrets,
+            since,
+            dependencies,
+            caches,
+        } = started;
         Self {
             key,
             span,
             generation: GENERATIONS.fetch_add(1, Ordering::Relaxed),
             instance,
+            shared,
             image,
             log,
             secrets,
@@ -104,11 +120,29 @@ impl Running {
     }
 
     pub(super) fn has_seen(&self, step: Digest) -> bool {
-        lock(&self.seen).contains(&step)
+        match &self.shared {
+            Some(shared) => shared.has_seen(step),
+            None => lock(&self.seen).contains(&step),
+        }
     }
 
     pub(super) fn saw(&self, step: Digest) {
-        lock(&self.seen).insert(step);
+        match &self.shared {
+            Some(shared) => shared.saw(step),
+            None => drop(lock(&self.seen).insert(step)),
+        }
+    }
+
+    pub(super) fn is_shared(&self) -> bool {
+        self.shared.is_some()
+    }
+
+    /// Lets containers reach it, if that takes more than for it to run.
+    pub(super) async fn reach(&self) -> Result<()> {
+        match &self.shared {
+            Some(shared) => shared.reach().await,
+            None => Ok(()),
+        }
     }
 
     /// The reason why it has ended, if its process has, however little is known of that yet.
@@ -162,11 +196,7 @@ impl Running {
 
     /// The stop signal and the grace period: the service's, else the image's.
     pub(super) fn stop_manner(&self) -> (String, Duration) {
-        if let Some((signal, within)) = self.service.stop {
-            return (signal.to_owned(), within);
-        }
-        let signal = self.image.as_ref().and_then(|image| image.config.stop_signal.clone());
-        (signal.unwrap_or_else(|| "SIGTERM".to_owned()), Stop::DEFAULT_WITHIN)
+        stop_manner(&self.service, self.image.as_ref())
     }
 
     /// Waits until the service is ready by another definition's ports and checks, if they differ.
@@ -206,6 +236,17 @@ impl Running {
     }
 
     async fn wait_ready(&self, service: &ServiceNode) -> Result<()> {
+        let Some(shared) = &self.shared else { return self.probe(service).await };
+        // Another process may have found so.
+        let manner = Readiness::of(service).manner();
+        if !shared.is_ready(&manner).await? {
+            self.probe(service).await?;
+            shared.found_ready(&manner).await?;
+        }
+        Ok(())
+    }
+
+    async fn probe(&self, service: &ServiceNode) -> Result<()> {
         let watched = Watched {
             service,
             image: self.image.as_ref(),
@@ -231,6 +272,15 @@ impl Running {
     fn error(&self, cause: ServiceCause, phase: Phase) -> Error {
         failure(&self.service, cause, self.since, self.log.last_lines(), phase)
     }
+}
+
+/// The stop signal and the grace period of a service: its own, else the image's.
+pub(super) fn stop_manner(service: &ServiceNode, image: Option<&Image>) -> (String, Duration) {
+    if let Some((signal, within)) = service.stop {
+        return (signal.to_owned(), within);
+    }
+    let signal = image.and_then(|image| image.config.stop_signal.clone());
+    (signal.unwrap_or_else(|| "SIGTERM".to_owned()), Stop::DEFAULT_WITHIN)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -277,6 +327,13 @@ impl Readiness {
             ports: service.ports.iter().filter(|port| port.probed).cloned().collect(),
         }
     }
+
+    /// A text that equal ones have, in whichever process.
+    fn manner(&self) -> String {
+        let Self { checks, ports } = self;
+        let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
+        format!("{checks:?} {ports:?}")
+    }
 }
 
 /// A service that is ready and in use, until this is dropped.
@@ -300,6 +357,24 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         (self.release)(self.running.generation);
+    }
+}
+
+/// The right to run a step against shared services, until this is dropped.
+#[derive(Default)]
+pub(super) struct StepTurns {
+    turns: Vec<Turn>,
+    /// Whether all services of the step have seen it already.
+    pub(super) was_seen: bool,
+}
+
+impl StepTurns {
+    /// Tells the owners that the step was run.
+    pub(super) async fn saw(&mut self) -> Result<()> {
+        for turn in &mut self.turns {
+            turn.saw().await?;
+        }
+        Ok(())
     }
 }
 
@@ -341,6 +416,29 @@ impl Leases {
             return None;
         }
         tokio::time::timeout(EXIT_NOTICE, self.broken()).await.ok()
+    }
+
+    /// Waits until no other process runs this step against a service that is shared. In the order of the services' keys, so
+    /// that two who need the same ones do not wait for each other.
+    pub(super) async fn take_turns(&self, step: Digest) -> Result<StepTurns> {
+        let mut turns = Vec::new();
+        for running in self.instances().values() {
+            if let Some(shared) = &running.shared {
+                turns.push(shared.turn(step).await?);
+            }
+        }
+        let was_seen = !turns.is_empty() && self.instances().values().all(|running| running.has_seen(step));
+        Ok(StepTurns { turns, was_seen })
+    }
+
+    /// Learns what other processes have run against the services that are shared.
+    pub(super) async fn learn_seen(&self) -> Result<()> {
+        for running in self.instances().values() {
+            if let Some(shared) = &running.shared {
+                shared.learn_seen().await?;
+            }
+        }
+        Ok(())
     }
 
     /// Notes that a step has run against all of these services, and those that they use.

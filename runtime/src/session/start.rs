@@ -6,18 +6,18 @@ use futures_util::future::try_join;
 use tokio::time::{Instant, timeout};
 
 use super::log::ServiceLog;
-use super::running::{Leases, Phase, Running, Started, failure};
+use super::running::{Leases, Phase, Running, Started, failure, stop_manner};
 use super::scrub::Secrets;
 use super::service::Origin;
 use super::steps::Evaluation;
-use super::{Inner, host, process};
+use super::{Inner, host, process, shared};
 use crate::Result;
-use crate::engine::{CacheLocks, Image, InUse, InstanceId, MountSource, ServiceSpec, Startable};
+use crate::engine::{CacheLocks, Image, InUse, InstanceId, ServiceSpec, Startable};
 use crate::error::ServiceCause;
 use crate::event::{EventKind, Span, Waiting};
 use crate::graph::{Requirements, ServiceBase, ServiceNode};
 use crate::lock::lock;
-use crate::model::{Access, CacheKey, Digest, HostServer};
+use crate::model::{Digest, HostServer};
 
 /// Everything that a service's process needs, except the container. Dropping it releases the services that it uses.
 pub(super) struct Outfit {
@@ -41,8 +41,26 @@ pub(super) struct Outfit {
 enum Made {
     /// A container, which the engine is told to make.
     Container(Box<ServiceSpec>),
+    /// A container of another process, which owns it for all.
+    Shared(Box<shared::Plan>),
     /// A server outside of all containers.
     Server(HostServer),
+}
+
+/// A service that can be started.
+pub(super) enum Prepared {
+    Here(Box<dyn Startable>),
+    Shared(Box<shared::Prepared>),
+}
+
+impl Prepared {
+    /// Whether starting it starts its process.
+    fn is_first(&self) -> bool {
+        match self {
+            Self::Here(_) => true,
+            Self::Shared(joined) => joined.is_first,
+        }
+    }
 }
 
 impl Outfit {
@@ -90,29 +108,40 @@ impl Outfit {
         let secrets = process::secrets(Some(&process), &filesystem);
         let log = ServiceLog::new(span.clone(), &secrets);
         session.begin_log(key, log.written());
-        let made = Made::Container(Box::new(ServiceSpec {
+        let spec = ServiceSpec {
             name: service.name.to_string(),
             instance: InstanceId { hostname: service.hostname.clone(), key },
             filesystem,
             process,
             links: evaluation.links(&made_of.bindings)?,
-        }));
+        };
+        let made = if service.is_shared {
+            let bound = made_of.bindings.iter().map(|binding| &binding.service);
+            Made::Shared(Box::new(shared::Plan {
+                engine: evaluation.engine.clone(),
+                service: service.clone(),
+                key,
+                spec,
+                stop: stop_manner(&service, image.as_ref()),
+                since: session.began,
+                bound: bound.map(|service| (service.clone(), evaluation.service_key(service))).collect(),
+                span: span.clone(),
+            }))
+        } else {
+            Made::Container(Box::new(spec))
+        };
         Ok(Self { evaluation, service, key, span, image, log, secrets, since, dependencies, made })
     }
 
     /// Waits until no service of another session holds a cache that this one writes to, and no other instance of this
     /// service, but no longer than the service may take to become ready.
     pub(super) async fn lock_caches(&self) -> Result<Option<Arc<dyn CacheLocks>>> {
+        // Those of a shared one are held by its owner.
         let Made::Container(spec) = &self.made else { return Ok(None) };
-        let written = spec.filesystem.mounts.iter().filter_map(|mount| match &mount.source {
-            MountSource::Cache(key) if mount.access == Access::ReadWrite => Some(key.clone()),
-            _ => None,
-        });
-        let caches: std::collections::BTreeSet<CacheKey> = written.collect();
+        let caches = spec.written_caches();
         if caches.is_empty() {
             return Ok(None);
         }
-        let caches: Vec<CacheKey> = caches.into_iter().collect();
         let found: Mutex<Option<InUse>> = Mutex::default();
         let waiting = |in_use: InUse| {
             self.span.emit(|| {
@@ -139,31 +168,61 @@ impl Outfit {
         Err(failure(&self.service, cause, self.since, Vec::new(), Phase::Starting))
     }
 
-    /// Makes the container, or an address for the server.
-    pub(super) async fn prepare(&self) -> Result<Box<dyn Startable>> {
+    /// Makes the container, or an address for the server; or joins those who use it.
+    pub(super) async fn prepare(&self) -> Result<Prepared> {
         self.span.emit(|| EventKind::Starting);
-        match &self.made {
-            Made::Container(spec) => self.evaluation.engine.prepare_service((**spec).clone()).await,
+        let engine = &self.evaluation.engine;
+        Ok(match &self.made {
+            Made::Container(spec) => Prepared::Here(engine.prepare_service((**spec).clone()).await?),
+            Made::Shared(plan) => Prepared::Shared(Box::new(shared::prepare(plan).await?)),
             Made::Server(server) => {
                 let instance = InstanceId { hostname: self.service.hostname.clone(), key: self.key };
-                host::prepare(&*self.evaluation.engine, &self.service.name, &instance, server).await
+                Prepared::Here(host::prepare(&**engine, &self.service.name, &instance, server).await?)
             }
-        }
+        })
     }
 
     /// Starts the process. The future must be awaited to its end, as the process may exist before that.
     pub(super) async fn begin(
         self,
-        prepared: Box<dyn Startable>,
+        prepared: Prepared,
         caches: Option<Arc<dyn CacheLocks>>,
     ) -> Result<Running> {
         let Self { service, key, span, image, log, secrets, since, dependencies, made, .. } = self;
-        if let Made::Container(spec) = made {
+        let start = |spec: &ServiceSpec| {
             span.emit(|| EventKind::Started { args: secrets.scrub_args(&spec.process.args) });
+        };
+        match &made {
+            Made::Container(spec) => start(spec),
+            Made::Shared(plan) if prepared.is_first() => start(&plan.spec),
+            Made::Shared(_) | Made::Server(_) => {}
         }
-        let instance = prepared.start(log.sink()).await?;
-        let started =
-            Started { service, key, span, instance, image, log, secrets, since, dependencies, caches };
+        let (instance, shared) = match prepared {
+            Prepared::Here(startable) => (startable.start(log.sink()).await?, None),
+            Prepared::Shared(joined) => {
+                if !joined.is_first {
+                    let (owner, session) = (joined.owner(), joined.session().into());
+                    span.emit(|| EventKind::Joined { owner, session });
+                }
+                // Who started it hears all of it.
+                let past = if joined.is_first { log.sink() } else { log.sink_of_the_past() };
+                let (instance, member) = joined.start(shared::Logs { news: log.sink(), past }).await?;
+                (instance, Some(member))
+            }
+        };
+        let started = Started {
+            service,
+            key,
+            span,
+            instance,
+            shared,
+            image,
+            log,
+            secrets,
+            since,
+            dependencies,
+            caches,
+        };
         Ok(Running::new(started))
     }
 }

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::local::{self, Reading, Tree};
 use super::log::{self, Broken, Capture};
+use super::running::StepTurns;
 use super::scrub::Secrets;
 use super::{Inner, close_failed, process};
 use crate::engine::{
@@ -44,6 +45,21 @@ impl StepResult {
             _ => Err(super::closed("keeping a result")),
         }
     }
+}
+
+/// A step that was run, just now.
+pub(super) struct Ran {
+    finished: Box<dyn Finished>,
+    output: Recording,
+    /// Held until the result is stored.
+    turns: StepTurns,
+}
+
+/// Whether a step runs although another process has run it against the services that are shared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Again {
+    UnlessSeen,
+    Always,
 }
 
 /// One evaluation: a session, and the identities of everything that is needed, with images resolved.
@@ -214,28 +230,45 @@ impl Evaluation {
                 return cached(kept);
             }
         }
-        let (finished, output) = self.clone().run(step.clone(), span.clone()).await?;
-        Ok(Arc::new(self.keep(step, span, key, claim, finished, output)))
+        let run = |again| self.clone().run(step.clone(), span.clone(), again);
+        let ran = match run(Again::UnlessSeen).await? {
+            Some(ran) => ran,
+            None => match self.engine.lookup(&key).await? {
+                Some(kept) => return cached(kept),
+                // Another process has run it, and could not store its result.
+                None => run(Again::Always).await?.ok_or_else(|| Error::internal("a step did not run"))?,
+            },
+        };
+        Ok(Arc::new(self.keep(step, span, key, claim, ran)))
     }
 
-    /// Runs a step's process until it succeeds. Boxed, as running a step may mean replaying earlier ones.
+    /// Runs a step's process until it succeeds. Boxed, as running a step may mean replaying earlier ones. Returns `None` if
+    /// another process has run it meanwhile against all of its services.
     pub(super) fn run(
         self: Arc<Self>,
         step: Arc<Step>,
         span: Arc<Span>,
-    ) -> BoxFuture<'static, Result<(Box<dyn Finished>, Recording)>> {
-        Box::pin(async move { self.run_once(&step, &span).await })
+        again: Again,
+    ) -> BoxFuture<'static, Result<Option<Ran>>> {
+        Box::pin(async move { self.run_once(&step, &span, again).await })
     }
 
     async fn run_once(
         self: &Arc<Self>,
         step: &Arc<Step>,
         span: &Arc<Span>,
-    ) -> Result<(Box<dyn Finished>, Recording)> {
+        again: Again,
+    ) -> Result<Option<Ran>> {
         // The container can be prepared while the services start.
         let lease = self.lease(&step.bindings, span);
         let ((prepared, secrets), leases) = try_join(self.prepare(step, span, None), lease).await?;
         self.replay_missing(step, &leases, span).await.inspect_err(|error| span.skip(error))?;
+        // What only this session knows nobody else runs.
+        let mut turns =
+            if step.is_volatile { StepTurns::default() } else { leases.take_turns(self.key(step)).await? };
+        if turns.was_seen && again == Again::UnlessSeen {
+            return Ok(None);
+        }
         let capture = Capture::new(span.clone(), &secrets);
         if let Some(args) = &step.args {
             span.emit(|| EventKind::Started { args: secrets.scrub_args(args) });
@@ -266,8 +299,9 @@ impl Evaluation {
             (_, Expect::Success) if !exit.success() => StepCause::Failed,
             _ => {
                 span.emit(|| EventKind::Finished { exit, success: true });
+                turns.saw().await?;
                 leases.mark(self.key(step));
-                return Ok((finished, output));
+                return Ok(Some(Ran { finished, output, turns }));
             }
         };
         span.emit(|| EventKind::Finished { exit, success: false });
@@ -374,8 +408,7 @@ impl Evaluation {
         span: &Arc<Span>,
         key: Digest,
         claim: Option<Claim>,
-        finished: Box<dyn Finished>,
-        output: Recording,
+        Ran { finished, output, turns }: Ran,
     ) -> StepResult {
         let (stored, snapshot) = watch::channel(None);
         let (span, kept) = (span.clone(), output.clone());
@@ -387,8 +420,8 @@ impl Evaluation {
                 Err(error) => EventKind::NotStored { error: error.to_string().into() },
             });
             span.close(|| Outcome::Succeeded);
-            // The claim is released only once others can find the result.
-            drop(claim);
+            // Others have their turn only once they can find the result.
+            drop((claim, turns));
             stored.send_replace(Some(result));
         });
         StepResult { output, snapshot }

@@ -280,7 +280,9 @@ impl Task {
         let mut unused_since = Instant::now();
         loop {
             let idle = uses == 0 && self.demand.is_none();
-            let linger = if self.demand.is_awaited() { Duration::ZERO } else { self.service.linger };
+            // A shared service lingers at its owner.
+            let goes_at_once = self.demand.is_awaited() || running.is_shared();
+            let linger = if goes_at_once { Duration::ZERO } else { self.service.linger };
             if self.closing.is_some() && uses == 0 {
                 return self.stop(running, Vec::new(), Manner::Stop).await;
             }

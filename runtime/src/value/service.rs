@@ -42,6 +42,8 @@ pub(crate) struct ServiceBody {
     pub(crate) stop: Option<Stop>,
     pub(crate) linger: Duration,
     pub(crate) instance: Option<String>,
+    /// Whether processes share it.
+    pub(crate) is_shared: bool,
 }
 
 impl ServiceBody {
@@ -54,6 +56,7 @@ impl ServiceBody {
             stop: None,
             linger: Service::DEFAULT_LINGER,
             instance: None,
+            is_shared: false,
         }
     }
 
@@ -207,6 +210,46 @@ let api = Service::from_image(\"acme/api:2\").bind(\"db\", &db).expose(8080);
         self.edit_service(|service, _| service.instance = Some(name))
     }
 
+    /// Shares the service with other processes of this user that use an equal one: with tests that a runner starts in
+    /// processes of their own ([nextest](https://nexte.st)), and with the next run of a program. The first of them starts
+    /// it, in a background process that owns it from then on; it is stopped [`linger`](Self::linger) after the last of
+    /// them, however that ended.
+    ///
+    /// ```no_run
+    /// use bowline::prelude::*;
+    ///
+    /// fn redis() -> Service {
+    ///     Service::from_image("redis:7").expose(6379).linger("30s").shared()
+    /// }
+    ///
+    /// #[bowline::test]
+    /// async fn sets() -> Result<()> {
+    ///     let redis = redis().tunnel().await?; // one Redis, however many tests run at once
+    /// #   let _ = redis;
+    ///     Ok(())
+    /// }
+    /// # fn main() {}
+    /// ```
+    ///
+    /// Its state is shared too: clients must not mind each other, as with any server outside. What makes two services
+    /// equal is what makes them one in a session, and the exposed ports, as other processes reach no others. Engines and
+    /// users share nothing, nor do directories for what is kept (`BOWLINE_HOME`).
+    ///
+    /// Everything else is as with other services. It is reached by [tunnels](Self::tunnel) and by containers that bind it, at
+    /// its exposed ports. A step that is bound to it, such as a migration, runs once for one run of the service, whichever
+    /// process needs it first; bind it to shared services only, as a service of one process alone has to see it again. How it
+    /// is stopped, and how long it lingers, is what the process said that started it. [`stop`](Self::stop) and
+    /// [`kill`](Self::kill) end this process's use of it, and others go on.
+    ///
+    /// # Errors
+    /// When it is started: [`Error::Invalid`](crate::Error::Invalid) if it binds a service that is not shared, or is made of
+    /// what only this session has, such as an `uncached` step's result. [`Error::Engine`](crate::Error::Engine) on systems
+    /// other than Unix, or if the process that owns it is killed.
+    #[track_caller]
+    pub fn shared(self) -> Self {
+        self.edit_service(|service, _| service.is_shared = true)
+    }
+
     /// Sets the name that logs, plans and errors show.
     pub fn named(self, name: impl Into<String>) -> Self {
         Self { slot: Slot::filled(Some(name.into()), self.slot.at, self.body()) }
@@ -240,7 +283,9 @@ let api = Service::from_image(\"acme/api:2\").bind(\"db\", &db).expose(8080);
     pub(crate) fn starting_prepared(&self, key: String, prepare: Prepare) -> Self {
         let at = Location::caller();
         let before = self.body();
-        let preparation = Preparation { service: self.clone(), key, prepare };
+        // Nobody else may use what is being prepared.
+        let service = Self { slot: self.slot.clone().edit(missing, |service| service.is_shared = false) };
+        let preparation = Preparation { service, key, prepare };
         let body = ServiceBody { body: Body::new(Base::Prepared(preparation), at), ..before };
         Self { slot: Slot::filled(self.slot.name.clone(), at, body) }
     }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use bowline::Session;
 use bowline::prelude::*;
-use bowline_tests::{client, database, datagrams, echo, fetch, late, nonce, server, stopping};
+use bowline_tests::{
+    client, database, datagrams, echo, fetch, late, nonce, redis_says, server, shared_redis, stopping,
+};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::time::timeout;
@@ -324,6 +326,43 @@ async fn prune() -> Result<()> {
     Ok(())
 }
 
+/// A redis that processes share, a client of it, and a step that runs against it before that, all told apart by a variable.
+/// Does what the lines of standard input say: counts by a tunnel, or in a container, or after a migration.
+#[bowline::main]
+async fn share() -> Result<()> {
+    let key = std::env::var("KEY").expect("KEY tells services apart");
+    let redis = shared_redis(&key);
+    let tunnel = redis.tunnel().await?;
+    println!("ready");
+    for line in std::io::stdin().lines() {
+        let line = line.expect("it can be read");
+        let (what, name) = line.split_once(' ').unwrap_or((&line, ""));
+        match what {
+            "count" => println!("{}", redis_says(tunnel.address(), &format!("INCR {name}")).await?),
+            "contained" => {
+                let count =
+                    redis_client(&redis).env("NONCE", nonce()).exec(["redis-cli", "-h", "db", "INCR", name]);
+                print!("{}", count.stdout().await?);
+            }
+            "migrated" => {
+                let migrate =
+                    redis_client(&redis).shell(format!("sleep 1; redis-cli -h db INCR migrated-{key}"));
+                let test = redis_client(&redis).after(&migrate).env("NONCE", name);
+                print!(
+                    "{}",
+                    test.exec(["redis-cli", "-h", "db", "GET", &format!("migrated-{key}")]).stdout().await?
+                );
+            }
+            other => panic!("cannot do: {other}"),
+        }
+    }
+    Ok(())
+}
+
+fn redis_client(redis: &Service) -> Container {
+    Container::from_image("redis:7").bind("db", redis)
+}
+
 /// Streams what a step writes whose command a variable holds, and prints how many bytes that were, how many milliseconds it
 /// took, and the most memory that the process ever had, in KiB.
 #[bowline::main]
@@ -385,6 +424,7 @@ fn main() -> Result<()> {
         Some("publish") => publish(),
         Some("read-files") => read_files(),
         Some("run-image") => run_image(),
+        Some("share") => share(),
         Some("serve-image") => serve_image(),
         Some("stream") => stream(),
         Some("ways-to-be-ready") => ways_to_be_ready(),

@@ -26,6 +26,7 @@ mod registry;
 mod running;
 mod secrets;
 mod security;
+mod shared;
 mod starting;
 mod statements;
 mod steps;

@@ -132,6 +132,7 @@ impl Connection {
             name: "docker",
             version: self.engine.version.clone(),
             platform: self.engine.platform.clone(),
+            place: self.address.clone(),
         }
     }
 

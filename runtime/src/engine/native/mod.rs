@@ -43,7 +43,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{OnceCell, mpsc};
 
@@ -179,6 +179,7 @@ impl Native {
                 name: "native",
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 platform: platform.clone(),
+                place: store.root().display().to_string(),
             },
             shared: Arc::new(Shared {
                 shim,
@@ -270,6 +271,10 @@ impl Shared {
 impl Engine for Native {
     fn describe(&self) -> &Description {
         &self.description
+    }
+
+    fn uses_since(&self, when: SystemTime) -> Result<()> {
+        self.shared.store.began_at(when).map_err(failed("keep what a service is made of"))
     }
 
     fn close(&self) -> Call<'_, ()> {

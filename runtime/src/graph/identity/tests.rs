@@ -186,6 +186,7 @@ fn services() -> Vec<Change<ServiceNode>> {
         bindings: Counts = |number| vec![binding(number)],
         run: Counts = |number| Some(vec![text(number)]),
         instance: Counts = |number| Some(text(number)),
+        is_shared: Counts = |number| number % 2 == 0,
         ports: IsLeftOut = |number| vec![Port::tcp(u16::try_from(number % 60_000).unwrap() + 1)],
         ready: IsLeftOut = |number| vec![(Check::Ports, Duration::from_secs(number))],
         within: IsLeftOut = Duration::from_secs,
@@ -225,6 +226,7 @@ fn service(number: u64) -> ServiceNode {
         bindings: Vec::new(),
         run: Some(vec![text(number)]),
         instance: None,
+        is_shared: false,
         ports: Vec::new(),
         ready: Vec::new(),
         within: Duration::from_secs(60),
@@ -245,6 +247,21 @@ fn a_server_is_told_by_its_address_unless_it_is_cached() {
     assert_eq!(server(80, 1, true), server(80, 2, true));
     assert_ne!(server(80, 1, true), server(81, 1, true));
     assert_ne!(server(80, 1, true), server(80, 1, false));
+}
+
+/// Other processes reach the ports of a shared service that it exposes, and no others.
+#[test]
+fn ports_count_where_processes_share_a_service() {
+    let exposing = |is_shared, ports: &[Port]| {
+        of_service(&ServiceNode { is_shared, ports: ports.to_vec(), ..service(1) }).0
+    };
+    let (http, dns) = (Port::tcp(80), Port::udp(53));
+    let both = [http.clone(), dns.clone()];
+    assert_eq!(exposing(false, &both), exposing(false, &[]));
+    assert_ne!(exposing(true, &both), exposing(true, std::slice::from_ref(&http)));
+    assert_ne!(exposing(true, &[]), exposing(false, &[]));
+    let named = [dns.unprobed(), http.named("http").on_host(8080)];
+    assert_eq!(exposing(true, &both), exposing(true, &named));
 }
 
 fn of_step(step: &Step) -> (Digest, Fields) {

@@ -1,7 +1,7 @@
 //! What only a whole definition can show to be wrong.
 
 use super::{Lowering, UNDEFINED};
-use crate::graph::node::{Binding, Config};
+use crate::graph::node::{Binding, Config, ServiceNode};
 use crate::model::{Port, Protocol};
 use crate::value::{Check, Op, PortRef, ServiceBody};
 
@@ -34,7 +34,7 @@ impl Lowering {
     /// A server outside of all containers takes nothing that is said of a process.
     pub(super) fn check_server(&mut self, name: &str, service: &ServiceBody) {
         let ops = service.body.ops.iter().any(|op| !matches!(op.value, Op::Invalid(_)));
-        if ops || service.run.is_some() || service.stop.is_some() {
+        if ops || service.run.is_some() || service.stop.is_some() || service.is_shared {
             let message = format!(
                 "service `{name}` is a server outside of all containers: nothing can be run, mounted or set there\n\nhelp: `host_service` takes ports, and `ready` by its ports or a page"
             );
@@ -47,6 +47,23 @@ impl Lowering {
                 );
                 self.invalid(name, message);
             }
+        }
+    }
+
+    /// Other processes have to find what it is made of, and reach what it is bound to.
+    pub(super) fn check_shared(&mut self, service: &ServiceNode) {
+        let ServiceNode { name, bindings, .. } = service;
+        if let Some(own) = bindings.iter().map(|binding| &binding.service).find(|bound| !bound.is_shared) {
+            let message = format!(
+                "service `{name}` is shared by processes, and is bound to `{}`, which is not\n\nhelp: add `shared;` to `{0}` too",
+                own.name
+            );
+            self.invalid(name, message);
+        } else if service.is_volatile() || service.has_left_overs() {
+            let message = format!(
+                "service `{name}` is shared by processes, and is made of what only this session has\n\nhelp: make it of steps that are cached: without `uncached`, and not of what a failed step left"
+            );
+            self.invalid(name, message);
         }
     }
 

@@ -18,7 +18,7 @@ use crate::lock::lock;
 const SPACE: usize = 64 << 10;
 /// How long a flow is kept in which nothing is sent: the kernel's own timeout of one with answers
 /// (`nf_conntrack_udp_timeout_stream`).
-const IDLE: Duration = Duration::from_secs(120);
+pub(in crate::session) const IDLE: Duration = Duration::from_secs(120);
 /// How many flows a port has at most. The one that was idle for longest makes room for the next.
 const MOST: usize = 1024;
 /// How many datagrams may wait in a flow. More are dropped, as UDP allows.

@@ -50,9 +50,14 @@ impl Task {
         outcome: Outcome,
     ) -> After {
         let (instance, span) = (running.instance.clone(), running.span.clone());
-        let stopping = |signal: &str| span.emit(|| EventKind::Stopping { signal: signal.into() });
+        let is_shared = running.is_shared();
+        let stopping = |signal: &str| {
+            span.emit(|| {
+                if is_shared { EventKind::Left } else { EventKind::Stopping { signal: signal.into() } }
+            });
+        };
         let (signal, within) = running.stop_manner();
-        let (mut killed, mut listens) = (false, true);
+        let (mut killed, mut listens, mut has_left) = (false, true, false);
         let mut deadline = Instant::now();
         let mut sending = futures_util::future::ready(Ok(())).boxed();
         // A process that has ended needs no signal.
@@ -60,6 +65,7 @@ impl Task {
             deadline += within;
             stopping(&signal);
             sending = instance.signal(&signal);
+            has_left = is_shared;
         }
         let mut sent = false;
         let mut waiters = Waiters::default();
@@ -67,7 +73,9 @@ impl Task {
             tokio::select! {
                 biased;
                 ended = instance.wait() => {
-                    if let Ok(exit) = ended {
+                    if let Ok(exit) = ended
+                        && !has_left
+                    {
                         span.emit(|| EventKind::Exited { exit });
                     }
                     break;

@@ -161,6 +161,11 @@ impl Store {
         self.lock.as_fd()
     }
 
+    /// Dates the session back: what was used since then is in use.
+    pub(super) fn began_at(&self, when: SystemTime) -> io::Result<()> {
+        self.lock.set_modified(when.min(self.began))
+    }
+
     pub(super) fn root(&self) -> &Path {
         &self.root
     }
