@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::log::ServiceLog;
@@ -63,8 +64,9 @@ pub(super) async fn wait(watched: &Watched<'_>) -> Result<(), Failure> {
         });
     });
     let checks = watched.service.checks();
+    let ports = watch::Sender::new(Ports::Closed);
     let all = checks.iter().map(|(check, within)| async {
-        if let Ok(result) = timeout(*within, watched.check(check, &progress)).await {
+        if let Ok(result) = timeout(*within, watched.check(check, &ports, &progress)).await {
             return result;
         }
         let mut failing = progress.failing();
@@ -75,6 +77,13 @@ pub(super) async fn wait(watched: &Watched<'_>) -> Result<(), Failure> {
         Err(Failure::Service(ServiceCause::NotReady { within: *within, failing }))
     });
     try_join_all(all).await.map(drop)
+}
+
+/// Whether all probed ports of a service accept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ports {
+    Closed,
+    Open,
 }
 
 /// A condition in words.
@@ -90,14 +99,26 @@ fn what(check: &Check) -> String {
 }
 
 impl Watched<'_> {
-    async fn check(&self, check: &Check, progress: &ProbeProgress) -> Result<(), Failure> {
+    async fn check(
+        &self,
+        check: &Check,
+        ports: &watch::Sender<Ports>,
+        progress: &ProbeProgress,
+    ) -> Result<(), Failure> {
         match check {
-            Check::Ports => self.ports(progress).await?,
+            Check::Ports => {
+                self.ports(progress).await?;
+                ports.send_replace(Ports::Open);
+            }
             Check::Http { path, port } => {
                 let port = self.http_port(port.as_ref())?;
                 self.instance.wait_http(port, &request_target(path), progress).await?;
             }
-            Check::Exec(args) => self.until_success(args, progress).await?,
+            Check::Exec(args) => {
+                // A process every few milliseconds would keep a server from starting, whose ports have to open in any case.
+                let _ = ports.subscribe().wait_for(|ports| *ports == Ports::Open).await;
+                self.until_success(args, progress).await?;
+            }
             Check::Log { text, times } => {
                 progress.note(&what(check), Some("not written yet"));
                 self.log.wait_for(text, *times).await;

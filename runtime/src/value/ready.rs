@@ -76,7 +76,8 @@ impl Ready {
     }
 
     /// A command, run inside the service, exits with 0. Databases bring one, such as `pg_isready`: their port accepts
-    /// connections a moment before the database serves them.
+    /// connections a moment before the database serves them. It is run again and again once the probed ports accept, as
+    /// processes before that would only slow down the service's start.
     #[must_use]
     pub fn exec<A: Argument>(args: impl IntoIterator<Item = A>) -> Self {
         Self::new(Check::Exec(args.into_iter().map(arg).collect()))

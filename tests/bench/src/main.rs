@@ -6,7 +6,7 @@
 //!   rounds    runs them in random order, each as a process of its own, and times them from outside
 //!   engine    what is left in the engine, and what machine this is
 //!   table     what came out
-//!   raw  raw_chain  raw_second  peers  ours     the ways themselves, as hidden sub-commands
+//!   raw  raw_chain  raw_second  peers  ours  suites  tunnels     the ways themselves, as hidden sub-commands
 //! ```
 //!
 //! A way says on its standard output what it has reached, a line each, and the time is taken when the line arrives:
@@ -21,7 +21,9 @@ mod raw;
 mod raw_chain;
 mod raw_second;
 mod rounds;
+mod suites;
 mod table;
+mod tunnels;
 
 use std::process::ExitCode;
 use std::sync::OnceLock;

@@ -1,6 +1,6 @@
 //! What is compared.
 
-use crate::{Result, Run, ours, peers, raw, raw_chain, raw_second};
+use crate::{Result, Run, ours, peers, raw, raw_chain, raw_second, suites, tunnels};
 
 /// One way to do what a scenario asks for.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ pub(crate) fn find(full_name: &str) -> Option<&'static Method> {
 }
 
 /// The scenarios, in the order of the tables.
-pub(crate) const SCENARIOS: [(&str, &str); 7] = [
+pub(crate) const SCENARIOS: [(&str, &str); 13] = [
     (
         "redis",
         "start redis, wait until it is ready, `redis-cli -h redis-srv ping` in a second container, tear down",
@@ -79,9 +79,23 @@ pub(crate) const SCENARIOS: [(&str, &str); 7] = [
     ("hundred", "100 steps that do nothing and are of nothing but an image, at once (time as above)"),
     ("bytes", "one step that writes 200 MB, its file system kept (time as above)"),
     ("files", "one step that makes 10,000 files, its file system kept (time as above)"),
+    ("postgres", "a test connects to a Postgres and asks it something (time from the start)"),
+    (
+        "fifty",
+        "50 tests, as many at once as processors, each with a Postgres of its own that 100 statements have migrated",
+    ),
+    ("tunnel-bulk", "2 GiB of a service in Python over one connection (time from when another one was made)"),
+    ("tunnel-trips", "10,000 round trips of a byte over one connection (time as above)"),
+    ("tunnel-connects", "1,000 connections with a round trip each, one after another (time as above)"),
+    ("tunnel-many", "100 connections at once that get 20 MiB each (time as above)"),
 ];
 
 const NATIVE: &str = "no daemon; containers reach the world by TCP only";
+
+const TESTCONTAINERS: &str = "ready is two log lines, not a probe; kills; removes nothing after a signal";
+const DIRECT: &str = "the container's own address: works only where the engine's network is the machine's";
+const DIRECT_NATIVE: &str =
+    "the service's own address, from within the services' network: no other program is there";
 
 const NO_SAFETY_NET: &str =
     "kills the service instead of stopping it; removes nothing after an error or a signal";
@@ -246,4 +260,47 @@ pub(crate) static METHODS: &[Method] = &[
     runc("files", ours::FILES),
     here("files", "bowline", Role::Other, ours::files, "nothing of the above"),
     here("files", "bowline-native", Role::Ours, ours::files, NATIVE),
+    here("postgres", "testcontainers-rs", Role::Other, suites::testcontainers_first, TESTCONTAINERS),
+    here("postgres", "bowline", Role::Ours, suites::first, "nothing of the above"),
+    here("postgres", "bowline-native", Role::Other, suites::first, NATIVE),
+    here("fifty", "testcontainers-rs", Role::Other, suites::testcontainers_fifty, TESTCONTAINERS),
+    here(
+        "fifty",
+        "testcontainers-rs-databases",
+        Role::Other,
+        suites::testcontainers_databases,
+        "one server for all tests, with databases made of one that was migrated once; as above",
+    ),
+    here(
+        "fifty",
+        "bowline",
+        Role::Ours,
+        suites::fifty,
+        "nothing of the above: copies of one that was migrated once",
+    ),
+    here("fifty", "bowline-again", Role::Other, suites::fifty_again, "the migrated one is there before"),
+    here("fifty", "bowline-native", Role::Other, suites::fifty, NATIVE),
+    here(
+        "fifty",
+        "bowline-native-again",
+        Role::Other,
+        suites::fifty_again,
+        "the migrated one is there before",
+    ),
+    here("tunnel-bulk", "direct", Role::Raw, tunnels::bulk_direct, DIRECT),
+    here("tunnel-bulk", "bowline", Role::Ours, tunnels::bulk_tunnel, "nothing"),
+    here("tunnel-bulk", "direct-native", Role::Other, tunnels::bulk_direct, DIRECT_NATIVE),
+    here("tunnel-bulk", "bowline-native", Role::Other, tunnels::bulk_tunnel, NATIVE),
+    here("tunnel-trips", "direct", Role::Raw, tunnels::trips_direct, DIRECT),
+    here("tunnel-trips", "bowline", Role::Ours, tunnels::trips_tunnel, "nothing"),
+    here("tunnel-trips", "direct-native", Role::Other, tunnels::trips_direct, DIRECT_NATIVE),
+    here("tunnel-trips", "bowline-native", Role::Other, tunnels::trips_tunnel, NATIVE),
+    here("tunnel-connects", "direct", Role::Raw, tunnels::connects_direct, DIRECT),
+    here("tunnel-connects", "bowline", Role::Ours, tunnels::connects_tunnel, "nothing"),
+    here("tunnel-connects", "direct-native", Role::Other, tunnels::connects_direct, DIRECT_NATIVE),
+    here("tunnel-connects", "bowline-native", Role::Other, tunnels::connects_tunnel, NATIVE),
+    here("tunnel-many", "direct", Role::Raw, tunnels::many_direct, DIRECT),
+    here("tunnel-many", "bowline", Role::Ours, tunnels::many_tunnel, "nothing"),
+    here("tunnel-many", "direct-native", Role::Other, tunnels::many_direct, DIRECT_NATIVE),
+    here("tunnel-many", "bowline-native", Role::Other, tunnels::many_tunnel, NATIVE),
 ];
