@@ -22,7 +22,7 @@ pub use servers::{
     age, busybox, client, database, datagrams, echo, fetch, late, python_service, redis_says, relay, server,
     shared_redis, stopping,
 };
-pub use skips::{has_time, may_limit, may_mount, on_docker, on_native};
+pub use skips::{has_program, has_time, may_limit, may_mount, on_docker, on_native};
 
 /// A text that no other test, run or machine has: a definition that holds it is not in any cache.
 #[must_use]

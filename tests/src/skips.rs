@@ -33,6 +33,15 @@ pub fn has_time() -> bool {
     goes_on(inspector().lacks_time())
 }
 
+/// Whether this machine has a program, which `tests/run` installs where it can.
+#[must_use]
+pub fn has_program(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_there = std::env::split_paths(&path).any(|directory| directory.join(name).is_file());
+    let why = format!("this machine has no `{name}`");
+    goes_on((!is_there).then_some(why.as_str()))
+}
+
 /// Whether containers can be limited.
 #[must_use]
 pub fn may_limit() -> bool {

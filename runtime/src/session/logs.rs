@@ -8,7 +8,7 @@ use super::log::WrittenLog;
 use super::services::check_services_are_on;
 use super::{Inner, closed, current, in_session, results};
 use crate::error::Reason;
-use crate::graph::{self, ServiceNode};
+use crate::graph::{self, ServiceBase, ServiceNode};
 use crate::model::{Digest, Location, LogLine};
 use crate::value::Service;
 use crate::{Error, Result, engine};
@@ -27,6 +27,13 @@ pub(crate) async fn logs(service: Service, options: LogOptions, at: Location) ->
     let node = graph::lower_service(&service)?;
     in_session(format!("logs of service `{}`", node.name), move |session| async move {
         check_services_are_on(&node)?;
+        if let ServiceBase::Server(_) = &node.base {
+            let message = format!(
+                "service `{}` is a server outside of all containers, whose output nobody knows\n\nhelp: read its log where it writes it",
+                node.name
+            );
+            return Err(Error::invalid(Some(&node.name), message).at([at]));
+        }
         let log = session.written(&node, options.waits_for_start, at).await?;
         let cursor = if options.from_now { log.cursor_at_end() } else { Cursor::default() };
         Ok(LogReader { name: node.name.clone(), log, cursor })

@@ -16,7 +16,7 @@ use crate::methods::{Method, Role, SCENARIOS, Way};
 use crate::{Result, Run};
 
 /// The longest that any method may take: compose's slowest is half a minute.
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_mins(10);
 /// Between two runs, for what the engine does after it has answered.
 const PAUSE: Duration = Duration::from_millis(200);
 /// A method that failed so often is not tried again.

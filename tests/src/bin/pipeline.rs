@@ -155,7 +155,24 @@ async fn reach() -> Result<()> {
         if said == expected.as_bytes() { "as they were sent" } else { "changed" }
     );
 
-    let tunnel = echo().tunnel().await?;
+    echoes(&echo()).await?;
+    echoes(&echo().linger("0s").shared()).await?;
+
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let api = host_service(listener.local_addr()?.port()).port(80, listener.local_addr()?.port());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.write_all(b"hello from the program\n").await;
+        }
+    });
+    let ask = Container::from_image("busybox:1.35").bind("api", &api).exec(["nc", "api", "80"]);
+    print!("{}", ask.stdout().await?);
+    Ok(())
+}
+
+/// A hundred connections at once, one that is reset, and datagrams.
+async fn echoes(service: &Service) -> Result<()> {
+    let tunnel = service.tunnel().await?;
     let at = tunnel.address_of_port(7000)?;
     let ask = || async move {
         let mut client = TcpStream::connect(at).await?;
@@ -187,16 +204,6 @@ async fn reach() -> Result<()> {
         }
     }
     println!("a datagram of {length:?} bytes");
-
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let api = host_service(listener.local_addr()?.port()).port(80, listener.local_addr()?.port());
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let _ = stream.write_all(b"hello from the program\n").await;
-        }
-    });
-    let ask = Container::from_image("busybox:1.35").bind("api", &api).exec(["nc", "api", "80"]);
-    print!("{}", ask.stdout().await?);
     Ok(())
 }
 

@@ -28,6 +28,7 @@ async fn sit(place: &str) -> Result<i32> {
     let work = work.user("1000").workdir("/tmp").bind("site", &web()).named("work");
     match place {
         "service" => ticker().terminal().await,
+        "shared" => ticker().expose(Port::tcp(80).unprobed()).linger("0s").shared().terminal().await,
         "command" => ticker().terminal().command(["cat"]).await,
         "missing" => ticker().terminal().command(["no-such-program"]).await,
         "container" => work.shell("echo made >made").terminal().await,

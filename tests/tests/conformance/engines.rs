@@ -206,6 +206,9 @@ const REACHED: &str = "\
 100 answers
 connection reset
 a datagram of Some(9000) bytes
+100 answers
+connection reset
+a datagram of Some(9000) bytes
 hello from the program
 ";
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bowline::event::{Event, EventKind, SpanId, Subject, Transfer, Waiting};
-use bowline::{Container, Session, host, secret};
+use bowline::{Container, Error, Service, Session, Tunnel, host, secret};
 use bowline_tests::{late, nonce};
 
 /// What was heard of one session.
@@ -51,6 +51,7 @@ fn title(subject: &Subject) -> String {
         Subject::Source { .. } => "source",
         Subject::Step { .. } => "step",
         Subject::Service { .. } => "service",
+        Subject::Preparation { .. } => "preparation",
         other => panic!("{other:?}"),
     };
     format!("{kind} {}", subject.name())
@@ -73,6 +74,8 @@ fn said(kind: &EventKind) -> String {
         EventKind::ProbeFailed { probe, .. } => format!("probe {probe} failed"),
         EventKind::ProbePassed { probe } => format!("probe {probe} passed"),
         EventKind::Ready { .. } => "ready".to_owned(),
+        EventKind::Tunnelled { port, .. } => format!("tunnelled {port}"),
+        EventKind::Joined { .. } => "joined".to_owned(),
         EventKind::Stopping { signal } => format!("stopping by {signal}"),
         EventKind::Exited { .. } => "exited".to_owned(),
         EventKind::Closed(bowline::event::Outcome::Failed { .. }) => "closed: failed".to_owned(),
@@ -268,6 +271,105 @@ async fn a_service_from_its_first_probe_to_its_end_and_a_replay_against_it() {
     let replayed = events.iter().find(|event| event.kind == EventKind::Replayed).unwrap();
     let needs = events.iter().find(|event| Some(event.span) == replayed.parent).unwrap();
     assert!(matches!(needs.subject, Subject::Step { .. }));
+}
+
+/// What is told of services, without what they write and what probes find.
+fn of_services(record: &Record) -> String {
+    let shown = record.shown(&[]);
+    let is_telling = |line: &&str| !["Stdout: ", "Stderr: ", "probe "].iter().any(|part| line.contains(part));
+    let lines: Vec<&str> = shown.lines().filter(is_telling).collect();
+    let spans = lines.join("\n").replace("\n  ", "\x01");
+    let of_services =
+        spans.lines().filter(|span| span.starts_with("service") || span.starts_with("preparation"));
+    of_services.collect::<Vec<_>>().join("\n").replace('\x01', "\n  ")
+}
+
+#[bowline::test]
+async fn a_service_that_the_program_prepares_and_its_copies() {
+    let redis = Service::from_image("redis:7").env("NONCE", nonce()).expose(6379).named("redis");
+    let prepared = redis.prepared("one key", |_: Tunnel| async { Ok::<_, Error>(()) });
+    let run = async || {
+        let session = Session::new();
+        let record = Record::of(&session);
+        session.scope(async { drop(prepared.tunnel().await.unwrap()) }).await;
+        session.close().await.unwrap();
+        is_in_order(&record.events());
+        of_services(&record)
+    };
+    insta::assert_snapshot!(run().await, @r#"
+    preparation redis prepared as "one key"
+      opened
+      waiting for service redis
+      starting
+      stored
+      closed: succeeded
+    service redis
+      opened
+      starting
+      started docker-entrypoint.sh redis-server
+      ready
+      tunnelled 6379/tcp
+      stopping by SIGTERM
+      exited
+      closed: succeeded
+    service redis
+      opened
+      starting
+      started docker-entrypoint.sh redis-server
+      ready
+      tunnelled 6379/tcp
+      stopping by SIGTERM
+      exited
+      closed: succeeded
+    "#);
+    insta::assert_snapshot!(run().await, @r#"
+    preparation redis prepared as "one key"
+      opened
+      cached
+      closed: succeeded
+    service redis
+      opened
+      starting
+      started docker-entrypoint.sh redis-server
+      ready
+      tunnelled 6379/tcp
+      stopping by SIGTERM
+      exited
+      closed: succeeded
+    "#);
+}
+
+#[bowline::test]
+async fn a_service_that_sessions_share() {
+    let redis = Service::from_image("redis:7").env("NONCE", nonce()).expose(6379).named("redis").linger("0s");
+    let redis = redis.shared();
+    let (first, second) = (Session::new(), Session::new());
+    let records = [&first, &second].map(Record::of);
+    for session in [&first, &second] {
+        session.scope(redis.start()).await.unwrap();
+    }
+    for session in [&first, &second] {
+        session.close().await.unwrap();
+    }
+    let [first, second] = records.map(|record| of_services(&record));
+    insta::assert_snapshot!(first, @r"
+    service redis
+      opened
+      starting
+      started docker-entrypoint.sh redis-server
+      ready
+      left
+      closed: succeeded
+    ");
+    insta::assert_snapshot!(second, @r"
+    service redis
+      opened
+      starting
+      joined
+      ready
+      left
+      closed: succeeded
+    ");
 }
 
 /// Everything that had begun is told to have ended, and how.

@@ -1,6 +1,7 @@
 //! Every promise of the runtime, one named test each, on a real engine with real services.
 
 mod bindings;
+mod clients;
 mod disks;
 mod engines;
 mod events;

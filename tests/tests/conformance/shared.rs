@@ -312,9 +312,12 @@ async fn what_cannot_be_shared_is_told_before_anything_runs() {
     let error = server("web").bind("own", &own).shared().tunnel().await.unwrap_err().to_string();
     assert!(error.contains("is bound to `own`, which is not") && error.contains("help: "), "{error}");
     let fresh = busybox().exec(Exec::new(["true"]).uncached());
-    let error =
-        Service::from_container(&fresh).run(["sleep", "9"]).shared().start().await.unwrap_err().to_string();
+    let fresh = Service::from_container(&fresh).run(["sleep", "9"]).expose(80).shared();
+    let error = fresh.start().await.unwrap_err().to_string();
     assert!(error.contains("is made of what only this session has"), "{error}");
+    let closed = Service::from_image("busybox:1.35").shared().named("closed");
+    let error = closed.start().await.unwrap_err().to_string();
+    assert!(error.contains("service `closed`") && error.contains("exposes none"), "{error}");
 }
 
 #[bowline::test]
@@ -330,8 +333,8 @@ async fn a_service_that_does_not_start_is_an_error_for_all_and_nothing_is_left()
         }
         other => panic!("{other:?}"),
     }
-    let missing =
-        Service::from_image("busybox:1.35").env("NONCE", nonce()).run(["/no/such/program"]).shared();
+    let missing = Service::from_image("busybox:1.35").env("NONCE", nonce()).run(["/no/such/program"]);
+    let missing = missing.expose(80).shared();
     let error = missing.named("missing").start().await.unwrap_err().to_string();
     assert!(error.contains("/no/such/program"), "{error}");
 }

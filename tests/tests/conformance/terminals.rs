@@ -29,7 +29,16 @@ fn nothing_left(session: &str) {
 
 #[test]
 fn a_shell_in_a_service_is_as_at_a_terminal_of_its_own() {
-    let (mut pty, session) = sitting("service");
+    is_as_at_a_terminal_of_its_own("service");
+}
+
+#[test]
+fn a_shell_in_a_shared_service_is_the_same() {
+    is_as_at_a_terminal_of_its_own("shared");
+}
+
+fn is_as_at_a_terminal_of_its_own(place: &str) {
+    let (mut pty, session) = sitting(place);
     assert!(!pty.is_restored(), "it is raw");
     pty.press("stty size; tty; echo $GREETING $TERM\r");
     assert!(pty.sees("hello xterm\r\n").contains("24 80\r\n/dev/pts/"), "{}", pty.all());
@@ -63,7 +72,13 @@ fn a_shell_in_a_service_is_as_at_a_terminal_of_its_own() {
 
 #[test]
 fn the_terminal_is_restored_when_the_service_ends() {
-    let (mut pty, session) = sitting("service");
+    for place in ["service", "shared"] {
+        is_restored_when_it_ends(place);
+    }
+}
+
+fn is_restored_when_it_ends(place: &str) {
+    let (mut pty, session) = sitting(place);
     // As an editor has it.
     pty.press("printf '\\033[?1049h\\033[?25l'; touch /die\r");
     let seen = pty.sees("failed: ");

@@ -59,6 +59,11 @@ impl Lowering {
                 own.name
             );
             self.invalid(name, message);
+        } else if service.ports.is_empty() {
+            let message = format!(
+                "service `{name}` is shared by processes, which reach it at its ports, and exposes none\n\nhelp: add `expose PORT;`"
+            );
+            self.invalid(name, message);
         } else if service.is_volatile() || service.has_left_overs() {
             let message = format!(
                 "service `{name}` is shared by processes, and is made of what only this session has\n\nhelp: make it of steps that are cached: without `uncached`, and not of what a failed step left"

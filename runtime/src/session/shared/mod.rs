@@ -112,7 +112,9 @@ async fn make(plan: &Plan, shared: &Shared) -> Result<Begun> {
     let engine = plan.engine.describe();
     let bound = plan.bound.iter().map(|(service, key)| {
         let Shared { name, instance, ports, owner } = self::shared(&*plan.engine, service, *key)?;
-        Ok(Bound { name: owner, service: name, instance, ports })
+        // Equal services may have other host names.
+        let linked = plan.spec.links.iter().map(|link| &link.instance).find(|linked| linked.key == *key);
+        Ok(Bound { name: owner, service: name, instance: linked.cloned().unwrap_or(instance), ports })
     });
     let order = Order {
         name: shared.owner.clone(),
@@ -121,6 +123,7 @@ async fn make(plan: &Plan, shared: &Shared) -> Result<Begun> {
         since: plan.since,
         service: plan.spec.clone(),
         caches: plan.spec.written_caches(),
+        within: plan.service.within,
         stop: plan.stop.clone(),
         linger: plan.service.linger,
         bound: bound.collect::<Result<_>>()?,

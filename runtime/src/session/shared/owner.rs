@@ -140,7 +140,11 @@ impl Run {
         }
         if !order.caches.is_empty() {
             let waiting = |in_use: InUse| owned.wait(in_use);
-            let locks = engine.lock_caches(&order.service.name, &order.caches, &waiting).await?;
+            let locks = engine.lock_caches(&order.service.name, &order.caches, &waiting);
+            let locks = match timeout(order.within, locks).await {
+                Ok(locks) => locks?,
+                Err(_) => return Err(owned.is_kept_waiting(order)),
+            };
             let _ = owned.caches.set(locks.clone());
             self.caches = Some(locks);
         }
@@ -269,6 +273,16 @@ impl Owned {
 
     fn wait(&self, in_use: InUse) {
         self.tell(|state| state.waiting.push(in_use));
+    }
+
+    /// The error for caches that are not to be had in time.
+    fn is_kept_waiting(&self, order: &Order) -> Error {
+        let found = lock(&self.state).waiting.last().map(|in_use| (in_use.cache.clone(), in_use.by()));
+        let message = match found {
+            Some((cache, by)) => format!("cache `{cache}`: {by}"),
+            None => "its caches: the engine did not answer in time".to_owned(),
+        };
+        Error::engine(format!("start shared service `{}`", order.service.name), message)
     }
 
     fn hear(&self, stream: Stream, piece: &[u8]) {

@@ -31,6 +31,8 @@ pub(super) struct Order {
     pub(super) service: ServiceSpec,
     /// The cache volumes that it writes to.
     pub(super) caches: Vec<CacheKey>,
+    /// How long these may be in use by other services.
+    pub(super) within: Duration,
     /// How it is stopped: the signal, and the grace period.
     pub(super) stop: (String, Duration),
     pub(super) linger: Duration,
