@@ -1,6 +1,9 @@
 //! Connections to services, and from their clients to the pipeline: sockets where there is a way for them, else streams
 //! over the engine's own connection.
 
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::mpsc;
@@ -24,6 +27,19 @@ pub(crate) enum Flow {
     /// A connected socket.
     Socket(UdpSocket),
     Relayed(Datagrams),
+}
+
+impl Flow {
+    /// Datagrams between this process and an address that it reaches.
+    pub(crate) async fn to(address: SocketAddr) -> io::Result<UdpSocket> {
+        let any: IpAddr = match address {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let socket = UdpSocket::bind((any, 0)).await?;
+        socket.connect(address).await?;
+        Ok(socket)
+    }
 }
 
 /// Datagrams that an engine carries: each message is one. If there is no room for a datagram, it is dropped.

@@ -54,12 +54,7 @@ impl HostDialler {
             Some(host) => tokio::net::lookup_host((host.as_str(), *port)).await?.next(),
             None => Some((Ipv4Addr::LOCALHOST, *port).into()),
         };
-        let to = to.ok_or(io::ErrorKind::AddrNotAvailable)?;
-        let any: IpAddr =
-            if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        let socket = UdpSocket::bind((any, 0)).await?;
-        socket.connect(to).await?;
-        Ok(socket)
+        Flow::to(to.ok_or(io::ErrorKind::AddrNotAvailable)?).await
     }
 
     fn address(&self, protocol: Protocol, port: u16) -> io::Result<&HostAddress> {

@@ -1,6 +1,6 @@
 //! The services of a session: found, started and stopped by their definitions.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
 use futures_util::future::try_join_all;
 use tokio::sync::mpsc::unbounded_channel;
@@ -18,9 +18,7 @@ impl Inner {
     /// The supervisor of a service: definitions with the same key share one in a session.
     pub(super) fn supervisor(self: &Arc<Self>, origin: &Origin, key: Digest) -> Result<Supervisor> {
         let Origin { service, reading } = origin;
-        check_services_are_on(service)?;
-        let mut services = self.services();
-        self.check_open(&format!("service `{}`", service.name))?;
+        let mut services = self.services_for(service)?;
         let read = services.keys.entry(service.digest).or_default().entry(key).or_default();
         *read = reading.number.max(*read);
         Ok(self.supervisor_in(&mut services, service, key))
@@ -32,10 +30,15 @@ impl Inner {
         service: &Arc<ServiceNode>,
         key: Digest,
     ) -> Result<Supervisor> {
+        Ok(self.supervisor_in(&mut *self.services_for(service)?, service, key))
+    }
+
+    /// The services, where this one may be started.
+    fn services_for(&self, service: &ServiceNode) -> Result<MutexGuard<'_, Services>> {
         check_services_are_on(service)?;
-        let mut services = self.services();
+        let services = self.services();
         self.check_open(&format!("service `{}`", service.name))?;
-        Ok(self.supervisor_in(&mut services, service, key))
+        Ok(services)
     }
 
     fn supervisor_in(

@@ -92,8 +92,11 @@ async fn what_is_asked_for_holds_together_with_the_ports_and_with_each_other() {
             .ready(Ready::exec(["test", "-e", "/tmp/ready"]).within(within))
     };
     let (log, file) = ("say=up", "touch=/tmp/ready");
-    for (before, part) in [(&[log, file, "wait=60"][..], "8080/tcp"), (&[log], "`test -e /tmp/ready`")] {
-        let error = misses(before, "1s").ready(Ready::port().within("1s")).start().await.unwrap_err();
+    let port = (&[log, file, "wait=60"][..], "1s", "8080/tcp");
+    // The server has to be up by then.
+    let command = (&[log][..], "5s", "`test -e /tmp/ready`");
+    for (before, within, part) in [port, command] {
+        let error = misses(before, within).ready(Ready::port().within(within)).start().await.unwrap_err();
         assert!(matches!(error, Error::ServiceNotReady(_)), "{error}");
         assert!(error.to_string().contains(part), "{part} is not in: {error}");
     }
@@ -161,10 +164,22 @@ async fn ready_http_names_the_last_status() {
 async fn ready_exec_waits_for_exit_code_zero() {
     let service =
         late(&["wait=1", "touch=/tmp/ready"]).expose(8080).ready(Ready::exec(["test", "-e", "/tmp/ready"]));
-    let failing = service.clone().env("NONCE", nonce()).ready(Ready::exec(["false"]).within("3s"));
+    let failing = service.clone().env("NONCE", nonce()).ready(Ready::exec(["false"]).within("10s"));
     assert_eq!(client("www", &service, CONNECT).stdout().await.unwrap(), "up\n");
     let error = client("www", &failing, CONNECT).sync().await.unwrap_err().to_string();
     assert!(error.contains("`false`") && error.contains("exit code 1"), "{error}");
+}
+
+/// A process every few milliseconds would only slow down what is starting.
+#[bowline::test]
+async fn commands_are_run_once_the_ports_accept() {
+    let service = late(&["wait=1"]).expose(8080).ready(Ready::exec(["sh", "-c", "echo x >>/tmp/runs"]));
+    let started = service.start().await;
+    assert!(started.is_ok(), "{started:?}");
+    assert_eq!(service.exec(["cat", "/tmp/runs"]).await.unwrap().stdout, b"x\n");
+    let never = Service::from_image("busybox:1.35").env("NONCE", nonce()).run(["sleep", "600"]).expose(80);
+    let error = never.ready(Ready::exec(["true"]).within("1s")).start().await.unwrap_err().to_string();
+    assert!(error.contains("80/tcp: connection refused") && !error.contains("`true`"), "{error}");
 }
 
 #[bowline::test]

@@ -98,7 +98,7 @@ async fn a_service_that_fails_does_not_show_its_secret() {
             env NONCE = &nonce;
             env TOKEN = &token;
             run ["sleep", "600"];
-            expose 80;
+            expose 80 unprobed;
             ready exec ["sh", "-c", "echo refused $TOKEN; exit 1"] within "2s";
         }
         container client { image "busybox:1.35"; bind db; exec ["true"]; }

@@ -2,11 +2,11 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use bollard::query_parameters::KillContainerOptionsBuilder;
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::TcpStream;
 
 use super::attach::{self, End};
 use super::cleaner::Container;
@@ -200,13 +200,7 @@ impl Instance for Running {
             if !target.is_near() {
                 return relay::flow(&self.shared, target.ip, port).await;
             }
-            let any: IpAddr = match target.ip {
-                IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-                IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-            };
-            let socket = UdpSocket::bind((any, 0)).await?;
-            socket.connect((target.ip, port)).await?;
-            Ok(Flow::Socket(socket))
+            Ok(Flow::Socket(Flow::to((target.ip, port).into()).await?))
         })
     }
 

@@ -83,7 +83,9 @@ pub(super) async fn prepare(plan: &Plan) -> Result<Prepared> {
             return Ok(Prepared { shared, engine, joined, span, is_first });
         }
         is_first = false;
-        match make(plan, &shared).await? {
+        // A process is not made in vain where that is known.
+        let is_owned = place::is_owned(&shared.owner).map_err(failed(lock_of(&shared)))?;
+        match if is_owned { Begun::Taken } else { make(plan, &shared).await? } {
             Begun::Listening => is_first = true,
             Begun::Failed(fault) => return Err(fault.into()),
             Begun::Taken if Instant::now() > until => {
@@ -104,6 +106,10 @@ pub(super) async fn prepare(plan: &Plan) -> Result<Prepared> {
             }
         }
     }
+}
+
+fn lock_of(shared: &Shared) -> String {
+    format!("look at {}", shared.owner.lock().display())
 }
 
 /// Makes an owner, and returns what it says first.

@@ -88,6 +88,15 @@ pub(super) fn lock(name: &Name) -> io::Result<Option<Lock>> {
     }
 }
 
+/// Whether somebody has the lock, who may not listen yet, or not any more.
+pub(super) fn is_owned(name: &Name) -> io::Result<bool> {
+    match File::open(name.lock()) {
+        Ok(file) => Ok(!try_lock(&file)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 impl Drop for Lock {
     fn drop(&mut self) {
         // The socket first: who finds none asks for the lock.
@@ -117,8 +126,9 @@ mod tests {
     fn a_name_has_one_owner_and_nothing_is_left_of_it() {
         let at = tempfile::tempdir().unwrap();
         let name = Name { directory: at.path().to_owned(), name: "x".to_owned() };
+        assert!(!is_owned(&name).unwrap());
         let first = lock(&name).unwrap().unwrap();
-        assert!(lock(&name).unwrap().is_none());
+        assert!(lock(&name).unwrap().is_none() && is_owned(&name).unwrap());
         fs::write(name.socket(), "").unwrap();
         drop(first);
         assert_eq!(fs::read_dir(at.path()).unwrap().count(), 0);
