@@ -17,7 +17,7 @@ const TESTS: usize = 50;
 /// How many statements migrate a database.
 const MIGRATIONS: usize = 100;
 /// How long a database may take to let somebody in.
-const CONNECTED_WITHIN: Duration = Duration::from_secs(60);
+const CONNECTED_WITHIN: Duration = Duration::from_mins(1);
 
 /// Tables, columns, indices and rows, as migrations have them.
 fn migration(number: usize) -> String {
