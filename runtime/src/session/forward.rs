@@ -8,12 +8,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 pub(super) use self::datagrams::IDLE;
-use crate::engine::{Connection, Dialing, Flow, Incoming, Instance, Listener};
+use super::current::Task;
+use crate::engine::{Connection, Dialing, Flow, Incoming, Instance, Listener, PortNumber};
 
 /// Pause before the next accept where the process has run out of files: some will be closed.
 const AGAIN_AFTER: Duration = Duration::from_millis(50);
@@ -59,6 +61,19 @@ pub(super) async fn serve<D: Dial, L: Life>(listener: Listener, port: u16, dial:
         () = serve => {}
         () = ended.over() => {}
     }
+}
+
+/// The same for listeners, each of which leads to the port in its place. They close when the tasks are dropped.
+pub(super) fn serve_all<D: Dial, L: Life>(
+    listeners: Vec<Listener>,
+    ports: &[PortNumber],
+    dial: &Arc<D>,
+    life: &Arc<L>,
+) -> Vec<Task<()>> {
+    let serve = |(listener, port): (Listener, &PortNumber)| {
+        Task::spawn(serve(listener, port.number, dial.clone(), life.clone()).map(Ok))
+    };
+    listeners.into_iter().zip(ports).map(serve).collect()
 }
 
 async fn accept<D: Dial, L: Life>(listener: TcpListener, port: u16, dial: &Arc<D>, life: &Arc<L>) {

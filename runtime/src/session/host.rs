@@ -5,7 +5,6 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
-use super::current::Task;
 use super::forward::{self, Dial, Life};
 use crate::Result;
 use crate::engine::{
@@ -39,14 +38,7 @@ impl Startable for Ready {
             let Self { mut server, ingress: Ingress { listeners, place }, ports } = *self;
             let life = Arc::new(server.ended());
             let dial = Arc::new(server.dialler());
-            let serving: Vec<Task<()>> = listeners
-                .into_iter()
-                .zip(ports)
-                .map(|(listener, port)| {
-                    let serve = forward::serve(listener, port.number, dial.clone(), life.clone());
-                    Task::spawn(serve.map(Ok))
-                })
-                .collect();
+            let serving = forward::serve_all(listeners, &ports, &dial, &life);
             server.serve(place, Box::new(serving));
             Ok(Arc::new(server) as _)
         })

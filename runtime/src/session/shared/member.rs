@@ -156,10 +156,7 @@ impl Member {
             let Ingress { listeners, place } = self.engine.listen(name, instance, ports).await?;
             let place: Arc<dyn Place> = place.into();
             let (dial, life) = (Arc::new(self.service.clone()), Arc::new(self.end()));
-            let serve = listeners.into_iter().zip(ports).map(|(listener, port)| {
-                let serve = forward::serve(listener, port.number, dial.clone(), life.clone());
-                Task::spawn(serve.map(Ok))
-            });
+            let mut serving = forward::serve_all(listeners, ports, &dial, &life);
             let (lost, state, what) =
                 (place.clone(), self.state.clone(), self.service.what("serve containers by"));
             let watch = async move {
@@ -174,7 +171,7 @@ impl Member {
                 });
                 Ok(())
             };
-            let serving = serve.chain([Task::spawn(watch)]).collect();
+            serving.push(Task::spawn(watch));
             Ok(Access { place, serving: Mutex::new(serving) })
         };
         self.access.get_or_try_init(|| listen).await.map(drop)

@@ -3,10 +3,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::os::fd::AsFd as _;
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream};
 use tokio::sync::{OnceCell, mpsc, watch};
@@ -495,7 +496,7 @@ async fn tell_news(to: &mut OwnedWriteHalf, shared: &Owned) -> io::Result<()> {
 
 /// Sends what a probe finds, and how it ends.
 async fn send_findings(to: &mut OwnedWriteHalf, owned: &Owned, probe: &Probe) -> io::Result<()> {
-    let (found, mut finds) = mpsc::unbounded_channel();
+    let (found, finds) = mpsc::unbounded_channel();
     let progress = ProbeProgress::telling(move |probe, failure| {
         let _ = found.send(Finding::Found { probe: probe.to_owned(), failure: failure.map(str::to_owned) });
     });
@@ -506,16 +507,25 @@ async fn send_findings(to: &mut OwnedWriteHalf, owned: &Owned, probe: &Probe) ->
             Probe::Http { port, path } => instance.wait_http(*port, path, &progress).await,
         }
     };
-    let mut done = std::pin::pin!(done);
+    let last = async { done.await.map_or_else(|error| Finding::Failed(error.into()), |()| Finding::Passed) };
+    send_until(to, finds, last).await
+}
+
+/// Sends messages as they come, and the last one behind them.
+async fn send_until<M: Serialize>(
+    to: &mut OwnedWriteHalf,
+    mut messages: mpsc::UnboundedReceiver<M>,
+    last: impl Future<Output = M>,
+) -> io::Result<()> {
+    let mut last = std::pin::pin!(last);
     loop {
         tokio::select! {
             biased;
-            Some(finding) = finds.recv() => send(to, &finding).await?,
-            done = &mut done => {
-                while let Ok(finding) = finds.try_recv() {
-                    send(to, &finding).await?;
+            Some(message) = messages.recv() => send(to, &message).await?,
+            last = &mut last => {
+                while let Ok(message) = messages.try_recv() {
+                    send(to, &message).await?;
                 }
-                let last = done.map_or_else(|error| Finding::Failed(error.into()), |()| Finding::Passed);
                 return send(to, &last).await;
             }
         }
@@ -524,7 +534,7 @@ async fn send_findings(to: &mut OwnedWriteHalf, owned: &Owned, probe: &Probe) ->
 
 async fn execute(to: &mut OwnedWriteHalf, owned: &Owned, command: Command) -> io::Result<()> {
     // What is heard waits here, as long as the member does not take it.
-    let (heard, mut pieces) = mpsc::unbounded_channel();
+    let (heard, pieces) = mpsc::unbounded_channel();
     let sink: Sink = Arc::new(move |stream, piece: &[u8]| {
         let _ = heard.send(Heard::Output { stream, bytes: encoded(piece) });
     });
@@ -534,20 +544,8 @@ async fn execute(to: &mut OwnedWriteHalf, owned: &Owned, command: Command) -> io
             Err(error) => Err(error),
         }
     };
-    let mut done = std::pin::pin!(done);
-    loop {
-        tokio::select! {
-            biased;
-            Some(piece) = pieces.recv() => send(to, &piece).await?,
-            done = &mut done => {
-                while let Ok(piece) = pieces.try_recv() {
-                    send(to, &piece).await?;
-                }
-                let last = done.map_or_else(|error| Heard::Failed(error.into()), Heard::Ended);
-                return send(to, &last).await;
-            }
-        }
-    }
+    let last = async { done.await.map_or_else(|error| Heard::Failed(error.into()), Heard::Ended) };
+    send_until(to, pieces, last).await
 }
 
 /// Lets one member at a time run a step, and those after it know that it was run.
@@ -574,7 +572,7 @@ async fn turn(
     Ok(())
 }
 
-async fn connect(mut to: UnixStream, owned: &Owned, port: u16) -> io::Result<()> {
+async fn connect(to: UnixStream, owned: &Owned, port: u16) -> io::Result<()> {
     let connect = async {
         let instance = owned.instance().map_err(io::Error::other)?;
         match instance.connect(port).await? {
@@ -582,13 +580,10 @@ async fn connect(mut to: UnixStream, owned: &Owned, port: u16) -> io::Result<()>
             Connection::Relayed(relayed) => carried(relayed).await,
         }
     };
-    match connect.await {
-        Ok(socket) => descriptors::send(&to, Some(socket.as_fd())).await,
-        Err(error) => refuse(&mut to, error).await,
-    }
+    pass(to, connect.await).await
 }
 
-async fn flow(mut to: UnixStream, owned: &Owned, port: u16) -> io::Result<()> {
+async fn flow(to: UnixStream, owned: &Owned, port: u16) -> io::Result<()> {
     let flow = async {
         let instance = owned.instance().map_err(io::Error::other)?;
         match instance.flow(port).await? {
@@ -596,7 +591,12 @@ async fn flow(mut to: UnixStream, owned: &Owned, port: u16) -> io::Result<()> {
             Flow::Relayed(datagrams) => carried_datagrams(datagrams).await,
         }
     };
-    match flow.await {
+    pass(to, flow.await).await
+}
+
+/// Passes a socket, or says why there is none.
+async fn pass(mut to: UnixStream, socket: io::Result<impl AsFd>) -> io::Result<()> {
+    match socket {
         Ok(socket) => descriptors::send(&to, Some(socket.as_fd())).await,
         Err(error) => refuse(&mut to, error).await,
     }
