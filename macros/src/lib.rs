@@ -75,7 +75,7 @@ pub fn main(options: TokenStream, function: TokenStream) -> TokenStream {
 ///   Services that do not say so are still the session's own, and the two mix.
 ///
 /// While a test passes nothing is printed. If it fails, the last lines of its services are, by the test's own thread, so
-/// that test runners show them with the test. `BOWLINE_PROGRESS=plain` shows everything as it happens instead.
+/// that test runners show them with the test. `BOWLINE_PROGRESS=log` shows everything as it happens instead.
 ///
 /// Takes `crate = path` if the runtime crate has another name. Other attributes, such as `#[should_panic]` and
 /// `#[ignore]`, keep their meaning.

@@ -2,7 +2,13 @@
 //! sequences: they can move the cursor over earlier text, fill the clipboard, write backwards, or answer as if somebody
 //! had typed.
 
+#[cfg(unix)]
+pub(crate) mod undo;
+mod width;
+
 use std::borrow::Cow;
+
+pub(crate) use self::width::fit;
 
 /// Resets all colours.
 const RESET: &str = "\x1b[0m";
@@ -100,6 +106,22 @@ fn sequence(text: &str) -> Option<(Sequence, usize)> {
         0x30..=0x7e => Some((Sequence::Other, 1)),
         _ => None,
     }
+}
+
+/// The size of the terminal that a file is, as columns and rows; `None` if it is none, or does not know.
+#[cfg(unix)]
+#[allow(unsafe_code)]
+pub(crate) fn size(terminal: impl std::os::fd::AsFd) -> Option<(u16, u16)> {
+    use std::os::fd::AsRawFd as _;
+    let mut size = std::mem::MaybeUninit::<libc::winsize>::zeroed();
+    // SAFETY: the call writes it, or fails; zeros are a size too.
+    let size = unsafe {
+        if libc::ioctl(terminal.as_fd().as_raw_fd(), libc::TIOCGWINSZ, size.as_mut_ptr()) != 0 {
+            return None;
+        }
+        size.assume_init()
+    };
+    (size.ws_col > 0 && size.ws_row > 0).then_some((size.ws_col, size.ws_row))
 }
 
 #[cfg(test)]

@@ -228,7 +228,7 @@ pub(crate) fn read_at(file: &File, into: &mut [u8], at: u64) -> io::Result<usize
 }
 
 /// Records a stream, piece by piece.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Spool {
     /// The whole stream, until it exceeds [`IN_MEMORY`].
     memory: Vec<u8>,

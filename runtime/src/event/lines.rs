@@ -33,8 +33,13 @@ impl LineBatch {
         self.bytes.len()
     }
 
+    /// As they came.
+    pub(crate) fn raw(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// The lines without their ends.
-    pub(super) fn iter(&self) -> impl Iterator<Item = Cow<'_, str>> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Cow<'_, str>> {
         let mut rest = &self.bytes[..];
         std::iter::from_fn(move || {
             let longest = rest.get(..LONGEST_LINE).unwrap_or(rest);

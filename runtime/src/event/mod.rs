@@ -28,6 +28,7 @@
 //! observers to process their queues; where a program ends without closing its session, queued events are lost. An
 //! observer that panics is not called again; standard error says so, and the pipeline goes on.
 
+mod json;
 mod lines;
 mod queue;
 mod span;
@@ -48,6 +49,20 @@ pub use crate::model::Stream;
 pub trait Observer: Send + Sync + 'static {
     /// Handles one event.
     fn on_event(&self, event: &Event);
+}
+
+/// An observer that is called on the thread where an event happens, and gets lines as they came.
+pub(crate) trait DirectObserver: Send + Sync + 'static {
+    fn on_event(&self, event: &Event);
+
+    /// The lines of one stream of a span that arrived together; the event is an [`EventKind::Output`] without a line.
+    fn on_lines(&self, event: &Event, stream: Stream, lines: &LineBatch) {
+        let mut event = event.clone();
+        for line in lines.iter() {
+            event.kind = EventKind::Output { stream, line: line.into() };
+            self.on_event(&event);
+        }
+    }
 }
 
 impl<F: Fn(&Event) + Send + Sync + 'static> Observer for F {
@@ -372,9 +387,15 @@ pub enum Waiting {
 impl Event {
     /// An event that no session emitted, for tests.
     pub(crate) fn example(subject: Subject, kind: EventKind) -> Self {
+        Self::example_in(1, subject, kind)
+    }
+
+    /// The same, in a span of this number.
+    pub(crate) fn example_in(span: u64, subject: Subject, kind: EventKind) -> Self {
+        let span = SpanId(NonZeroU64::new(span).unwrap_or(NonZeroU64::MIN));
         let (at, elapsed, session) = (SystemTime::UNIX_EPOCH, Duration::ZERO, "test".into());
         let locations = Arc::default();
-        Self { at, elapsed, session, span: SpanId(NonZeroU64::MIN), parent: None, subject, locations, kind }
+        Self { at, elapsed, session, span, parent: None, subject, locations, kind }
     }
 }
 

@@ -199,7 +199,7 @@ impl Queue {
 }
 
 impl Output {
-    pub(super) fn tell(&self, observer: &(impl Observer + ?Sized)) {
+    pub(super) fn tell(&self, observer: &impl Observer) {
         let mut event = self.event.clone();
         for line in self.lines.iter() {
             event.kind = EventKind::Output { stream: self.stream, line: line.into() };

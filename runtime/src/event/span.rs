@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use futures_util::future::join_all;
 
 use super::queue::{Observers, Output, Queue};
-use super::{Event, EventKind, LineBatch, Observer, Outcome, SpanId, Stream, Subject};
+use super::{DirectObserver, Event, EventKind, LineBatch, Observer, Outcome, SpanId, Stream, Subject};
 use crate::model::Location;
 
 /// The observers of all sessions of the process.
@@ -24,13 +24,13 @@ pub(crate) struct Emitter {
     session: Arc<str>,
     began: Instant,
     /// Called directly, on the thread where an event happens.
-    direct: Option<Arc<dyn Observer>>,
+    direct: Option<Arc<dyn DirectObserver>>,
     /// The observers of this session alone.
     observers: Observers,
 }
 
 impl Emitter {
-    pub(crate) fn new(session: Arc<str>, direct: Option<Arc<dyn Observer>>) -> Arc<Self> {
+    pub(crate) fn new(session: Arc<str>, direct: Option<Arc<dyn DirectObserver>>) -> Arc<Self> {
         Arc::new(Self { session, began: Instant::now(), direct, observers: Observers::new() })
     }
 
@@ -55,11 +55,10 @@ impl Emitter {
     /// The same for lines of output, which come in batches.
     fn emit_lines(&self, of: &Head, stream: Stream, lines: LineBatch) {
         let event = self.event(of, EventKind::Output { stream, line: "".into() });
-        let output = Output { event, stream, lines };
         if let Some(direct) = &self.direct {
-            output.tell(&**direct);
+            direct.on_lines(&event, stream, &lines);
         }
-        let output = Arc::new(output);
+        let output = Arc::new(Output { event, stream, lines });
         self.queues().for_each(|queue| queue.push_output(&output));
     }
 
@@ -264,7 +263,7 @@ mod tests {
     #[derive(Default)]
     struct Places(Mutex<Vec<Vec<Location>>>);
 
-    impl Observer for Places {
+    impl DirectObserver for Places {
         fn on_event(&self, event: &Event) {
             self.0.lock().unwrap().push(event.locations.to_vec());
         }

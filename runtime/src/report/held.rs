@@ -32,12 +32,12 @@ pub(super) fn show(line: &[u8]) {
 
 /// Nothing is shown until this is dropped, and then what has been said meanwhile.
 #[derive(Debug)]
-pub(crate) struct Pause {
+pub(super) struct Pause {
     is_needed: bool,
 }
 
 /// Keeps the log off the terminal.
-pub(crate) fn pause() -> Pause {
+pub(super) fn pause() -> Pause {
     // What goes to a file disturbs nobody.
     let is_needed = io::stderr().is_terminal();
     if is_needed {

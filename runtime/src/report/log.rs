@@ -1,67 +1,31 @@
-//! The log that a person sees while a pipeline runs: events on standard error, each line behind its item's name.
-//!
-//! Standard output belongs to the program. If standard error is not a terminal, nothing is shown, unless
-//! `BOWLINE_PROGRESS=plain` asks for it; `BOWLINE_PROGRESS=quiet` silences a terminal. Everything shown goes through
-//! [`terminal::clean`].
-
-use std::ffi::OsString;
-use std::io::{IsTerminal as _, Write as _};
-use std::sync::Once;
+//! Everything as it happens, each line behind its item's name: `BOWLINE_PROGRESS=log`. Also what other displays say of an
+//! event, in the same words.
 
 use super::held;
 use crate::error::{show_duration, shown_command};
-use crate::event::{Event, EventKind, Observer, Subject, Transfer, Verb, Waiting};
+use crate::event::{DirectObserver, Event, EventKind, Subject, Transfer, Verb, Waiting};
 use crate::terminal::{self, Colours};
-
-/// The variable that decides what is shown; without it, the kind of standard error does.
-const PROGRESS: &str = "BOWLINE_PROGRESS";
 
 /// Shows events and output lines. It is called on the thread where they happen, so that it shows a step's lines before
 /// the program prints the step's result, and has shown everything when the process ends.
 #[derive(Debug)]
 pub(super) struct Log {
-    style: Style,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Style {
-    Plain,
-    Colour,
+    is_coloured: bool,
 }
 
 impl Log {
-    /// `None` if nothing is to be shown: in a process of tests, unless it is asked for.
-    pub(super) fn from_environment(is_test: bool) -> Option<Self> {
-        let terminal = !is_test && std::io::stderr().is_terminal();
-        let style = style(terminal, |name| std::env::var_os(name)).unwrap_or_else(|(value, instead)| {
-            static ONCE: Once = Once::new();
-            ONCE.call_once(|| {
-                let value = terminal::clean(&value, Colours::Removed).into_owned();
-                let line = format!(
-                    "bowline: {PROGRESS}={value} means nothing: it may be `plain` or `quiet`, and is left away for colours on a terminal and nothing elsewhere\n"
-                );
-                let _ = std::io::stderr().lock().write_all(line.as_bytes());
-            });
-            instead
-        });
-        style.map(|style| Self { style })
+    pub(super) fn new(is_coloured: bool) -> Self {
+        Self { is_coloured }
     }
 
     fn line(&self, name: &str, text: &str) {
-        let line = match self.style {
-            Style::Plain => plain(name, text),
-            Style::Colour => {
-                let name = terminal::clean(name, Colours::Removed);
-                let text = terminal::clean(text, Colours::Kept);
-                format!("\x1b[{}m{name:<12}\x1b[0m \x1b[2m|\x1b[0m {text}\n", colour(&name))
-            }
-        };
+        let line = if self.is_coloured { coloured(name, text) } else { plain(name, text) };
         // One write a line, so that lines of several processes never mix; a closed terminal is no reason to fail.
         held::show(line.as_bytes());
     }
 }
 
-impl Observer for Log {
+impl DirectObserver for Log {
     /// Shows output unchanged, and other events behind a mark: `ping | • redis-cli -h db ping`.
     fn on_event(&self, event: &Event) {
         let name = shown_name(event);
@@ -76,19 +40,21 @@ impl Observer for Log {
     }
 }
 
-/// Whether the environment leaves open what is shown.
-pub(super) fn is_unset() -> bool {
-    std::env::var_os(PROGRESS).is_none_or(|value| value.is_empty())
-}
-
 /// A line without colours.
 pub(super) fn plain(name: &str, text: &str) -> String {
     let (name, text) = (terminal::clean(name, Colours::Removed), terminal::clean(text, Colours::Removed));
     format!("{name:<12} | {text}\n")
 }
 
+/// A line with the name in a colour of its own, and whatever colours the text has.
+pub(super) fn coloured(name: &str, text: &str) -> String {
+    let name = terminal::clean(name, Colours::Removed);
+    let text = terminal::clean(text, Colours::Kept);
+    format!("\x1b[{}m{name:<12}\x1b[0m \x1b[2m|\x1b[0m {text}\n", colour(&name))
+}
+
 /// The name shown before an event.
-fn shown_name(event: &Event) -> &str {
+pub(super) fn shown_name(event: &Event) -> &str {
     match (&event.kind, &event.subject) {
         (EventKind::Connected { engine, .. }, _) => engine,
         (_, Subject::Image { .. }) => "image",
@@ -128,7 +94,7 @@ fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().to_owned()
 }
 
-fn transferred(name: &str, transfer: &Transfer) -> Option<String> {
+pub(super) fn transferred(name: &str, transfer: &Transfer) -> Option<String> {
     let Transfer { verb, done, total, files, .. } = *transfer;
     let megabytes = |bytes: u64| bytes.div_ceil(1_000_000);
     match (verb, total) {
@@ -153,24 +119,6 @@ fn extent(files: u64, bytes: u64) -> String {
         _ => format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10),
     };
     format!("{files} {}, {size}", if files == 1 { "file" } else { "files" })
-}
-
-/// The style for these variables; if a value is invalid, also the value and the style that applies instead.
-fn style(
-    is_terminal: bool,
-    variable: impl Fn(&str) -> Option<OsString>,
-) -> Result<Option<Style>, (String, Option<Style>)> {
-    let set = |name: &str| variable(name).filter(|value| !value.is_empty());
-    // https://no-color.org; a dumb terminal has no colours.
-    let is_plain = set("NO_COLOR").is_some() || set("TERM").is_some_and(|term| term == "dumb");
-    let of_terminal = if is_plain { Style::Plain } else { Style::Colour };
-    let default = is_terminal.then_some(of_terminal);
-    match set(PROGRESS) {
-        None => Ok(default),
-        Some(value) if value == "quiet" => Ok(None),
-        Some(value) if value == "plain" => Ok(Some(Style::Plain)),
-        Some(value) => Err((value.to_string_lossy().into_owned(), default)),
-    }
 }
 
 /// One of six colours, always the same for a name.
@@ -222,20 +170,5 @@ mod tests {
         let ready = EventKind::Ready { after: std::time::Duration::from_millis(20) };
         assert_eq!(said(&subjects[1..], &ready), ["db | ready after 20 ms"]);
         assert!(said(&subjects, &EventKind::Cached).is_empty());
-    }
-
-    #[test]
-    fn colours_are_for_terminals_that_know_and_people_who_want_them() {
-        let with = |terminal: bool, variables: &[(&str, &str)]| {
-            style(terminal, |name| Some(variables.iter().find(|(known, _)| *known == name)?.1.into()))
-        };
-        assert_eq!(with(true, &[("TERM", "xterm")]), Ok(Some(Style::Colour)));
-        assert_eq!(with(true, &[("TERM", "dumb")]), Ok(Some(Style::Plain)));
-        assert_eq!(with(true, &[("NO_COLOR", "1")]), Ok(Some(Style::Plain)));
-        assert_eq!(with(true, &[("NO_COLOR", ""), (PROGRESS, "")]), Ok(Some(Style::Colour)));
-        assert_eq!(with(false, &[]), Ok(None));
-        assert_eq!(with(false, &[(PROGRESS, "plain")]), Ok(Some(Style::Plain)));
-        assert_eq!(with(true, &[(PROGRESS, "quiet")]), Ok(None));
-        assert_eq!(with(false, &[(PROGRESS, "fancy")]), Err(("fancy".to_owned(), None)));
     }
 }

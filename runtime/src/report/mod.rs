@@ -1,16 +1,36 @@
 //! How the events of a session are shown to people. Nothing here knows a session.
+//!
+//! Standard output belongs to the program: everything here goes to standard error, through [`terminal::clean`]. What is shown
+//! is one for all sessions of a process, as they share a screen.
+//!
+//! [`terminal::clean`]: crate::terminal::clean
 
+mod choice;
+mod github;
+mod gitlab;
 mod held;
+mod json;
 mod log;
+mod outcome;
+mod output;
+mod plain;
+mod state;
 mod test;
+mod ticker;
+#[cfg(unix)]
+mod tree;
+mod words;
 
-use std::sync::Arc;
+use std::io::{self, IsTerminal as _};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
+pub(crate) use self::choice::Progress;
+use self::choice::{Choice, Place};
 pub(crate) use self::test::TestReport;
-use crate::event::Observer;
+use crate::Error;
+use crate::event::DirectObserver;
 
-pub(crate) use self::held::pause;
 /// Whether this process runs tests: a test runner shows what they print, and nothing else is to be shown.
 static TESTS: AtomicBool = AtomicBool::new(false);
 
@@ -19,13 +39,120 @@ pub(crate) fn begin_tests() {
     TESTS.store(true, Ordering::Relaxed);
 }
 
-/// The observer that shows events to people, unless the environment silences it.
-pub(crate) fn from_environment() -> Option<Arc<dyn Observer>> {
-    let is_test = TESTS.load(Ordering::Relaxed);
-    log::Log::from_environment(is_test).map(|log| Arc::new(log) as _)
+/// What shows the events of this process to people.
+enum Display {
+    Nothing,
+    Log(Arc<log::Log>),
+    Plain(Arc<plain::Plain>),
+    Json(Arc<json::Json>),
+    #[cfg(unix)]
+    Tree(Arc<tree::Tree>),
 }
 
-/// What a failed test prints of its services; `None` if the environment asks for everything as it happens, or for nothing.
+static DISPLAY: OnceLock<Result<Display, String>> = OnceLock::new();
+
+fn display() -> &'static Result<Display, String> {
+    DISPLAY.get_or_init(|| {
+        let Choice { progress, is_coloured } = choice::choose(place(), |name| std::env::var_os(name))?;
+        let display = match progress {
+            Progress::Quiet | Progress::Auto => Display::Nothing,
+            Progress::Json => Display::Json(Arc::new(json::Json)),
+            Progress::Log => Display::Log(Arc::new(log::Log::new(is_coloured))),
+            #[cfg(unix)]
+            Progress::Tty => Display::Tree(tree::Tree::start(is_coloured)),
+            #[cfg(not(unix))]
+            Progress::Tty => Display::Plain(plain::Plain::start(is_coloured)),
+            Progress::Plain => Display::Plain(plain::Plain::start(is_coloured)),
+        };
+        #[cfg(unix)]
+        at_exit();
+        Ok(display)
+    })
+}
+
+/// The observer that shows events to people, if anything is to be shown.
+///
+/// # Errors
+/// When the environment asks for something that there is not.
+pub(crate) fn from_environment() -> Result<Option<Arc<dyn DirectObserver>>, Error> {
+    Ok(match display().as_ref().map_err(|message| Error::invalid(None, message))? {
+        Display::Nothing => None,
+        Display::Log(log) => Some(log.clone()),
+        Display::Plain(plain) => Some(plain.clone()),
+        Display::Json(json) => Some(json.clone()),
+        #[cfg(unix)]
+        Display::Tree(tree) => Some(tree.clone()),
+    })
+}
+
+/// Says what goes on at this moment.
+pub(crate) fn tell_all() {
+    match DISPLAY.get() {
+        Some(Ok(Display::Plain(plain))) => plain.tell_all(),
+        #[cfg(unix)]
+        Some(Ok(Display::Tree(tree))) => tree.tell_all(),
+        _ => {}
+    }
+}
+
+/// What a failed test prints of its services; `None` if the environment asks for something else.
 pub(crate) fn of_test() -> Option<Arc<TestReport>> {
-    log::is_unset().then(Arc::default)
+    choice::is_left_open().then(Arc::default)
+}
+
+/// Nothing is shown until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Pause(#[expect(dead_code, reason = "it is there to be dropped")] held::Pause);
+
+/// Keeps everything off the terminal.
+pub(crate) fn pause() -> Pause {
+    #[cfg(unix)]
+    if let Some(Ok(Display::Tree(tree))) = DISPLAY.get() {
+        tree.pause();
+    }
+    Pause(held::pause())
+}
+
+impl Drop for Pause {
+    fn drop(&mut self) {
+        #[cfg(unix)]
+        if let Some(Ok(Display::Tree(tree))) = DISPLAY.get() {
+            tree.resume();
+        }
+    }
+}
+
+fn place() -> Place {
+    if TESTS.load(Ordering::Relaxed) || is_test_binary() {
+        Place::Tests
+    } else if io::stderr().is_terminal() {
+        Place::Terminal
+    } else {
+        Place::Elsewhere
+    }
+}
+
+/// Whether cargo has built this program as a test: those are in `deps`, and their names end in `-` and 16 hexadecimal digits.
+fn is_test_binary() -> bool {
+    let Ok(program) = std::env::current_exe() else { return false };
+    let is_in_deps =
+        program.parent().and_then(|parent| parent.file_name()).is_some_and(|name| name == "deps");
+    let hash = program.file_stem().and_then(|name| name.to_str()?.rsplit_once('-')).map(|(_, hash)| hash);
+    is_in_deps
+        && hash.is_some_and(|hash| hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// A program may end without closing its session.
+#[cfg(unix)]
+#[allow(unsafe_code)]
+fn at_exit() {
+    extern "C" fn finish() {
+        match DISPLAY.get() {
+            Some(Ok(Display::Plain(plain))) => plain.finish(),
+            Some(Ok(Display::Tree(tree))) => tree.finish(),
+            _ => {}
+        }
+    }
+    // SAFETY: a plain call; the function is there as long as the program.
+    unsafe { libc::atexit(finish) };
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use super::log;
-use crate::event::{Event, EventKind, Observer, SpanId, Subject};
+use crate::event::{DirectObserver, Event, EventKind, SpanId, Subject};
 use crate::lock::lock;
 
 /// How many of a service's last lines are shown.
@@ -59,7 +59,7 @@ impl TestReport {
     }
 }
 
-impl Observer for TestReport {
+impl DirectObserver for TestReport {
     fn on_event(&self, event: &Event) {
         let Subject::Service { name, .. } = &event.subject else { return };
         if let EventKind::Output { line, .. } = &event.kind {

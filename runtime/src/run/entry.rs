@@ -12,9 +12,23 @@ use crate::session::{Session, current, signals};
 pub fn main<R>(future: impl Future<Output = R>) -> R {
     let runtime = start(&mut Builder::new_multi_thread());
     let session = Session::new();
+    #[cfg(unix)]
+    runtime.spawn(tell_on_signal());
     let result = in_session(&runtime, &session, future);
     close(&runtime, &session);
     result.unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+/// SIGUSR1 asks what goes on at the moment.
+#[cfg(unix)]
+async fn tell_on_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    // Without the handler the signal ends the process, as it would without bowline.
+    if let Ok(mut asked) = signal(SignalKind::user_defined1()) {
+        while asked.recv().await.is_some() {
+            report::tell_all();
+        }
+    }
 }
 
 /// Which session a test runs in.
@@ -78,8 +92,11 @@ type Observed = (Session, Option<std::sync::Arc<TestReport>>);
 
 fn open() -> Observed {
     let report = report::of_test();
-    let observer = report.clone().map(|report| report as _);
-    (Session::observed_by(observer.or_else(report::from_environment)), report)
+    let observer = match report.clone() {
+        Some(report) => Ok(Some(report as _)),
+        None => report::from_environment(),
+    };
+    (Session::observed_by(observer), report)
 }
 
 /// The session of all tests that share one, closed when the process ends.

@@ -73,7 +73,7 @@ pub(crate) use self::terminal::{Opened, container_terminal, service_terminal};
 pub(crate) use self::tunnel::{OpenTunnel, TunnelSpec, tunnel};
 use self::turns::Turns;
 use crate::engine::{Description, Engine, Image};
-use crate::event::{Emitter, EventKind, Observer, ObserverHandle, Outcome, Span, Subject};
+use crate::event::{DirectObserver, Emitter, EventKind, Observer, ObserverHandle, Outcome, Span, Subject};
 use crate::graph;
 use crate::lock::lock;
 use crate::model::{Digest, Entry, ImageName, Location, SessionId, Stat};
@@ -135,6 +135,8 @@ pub(super) struct Inner {
     closing: watch::Sender<bool>,
     /// The result of closing, which every call of `close` gets.
     closed: OnceCell<Result<()>>,
+    /// Why nothing runs in it.
+    refused: Option<Error>,
 }
 
 impl std::fmt::Debug for Inner {
@@ -144,9 +146,14 @@ impl std::fmt::Debug for Inner {
 }
 
 impl Session {
-    /// A new session with an observer that is called directly, on the thread where an event happens.
-    pub(crate) fn observed_by(direct: Option<Arc<dyn Observer>>) -> Self {
+    /// A new session with an observer that is called directly, on the thread where an event happens. If there is an error
+    /// in its place, nothing runs: everything that is awaited gets that error.
+    pub(crate) fn observed_by(direct: Result<Option<Arc<dyn DirectObserver>>>) -> Self {
         let id = SessionId::random();
+        let (direct, refused) = match direct {
+            Ok(direct) => (direct, None),
+            Err(error) => (None, Some(error)),
+        };
         let inner = Inner {
             span: Arc::new(Span::root(Emitter::new(id.as_str().into(), direct))),
             id,
@@ -164,6 +171,7 @@ impl Session {
             keeping: Mutex::default(),
             closing: watch::channel(false).0,
             closed: OnceCell::new(),
+            refused,
         };
         let session = Self { inner: Arc::new(inner) };
         current::register(&session);
@@ -307,6 +315,9 @@ impl Inner {
     }
 
     fn check_open(&self, what: &str) -> Result<()> {
+        if let Some(error) = &self.refused {
+            return Err(error.clone());
+        }
         if *self.closing.borrow() { Err(closed(what)) } else { Ok(()) }
     }
 

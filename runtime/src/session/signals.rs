@@ -58,7 +58,7 @@ pub(crate) async fn settled() {
 #[cfg(unix)]
 #[allow(unsafe_code)]
 fn die_of(kind: tokio::signal::unix::SignalKind) {
-    super::tty::restore();
+    crate::terminal::undo::all();
     // SAFETY: both calls only change and use this process's own signal disposition.
     unsafe {
         libc::signal(kind.as_raw_value(), libc::SIG_DFL);

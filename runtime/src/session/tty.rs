@@ -22,9 +22,8 @@ use self::modes::Modes;
 use self::raw::Raw;
 use crate::engine::{Attached, Terminal};
 use crate::model::{Exit, WindowSize};
+use crate::terminal;
 use crate::{Error, Result};
-
-pub(super) use self::raw::restore;
 
 /// Whether somebody has the terminal: there is one for the whole process.
 static IS_CLAIMED: AtomicBool = AtomicBool::new(false);
@@ -76,7 +75,7 @@ impl Screen {
     }
 
     pub(super) fn size(&self) -> WindowSize {
-        raw::size(&self.output).unwrap_or(USUAL)
+        terminal::size(&self.output).map_or(USUAL, |(columns, rows)| WindowSize { columns, rows })
     }
 
     /// Connects a process's terminal with this one until the process ends. However this ends, the terminal is the program's

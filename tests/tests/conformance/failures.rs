@@ -243,7 +243,7 @@ fn what_is_shown_of_output_tells_a_terminal_nothing() {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_pipeline"))
         .arg("stream")
         .env("COMMAND", r"printf 'a\033]0;title\007\033[1;1Hb\n'")
-        .envs([("NONCE", nonce()), ("BOWLINE_PROGRESS", "plain".to_owned())])
+        .envs([("NONCE", nonce()), ("BOWLINE_PROGRESS", "log".to_owned())])
         .output()
         .unwrap();
     let shown = String::from_utf8_lossy(&output.stderr);

@@ -64,7 +64,7 @@ fn a_database_that_is_being_set_up_is_good_in_the_next_run_whatever_ends_this_on
     let key = format!("test-{}", bowline_tests::nonce());
     for name in ["TERM", "INT", "KILL"] {
         let mut starting = pipeline("initialise");
-        let starting = starting.env("KEY", &key).env("TAKES", "600").env("BOWLINE_PROGRESS", "plain");
+        let starting = starting.env("KEY", &key).env("TAKES", "600").env("BOWLINE_PROGRESS", "log");
         let mut child = starting.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
         assert!(lines.any(|line| line.contains("setting up")), "it has not begun, before {name}");
@@ -117,7 +117,7 @@ fn a_step_runs_once_for_all_processes() {
         return;
     }
     let key = format!("test-{}", bowline_tests::nonce());
-    let start = || pipeline("once").env("KEY", &key).env("BOWLINE_PROGRESS", "plain").spawn().unwrap();
+    let start = || pipeline("once").env("KEY", &key).env("BOWLINE_PROGRESS", "log").spawn().unwrap();
     let all: Vec<_> = (0..4).map(|_| start()).collect();
     let outputs: Vec<_> = all.into_iter().map(|one| one.wait_with_output().unwrap()).collect();
     assert!(outputs.iter().all(|output| output.stdout == b"done\n"), "{outputs:?}");
@@ -153,7 +153,7 @@ fn only_the_programs_own_output_is_on_stdout_and_a_pipe_is_quiet() {
     let output = pipeline("ping").output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "PONG\n");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
-    let output = pipeline("ping").env("BOWLINE_PROGRESS", "plain").output().unwrap();
+    let output = pipeline("ping").env("BOWLINE_PROGRESS", "log").output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "PONG\n");
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     for line in

@@ -211,7 +211,7 @@ async fn an_image_without_a_step_is_published_too() {
 fn publish(registry: &Registry, to: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pipeline"));
     command.arg("publish").env("IMAGE", to).env("DOCKER_CONFIG", registry.config());
-    command.env("BOWLINE_PROGRESS", "plain").env_remove("DOCKER_AUTH_CONFIG").output().unwrap()
+    command.env("BOWLINE_PROGRESS", "log").env_remove("DOCKER_AUTH_CONFIG").output().unwrap()
 }
 
 #[test]

@@ -74,7 +74,7 @@ impl Registry {
             .env("DOCKER_HOST", host())
             .env("DOCKER_CONFIG", &self.directory)
             .env("PATH", format!("{}:{path}", self.directory.display()))
-            .env("BOWLINE_PROGRESS", "plain")
+            .env("BOWLINE_PROGRESS", "log")
             .env_remove("DOCKER_AUTH_CONFIG");
         command
     }
