@@ -60,6 +60,7 @@ pub use self::engine::{Diagnosis, OutputReader, Prune, Pruned, doctor, prune};
 pub use self::error::{Cause, Error, Result, ServiceCause, ServiceError, StepCause, StepError};
 pub use self::graph::{Plan, PlanBuilder, PlannedFiles, PlannedService, PlannedStep};
 pub use self::model::{Digest, Endpoint, Entry, EntryKind, Exit, Location, LogLine, Port, Protocol, Stat};
+pub use self::report::Report;
 pub use self::run::{Logs, ServiceExec, Terminal, Tunnel, Tunneling, observe};
 pub use self::session::{LogReader, Session};
 pub use self::value::{

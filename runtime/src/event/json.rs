@@ -221,3 +221,6 @@ fn stream_word(stream: Stream) -> &'static str {
 fn seconds(duration: Duration) -> f64 {
     Duration::from_micros(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)).as_secs_f64()
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,17 +6,23 @@
 //! [`terminal::clean`]: crate::terminal::clean
 
 mod choice;
+mod file;
 mod github;
 mod gitlab;
 mod held;
+mod html;
 mod json;
+#[cfg(feature = "junit")]
+mod junit;
 mod log;
 mod outcome;
 mod output;
 mod plain;
+mod record;
 mod state;
 mod test;
 mod ticker;
+mod trace;
 #[cfg(unix)]
 mod tree;
 mod words;
@@ -27,6 +33,7 @@ use std::sync::{Arc, OnceLock};
 
 pub(crate) use self::choice::Progress;
 use self::choice::{Choice, Place};
+pub use self::file::Report;
 pub(crate) use self::test::TestReport;
 use crate::Error;
 use crate::event::DirectObserver;

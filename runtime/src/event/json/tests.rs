@@ -1,0 +1,156 @@
+//! The schema in the repository is that of what is written.
+
+use std::sync::Arc;
+
+use boon::{Compiler, Schemas};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::event::Verb;
+use crate::{Digest, Location};
+
+/// Whether each value is as the schema says; what it is not.
+fn judged(values: &[Value]) -> Vec<Option<String>> {
+    let schema: Value = serde_json::from_str(include_str!("../../../events.schema.json")).unwrap();
+    let (mut schemas, mut compiler) = (Schemas::new(), Compiler::new());
+    compiler.add_resource("schema.json", schema).unwrap();
+    let index = compiler.compile("schema.json", &mut schemas).unwrap();
+    values
+        .iter()
+        .map(|value| schemas.validate(value, index).err().map(|error| format!("{error:#}")))
+        .collect()
+}
+
+/// At least one of each kind. The match is there so that a new kind does not compile without an example.
+fn every_kind() -> Vec<EventKind> {
+    let exit = |code, out_of_memory| Exit { code, out_of_memory };
+    let text = || Arc::<str>::from("text \u{1b}[2J\u{0}");
+    let kinds = vec![
+        EventKind::Opened,
+        EventKind::Closed(Outcome::Succeeded),
+        EventKind::Closed(Outcome::Failed { error: text() }),
+        EventKind::Closed(Outcome::Skipped { error: text() }),
+        EventKind::Closed(Outcome::Cancelled),
+        EventKind::Connected { engine: "docker", version: text(), platform: text() },
+        EventKind::begins(Verb::Pulling),
+        EventKind::Transfer(Transfer { verb: Verb::Sending, done: 1, total: Some(2), files: Some(3) }),
+        EventKind::Cached,
+        EventKind::Waiting(Waiting::For(step())),
+        EventKind::Waiting(Waiting::For(service())),
+        EventKind::Waiting(Waiting::Process),
+        EventKind::Waiting(Waiting::Cache { cache: text(), service: text(), owner: text() }),
+        EventKind::Replayed,
+        EventKind::Starting,
+        EventKind::Started { args: ["a".to_owned(), String::new()].into() },
+        EventKind::Output { stream: Stream::Stdout, line: text() },
+        EventKind::Output { stream: Stream::Stderr, line: "".into() },
+        EventKind::OutputDropped { lines: u64::MAX },
+        EventKind::Finished { exit: exit(-1, false), success: false },
+        EventKind::Stored,
+        EventKind::NotStored { error: text() },
+        EventKind::ProbeFailed { probe: text(), finding: text() },
+        EventKind::ProbePassed { probe: text() },
+        EventKind::Ready { after: Duration::MAX },
+        EventKind::Tunnelled { port: text(), address: "[::1]:1".parse().unwrap() },
+        EventKind::Failed { error: text() },
+        EventKind::Stopping { signal: text() },
+        EventKind::Exited { exit: exit(137, true) },
+        EventKind::Joined { owner: 7, session: text() },
+        EventKind::Left,
+        EventKind::Detached,
+        EventKind::warning("careful"),
+    ];
+    for kind in &kinds {
+        match kind {
+            EventKind::Opened
+            | EventKind::Closed(_)
+            | EventKind::Connected { .. }
+            | EventKind::Transfer(_)
+            | EventKind::Cached
+            | EventKind::Waiting(_)
+            | EventKind::Replayed
+            | EventKind::Starting
+            | EventKind::Started { .. }
+            | EventKind::Output { .. }
+            | EventKind::OutputDropped { .. }
+            | EventKind::Finished { .. }
+            | EventKind::Stored
+            | EventKind::NotStored { .. }
+            | EventKind::ProbeFailed { .. }
+            | EventKind::ProbePassed { .. }
+            | EventKind::Ready { .. }
+            | EventKind::Tunnelled { .. }
+            | EventKind::Failed { .. }
+            | EventKind::Stopping { .. }
+            | EventKind::Exited { .. }
+            | EventKind::Joined { .. }
+            | EventKind::Left
+            | EventKind::Detached
+            | EventKind::Warning { .. } => {}
+        }
+    }
+    kinds
+}
+
+fn step() -> Subject {
+    Subject::Step { name: "test".into(), digest: Digest([7; 32]) }
+}
+
+fn service() -> Subject {
+    Subject::Service { name: "db".into(), hostname: "x1".into() }
+}
+
+fn written(event: &Event) -> Value {
+    serde_json::from_slice(&serde_json::to_vec(event).unwrap()).unwrap()
+}
+
+#[test]
+fn every_event_is_as_the_schema_says() {
+    let named = |of: fn(Arc<str>) -> Subject| of("x".into());
+    let subjects = [
+        Subject::Session,
+        step(),
+        service(),
+        named(|name| Subject::Request { name }),
+        named(|name| Subject::Image { name }),
+        named(|name| Subject::Source { name }),
+        named(|name| Subject::Preparation { name }),
+    ];
+    let mut events: Vec<Event> = every_kind().into_iter().map(|kind| Event::example(step(), kind)).collect();
+    events.extend(subjects.map(|subject| Event::example(subject, EventKind::Opened)));
+    let place = Event { locations: [Location::caller()].into(), ..Event::example(step(), EventKind::Cached) };
+    events.push(Event { parent: Some(place.span), ..place });
+    let values: Vec<Value> = events.iter().map(written).collect();
+    for (value, wrong) in values.iter().zip(judged(&values)) {
+        assert_eq!(wrong, None, "{value}");
+    }
+}
+
+#[test]
+fn the_schema_refuses_what_is_no_event() {
+    let event = written(&Event::example(step(), EventKind::ProbePassed { probe: "x".into() }));
+    let changed = |change: &dyn Fn(&mut serde_json::Map<String, Value>)| {
+        let mut event = event.clone();
+        change(event.as_object_mut().unwrap());
+        event
+    };
+    let wrong = [
+        changed(&|event| drop(event.remove("probe"))),
+        changed(&|event| drop(event.remove("digest"))),
+        changed(&|event| drop(event.insert("event".to_owned(), json!("unknown")))),
+        changed(&|event| drop(event.insert("more".to_owned(), json!(1)))),
+        changed(&|event| drop(event.insert("line".to_owned(), json!("of output")))),
+        changed(&|event| drop(event.insert("v".to_owned(), json!(2)))),
+    ];
+    assert!(judged(std::slice::from_ref(&event))[0].is_none());
+    for (event, found) in wrong.iter().zip(judged(&wrong)) {
+        assert!(found.is_some(), "{event}");
+    }
+}
+
+#[test]
+fn an_event_looks_like_this() {
+    let event =
+        Event::example(step(), EventKind::Started { args: ["echo".to_owned(), "a b".to_owned()].into() });
+    insta::assert_snapshot!(serde_json::to_string(&event).unwrap());
+}
