@@ -12,6 +12,7 @@ mod native;
 mod pty;
 mod servers;
 mod skips;
+mod tmux;
 
 pub use docker::docker;
 pub use inspector::Inspector;
@@ -23,6 +24,7 @@ pub use servers::{
     shared_redis, stopping,
 };
 pub use skips::{has_program, has_time, may_limit, may_mount, on_docker, on_native};
+pub use tmux::Tmux;
 
 /// A text that no other test, run or machine has: a definition that holds it is not in any cache.
 #[must_use]

@@ -125,7 +125,8 @@ pub(super) fn inert(line: &str) -> Cow<'_, str> {
 
 /// The text of a command.
 fn message(text: &str) -> String {
-    terminal::clean(text, Colours::Removed).replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    let text = terminal::clean(text, Colours::Removed);
+    inert(&text).replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
 /// The value of one of a command's properties.

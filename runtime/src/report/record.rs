@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-pub(super) use self::span::{Outcome, Phase, Recorded};
+pub(super) use self::span::{Outcome, Recorded};
 use crate::event::{Event, EventKind, SpanId, Stream, Subject, Waiting};
 
 /// More than any pipeline has; what begins later is counted and left out.

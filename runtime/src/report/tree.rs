@@ -21,6 +21,8 @@ use crate::terminal::Colours;
 const INTERVAL: Duration = Duration::from_millis(100);
 /// What takes no longer is not worth a drawing that appears and disappears.
 const SUDDEN: Duration = Duration::from_millis(150);
+/// How long nothing goes on before what failed is shown: the program may have something to say of it first.
+const IDLE: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
 pub(super) struct Tree {
@@ -42,6 +44,8 @@ struct Inner {
     said: Vec<String>,
     /// Since when something goes on.
     busy_since: Option<Instant>,
+    /// Since when nothing does.
+    idle_since: Option<Instant>,
     /// Whether somebody else has the terminal.
     is_paused: bool,
     /// How often it was drawn.
@@ -58,6 +62,7 @@ impl Tree {
                 failed: Vec::new(),
                 said: Vec::new(),
                 busy_since: None,
+                idle_since: None,
                 is_paused: false,
                 frames: 0,
             };
@@ -69,7 +74,7 @@ impl Tree {
     /// Draws what goes on; returns whether there is more to come.
     fn draw(&self) -> bool {
         let mut screen = lock(&self.screen);
-        let (frame, above, is_busy) = {
+        let (frame, above, is_more) = {
             let mut inner = lock(&self.inner);
             if inner.is_paused {
                 return false;
@@ -77,26 +82,30 @@ impl Tree {
             let is_busy = inner.state.works.values().any(super::state::Work::is_going_on);
             if is_busy {
                 inner.busy_since.get_or_insert_with(Instant::now);
+                inner.idle_since = None;
             } else {
                 inner.busy_since = None;
+                inner.idle_since.get_or_insert_with(Instant::now);
             }
             let is_worth_it = inner.busy_since.is_some_and(|since| since.elapsed() >= SUDDEN);
             let size = screen::size();
             let frame = (is_worth_it || (is_busy && screen.is_drawn())).then(|| inner.rows(size));
             // What failed is shown once nothing goes on, so that it stands at the end.
-            let failed = if is_busy { Vec::new() } else { std::mem::take(&mut inner.failed) };
+            let is_idle = inner.idle_since.is_some_and(|since| since.elapsed() >= IDLE);
+            let failed = if is_idle { std::mem::take(&mut inner.failed) } else { Vec::new() };
             inner.frames = inner.frames.wrapping_add(1);
-            (frame.map(|rows| (rows, size)), inner.above(failed), is_busy)
+            let above = inner.above(failed);
+            (frame.map(|rows| (rows, size)), above, is_busy || !inner.failed.is_empty())
         };
         let mut to = io::BufWriter::new(io::stderr().lock());
         // A terminal that is closed is no reason to fail.
-        let _ = to.write_all(&above);
+        let _ = screen::say(&mut to, &above);
         let _ = match frame {
             Some((rows, size)) => screen.draw(&mut to, size, &rows),
             None => screen.clear(&mut to),
         };
         let _ = to.flush();
-        is_busy
+        is_more
     }
 
     /// Shows everything that is left to be shown, and takes the drawing away.
@@ -114,7 +123,7 @@ impl Tree {
             above
         };
         let mut to = io::BufWriter::new(io::stderr().lock());
-        let _ = screen.clear(&mut to).and_then(|()| to.write_all(&above));
+        let _ = screen.clear(&mut to).and_then(|()| screen::say(&mut to, &above));
         let _ = to.flush();
     }
 

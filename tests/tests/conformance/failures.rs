@@ -258,7 +258,7 @@ fn variables_that_mean_nothing_are_told_with_what_they_may_be() {
         (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     let (success, said) = run("BOWLINE_PROGRESS", "fancy");
-    assert!(success && said.contains("fancy") && said.contains("`plain` or `quiet`"), "{said}");
+    assert!(!success && said.contains("fancy") && said.contains("`plain`, `log`"), "{said}");
     let (success, said) = run("BOWLINE_ENGINE", "podman");
     assert!(!success && said.contains("`docker` and `native`") && !said.contains("start Docker"), "{said}");
 }

@@ -20,6 +20,7 @@ mod platforms;
 mod prepared;
 mod processes;
 mod programs;
+mod progress;
 mod pruning;
 mod publishing;
 mod refresh;

@@ -28,6 +28,17 @@ pub(super) fn size() -> (u16, u16) {
     terminal::size(io::stderr()).unwrap_or((80, 24))
 }
 
+/// Shows lines that stay. They begin at the left: if the program has printed a part of a line, as many spaces as the screen
+/// has columns end in the line below, and elsewhere at the end of the same one.
+pub(super) fn say(to: &mut impl Write, lines: &[u8]) -> io::Result<()> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let columns = usize::from(size().0);
+    write!(to, "{:columns$}\r\x1b[K", "")?;
+    to.write_all(lines)
+}
+
 /// Gives the text all of the screen, if it has not. Signal handlers may call this.
 #[allow(unsafe_code)]
 fn undivide() {
