@@ -64,6 +64,11 @@ pub(crate) fn kind(word: &str) -> Option<Kind> {
     find(word)?.forms.iter().find_map(|form| Kind::of(first_word(form)))
 }
 
+/// Whether the tables have a word.
+pub(crate) fn is_known(word: &str) -> bool {
+    find(word).is_some()
+}
+
 fn find(word: &str) -> Option<&'static Row> {
     let folded = folded(word);
     // Extensions of compose files: `x-anything`.

@@ -194,6 +194,34 @@ fn messages() {
     insta::assert_snapshot!(shown);
 }
 
+/// Lines of other languages end without `;`, and each is reported.
+#[test]
+fn a_pasted_body_is_reported_line_by_line() {
+    let compose = "service web {
+        image: nginx:1.22
+        environment:
+            MODE: fast
+        ports:
+            - \"80:80\"
+        healthcheck: { test: [\"CMD\", \"true\"], interval: 5s }
+        depends_on: [db]
+    }";
+    let dockerfile = "container build {
+        FROM rust:1.88
+        WORKDIR /src
+        COPY . .
+        RUN cargo build
+        HEALTHCHECK CMD true
+        CMD [\"/app\"]
+    }";
+    for (body, lines) in [(compose, [2, 3, 5, 7, 8].as_slice()), (dockerfile, &[2, 3, 4, 5, 6, 7])] {
+        let broken = broken_rules(format!("::bowline; {body}").parse().unwrap());
+        let at: Vec<usize> =
+            broken.iter().filter_map(|(_, message)| message.split_once(':')?.0.parse().ok()).collect();
+        assert_eq!(at, lines, "{broken:#?}");
+    }
+}
+
 /// Where a form stands, with the names that it mentions.
 fn placed(form: &str) -> String {
     const NAMES: &str = "

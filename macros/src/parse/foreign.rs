@@ -1,16 +1,18 @@
 //! What people bring along from YAML and from command lines: `image: "x"`, `runs-on`, `my-db`, `80:8080`, and options
 //! without braces. Each is reported once, and read as what was meant.
 
-use proc_macro2::{Ident, Span};
+use proc_macro2::{Ident, Span, TokenTree};
 use syn::ext::IdentExt;
 use syn::parse::ParseStream;
 use syn::parse::discouraged::Speculative;
-use syn::{Expr, ExprLit, Lit, LitFloat, LitInt, Token};
+use syn::{Expr, ExprLit, Lit, LitFloat, LitInt, Token, token};
 
+use super::recover::starts_statement;
 use super::{Parser, between};
 use crate::ast::{Foreign, Operand, Value};
+use crate::counterparts;
 use crate::errors::help;
-use crate::keywords::{CONTROL, OPTION, option_form};
+use crate::keywords::{self, CONTROL, OPTION, option_form};
 use crate::registry::{DASHED_NAME, FOREIGN_MARK, OPTION_OUTSIDE, PORT_FORM};
 
 /// Whether Rust's control flow starts here; `if: …` and `continue-on-error` are words of YAML.
@@ -42,11 +44,42 @@ pub(super) fn word(input: ParseStream, first: &Ident) -> Foreign {
     Foreign { text: format!("{first}{rest}"), start: first.span(), end }
 }
 
+/// Skips to the end of a line of another language, which need not be a `;`: where a line of it or of ours starts, or
+/// behind braces.
+pub(super) fn skip(input: ParseStream, mut may_start: bool) {
+    let ends = |may_start| input.is_empty() || starts_statement(input) || (may_start && starts_line(input));
+    while !ends(may_start) {
+        if input.parse::<Token![;]>().is_ok() {
+            return;
+        }
+        let is_last = input.peek(token::Brace);
+        let _ = input.parse::<TokenTree>();
+        if is_last {
+            return;
+        }
+        may_start = true;
+    }
+}
+
+/// `ports: …` and `COPY …`.
+fn starts_line(input: ParseStream) -> bool {
+    let Some((word, _)) = input.cursor().ident() else {
+        return false;
+    };
+    let ahead = input.fork();
+    let _ = ahead.call(Ident::parse_any);
+    let word = word.to_string();
+    // What is in upper case in YAML is the name of a variable.
+    let is_instruction = word.chars().all(|c| c.is_ascii_uppercase());
+    is_instruction != is_colon(&ahead)
+        && (keywords::statement(&word).is_some() || counterparts::is_known(&word))
+}
+
 /// `-b-c`, if there is any.
 fn dashes(input: ParseStream) -> Option<(String, Span)> {
     let mut found: Option<(String, Span)> = None;
     while is_dash(input) && input.parse::<Token![-]>().is_ok() {
-        let Ok(part) = input.parse::<proc_macro2::TokenTree>() else { break };
+        let Ok(part) = input.parse::<TokenTree>() else { break };
         let text = found.map(|(text, _)| text).unwrap_or_default();
         found = Some((format!("{text}-{part}"), part.span()));
     }
@@ -68,7 +101,7 @@ impl Parser {
     fn mark(&mut self, input: ParseStream, word: &Ident, mark: &str, form: &str) -> bool {
         let message = help(format!("no `{mark}` stands behind `{word}`"), format!("`{form}`"));
         self.errors.at(&FOREIGN_MARK, input.span(), message);
-        input.parse::<proc_macro2::TokenTree>().is_ok()
+        input.parse::<TokenTree>().is_ok()
     }
 
     /// `env KEY: "value";`
@@ -131,10 +164,14 @@ impl Parser {
         let (mut first, mut options) = (None, Vec::new());
         while let Some(word) = option(input) {
             let _ = self.colon_or_equals(input, &word, option_form(&word.to_string()));
-            let start = input.fork();
+            let (start, before) = (input.fork(), self.errors.len());
             let _ = self.option(&word, input);
             let value = between(&start, input);
-            options.push(if value.is_empty() { format!("{word};") } else { format!("{word} {value};") });
+            options.push(match (self.errors.len() == before, value.is_empty()) {
+                (true, true) => format!("{word};"),
+                (true, false) => format!("{word} {value};"),
+                (false, _) => option_form(&word.to_string()).to_owned(),
+            });
             first.get_or_insert(word);
         }
         if let Some(first) = first {

@@ -95,7 +95,8 @@ impl Parser {
                 format!("`{text}` is a statement: it stands in the body of a `service` or `container`")
             }
             None if input.peek(token::Brace) || input.peek(Token![:]) => {
-                format!("an item starts with what it is, as in `service {text} {{ ... }}`")
+                let name = text.replace('-', "_");
+                format!("an item starts with what it is, as in `service {name} {{ ... }}`")
             }
             None => "the items are `service`, `container`, `cache`, `dir`, `file` and `secret`".to_owned(),
         };

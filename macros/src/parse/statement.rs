@@ -48,16 +48,20 @@ impl Leaf for Statement {
             Some(word) => parser.statement_kind(word, input),
             None => (StatementKind::Unknown(foreign::word(input, &keyword)), [].as_slice()),
         };
+        let has_options = matches!(kind, StatementKind::Exec(_, Some(_)) | StatementKind::Shell(_, Some(_)));
         let semi = if matches!(kind, StatementKind::Unknown(_)) {
             // Reported by the checks, which know the kind of body.
-            Parser::skip_unknown(input);
+            foreign::skip(input, false);
             None
-        } else if matches!(kind, StatementKind::Exec(_, Some(_)) | StatementKind::Shell(_, Some(_))) {
+        } else if has_options || is_marked {
             // Braces end a statement, as in Rust.
             input.parse().ok()
         } else {
             parser.semicolon(input, parser.errors.len() > before_kind, words)
         };
+        if is_marked && semi.is_none() && !has_options {
+            foreign::skip(input, true);
+        }
         if is_marked {
             parser.errors.truncate(before_kind);
         }
