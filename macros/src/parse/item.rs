@@ -74,9 +74,7 @@ impl Parser {
         let is_statement = crate::keywords::statement(&text).is_some();
         if let Some(advice) = counterparts::advice(&text, Site::Items).filter(|_| !is_statement) {
             let advice = if input.peek(token::Brace) && counterparts::kind(&text).is_none() {
-                format!(
-                    "{advice}\nnote: an item of that name is `service {text} {{ ... }}` or `container {text} {{ ... }}`"
-                )
+                format!("{advice}\nnote: {}", item_of(&text))
             } else {
                 advice
             };
@@ -94,10 +92,7 @@ impl Parser {
             None if is_statement => {
                 format!("`{text}` is a statement: it stands in the body of a `service` or `container`")
             }
-            None if input.peek(token::Brace) || input.peek(Token![:]) => {
-                let name = text.replace('-', "_");
-                format!("an item starts with what it is, as in `service {name} {{ ... }}`")
-            }
+            None if input.peek(token::Brace) || input.peek(Token![:]) => item_of(&text),
             None => "the items are `service`, `container`, `cache`, `dir`, `file` and `secret`".to_owned(),
         };
         self.errors.between(&UNKNOWN_ITEM, start, end, help(message, advice));
@@ -177,6 +172,12 @@ fn example(kind: Kind) -> (&'static str, &'static str) {
         Kind::File => ("a file", "file app = other.file(\"/path\");"),
         Kind::Secret => ("a secret", "secret token = secret::env(\"TOKEN\");"),
     }
+}
+
+/// How an item is declared whose name stands where its kind should.
+fn item_of(name: &str) -> String {
+    let name = name.replace('-', "_");
+    format!("an item of that name is `service {name} {{ ... }}` or `container {name} {{ ... }}`")
 }
 
 /// An example of a declaration.
