@@ -226,8 +226,15 @@ pub(crate) enum StatementKind {
         path: Operand,
         name: Option<Ident>,
     },
-    /// A word that is not a statement: reported by the parser, and kept for the editor.
-    Unknown,
+    /// A word that is not a statement: reported by the checks, which know the kind of body, and kept for the editor.
+    Unknown(Foreign),
+}
+
+/// A word of other languages, with what is joined to it by `-`: `runs-on`.
+pub(crate) struct Foreign {
+    pub(crate) text: String,
+    pub(crate) start: Span,
+    pub(crate) end: Span,
 }
 
 /// The arguments of a call.

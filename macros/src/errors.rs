@@ -46,6 +46,16 @@ impl Errors {
         self.list.push(Diagnostic { rule, start, end, message: message.to_string() });
     }
 
+    /// Reports an error that underlines everything between the two.
+    pub(crate) fn between(&mut self, rule: &'static Rule, start: Span, end: Span, message: impl Display) {
+        self.list.push(Diagnostic { rule, start, end, message: message.to_string() });
+    }
+
+    /// Forgets what was reported after the first ones: it follows from one of them.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.list.truncate(len);
+    }
+
     pub(crate) fn warn(&mut self, rule: &'static Rule, span: Span, message: impl Display) {
         self.warnings.push(Diagnostic { rule, start: span, end: span, message: message.to_string() });
     }

@@ -344,6 +344,18 @@ pub(crate) fn wanted(word: &str) -> &'static str {
     })
 }
 
+/// An example of an option of a command.
+pub(crate) fn option_form(option: &str) -> &'static str {
+    match option {
+        "stdin" => "stdin \"text\";",
+        "timeout" => "timeout \"30s\";",
+        "stdout" => "stdout to \"/path\";",
+        "stderr" => "stderr to \"/path\";",
+        "uncached" => "uncached;",
+        _ => "expect any;",
+    }
+}
+
 pub(crate) const PROBES: [&str; 5] = ["port", "http", "exec", "log", "image"];
 
 /// Rust's own control flow, around items and around statements.

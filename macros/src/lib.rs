@@ -14,6 +14,7 @@
 mod arguments;
 mod ast;
 mod check;
+mod counterparts;
 mod driver;
 mod entry;
 mod errors;

@@ -37,6 +37,7 @@ rules! {
     "Grammar" {
         UNKNOWN_ITEM = Macro "unknown-item": "an item starts with `service`, `container`, `cache`, `dir`, `file` or `secret`";
         UNKNOWN_STATEMENT = Macro "unknown-statement": "a statement starts with one of the known words";
+        FOREIGN_WORD = Macro "foreign-word": "words of compose files, Dockerfiles and CI configurations have their counterparts";
         MISPLACED_STATEMENT = Macro "misplaced-statement": "a service has no steps, a container no ports";
         MISPLACED_ATTRIBUTE = Macro "misplaced-attribute": "items take doc comments, and nothing else takes attributes";
         MISSING_NAME = Macro "missing-name": "items, ports and exports are named";
@@ -45,6 +46,7 @@ rules! {
         MISSING_VALUE = Macro "missing-value": "a statement says what it is about";
         MISSING_WORD = Macro "missing-word": "joining words (`at`, `as`, `to`, `=`) stand where they belong";
         UNEXPECTED_TOKEN = Macro "unexpected-token": "a Rust expression before a joining word stands in parentheses";
+        FOREIGN_MARK = Macro "foreign-mark": "no `:` stands behind a word, as in YAML, and no `=` where none is meant";
         INVALID_RUST = Macro "invalid-rust": "values are Rust expressions";
         UNBOUNDED_LOOP = Macro "unbounded-loop": "a pipeline is finite: no `while`, no `loop`";
         JUMP = Macro "jump": "no `break` and no `continue` between items or statements";
@@ -56,6 +58,7 @@ rules! {
         DUPLICATE_NAME = Macro "duplicate-name": "a name is declared once in a pipeline";
         KEYWORD_NAME = Macro "keyword-name": "a name is no Rust keyword";
         RESERVED_NAME = Macro "reserved-name": "names starting with `__` belong to the macro";
+        DASHED_NAME = Macro "dashed-name": "names are Rust's, with `_` and not `-`; aliases may have it";
         HIDDEN_BY_LET = Macro "hidden-by-let": "a variable does not take the name of an item";
         OUT_OF_SCOPE = Macro "out-of-scope": "an item declared in a `for` or `if` is named only inside";
     }
@@ -70,6 +73,7 @@ rules! {
     }
     "Ports" {
         PORT_RANGE = Shared "port-range": "ports are 1 to 65535";
+        PORT_FORM = Macro "port-form": "a port is a number without quotes, one a statement, and the machine's stands behind `on host`";
         PORT_PROTOCOL = Macro "port-protocol": "the protocol is `tcp` or `udp`";
         PORT_ON_HOST = Macro "port-on-host": "`expose … on` is followed by `host` and a port";
         PORT_EXPOSED_TWICE = Macro "port-exposed-twice": "a port is exposed once per protocol";
@@ -86,6 +90,7 @@ rules! {
         BIND_NOT_A_SERVICE = Macro "bind-not-a-service": "caches, directories and files are mounted, not bound";
         BIND_CONTAINER = Macro "bind-container": "containers are not bound";
         MISSING_ALIAS = Macro "missing-alias": "an expression has no name to take the alias from";
+        UNQUOTED_ALIAS = Macro "unquoted-alias": "an alias is text in quotes, or a Rust value";
         ALIAS_BOUND_TWICE = Macro "alias-bound-twice": "an alias is bound once in a body";
         INVALID_ALIAS = Shared "invalid-alias": "aliases are RFC 1123 host names";
         ALIAS_IS_HOSTNAME = Shared "alias-is-hostname": "an alias is not the host name of the body that binds it";
@@ -115,9 +120,11 @@ rules! {
         COMMAND_AS_STRING = Macro "command-as-string": "commands are lists";
         REPEATED_STATEMENT = Macro "repeated-statement": "`platform`, `run`, `stop`, `linger`, `instance` stand once";
         UNKNOWN_OPTION = Macro "unknown-option": "a command's options are `stdin`, `expect`, `timeout`, `stdout`, `stderr`, `uncached`";
+        OPTION_OUTSIDE = Macro "option-outside": "a command's options stand in braces behind it";
         UNKNOWN_EXPECTATION = Macro "unknown-expectation": "a command is expected to end in `success`, `failure` or `any`";
         REPEATED_OPTION = Macro "repeated-option": "an option stands once";
         WORD_OR_VALUE = Macro "word-or-value": "the key of `env` or `label` is a word, and not that of a variable around it";
+        SECRET_BY_VALUE = Macro "secret-by-value": "a variable takes a secret by reference: `&token`";
         INVALID_ARGUMENT = Shared "invalid-argument": "arguments, and what variables are set to, are what a kernel takes: no NUL, less than 128 KiB";
         INVALID_USER = Shared "invalid-user": "a user is `name`, `uid`, `name:group` or `uid:gid`";
         INVALID_WORKDIR = Shared "invalid-workdir": "a working directory is a path";
@@ -209,5 +216,6 @@ warnings! {
     BOUND_TWICE = "bound-twice": "a service is bound once in a body";
     UNBOUND_HOST = "unbound-host": "a URL with the name of a service is used where the service is bound";
     RUNS_NOTHING = "runs-nothing": "`after` names a container that runs something";
+    LOCALHOST = "localhost": "`localhost` is no service: a client uses the alias that it binds";
     PORT_NOT_EXPOSED = "port-not-exposed": "a URL with an alias has a port that the service exposes";
 }

@@ -10,6 +10,7 @@ fn main() {
             after data;
         }
         container other { from db; }
+        container image { from "debian:12"; }
     };
     let _ = p;
 }

@@ -14,6 +14,7 @@ fn main() {
             copy build to "/build";
             copy to "/nothing";
             copy sources to "/src";
+            copy "./src" to "/src";
         }
     };
     let _ = p;

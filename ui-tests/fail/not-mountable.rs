@@ -8,6 +8,7 @@ fn main() {
             image "debian:12";
             mount db at "/db";
             mount build at "/build";
+            mount "./src" at "/src" readonly;
         }
     };
     let _ = p;

@@ -4,7 +4,7 @@ fn main() {
     let p = pipeline! {
         service web {
             image "nginx:1.22";
-            expose "http";
+            expose true;
         }
     };
     let _ = p;

@@ -10,6 +10,8 @@ fn main() {
             image "redis:7";
             execute ["redis-cli"];
             rootless;
+            BIND redis;
+            secret token;
             unprobed { a; b; }
             exec ["true"];
         }

@@ -30,7 +30,7 @@ fn main() {
             expose (__define_web.port()) as last;
             expose Pipeline(83).port();
         }
-        for _each in 0..2 { container c { image image; bind web as bind; exec ["true"]; export (image) as x; } }
+        for _each in 0..2 { container c { image image; bind web as (bind); exec ["true"]; export (image) as x; } }
         if plan { container d { image image; export "/x" as x; } }
     };
     let (_, _, _, _) = (Web, String, Option, Vec);

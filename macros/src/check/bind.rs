@@ -2,15 +2,17 @@
 
 use proc_macro2::Span;
 use quote::ToTokens;
+use syn::ext::IdentExt;
+use syn::{BinOp, Expr, ExprBinary, ExprLit, Lit};
 
 use super::{Check, Named, Subject, earlier};
 use crate::ast::{Operand, Probe, StatementKind, Value};
 use crate::errors::help;
 use crate::keywords::{HOSTNAME, Kind};
-use crate::names::{Declaration, Placed};
+use crate::names::{Declaration, Meaning, Placed};
 use crate::registry::{
     ALIAS_BOUND_TWICE, ALIAS_IS_HOSTNAME, BIND_CONTAINER, BIND_NOT_A_SERVICE, BIND_WITHOUT_PORT,
-    INVALID_ALIAS, MISSING_ALIAS, RESERVED_ALIAS, SELF_BINDING, UNKNOWN_SERVICE,
+    INVALID_ALIAS, MISSING_ALIAS, RESERVED_ALIAS, SELF_BINDING, UNKNOWN_SERVICE, UNQUOTED_ALIAS,
 };
 use crate::rules;
 use crate::spelling::default_alias;
@@ -102,6 +104,17 @@ pub(super) fn check_aliases(cx: &mut Check, subject: Subject) {
     let mut seen: Vec<((String, String, Span), &Placed)> = Vec::new();
     let hostname = hostname(subject);
     for (placed, service, alias) in bindings(subject) {
+        if let Some(word) = alias.and_then(|alias| unquoted(cx, placed, alias)) {
+            let advice = if word.contains('-') {
+                format!("`as {word:?}`")
+            } else {
+                format!("`as {word:?}`, or for a Rust value `as ({word})`")
+            };
+            let message = help(format!("the alias `{word}` is not quoted"), advice);
+            cx.errors.on(&UNQUOTED_ALIAS, alias, message);
+            cx.errors.leave_out(placed.statement.id);
+            continue;
+        }
         let literal = match (alias, service) {
             (Some(alias), _) => alias.text().cloned(),
             (None, Operand::Name(name)) => Some(default_alias(name)),
@@ -137,4 +150,33 @@ pub(super) fn check_aliases(cx: &mut Check, subject: Subject) {
         }
         seen.push(((key, again, literal.span()), placed));
     }
+}
+
+/// A bare word that is no variable of the pipeline, `cache` or `my-db`. Constants are in upper case.
+fn unquoted(cx: &Check, placed: &Placed, alias: &Value) -> Option<String> {
+    let mut word = String::new();
+    spell(cx, placed, alias.expr()?, &mut word)?;
+    Some(word).filter(|word| word.starts_with(char::is_lowercase))
+}
+
+fn spell(cx: &Check, placed: &Placed, expr: &Expr, word: &mut String) -> Option<()> {
+    match expr {
+        Expr::Path(path) => {
+            let name = path.path.get_ident()?.unraw().to_string();
+            if matches!(cx.names.meaning(&name, placed.scope), Meaning::Local) {
+                return None;
+            }
+            word.push_str(&name);
+        }
+        Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) if !word.is_empty() => {
+            word.push_str(&number.to_string());
+        }
+        Expr::Binary(ExprBinary { left, op: BinOp::Sub(_), right, .. }) => {
+            spell(cx, placed, left, word)?;
+            word.push('-');
+            spell(cx, placed, right, word)?;
+        }
+        _ => return None,
+    }
+    Some(())
 }

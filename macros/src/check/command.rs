@@ -8,7 +8,7 @@ use crate::keywords::{Call, ENV, Judge, Kind, Takes};
 use crate::names::{Meaning, Placed};
 use crate::registry::{
     COMMAND_AS_STRING, EMPTY_COMMAND, INVALID_ARGUMENT, INVALID_DURATION, INVALID_KEY, INVALID_SIGNAL,
-    REPEATED_STATEMENT, Rule, WORD_OR_VALUE,
+    REPEATED_STATEMENT, Rule, SECRET_BY_VALUE, WORD_OR_VALUE,
 };
 use crate::rules::{self, Problem};
 use proc_macro2::Span;
@@ -94,11 +94,12 @@ pub(super) fn check_keys(cx: &mut Check, subject: Subject) {
         if let Takes::Keyed { judge: Judge::Text(rule, judge), .. } = call.takes {
             cx.problem(rule, span, judge(&text));
         }
-        if placed.statement.keyed_of(&ENV).is_some()
-            && let Some(value) = value.text()
-        {
-            let checked = arguments::variable_value(&text, &value.value());
-            cx.problem(&INVALID_ARGUMENT, value.span(), checked);
+        if placed.statement.keyed_of(&ENV).is_some() {
+            if let Some(value) = value.text() {
+                let checked = arguments::variable_value(&text, &value.value());
+                cx.problem(&INVALID_ARGUMENT, value.span(), checked);
+            }
+            check_secret(cx, placed, key, value);
         }
     }
 }
@@ -145,6 +146,25 @@ fn check_word(cx: &mut Check, placed: &Placed, key: &Key) {
     let message = format!("the key of this `{word}` is the word `{name}`, not the variable `{name}`");
     let advice = format!("`{word} ({name}) = ...;` takes the variable, `{word} {name:?} = ...;` the word");
     cx.fault(&WORD_OR_VALUE, placed, ident.span(), help(message, advice));
+}
+
+/// `env A = token;`, which rustc would explain by the traits that a secret lacks.
+fn check_secret(cx: &mut Check, placed: &Placed, key: &Key, value: &Value) {
+    let Some(syn::Expr::Path(path)) = value.expr() else { return };
+    let Some(ident) = path.path.get_ident() else { return };
+    let name = ident.unraw().to_string();
+    if let Meaning::Item(found) = cx.names.meaning(&name, placed.scope)
+        && found.item.kind == Kind::Secret
+    {
+        let message = format!("a variable takes secret `{name}` by reference");
+        let key = match key {
+            Key::Name(name) => name.to_string(),
+            Key::Text(text) => format!("{:?}", text.value()),
+            Key::Expr(_) => "...".to_owned(),
+        };
+        let advice = format!("`env {key} = &{ident};`");
+        cx.fault(&SECRET_BY_VALUE, placed, ident.span(), help(message, advice));
+    }
 }
 
 pub(super) fn check_times_and_signals(cx: &mut Check, subject: Subject) {

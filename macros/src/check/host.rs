@@ -32,9 +32,11 @@ pub(super) fn check_hosts(cx: &mut Check, subject: Subject) {
         }
         for (text, span) in texts {
             for (host, port) in addresses(&text) {
-                let service = bound.iter().find(|(alias, _)| alias.eq_ignore_ascii_case(host));
+                let service = bound.iter().find(|bound| bound.alias.eq_ignore_ascii_case(host));
                 match service {
-                    Some((alias, Some(service))) => check_port(cx, span, alias, service, port),
+                    Some(Bound { alias, service: Some(service) }) => {
+                        check_port(cx, span, alias, service, port);
+                    }
                     // The container named by `from` may have bound the name.
                     None if is_known && !is_derived => check_bound(cx, subject, span, host),
                     Some(_) | None => {}
@@ -44,11 +46,14 @@ pub(super) fn check_hosts(cx: &mut Check, subject: Subject) {
     }
 }
 
+/// A service that is bound by a literal alias; if it is no value of Rust's, with its declaration.
+pub(super) struct Bound<'n, 'a> {
+    pub(super) alias: String,
+    pub(super) service: Option<&'n Declaration<'a>>,
+}
+
 /// The services bound in the body by literal alias, and whether these are all.
-fn aliases<'n, 'a>(
-    cx: &Check<'n, 'a>,
-    subject: Subject<'n, 'a>,
-) -> (Vec<(String, Option<&'n Declaration<'a>>)>, bool) {
+pub(super) fn aliases<'n, 'a>(cx: &Check<'n, 'a>, subject: Subject<'n, 'a>) -> (Vec<Bound<'n, 'a>>, bool) {
     let (mut found, mut is_known) = (Vec::new(), true);
     for placed in &subject.body.statements {
         let StatementKind::Bind { service, alias } = &placed.statement.kind else {
@@ -67,7 +72,7 @@ fn aliases<'n, 'a>(
             _ => None,
         });
         match alias {
-            Some(alias) => found.push((alias, service)),
+            Some(alias) => found.push(Bound { alias, service }),
             None => is_known = false,
         }
     }
@@ -88,7 +93,7 @@ fn check_port(cx: &mut Check, span: Span, alias: &str, service: &Declaration, po
 }
 
 /// The ports of a service, if all of them are literals.
-fn exposed(cx: &Check, service: &Declaration) -> Option<Vec<u16>> {
+pub(super) fn exposed(cx: &Check, service: &Declaration) -> Option<Vec<u16>> {
     let body = cx.names.body_of(service.item)?;
     let ports = body.statements.iter().filter_map(|placed| match &placed.statement.kind {
         StatementKind::Expose(expose) => Some(&expose.port),
@@ -120,8 +125,8 @@ fn check_bound(cx: &mut Check, subject: Subject, span: Span, host: &str) {
     cx.errors.warn(&UNBOUND_HOST, span, help(message, advice));
 }
 
-/// The texts with a URL in them, anywhere in the value.
-fn texts_of(value: &Value, found: &mut Vec<(String, Span)>) {
+/// The texts anywhere in the value.
+pub(super) fn texts_of(value: &Value, found: &mut Vec<(String, Span)>) {
     match value.expr() {
         Some(Expr::Lit(literal)) => found.extend(text(&literal.lit)),
         Some(Expr::Array(list)) => {
@@ -148,7 +153,7 @@ fn literals(tokens: TokenStream, found: &mut Vec<(String, Span)>) {
 
 fn text(literal: &Lit) -> Option<(String, Span)> {
     match literal {
-        Lit::Str(text) => Some((text.value(), text.span())).filter(|(text, _)| text.contains("://")),
+        Lit::Str(text) => Some((text.value(), text.span())),
         _ => None,
     }
 }

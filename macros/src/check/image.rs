@@ -51,7 +51,7 @@ fn check_base_first(cx: &mut Check, subject: Subject, bases: &[&Placed]) {
     let Some(first) = subject.body.statements.first() else {
         return;
     };
-    if first.statement.id != base.statement.id && !matches!(first.statement.kind, StatementKind::Unknown) {
+    if first.statement.id != base.statement.id && !matches!(first.statement.kind, StatementKind::Unknown(_)) {
         let (word, base) = (&first.statement.keyword, &base.statement.keyword);
         let message = format!("`{word}` before `{base}` has nothing to act on");
         cx.errors.at(&BEFORE_IMAGE, word.span(), help(message, format!("move `{base}` to the top")));

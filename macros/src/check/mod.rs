@@ -9,10 +9,12 @@ mod cycle;
 mod export;
 mod host;
 mod image;
+mod localhost;
 mod mount;
 mod option;
 mod order;
 mod port;
+mod port_form;
 mod statement;
 mod warn;
 
@@ -55,6 +57,7 @@ pub(crate) fn check(names: &Names, errors: &mut Errors) {
         image::check_references(&mut cx, subject);
         image::check_platform(&mut cx, subject);
         port::check_ports(&mut cx, subject);
+        port_form::check_forms(&mut cx, subject);
         port::check_names(&mut cx, subject);
         port::check_ready(&mut cx, subject);
         bind::check_services(&mut cx, subject);
@@ -73,6 +76,7 @@ pub(crate) fn check(names: &Names, errors: &mut Errors) {
         command::check_times_and_signals(&mut cx, subject);
         warn::check_warnings(&mut cx, subject);
         host::check_hosts(&mut cx, subject);
+        localhost::check_localhost(&mut cx, subject);
     }
     port::check_endpoints(&mut cx);
     cycle::check_cycles(&mut cx);

@@ -11,16 +11,34 @@ use crate::keywords::{Kind, TMPFS};
 use crate::names::{Meaning, Placed};
 use crate::paths;
 use crate::registry::{
-    HIDDEN_PATH, MOUNTED_TWICE, NOT_COPYABLE, NOT_MOUNTABLE, RELATIVE_PATH, UNKNOWN_MOUNT,
+    HIDDEN_PATH, MOUNTED_TWICE, NOT_COPYABLE, NOT_MOUNTABLE, RELATIVE_PATH, Rule, UNKNOWN_MOUNT,
 };
 use crate::rules::Problem;
 
 const MOUNTABLE: [Kind; 4] = [Kind::Cache, Kind::Dir, Kind::File, Kind::Secret];
 const COPYABLE: [Kind; 2] = [Kind::Dir, Kind::File];
 
+/// `copy "./src" to "/src";`, with a path of this machine.
+fn check_text(cx: &mut Check, placed: &Placed, source: &Operand, rule: &'static Rule, what: &str) {
+    let Some(text) = source.text() else { return };
+    let path = text.value();
+    let message = format!("{path:?} is text; {what}");
+    let word = &placed.statement.keyword;
+    let joint = if word == "copy" { "to" } else { "at" };
+    let advice = format!(
+        "`{word} (host({path:?})) {joint} \"/path\";` takes a directory of this machine, `host_file` a file"
+    );
+    cx.fault(rule, placed, text.span(), help(message, advice));
+}
+
 pub(super) fn check_sources(cx: &mut Check, subject: Subject) {
     for placed in subject.statements() {
-        let StatementKind::Mount { source: Operand::Name(ident), .. } = &placed.statement.kind else {
+        let StatementKind::Mount { source, .. } = &placed.statement.kind else {
+            continue;
+        };
+        let Operand::Name(ident) = source else {
+            let what = "caches, directories, files and secrets can be mounted";
+            check_text(cx, placed, source, &NOT_MOUNTABLE, what);
             continue;
         };
         match cx.named(ident, placed) {
@@ -51,7 +69,11 @@ pub(super) fn check_sources(cx: &mut Check, subject: Subject) {
 
 pub(super) fn check_copied(cx: &mut Check, subject: Subject) {
     for placed in subject.statements() {
-        let StatementKind::Copy { source: Operand::Name(ident), .. } = &placed.statement.kind else {
+        let StatementKind::Copy { source, .. } = &placed.statement.kind else {
+            continue;
+        };
+        let Operand::Name(ident) = source else {
+            check_text(cx, placed, source, &NOT_COPYABLE, "directories and files can be copied");
             continue;
         };
         match cx.named(ident, placed) {

@@ -8,6 +8,13 @@ use crate::registry::{NOT_A_CONTAINER, UNKNOWN_CONTAINER};
 
 pub(super) fn check_containers(cx: &mut Check, subject: Subject) {
     for placed in subject.statements() {
+        if let StatementKind::From(base) = &placed.statement.kind
+            && let Some(text) = base.text()
+        {
+            let message = format!("{:?} is text; `from` takes containers", text.value());
+            let advice = format!("an image is named by `image {:?};`", text.value());
+            cx.fault(&NOT_A_CONTAINER, placed, text.span(), help(message, advice));
+        }
         let (StatementKind::After(Operand::Name(ident)) | StatementKind::From(Operand::Name(ident))) =
             &placed.statement.kind
         else {

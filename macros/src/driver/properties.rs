@@ -38,7 +38,7 @@ enum Edit {
     Unwrap,
 }
 
-const FRAGMENTS: [&str; 26] = [
+const FRAGMENTS: [&str; 30] = [
     "fn",
     "-> Ci ;",
     "service",
@@ -65,6 +65,10 @@ const FRAGMENTS: [&str; 26] = [
     "r#type",
     "#[doc = \"x\"]",
     "..",
+    ":",
+    "-",
+    "timeout",
+    "continue",
 ];
 
 fn edits() -> impl Strategy<Value = Vec<(Edit, usize)>> {

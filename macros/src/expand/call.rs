@@ -105,7 +105,7 @@ impl Cx<'_> {
                     (self.krate_at(span), operand_argument(signal), limit(within.as_ref(), span));
                 method("stop_with", quote_spanned!(span=> #krate::Stop::signal(#signal)#within))
             }
-            StatementKind::Export { .. } | StatementKind::NoChoice | StatementKind::Unknown => {
+            StatementKind::Export { .. } | StatementKind::NoChoice | StatementKind::Unknown(_) => {
                 TokenStream::new()
             }
         }

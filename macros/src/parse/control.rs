@@ -7,6 +7,7 @@ use syn::parse::ParseStream;
 use syn::parse::discouraged::Speculative;
 use syn::{Lit, LitInt, Pat, Stmt, Token, token};
 
+use super::foreign::starts_control;
 use super::recover::skip_to_semicolon;
 use super::{Leaf, Parser, before, brace};
 use crate::ast::{Arm, Block, Else, For, If, Let, Match, Mention, Node, NodeKind, Pattern, Value};
@@ -38,7 +39,8 @@ impl Parser {
     }
 
     fn node<T: Leaf>(&mut self, input: ParseStream) -> Option<NodeKind<T>> {
-        let word = input.cursor().ident().map(|(word, _)| word.to_string()).unwrap_or_default();
+        let word = input.cursor().ident().filter(|_| starts_control(input));
+        let word = word.map(|(word, _)| word.to_string()).unwrap_or_default();
         match word.as_str() {
             "let" => Some(NodeKind::Let(self.let_(input))),
             "if" => self.if_(input).map(|node| NodeKind::If(Box::new(node))),
@@ -256,18 +258,4 @@ fn asked_port(method: Cursor) -> Option<LitInt> {
         Lit::Int(port) if rest.eof() => Some(port),
         _ => None,
     }
-}
-
-/// The tokens between two positions of a stream.
-pub(super) fn between(start: ParseStream, end: ParseStream) -> TokenStream {
-    let mut tokens = TokenStream::new();
-    let mut cursor = start.cursor();
-    while cursor != end.cursor() {
-        let Some((token, next)) = cursor.token_tree() else {
-            break;
-        };
-        tokens.extend([token]);
-        cursor = next;
-    }
-    tokens
 }

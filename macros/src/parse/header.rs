@@ -8,9 +8,8 @@ use syn::{
     Attribute, FnArg, GenericArgument, PathArguments, ReturnType, Signature, Token, Type, Visibility, token,
 };
 
-use super::control::between;
 use super::recover::starts_statement;
-use super::{Parser, before, brace};
+use super::{Parser, before, between, brace};
 use crate::ast::{Form, Header, Item, Node, Outcome};
 use crate::errors::{help, is_whole_call};
 use crate::registry::{MISSING_SEMICOLON, SIGNATURE, SIGNATURE_TYPE};

@@ -5,12 +5,12 @@ use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser as _};
 use syn::{Attribute, Token, token};
 
-use super::control::between;
-use super::{Leaf, Parser, Wanted, before};
-use crate::ast::{Definition, Item};
+use super::{Leaf, Parser, Wanted, before, between, foreign};
+use crate::ast::{Definition, Foreign, Item};
+use crate::counterparts::{self, Site};
 use crate::errors::help;
 use crate::keywords::Kind;
-use crate::registry::{MISPLACED_ATTRIBUTE, MISSING_BODY, UNKNOWN_ITEM};
+use crate::registry::{FOREIGN_WORD, MISPLACED_ATTRIBUTE, MISSING_BODY, UNKNOWN_ITEM};
 use crate::rules::did_you_mean;
 
 impl Leaf for Item {
@@ -22,19 +22,35 @@ impl Leaf for Item {
         let docs = parser.docs(input);
         // Doc comments may stand before control flow by mistake; they are reported there.
         let keyword = input.fork().call(Ident::parse_any).ok()?;
-        if crate::keywords::CONTROL.contains(&keyword.to_string().as_str()) {
+        if foreign::starts_control(input) {
             parser.misplaced(&docs);
             return None;
         }
         let _ = input.call(Ident::parse_any);
-        let Some(kind) = parser.kind(&keyword) else {
+        let Some(kind) = parser.kind(&keyword, input) else {
             Parser::skip_unknown(input);
             parser.unknown = Some(keyword);
             return None;
         };
+        let form = form(kind);
+        let mut is_marked = parser.colon(input, &keyword, form);
         let named = parser.errors.len();
         let name = parser.name(input, &keyword);
         let has_name = name.is_some();
+        is_marked |= name.as_ref().is_some_and(|name| parser.colon(input, name, form));
+        if is_marked && !input.peek(token::Brace) && !input.peek(Token![=]) {
+            parser.errors.truncate(named.max(before_all + 1));
+            Parser::skip_unknown(input);
+            return Some(Self {
+                id: parser.id(),
+                docs,
+                keyword,
+                kind,
+                name,
+                definition: Definition::Missing,
+                complete: false,
+            });
+        }
         let definition = parser.definition(input, kind, has_name || parser.errors.len() == named);
         let complete = parser.errors.len() == before_all;
         Some(Self { id: parser.id(), docs, keyword, kind, name, definition, complete })
@@ -42,9 +58,9 @@ impl Leaf for Item {
 }
 
 impl Parser {
-    /// The kind of item that a word starts. A misspelt word is taken for the one that was meant, so that the names it
-    /// declares are known.
-    fn kind(&mut self, keyword: &Ident) -> Option<Kind> {
+    /// The kind of item that a word starts. A misspelt or foreign word is taken for the one that was meant, so that the
+    /// names it declares are known.
+    fn kind(&mut self, keyword: &Ident, input: ParseStream) -> Option<Kind> {
         let word = keyword.to_string();
         let known = Kind::of(&word);
         if known.is_some() {
@@ -53,16 +69,33 @@ impl Parser {
         if self.late_signature(keyword) {
             return None;
         }
-        let message = format!("cannot find item `{word}` in a pipeline");
-        let near = did_you_mean(&word, Kind::ALL.iter().map(|(name, _)| *name));
+        let Foreign { text, start, end } = foreign::word(input, keyword);
+        let message = format!("cannot find item `{text}` in a pipeline");
+        let is_statement = crate::keywords::statement(&text).is_some();
+        if let Some(advice) = counterparts::advice(&text, Site::Items).filter(|_| !is_statement) {
+            let advice = if input.peek(token::Brace) && counterparts::kind(&text).is_none() {
+                format!("{advice}\nnote: {}", item_of(&text))
+            } else {
+                advice
+            };
+            self.errors.between(&FOREIGN_WORD, start, end, help(message, advice));
+            let is_named = input.peek(syn::Ident);
+            let declares = |kind: &Kind| match kind {
+                Kind::Cache => input.peek2(Token![;]) || input.peek2(Token![=]),
+                _ => input.peek2(Token![=]) || (kind.has_body() && input.peek2(token::Brace)),
+            };
+            return counterparts::kind(&text).filter(|kind| is_named && declares(kind));
+        }
+        let near = did_you_mean(&text.to_lowercase(), Kind::ALL.iter().map(|(name, _)| *name));
         let advice = match near {
             Some(near) => format!("an item with a similar name exists: `{near}`"),
-            None if crate::keywords::statement(&word).is_some() => {
-                format!("`{word}` is a statement: it stands in the body of a `service` or `container`")
+            None if is_statement => {
+                format!("`{text}` is a statement: it stands in the body of a `service` or `container`")
             }
+            None if input.peek(token::Brace) || input.peek(Token![:]) => item_of(&text),
             None => "the items are `service`, `container`, `cache`, `dir`, `file` and `secret`".to_owned(),
         };
-        self.errors.at(&UNKNOWN_ITEM, keyword.span(), help(message, advice));
+        self.errors.between(&UNKNOWN_ITEM, start, end, help(message, advice));
         near.and_then(Kind::of)
     }
 
@@ -138,5 +171,21 @@ fn example(kind: Kind) -> (&'static str, &'static str) {
         Kind::Dir => ("a directory", "dir source = host(\"./src\");"),
         Kind::File => ("a file", "file app = other.file(\"/path\");"),
         Kind::Secret => ("a secret", "secret token = secret::env(\"TOKEN\");"),
+    }
+}
+
+/// How an item is declared whose name stands where its kind should.
+fn item_of(name: &str) -> String {
+    let name = name.replace('-', "_");
+    format!("an item of that name is `service {name} {{ ... }}` or `container {name} {{ ... }}`")
+}
+
+/// An example of a declaration.
+fn form(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Service => "service db { ... }",
+        Kind::Container => "container test { ... }",
+        Kind::Cache => "cache data;",
+        Kind::Dir | Kind::File | Kind::Secret => example(kind).1,
     }
 }

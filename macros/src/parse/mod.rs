@@ -2,6 +2,7 @@
 //! user still types. It resynchronises at `;` and `{ }`.
 
 mod control;
+mod foreign;
 mod header;
 mod item;
 mod options;
@@ -95,6 +96,20 @@ fn brace(input: ParseStream) -> Result<(token::Brace, ParseBuffer)> {
 /// The span of the token before the cursor, where something is missing.
 fn before(input: ParseStream) -> Span {
     input.cursor().prev_span()
+}
+
+/// The tokens between two positions of a stream.
+fn between(start: ParseStream, end: ParseStream) -> TokenStream {
+    let mut tokens = TokenStream::new();
+    let mut cursor = start.cursor();
+    while cursor != end.cursor() {
+        let Some((token, next)) = cursor.token_tree() else {
+            break;
+        };
+        tokens.extend([token]);
+        cursor = next;
+    }
+    tokens
 }
 
 #[cfg(test)]

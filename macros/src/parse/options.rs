@@ -6,24 +6,27 @@ use syn::parse::ParseStream;
 use syn::{Expr, ExprPath, Token, token};
 
 use super::recover::skip_to_semicolon;
-use super::{Parser, before, brace};
-use crate::ast::{ExecOption, ExecOptions, Expectation, Operand, OptionKind, Slot, Value};
+use super::{Parser, before, brace, foreign};
+use crate::ast::{ExecOption, ExecOptions, Expectation, Foreign, Operand, OptionKind, Slot, Value};
+use crate::counterparts::{self, Site};
 use crate::errors::help;
-use crate::keywords::{EXPECTATION, OPTION, TO};
-use crate::registry::{UNKNOWN_EXPECTATION, UNKNOWN_OPTION};
+use crate::keywords::{EXPECTATION, OPTION, TO, option_form};
+use crate::registry::{FOREIGN_WORD, UNKNOWN_EXPECTATION, UNKNOWN_OPTION};
 use crate::rules::did_you_mean;
 
 impl Parser {
     /// A command, and its options if braces follow. Before braces only an operand or a list is allowed, as `args { … }`
     /// would be a Rust struct.
-    pub(super) fn command(&mut self, input: ParseStream) -> (Value, Option<ExecOptions>) {
-        if input.peek(token::Bracket) && !input.peek2(token::Brace) {
-            return (self.value(input), None);
-        }
+    pub(super) fn command(&mut self, input: ParseStream, word: &str) -> (Value, Option<ExecOptions>) {
         let fork = input.fork();
-        let simple = Parser::default().list_or_operand(&fork);
-        if matches!(simple, Operand::Value(Value::Partial(_))) || !fork.peek(token::Brace) {
-            return (self.value(input), None);
+        let has_options = (!input.peek(token::Bracket) || input.peek2(token::Brace)) && {
+            let simple = Parser::default().list_or_operand(&fork);
+            !matches!(simple, Operand::Value(Value::Partial(_))) && fork.peek(token::Brace)
+        };
+        if !has_options {
+            let command = self.value(input);
+            self.options_outside(input, word);
+            return (command, None);
         }
         let command = match self.list_or_operand(input) {
             Operand::Value(value) => value,
@@ -46,25 +49,37 @@ impl Parser {
                 let _ = content.parse::<Token![;]>();
                 continue;
             };
+            let is_known = OPTION.words.iter().any(|option| keyword == option);
+            let form = option_form(&keyword.to_string());
+            let is_marked = is_known && self.colon_or_equals(&content, &keyword, form);
             let reported = self.errors.len();
             let kind = self.option(&keyword, &content);
             self.semicolon(&content, self.errors.len() > reported, &[]);
+            if is_marked {
+                self.errors.truncate(reported);
+            }
             list.push(ExecOption { keyword, kind });
         }
         self.slots.push(Slot { words: &OPTION, word: None });
         Some(ExecOptions { brace, list })
     }
 
-    fn option(&mut self, keyword: &Ident, input: ParseStream) -> OptionKind {
+    pub(super) fn option(&mut self, keyword: &Ident, input: ParseStream) -> OptionKind {
         let word = keyword.to_string();
-        self.want(&word, form(&word));
+        self.want(&word, option_form(&word));
         match word.as_str() {
+            // `timeout-minutes`.
+            _ if foreign::is_dash(input) => {
+                self.unknown_option(foreign::word(input, keyword));
+                skip_to_semicolon(input);
+                OptionKind::Unknown
+            }
             "stdin" => OptionKind::Stdin(self.value(input)),
             "timeout" => OptionKind::Timeout(self.value(input)),
             "expect" => self.expectation(input).map_or(OptionKind::Unknown, OptionKind::Expect),
             "stdout" | "stderr" => {
                 let found = self.slot(input, &TO).is_some();
-                match self.joining(input, found, "to", form(&word)) {
+                match self.joining(input, found, "to", option_form(&word)) {
                     true if word == "stdout" => OptionKind::Stdout(self.value(input)),
                     true => OptionKind::Stderr(self.value(input)),
                     false => OptionKind::Unknown,
@@ -72,16 +87,23 @@ impl Parser {
             }
             "uncached" => OptionKind::Uncached,
             _ => {
-                let advice = match did_you_mean(&word, OPTION.words.iter().copied()) {
-                    Some(near) => format!("an option with a similar name exists: `{near}`"),
-                    None => all_options(),
-                };
-                let message = format!("cannot find option `{word}` of a command");
-                self.errors.at(&UNKNOWN_OPTION, keyword.span(), help(message, advice));
+                self.unknown_option(foreign::word(input, keyword));
                 skip_to_semicolon(input);
                 OptionKind::Unknown
             }
         }
+    }
+
+    fn unknown_option(&mut self, Foreign { text, start, end }: Foreign) {
+        let message = format!("cannot find option `{text}` of a command");
+        let (rule, advice) = match counterparts::advice(&text, Site::Options) {
+            Some(advice) => (&FOREIGN_WORD, advice),
+            None => match did_you_mean(&text, OPTION.words.iter().copied()) {
+                Some(near) => (&UNKNOWN_OPTION, format!("an option with a similar name exists: `{near}`")),
+                None => (&UNKNOWN_OPTION, all_options()),
+            },
+        };
+        self.errors.between(rule, start, end, help(message, advice));
     }
 
     fn expectation(&mut self, input: ParseStream) -> Option<Expectation> {
@@ -111,15 +133,4 @@ impl Parser {
 
 fn all_options() -> String {
     format!("the options of a command are `{}`", OPTION.words.join("`, `"))
-}
-
-/// An example of an option.
-fn form(option: &str) -> &'static str {
-    match option {
-        "stdin" => "stdin \"text\";",
-        "timeout" => "timeout \"30s\";",
-        "stdout" => "stdout to \"/path\";",
-        "stderr" => "stderr to \"/path\";",
-        _ => "expect any;",
-    }
 }

@@ -316,7 +316,7 @@ impl Parser {
             self.errors.at(&RESERVED_NAME, name.span(), "names starting with `__` are reserved");
             return None;
         }
-        Some(name)
+        Some(self.undashed(input, name, after == "service"))
     }
 
     pub(super) fn missing_value(&mut self, input: ParseStream) {
@@ -421,8 +421,16 @@ pub(super) fn starts_another(input: ParseStream) -> bool {
         Some(_) => false,
         None => ["if", "match"].contains(&word),
     };
+    // `image: …`, as in YAML.
+    let is_marked = |word: &str, rest: Cursor| {
+        let is_ours = keywords::statement(word).is_some() || Kind::of(word).is_some();
+        is_ours && is_punct(rest, ':')
+    };
     starts_statement(input)
-        || input.cursor().ident().is_some_and(|(word, rest)| follows(&word.to_string(), rest))
+        || input.cursor().ident().is_some_and(|(word, rest)| {
+            let word = word.to_string();
+            follows(&word, rest) || is_marked(&word, rest)
+        })
 }
 
 fn is_punct(cursor: Cursor, wanted: char) -> bool {

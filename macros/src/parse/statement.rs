@@ -7,7 +7,7 @@ use syn::parse::discouraged::Speculative;
 use syn::{Expr, LitStr, Token, token};
 
 use super::recover::skip_to_semicolon;
-use super::{Leaf, Parser, before};
+use super::{Leaf, Parser, before, foreign};
 use crate::ast::{Arguments, Expose, Key, Operand, Probe, Ready, Statement, StatementKind, Value};
 use crate::errors::help;
 use crate::keywords::{
@@ -27,27 +27,44 @@ impl Leaf for Statement {
         parser.misplaced(&docs);
         let keyword = input.fork().call(Ident::parse_any).ok()?;
         let text = keyword.to_string();
-        if keywords::CONTROL.contains(&text.as_str()) {
+        if foreign::starts_control(input) {
             return None;
         }
         let _ = input.call(Ident::parse_any);
-        let before_kind = parser.errors.len();
         let word = keywords::statement(&text);
+        let is_marked = word.is_some_and(|word| match word.grammar {
+            // `env = "x"` lacks its key.
+            Grammar::Call(Call { takes: Takes::Keyed { .. }, .. }) => {
+                parser.colon(input, &keyword, word.form)
+            }
+            _ => parser.colon_or_equals(input, &keyword, word.form),
+        });
+        let before_kind = parser.errors.len();
         parser.slots.clear();
         if let Some(word) = word {
             parser.want(&text, word.form);
         }
-        let (kind, words) = parser.statement_kind(word, input);
-        let semi = if matches!(kind, StatementKind::Unknown) {
+        let (kind, words) = match word {
+            Some(word) => parser.statement_kind(word, input),
+            None => (StatementKind::Unknown(foreign::word(input, &keyword)), [].as_slice()),
+        };
+        let has_options = matches!(kind, StatementKind::Exec(_, Some(_)) | StatementKind::Shell(_, Some(_)));
+        let semi = if matches!(kind, StatementKind::Unknown(_)) {
             // Reported by the checks, which know the kind of body.
-            Parser::skip_unknown(input);
+            foreign::skip(input, false);
             None
-        } else if matches!(kind, StatementKind::Exec(_, Some(_)) | StatementKind::Shell(_, Some(_))) {
+        } else if has_options || is_marked {
             // Braces end a statement, as in Rust.
             input.parse().ok()
         } else {
             parser.semicolon(input, parser.errors.len() > before_kind, words)
         };
+        if is_marked && semi.is_none() && !has_options {
+            foreign::skip(input, true);
+        }
+        if is_marked {
+            parser.errors.truncate(before_kind);
+        }
         parser.wanted = None;
         let (slots, complete) = (std::mem::take(&mut parser.slots), parser.errors.len() == before_all);
         Some(Self { id: parser.id(), keyword, word, kind, slots, semi, complete })
@@ -58,13 +75,10 @@ impl Parser {
     /// The statement of a keyword, and the words that could have followed what was read.
     fn statement_kind(
         &mut self,
-        keyword: Option<&'static Keyword>,
+        &Keyword { word, form, ref grammar, .. }: &'static Keyword,
         input: ParseStream,
     ) -> (StatementKind, &'static [&'static str]) {
         use StatementKind as S;
-        let Some(&Keyword { word, form, ref grammar, .. }) = keyword else {
-            return (S::Unknown, &[]);
-        };
         match grammar {
             Grammar::Call(call) => return (S::Call(call, self.arguments(call, input, form)), &[]),
             Grammar::Choice(choice) => return (self.choice(choice, input, form), &[]),
@@ -72,7 +86,7 @@ impl Parser {
         }
         match word {
             "image" => (S::Image(self.value(input)), &[]),
-            "from" => (S::From(self.operand(input)), &[]),
+            "from" => (S::From(self.reference(input, false)), &[]),
             "socket" => {
                 let host = self.operand(input);
                 let found = is_read(&host) && self.slot(input, &AT).is_some();
@@ -99,17 +113,17 @@ impl Parser {
                 (S::Copy { source, path }, &[])
             }
             "bind" => {
-                let service = self.operand(input);
+                let service = self.reference(input, true);
                 let alias = self.slot(input, &AS).map(|_| self.value(input));
                 let words: &[_] = if alias.is_none() { &["as"] } else { &[] };
                 (S::Bind { service, alias }, words)
             }
             "exec" => {
-                let (command, options) = self.command(input);
+                let (command, options) = self.command(input, word);
                 (S::Exec(command, options), &[])
             }
             "shell" => {
-                let (command, options) = self.command(input);
+                let (command, options) = self.command(input, word);
                 (S::Shell(command, options), &[])
             }
             "expose" => self.expose(input),
@@ -120,7 +134,7 @@ impl Parser {
                 let words: &[_] = if within.is_none() { &["within"] } else { &[] };
                 (S::Stop { signal, within }, words)
             }
-            "after" => (S::After(self.operand(input)), &[]),
+            "after" => (S::After(self.reference(input, false)), &[]),
             "export" => {
                 let path = self.operand(input);
                 let as_word = if is_read(&path) { self.slot(input, &AS) } else { None };
@@ -128,7 +142,7 @@ impl Parser {
                 let name = as_word.filter(|_| found).and_then(|word| self.name(input, &word));
                 (S::Export { path, name }, &[])
             }
-            _ => (S::Unknown, &[]),
+            _ => (S::NoChoice, &[]),
         }
     }
 
@@ -175,7 +189,7 @@ impl Parser {
     }
 
     fn after_equals(&mut self, input: ParseStream, form: &str) -> Value {
-        let found = input.parse::<Token![=]>().is_ok();
+        let found = input.parse::<Token![=]>().is_ok() || self.colon_for_equals(input, form);
         if let Some(wanted) = &mut self.wanted {
             (wanted.what, wanted.after) = (keywords::wanted("="), "=".to_owned());
         }
@@ -232,14 +246,15 @@ impl Parser {
             skip_to_semicolon(input);
             return Operand::Value(Value::Partial(TokenStream::new()));
         }
-        self.operand(input)
+        self.reference(input, false)
     }
 
     fn expose(&mut self, input: ParseStream) -> (StatementKind, &'static [&'static str]) {
         let port = self.operand_or_value(input, |rest| {
             let protocol = rest.peek(Token![/]) && rest.peek2(syn::Ident);
-            protocol || rest.peek(Token![as]) || rest.peek(syn::Ident)
+            protocol || rest.peek(Token![as]) || rest.peek(syn::Ident) || foreign::is_colon(rest)
         });
+        let (port, mapped) = self.mapping(input, port);
         let protocol = if input.peek(Token![/]) { self.protocol(input) } else { None };
         let mut word = self.slot(input, &AS_OR_ON_OR_UNPROBED);
         let mut name = None;
@@ -247,7 +262,7 @@ impl Parser {
             name = self.name(input, &before);
             word = self.slot(input, &ON_OR_UNPROBED);
         }
-        let mut host = None;
+        let mut host = mapped;
         if let Some(on) = word.take_if(|word| word == "on") {
             host = self.host_port(input, &on);
             word = self.slot(input, &UNPROBED);

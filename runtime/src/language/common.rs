@@ -183,8 +183,9 @@ pub fn copy(source: impl Into<CopySource>, to: impl Into<String>) {}
 /// `bind svc as "alias";` · `bind svc;`: makes a service reachable under an alias; its own name, with `_` written `-`,
 /// by default. It runs and is ready before the first step after this.
 ///
-/// Who renames a service renames its default alias too, and what connects to the old one no longer finds it: an alias
-/// that commands or files name is best written out.
+/// An alias that comes from Rust stands in parentheses: `bind db as (alias);`. Who renames a service renames its default
+/// alias too, and what connects to the old one no longer finds it: an alias that commands or files name is best written
+/// out.
 ///
 /// ```
 /// # use bowline::prelude::*;

@@ -352,7 +352,9 @@ fn errors(editor: &mut Editor) {
     editor.errors(&edited("bind redis", "bind rediz"), &[("rediz", "cannot find service `rediz`")]);
     editor.errors(&edited("expose 6379", "expoze 6379"), &[("expoze", "cannot find statement `expoze`")]);
     editor.errors(&edited("service web", "servce web"), &[("servce", "cannot find item `servce`")]);
-    editor.errors(&edited("expose 6379 as", "expose \"x\" as"), &[("\"x\"", "expected u16")]);
+    editor.errors(&edited("expose 6379 as", "expose true as"), &[("true", "expected u16")]);
+    editor
+        .errors(&edited("expose 6379 as tcp", "ports: 6379"), &[("ports", "cannot find statement `ports`")]);
     editor.errors(&edited("as \"db\";", "as \"db\""), &[("\"db\"", "expected `;`")]);
     editor.errors(&edited("expose 6379 as tcp;", "expose ;"), &[(";", "expected a port after `expose`")]);
     editor.errors(&edited("version.len();", "version.;"), &[(";", "expected identifier or integer")]);
