@@ -50,7 +50,7 @@ impl Pty {
             .stdin(end())
             .stdout(end())
             .stderr(end());
-        command.env("BOWLINE_PROGRESS", "log");
+        command.envs([("BOWLINE_PROGRESS", "log"), ("NO_COLOR", "1")]);
         let child = command.spawn().unwrap();
         let seen: Arc<Mutex<Vec<u8>>> = Arc::default();
         let (into, mut from) = (seen.clone(), master.try_clone().unwrap());

@@ -11,6 +11,7 @@ use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -88,9 +89,10 @@ impl Screen {
         let not_possible = |error| Error::io("the program's terminal", error);
         let mut resized = signal(SignalKind::window_change()).map_err(not_possible)?;
         let mut resumed = signal(SignalKind::from_raw(libc::SIGCONT)).map_err(not_possible)?;
-        // Dropped last: what the program shows itself waits until the terminal is restored.
-        let _opened = opened();
-        let mut shown = Shown::start(self.output.try_clone().map_err(not_possible)?).map_err(not_possible)?;
+        // What the program shows itself waits until the terminal is restored, by this thread and by the one that draws.
+        let opened = Arc::new(Mutex::new(opened()));
+        let output = self.output.try_clone().map_err(not_possible)?;
+        let mut shown = Shown::start(output, opened.clone()).map_err(not_possible)?;
         let raw = Raw::enter(&self.input).map_err(not_possible)?;
         let mut keys = Keys::start(self.input.try_clone().map_err(not_possible)?).map_err(not_possible)?;
         let Terminal { mut input, mut output, process } = terminal;
@@ -131,6 +133,7 @@ impl Screen {
         };
         shown.finish().await;
         drop((keys, raw));
+        drop(opened);
         exit
     }
 }
@@ -166,7 +169,8 @@ struct Shown {
 }
 
 impl Shown {
-    fn start(mut to: File) -> io::Result<Self> {
+    /// The guard is held until everything is shown.
+    fn start(mut to: File, guard: impl Send + 'static) -> io::Result<Self> {
         // What the program has printed comes first.
         let _ = io::stdout().flush();
         let (pieces, mut queue) = mpsc::channel::<Vec<u8>>(PIECES);
@@ -177,6 +181,7 @@ impl Shown {
                     break;
                 }
             }
+            drop(guard);
             let _ = tell.send(());
         })?;
         Ok(Self { pieces: Some(pieces), done, modes: Modes::default() })

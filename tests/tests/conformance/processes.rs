@@ -149,10 +149,12 @@ fn a_plain_tokio_main_works_and_leaks_nothing() {
 }
 
 #[test]
-fn only_the_programs_own_output_is_on_stdout_and_a_pipe_is_quiet() {
-    let output = pipeline("ping").output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "PONG\n");
-    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+fn only_the_programs_own_output_is_on_stdout_whatever_is_shown() {
+    for progress in ["", "plain", "json", "quiet"] {
+        let output = pipeline("ping").env("BOWLINE_PROGRESS", progress).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "PONG\n");
+        assert_eq!(output.stderr.is_empty(), progress == "quiet");
+    }
     let output = pipeline("ping").env("BOWLINE_PROGRESS", "log").output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "PONG\n");
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
