@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::time::Duration;
 
+use bowline::Report;
 use bowline::prelude::*;
 use bowline_tests::nonce;
 
@@ -66,6 +67,16 @@ async fn writes() -> Result<()> {
 }
 
 fn main() -> Result<()> {
+    for (report, name) in [
+        (Report::Html, "REPORT_HTML"),
+        (Report::JUnit, "REPORT_JUNIT"),
+        (Report::ChromeTrace, "REPORT_TRACE"),
+        (Report::Events, "REPORT_EVENTS"),
+    ] {
+        if let Some(path) = std::env::var_os(name) {
+            report.write_to(path)?;
+        }
+    }
     match std::env::args().nth(1).as_deref() {
         Some("ends") => ends(),
         Some("draws") => draws(),
