@@ -25,6 +25,7 @@ mod pruning;
 mod publishing;
 mod refresh;
 mod registry;
+mod reports;
 mod running;
 mod secrets;
 mod security;

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use serde::{Serialize, Serializer};
 
 use super::{Key, letter, waited_for};
-use crate::error::shown_command;
 use crate::event::{self, Event, EventKind, Stream, Subject, Transfer, Verb};
 use crate::model::Location;
+use crate::report::words;
 
 /// How many of the last lines are kept of each …
 const LINES: usize = 2000;
@@ -148,7 +148,7 @@ impl Recorded {
             EventKind::Starting => self.enter("running", now, None),
             EventKind::Started { args } => {
                 if !args.is_empty() {
-                    self.command = Some(shown_command(args));
+                    self.command = Some(words::command(args));
                 }
                 if self.subject != "service" {
                     self.enter("running", now, None);
