@@ -314,7 +314,9 @@ fn the_same_mistake_in_several_places_is_told_once() {
     let with = with.replace("FIRST", &places[0]).replace("SECOND", &places[1]);
     assert_eq!(plan.clone().with_locations().to_string(), with);
     let error = plan.check().unwrap_err();
-    assert_eq!(error.to_string(), with.replace("error: ", "").replace("\n  help", "\n\nhelp"));
+    let error_text =
+        with.replace("error: ", "").replace("\n  at ", "\n  --> ").replace("\n  help", "\n\nhelp");
+    assert_eq!(error.to_string(), error_text);
 }
 
 #[test]
