@@ -349,9 +349,7 @@ fn or_help(message: &str, help: &str) -> String {
 fn of_io(source: Option<&Cause>) -> &'static str {
     use std::io::ErrorKind;
     match source.and_then(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind) {
-        Some(ErrorKind::NotFound) => {
-            "check the path: a relative one begins at the directory that the program was started in"
-        }
+        Some(ErrorKind::NotFound) => "check the path, or whatever should have made it",
         Some(ErrorKind::PermissionDenied) => "the program's user has no right to it",
         Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => "make room on that disk",
         _ => "",
