@@ -242,7 +242,7 @@ pub(crate) trait Instance: Send + Sync + fmt::Debug {
     fn wait_http<'a>(&'a self, port: u16, path: &'a str, progress: &'a ProbeProgress) -> Call<'a, ()>;
 
     /// The sockets in its network that wait for clients, at whatever address; `None` if its network is not its own. Nothing
-    /// in its image is needed for that. It is an error if it has ended.
+    /// in its image is needed for that. Of one that has ended nothing can be told: then this may fail, or never return.
     fn listening(&self) -> Call<'_, Option<BTreeSet<Listening>>>;
 
     /// Connects to one of its TCP ports, as its clients do.

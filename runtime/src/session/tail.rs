@@ -7,7 +7,8 @@ use crate::model::Stream;
 
 /// How much is held: 100 KiB of both streams together.
 const MOST: usize = 100 * 1024;
-/// Small pieces of one stream are put together up to this length, so that many of them are as cheap as one.
+/// Small pieces of one stream are put together up to this length, so that many of them are as cheap as one, and long ones
+/// are cut, so that little is let go at once.
 const PIECE: usize = 4 * 1024;
 
 #[derive(Debug, Default)]
@@ -26,14 +27,15 @@ impl Tail {
         if from > 0 {
             self.note_cut(stream);
         }
-        let bytes = bytes.get(from..).unwrap_or_default();
-        match self.pieces.back_mut() {
-            Some((last, piece)) if *last == stream && piece.len() + bytes.len() <= PIECE => {
-                piece.extend_from_slice(bytes);
+        for bytes in bytes.get(from..).unwrap_or_default().chunks(PIECE) {
+            match self.pieces.back_mut() {
+                Some((last, piece)) if *last == stream && piece.len() + bytes.len() <= PIECE => {
+                    piece.extend_from_slice(bytes);
+                }
+                _ => self.pieces.push_back((stream, bytes.to_vec())),
             }
-            _ => self.pieces.push_back((stream, bytes.to_vec())),
+            self.held += bytes.len();
         }
-        self.held += bytes.len();
         while self.held > MOST
             && let Some((stream, oldest)) = self.pieces.pop_front()
         {
@@ -111,5 +113,7 @@ mod tests {
         assert_eq!(tail.lines(), ["end"]);
         tail.push(Stream::Stdout, &vec![b'y'; 2 * MOST]);
         assert_eq!(tail.lines().concat().len(), MOST);
+        tail.push(Stream::Stdout, b"last");
+        assert!(tail.lines().concat().len() > MOST - PIECE, "{}", tail.held);
     }
 }

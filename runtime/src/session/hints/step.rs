@@ -24,6 +24,8 @@ pub(in crate::session) struct Failed<'a> {
 const ITSELF: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 /// How many characters behind a host name its port is looked for.
 const NEAR: usize = 48;
+/// How much of the end of each stream is looked at: what made a command fail is among the last that it writes.
+const LOOKED_AT: usize = 16 << 10;
 
 /// What programs and resolvers write if there is no such name, in lower case.
 const UNRESOLVED: [&str; 20] = [
@@ -64,7 +66,7 @@ impl Failed<'_> {
     }
 
     fn output(&self) -> impl Iterator<Item = &str> {
-        self.stderr.lines().chain(self.stdout.lines())
+        [self.stderr, self.stdout].into_iter().flat_map(|stream| words::tail(stream, LOOKED_AT).lines())
     }
 
     /// A command that looks for a service at its own address.
@@ -107,22 +109,25 @@ impl Failed<'_> {
 
     /// A command that asks for a name which is a service's, though not here.
     fn asks_for_nobody(&self) -> Option<String> {
-        let unresolved: Vec<&str> = self.output().filter(|line| is_unresolved(line)).collect();
-        if unresolved.is_empty() {
+        if !self.output().any(is_unresolved) {
             return None;
         }
-        let command = self.args.join(" ");
-        // Whoever tells of it may not tell the name, as Python does not.
-        let is_told = |name: &str| unresolved.iter().any(|line| words::find(line, name).next().is_some());
-        let is_used = |name: &str| {
-            self.env.iter().any(|(_, value)| *value == name || has_host(value, name))
-                || command.lines().chain(self.output()).any(|line| has_host(line, name))
-        };
         let services = value::names_of_services();
-        let aliases = || self.aliases.keys().map(String::as_str);
-        let names =
-            || services.iter().map(|name| &**name).chain(aliases()).filter(|name| !self.resolves(name));
-        let name = names().find(|name| is_told(name)).or_else(|| names().find(|name| is_used(name)))?;
+        let is_name =
+            |word: &str| (services.contains(word) || self.aliases.contains_key(word)) && !self.resolves(word);
+        // Those words that come before a name may be names as well: `server can't find queue`.
+        let told = |line| words::all(line).map(|(_, word, _)| word).filter(|word| is_name(word)).last();
+        if let Some(name) = self.output().filter(|line| is_unresolved(line)).find_map(told) {
+            return Some(self.bind(name));
+        }
+        // Whoever tells of it may not tell the name, as Python does not.
+        let values = || self.env.iter().map(|(_, value)| *value);
+        if let Some(name) = values().find(|value| is_name(value)) {
+            return Some(self.bind(name));
+        }
+        let command = self.args.join(" ");
+        let mut texts = values().chain(command.lines()).chain(self.output()).flat_map(words::all);
+        let (_, name, _) = texts.find(|(before, word, after)| is_name(word) && is_host(before, after))?;
         Some(self.bind(name))
     }
 
@@ -162,16 +167,14 @@ fn is_unresolved(line: &str) -> bool {
     UNRESOLVED.iter().any(|phrase| line.contains(phrase))
 }
 
-/// Whether a text has a name where a host's stands.
-fn has_host(text: &str, name: &str) -> bool {
-    words::find(text, name).any(|(before, after)| {
-        let has_port =
-            after.strip_prefix(':').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
-        let is_in_url = before.ends_with("://") || before.ends_with('@');
-        let is_option = ["-h ", "--host ", "--host=", "host="].iter().any(|option| before.ends_with(option));
-        let is_quoted = before.ends_with(['\'', '"']) && after.starts_with(['\'', '"']);
-        has_port || is_in_url || is_option || is_quoted
-    })
+/// Whether a name stands where that of a host does.
+fn is_host(before: &str, after: &str) -> bool {
+    let has_port =
+        after.strip_prefix(':').is_some_and(|rest| rest.starts_with(|letter: char| letter.is_ascii_digit()));
+    let is_in_url = before.ends_with("://") || before.ends_with('@');
+    let is_option = ["-h ", "--host ", "--host=", "host="].iter().any(|option| before.ends_with(option));
+    let is_quoted = before.ends_with(['\'', '"']) && after.starts_with(['\'', '"']);
+    has_port || is_in_url || is_option || is_quoted
 }
 
 #[cfg(test)]

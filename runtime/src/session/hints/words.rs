@@ -27,6 +27,18 @@ fn is_of_names(letter: char) -> bool {
     letter.is_alphanumeric() || letter == '-' || letter == '_'
 }
 
+/// The words of a text that may be names of hosts, each with the text before it and behind it.
+pub(super) fn all(text: &str) -> impl Iterator<Item = (&str, &str, &str)> {
+    let mut at = 0;
+    text.split_inclusive(|letter: char| !is_of_names(letter) && letter != '.').filter_map(move |piece| {
+        let from = at;
+        at += piece.len();
+        let word = piece.trim_end_matches(|letter: char| !is_of_names(letter));
+        let (before, after) = (text.get(..from)?, text.get(from + word.len()..)?);
+        (!word.is_empty()).then_some((before, word, after))
+    })
+}
+
 /// The numbers in a text, without those that are parts of words, addresses or fractions.
 pub(super) fn numbers(text: &str) -> impl Iterator<Item = u16> {
     text.split(|letter: char| !is_of_names(letter) && letter != '.')
@@ -37,6 +49,15 @@ pub(super) fn numbers(text: &str) -> impl Iterator<Item = u16> {
 pub(super) fn head(text: &str, characters: usize) -> &str {
     let end = text.char_indices().nth(characters).map_or(text.len(), |(end, _)| end);
     text.get(..end).unwrap_or(text)
+}
+
+/// The end of a text, at most so many bytes.
+pub(super) fn tail(text: &str, most: usize) -> &str {
+    let mut from = text.len().saturating_sub(most);
+    while !text.is_char_boundary(from) {
+        from += 1;
+    }
+    text.get(from..).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -56,13 +77,23 @@ mod tests {
     }
 
     #[test]
+    fn words_have_what_is_around_them() {
+        let words: Vec<_> = all("at redis:80, 'a-b.c'. .x").collect();
+        let found: Vec<_> = words.iter().map(|(_, word, _)| *word).collect();
+        assert_eq!(found, ["at", "redis", "80", "a-b.c", ".x"]);
+        assert_eq!(words[1], ("at ", "redis", ":80, 'a-b.c'. .x"));
+        assert_eq!(all("").count() + all(" .. ").count(), 0);
+    }
+
+    #[test]
     fn numbers_stand_by_themselves() {
         let found: Vec<u16> = numbers(":6379 port 5432. 127.0.0.1 1.5 x80 99999 (8080) 10-11").collect();
         assert_eq!(found, [6379, 5432, 8080]);
     }
 
     #[test]
-    fn a_head_ends_between_characters() {
+    fn a_text_is_cut_between_characters() {
         assert_eq!((head("äöü", 2), head("ab", 5), head("", 1)), ("äö", "ab", ""));
+        assert_eq!((tail("äöü", 3), tail("ab", 5), tail("ab", 0), tail("", 1)), ("ü", "ab", "", ""));
     }
 }

@@ -79,7 +79,7 @@ fn a_name_that_cannot_be_resolved_is_told_where_it_can() {
         "java.net.UnknownHostException: queue",
         "ERROR 2005 (HY000): Unknown MySQL server host 'queue' (-2)",
         "nginx: [emerg] host not found in upstream \"queue\" in /etc/nginx/conf.d/x.conf:3",
-        "** server can't find queue: NXDOMAIN",
+        "** rabbit can't find queue: NXDOMAIN",
         "(ping) queue: Name does not resolve",
     ] {
         assert_eq!(help(&["x"], &[], output), [alias], "{output}");
@@ -128,9 +128,20 @@ fn what_is_nobodys_name_or_no_such_failure_is_not_guessed_at() {
 }
 
 #[test]
-fn a_stream_without_an_end_takes_no_time() {
-    let long = "localhost:1 queue bad address ".repeat(100 << 10 >> 5);
+fn streams_and_names_without_number_take_no_time() {
+    let long = "localhost:1 queue bad address \n".repeat(100 << 10 >> 5);
+    let aliases = (0..4096).map(|number| (format!("alias-{number}"), "service".into())).collect();
+    let args = [long.clone()];
+    let failed = Failed {
+        name: "ping",
+        args: &args,
+        env: vec![("A", &long)],
+        stdout: &long,
+        stderr: &long,
+        bindings: &[],
+        aliases,
+    };
     let began = std::time::Instant::now();
-    let _ = help(&[&long], &[("A", &long)], &long);
+    let _ = failed.help();
     assert!(began.elapsed() < std::time::Duration::from_secs(2), "{:?}", began.elapsed());
 }
