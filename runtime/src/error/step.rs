@@ -38,7 +38,19 @@ pub struct StepError {
     pub(crate) locations: Vec<Location>,
 }
 
-/// A service that a failed command is bound to.
+/// A service that a failed command is bound to. It displays as its name, the aliases and whether it is still ready:
+/// `` `redis` as cache: ready ``.
+///
+/// ```no_run
+/// use bowline::prelude::*;
+/// # async fn check(test: Container) {
+/// if let Err(Error::StepFailed(step)) = test.sync().await {
+///     for service in step.services.iter().filter(|service| service.ended.is_some()) {
+///         println!("{service}");
+///     }
+/// }
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UsedService {
