@@ -1,19 +1,23 @@
 //! What can go wrong, as one enum to match on.
 
 use std::borrow::Cow;
-use std::fmt;
+use std::collections::BTreeSet;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::cause::Cause;
 pub(crate) use self::cause::Reason;
+pub(crate) use self::excerpt::cut_mark;
 use self::location::{lines, located};
 pub use self::service::{ServiceCause, ServiceError};
-pub use self::step::{StepCause, StepError};
+pub use self::step::{StepCause, StepError, UsedService};
 use crate::model::Location;
 use crate::terminal::{self, Colours};
 
 mod cause;
+mod excerpt;
+mod help;
 mod location;
 mod service;
 mod step;
@@ -21,7 +25,11 @@ mod step;
 /// The result of everything that runs.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong. Every message says what was asked for, by which item, what happened and what to do.
+/// What went wrong. Every message says what was asked for, by which item, where that is written (`  --> src/ci.rs:41:13`),
+/// what happened and, behind `help:`, what to do.
+///
+/// Of what a failed command or service wrote the last 40 lines are shown. `BOWLINE_ERROR_LINES` is another number of them, 0
+/// for none, or `all`: then the last 100 KiB are.
 ///
 /// Messages are complete: they contain what an error of a library or of the operating system said. [`source`] returns
 /// that error itself, for programs that tell causes apart.
@@ -57,7 +65,10 @@ pub enum Error {
     #[error(transparent)]
     ServiceExited(Box<ServiceError>),
     /// A container has no such file or directory, or the path is of the other kind.
-    #[error("{}", located(&format!("{container}: {}", shown(.message)), .locations))]
+    #[error(
+        "{}",
+        located(&or_help(&format!("{container}: {}", shown(.message)), "check the path: `directory(\"/\").entries()` has what is there"), .locations)
+    )]
     NoSuchPath {
         /// The container whose file system was read.
         container: String,
@@ -72,7 +83,10 @@ pub enum Error {
     #[error(
         "{}",
         located(
-            &format!("image `{reference}` was not found: {}{}", shown(.message), or_where_to_look(.message)),
+            &or_help(
+                &format!("image `{reference}` was not found: {}", shown(.message)),
+                "check the name and the tag, or whether the registry can be reached",
+            ),
             .locations,
         )
     )]
@@ -140,13 +154,19 @@ pub enum Error {
         source: Option<Cause>,
     },
     /// A bug in bowline itself.
-    #[error("internal error, please report it: {}", shown(.message))]
+    #[error(
+        "internal error: {}\n\nhelp: this is a bug of bowline and not of your pipeline: please report it, with this message",
+        shown(.message)
+    )]
     Internal {
         /// What went wrong.
         message: String,
     },
     /// A file of the pipeline's own machine could not be read or written.
-    #[error("{}", located(&format!("{}: {}", shown(.path), shown(.message)), .locations))]
+    #[error(
+        "{}",
+        located(&or_help(&format!("{}: {}", shown(.path), shown(.message)), of_io(.source.as_ref())), .locations)
+    )]
     Io {
         /// The path.
         path: String,
@@ -179,7 +199,7 @@ pub enum Error {
     },
     /// Services are switched off by `BOWLINE_SERVICES=off`.
     #[error(
-        "service `{service}` is needed, but services are switched off by BOWLINE_SERVICES=off{}",
+        "service `{service}` is needed, but services are switched off by BOWLINE_SERVICES=off{}\n\nhelp: unset BOWLINE_SERVICES, or leave out what needs services",
         lines(.locations)
     )]
     ServicesOff {
@@ -189,7 +209,9 @@ pub enum Error {
         locations: Vec<Location>,
     },
     /// The session closed, or the service was stopped, before the work was done.
-    #[error("{what} was cancelled: {reason}")]
+    #[error(
+        "{what} was cancelled: {reason}\n\nhelp: let it end first: await it before the session closes, and before what it uses is stopped"
+    )]
     Cancelled {
         /// What was being done.
         what: String,
@@ -273,6 +295,19 @@ impl Error {
         Self::Io { path: path.as_ref().display().to_string(), message, locations: Vec::new(), source }
     }
 
+    /// The same error about files of the machine, with the items that take them.
+    pub(crate) fn taken_by(mut self, items: &BTreeSet<Arc<str>>) -> Self {
+        match &mut self {
+            Self::Io { message, .. } if !items.is_empty() => {
+                let items: Vec<_> = items.iter().map(|item| format!("`{item}`")).collect();
+                let _ = write!(message, ", taken by {}", items.join(", "));
+            }
+            Self::Invalid { item: item @ None, .. } => *item = items.first().map(ToString::to_string),
+            _ => {}
+        }
+        self
+    }
+
     /// The same error about a service, with the aliases that its client uses for it.
     pub(crate) fn aliased(mut self, hostname: &str, aliases: &[String]) -> Self {
         if let Self::ServiceStart(error) | Self::ServiceNotReady(error) | Self::ServiceExited(error) =
@@ -302,12 +337,22 @@ fn after_colon(message: &str) -> String {
     if message.is_empty() { String::new() } else { format!(": {message}") }
 }
 
-/// The help for an error whose source gave no advice of its own.
-fn or_where_to_look(message: &str) -> &'static str {
-    if message.contains("help: ") {
-        ""
-    } else {
-        "\n\nhelp: check the name and the tag, or whether the registry can be reached"
+/// A message with this help, unless whoever wrote it gave advice already. No help if it is empty.
+fn or_help(message: &str, help: &str) -> String {
+    if help.is_empty() || message.contains("\nhelp: ") {
+        return message.to_owned();
+    }
+    format!("{message}\n\nhelp: {help}")
+}
+
+/// What to do about a file that cannot be used.
+fn of_io(source: Option<&Cause>) -> &'static str {
+    use std::io::ErrorKind;
+    match source.and_then(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind) {
+        Some(ErrorKind::NotFound) => "check the path, or whatever should have made it",
+        Some(ErrorKind::PermissionDenied) => "the program's user has no right to it",
+        Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => "make room on that disk",
+        _ => "",
     }
 }
 

@@ -310,7 +310,7 @@ fn the_same_mistake_in_several_places_is_told_once() {
     let text = "error: in `test`: an empty working directory\n  help: `/` is the root";
     assert_eq!(plan.to_string(), text);
     let with =
-        "error: in `test`: an empty working directory\n  at FIRST\n  at SECOND\n  help: `/` is the root";
+        "error: in `test`: an empty working directory\n  --> FIRST\n  --> SECOND\n  help: `/` is the root";
     let with = with.replace("FIRST", &places[0]).replace("SECOND", &places[1]);
     assert_eq!(plan.clone().with_locations().to_string(), with);
     let error = plan.check().unwrap_err();

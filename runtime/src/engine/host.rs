@@ -1,6 +1,7 @@
 //! Servers outside of all containers, as instances of services: dialled by this process, whatever the engine.
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -16,6 +17,7 @@ use super::connection::{Connection, Flow, PortNumber};
 use super::probe::{self, Dialer};
 use super::progress::ProbeProgress;
 use super::roles::{Call, Command, Dialing, Ended, Instance, Place, Sink, Terminal};
+use super::sockets::Listening;
 use crate::lock::lock;
 use crate::model::{Digest, Exit, HostAddress, HostServer, Port, Protocol, Snapshot, WindowSize};
 use crate::{Error, Result};
@@ -205,6 +207,11 @@ impl Instance for HostInstance {
             }
             Ok(())
         })
+    }
+
+    /// Its sockets are this machine's, or another one's: the probe's own error says what there is to say.
+    fn listening(&self) -> Call<'_, Option<BTreeSet<Listening>>> {
+        Box::pin(async { Ok(None) })
     }
 
     fn connect(&self, port: u16) -> Dialing<'_, Connection> {

@@ -42,6 +42,7 @@ mod probe;
 mod progress;
 mod prune;
 mod roles;
+mod sockets;
 #[cfg(native_engine)]
 mod source;
 #[cfg(any(feature = "docker", native_engine))]
@@ -62,6 +63,7 @@ pub use self::output::OutputReader;
 #[cfg(native_engine)]
 pub(crate) use self::output::Part;
 pub(crate) use self::output::{Recording, Spool, StepOutput, Written, place, read_at, unnamed};
+pub(crate) use self::probe::{is_silence, name_of_page};
 pub(crate) use self::progress::ProbeProgress;
 pub use self::prune::{Prune, Pruned, prune};
 pub(crate) use self::roles::{
@@ -69,6 +71,7 @@ pub(crate) use self::roles::{
     InUse, Ingress, Instance, Place, Prepared, Progress, ResultStore, Sandbox, Sink, SnapshotReader,
     Startable, Terminal,
 };
+pub(crate) use self::sockets::Listening;
 
 /// Identifies an engine.
 #[derive(Debug, Clone)]

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use futures_util::future;
 
 use self::dialer::Found;
+pub(crate) use self::dialer::is_silence;
 pub(super) use self::dialer::{Dialer, NO_ANSWER, plain};
+pub(crate) use self::http::name as name_of_page;
 use super::ProbeProgress;
 use crate::model::{Port, Protocol};
 
@@ -64,7 +66,7 @@ async fn wait_udp(dialer: &impl Dialer, ports: &[Port], progress: &ProbeProgress
         let open = sockets.open_ports().await.ok_or(Unreachable)?;
         let is_open = |port: &Port| open.contains(&port.number());
         for port in ports {
-            progress.note(&port.to_string(), (!is_open(port)).then_some(udp::NOT_OPEN));
+            progress.note(&port.to_string(), (!is_open(port)).then_some(dialer::NOT_BOUND));
         }
         if ports.iter().all(is_open) {
             return Ok(());

@@ -1,5 +1,6 @@
 //! The roles of an engine, one trait each, and the objects it returns.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -14,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::connection::{Connection, Flow, Listener, PortNumber};
 use super::output::{Recording, StepOutput};
 use super::progress::ProbeProgress;
+use super::sockets::Listening;
 use super::{Description, Image, ImageSpec, InstanceId, Kept, Placement, ServiceSpec, StepSpec};
 use crate::Result;
 use crate::event::EventKind;
@@ -238,6 +240,10 @@ pub(crate) trait Instance: Send + Sync + fmt::Debug {
 
     /// Waits until a `GET` of `path` at a TCP port is answered with 2xx or 3xx.
     fn wait_http<'a>(&'a self, port: u16, path: &'a str, progress: &'a ProbeProgress) -> Call<'a, ()>;
+
+    /// The sockets in its network that wait for clients, at whatever address; `None` if its network is not its own. Nothing
+    /// in its image is needed for that. Of one that has ended nothing can be told: then this may fail, or never return.
+    fn listening(&self) -> Call<'_, Option<BTreeSet<Listening>>>;
 
     /// Connects to one of its TCP ports, as its clients do.
     fn connect(&self, port: u16) -> Dialing<'_, Connection>;

@@ -43,7 +43,7 @@ impl Error {
     ///     }
     /// };
     /// let error = p.test.plan().check().unwrap_err();
-    /// assert!(error.to_string().contains(&format!("\n  at {}:", file!())));
+    /// assert!(error.to_string().contains(&format!("\n  --> {}:", file!())));
     /// assert_eq!((error.locations()[0].line(), error.locations()[0].column()), (line!() - 6, 9));
     /// ```
     #[must_use]
@@ -123,12 +123,12 @@ impl ServiceError {
     }
 }
 
-/// A message with its locations: one line each, before the help.
+/// A message with its locations: one line each, before the help, with the arrow of rustc's messages.
 pub(super) fn located(message: &str, locations: &[Location]) -> String {
     let (what, help) = message.split_at(message.find("\n\nhelp: ").unwrap_or(message.len()));
     format!("{what}{}{help}", lines(locations))
 }
 
 pub(super) fn lines(locations: &[Location]) -> String {
-    locations.iter().flat_map(|location| ["\n  at ".to_owned(), location.to_string()]).collect()
+    locations.iter().flat_map(|location| ["\n  --> ".to_owned(), location.to_string()]).collect()
 }

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::excerpt::{self, Most};
 use super::location::{lines, located};
-use super::{Error, show_duration, shown};
+use super::{Error, help, show_duration, shown};
 use crate::model::{Exit, Location};
 
 /// A service that failed.
@@ -21,8 +22,11 @@ pub struct ServiceError {
     pub cause: ServiceCause,
     /// How long after its start it failed.
     pub elapsed: Duration,
-    /// The last 20 lines it wrote.
+    /// The last lines it wrote, at most 100 KiB of them. The error shows 40, or as many as `BOWLINE_ERROR_LINES` says: a
+    /// number, or `all`.
     pub log: Vec<String>,
+    /// What was recognised in what it listens on, and what to do about it; a sentence each.
+    pub help: Vec<String>,
     pub(crate) locations: Vec<Location>,
 }
 
@@ -67,6 +71,12 @@ impl std::error::Error for ServiceError {
 
 impl fmt::Display for ServiceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.show(f, Most::wanted())
+    }
+}
+
+impl ServiceError {
+    pub(super) fn show(&self, f: &mut fmt::Formatter<'_>, most: Most) -> fmt::Result {
         let who = self.who();
         let (elapsed, at) = (show_duration(self.elapsed), lines(&self.locations));
         match &self.cause {
@@ -90,19 +100,29 @@ impl fmt::Display for ServiceError {
                 write!(f, "service {who}: {} (after {elapsed}){at}", shown(message))?;
             }
         }
-        if self.log.is_empty() {
-            f.write_str("\nit wrote nothing")?;
-        } else {
-            write!(f, "\nits last {} lines:", self.log.len())?;
-            self.log.iter().try_for_each(|line| write!(f, "\n  {}", shown(line)))?;
-        }
+        excerpt::log(f, &self.log, most)?;
+        help::write(f, self.help.iter().map(String::as_str).chain(self.of_cause()))
+    }
+
+    /// What to do about the cause.
+    fn of_cause(&self) -> Option<&'static str> {
         match &self.cause {
-            ServiceCause::Exited(exit) if exit.success() => f.write_str(FOREGROUND),
-            _ => Ok(()),
+            ServiceCause::Exited(exit) if exit.success() => Some(FOREGROUND),
+            ServiceCause::Exited(exit) => help::of_exit(*exit, self.log.iter().map(String::as_str)),
+            ServiceCause::NotReady { .. } if self.help.is_empty() => Some(SLOW),
+            ServiceCause::Check(_) if self.help.is_empty() => Some(CHECK),
+            ServiceCause::NotReady { .. } | ServiceCause::Check(_) | ServiceCause::Dependency(_) => None,
         }
     }
 }
 
 /// For a service that exited with success: most such programs meant to go on in the background, but the container ends
 /// with its first process.
-const FOREGROUND: &str = "\n\nhelp: a service is there as long as its first process: where it goes on in the background, run it in the foreground (`nginx -g 'daemon off;'`, `httpd -DFOREGROUND`, `redis-server --daemonize no`, `sshd -D`, elsewhere `-f`, `-F`, `--foreground` or `--nodaemon`)";
+const FOREGROUND: &str = "a service is there as long as its first process: where it goes on in the background, run it in the foreground (`nginx -g 'daemon off;'`, `httpd -DFOREGROUND`, `redis-server --daemonize no`, `sshd -D`, elsewhere `-f`, `-F`, `--foreground` or `--nodaemon`)";
+
+/// For a service that was not ready, and nothing says why.
+const SLOW: &str =
+    "see what it wrote; where it only needs longer, say so: `ready port within \"2m\";` or the like";
+
+/// For a health check that failed.
+const CHECK: &str = "see what it wrote, and run the check by hand in a `terminal` of it; `ready port;` waits for its ports instead";

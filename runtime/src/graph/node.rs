@@ -336,9 +336,18 @@ pub(crate) struct Requirements {
     /// The images.
     pub(crate) images: BTreeMap<ImageName, BTreeSet<Location>>,
     /// The files and directories of this machine.
-    pub(crate) hosts: HashMap<Arc<LocalSource>, BTreeSet<Location>>,
+    pub(crate) hosts: HashMap<Arc<LocalSource>, Taken>,
+    /// The aliases of services, each with the name of its service.
+    pub(crate) aliases: BTreeMap<String, Arc<str>>,
     /// The nodes that were visited.
     seen: HashSet<Digest>,
+}
+
+/// Where a file or directory of this machine is written, and the items that take it.
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    pub(crate) places: BTreeSet<Location>,
+    pub(crate) items: BTreeSet<Arc<str>>,
 }
 
 enum Visit<'a> {
@@ -349,7 +358,7 @@ enum Visit<'a> {
 impl Requirements {
     pub(crate) fn of_fs(fs: &Fs) -> Self {
         let mut requirements = Self::default();
-        let open = requirements.fs(fs).into_iter().collect();
+        let open = requirements.fs(None, fs).into_iter().collect();
         requirements.walk(open);
         requirements
     }
@@ -373,13 +382,20 @@ impl Requirements {
                     if self.seen.insert(step.digest) {
                         self.ground(&step.config);
                         open.extend(step.after.iter().map(Visit::Step));
-                        open.extend(self.parts(Some(&step.base), &step.places, &step.mounts, &step.bindings));
+                        open.extend(self.parts(
+                            &step.name,
+                            Some(&step.base),
+                            &step.places,
+                            &step.mounts,
+                            &step.bindings,
+                        ));
                     }
                 }
                 Visit::Service(service) => {
                     if self.seen.insert(service.digest) {
                         self.ground(&service.config);
                         open.extend(self.parts(
+                            &service.name,
                             service.base.fs(),
                             &service.places,
                             &service.mounts,
@@ -400,29 +416,36 @@ impl Requirements {
 
     fn parts<'a>(
         &mut self,
+        item: &Arc<str>,
         base: Option<&'a Fs>,
         places: &'a [Place],
         mounts: &'a [Mount],
         bindings: &'a [Binding],
     ) -> Vec<Visit<'a>> {
+        for Binding { service, aliases } in bindings {
+            self.aliases.extend(aliases.iter().map(|alias| (alias.clone(), service.name.clone())));
+        }
         let mut parts: Vec<_> = bindings.iter().map(|binding| Visit::Service(&binding.service)).collect();
         for place in places {
             if let Place::Copy { fs, .. } = place {
-                parts.extend(self.fs(fs));
+                parts.extend(self.fs(Some(item), fs));
             }
         }
-        parts.extend(mounts.iter().filter_map(|mount| self.fs(mount.source.fs()?)));
-        parts.extend(base.and_then(|base| self.fs(base)));
+        parts.extend(mounts.iter().filter_map(|mount| self.fs(Some(item), mount.source.fs()?)));
+        parts.extend(base.and_then(|base| self.fs(Some(item), base)));
         parts
     }
 
-    fn fs<'a>(&mut self, fs: &'a Fs) -> Option<Visit<'a>> {
+    /// The item is who takes it, if one does.
+    fn fs<'a>(&mut self, item: Option<&Arc<str>>, fs: &'a Fs) -> Option<Visit<'a>> {
         match fs {
             Fs::Step(step) => Some(Visit::Step(step)),
             Fs::Prepared(prepared) => Some(Visit::Service(&prepared.service)),
             Fs::Held(_) => None,
             Fs::Local(source, at) => {
-                self.hosts.entry(source.clone()).or_default().insert(*at);
+                let taken = self.hosts.entry(source.clone()).or_default();
+                taken.places.insert(*at);
+                taken.items.extend(item.cloned());
                 None
             }
             Fs::Image(image, at) => {

@@ -86,6 +86,8 @@ pub(crate) async fn execute(service: Service, command: InService) -> Result<Outp
                 cause,
                 stdout: log::last_part(&output.stdout),
                 stderr: log::last_part(&output.stderr),
+                services: Vec::new(),
+                help: Vec::new(),
                 left: None,
                 key: None,
                 locations: Vec::new(),

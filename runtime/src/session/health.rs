@@ -1,8 +1,6 @@
 //! Readiness of a service: its ports and `ready` conditions, within their limits.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +8,14 @@ use futures_util::future::try_join_all;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::hints::{self, Unanswered};
 use super::log::ServiceLog;
+use super::process;
 use super::scrub::Secrets;
-use crate::engine::{Healthcheck, Image, Instance, ProbeProgress};
+use crate::engine::{Healthcheck, Image, Instance, PortNumber, ProbeProgress, is_silence, name_of_page};
 use crate::error::{ServiceCause, shown_command};
 use crate::event::{EventKind, Span};
-use crate::graph::ServiceNode;
+use crate::graph::{ServiceBase, ServiceNode};
 use crate::model::{Port, Protocol};
 use crate::value::{Check, PortRef};
 use crate::{Error, Result};
@@ -25,10 +25,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// … up to this.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
-/// What a probe finds on a port without a listener.
-const REFUSED: &str = "connection refused";
-/// Timeout of the search for what a service listens on instead.
-const LOOK_WITHIN: Duration = Duration::from_secs(2);
+/// Timeout of the search for what a service listens on instead: long enough for an engine to start a helper.
+const LOOK_WITHIN: Duration = Duration::from_secs(5);
 
 /// What is probed, and where.
 pub(super) struct Watched<'a> {
@@ -42,8 +40,8 @@ pub(super) struct Watched<'a> {
 
 /// Why a service is not ready.
 pub(super) enum Failure {
-    /// What the service did, for its error.
-    Service(ServiceCause),
+    /// What the service did, for its error, and what to do about it.
+    Service { cause: ServiceCause, help: Vec<String> },
     /// The engine failed.
     Engine(Error),
 }
@@ -66,15 +64,22 @@ pub(super) async fn wait(watched: &Watched<'_>) -> Result<(), Failure> {
     let checks = watched.service.checks();
     let ports = watch::Sender::new(Ports::Closed);
     let all = checks.iter().map(|(check, within)| async {
-        if let Ok(result) = timeout(*within, watched.check(check, &ports, &progress)).await {
-            return result;
+        match timeout(*within, watched.check(check, &ports, &progress)).await {
+            Ok(Err(Failure::Service { cause, mut help })) => {
+                help.extend(watched.explain(&mut progress.failing()).await);
+                Err(Failure::Service { cause, help })
+            }
+            Ok(result) => result,
+            Err(_) => {
+                let mut failing = progress.failing();
+                if failing.is_empty() {
+                    failing.push((what(check), "nothing was found in time".to_owned()));
+                }
+                let help = watched.explain(&mut failing).await;
+                let cause = ServiceCause::NotReady { within: *within, failing };
+                Err(Failure::Service { cause, help })
+            }
         }
-        let mut failing = progress.failing();
-        if failing.is_empty() {
-            failing.push((what(check), "nothing was found in time".to_owned()));
-        }
-        watched.explain(&mut failing).await;
-        Err(Failure::Service(ServiceCause::NotReady { within: *within, failing }))
     });
     try_join_all(all).await.map(drop)
 }
@@ -137,21 +142,52 @@ impl Watched<'_> {
         Ok(())
     }
 
-    /// Adds the addresses that the service listens on instead to ports that refuse connections.
-    async fn explain(&self, failing: &mut [(String, String)]) {
-        let refuses = |(name, found): &&mut (String, String)| name.ends_with("/tcp") && found == REFUSED;
-        let mut refusing: Vec<_> = failing.iter_mut().filter(|one| refuses(one)).collect();
-        if refusing.is_empty() {
-            return;
+    /// Adds what the service listens on instead to findings of ports that do not answer; returns what to do.
+    async fn explain(&self, failing: &mut [(String, String)]) -> Vec<String> {
+        let ports = self.probes();
+        let silent: Vec<_> = failing
+            .iter_mut()
+            .filter(|(_, found)| is_silence(found))
+            .filter_map(|(name, found)| Some((ports.iter().find(|(probe, _)| *probe == *name)?.1, found)))
+            .collect();
+        if silent.is_empty() {
+            return Vec::new();
         }
-        // If the image has no such command, nothing is added.
-        let look = ["cat", "/proc/net/tcp", "/proc/net/tcp6"].map(str::to_owned);
-        let Ok(Ok(tables)) = timeout(LOOK_WITHIN, self.instance.exec(&look)).await else { return };
-        let listeners = listening(&String::from_utf8_lossy(&tables.stdout));
-        for (name, found) in &mut refusing {
-            let port = name.trim_end_matches("/tcp").parse().unwrap_or(0);
-            found.push_str(&instead(port, &listeners));
+        if let ServiceBase::Server(server) = &self.service.base {
+            return hints::no_server(&self.service.name, server, silent.iter().map(|(port, _)| *port));
         }
+        // Where that cannot be known nothing is added: the findings say what there is.
+        let Ok(Ok(Some(sockets))) = timeout(LOOK_WITHIN, self.instance.listening()).await else {
+            return Vec::new();
+        };
+        let args =
+            process::of_service(self.service, self.image).map(|process| process.args).unwrap_or_default();
+        let exposed: Vec<PortNumber> = self.service.ports.iter().map(PortNumber::from).collect();
+        let mut help = Vec::new();
+        for (port, found) in silent {
+            let unanswered = Unanswered { service: &self.service.name, args: &args, port, exposed: &exposed };
+            let explained = hints::explain(&unanswered, &sockets);
+            found.push_str("; ");
+            found.push_str(&explained.finding);
+            if !help.contains(&explained.help) {
+                help.push(explained.help);
+            }
+        }
+        help
+    }
+
+    /// The names of probes that ask a port, each with that port.
+    fn probes(&self) -> Vec<(String, PortNumber)> {
+        let ports = self.service.ports.iter().map(|port| (port.to_string(), port.into()));
+        let pages = self.service.ready.iter().filter_map(|(check, _)| match check {
+            Check::Http { path, port } => {
+                let number = self.http_port(port.as_ref()).ok()?;
+                let port = PortNumber { protocol: Protocol::Tcp, number };
+                Some((name_of_page(number, &request_target(path)), port))
+            }
+            _ => None,
+        });
+        ports.chain(pages).collect()
     }
 
     /// How a command in the service ended and the last line it wrote, without secrets.
@@ -238,53 +274,10 @@ impl Watched<'_> {
                     "the image's health check `{}` failed {failures} times: {found}",
                     shown_command(args)
                 );
-                return Err(Failure::Service(ServiceCause::Check(message)));
+                return Err(Failure::Service { cause: ServiceCause::Check(message), help: Vec::new() });
             }
             sleep(pause).await;
             pause = (pause * 3 / 2).min(LONGEST_PAUSE).min(interval);
-        }
-    }
-}
-
-/// The addresses with a listener, by the kernel's tables of TCP sockets (`proc_net_tcp(5)`).
-fn listening(tables: &str) -> BTreeSet<SocketAddr> {
-    tables.lines().filter_map(listener).collect()
-}
-
-fn listener(line: &str) -> Option<SocketAddr> {
-    let mut fields = line.split_ascii_whitespace().skip(1);
-    let (local, _remote, state) = (fields.next()?, fields.next()?, fields.next()?);
-    let (address, port) = local.split_once(':')?;
-    // Words of four bytes, each in the machine's byte order.
-    let mut bytes = Vec::new();
-    for at in (0..address.len()).step_by(8) {
-        bytes.extend(u32::from_str_radix(address.get(at..at + 8)?, 16).ok()?.to_ne_bytes());
-    }
-    let ip: IpAddr = match <[u8; 4]>::try_from(bytes.as_slice()) {
-        Ok(four) => four.into(),
-        Err(_) => <[u8; 16]>::try_from(bytes.as_slice()).ok()?.into(),
-    };
-    // The address of the resolver that engines put into containers.
-    let is_engines = ip == IpAddr::from([127, 0, 0, 11]);
-    let port = u16::from_str_radix(port, 16).ok()?;
-    (state == "0A" && !is_engines).then_some(SocketAddr::new(ip, port))
-}
-
-/// What the service listens on instead of a port, with help.
-fn instead(port: u16, listeners: &BTreeSet<SocketAddr>) -> String {
-    let names = |of: &mut dyn Iterator<Item = &SocketAddr>| {
-        of.map(ToString::to_string).collect::<Vec<_>>().join(", ")
-    };
-    let own = names(&mut listeners.iter().filter(|address| address.port() == port));
-    if !own.is_empty() {
-        return format!(
-            "; it listens on {own} alone, where no other container reaches it: let it listen on 0.0.0.0"
-        );
-    }
-    match names(&mut listeners.iter()).as_str() {
-        "" => "; it listens on no port".to_owned(),
-        others => {
-            format!("; it listens on {others}: expose the port that it has, or let it listen on this one")
         }
     }
 }
@@ -322,21 +315,6 @@ fn command(check: &Healthcheck, image: &Image) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_a_service_listens_on_instead_is_said() {
-        let tables = "  sl  local_address rem_address   st tx_queue\n\
-             0: 0100007F:1F90 00000000:0000 0A 00000000:00000000\n\
-             1: 0B00007F:A3F1 00000000:0000 0A 00000000:00000000\n\
-             2: 0100007F:1F91 0100007F:9999 01 00000000:00000000\n\
-             0: 00000000000000000000000001000000:0050 00000000000000000000000000000000:0000 0A 0:0\n";
-        let found = listening(tables);
-        let texts: Vec<String> = found.iter().map(ToString::to_string).collect();
-        assert_eq!(texts, ["127.0.0.1:8080", "[::1]:80"]);
-        assert!(instead(8080, &found).contains("127.0.0.1:8080 alone"), "{}", instead(8080, &found));
-        assert!(instead(9999, &found).contains("127.0.0.1:8080, [::1]:80: expose the port"));
-        assert_eq!(instead(1, &BTreeSet::new()), "; it listens on no port");
-    }
 
     #[test]
     fn a_path_is_sent_as_requests_may_have_it() {

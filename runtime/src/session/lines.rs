@@ -34,11 +34,6 @@ impl Lines {
         }
     }
 
-    /// Forgets the unfinished line.
-    pub(super) fn forget(&mut self) {
-        self.partial.clear();
-    }
-
     pub(super) fn flush(&mut self, mut line: impl FnMut(&str)) {
         if !self.partial.is_empty() {
             let text = String::from_utf8_lossy(&self.partial);

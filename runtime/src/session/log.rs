@@ -1,25 +1,24 @@
 //! Output of processes: recorded completely for steps, the last lines for services, and emitted as events.
 
-use std::collections::VecDeque;
 use std::io::{self, Read as _};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, watch};
 
 use super::journal::{Cursor, Journal, Next};
-use super::lines::{Lines, OutputEvents};
+use super::lines::OutputEvents;
 use super::scrub::{Scanner, Scrubber, Secrets};
+use super::tail::Tail;
 use crate::engine::{Recording, Sink, Spool, Written};
+use crate::error::cut_mark;
 use crate::event::Span;
 use crate::lock::lock;
 use crate::model::Stream;
 
-/// How much of each stream an error shows: its last 100 KiB.
+/// How much of each stream an error keeps: its last 100 KiB.
 const SHOWN: u64 = 100 * 1024;
 /// The most a step may write to each stream: 4 GiB. It is on the disk of the pipeline's machine.
 pub(super) const MOST: u64 = 4 << 30;
-/// How many of a service's last lines an error shows.
-const LAST_LINES: usize = 20;
 /// How much of a service's output is kept for a `ready log` that comes later: 256 KiB a stream.
 const REMEMBERED: usize = 256 * 1024;
 
@@ -31,7 +30,7 @@ pub(super) fn last_part(stream: &Written) -> String {
         return format!("[it cannot be read: {error}]");
     }
     let kept = String::from_utf8_lossy(&kept);
-    if cut == 0 { kept.into_owned() } else { format!("[the first {cut} bytes are cut]\n{kept}") }
+    if cut == 0 { kept.into_owned() } else { format!("{}{kept}", cut_mark(cut)) }
 }
 
 /// Records a step's output without its secrets, and emits it as it arrives.
@@ -138,12 +137,12 @@ pub(super) struct ServiceLog {
 }
 
 struct LogState {
-    /// The last complete lines of both streams, the oldest first.
-    lines: VecDeque<String>,
-    /// Standard output: its unfinished line, and its recent bytes.
-    stdout: (Lines, Vec<u8>),
-    /// Standard error: its unfinished line, and its recent bytes.
-    stderr: (Lines, Vec<u8>),
+    /// The last part of both streams.
+    tail: Tail,
+    /// The recent bytes of standard output.
+    stdout: Vec<u8>,
+    /// The recent bytes of standard error.
+    stderr: Vec<u8>,
     /// The texts that are waited for, with the number of occurrences in all output, including output no longer kept.
     watched: Vec<Watched>,
     events: OutputEvents,
@@ -193,9 +192,9 @@ impl Watched {
 impl ServiceLog {
     pub(super) fn new(span: Arc<Span>, secrets: &Secrets) -> Self {
         let state = LogState {
-            lines: VecDeque::new(),
-            stdout: Default::default(),
-            stderr: Default::default(),
+            tail: Tail::default(),
+            stdout: Vec::new(),
+            stderr: Vec::new(),
             watched: Vec::new(),
             events: OutputEvents::new(span),
             scrubbers: [Scrubber::new(secrets), Scrubber::new(secrets)],
@@ -243,13 +242,9 @@ impl ServiceLog {
         })
     }
 
-    /// The last 20 lines, including an unfinished one, without what may be the beginning of a secret.
+    /// The last lines, including an unfinished one, without what may be the beginning of a secret.
     pub(super) fn last_lines(&self) -> Vec<String> {
-        let state = &mut *lock(&self.state);
-        let LogState { lines, stdout, stderr, .. } = state;
-        stdout.0.flush(|line| remember(lines, line));
-        stderr.0.flush(|line| remember(lines, line));
-        lines.iter().cloned().collect()
+        lock(&self.state).tail.lines()
     }
 
     /// Waits until a text has been written this many times since the service's start, or since the oldest output kept.
@@ -313,13 +308,6 @@ impl WrittenLog {
     }
 }
 
-fn remember(lines: &mut VecDeque<String>, line: &str) {
-    if lines.len() == LAST_LINES {
-        lines.pop_front();
-    }
-    lines.push_back(line.to_owned());
-}
-
 impl LogState {
     fn push(&mut self, stream: Stream, bytes: &[u8]) {
         // Texts are searched for in the raw output, so that a text that begins like a secret is not held back.
@@ -327,8 +315,8 @@ impl LogState {
             watched.feed(stream, bytes);
         }
         let remembered = match stream {
-            Stream::Stdout => &mut self.stdout.1,
-            Stream::Stderr => &mut self.stderr.1,
+            Stream::Stdout => &mut self.stdout,
+            Stream::Stderr => &mut self.stderr,
         };
         remembered.extend_from_slice(bytes);
         // Grows to twice the limit before cutting, so that not every piece moves the buffer.
@@ -350,18 +338,7 @@ impl LogState {
 
     /// Emits and keeps output that is free of secrets.
     fn take(&mut self, stream: Stream, clean: &[u8]) {
-        let lines = match stream {
-            Stream::Stdout => &mut self.stdout.0,
-            Stream::Stderr => &mut self.stderr.0,
-        };
-        let last = &mut self.lines;
-        let mut ends = clean.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n');
-        // Of a piece with more lines than are remembered, the others need not be looked at.
-        let from = ends.nth(LAST_LINES).map_or(0, |(before, _)| before + 1);
-        if from > 0 {
-            lines.forget();
-        }
-        lines.push(clean.get(from..).unwrap_or_default(), |line| remember(last, line));
+        self.tail.push(stream, clean);
         self.journal.add(stream, clean);
         if !self.is_past {
             self.events.write(stream, clean);
@@ -386,8 +363,8 @@ impl LogState {
         let text = text.as_bytes().to_vec();
         let scanner = Scanner::new([text.clone()]);
         let mut watched = Watched { text, scanner, seen: 0, carry: Default::default() };
-        watched.feed(Stream::Stdout, &self.stdout.1);
-        watched.feed(Stream::Stderr, &self.stderr.1);
+        watched.feed(Stream::Stdout, &self.stdout);
+        watched.feed(Stream::Stderr, &self.stderr);
         self.watched.push(watched);
         self.watched.len() - 1
     }
@@ -432,18 +409,6 @@ mod tests {
         assert_eq!(lock(&log.state).watched[index].seen, 0);
         sink(Stream::Stdout, b"dy\n");
         assert_eq!(lock(&log.state).watched[index].seen, 1);
-    }
-
-    #[test]
-    fn the_last_lines_are_kept() {
-        let log = ServiceLog::unobserved();
-        let sink = log.sink();
-        (0..30).for_each(|line| sink(Stream::Stdout, format!("line {line}\n").as_bytes()));
-        sink(Stream::Stderr, b"unfinished");
-        let lines = log.last_lines();
-        assert_eq!(lines.len(), 20);
-        assert_eq!(lines.first().map(String::as_str), Some("line 11"));
-        assert_eq!(lines.last().map(String::as_str), Some("unfinished"));
     }
 
     #[test]

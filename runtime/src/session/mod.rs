@@ -11,8 +11,10 @@ mod bindings;
 pub(crate) mod current;
 mod demand;
 mod execute;
+mod failed;
 mod forward;
 mod health;
+mod hints;
 mod holder;
 mod host;
 mod journal;
@@ -20,6 +22,7 @@ mod lines;
 mod local;
 mod log;
 mod logs;
+mod missing;
 mod outputs;
 mod prepared;
 mod process;
@@ -42,6 +45,7 @@ mod staging;
 mod start;
 mod steps;
 mod supervise;
+mod tail;
 mod terminal;
 mod transfer;
 #[cfg(unix)]
@@ -121,6 +125,8 @@ pub(super) struct Inner {
     replays: SingleFlight<(Digest, Vec<u64>), ()>,
     /// The services and their supervisors.
     services: Mutex<Services>,
+    /// The names by which services are known.
+    names: Mutex<hints::Names>,
     /// Which instances of services write to which caches.
     turns: Turns,
     /// When it began.
@@ -165,6 +171,7 @@ impl Session {
             prepared: SingleFlight::default(),
             replays: SingleFlight::default(),
             services: Mutex::default(),
+            names: Mutex::default(),
             turns: Turns::default(),
             began: std::time::SystemTime::now(),
             logs: watch::Sender::default(),

@@ -1,7 +1,9 @@
 //! Configuration of a process: the image's, overridden by the pipeline's.
 
+use std::env::VarError;
 use std::sync::Arc;
 
+use super::missing;
 use super::scrub::Secrets;
 use crate::engine::{Filesystem, Image, ImageConfig, MountSource, Process};
 use crate::graph::{Config, ServiceNode, Var};
@@ -114,14 +116,28 @@ fn unusable(item: &str, secret: &Secret, why: &str) -> Error {
 pub(super) fn contents(item: &str, secret: &Secret) -> Result<Arc<[u8]>> {
     let missing = |why: String| unusable(item, secret, &why);
     Ok(match secret.source() {
-        SecretSource::Env(variable) => {
-            let value = std::env::var(&**variable)
-                .map_err(|error| missing(format!("variable `{variable}`: {error}")))?;
-            value.into_bytes().into()
-        }
-        SecretSource::File(path) => std::fs::read(path)
-            .map_err(|error| missing(format!("file `{}`: {error}", path.display())))?
-            .into(),
+        SecretSource::Env(variable) => match std::env::var(&**variable) {
+            Ok(value) => value.into_bytes().into(),
+            Err(VarError::NotPresent) => {
+                return Err(missing(format!(
+                    "the environment variable `{variable}` is not set\n\nhelp: set it where the program is started, or take the secret from a file: `secret::file(\"path\")`"
+                )));
+            }
+            Err(VarError::NotUnicode(_)) => {
+                return Err(missing(format!(
+                    "the environment variable `{variable}` is not UTF-8\n\nhelp: put it into a file: `secret::file(\"path\")` takes any bytes"
+                )));
+            }
+        },
+        SecretSource::File(path) => match std::fs::read(path) {
+            Ok(contents) => contents.into(),
+            Err(error) => {
+                return Err(missing(format!(
+                    "{}\n\nhelp: put the secret there, or take it from a variable: `secret::env(\"NAME\")`",
+                    missing::said(path, "file", &error)
+                )));
+            }
+        },
         SecretSource::Value(contents) => contents.clone(),
     })
 }

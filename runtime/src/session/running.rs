@@ -20,7 +20,7 @@ use crate::graph::{Binding, ServiceNode};
 use crate::lock::lock;
 use crate::model::{Digest, Port};
 use crate::value::{Check, Stop};
-use crate::{Error, Result, ServiceError};
+use crate::{Error, Result, ServiceError, UsedService};
 
 /// After a client failed, how long to wait for the engine to report that a service ended.
 const EXIT_NOTICE: Duration = Duration::from_millis(150);
@@ -158,6 +158,19 @@ impl Running {
         self.ended().await.unwrap_or(error)
     }
 
+    /// How it has ended, in a few words, if that was reported.
+    fn end_in_words(&self) -> Option<String> {
+        let ended = self.ended.borrow();
+        Some(match ended.as_ref()? {
+            Error::ServiceExited(error) | Error::ServiceStart(error) => match &error.cause {
+                ServiceCause::Exited(exit) => exit.to_string(),
+                ServiceCause::Dependency(_) => "a service that it uses failed".to_owned(),
+                ServiceCause::NotReady { .. } | ServiceCause::Check(_) => "it was not ready".to_owned(),
+            },
+            other => other.to_string().lines().next().unwrap_or_default().to_owned(),
+        })
+    }
+
     /// Waits until the service ends and returns the reason.
     pub(super) async fn broken(&self) -> Error {
         let mut ended = self.ended.subscribe();
@@ -255,9 +268,15 @@ impl Running {
             secrets: &self.secrets,
             span: &self.span,
         };
-        health::wait(&watched).await.map_err(|failure| match failure {
+        health::wait(&watched).await.map_err(|found| match found {
             Failure::Engine(error) => error,
-            Failure::Service(cause) => self.error(cause, Phase::Starting),
+            Failure::Service { cause, help } => failure(
+                &self.service,
+                cause,
+                self.since,
+                Told { log: self.log.last_lines(), help },
+                Phase::Starting,
+            ),
         })
     }
 
@@ -270,7 +289,13 @@ impl Running {
     }
 
     fn error(&self, cause: ServiceCause, phase: Phase) -> Error {
-        failure(&self.service, cause, self.since, self.log.last_lines(), phase)
+        failure(
+            &self.service,
+            cause,
+            self.since,
+            Told { log: self.log.last_lines(), help: Vec::new() },
+            phase,
+        )
     }
 }
 
@@ -289,11 +314,20 @@ pub(super) enum Phase {
     InUse,
 }
 
+/// What the error of a service has besides its cause.
+#[derive(Default)]
+pub(super) struct Told {
+    /// The last lines it wrote.
+    pub(super) log: Vec<String>,
+    /// What to do.
+    pub(super) help: Vec<String>,
+}
+
 pub(super) fn failure(
     service: &ServiceNode,
     cause: ServiceCause,
     since: Instant,
-    log: Vec<String>,
+    Told { log, help }: Told,
     phase: Phase,
 ) -> Error {
     let not_ready = matches!(cause, ServiceCause::NotReady { .. });
@@ -304,6 +338,7 @@ pub(super) fn failure(
         cause,
         elapsed: since.elapsed(),
         log,
+        help,
         locations: service.locations.all(),
     });
     match phase {
@@ -403,6 +438,17 @@ impl Leases {
             })
         });
         select_all(broken).await.0
+    }
+
+    /// The services, for the error of who used them.
+    pub(super) fn used(&self) -> Vec<UsedService> {
+        let used = |(binding, lease): &(Binding, Lease)| UsedService {
+            name: binding.service.name.to_string(),
+            hostname: lease.running().service.hostname.to_string(),
+            aliases: binding.aliases.clone(),
+            ended: lease.running().end_in_words(),
+        };
+        self.direct.iter().map(used).collect()
     }
 
     /// Notes that a service that uses these was detached and ends without this process.

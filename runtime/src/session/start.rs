@@ -6,7 +6,7 @@ use futures_util::future::try_join;
 use tokio::time::{Instant, timeout};
 
 use super::log::ServiceLog;
-use super::running::{Leases, Phase, Running, Started, failure, stop_manner};
+use super::running::{Leases, Phase, Running, Started, Told, failure, stop_manner};
 use super::scrub::Secrets;
 use super::service::Origin;
 use super::steps::Evaluation;
@@ -103,7 +103,7 @@ impl Outfit {
         )
         .await
         .map_err(|error| {
-            failure(&service, ServiceCause::Dependency(error), since, Vec::new(), Phase::Starting)
+            failure(&service, ServiceCause::Dependency(error), since, Told::default(), Phase::Starting)
         })?;
         let secrets = process::secrets(Some(&process), &filesystem);
         let log = ServiceLog::new(span.clone(), &secrets);
@@ -165,7 +165,10 @@ impl Outfit {
             None => ("caches".to_owned(), "the engine did not answer in time".to_owned()),
         };
         let cause = ServiceCause::NotReady { within: self.service.within, failing: vec![failing] };
-        Err(failure(&self.service, cause, self.since, Vec::new(), Phase::Starting))
+        let help = vec![
+            "one service at a time writes to a cache: end the other one, wait longer (`ready port within \"2m\";`), or give this one a cache of its own".to_owned(),
+        ];
+        Err(failure(&self.service, cause, self.since, Told { log: Vec::new(), help }, Phase::Starting))
     }
 
     /// Makes the container, or an address for the server; or joins those who use it.

@@ -7,21 +7,20 @@ use futures_util::future::{BoxFuture, try_join, try_join_all, try_join3};
 use tokio::sync::watch;
 
 use super::local::{self, Reading, Tree};
-use super::log::{self, Broken, Capture};
+use super::log::Capture;
 use super::running::StepTurns;
 use super::scrub::Secrets;
 use super::{Inner, close_failed, process};
 use crate::engine::{
     self, Claim, Engine, Filesystem, Finished, Image, Kept, Placement, Prepared, Recording, StepSpec, Written,
 };
-use crate::error::Reason;
 use crate::event::{EventKind, Outcome, Span, Subject, Waiting};
 use crate::graph::{
     Contents, Fs, Held, Identities, Mount, MountSource, Place, Prepared as PreparedService, Requirements,
     Resolved, ServiceNode, Step,
 };
 use crate::lock::lock;
-use crate::model::{Digest, Exit, ImageName, Snapshot, WindowSize};
+use crate::model::{Digest, ImageName, Snapshot, WindowSize};
 use crate::value::{Expect, LocalSource};
 use crate::{Error, Result, StepCause, StepError};
 
@@ -94,6 +93,7 @@ impl Inner {
         reading: Arc<Reading>,
         requirements: Requirements,
     ) -> Result<Arc<Evaluation>> {
+        lock(&self.names).learn(requirements.aliases);
         // The first caller looks an image up for all; each caller's error has that caller's own locations.
         let find = requirements.images.into_iter().map(|(name, places)| async move {
             let places: Vec<_> = places.into_iter().collect();
@@ -103,11 +103,11 @@ impl Inner {
             }
         });
         let from = &reading;
-        let hash = requirements.hosts.into_iter().map(|(source, places)| async move {
-            let places: Vec<_> = places.into_iter().collect();
+        let hash = requirements.hosts.into_iter().map(|(source, taken)| async move {
+            let places: Vec<_> = taken.places.into_iter().collect();
             match from.tree(self, &source, &places).await {
                 Ok(tree) => Ok((source, tree)),
-                Err(error) => Err(error.at(places)),
+                Err(error) => Err(error.taken_by(&taken.items).at(places)),
             }
         });
         let (engine, images, trees) =
@@ -276,12 +276,14 @@ impl Evaluation {
         let mut finished = tokio::select! {
             finished = prepared.run(capture.sink()) => finished.map_err(|error| secrets.scrub_error(error))?,
             error = leases.broken() => return Err(error),
-            () = capture.broken() => return Err(not_taken_down(step, self.key(step), &secrets, capture.finish(137))),
+            () = capture.broken() => {
+                return Err(self.failed(step, &leases, &secrets).not_taken_down(capture.finish(137)));
+            }
         };
         let exit = finished.exit();
         let output = match capture.finish(exit.code) {
             (output, None) => output,
-            broken => return Err(not_taken_down(step, self.key(step), &secrets, broken)),
+            broken => return Err(self.failed(step, &leases, &secrets).not_taken_down(broken)),
         };
         // A client often fails only because its service ended a moment before the engine reports that.
         if !exit.success()
@@ -309,7 +311,7 @@ impl Evaluation {
             Ok(snapshot) => Some(Arc::new(self.held(step, snapshot)?) as _),
             Err(_) => None,
         };
-        let error = step_error(step, self.key(step), &secrets, exit, cause, &output);
+        let error = self.failed(step, &leases, &secrets).error(exit, cause, &output);
         Err(Error::StepFailed(Box::new(StepError { left, ..error })))
     }
 
@@ -430,52 +432,6 @@ impl Evaluation {
 
 pub(super) fn subject(step: &Step) -> Subject {
     Subject::Step { name: step.name.clone(), digest: step.digest }
-}
-
-fn step_error(
-    step: &Step,
-    key: Digest,
-    secrets: &Secrets,
-    exit: Exit,
-    cause: StepCause,
-    output: &Recording,
-) -> StepError {
-    StepError {
-        name: step.name.to_string(),
-        args: step.args.iter().flatten().map(|arg| secrets.scrub_text(arg)).collect(),
-        exit,
-        cause,
-        stdout: log::last_part(&output.stdout),
-        stderr: log::last_part(&output.stderr),
-        left: None,
-        key: Some(key),
-        locations: step.locations.all(),
-    }
-}
-
-/// The error of a step that was killed because its output could not be recorded.
-fn not_taken_down(
-    step: &Step,
-    key: Digest,
-    secrets: &Secrets,
-    (output, why): (Recording, Option<Broken>),
-) -> Error {
-    match why {
-        Some(Broken::Io(error)) => {
-            let written = output.stdout.length() + output.stderr.length();
-            let message = format!(
-                "what a step of `{}` writes, {written} bytes so far, cannot be held there while it is needed: {error}\n\nhelp: have it written to a file in the container (`> /out` in a `shell`), or name a place with more room in TMPDIR",
-                step.name
-            );
-            Error::io(engine::place(), Reason::said(message, error))
-        }
-        Some(Broken::TooMuch) | None => {
-            // The exit code of a process ended by SIGKILL.
-            let exit = Exit { code: 137, out_of_memory: false };
-            let cause = StepCause::TooMuchOutput(log::MOST);
-            Error::StepFailed(Box::new(step_error(step, key, secrets, exit, cause, &output)))
-        }
-    }
 }
 
 /// The files that a step's output is redirected to.

@@ -94,7 +94,9 @@ impl Service {
     /// Declares a service that is defined later, so that others can refer to it first.
     #[track_caller]
     pub fn declare(name: impl Into<String>) -> (Self, Definition<Self>) {
-        let slot = Slot::declared(name.into(), Location::caller());
+        let name = name.into();
+        super::names::learn(&name);
+        let slot = Slot::declared(name, Location::caller());
         let target = slot.clone();
         let set = Box::new(move |value: Self, at| {
             let mut service = value.body();
@@ -252,7 +254,9 @@ let api = Service::from_image(\"acme/api:2\").bind(\"db\", &db).expose(8080);
 
     /// Sets the name that logs, plans and errors show.
     pub fn named(self, name: impl Into<String>) -> Self {
-        Self { slot: Slot::filled(Some(name.into()), self.slot.at, self.body()) }
+        let name = name.into();
+        super::names::learn(&name);
+        Self { slot: Slot::filled(Some(name), self.slot.at, self.body()) }
     }
 
     /// The name that logs, plans and errors show, if it has one.

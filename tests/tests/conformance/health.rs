@@ -58,7 +58,7 @@ async fn a_listener_on_localhost_is_not_ready() {
     let service = late(&["on=127.0.0.1"]).expose(8080).ready(Ready::port().within("4s"));
     let error = fetch("www", &service, "/").sync().await.unwrap_err();
     assert!(matches!(error, Error::ServiceNotReady(_)), "{error}");
-    assert!(error.to_string().contains("it listens on 127.0.0.1:8080 alone"), "{error}");
+    assert!(error.to_string().contains("it listens on 127.0.0.1:8080 only"), "{error}");
 }
 
 #[bowline::test]

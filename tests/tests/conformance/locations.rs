@@ -31,7 +31,7 @@ async fn a_failed_step_is_where_its_statement_is() {
     assert_eq!(lines(step.locations()), [first + 6]);
     assert_eq!((error.locations(), step.locations()[0].column()), (step.locations(), 13));
     let text = format!(
-        "step `sh -c 'echo oops >&2; exit 3'` of `failing` failed: exit code 3\n  at {}:{}:13\nstderr:\noops",
+        "step `sh -c 'echo oops >&2; exit 3'` of `failing` failed: exit code 3\n  --> {}:{}:13\nstderr:\noops",
         file!(),
         first + 6
     );
@@ -90,7 +90,7 @@ async fn a_service_that_ends_is_where_its_item_is() {
     for error in [p.test.sync().await.unwrap_err(), p.web.start().await.unwrap_err()] {
         let Error::ServiceStart(service) = &error else { panic!("{error}") };
         assert_eq!(lines(service.locations()), [first + 2]);
-        let place = format!(": exit code 42\n  at {}:{}:9\n", file!(), first + 2);
+        let place = format!(": exit code 42\n  --> {}:{}:9\n", file!(), first + 2);
         assert!(error.to_string().contains(&place), "{error}");
     }
 }

@@ -7,6 +7,7 @@ mod engines;
 mod events;
 mod failures;
 mod health;
+mod hints;
 mod host;
 mod host_services;
 mod images;

@@ -62,7 +62,8 @@ async fn a_failure_that_is_expected_has_to_happen() {
     let Error::StepFailed(step) = &error else { panic!("{error}") };
     assert_eq!((step.cause, step.exit.code), (StepCause::Succeeded, 0));
     let text = "step `true` of `optimist` succeeded, although it was expected to fail";
-    assert_eq!(error.to_string(), format!("{text}\n  at {}", step.locations()[0]));
+    let help = "help: `expect any` takes either end, and without `expect` it has to succeed";
+    assert_eq!(error.to_string(), format!("{text}\n  --> {}\n\n{help}", step.locations()[0]));
 }
 
 #[bowline::test]

@@ -9,9 +9,12 @@
 //! No probe gives up: the session sets the limit, and watches for the service's end at the same time. Dropping a probe
 //! ends it.
 
+use std::collections::BTreeSet;
+
 use crate::Result;
 use crate::engine::ProbeProgress;
 use crate::engine::probe::{self as direct, NO_ANSWER, http};
+use crate::engine::sockets::{self, Listening};
 use crate::model::Port;
 
 mod helper;
@@ -53,5 +56,15 @@ impl Prober<'_> {
             return Ok(());
         }
         Box::pin(helper::wait_http(self, target, port, path, progress)).await
+    }
+
+    /// The sockets in the service's network that wait for clients.
+    pub(super) async fn listening(self, target: &Target) -> Result<BTreeSet<Listening>> {
+        if let Some(tables) = target.tables()
+            && let Ok(Ok(found)) = tokio::task::spawn_blocking(move || sockets::read(tables)).await
+        {
+            return Ok(found);
+        }
+        Box::pin(helper::listening(self, target)).await
     }
 }

@@ -1,5 +1,6 @@
 //! Services: started, followed to their end, probed, signalled, removed.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
@@ -17,6 +18,7 @@ use super::recipe::{Created, NetworkScope, Recipe, Stdin};
 use super::{Shared, create, keep, labels, names, relay};
 use crate::engine::command::cannot_run;
 use crate::engine::ending::{Ending, ending};
+use crate::engine::sockets::Listening;
 use crate::engine::{
     Call, Command, Connection, Dialing, Ended, Flow, Instance, ProbeProgress, Process, Recording,
     ServiceSpec, Sink, Startable, Terminal,
@@ -182,6 +184,10 @@ impl Instance for Running {
 
     fn wait_http<'a>(&'a self, port: u16, path: &'a str, progress: &'a ProbeProgress) -> Call<'a, ()> {
         Box::pin(async move { self.prober().wait_http(self.target().await?, port, path, progress).await })
+    }
+
+    fn listening(&self) -> Call<'_, Option<BTreeSet<Listening>>> {
+        Box::pin(async move { self.prober().listening(self.target().await?).await.map(Some) })
     }
 
     fn connect(&self, port: u16) -> Dialing<'_, Connection> {

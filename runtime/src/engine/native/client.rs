@@ -1,5 +1,6 @@
 //! The pipeline's side of the socket to its shim.
 
+use std::fs::File;
 use std::io::{self, BufRead as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -15,8 +16,9 @@ use super::address::{Audience, Network};
 use super::capabilities::Users;
 use super::shim;
 use super::wire::{self, Answer, Order, Request, SOCKETS, SocketKind};
+use crate::engine::sockets::TABLES;
 use crate::lock::lock;
-use crate::model::SessionId;
+use crate::model::{Protocol, SessionId};
 use crate::reexec;
 
 /// A session's shim, started for the first who asks: whoever finds all results needs none. It ends, with all that runs in
@@ -124,9 +126,10 @@ impl Shim {
         self.ask(request, descriptors).await?.split().0.next().await
     }
 
-    /// The tables of the UDP sockets in a container's network, open.
-    pub(super) async fn udp_tables(&self, container: i32) -> io::Result<Vec<OwnedFd>> {
-        self.ask_for_descriptors(&Request::UdpTables { container }, &[]).await
+    /// The tables of the sockets in a container's network, open, each with its protocol.
+    pub(super) async fn socket_tables(&self, container: i32) -> io::Result<Vec<(Protocol, File)>> {
+        let tables = self.ask_for_descriptors(&Request::SocketTables { container }, &[]).await?;
+        Ok(TABLES.into_iter().zip(tables).map(|((_, protocol), table)| (protocol, table.into())).collect())
     }
 
     /// A network for a container, and what it is like as long as nobody has changed it.

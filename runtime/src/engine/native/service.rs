@@ -1,5 +1,6 @@
 //! Services: started, heard until they end, asked, signalled, removed.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -23,6 +24,7 @@ use super::wire::{Container, Detach, Order, Process, Request};
 use super::{Shared, failed, spec, terminal};
 use crate::engine::ending::{Ending, ending};
 use crate::engine::probe::{self, Dialer};
+use crate::engine::sockets::{self, Listening};
 use crate::engine::{
     Call, Command, Connection, Detached, Dialing, Ended, Flow, Instance, InstanceId, ProbeProgress,
     Recording, ServiceSpec, Sink, Startable, Terminal,
@@ -186,8 +188,9 @@ impl Instance for Running {
         Box::pin(async move {
             if ports.iter().any(|port| port.protocol == Protocol::Udp) {
                 let tables = self.udp_tables.get_or_try_init(|| async {
-                    let tables = self.shared.shim.udp_tables(self.container).await?;
-                    Ok(tables.into_iter().map(File::from).collect())
+                    let tables = self.shared.shim.socket_tables(self.container).await?;
+                    let udp = tables.into_iter().filter(|(protocol, _)| *protocol == Protocol::Udp);
+                    Ok(udp.map(|(_, table)| table).collect())
                 });
                 // One that has ended has none: who waits for it is told so.
                 let _: io::Result<&Vec<File>> = tables.await;
@@ -206,6 +209,15 @@ impl Instance for Running {
                 tokio::time::sleep(AGAIN_AFTER).await;
             }
             Ok(())
+        })
+    }
+
+    fn listening(&self) -> Call<'_, Option<BTreeSet<Listening>>> {
+        Box::pin(async move {
+            let what = format!("ask what service {} listens on", self.name);
+            let tables = self.shared.shim.socket_tables(self.container).await.map_err(failed(&what))?;
+            let read = tokio::task::spawn_blocking(move || sockets::read(tables)).await;
+            read.unwrap_or_else(|error| Err(error.into())).map(Some).map_err(failed(what))
         })
     }
 

@@ -57,9 +57,9 @@ pub(super) enum Request {
     },
     /// Descriptors: answers, and where an archive goes or comes from.
     Files(Files),
-    /// The tables of the UDP sockets in a container's network, `/proc/net/udp` and `udp6`. Descriptors: answers, which
-    /// they come back on.
-    UdpTables { container: i32 },
+    /// The tables of the sockets in a container's network, `/proc/net/tcp`, `udp`, `tcp6` and `udp6`, the latter two only
+    /// where there is IPv6. Descriptors: answers, which they come back on.
+    SocketTables { container: i32 },
     /// Whether no container can speak as another; answered with [`Answer::Done`] if so. Descriptors: answers.
     Guard,
     /// Lets what containers send to the world arrive at three sockets. Descriptors: answers, which they come back on: for

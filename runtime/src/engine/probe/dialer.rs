@@ -38,13 +38,22 @@ pub(super) enum Found {
 pub(in crate::engine) fn plain(error: &io::Error) -> String {
     use std::io::ErrorKind;
     match error.kind() {
-        ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        ErrorKind::ConnectionRefused => REFUSED.to_owned(),
         ErrorKind::ConnectionReset => "connection reset".to_owned(),
         ErrorKind::TimedOut => TIMED_OUT.to_owned(),
         ErrorKind::UnexpectedEof => "connection closed without an answer".to_owned(),
-        ErrorKind::HostUnreachable => "no route to host".to_owned(),
+        ErrorKind::HostUnreachable => NO_ROUTE.to_owned(),
         _ => error.to_string().to_lowercase(),
     }
 }
 
+const REFUSED: &str = "connection refused";
 const TIMED_OUT: &str = "timed out";
+const NO_ROUTE: &str = "no route to host";
+/// The finding for a UDP port without a socket.
+pub(super) const NOT_BOUND: &str = "no socket is bound to it";
+
+/// Whether a finding is that nobody answered at a port, so that what the service listens on explains it.
+pub(crate) fn is_silence(finding: &str) -> bool {
+    [NO_ANSWER, REFUSED, TIMED_OUT, NO_ROUTE, NOT_BOUND].contains(&finding)
+}

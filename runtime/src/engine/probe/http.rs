@@ -22,7 +22,7 @@ const REST_WITHIN: Duration = Duration::from_millis(100);
 const REST_AT_MOST: usize = 64 << 10;
 
 /// The probe's name in errors.
-pub(in crate::engine) fn name(port: u16, path: &str) -> String {
+pub(crate) fn name(port: u16, path: &str) -> String {
     format!("GET :{port}{path}")
 }
 

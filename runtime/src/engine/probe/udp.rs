@@ -3,12 +3,10 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use super::dialer::Dialer;
-
-/// The finding for a port without a socket.
-pub(super) const NOT_OPEN: &str = "no socket is bound to it";
+use crate::engine::sockets::Socket;
 
 /// The socket tables of a container's network namespace.
 #[derive(Debug)]
@@ -52,47 +50,15 @@ fn read_again(table: &mut File) -> io::Result<String> {
 fn open_ports(table: &str, ip: IpAddr) -> HashSet<u16> {
     // `::` accepts IPv4 too, 0.0.0.0 does not accept IPv6.
     let is_every = |own: IpAddr| own.is_unspecified() && (own.is_ipv6() || ip.is_ipv4());
-    let reachable = |socket: &Socket| !socket.connected && (socket.ip == ip || is_every(socket.ip));
+    let reachable = |socket: &Socket| !socket.is_connected() && (socket.ip == ip || is_every(socket.ip));
     table.lines().filter_map(Socket::parse).filter(reachable).map(|socket| socket.port).collect()
-}
-
-/// A line of `/proc/net/udp` or `/proc/net/udp6`.
-#[derive(Debug, PartialEq, Eq)]
-struct Socket {
-    ip: IpAddr,
-    port: u16,
-    connected: bool,
-}
-
-impl Socket {
-    /// `1: 0100007F:0035 00000000:0000 07 …`: number, own address, peer's address, state. `None` for the heading.
-    fn parse(line: &str) -> Option<Self> {
-        let mut fields = line.split_ascii_whitespace();
-        let own = fields.nth(1)?;
-        let state = fields.nth(1)?;
-        let (ip, port) = own.split_once(':')?;
-        let port = u16::from_str_radix(port, 16).ok()?;
-        Some(Self { ip: address(ip)?, port, connected: state != "07" })
-    }
-}
-
-/// Addresses are printed as 32-bit words in the machine's byte order.
-fn address(hex: &str) -> Option<IpAddr> {
-    let mut bytes = Vec::with_capacity(16);
-    for word in hex.as_bytes().chunks(8) {
-        let word = u32::from_str_radix(std::str::from_utf8(word).ok()?, 16).ok()?;
-        bytes.extend(word.to_ne_bytes());
-    }
-    if let Ok(v4) = <[u8; 4]>::try_from(bytes.as_slice()) {
-        return Some(Ipv4Addr::from(v4).into());
-    }
-    let v6 = <[u8; 16]>::try_from(bytes.as_slice()).ok()?;
-    Some(Ipv6Addr::from(v6).to_canonical())
 }
 
 #[cfg(target_endian = "little")]
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     const HEADING: &str = "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops";
@@ -122,37 +88,5 @@ mod tests {
     fn a_connected_socket_serves_nobody() {
         let table = "1: 020012AC:C001 0100000A:0035 01\n";
         assert_eq!(open_ports(table, v4(2)), HashSet::new());
-    }
-
-    #[test]
-    fn six_is_read_like_four() {
-        let parse = |line| Socket::parse(line).unwrap();
-        let any = parse("1: 00000000000000000000000000000000:0035 00000000000000000000000000000000:0000 07");
-        assert_eq!(any, Socket { ip: Ipv6Addr::UNSPECIFIED.into(), port: 53, connected: false });
-        let mapped =
-            parse("1: 0000000000000000FFFF0000020012AC:0035 00000000000000000000000000000000:0000 07");
-        assert_eq!(mapped.ip, v4(2));
-        let loopback =
-            parse("1: 00000000000000000000000001000000:0035 00000000000000000000000000000000:0000 07");
-        assert_eq!(loopback.ip, IpAddr::from(Ipv6Addr::LOCALHOST));
-        let unique =
-            parse("1: 000000FD000000000000000002000000:0035 00000000000000000000000000000000:0000 07");
-        assert_eq!(unique.ip, "fd00::2".parse::<IpAddr>().unwrap());
-    }
-
-    #[test]
-    fn anything_else_is_passed_over() {
-        for line in [
-            "",
-            HEADING,
-            "1:",
-            "1: 0:0",
-            "1: zz:0035 0:0 07",
-            "1: 00000000:zzzz 0:0 07",
-            "1: 0000000000000000:0035 0:0 07",
-            "1: é:é é é",
-        ] {
-            assert_eq!(Socket::parse(line), None, "{line}");
-        }
     }
 }

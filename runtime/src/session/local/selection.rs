@@ -13,6 +13,7 @@ use super::records::bytes;
 use crate::paths::WHITEOUT;
 use crate::patterns::{Deciding, Patterns};
 use crate::regular::{self, DOCUMENT_AT_MOST};
+use crate::session::missing;
 use crate::value::IgnoreFiles;
 use crate::{Error, Result};
 
@@ -46,7 +47,7 @@ impl Selection {
         exclude: &[String],
         ignore_files: IgnoreFiles,
     ) -> Result<Self> {
-        let metadata = fs::metadata(root).map_err(|error| Error::io(root, error))?;
+        let metadata = fs::metadata(root).map_err(|error| missing::error(root, "directory", error))?;
         if !metadata.is_dir() {
             let message = format!("`{}` is not a directory", root.display());
             return Err(Error::invalid(None, format!("{message}\n\nhelp: `host_file(...)` takes files")));

@@ -14,6 +14,7 @@ use super::selection::{GIT_IGNORE, Rules, Selection, Verdict, check_name};
 use super::trust::Trust;
 use crate::lock::lock;
 use crate::model::Digest;
+use crate::session::missing;
 use crate::{Error, Result};
 
 /// A directory that was read.
@@ -96,7 +97,7 @@ pub(super) fn walk(
     tick: Duration,
     lasts: &(dyn Fn() + Sync),
 ) -> Result<Vec<Found>> {
-    let metadata = fs::metadata(root).map_err(|error| Error::io(root, error))?;
+    let metadata = fs::metadata(root).map_err(|error| missing::error(root, "directory", error))?;
     let first = Task {
         number: 0,
         name: PathBuf::new(),
@@ -326,7 +327,7 @@ impl<'a> Earlier<'a> {
 
 /// A single file that the pipeline names, as a directory with one entry.
 pub(super) fn single(path: &Path, known: Option<&Known>, tick: Duration) -> Result<Found> {
-    let metadata = fs::metadata(path).map_err(|error| Error::io(path, error))?;
+    let metadata = fs::metadata(path).map_err(|error| missing::error(path, "file", error))?;
     if metadata.is_dir() {
         let message = format!("`{}` is a directory, not a file", path.display());
         return Err(Error::invalid(None, format!("{message}\n\nhelp: `host(...)` takes directories")));

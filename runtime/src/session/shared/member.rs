@@ -1,6 +1,6 @@
 //! A shared service, as a process uses it that is one of several: all that is done with it is asked of its owner.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
@@ -20,8 +20,8 @@ use super::wire::{
     receive, send,
 };
 use crate::engine::{
-    Attached, Call, Command, Connection, Dialing, Ended, Engine, Flow, Ingress, Instance, InstanceId, Place,
-    PortNumber, ProbeProgress, Sink, Terminal,
+    Attached, Call, Command, Connection, Dialing, Ended, Engine, Flow, Ingress, Instance, InstanceId,
+    Listening, Place, PortNumber, ProbeProgress, Sink, Terminal,
 };
 use crate::event::{EventKind, Span, Waiting};
 use crate::lock::lock;
@@ -383,6 +383,14 @@ impl Instance for Member {
 
     fn wait_http<'a>(&'a self, port: u16, path: &'a str, progress: &'a ProbeProgress) -> Call<'a, ()> {
         Box::pin(self.find(Probe::Http { port, path: path.to_owned() }, progress))
+    }
+
+    fn listening(&self) -> Call<'_, Option<BTreeSet<Listening>>> {
+        Box::pin(async {
+            let answer: Result<Option<BTreeSet<Listening>>, super::wire::Fault> =
+                self.request(&Request::Listening).await?;
+            answer.map_err(Into::into)
+        })
     }
 
     fn connect(&self, port: u16) -> Dialing<'_, Connection> {

@@ -421,6 +421,10 @@ async fn reply(to: &mut OwnedWriteHalf, owned: &Arc<Owned>, request: Request) ->
             let address = async { owned.instance()?.address().await };
             send(to, &address.await.map_err(Fault::from)).await
         }
+        Request::Listening => {
+            let listening = async { owned.instance()?.listening().await };
+            send(to, &listening.await.map_err(Fault::from)).await
+        }
         Request::IsAlive => {
             let is_alive = async { owned.instance()?.is_alive().await };
             send(to, &is_alive.await.unwrap_or(false)).await

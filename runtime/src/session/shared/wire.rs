@@ -92,6 +92,8 @@ pub(super) enum Request {
     Flow { port: u16 },
     /// Answered by an address.
     Address,
+    /// What it listens on. Answered by a set of sockets, if its network is its own, or a [`Fault`].
+    Listening,
     /// Whether its process runs.
     IsAlive,
     /// Answered by [`Heard`].

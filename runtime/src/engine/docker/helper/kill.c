@@ -7,7 +7,7 @@
 #include "system.h"
 
 enum { MILLISECOND = 1000, PAUSE = 2 * MILLISECOND, WITHIN = 5000 * MILLISECOND };
-enum { HERE = -100, CLOSE_ON_EXEC = 02000000, SIGKILL = 9 };
+enum { HERE = -100, SIGKILL = 9 };
 
 struct entry { i64 inode, offset; u16 length; u8 kind; char name[]; };
 

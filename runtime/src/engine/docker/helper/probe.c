@@ -2,8 +2,10 @@
  *
  *   probe wait IP PORT/tcp PORT/udp ...    until every port is open
  *   probe http IP PORT PATH                until a GET is answered with 2xx or 3xx
+ *   probe sockets                          what waits for clients now
  *
- * Each change of what is found is a line: `6379/tcp connection refused`, `6379/tcp open`, `http status 503`.
+ * Each change of what is found is a line: `6379/tcp connection refused`, `6379/tcp open`, `http status 503`. A socket is a
+ * line with the kernel's table that has it and its own address there: `tcp 0100007F:18EB`; the last line is `all sockets`.
  */
 #include "system.h"
 
@@ -20,12 +22,8 @@ static i64 longer(i64 pause, i64 most) { return pause * 5 / 4 < most ? pause * 5
 /* Found instead of an error number. */
 enum { OPEN = 0, UNKNOWN = -1, UNBOUND = -2, NOT_HTTP = -3, CLOSED = -4, STATUS = 100000 };
 
-static void sleep_until(i64 until) {
-  while (now() < until) wait_for(0, 0, until);
-}
-
 static _Noreturn void usage(void) {
-  static const char text[] = "usage: probe wait IP PORT/tcp PORT/udp ... | probe http IP PORT PATH\n";
+  static const char text[] = "usage: probe wait IP PORT/tcp PORT/udp ... | probe http IP PORT PATH | probe sockets\n";
   call(WRITE, 2, (long)text, sizeof text - 1, 0, 0, 0);
   leave(2);
 }
@@ -169,11 +167,12 @@ static void look_at_socket(const char *at, const struct address *address, struct
     if (ports[i].udp && ports[i].number == port) found(&ports[i], OPEN);
 }
 
-static void look_at_sockets(const char *table, const struct address *address, struct port *ports, int count) {
+/* Hands each line of a table to `look`, with what it needs. */
+static void each_line(const char *table, void (*look)(const char *line, void *with), void *with) {
   static char chunk[4096];
   char line[256];
   u32 length = 0;
-  int fd = (int)call(OPENAT, -100, (long)table, 02000000, 0, 0, 0);
+  int fd = (int)call(OPENAT, -100, (long)table, CLOSE_ON_EXEC, 0, 0, 0);
   if (fd < 0) return;
   for (long read; (read = call(READ, fd, (long)chunk, sizeof chunk, 0, 0, 0)) > 0;)
     for (long i = 0; i < read; i++) {
@@ -182,10 +181,48 @@ static void look_at_sockets(const char *table, const struct address *address, st
         continue;
       }
       line[length] = 0;
-      look_at_socket(line, address, ports, count);
+      look(line, with);
       length = 0;
     }
   call(CLOSE, fd, 0, 0, 0, 0, 0);
+}
+
+struct wanted { const struct address *address; struct port *ports; int count; };
+
+static void look_for_ports(const char *line, void *with) {
+  const struct wanted *wanted = with;
+  look_at_socket(line, wanted->address, wanted->ports, wanted->count);
+}
+
+/* ---- sockets ---- */
+
+struct table { const char *name, *state; };
+
+/* A socket that waits for clients has the state for that: it listens, or is bound to no peer. */
+static void show_socket(const char *at, void *with) {
+  const struct table *table = with;
+  struct text line = {0};
+  while (*at == ' ') at++;
+  at = next_field(at);
+  const char *state = next_field(next_field(at));
+  if (state[0] != table->state[0] || state[1] != table->state[1]) return;
+  add(&line, table->name);
+  add_byte(&line, ' ');
+  while (*at && *at != ' ') add_byte(&line, *at++);
+  print(&line);
+}
+
+static _Noreturn void show_sockets(void) {
+  static const char listens[] = "0A", has_no_peer[] = "07";
+  struct table tcp = {"tcp", listens}, udp = {"udp", has_no_peer};
+  each_line("/proc/net/tcp", show_socket, &tcp);
+  each_line("/proc/net/udp", show_socket, &udp);
+  each_line("/proc/net/tcp6", show_socket, &tcp);
+  each_line("/proc/net/udp6", show_socket, &udp);
+  struct text last = {0};
+  add(&last, "all sockets");
+  print(&last);
+  leave(0);
 }
 
 /* ---- wait ---- */
@@ -231,8 +268,9 @@ static _Noreturn void wait_ports(const struct address *address, struct port *por
       else port->fd = fd, port->began = now();
     }
     if (udp) {
-      look_at_sockets("/proc/net/udp", address, ports, count);
-      look_at_sockets("/proc/net/udp6", address, ports, count);
+      struct wanted wanted = {address, ports, count};
+      each_line("/proc/net/udp", look_for_ports, &wanted);
+      each_line("/proc/net/udp6", look_for_ports, &wanted);
     }
     /* Some kernels take milliseconds over a table: no more than a fifth of a processor is for us. */
     i64 cost = now() - began;
@@ -328,6 +366,7 @@ __attribute__((used)) _Noreturn void begin(long *stack) {
   static struct port ports[MOST_PORTS];
   long count = stack[0] - 3;
   const char **arguments = (const char **)(stack + 1);
+  if (stack[0] == 2 && same(arguments[1], "sockets")) show_sockets();
   if (count < 1) usage();
   struct address address = parse_address(arguments[2]);
   if (same(arguments[1], "http") && count == 2) {

@@ -5,6 +5,9 @@ typedef unsigned short u16;
 typedef unsigned int u32;
 typedef long long i64;
 
+/* Not every program needs all of this. */
+#define UNUSED __attribute__((unused))
+
 #if defined(__x86_64__)
 enum { READ = 0, WRITE = 1, CLOSE = 3, MMAP = 9, MUNMAP = 11, SOCKET = 41, CONNECT = 42, SENDTO = 44, RECVFROM = 45,
        SHUTDOWN = 48, BIND = 49, LISTEN = 50, SETSOCKOPT = 54, GETSOCKOPT = 55, KILL = 62, FCNTL = 72, GETDENTS64 = 217,
@@ -95,6 +98,10 @@ static void wait_for(struct pollfd *sockets, int count, i64 until) {
     for (int i = 0; i < count; i++) sockets[i].revents = 0;
 }
 
+UNUSED static void sleep_until(i64 until) {
+  while (now() < until) wait_for(0, 0, until);
+}
+
 /* Makes a socket address of an address in network order and a port: its length. */
 static u32 socket_address(u8 to[28], int six, const u8 *bytes, u16 port) {
   u16 family = six ? 10 : 2;
@@ -106,7 +113,7 @@ static u32 socket_address(u8 to[28], int six, const u8 *bytes, u16 port) {
 }
 
 /* Begins to connect: the socket, or an error number below zero. */
-static int begin_connect(int six, const u8 *bytes, u16 port, int kind) {
+UNUSED static int begin_connect(int six, const u8 *bytes, u16 port, int kind) {
   u8 to[28];
   u32 length = socket_address(to, six, bytes, port);
   int fd = (int)call(SOCKET, six ? 10 : 2, kind | NON_BLOCKING | CLOSE_ON_EXEC, 0, 0, 0, 0);
@@ -118,7 +125,7 @@ static int begin_connect(int six, const u8 *bytes, u16 port, int kind) {
 }
 
 /* How a connection came out, once its socket can be written to: zero or an error number. */
-static int end_connect(int fd) {
+UNUSED static int end_connect(int fd) {
   int error = 0;
   u32 size = sizeof error;
   call(GETSOCKOPT, fd, 1, 4, (long)&error, (long)&size, 0);

@@ -4,7 +4,7 @@
 //! polls there: a probe costs one container start (about 0.1 s), and an open port is still noticed at once. The program
 //! comes in an image of its own, which is put into an engine the first time it is needed.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bollard::container::LogOutput;
@@ -18,6 +18,7 @@ use super::super::{helper, labels, names};
 use super::target::{Prober, Target};
 use crate::engine::ProbeProgress;
 use crate::engine::probe::http;
+use crate::engine::sockets::{self, Listening};
 use crate::model::Port;
 use crate::{Error, Result};
 
@@ -67,6 +68,22 @@ pub(super) async fn wait_http(
     };
     run(prober, target, &args, hear).await
 }
+
+/// The sockets that wait for clients.
+pub(super) async fn listening(prober: Prober<'_>, target: &Target) -> Result<BTreeSet<Listening>> {
+    let mut found = BTreeSet::new();
+    let hear = |subject: &str, what: &str| {
+        if found.len() < MOST_SOCKETS {
+            found.extend(sockets::said(subject, what));
+        }
+        subject == "all"
+    };
+    run(prober, target, &["sockets".to_owned()], hear).await?;
+    Ok(found)
+}
+
+/// More sockets than these are not remembered, whoever says them.
+const MOST_SOCKETS: usize = 1024;
 
 /// The word that the helper prints for a port or page that is ready.
 const OPEN: &str = "open";

@@ -10,7 +10,8 @@ use tokio::net::TcpStream;
 
 use super::super::cleaner::Cleaner;
 use crate::engine::probe::Dialer;
-use crate::model::SessionId;
+use crate::engine::sockets::TABLES;
+use crate::model::{Protocol, SessionId};
 
 /// What is probed.
 #[derive(Debug, Clone)]
@@ -43,6 +44,21 @@ impl Target {
         std::fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|groups| groups.contains(container))
     }
 
+    /// The kernel's tables of the sockets in its network, open. `None` if the engine's process numbers are not ours, or the
+    /// tables may not be read. An open file stays with the namespace it was opened in, whoever gets the process's number
+    /// later.
+    pub(in super::super) fn tables(&self) -> Option<Vec<(Protocol, File)>> {
+        let process = format!("/proc/{}", self.pid.filter(|pid| *pid > 0)?);
+        let open =
+            |(name, protocol): (&str, _)| Some((protocol, File::open(format!("{process}/net/{name}")).ok()?));
+        // The last two are absent where the kernel has no IPv6.
+        let tables: Vec<_> = TABLES.into_iter().map_while(open).collect();
+        // Checked last: if the number had passed to another process before, it would not be the container's now.
+        let groups = std::fs::read_to_string(format!("{process}/cgroup")).ok()?;
+        let is_ours = self.container.len() == 64 && groups.contains(&self.container);
+        (is_ours && tables.len() >= 2).then_some(tables)
+    }
+
     /// Whether its address can be reached from here: the engine named the bridge after the network's random id, so this
     /// very network is in our network namespace. A route to the address would prove nothing, as every engine assigns the
     /// same addresses.
@@ -63,17 +79,9 @@ impl Dialer for Target {
         TcpStream::connect(address).await
     }
 
-    /// `None` if the engine's process numbers are not ours, or the tables may not be read. An open file stays with the
-    /// namespace it was opened in, whoever gets the process's number later.
     fn udp_tables(&self) -> Option<Vec<File>> {
-        let process = format!("/proc/{}", self.pid.filter(|pid| *pid > 0)?);
-        let mut tables = vec![File::open(format!("{process}/net/udp")).ok()?];
-        // Absent where the kernel has no IPv6.
-        tables.extend(File::open(format!("{process}/net/udp6")));
-        // Checked last: if the number had passed to another process before, it would not be the container's now.
-        let groups = std::fs::read_to_string(format!("{process}/cgroup")).ok()?;
-        let is_ours = self.container.len() == 64 && groups.contains(&self.container);
-        is_ours.then_some(tables)
+        let tables = self.tables()?.into_iter();
+        Some(tables.filter(|(protocol, _)| *protocol == Protocol::Udp).map(|(_, table)| table).collect())
     }
 }
 

@@ -258,6 +258,31 @@ async fn ports_are_open_when_all_are() {
     .await;
 }
 
+/// With each protocol and family, at each kind of address; without the engine's own resolver, which every container has.
+#[tokio::test]
+async fn what_waits_for_clients_is_found_both_ways() {
+    let session = Session::open().await;
+    let program = "
+kept = [tcp(7001), tcp(7002, '127.0.0.1'), udp(7003), udp(7004, '127.0.0.1')]
+six = socket.socket(socket.AF_INET6); six.bind(('::', 7005)); six.listen(); say()
+kept += [socket.create_connection(('127.0.0.1', 7002))]
+peer = udp(7006, '127.0.0.1'); peer.connect(('127.0.0.1', 7003)); say()
+";
+    let target = session.serve(program).await;
+    while session.said(&target).await.len() < 7 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let prober = session.prober("linux/amd64");
+    let direct = sockets::read(target.tables().unwrap()).unwrap();
+    let through_helper = timeout(AT_MOST, helper::listening(prober, &target)).await.unwrap().unwrap();
+    let texts = through_helper.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let expected =
+        ["0.0.0.0:7001/tcp", "127.0.0.1:7002/tcp", "[::]:7005/tcp", "0.0.0.0:7003/udp", "127.0.0.1:7004/udp"];
+    assert_eq!(texts, expected);
+    assert_eq!(direct, through_helper);
+    assert_eq!(prober.listening(&target).await.unwrap(), direct);
+}
+
 fn sorted(progress: &ProbeProgress) -> Vec<(String, String)> {
     let mut failing = progress.failing();
     failing.sort();

@@ -25,6 +25,7 @@ use super::rootfs::{self, Extras};
 use super::{confinement, exit, fork, inside, network, rlimits, session, sysctls, terminal, unshare, users};
 use crate::engine::native::capabilities::Users;
 use crate::engine::native::wire::{self, Answer, Container, Process};
+use crate::engine::sockets::TABLES;
 
 /// Runs a container to its end.
 pub(super) fn run(
@@ -264,13 +265,13 @@ fn own_streams(process: &Process, streams: Vec<OwnedFd>) -> Result<Vec<OwnedFd>,
 }
 
 /// A table is that of the network namespace it was opened in, whoever reads it.
-pub(super) fn give_udp_tables(container: i32, answers: &UnixStream) -> Result<(), ShimError> {
+pub(super) fn give_socket_tables(container: i32, answers: &UnixStream) -> Result<(), ShimError> {
     let pid = Pid::from_raw(container).ok_or_else(|| ShimError::new("no such container"))?;
     let target = pidfd_open(pid, PidfdFlags::empty()).context("the container")?;
     enter_namespaces(&target, libc::CLONE_NEWNET).context("the container's network")?;
     let open = |name: &str| std::fs::File::open(format!("/proc/thread-self/net/{name}"));
-    // Where there is no IPv6, there is no table for it.
-    let tables: Vec<_> = ["udp", "udp6"].into_iter().filter_map(|name| open(name).ok()).collect();
+    // Where there is no IPv6, the last two are not there.
+    let tables: Vec<_> = TABLES.iter().map_while(|(name, _)| open(name).ok()).collect();
     let descriptors: Vec<_> = tables.iter().map(AsFd::as_fd).collect();
     wire::send_descriptors(answers, &descriptors).context("the pipeline")
 }

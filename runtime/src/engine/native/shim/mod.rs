@@ -217,7 +217,7 @@ fn handle(request: Request, descriptors: Vec<OwnedFd>, session: &str) {
         Request::Datagrams => network::give_datagrams(&answers),
         Request::Sockets { kind } => network::give_sockets(kind, &answers),
         Request::Listen { ports } => network::listen(&ports, rest, &answers),
-        Request::UdpTables { container } => container::give_udp_tables(container, &answers),
+        Request::SocketTables { container } => container::give_socket_tables(container, &answers),
         Request::Begin { .. } | Request::Detach => Err(ShimError::new("no request for a child")),
     };
     if let Err(fault) = outcome {
