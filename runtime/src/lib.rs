@@ -61,6 +61,8 @@ pub use self::error::{Cause, Error, Result, ServiceCause, ServiceError, StepCaus
 pub use self::graph::{Plan, PlanBuilder, PlannedFiles, PlannedService, PlannedStep};
 pub use self::model::{Digest, Endpoint, Entry, EntryKind, Exit, Location, LogLine, Port, Protocol, Stat};
 pub use self::report::Report;
+#[cfg(feature = "tracing")]
+pub use self::report::trace;
 pub use self::run::{Logs, ServiceExec, Terminal, Tunnel, Tunneling, observe};
 pub use self::session::{LogReader, Session};
 pub use self::value::{

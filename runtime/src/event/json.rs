@@ -101,7 +101,7 @@ fn of_kind<M: SerializeMap>(map: &mut M, kind: &EventKind) -> Result<(), M::Erro
         EventKind::Waiting(waiting) => of_waiting(map, waiting),
         EventKind::Started { args } => map.serialize_entry("args", &**args),
         EventKind::Output { stream, line } => {
-            map.serialize_entry("stream", stream_word(*stream))?;
+            map.serialize_entry("stream", stream.word())?;
             map.serialize_entry("line", &**line)
         }
         EventKind::OutputDropped { lines } => map.serialize_entry("lines", lines),
@@ -210,10 +210,13 @@ fn optional<M: SerializeMap>(map: &mut M, key: &str, value: Option<&u64>) -> Res
     value.map_or(Ok(()), |value| map.serialize_entry(key, value))
 }
 
-fn stream_word(stream: Stream) -> &'static str {
-    match stream {
-        Stream::Stdout => "stdout",
-        Stream::Stderr => "stderr",
+impl Stream {
+    /// The word that it has in JSON.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
     }
 }
 

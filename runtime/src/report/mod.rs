@@ -23,6 +23,8 @@ mod state;
 mod test;
 mod ticker;
 mod trace;
+#[cfg(feature = "tracing")]
+mod tracing;
 #[cfg(unix)]
 mod tree;
 mod words;
@@ -35,6 +37,8 @@ pub(crate) use self::choice::Progress;
 use self::choice::{Choice, Place};
 pub use self::file::Report;
 pub(crate) use self::test::TestReport;
+#[cfg(feature = "tracing")]
+pub use self::tracing::trace;
 use crate::Error;
 use crate::event::DirectObserver;
 
