@@ -121,7 +121,7 @@ impl Container {
         let slot = Slot::declared(name.into(), Location::caller());
         let target = slot.clone();
         let set = Box::new(move |value: Self, at| {
-            let _ = target.body.set(Body { at, ..value.body() });
+            target.define(value.name(), Body { at, ..value.body() });
         });
         (Self { slot }, Definition { set })
     }
@@ -184,7 +184,7 @@ let client = Container::from_image(\"redis:7\").bind(\"db\", &redis).exec([\"red
     /// The name that logs, plans and errors show, if it has one.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
-        self.slot.name.as_deref()
+        self.slot.name()
     }
 
     /// A file in this container, once its steps have run.
