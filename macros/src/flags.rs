@@ -5,7 +5,7 @@
 use crate::rules::Problem;
 
 /// Every flag that a command which evaluates a pipeline has, or is to have.
-pub(crate) const LONG: [&str; 26] = [
+pub(crate) const LONG: [&str; 24] = [
     "cache",
     "color",
     "dot",
@@ -14,7 +14,6 @@ pub(crate) const LONG: [&str; 26] = [
     "files",
     "follow",
     "help",
-    "host-ports",
     "interactive",
     "jobs",
     "json",
@@ -29,7 +28,6 @@ pub(crate) const LONG: [&str; 26] = [
     "skip",
     "svg",
     "trace",
-    "unused-for",
     "verbose",
     "watch",
 ];

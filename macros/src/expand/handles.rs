@@ -319,12 +319,16 @@ impl Cx<'_> {
         } else {
             let statements = declarations.iter().map(|declaration| {
                 let ident = self.field(declaration);
-                if declaration.place.word().is_none() {
-                    let one = call(declaration, quote!(&self.#ident));
-                    return quote!(items = items #one;);
+                let (one, each) = (call(declaration, quote!(&self.#ident)), call(declaration, quote!(each)));
+                match declaration.place.word() {
+                    None => quote!(items = items #one;),
+                    Some(_) if declaration.place.is_repeated() => {
+                        quote!(for each in &self.#ident { items = items #each; })
+                    }
+                    Some(_) => quote! {
+                        if let ::core::option::Option::Some(each) = &self.#ident { items = items #each; }
+                    },
                 }
-                let each = call(declaration, quote!(each));
-                quote!(for each in &self.#ident { items = items #each; })
             });
             quote! {
                 let mut items = #krate::__private::Items::new();

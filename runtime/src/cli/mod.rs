@@ -59,17 +59,28 @@
 //!
 //! [`Cli`] is what the macro expands to, for programs that make their items otherwise.
 
+mod completions;
+mod doctor;
 pub mod exit;
+mod export;
 mod failure;
 mod flag;
 mod given;
+mod graph;
 mod list;
+mod logs;
+mod man;
 mod options;
 mod plan;
 mod print;
+mod prune;
+mod publish;
 mod run;
 mod select;
 mod shown;
+mod svg;
+mod terminal;
+mod up;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -212,7 +223,6 @@ impl fmt::Debug for Cli {
 #[derive(Clone, Copy)]
 struct Call<'a> {
     /// The whole command line.
-    #[expect(dead_code, reason = "completions")]
     command: &'a Command,
     items: &'a [Item],
     given: Given<'a>,
@@ -247,7 +257,7 @@ macro_rules! subcommands {
         }),*];
     };
 }
-subcommands!(run, list, plan);
+subcommands!(run, list, plan, graph, up, logs, terminal, export, publish, prune, doctor, completions, man);
 
 /// What the program was called as.
 fn program(first: Option<&OsString>) -> String {

@@ -110,7 +110,9 @@ fn chosen<'i>(items: &'i [Item], globs: &[&str], skipped: &[&str]) -> Result<Vec
 async fn run_item(item: &Item, with_output: bool) -> Result<Vec<u8>> {
     match &item.handle {
         ItemHandle::Service(service) => service.start().await?,
-        ItemHandle::Container(container) if with_output => return Ok(container.output().await?.stdout),
+        ItemHandle::Container(container) if with_output && container.has_command() => {
+            return Ok(container.output().await?.stdout);
+        }
         ItemHandle::Container(container) => container.sync().await?,
         ItemHandle::Directory(directory) => directory.sync().await?,
         ItemHandle::File(file) => file.sync().await?,

@@ -61,6 +61,11 @@ pub(super) fn one<'i>(items: &'i [Item], name: &str) -> Result<&'i Item, Failure
     }
 }
 
+/// The error for an item that a command can do nothing with.
+pub(super) fn unfit(item: &Item, why: &str) -> Failure {
+    Failure::NothingMatched(format!("the {} `{}` {why}", item.kind(), shown(&item.name)))
+}
+
 /// The error for a name that no item has.
 fn nothing(items: &[Item], name: &str) -> Failure {
     let names = items.iter().flat_map(|item| [&item.name, &item.field]);

@@ -211,6 +211,13 @@ let client = Container::from_image(\"redis:7\").bind(\"db\", &redis).exec([\"red
         self.slot.body.get().ok_or_else(|| undefined().at([self.location()]))
     }
 
+    /// Whether a command is among its own operations, and not only among those of what it starts from.
+    #[cfg(feature = "cli")]
+    pub(crate) fn has_command(&self) -> bool {
+        let body = self.slot.body.get();
+        body.is_some_and(|body| body.ops.iter().any(|op| matches!(op.value, Op::Exec(_))))
+    }
+
     fn body(&self) -> Body {
         self.slot.body.get().cloned().unwrap_or_else(|| missing(self.name(), self.slot.at))
     }
