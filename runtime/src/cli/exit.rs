@@ -28,3 +28,14 @@ pub(super) fn code(error: &Error) -> u8 {
         _ => FAILURE,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exit_code_says_what_kind_of_error_it_was() {
+        assert_eq!(code(&Error::EngineUnreachable { tried: Vec::new() }), NO_ENGINE);
+        assert_eq!(code(&Error::invalid(None, "a mistake")), FAILURE);
+    }
+}

@@ -7,8 +7,9 @@ use clap::{Arg, Command, value_parser};
 use super::failure::Failure;
 use super::options::Needs;
 use super::{Call, select};
+use crate::Result;
+use crate::model::EntryKind;
 use crate::value::{Container, ItemHandle};
-use crate::{Error, Result};
 
 pub(super) const NAME: &str = "export";
 pub(super) const NEEDS: Needs = Needs::Engine;
@@ -57,12 +58,10 @@ pub(super) async fn run(call: Call<'_>) -> Result<(), Failure> {
 
 /// Writes what is at a path, whichever of the two it is.
 async fn save(container: &Container, path: &str, target: PathBuf) -> Result<()> {
-    if !path.ends_with('/') {
-        match container.file(path).stat().await {
-            Ok(_) => return container.file(path).save_to(target).await,
-            Err(Error::NoSuchPath { .. }) => {}
-            Err(error) => return Err(error),
-        }
+    let file = container.file(path);
+    if path.ends_with('/') || file.stat().await?.kind == EntryKind::Directory {
+        container.directory(path).save_to(target).await
+    } else {
+        file.save_to(target).await
     }
-    container.directory(path).save_to(target).await
 }

@@ -300,3 +300,6 @@ fn misplaced(command: &mut Command, id: &str, subcommand: &str) -> clap::Error {
 pub fn evaluated(items: Vec<Item>) -> Result<Vec<Item>, BoxError> {
     Ok(items)
 }
+
+#[cfg(test)]
+mod tests;

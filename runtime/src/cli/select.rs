@@ -114,3 +114,63 @@ impl Partition {
         numbered.filter(|(index, _)| index % self.of == self.number - 1).map(|(_, one)| one).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::Container;
+
+    fn items() -> Vec<Item> {
+        let test = |name: &str| Item::new("test", Container::empty().named(name));
+        vec![
+            test("test.0"),
+            test("test.1"),
+            Item::new("a[b]", Container::empty()),
+            Item::new("lint", Container::empty()),
+        ]
+    }
+
+    fn names(selected: Result<Vec<&Item>, Failure>) -> Result<Vec<String>, u8> {
+        let names = |items: Vec<&Item>| items.iter().map(|item| item.name.clone()).collect();
+        selected.map(names).map_err(|failure| failure.code())
+    }
+
+    #[test]
+    fn a_name_a_field_and_a_glob_select_in_the_order_of_the_pipeline() {
+        let items = items();
+        let selected = |globs: &[&str]| names(select(&items, globs));
+        assert_eq!(selected(&["lint", "test.1"]).unwrap(), ["test.1", "lint"]);
+        assert_eq!(selected(&["test"]).unwrap(), ["test.0", "test.1"]);
+        assert_eq!(selected(&["*.1", "l*"]).unwrap(), ["test.1", "lint"]);
+        // A name is a name, whatever it means as a glob.
+        assert_eq!(selected(&["a[b]"]).unwrap(), ["a[b]"]);
+        assert_eq!(selected(&["lint", "nothing*"]), Err(super::super::exit::NOTHING_MATCHED));
+        assert_eq!(selected(&["[z-a]"]), Err(super::super::exit::USAGE));
+        assert_eq!(names(skip(items.iter().collect(), &["test", "nothing"])).unwrap(), ["a[b]", "lint"]);
+    }
+
+    #[test]
+    fn one_item_is_named_by_itself_or_by_its_field_alone() {
+        let items = items();
+        assert_eq!(one(&items, "test.1").unwrap().name, "test.1");
+        assert_eq!(one(&items, "lint").unwrap().name, "lint");
+        assert!(
+            matches!(one(&items, "test"), Err(Failure::NothingMatched(text)) if text.contains("`test.0`, `test.1`"))
+        );
+        assert!(
+            matches!(one(&items, "lynt"), Err(Failure::NothingMatched(text)) if text.contains("similar name exists: `lint`"))
+        );
+    }
+
+    #[test]
+    fn parts_of_a_list_are_disjoint_and_together_all_of_it() {
+        let part = |text: &str| text.parse::<Partition>().unwrap().of((0..7).collect::<Vec<_>>());
+        assert_eq!(
+            [part("slice:1/3"), part("slice:2/3"), part("slice:3/3")],
+            [vec![0, 3, 6], vec![1, 4], vec![2, 5]]
+        );
+        for wrong in ["slice:0/3", "slice:4/3", "slice:1/0", "count:1/2", "1/2", "slice:1", "slice:-1/2"] {
+            assert!(wrong.parse::<Partition>().is_err(), "{wrong}");
+        }
+    }
+}
