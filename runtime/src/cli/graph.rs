@@ -6,10 +6,10 @@ use clap::{ArgGroup, Command};
 use serde_json::json;
 
 use super::failure::Failure;
+use super::node::Node;
 use super::options::{Needs, globs, switch};
 use super::{Call, print, select, svg};
 use crate::graph::{Edge, edges};
-use crate::terminal::{self, Colours};
 use crate::value::{Item, ItemKind};
 
 pub(super) const NAME: &str = "graph";
@@ -43,19 +43,6 @@ pub(super) async fn run(call: Call<'_>) -> Result<(), Failure> {
         mermaid(&nodes, &edges)
     };
     print::text(&drawn)
-}
-
-/// An item as a drawing shows it.
-pub(super) struct Node {
-    pub(super) name: String,
-    pub(super) kind: ItemKind,
-}
-
-impl Node {
-    fn of(item: &Item) -> Self {
-        let name = terminal::clean(&item.name, Colours::Removed).replace('\n', " ");
-        Self { name, kind: item.kind() }
-    }
 }
 
 fn as_json(items: &[&Item], edges: &[Edge]) -> serde_json::Value {

@@ -70,6 +70,7 @@ mod graph;
 mod list;
 mod logs;
 mod man;
+mod node;
 mod options;
 mod plan;
 mod print;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::graph::Node;
+use super::node::Node;
 use crate::graph::Edge;
 use crate::value::ItemKind;
 
