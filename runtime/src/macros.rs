@@ -48,7 +48,7 @@ macro_rules! pipeline {
 }
 
 /// Makes `main` of a pipeline in item form: `bowline::cli!(ci);`, with the path of its function. See the module
-/// [`cli`](crate::cli).
+/// [`cli`](mod@crate::cli).
 #[cfg(feature = "cli")]
 #[macro_export]
 macro_rules! cli {

@@ -31,7 +31,7 @@
 //!
 //! # Parameters
 //!
-//! [`cli!`](crate::cli) takes the path of a pipeline in [item form](crate::pipeline#as-a-function), a sync or an async
+//! [`cli!`](crate::cli!) takes the path of a pipeline in [item form](crate::pipeline#as-a-function), a sync or an async
 //! function of this crate, and makes `main`. The function's parameters are flags, and their doc comments are what `--help`
 //! says of them:
 //!
@@ -58,6 +58,9 @@
 //! # Without the macro
 //!
 //! [`Cli`] is what the macro expands to, for programs that make their items otherwise.
+
+// Commands are called alike, whether they wait for something or not.
+#![allow(clippy::unused_async)]
 
 mod completions;
 mod doctor;
