@@ -49,7 +49,7 @@ macro_rules! pipeline {
 
 /// Makes `main` of a pipeline in item form: `bowline::cli!(ci);`, with the path of its function. See the module
 /// [`cli`](mod@crate::cli).
-#[cfg(feature = "cli")]
+#[cfg(all(feature = "cli", not(rust_analyzer)))]
 #[macro_export]
 macro_rules! cli {
     (pipeline) => {
@@ -57,6 +57,18 @@ macro_rules! cli {
     };
     ($($pipeline:ident)::+ $(;)?) => {
         $($pipeline)::+! { [$crate::__private::__cli] [$crate] [$($pipeline)::+] }
+    };
+}
+
+/// The same for rust-analyzer, for which a pipeline's function has no macro of its own: a use of the function, to go to.
+#[cfg(all(feature = "cli", rust_analyzer))]
+#[macro_export]
+macro_rules! cli {
+    ($($pipeline:ident)::+ $(;)?) => {
+        fn main() -> ::std::process::ExitCode {
+            let _ = $($pipeline)::+;
+            ::std::process::ExitCode::SUCCESS
+        }
     };
 }
 
