@@ -118,7 +118,7 @@ type Evaluate = Box<dyn FnOnce(Flags) -> Pin<Box<dyn Future<Output = Result<Vec<
 /// use bowline::prelude::*;
 ///
 /// fn main() -> ExitCode {
-///     let cli = Cli::new(|flags| async move {
+///     let cli = Cli::new(async |flags| {
 ///         let version: String = flags.get("version")?;
 ///         let p = pipeline! {
 ///             service redis { image format!("redis:{version}"); expose 6379; }

@@ -48,6 +48,7 @@ pub fn from(other: &Container) {}
 ///         service db {
 ///             image format!("postgres:{version}");
 ///             name format!("pg{version}");
+///             expose 5432;
 ///         }
 ///         container c {
 ///             image "debian:12";
