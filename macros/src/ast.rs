@@ -5,6 +5,7 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::ToTokens;
+use syn::punctuated::Punctuated;
 use syn::{
     Attribute, Expr, ExprLit, ExprUnary, FnArg, Lit, LitInt, LitStr, Local, Pat, Signature, Token, UnOp,
     Visibility,
@@ -37,6 +38,8 @@ pub(crate) struct Header {
     pub(crate) attributes: Vec<Attribute>,
     pub(crate) visibility: Visibility,
     pub(crate) signature: Signature,
+    /// The parameters as they are written: with what makes them flags of a command line, which rustc must not see.
+    pub(crate) flags: Punctuated<FnArg, Token![,]>,
     /// The name of the struct with the handles.
     pub(crate) name: Ident,
     pub(crate) outcome: Outcome,

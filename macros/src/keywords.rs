@@ -171,6 +171,7 @@ macro_rules! statements {
 statements! {
     IMAGE = both("image", "an image reference", "image \"redis:7\";", Own);
     FROM = both("from", "a container", "from other;", Own);
+    NAME = both("name", "a name", "name \"pg15\";", value("named", Nobody)).once();
     ENV = both("env", "a value", "env KEY = \"value\";",
         call("env", Keyed { what: "a variable", judge: Text(&INVALID_VARIABLE, rules::variable) }));
     PLATFORM = both("platform", "a platform", "platform \"linux/arm64\";",

@@ -14,11 +14,15 @@
 mod arguments;
 mod ast;
 mod check;
+mod cli;
 mod counterparts;
 mod driver;
 mod entry;
 mod errors;
 mod expand;
+mod flag;
+#[allow(dead_code)]
+mod flags;
 mod ide;
 mod keywords;
 mod names;
@@ -47,6 +51,14 @@ pub fn __pipeline(input: TokenStream) -> TokenStream {
 #[proc_macro]
 pub fn __pipeline_ide(input: TokenStream) -> TokenStream {
     driver::pipeline(input.into(), Target::Editor).into()
+}
+
+/// Makes the `main` of a pipeline with a command line: called by what `bowline::cli!` calls, with the path of the runtime
+/// crate, the path of the pipeline's function, and that function's signature.
+#[doc(hidden)]
+#[proc_macro]
+pub fn __cli(input: TokenStream) -> TokenStream {
+    cli::main(input.into()).into()
 }
 
 /// Runs an async `main` with a session: `#[bowline::main]`.

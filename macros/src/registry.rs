@@ -53,6 +53,11 @@ rules! {
         SIGNATURE = Macro "signature": "a pipeline's function stands first, takes parameters, and its items follow a `;`";
         SIGNATURE_TYPE = Macro "signature-type": "a pipeline's function names the struct that comes out, alone or in a `Result` or `Option`";
     }
+    "Command line" {
+        FLAG_OPTION = Macro "flag-option": "`#[flag(…)]` on a parameter says `default`, `short` or `value`";
+        CLI_TYPE = Macro "cli-type": "a parameter of a pipeline with a command line has a type that a flag can have";
+        CLI_NAME = Macro "cli-name": "a parameter of a pipeline with a command line has a name that no other flag has";
+    }
     "Names" {
         PARAMETER_NAME_TAKEN = Macro "parameter-name-taken": "an item does not hide a parameter";
         DUPLICATE_NAME = Macro "duplicate-name": "a name is declared once in a pipeline";

@@ -32,9 +32,13 @@
 )]
 
 mod arguments;
+#[cfg(feature = "cli")]
+pub mod cli;
 mod engine;
 mod error;
 pub mod event;
+#[cfg(feature = "cli")]
+mod flags;
 mod graph;
 mod home;
 pub mod language;
@@ -67,8 +71,8 @@ pub use self::run::{Logs, ServiceExec, Terminal, Tunnel, Tunneling, observe};
 pub use self::session::{LogReader, Session};
 pub use self::value::{
     Argument, CacheVolume, Container, CopySource, Definition, Directory, EnvValue, Exec, Expect, Exposes,
-    Exposing, File, IntoDuration, IntoExec, IntoSize, Mount, Output, PortSelector, Ready, Secret,
-    SecretSource, Service, Stop, arg, secret_sources as secret,
+    Exposing, File, IntoDuration, IntoExec, IntoSize, Item, ItemHandle, ItemKind, Mount, Output,
+    PortSelector, Ready, Secret, SecretSource, Service, Stop, arg, secret_sources as secret,
 };
 pub use self::value::{HostDirectory, IntoDirectory, host, host_file};
 pub use self::value::{HostService, IntoHostAddress, IntoHostPort, host_service};

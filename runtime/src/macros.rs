@@ -47,16 +47,47 @@ macro_rules! pipeline {
     };
 }
 
+/// Makes `main` of a pipeline in item form: `bowline::cli!(ci);`, with the path of its function. See the module
+/// [`cli`](mod@crate::cli).
+#[cfg(all(feature = "cli", not(rust_analyzer)))]
+#[macro_export]
+macro_rules! cli {
+    (pipeline) => {
+        ::core::compile_error!("a function that is called as a macro has no command line: give it another name, such as `ci`");
+    };
+    ($($pipeline:ident)::+ $(;)?) => {
+        $($pipeline)::+! { [$crate::__private::__cli] [$crate] [$($pipeline)::+] }
+    };
+}
+
+/// The same for rust-analyzer, for which a pipeline's function has no macro of its own: a use of the function, to go to.
+#[cfg(all(feature = "cli", rust_analyzer))]
+#[macro_export]
+macro_rules! cli {
+    ($($pipeline:ident)::+ $(;)?) => {
+        fn main() -> ::std::process::ExitCode {
+            let _ = $($pipeline)::+;
+            ::std::process::ExitCode::SUCCESS
+        }
+    };
+}
+
 /// What expansions call besides the public API. Not for use by hand; may change at any time.
 #[doc(hidden)]
 pub mod __private {
     #[cfg(not(rust_analyzer))]
     pub use bowline_macros::__pipeline;
     // rust-analyzer sets this cfg for every crate that it loads; only rust-analyzer gets the expansion for completion.
+    #[cfg(feature = "cli")]
+    pub use crate::cli::{Reader, evaluated};
+    #[cfg(feature = "cli")]
+    pub use bowline_macros::__cli;
     #[cfg(rust_analyzer)]
     pub use bowline_macros::__pipeline_ide as __pipeline;
 
-    use crate::{Endpoint, Service, Tunneling};
+    use crate::{Endpoint, Item, Plan, Service, Tunneling};
+
+    pub use crate::value::Items;
 
     /// A value of which only an editor asks the type.
     #[must_use]
@@ -75,6 +106,18 @@ pub mod __private {
     #[must_use]
     pub fn endpoint_if(service: &Service, name: &str) -> Option<Endpoint> {
         service.endpoint_of(name).ok()
+    }
+
+    /// The name of an item in a `for`, by how many there are before it.
+    #[must_use]
+    pub fn numbered(name: &str, before: usize) -> String {
+        format!("{name}.{before}")
+    }
+
+    /// What would run of a pipeline's items.
+    #[must_use]
+    pub fn plan(items: &[Item]) -> Plan {
+        Plan::of_items(items.iter().filter(|item| item.is_written_here()))
     }
 
     /// A tunnel to a service of which the compiler knows the ports.

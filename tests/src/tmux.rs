@@ -68,6 +68,7 @@ impl Tmux {
     ///
     /// # Panics
     /// When it is not in time.
+    #[allow(clippy::must_use_candidate, reason = "whoever waits need not look")]
     pub fn sees(&self, text: &str) -> String {
         let mut screen = String::new();
         let within = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {

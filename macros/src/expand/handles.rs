@@ -12,7 +12,7 @@ use super::{Cx, Target};
 use crate::ast::{Definition, Place};
 use crate::keywords::Kind;
 use crate::names::Declaration;
-use crate::spelling::camel_case;
+use crate::spelling::{camel_case, docs};
 
 /// Tokens that all newtypes share: made once, as a pipeline may have many.
 struct Alike {
@@ -24,7 +24,7 @@ struct Alike {
 }
 
 impl Cx<'_> {
-    /// The struct, its newtypes and `plan()`.
+    /// The struct, its newtypes, `items()` and `plan()`.
     pub(super) fn types(&self) -> TokenStream {
         let named = self.newtypes();
         let alike = self.alike();
@@ -52,14 +52,14 @@ impl Cx<'_> {
             let (lint, public) = (self.field_lint(declaration), quote_spanned!(at=> pub));
             quote!(#(#docs)* #lint #public #ident: #ty)
         });
-        let (plan, root, (docs, lints, visibility)) = (self.plan(), self.root(), self.root_head());
+        let (items, root, (docs, lints, visibility)) = (self.items(), self.root(), self.root_head());
         quote! {
             #(#newtypes)*
             #docs
             #[derive(::core::fmt::Debug, ::core::clone::Clone)]
             #lints
             #visibility struct #root { #(#fields),* }
-            impl #root { #plan }
+            impl #root { #items }
         }
     }
 
@@ -291,53 +291,58 @@ impl Cx<'_> {
         ident
     }
 
-    /// `plan()`: what would run, in the order of the declarations.
-    fn plan(&self) -> TokenStream {
+    /// `items()`: every item, in the order of the declarations; and `plan()`, what of them would run. Both are methods of
+    /// the struct itself, and of no trait: rustc would take the fields that a trait's method reads for used.
+    fn items(&self) -> TokenStream {
         let krate = self.krate_at(Span::mixed_site());
-        let runs: Vec<&Declaration> = self
-            .names
-            .declarations
-            .iter()
-            .filter(|declaration| matches!(declaration.item.definition, Definition::Body(_)))
-            .collect();
         let call = |declaration: &Declaration, handle: TokenStream| {
-            let name = &declaration.name;
-            let method =
-                if declaration.item.kind == Kind::Service { quote!(service) } else { quote!(container) };
-            quote!(.#method(#name, #handle))
+            let (name, docs) = (&declaration.name, docs(&declaration.item.docs));
+            let method = match (declaration.item.kind, &declaration.item.definition) {
+                (Kind::Service, Definition::Value(..)) => quote!(given_service),
+                (Kind::Service, _) => quote!(service),
+                (Kind::Container, Definition::Value(..)) => quote!(given_container),
+                (Kind::Container, _) => quote!(container),
+                (Kind::Cache, _) => quote!(cache),
+                (Kind::Dir, _) => quote!(directory),
+                (Kind::File, _) => quote!(file),
+                (Kind::Secret, _) => quote!(secret),
+            };
+            quote!(.#method(#name, #docs, #handle))
         };
-        let docs = " What would run, in order. Needs no engine.";
-        if runs.iter().all(|declaration| declaration.place.is_certain()) {
-            let calls = runs.iter().map(|declaration| {
+        let declarations = &self.names.declarations;
+        let body = if declarations.iter().all(|declaration| declaration.place.is_certain()) {
+            let calls = declarations.iter().map(|declaration| {
                 let ident = self.field(declaration);
                 call(declaration, quote!(&self.#ident))
             });
-            return quote! {
-                #[doc = #docs]
-                pub fn plan(&self) -> #krate::Plan { #krate::Plan::builder() #(#calls)* .build() }
-            };
-        }
-        let statements = runs.iter().map(|declaration| {
-            let ident = self.field(declaration);
-            let all = call(declaration, quote!(each));
-            let one = call(declaration, quote!(&self.#ident));
-            match declaration.place.word() {
-                None => quote!(plan = plan #one;),
-                Some(_) if declaration.place.is_repeated() => {
-                    quote!(for each in &self.#ident { plan = plan #all; })
+            quote!(#krate::__private::Items::new() #(#calls)* .build())
+        } else {
+            let statements = declarations.iter().map(|declaration| {
+                let ident = self.field(declaration);
+                let (one, each) = (call(declaration, quote!(&self.#ident)), call(declaration, quote!(each)));
+                match declaration.place.word() {
+                    None => quote!(items = items #one;),
+                    Some(_) if declaration.place.is_repeated() => {
+                        quote!(for each in &self.#ident { items = items #each; })
+                    }
+                    Some(_) => quote! {
+                        if let ::core::option::Option::Some(each) = &self.#ident { items = items #each; }
+                    },
                 }
-                Some(_) => quote! {
-                    if let ::core::option::Option::Some(each) = &self.#ident { plan = plan #all; }
-                },
-            }
-        });
-        quote! {
-            #[doc = #docs]
-            pub fn plan(&self) -> #krate::Plan {
-                let mut plan = #krate::Plan::builder();
+            });
+            quote! {
+                let mut items = #krate::__private::Items::new();
                 #(#statements)*
-                plan.build()
+                items.build()
             }
+        };
+        let (items_docs, plan_docs) =
+            (" The items, in order.", " What would run, in order. Needs no engine.");
+        quote! {
+            #[doc = #items_docs]
+            pub fn items(&self) -> ::std::vec::Vec<#krate::Item> { #body }
+            #[doc = #plan_docs]
+            pub fn plan(&self) -> #krate::Plan { #krate::__private::plan(&self.items()) }
         }
     }
 }

@@ -3,8 +3,9 @@
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
+use syn::{Signature, Visibility};
 
-use super::{Cx, Target};
+use super::{Cx, Target, local};
 use crate::ast::{Header, Outcome};
 
 impl Cx<'_> {
@@ -18,6 +19,33 @@ impl Cx<'_> {
         let mut block = Group::new(Delimiter::Brace, body.clone());
         block.set_span(header.name.span());
         quote!(#(#attributes)* #lints #visibility #signature #block)
+    }
+
+    /// A macro of the function's own name and reach, which gives the function's signature to whoever asks: so `cli!(ci)`
+    /// knows the parameters, and rustc points at their types. Its definition has a name that nothing else can have. Not
+    /// for editors, which would offer it beside the function.
+    pub(super) fn signature_macro(&self, header: &Header) -> Option<TokenStream> {
+        let name = &header.signature.ident;
+        if self.target == Target::Editor || MACROS.iter().any(|taken| name == taken) {
+            return None;
+        }
+        let docs = header.attributes.iter().filter(|attribute| attribute.path().is_ident("doc"));
+        let signature = Signature { inputs: header.flags.clone(), ..header.signature.clone() };
+        let hidden = local("signature");
+        // Only an exported macro reaches further than its crate, and that would be found at the crate's root.
+        let visibility = match &header.visibility {
+            Visibility::Public(_) => quote!(pub(crate)),
+            other => other.to_token_stream(),
+        };
+        Some(quote! {
+            #[allow(unused_macros)]
+            macro_rules! #hidden {
+                ([$($then:tt)*] $($given:tt)*) => { $($then)*! { $($given)* #(#docs)* #signature } };
+            }
+            #[doc(hidden)]
+            #[allow(unused_imports)]
+            #visibility use #hidden as #name;
+        })
     }
 
     /// The struct as the signature returns it. `Ok` is spanned at the type, where rustc points if it does not fit.
@@ -64,3 +92,27 @@ impl Cx<'_> {
         tokens.map(there).collect()
     }
 }
+
+/// Macros that are likely to be called beside a pipeline, and that a macro of the same name would hide: a function of such a
+/// name has no command line.
+pub(crate) const MACROS: [&str; 19] = [
+    "assert",
+    "concat",
+    "dbg",
+    "env",
+    "file",
+    "format",
+    "include",
+    "line",
+    "matches",
+    "module_path",
+    "panic",
+    "pipeline",
+    "print",
+    "println",
+    "todo",
+    "try",
+    "vec",
+    "write",
+    "writeln",
+];

@@ -78,8 +78,9 @@ impl Cx<'_> {
                 } else {
                     quote!(::core::unreachable!())
                 };
-                let function = self.function(header, &body, is_rust);
-                quote!(#function #types #errors)
+                let (function, signature) =
+                    (self.function(header, &body, is_rust), self.signature_macro(header));
+                quote!(#function #types #signature #errors)
             }
             // Without a name for the function, nothing could be called.
             Form::Broken => self.errors.to_tokens(),

@@ -54,6 +54,15 @@ impl Cx<'_> {
                 let definition = local(&format!("define_{name}"));
                 let ty = self.base_type(item.kind, Span::mixed_site());
                 let paths = self.extras_of(declaration).declare();
+                // Items of a loop are told apart by their numbers.
+                let numbered = accumulator(declaration).filter(|_| declaration.place.is_repeated());
+                let name = numbered.map_or_else(
+                    || quote!(#name),
+                    |all| {
+                        let krate = self.krate_at(Span::mixed_site());
+                        quote!(#krate::__private::numbered(#name, #all.len()))
+                    },
+                );
                 quote!(let (#ident, #definition) = #ty::declare(#name); #paths)
             }
             Definition::Default => {

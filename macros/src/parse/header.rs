@@ -12,6 +12,7 @@ use super::recover::starts_statement;
 use super::{Parser, before, between, brace};
 use crate::ast::{Form, Header, Item, Node, Outcome};
 use crate::errors::{help, is_whole_call};
+use crate::flag::{FlagOptions, is_of_flag};
 use crate::registry::{MISSING_SEMICOLON, SIGNATURE, SIGNATURE_TYPE};
 use crate::spelling::camel_case;
 
@@ -51,9 +52,11 @@ impl Parser {
         let outcome = self.outcome(&signature);
         signature.constness = None;
         signature.abi = None;
+        let flags = signature.inputs.clone();
+        self.take_flags(&mut signature);
         let form = match outcome {
             Some((name, outcome)) if is_sound(&signature) => {
-                Form::Item(Box::new(Header { attributes, visibility, signature, name, outcome }))
+                Form::Item(Box::new(Header { attributes, visibility, signature, flags, name, outcome }))
             }
             // It was reported.
             _ => Form::Broken,
@@ -139,6 +142,16 @@ impl Parser {
                 let message =
                     help("a pipeline's function is no method", "take what it needs by name: `app: &App`");
                 self.errors.on(&SIGNATURE, receiver, message);
+            }
+        }
+    }
+
+    /// Takes what makes a parameter a flag of a command line off the signature, and judges it.
+    fn take_flags(&mut self, signature: &mut Signature) {
+        for parameter in &mut signature.inputs {
+            let FnArg::Typed(parameter) = parameter else { continue };
+            for attribute in parameter.attrs.extract_if(.., |attribute| is_of_flag(attribute)) {
+                FlagOptions::default().read(&attribute, &mut self.errors);
             }
         }
     }

@@ -11,9 +11,10 @@ use crate::{Error, Result};
 /// The variable that chooses the engine; without it, the first that answers is taken.
 pub(super) const CHOICE: &str = "BOWLINE_ENGINE";
 
-/// Finds and opens an engine for one session.
-pub(crate) async fn open(session: &SessionId) -> Result<Arc<dyn Engine>> {
-    match std::env::var(CHOICE).unwrap_or_default().as_str() {
+/// Finds and opens an engine for one session: the one of this name, else the one that the environment chooses.
+pub(crate) async fn open(session: &SessionId, chosen: Option<&str>) -> Result<Arc<dyn Engine>> {
+    let chosen = chosen.map_or_else(|| std::env::var(CHOICE).unwrap_or_default(), str::to_owned);
+    match chosen.as_str() {
         // Boxed, so that the large future of each engine takes no room in pipelines that use another.
         "" => Box::pin(open_any(session)).await,
         "docker" => Box::pin(open_docker(session)).await,

@@ -6,6 +6,8 @@
 
 mod ask;
 mod config;
+#[cfg(feature = "cli")]
+mod edges;
 mod encode;
 mod identity;
 mod layout;
@@ -14,6 +16,8 @@ mod lower;
 mod node;
 mod plan;
 
+#[cfg(feature = "cli")]
+pub(crate) use self::edges::{Edge, edges};
 pub(crate) use self::encode::Encoder;
 pub(crate) use self::identity::{Contents, Identities, Resolved, source_at};
 pub(crate) use self::lower::{hostname, lower_container, lower_path, lower_service};

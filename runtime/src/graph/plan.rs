@@ -11,7 +11,10 @@ use super::node::{
 };
 use crate::error::{command_line, show_duration};
 use crate::model::{Access, Digest, Existing, Location, Port};
-use crate::value::{Check, Container, ExecOptions, Expect, LocalKind, LocalSource, PortRef, Ready, Service};
+use crate::value::{
+    Check, Container, Directory, ExecOptions, Expect, File, Item, ItemHandle, LocalKind, LocalSource,
+    PortRef, Ready, Service,
+};
 use crate::{Error, Result};
 
 /// What would run: every service and step once, each after what it needs, with the digest of its definition.
@@ -134,6 +137,19 @@ impl Plan {
     #[must_use]
     pub fn builder() -> PlanBuilder {
         PlanBuilder::default()
+    }
+
+    /// What would run of these items: services, containers and what they need.
+    pub(crate) fn of_items<'a>(items: impl IntoIterator<Item = &'a Item>) -> Self {
+        let add = |plan: PlanBuilder, item: &Item| match &item.handle {
+            ItemHandle::Service(service) => plan.service(&item.name, service),
+            ItemHandle::Container(container) => plan.container(&item.name, container),
+            ItemHandle::Directory(Directory { at }) | ItemHandle::File(File { at }) => {
+                plan.container(&item.name, &at.container)
+            }
+            ItemHandle::Cache(_) | ItemHandle::Secret(_) => plan,
+        };
+        items.into_iter().fold(Self::builder(), add).build()
     }
 
     /// The plan itself if it has no mistakes.

@@ -38,6 +38,29 @@ pub fn image(reference: impl Into<String>) {}
 /// ```
 pub fn from(other: &Container) {}
 
+/// `name "pg15";`: the name that logs, plans, errors and a [command line](crate::Item) have for it. By default it is the word
+/// behind `service` or `container`, and in a `for` that word and a number: `db.0`, `db.1`.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     for version in [14, 15] {
+///         service db {
+///             image format!("postgres:{version}");
+///             name format!("pg{version}");
+///             expose 5432;
+///         }
+///         container c {
+///             image "debian:12";
+///             bind db;
+///             exec ["true"];
+///         }
+///     }
+/// };
+/// assert_eq!((p.db[1].name(), p.c[1].name()), (Some("pg15"), Some("c.1")));
+/// ```
+pub fn name(name: impl Into<String>) {}
+
 /// `env KEY = VALUE;`: sets an environment variable, from here on. A [`Secret`](crate::Secret) is given by reference
 /// and appears in no plan.
 ///

@@ -34,13 +34,13 @@ impl Location {
     }
 
     /// Whether the place is in the program. A builder that is called through a pointer, or by the standard library
-    /// (`map(host)`), gets its own place or the library's.
+    /// (`map(host)`), gets its own place or the library's. What a command line asks for is written nowhere.
     pub(crate) fn is_of_the_program(self) -> bool {
         let root = file!().strip_suffix("model/location.rs");
-        let is_builder = root
+        let is_ours = root
             .and_then(|root| self.file().strip_prefix(root))
-            .is_some_and(|file| file.starts_with("value/"));
-        !is_builder && !self.file().ends_with("library/core/src/ops/function.rs")
+            .is_some_and(|file| ["value/", "cli/"].iter().any(|room| file.starts_with(room)));
+        !is_ours && !self.file().ends_with("library/core/src/ops/function.rs")
     }
 
     /// The path of the file, as the compiler was given it.

@@ -67,8 +67,8 @@ pub(crate) struct Wish {
 
 static WISH: OnceLock<Wish> = OnceLock::new();
 
-#[allow(dead_code, reason = "only a command line has flags")]
 /// Sets what is wished for. Only the first call in a process counts, and only before its first session.
+#[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "only a command line has flags"))]
 pub(crate) fn wish(wish: Wish) {
     let _ = WISH.set(wish);
 }

@@ -33,8 +33,11 @@ use std::io::{self, IsTerminal as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-pub(crate) use self::choice::Progress;
+#[cfg(not(feature = "cli"))]
+use self::choice::Progress;
 use self::choice::{Choice, Place};
+#[cfg(feature = "cli")]
+pub(crate) use self::choice::{Progress, Wish, wish};
 pub use self::file::Report;
 pub(crate) use self::test::TestReport;
 #[cfg(feature = "tracing")]

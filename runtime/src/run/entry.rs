@@ -10,12 +10,16 @@ use crate::session::{Session, current, signals};
 
 /// Runs a program's future in a session, which is closed whether the future succeeds, fails or panics.
 pub fn main<R>(future: impl Future<Output = R>) -> R {
+    main_in(&Session::new(), future)
+}
+
+/// The same in a session that somebody has made.
+pub(crate) fn main_in<R>(session: &Session, future: impl Future<Output = R>) -> R {
     let runtime = start(&mut Builder::new_multi_thread());
-    let session = Session::new();
     #[cfg(unix)]
     runtime.spawn(tell_on_signal());
-    let result = in_session(&runtime, &session, future);
-    close(&runtime, &session);
+    let result = in_session(&runtime, session, future);
+    close(&runtime, session);
     result.unwrap_or_else(|panic| resume_unwind(panic))
 }
 

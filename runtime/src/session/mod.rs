@@ -105,10 +105,21 @@ pub struct Session {
     inner: Arc<Inner>,
 }
 
+/// What a program may choose for a session.
+#[derive(Debug, Default)]
+pub(crate) struct Settings {
+    /// The engine's name, in the place of what the environment says.
+    pub(crate) engine: Option<String>,
+    /// How many processes of steps may run at once; any number if nobody says.
+    pub(crate) jobs: Option<tokio::sync::Semaphore>,
+}
+
 /// The state of a session.
 pub(super) struct Inner {
     /// The session's random name, used in labels and names of what it makes.
     id: SessionId,
+    /// What the program has chosen for it.
+    settings: Settings,
     /// The engine, connected to by the first thing that needs it.
     engine: OnceCell<Arc<dyn Engine>>,
     /// Images that were found, once a session.
@@ -155,6 +166,11 @@ impl Session {
     /// A new session with an observer that is called directly, on the thread where an event happens. If there is an error
     /// in its place, nothing runs: everything that is awaited gets that error.
     pub(crate) fn observed_by(direct: Result<Option<Arc<dyn DirectObserver>>>) -> Self {
+        Self::with(direct, Settings::default())
+    }
+
+    /// The same with settings.
+    pub(crate) fn with(direct: Result<Option<Arc<dyn DirectObserver>>>, settings: Settings) -> Self {
         let id = SessionId::random();
         let (direct, refused) = match direct {
             Ok(direct) => (direct, None),
@@ -163,6 +179,7 @@ impl Session {
         let inner = Inner {
             span: Arc::new(Span::root(Emitter::new(id.as_str().into(), direct))),
             id,
+            settings,
             engine: OnceCell::new(),
             images: SingleFlight::default(),
             reading: Mutex::new(Arc::new(Reading::first())),
@@ -282,7 +299,7 @@ impl Inner {
     async fn engine(&self) -> Result<Arc<dyn Engine>> {
         let open = || async {
             self.span.open();
-            let engine = crate::engine::open(&self.id).await?;
+            let engine = crate::engine::open(&self.id, self.settings.engine.as_deref()).await?;
             self.span.emit(|| {
                 let Description { name, version, platform, .. } = engine.describe();
                 let (version, platform) = (version.as_str().into(), platform.as_str().into());
@@ -306,6 +323,16 @@ impl Inner {
             found
         };
         self.images.get_or_run(name.clone(), find).await
+    }
+
+    /// Waits until one more process of a step may run. It may while the returned guard is held, which is for as long as the
+    /// process runs and no longer: what a step waits for before that may need a process itself.
+    async fn job(&self) -> Result<Option<tokio::sync::SemaphorePermit<'_>>> {
+        match &self.settings.jobs {
+            // Nobody closes it.
+            Some(jobs) => jobs.acquire().await.map(Some).map_err(Error::internal),
+            None => Ok(None),
+        }
     }
 
     /// The reading of this machine's files that an evaluation which begins now sees.

@@ -269,6 +269,10 @@ impl Evaluation {
         if turns.was_seen && again == Again::UnlessSeen {
             return Ok(None);
         }
+        let job = match &step.args {
+            Some(_) => self.session.job().await?,
+            None => None,
+        };
         let capture = Capture::new(span.clone(), &secrets);
         if let Some(args) = &step.args {
             span.emit(|| EventKind::Started { args: secrets.scrub_args(args) });
@@ -280,6 +284,7 @@ impl Evaluation {
                 return Err(self.failed(step, &leases, &secrets).not_taken_down(capture.finish(137)));
             }
         };
+        drop(job);
         let exit = finished.exit();
         let output = match capture.finish(exit.code) {
             (output, None) => output,

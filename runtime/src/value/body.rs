@@ -248,7 +248,9 @@ impl Edit<'_> {
 ///
 /// Values that were never declared are filled from the start.
 pub(crate) struct Slot<B> {
-    pub(crate) name: Option<String>,
+    name: Option<String>,
+    /// A name that came with the body of a declared value, in the place of the first.
+    renamed: OnceLock<String>,
     /// Where the value was first named.
     pub(crate) at: Location,
     pub(crate) body: OnceLock<B>,
@@ -256,12 +258,26 @@ pub(crate) struct Slot<B> {
 
 impl<B: Clone> Slot<B> {
     pub(crate) fn filled(name: Option<String>, at: Location, body: B) -> Arc<Self> {
-        Arc::new(Self { name, at, body: OnceLock::from(body) })
+        Arc::new(Self { name, renamed: OnceLock::new(), at, body: OnceLock::from(body) })
     }
 
     /// To be filled later.
     pub(crate) fn declared(name: String, at: Location) -> Arc<Self> {
-        Arc::new(Self { name: Some(name), at, body: OnceLock::new() })
+        Arc::new(Self { name: Some(name), renamed: OnceLock::new(), at, body: OnceLock::new() })
+    }
+
+    /// The name that logs, plans and errors show.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.renamed.get().or(self.name.as_ref()).map(String::as_str)
+    }
+
+    /// Defines a declared value, once.
+    pub(crate) fn define(&self, name: Option<&str>, body: B) {
+        if self.body.set(body).is_ok()
+            && let Some(name) = name
+        {
+            let _ = self.renamed.set(name.to_owned());
+        }
     }
 
     /// The body to change: this one when nobody else holds the value, else a copy.
@@ -271,8 +287,8 @@ impl<B: Clone> Slot<B> {
         change: impl FnOnce(&mut B),
     ) -> Arc<Self> {
         let (name, at, body) = match Arc::try_unwrap(self) {
-            Ok(Self { name, at, body }) => (name, at, body.into_inner()),
-            Err(shared) => (shared.name.clone(), shared.at, shared.body.get().cloned()),
+            Ok(Self { name, renamed, at, body }) => (renamed.into_inner().or(name), at, body.into_inner()),
+            Err(shared) => (shared.name().map(str::to_owned), shared.at, shared.body.get().cloned()),
         };
         let mut body = body.unwrap_or_else(|| missing(name.as_deref(), at));
         change(&mut body);

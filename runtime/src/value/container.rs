@@ -121,7 +121,7 @@ impl Container {
         let slot = Slot::declared(name.into(), Location::caller());
         let target = slot.clone();
         let set = Box::new(move |value: Self, at| {
-            let _ = target.body.set(Body { at, ..value.body() });
+            target.define(value.name(), Body { at, ..value.body() });
         });
         (Self { slot }, Definition { set })
     }
@@ -184,7 +184,7 @@ let client = Container::from_image(\"redis:7\").bind(\"db\", &redis).exec([\"red
     /// The name that logs, plans and errors show, if it has one.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
-        self.slot.name.as_deref()
+        self.slot.name()
     }
 
     /// A file in this container, once its steps have run.
@@ -209,6 +209,13 @@ let client = Container::from_image(\"redis:7\").bind(\"db\", &redis).exec([\"red
     pub(crate) fn get(&self) -> std::result::Result<&Body, Error> {
         let undefined = || Error::invalid(self.name(), undefined("container", self.name()));
         self.slot.body.get().ok_or_else(|| undefined().at([self.location()]))
+    }
+
+    /// Whether a command is among its own operations, and not only among those of what it starts from.
+    #[cfg(feature = "cli")]
+    pub(crate) fn has_command(&self) -> bool {
+        let body = self.slot.body.get();
+        body.is_some_and(|body| body.ops.iter().any(|op| matches!(op.value, Op::Exec(_))))
     }
 
     fn body(&self) -> Body {

@@ -101,7 +101,7 @@ impl Service {
         let set = Box::new(move |value: Self, at| {
             let mut service = value.body();
             service.body.at = at;
-            let _ = target.body.set(service);
+            target.define(value.name(), service);
         });
         (Self { slot }, Definition { set })
     }
@@ -262,7 +262,7 @@ let api = Service::from_image(\"acme/api:2\").bind(\"db\", &db).expose(8080);
     /// The name that logs, plans and errors show, if it has one.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
-        self.slot.name.as_deref()
+        self.slot.name()
     }
 
     /// The exposed ports, in the order they were exposed.
@@ -291,7 +291,7 @@ let api = Service::from_image(\"acme/api:2\").bind(\"db\", &db).expose(8080);
         let service = Self { slot: self.slot.clone().edit(missing, |service| service.is_shared = false) };
         let preparation = Preparation { service, key, prepare };
         let body = ServiceBody { body: Body::new(Base::Prepared(preparation), at), ..before };
-        Self { slot: Slot::filled(self.slot.name.clone(), at, body) }
+        Self { slot: Slot::filled(self.name().map(str::to_owned), at, body) }
     }
 
     /// Changes the server of a host service.

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use project::Project;
 use server::Server;
 
-const SERVICE: &str = "bind cap copy entrypoint env expose file from hostname image instance label limit linger mount platform privileged ready run shared shm socket stop sysctl tmpfs user workdir";
-const CONTAINER: &str = "after bind cap copy entrypoint env exec export file from hostname image label limit mount platform privileged shell shm socket sysctl tmpfs user workdir";
+const SERVICE: &str = "bind cap copy entrypoint env expose file from hostname image instance label limit linger mount name platform privileged ready run shared shm socket stop sysctl tmpfs user workdir";
+const CONTAINER: &str = "after bind cap copy entrypoint env exec export file from hostname image label limit mount name platform privileged shell shm socket sysctl tmpfs user workdir";
 const ITEMS: &str = "cache container dir file secret service";
 
 const PIPELINE: &str = r#"        /// The store.

@@ -28,7 +28,7 @@ impl Pages {
         let data = run.to_string().replace('<', "\\u003c");
         let mut page = PAGE.replacen("/*BOWLINE_RUN*/", &data, 1);
         for script in scripts {
-            page += &format!("<script>\n{script}\n</script>");
+            page.extend(["<script>\n", script, "\n</script>"]);
         }
         std::fs::write(&path, page).unwrap();
         path
@@ -61,12 +61,13 @@ fn attribute(shown: &str, name: &str) -> f64 {
     value.parse().unwrap()
 }
 
+/// A part of the address, what is in the page and how often, and what is not.
+type View = (&'static str, &'static [(&'static str, usize)], &'static [&'static str]);
+
 #[test]
 fn a_view_is_what_its_address_says() {
     let Some(pages) = Pages::new() else { return };
     let page = pages.write(&serde_json::from_str(RUN).unwrap(), &[]);
-    /// A part of the address, what is in the page and how often, and what is not.
-    type View = (&'static str, &'static [(&'static str, usize)], &'static [&'static str]);
     let views: &[View] = &[
         (
             "",

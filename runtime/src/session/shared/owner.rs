@@ -114,7 +114,7 @@ async fn run(order: &Order, owned: &Arc<Owned>) {
 }
 
 async fn open(order: &Order, session: &SessionId) -> Result<Arc<dyn Engine>> {
-    let engine = crate::engine::open(session).await?;
+    let engine = crate::engine::open(session, None).await?;
     let (name, place) = &order.engine;
     let found = engine.describe();
     if found.name != name || found.place != *place {

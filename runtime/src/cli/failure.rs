@@ -1,0 +1,77 @@
+//! Why a command did not do what it was asked for, and the exit code that says so.
+
+use std::error::Error as StdError;
+use std::io;
+
+use super::exit;
+use crate::Error;
+use crate::terminal::{self, Colours};
+
+/// The end of a command that failed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// What bowline says.
+    Pipeline(Error),
+    /// What the program says.
+    Program(Box<dyn StdError + Send + Sync>),
+    /// What is wrong with the command line.
+    Usage(clap::Error),
+    /// There is nothing that the command line asks for.
+    NothingMatched(String),
+    /// Nobody reads what is printed: as with `| head`, that is no mistake.
+    NobodyReads,
+    /// What went wrong was shown already.
+    Shown(u8),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Pipeline(error)
+    }
+}
+
+impl From<Box<dyn StdError + Send + Sync>> for Failure {
+    fn from(error: Box<dyn StdError + Send + Sync>) -> Self {
+        match error.downcast::<Error>() {
+            Ok(error) => Self::Pipeline(*error),
+            Err(error) => Self::Program(error),
+        }
+    }
+}
+
+impl Failure {
+    /// Standard output could not be written to.
+    pub(super) fn of_printing(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::NobodyReads,
+            _ => Self::Program(format!("cannot write to standard output: {error}").into()),
+        }
+    }
+
+    /// Shows it on standard error.
+    pub(super) fn show(&self) {
+        let text = match self {
+            Self::Pipeline(error) => error.to_string(),
+            Self::Program(error) => terminal::clean(&error.to_string(), Colours::Removed).into_owned(),
+            Self::NothingMatched(message) => message.clone(),
+            Self::Usage(error) => {
+                // Help and errors go where clap has them go; nothing can be said where nobody reads.
+                let _ = error.print();
+                return;
+            }
+            Self::NobodyReads | Self::Shown(_) => return,
+        };
+        eprintln!("error: {text}");
+    }
+
+    pub(super) fn code(&self) -> u8 {
+        match self {
+            Self::Pipeline(error) => exit::code(error),
+            Self::Program(_) => exit::FAILURE,
+            Self::Usage(error) if error.use_stderr() => exit::USAGE,
+            Self::NothingMatched(_) => exit::NOTHING_MATCHED,
+            Self::Usage(_) | Self::NobodyReads => exit::SUCCESS,
+            Self::Shown(code) => *code,
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! An item as drawings show it.
+
+use crate::terminal::{self, Colours};
+use crate::value::{Item, ItemKind};
+
+/// A node of a drawing.
+pub(super) struct Node {
+    pub(super) name: String,
+    pub(super) kind: ItemKind,
+}
+
+impl Node {
+    pub(super) fn of(item: &Item) -> Self {
+        let name = terminal::clean(&item.name, Colours::Removed).replace('\n', " ");
+        Self { name, kind: item.kind() }
+    }
+}
