@@ -33,7 +33,7 @@ fn shown(args: &[&str]) -> String {
     shown += &String::from_utf8(stdout).unwrap();
     let stderr = String::from_utf8(stderr).unwrap();
     if !stderr.is_empty() {
-        shown += &format!("--- standard error\n{stderr}");
+        shown.extend(["--- standard error\n", &stderr]);
     }
     shown + &format!("--- exit code {}\n", status.code().unwrap())
 }

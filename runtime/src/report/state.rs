@@ -181,7 +181,8 @@ impl State {
             EventKind::Closed(_) => {
                 self.sessions.remove(&event.session);
                 let is_last = self.sessions.is_empty() && self.sum.since.is_some();
-                is_last.then(|| News::AllEnded(std::mem::take(&mut self.sum)))
+                let sum = is_last.then(|| std::mem::take(&mut self.sum))?;
+                sum.has_something().then_some(News::AllEnded(sum))
             }
             EventKind::Opened => {
                 self.sessions.insert(event.session.clone());
@@ -229,7 +230,8 @@ impl State {
     /// What has to be said at the end, if no session ends any more.
     pub(super) fn finish(&mut self) -> Option<Sum> {
         self.works.clear();
-        self.sum.since.is_some().then(|| std::mem::take(&mut self.sum))
+        let sum = std::mem::take(&mut self.sum);
+        sum.has_something().then_some(sum)
     }
 }
 
@@ -437,6 +439,10 @@ impl Sum {
         }
     }
 
+    fn has_something(&self) -> bool {
+        self.done + self.cached + self.failed + self.skipped + self.services > 0
+    }
+
     pub(super) fn elapsed(&self) -> Duration {
         self.since.map(|since| since.elapsed()).unwrap_or_default()
     }
@@ -450,11 +456,10 @@ impl Sum {
             .filter(|(count, _)| *count > 0)
             .map(|(count, word)| format!("{count} {word}"))
             .collect();
-        let mut words = if counts.is_empty() { "nothing to run".to_owned() } else { counts.join(", ") };
-        if services > 0 {
-            words = format!("{words}; {services} {}", if services == 1 { "service" } else { "services" });
-        }
-        words
+        let services = (services > 0)
+            .then(|| format!("{services} {}", if services == 1 { "service" } else { "services" }));
+        let counts = (!counts.is_empty()).then(|| counts.join(", "));
+        counts.into_iter().chain(services).collect::<Vec<_>>().join("; ")
     }
 }
 
