@@ -222,7 +222,7 @@ async fn mistakes_seen_only_at_run_time_use_the_same_words() {
     define_a.set(server("x").bind("b", &b));
     define_b.set(server("y").bind("a", &a));
     let error = fetch("a", &a, "/").sync().await.unwrap_err().to_string();
-    assert!(error.contains("services bind each other in a cycle: `a` → `b` → `a`"), "{error}");
+    assert!(error.contains("services bind each other in a cycle: `x` → `y` → `x`"), "{error}");
 }
 
 #[bowline::test]
