@@ -2,6 +2,7 @@
 
 mod bindings;
 mod clients;
+mod command_line;
 mod disks;
 mod engines;
 mod events;

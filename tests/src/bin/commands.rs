@@ -1,0 +1,34 @@
+//! A pipeline with a command line, in which things go well and wrong.
+
+use bowline::prelude::*;
+
+pipeline! {
+    /// What tests ask for.
+    fn ci(
+        /// So that nothing is cached
+        nonce: &str,
+    ) -> Ci;
+
+    service redis { image "redis:7"; env NONCE = nonce; expose 6379; }
+    /// A server that says nothing.
+    service silent {
+        image "busybox:1.35";
+        env NONCE = nonce;
+        run ["sleep", "600"];
+        expose 80;
+        ready port within "1s";
+    }
+    container ping { image "redis:7"; bind redis; exec ["redis-cli", "-h", "redis", "ping"]; }
+    for number in 1..=3 {
+        container slow {
+            image "busybox:1.35";
+            name format!("slow-{number}");
+            env NONCE = nonce;
+            exec ["sh", "-c", format!("echo {number}; sleep 0.5")];
+        }
+    }
+    container broken { image "busybox:1.35"; env NONCE = nonce; shell "echo it goes wrong; exit 3"; }
+    container stuck { image "busybox:1.35"; bind silent; exec ["true"]; }
+}
+
+bowline::cli!(ci);

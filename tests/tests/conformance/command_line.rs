@@ -1,0 +1,96 @@
+//! A pipeline's command line, where an engine is needed.
+
+use std::process::{Command, Output};
+
+use bowline_tests::nonce;
+use serde_json::Value;
+
+fn ci(args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_commands"));
+    command.args(args).arg("--nonce").arg(nonce()).env_remove("BOWLINE_PROGRESS").output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn what_is_asked_for_runs_and_its_output_is_given() {
+    let output = ci(&["run", "ping", "slow-*", "-o", "-q"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let said = stdout(&output);
+    let mut lines: Vec<&str> = said.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["1", "2", "3", "PONG"]);
+    assert_eq!(stderr(&output), "");
+    // A loop's items by the name of all of them.
+    let output = ci(&["run", "slow", "--skip", "slow-2", "-o", "-q"]);
+    assert_eq!(stdout(&output).lines().count(), 2, "{}", stdout(&output));
+}
+
+#[test]
+fn the_exit_code_says_what_went_wrong() {
+    let output = ci(&["run", "broken"]);
+    assert_eq!(output.status.code(), Some(100), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert!(said.contains("error: step ") && said.contains("  --> tests/src/bin/commands.rs:"), "{said}");
+    assert!(said.contains("broken       | failed ") && said.contains("it goes wrong"), "{said}");
+    let output = ci(&["run", "stuck"]);
+    assert_eq!(output.status.code(), Some(105), "{}", stderr(&output));
+    assert!(stderr(&output).contains("listens"), "{}", stderr(&output));
+}
+
+/// The events of a run.
+fn events(args: &[&str]) -> (Output, Vec<Value>) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("events.jsonl");
+    let output = ci(&[args, &["--events", file.to_str().unwrap()]].concat());
+    let text = std::fs::read_to_string(&file).unwrap();
+    (output, text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+}
+
+#[test]
+fn what_can_go_on_does_if_asked_to() {
+    let (output, events) = events(&["run", "broken", "slow", "--keep-going", "--jobs", "1"]);
+    assert_eq!(output.status.code(), Some(100));
+    let done = events.iter().filter(|event| event["event"] == "finished" && event["success"] == true);
+    assert_eq!(done.count(), 3, "{}", stderr(&output));
+}
+
+#[test]
+fn no_more_commands_run_at_once_than_are_allowed() {
+    let (output, events) = events(&["run", "slow", "ping", "-j", "2"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let (mut running, mut most) = (0, 0);
+    for event in events.iter().filter(|event| event["subject"] == "step") {
+        match event["event"].as_str() {
+            Some("started") => running += 1,
+            Some("finished") => running -= 1,
+            _ => {}
+        }
+        most = most.max(running);
+    }
+    assert!(running == 0 && most <= 2, "{most} at once");
+}
+
+#[test]
+fn a_report_is_written_whatever_the_run_comes_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let (page, junit, trace) = (path("run.html"), path("junit.xml"), path("trace.json"));
+    let output = ci(&["run", "broken", "--report", &page, "--junit", &junit, "--trace", &trace]);
+    assert_eq!(output.status.code(), Some(100));
+    assert!(std::fs::read_to_string(&page).unwrap().contains("it goes wrong"));
+    assert!(std::fs::read_to_string(&junit).unwrap().contains("failures=\"1\""));
+    assert!(std::fs::read_to_string(&trace).unwrap().contains("\"broken\""));
+    let output = ci(&["run", "broken", "--report", "/dev/null/run.html"]);
+    assert!(
+        !output.status.success() && stderr(&output).starts_with("error: /dev/null/run.html: "),
+        "{}",
+        stderr(&output)
+    );
+}
