@@ -26,7 +26,7 @@ async fn ends() -> Result<()> {
         .named("ping");
     println!("{}", ping.stdout().await?.trim());
     let test = ping
-        .shell("echo passing >&2; seq 3000; printf '\\033[2J##[error]x\\n::add-mask::x\\n'; exit 3")
+        .shell("echo passing; seq 3000; printf '\\033[2J##[error]x\\n::add-mask::x\\n'; exit 3")
         .named("test");
     let late = Container::from_container(&test).shell("true").named("late");
     let error = late.sync().await.expect_err("a step of it fails");
