@@ -9,8 +9,8 @@
 //!         /// The store's version
 //!         #[flag(default = "7")]
 //!         version: &str,
-//!         /// Where the report is written
-//!         report: Option<String>,
+//!         /// Who asks
+//!         who: Option<String>,
 //!     ) -> Ci;
 //!
 //!     service redis { image format!("redis:{version}"); expose 6379; }
@@ -18,7 +18,7 @@
 //!     container ping {
 //!         image "redis:7";
 //!         bind redis;
-//!         if let Some(report) = report { env REPORT = report; }
+//!         if let Some(who) = who { env WHO = who; }
 //!         exec ["redis-cli", "-h", "redis", "ping"];
 //!     }
 //! }
@@ -39,7 +39,7 @@
 //! | --- | --- |
 //! | `version: &str`, `clients: usize`, any `T: FromStr` | has to be given |
 //! | `#[flag(default = "7")] version: &str` | may be left away |
-//! | `report: Option<T>` | may be left away |
+//! | `who: Option<T>` | may be left away |
 //! | `tag: Vec<T>` | may be given several times |
 //! | `publish: bool` | a switch: `--publish` |
 //!
