@@ -30,7 +30,7 @@
 //!
 //! # Where to go
 //!
-//! | | |
+//! | read | for |
 //! | --- | --- |
 //! | the [`guide`] | from the [first pipeline](guide::first_pipeline) on: [tests](guide::tests), [CI](guide::ci), [caching](guide::caching), [secrets](guide::secrets), [debugging](guide::debugging), and what stands for the words of [compose](guide::from_compose), [Dockerfiles](guide::from_dockerfile), [testcontainers](guide::from_testcontainers) and [Dagger](guide::from_dagger) |
 //! | [`pipeline!`], [`language`] | the macro, and its words one by one |
@@ -42,7 +42,7 @@
 //!
 //! # Features
 //!
-//! | | |
+//! | feature | what it does |
 //! | --- | --- |
 //! | `docker` (default) | runs pipelines through Docker |
 //! | `native` (default) | runs them without a daemon, on Linux |

@@ -63,3 +63,7 @@ pub mod from_dagger {}
 
 #[doc = include_str!("what_bowline_is_not.md")]
 pub mod what_bowline_is_not {}
+
+#[cfg(doctest)]
+#[doc = include_str!("words.md")]
+mod words {}
