@@ -49,6 +49,8 @@
 //! | `registry` | lets the native engine pull images, and publish them |
 //! | `tls` | reaches Docker engines over TCP with TLS |
 //! | `junit` | reports in the form of JUnit |
+//! | `cli` | makes a program with a command line of a pipeline |
+//! | `tracing` | what happens as spans and events of the crate `tracing` |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // With all engines built, everything here is used. Code that a build without one of them leaves unused is no mistake.
