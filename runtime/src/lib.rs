@@ -22,9 +22,37 @@
 //! }
 //! ```
 //!
-//! [`language`] documents the keywords of [`pipeline!`], [`Container`] and [`Service`] the values that it makes, [`Session`]
-//! what happens when one of them is awaited, [`event`] how to observe that, and [`Error`] what can go wrong.
+//! - **Nothing runs until a result is awaited**, and then only what it needs. A service starts just before its first client,
+//!   is ready before that client runs, and is stopped when nobody needs it any more.
+//! - **Names are checked**: a misspelt service, a port out of range or a cycle is a compile error at the word that is wrong.
+//! - **Results are stored**: run it again, and no container starts.
+//! - **It runs on Docker, or without a daemon**: on Linux the program runs its containers itself if no engine answers.
+//!
+//! # Where to go
+//!
+//! | read | for |
+//! | --- | --- |
+//! | the [`guide`] | from the [first pipeline](guide::first_pipeline) on: [tests](guide::tests), [CI](guide::ci), [caching](guide::caching), [secrets](guide::secrets), [debugging](guide::debugging), and what stands for the words of [compose](guide::from_compose), [Dockerfiles](guide::from_dockerfile), [testcontainers](guide::from_testcontainers) and [Dagger](guide::from_dagger) |
+//! | [`pipeline!`], [`language`] | the macro, and its words one by one |
+//! | [`Service`], [`Container`], [`Directory`], [`File`], [`CacheVolume`], [`Secret`] | the values that it makes, which can be built without it |
+//! | [`main`](macro@main), [`test`](macro@test) | what awaits them |
+//! | [`Session`] | what happens when a value is awaited, and when that ends |
+//! | [`Error`] | what can go wrong |
+//! | [`event`], [`Report`] | what happened, for programs and for people |
+//!
+//! # Features
+//!
+//! | feature | what it does |
+//! | --- | --- |
+//! | `docker` (default) | runs pipelines through Docker |
+//! | `native` (default) | runs them without a daemon, on Linux |
+//! | `registry` | lets the native engine pull images, and publish them |
+//! | `tls` | reaches Docker engines over TCP with TLS |
+//! | `junit` | reports in the form of JUnit |
+//! | `cli` | makes a program with a command line of a pipeline |
+//! | `tracing` | what happens as spans and events of the crate `tracing` |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 // With all engines built, everything here is used. Code that a build without one of them leaves unused is no mistake.
 #![cfg_attr(
     not(all(feature = "docker", feature = "registry", native_engine)),
@@ -40,6 +68,7 @@ pub mod event;
 #[cfg(feature = "cli")]
 mod flags;
 mod graph;
+pub mod guide;
 mod home;
 pub mod language;
 mod lock;
