@@ -4,8 +4,8 @@ use std::error::Error as StdError;
 use std::io;
 
 use super::exit;
-use crate::Error;
 use crate::terminal::{self, Colours};
+use crate::{Error, report};
 
 /// The end of a command that failed.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl Failure {
             }
             Self::NobodyReads | Self::Shown(_) => return,
         };
-        eprintln!("error: {text}");
+        report::say(&format!("error: {text}"));
     }
 
     pub(super) fn code(&self) -> u8 {

@@ -11,7 +11,7 @@ use super::options::{Needs, globs, switch};
 use super::select::{self, Partition};
 use super::{Call, exit, print};
 use crate::value::{Item, ItemHandle, ItemKind};
-use crate::{Error, Result};
+use crate::{Error, Result, report};
 
 pub(super) const NAME: &str = "run";
 pub(super) const NEEDS: Needs = Needs::Engine;
@@ -78,7 +78,7 @@ pub(super) async fn run(call: Call<'_>) -> Result<(), Failure> {
     drop(running);
     let Some(first) = failures.first() else { return Ok(()) };
     for error in &failures {
-        eprintln!("error: {error}");
+        report::say(&format!("error: {error}"));
     }
     if given.is_set("interactive") {
         look_around(&failures).await?;
@@ -124,11 +124,11 @@ async fn run_item(item: &Item, with_output: bool) -> Result<Vec<u8>> {
 /// A shell in what the first failed command left.
 async fn look_around(failures: &[Error]) -> Result<(), Failure> {
     let Some(container) = failures.iter().find_map(Error::container) else {
-        eprintln!("bowline: no shell: only a command of a container leaves something to look at");
+        report::say("bowline: no shell: only a command of a container leaves something to look at");
         return Ok(());
     };
     if !std::io::stdin().is_terminal() {
-        eprintln!("bowline: no shell: standard input is not a terminal");
+        report::say("bowline: no shell: standard input is not a terminal");
         return Ok(());
     }
     container.terminal().await?;

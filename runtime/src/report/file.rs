@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use super::record::Record;
+use super::stderr::say;
 use super::{html, trace};
 use crate::event::{Event, EventKind, Observer, Subject};
 use crate::lock::lock;
@@ -101,8 +102,7 @@ impl Observer for Writer {
                 let mut record = lock(record);
                 record.follow(event);
                 if is_end && let Err(error) = report.write(&record, path) {
-                    let line = format!("bowline: {} could not be written: {error}\n", path.display());
-                    let _ = io::stderr().lock().write_all(line.as_bytes());
+                    say(&format!("bowline: {} could not be written: {error}", path.display()));
                 }
             }
             Self::Events(file) => {

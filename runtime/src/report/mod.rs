@@ -20,6 +20,7 @@ mod output;
 mod plain;
 mod record;
 mod state;
+mod stderr;
 mod test;
 mod ticker;
 mod trace;
@@ -39,6 +40,7 @@ use self::choice::{Choice, Place};
 #[cfg(feature = "cli")]
 pub(crate) use self::choice::{Progress, Wish, wish};
 pub use self::file::Report;
+pub(crate) use self::stderr::say;
 pub(crate) use self::test::TestReport;
 #[cfg(feature = "tracing")]
 pub use self::tracing::trace;

@@ -140,7 +140,7 @@ fn in_session<R>(
 fn close(runtime: &Runtime, session: &Session) {
     if let Err(error) = runtime.block_on(session.detach()) {
         // The program's own result matters more; the watchdog and the next session clean up what is left.
-        eprintln!("bowline: the session did not close cleanly: {error}");
+        report::say(&format!("bowline: the session did not close cleanly: {error}"));
     }
     // If a signal came in the meantime, the signal ends the process and not this function's return.
     runtime.block_on(signals::settled());
@@ -151,7 +151,7 @@ fn start(builder: &mut Builder) -> Runtime {
         Ok(runtime) => runtime,
         // Panics as tokio's own `main` does: nothing works without threads or file descriptors.
         Err(error) => {
-            eprintln!("bowline: cannot start the runtime: {error}");
+            report::say(&format!("bowline: cannot start the runtime: {error}"));
             std::process::exit(1)
         }
     }

@@ -94,3 +94,13 @@ fn a_report_is_written_whatever_the_run_comes_to() {
         stderr(&output)
     );
 }
+
+#[test]
+fn nobody_has_to_read_what_it_says() {
+    let program = env!("CARGO_BIN_EXE_commands");
+    let command =
+        format!("'{program}' run broken --nonce {} 2>&1 | head -n 1; exit ${{PIPESTATUS[0]}}", nonce());
+    let output = Command::new("bash").args(["-c", &command]).env_remove("BOWLINE_PROGRESS").output().unwrap();
+    assert_eq!(output.status.code(), Some(100), "{}{}", stdout(&output), stderr(&output));
+    assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
+}

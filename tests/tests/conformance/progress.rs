@@ -165,6 +165,7 @@ fn on_a_terminal_what_runs_is_drawn_below_what_the_program_prints() {
     for (columns, rows) in [(80, 24), (160, 50)] {
         let tmux = at_screen(columns, rows, "draws");
         tmux.sees("and a part");
+        tmux.sees("| red");
         // The command of a step is shown once the step is slow.
         let screen = tmux.sees("for line in");
         insta::assert_snapshot!(format!("{columns}x{rows}_while_it_runs"), masked_screen(&screen));
