@@ -53,7 +53,8 @@ macro_rules! pinned {
 
 pinned! {
     every_command_has_help:
-        ["--help"] ["run", "--help"] ["list", "--help"] ["plan", "--help"] ["graph", "--help"] ["up", "--help"]
+        ["--help"] ["run", "--help"] ["list", "--help"] ["plan", "--help"] ["graph", "--help"]
+        ["explain", "--help"] ["up", "--help"]
         ["logs", "--help"] ["terminal", "--help"] ["export", "--help"] ["publish", "--help"] ["prune", "--help"]
         ["doctor", "--help"] ["completions", "--help"] ["man", "--help"];
     items_are_listed: ["list"] ["list", "redis*", "--redis", "6", "--redis", "7"] ["list", "lint", "--json"];

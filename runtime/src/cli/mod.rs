@@ -65,6 +65,7 @@
 mod completions;
 mod doctor;
 pub mod exit;
+mod explain;
 mod export;
 mod failure;
 mod flag;
@@ -73,6 +74,7 @@ mod graph;
 mod list;
 mod logs;
 mod man;
+mod memory;
 mod node;
 mod options;
 mod plan;
@@ -99,6 +101,7 @@ use self::failure::Failure;
 pub use self::flag::Reader;
 pub use self::flag::{Flag, Flags};
 use self::given::Given;
+use self::memory::Memory;
 use self::options::Needs;
 use crate::report;
 use crate::run::entry;
@@ -189,8 +192,9 @@ impl Cli {
             report::wish(options::wish(&given));
             options::report(&given)?;
         }
+        let memory = Memory::of_program();
         let settings = match subcommand.needs {
-            Needs::Engine => options::settings(&given),
+            Needs::Engine => Settings { recorder: Some(memory.clone()), ..options::settings(&given) },
             Needs::Nothing | Needs::Items => Settings::default(),
         };
         let given_flags = match subcommand.needs {
@@ -202,14 +206,16 @@ impl Cli {
             })?,
         };
         let session = Session::with(report::from_environment(), settings);
-        entry::main_in(&session, async {
+        let done = entry::main_in(&session, async {
             let items = match subcommand.needs {
                 Needs::Nothing => Vec::new(),
                 Needs::Items | Needs::Engine => evaluate(given_flags).await?,
             };
             let call = Call { command: &command, items: &items, given };
             (subcommand.run)(call).await
-        })
+        });
+        memory.keep();
+        done
     }
 }
 
@@ -257,7 +263,22 @@ macro_rules! subcommands {
         }),*];
     };
 }
-subcommands!(run, list, plan, graph, up, logs, terminal, export, publish, prune, doctor, completions, man);
+subcommands!(
+    run,
+    list,
+    plan,
+    graph,
+    explain,
+    up,
+    logs,
+    terminal,
+    export,
+    publish,
+    prune,
+    doctor,
+    completions,
+    man
+);
 
 /// What the program was called as.
 fn program(first: Option<&OsString>) -> String {

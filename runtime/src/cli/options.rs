@@ -86,6 +86,7 @@ pub(super) fn settings(given: &Given<'_>) -> Settings {
     let jobs = given.of("jobs").get_one::<u16>("jobs");
     Settings {
         engine: given.text("engine").map(str::to_owned),
+        recorder: None,
         jobs: jobs.map(|jobs| tokio::sync::Semaphore::new(usize::from(*jobs))),
     }
 }

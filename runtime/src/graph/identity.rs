@@ -34,6 +34,9 @@ pub(crate) trait Contents: std::fmt::Debug + Send + Sync {
     /// What tells what is at a path of it from everything else that might be there; where nobody can tell what that is, as a
     /// link is on the way, all of it.
     fn digest(&self, path: &str) -> Digest;
+
+    /// The path of each file, with the start of a hash of what is in it; `None` if there are more than this many.
+    fn files(&self, most: usize) -> Option<Vec<(String, String)>>;
 }
 
 /// Whether limits count: they do where a command may fail, as to run out of memory is a result there.
@@ -469,5 +472,7 @@ fn host_kind<'e>(encoder: &'e mut Encoder, kind: &LocalKind) -> &'e mut Encoder 
     }
 }
 
+#[cfg(feature = "cli")]
+pub(crate) mod ingredients;
 #[cfg(test)]
 mod tests;

@@ -19,6 +19,8 @@ mod plan;
 #[cfg(feature = "cli")]
 pub(crate) use self::edges::{Edge, edges};
 pub(crate) use self::encode::Encoder;
+#[cfg(feature = "cli")]
+pub(crate) use self::identity::ingredients::{Change, Ingredients, Recorder};
 pub(crate) use self::identity::{Contents, Identities, Resolved, source_at};
 pub(crate) use self::lower::{hostname, lower_container, lower_path, lower_service};
 pub(crate) use self::node::{

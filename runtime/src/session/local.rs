@@ -226,6 +226,20 @@ impl Contents for Tree {
         let below = path.strip_prefix(LocalSource::ROOT).filter(|below| below.starts_with('/'));
         below.and_then(|below| self.part(Path::new(below.trim_matches('/')))).unwrap_or(self.digest)
     }
+
+    fn files(&self, most: usize) -> Option<Vec<(String, String)>> {
+        if self.extent.0 > most as u64 {
+            return None;
+        }
+        let mut files = Vec::new();
+        let listed = self.visit(|path, record| {
+            if !matches!(record.kind, Kind::Directory(_)) {
+                files.push((path.display().to_string(), format!("{:.16}", hashing::of_file(record.kind))));
+            }
+            Ok(())
+        });
+        listed.is_ok().then_some(files)
+    }
 }
 
 impl Tree {

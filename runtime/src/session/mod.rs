@@ -11,6 +11,8 @@ mod bindings;
 pub(crate) mod current;
 mod demand;
 mod execute;
+#[cfg(feature = "cli")]
+mod explain;
 mod failed;
 mod forward;
 mod health;
@@ -63,6 +65,8 @@ use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinSet;
 
 pub(crate) use self::execute::{InService, address, execute};
+#[cfg(feature = "cli")]
+pub(crate) use self::explain::{Explained, explain};
 use self::local::Reading;
 pub(crate) use self::local::planned_files;
 pub use self::logs::LogReader;
@@ -112,6 +116,9 @@ pub(crate) struct Settings {
     pub(crate) engine: Option<String>,
     /// How many processes of steps may run at once; any number if nobody says.
     pub(crate) jobs: Option<tokio::sync::Semaphore>,
+    /// Who remembers what results were made of.
+    #[cfg(feature = "cli")]
+    pub(crate) recorder: Option<Arc<dyn graph::Recorder>>,
 }
 
 /// The state of a session.

@@ -185,10 +185,33 @@ impl Evaluation {
         }
         let span = self.session.span.child_at(subject(&step), step.locations.all());
         let done = self.find_or_run_in(&span, &step, key).await;
-        if let Err(error) = &done {
-            close_failed(&span, error);
+        match &done {
+            Ok(_) => self.record(&step),
+            Err(error) => close_failed(&span, error),
         }
         done
+    }
+
+    /// Lets whoever remembers that know what the result of a step is made of.
+    #[cfg(feature = "cli")]
+    fn record(&self, step: &Arc<Step>) {
+        if let Some(recorder) = &self.session.settings.recorder {
+            let (made_of, contents) = self.ingredients(step);
+            recorder.record(&step.name, step.number(), made_of, contents);
+        }
+    }
+
+    #[cfg(not(feature = "cli"))]
+    #[allow(clippy::unused_self)]
+    fn record(&self, _: &Arc<Step>) {}
+
+    /// What the key of a step is made of.
+    #[cfg(feature = "cli")]
+    pub(super) fn ingredients(
+        &self,
+        step: &Arc<Step>,
+    ) -> (crate::graph::Ingredients, Vec<Arc<dyn Contents>>) {
+        lock(&self.identities).ingredients(step)
     }
 
     /// A step that changes nothing, and only comes after others.

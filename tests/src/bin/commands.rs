@@ -7,6 +7,8 @@ pipeline! {
     fn ci(
         /// So that nothing is cached
         nonce: &str,
+        /// Files that something is made of
+        dir: Option<String>,
     ) -> Ci;
 
     service redis { image "redis:7"; env NONCE = nonce; expose 6379; }
@@ -28,6 +30,15 @@ pipeline! {
         }
     }
     container broken { image "busybox:1.35"; env NONCE = nonce; shell "echo it goes wrong; exit 3"; }
+    container explained {
+        image "busybox:1.35";
+        exec ["true"];
+        env NONCE = nonce;
+        exec ["echo", nonce];
+    }
+    if let Some(dir) = dir {
+        container listed { image "busybox:1.35"; mount (host(&dir)) at "/src" readonly; exec ["ls", "/src"]; }
+    }
     container stuck { image "busybox:1.35"; bind silent; exec ["true"]; }
 }
 

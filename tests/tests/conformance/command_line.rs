@@ -6,8 +6,12 @@ use bowline_tests::nonce;
 use serde_json::Value;
 
 fn ci(args: &[&str]) -> Output {
+    ci_of(&nonce(), args)
+}
+
+fn ci_of(nonce: &str, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_commands"));
-    command.args(args).arg("--nonce").arg(nonce()).env_remove("BOWLINE_PROGRESS").output().unwrap()
+    command.args(args).args(["--nonce", nonce]).env_remove("BOWLINE_PROGRESS").output().unwrap()
 }
 
 fn stdout(output: &Output) -> String {
@@ -103,4 +107,40 @@ fn nobody_has_to_read_what_it_says() {
     let output = Command::new("bash").args(["-c", &command]).env_remove("BOWLINE_PROGRESS").output().unwrap();
     assert_eq!(output.status.code(), Some(100), "{}{}", stdout(&output), stderr(&output));
     assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
+}
+
+#[test]
+fn why_a_step_runs_is_explained_by_what_has_changed() {
+    let explain = |nonce: &str| stdout(&ci_of(nonce, &["explain", "explained"]));
+    let first = nonce();
+    assert!(ci_of(&first, &["run", "explained"]).status.success());
+    let said = explain(&first);
+    assert!(said.starts_with("explained 1: cached\n    true\n    --> tests/src/bin/commands.rs:"), "{said}");
+    assert!(said.contains("explained 2: cached\n    echo "), "{said}");
+    let said = explain(&nonce());
+    assert!(said.contains("explained 1: cached\n"), "{said}");
+    assert!(said.contains("explained 2: runs: argument 2 changed, env NONCE changed\n"), "{said}");
+    let output = ci(&["explain", "redis"]);
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+}
+
+#[test]
+fn files_that_have_changed_are_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, contents: &str| std::fs::write(directory.path().join(name), contents).unwrap();
+    let dir = directory.path().to_str().unwrap();
+    let with = |args: &[&str]| {
+        let output = ci(&[args, &["--dir", dir]].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        stdout(&output)
+    };
+    // Only what this test makes is in it, so nobody has had a result of it.
+    write("a", &nonce());
+    write("b", "1");
+    with(&["run", "listed"]);
+    assert!(with(&["explain", "listed"]).contains("listed 1: cached\n"));
+    write("b", "2");
+    write("c", "1");
+    let said = with(&["explain", "listed"]);
+    assert!(said.contains(&format!("file {dir}/b changed, file {dir}/c changed\n")), "{said}");
 }

@@ -1,0 +1,79 @@
+//! Whether steps would run, and what their keys are made of, without running anything.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::in_session;
+use crate::Result;
+use crate::graph::{self, Contents, Fs, Ingredients, Requirements, Step, closure};
+use crate::model::Location;
+use crate::value::Container;
+
+/// One step, as it would be found.
+#[derive(Debug)]
+pub(crate) struct Explained {
+    pub(crate) item: Arc<str>,
+    /// Which step of its item it is, from 1.
+    pub(crate) number: usize,
+    /// The command; `None` for one that only places files.
+    pub(crate) args: Option<Vec<String>>,
+    pub(crate) locations: Vec<Location>,
+    /// Whether its result never outlives a session.
+    pub(crate) is_volatile: bool,
+    /// Whether the engine has its result.
+    pub(crate) is_kept: bool,
+    pub(crate) made_of: Ingredients,
+    pub(crate) contents: Vec<Arc<dyn Contents>>,
+}
+
+/// Looks up every step that a container needs, those before others first. Images are looked up too, and pulled if they are
+/// not there, as a key is made of what they are.
+pub(crate) async fn explain(container: Container) -> Result<Vec<Explained>> {
+    let node = graph::lower_container(&container)?;
+    in_session(format!("container `{}`", node.name), |session| async move {
+        let evaluation = session.evaluation(Requirements::of_fs(&node.fs)).await?;
+        let mut explained = Vec::new();
+        for step in in_order(&node.fs) {
+            if step.args.is_none() && step.places.is_empty() {
+                continue;
+            }
+            let is_kept =
+                !step.is_volatile && evaluation.engine.lookup(&evaluation.key(&step)).await?.is_some();
+            let (made_of, contents) = evaluation.ingredients(&step);
+            explained.push(Explained {
+                item: step.name.clone(),
+                number: step.number(),
+                args: step.args.clone(),
+                locations: step.locations.all(),
+                is_volatile: step.is_volatile,
+                is_kept,
+                made_of,
+                contents,
+            });
+        }
+        Ok(explained)
+    })
+    .await
+}
+
+/// All steps that make a file system, and those that the services which they need are made of, each after what it needs.
+fn in_order(fs: &Fs) -> Vec<Arc<Step>> {
+    let Fs::Step(last) = fs else { return Vec::new() };
+    let mut ordered = Vec::new();
+    let mut seen = HashSet::new();
+    // Chains can be hundreds of steps long: no recursion. A step stands twice, the second time behind what it needs.
+    let mut open = vec![(last.clone(), false)];
+    while let Some((step, is_ready)) = open.pop() {
+        if is_ready {
+            ordered.push(step);
+        } else if seen.insert(step.digest) {
+            open.push((step.clone(), true));
+            open.extend(step.inputs().map(|input| (input.clone(), false)));
+            let services = closure(&step.bindings);
+            open.extend(
+                services.values().flat_map(|service| service.inputs()).map(|input| (input.clone(), false)),
+            );
+        }
+    }
+    ordered
+}
