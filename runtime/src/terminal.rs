@@ -124,6 +124,16 @@ pub(crate) fn size(terminal: impl std::os::fd::AsFd) -> Option<(u16, u16)> {
     (size.ws_col > 0 && size.ws_row > 0).then_some((size.ws_col, size.ws_row))
 }
 
+/// Whether the terminal is another program's at the moment, as a shell's jobs have it.
+#[cfg(unix)]
+#[allow(unsafe_code)]
+pub(crate) fn is_in_background(terminal: impl std::os::fd::AsFd) -> bool {
+    use std::os::fd::AsRawFd as _;
+    // SAFETY: plain calls. The first fails for a terminal that is not the program's controlling one.
+    let foreground = unsafe { libc::tcgetpgrp(terminal.as_fd().as_raw_fd()) };
+    foreground > 0 && foreground != unsafe { libc::getpgrp() }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

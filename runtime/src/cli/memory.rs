@@ -89,7 +89,7 @@ impl Memory {
     /// Writes what there has been. Of what cannot be written the next run knows less.
     pub(super) fn keep(&self) {
         let Seen { items, listings } = std::mem::take(&mut *lock(&self.seen));
-        if items.is_empty() || fs::create_dir_all(&self.directory).is_err() {
+        if items.is_empty() || private(&self.directory).is_err() {
             return;
         }
         for (item, steps) in items {
@@ -126,6 +126,14 @@ impl Recorder for Memory {
         seen.listings.extend(listed);
         seen.items.entry(item.to_owned()).or_default().insert(number, made_of);
     }
+}
+
+/// Makes a directory that is its user's alone: short texts can be guessed from their hashes.
+fn private(directory: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(directory)
 }
 
 /// A name for a file that stands for something of any length.

@@ -15,7 +15,7 @@ use super::ticker::Ticker;
 use super::{log, outcome, words};
 use crate::event::{DirectObserver, Event, LineBatch, Stream};
 use crate::lock::lock;
-use crate::terminal::Colours;
+use crate::terminal::{self, Colours};
 
 /// Ten times a second: faster than anybody reads.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -89,7 +89,10 @@ impl Tree {
             }
             let is_worth_it = inner.busy_since.is_some_and(|since| since.elapsed() >= SUDDEN);
             let size = screen::size();
-            let frame = (is_worth_it || (is_busy && screen.is_drawn())).then(|| inner.rows(size));
+            // A job in the background has no terminal to draw on, and gets it back with `fg`.
+            let is_ours = !terminal::is_in_background(io::stderr());
+            let is_shown = is_ours && (is_worth_it || (is_busy && screen.is_drawn()));
+            let frame = is_shown.then(|| inner.rows(size));
             // What failed is shown once nothing goes on, so that it stands at the end.
             let is_idle = inner.idle_since.is_some_and(|since| since.elapsed() >= IDLE);
             let failed = if is_idle { std::mem::take(&mut inner.failed) } else { Vec::new() };

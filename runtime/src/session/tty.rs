@@ -57,7 +57,7 @@ impl Screen {
                 return refuse(&format!("there is no terminal to open it at: {stream} is none\n\n{WITHOUT}"));
             }
         }
-        if raw::is_in_background() {
+        if terminal::is_in_background(io::stdin()) {
             return refuse(
                 "there is no terminal to open it at: the program runs in the background\n\n\
                  help: bring it to the foreground (`fg`)",

@@ -218,6 +218,11 @@ fn a_terminal_that_is_resized_or_has_another_program_meanwhile_is_left_as_it_was
     tmux.run("echo a shell has it");
     let screen = tmux.sees("\na shell has it\n");
     assert!(!screen.contains("bowline "), "{screen}");
+    tmux.run("bg");
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    tmux.run("echo and keeps it");
+    let screen = tmux.sees("\nand keeps it\n");
+    assert!(!screen.contains("bowline "), "{screen}");
     tmux.run("fg");
     tmux.sees("Error:");
     has_all_lines(&tmux.screen());

@@ -8,7 +8,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd as _;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
-use crate::terminal::undo;
+use crate::terminal::{self, undo};
 
 /// Written before [`IS_RAW`] is set, and only by whoever has claimed the terminal.
 struct Racy<T>(UnsafeCell<MaybeUninit<T>>);
@@ -50,7 +50,7 @@ impl Raw {
 /// Sets raw mode while somebody has it, also where somebody else has set another.
 #[allow(unsafe_code)]
 pub(super) fn set_again() {
-    if IS_RAW.load(Ordering::SeqCst) && !is_in_background() {
+    if IS_RAW.load(Ordering::SeqCst) && !terminal::is_in_background(io::stdin()) {
         // SAFETY: it was written before it was raw.
         let mut wanted = unsafe { (*ORIGINAL.0.get()).assume_init() };
         // SAFETY: a plain call on memory of its own.
@@ -99,12 +99,4 @@ fn set_mode(mode: &libc::termios) {
         libc::tcsetattr(TERMINAL.load(Ordering::SeqCst), libc::TCSANOW, mode);
         libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut());
     }
-}
-
-/// Whether the terminal is another program's at the moment, as a shell's jobs have it.
-#[allow(unsafe_code)]
-pub(super) fn is_in_background() -> bool {
-    // SAFETY: plain calls. The first fails for a terminal that is not the program's controlling one.
-    let foreground = unsafe { libc::tcgetpgrp(libc::STDIN_FILENO) };
-    foreground > 0 && foreground != unsafe { libc::getpgrp() }
 }
