@@ -39,14 +39,16 @@ async fn ends() -> Result<()> {
 async fn draws() -> Result<()> {
     let redis = Service::from_image("redis:7").env("NONCE", nonce()).expose(6379).named("redis");
     let build = busybox()
-        .shell("for line in $(seq 9); do echo compiling 漢字 $line; done; printf '\\033[31mred\\033[0m \\033[2J\\033[1;1Hevil\\n'; sleep 4")
+        .shell("for line in $(seq 9); do echo compiling 漢字 $line; done; printf '\\033[31mred\\033[0m \\033[2J\\033[1;1Hevil\\n'; sleep 5")
         .named("build");
     let lint = busybox().exec(["sleep", "4"]).named("lint");
     let test = Container::from_container(&build).shell("echo it goes wrong; exit 3").named("test");
     println!("the program begins");
     redis.start().await?;
-    let linted = tokio::spawn(async move { lint.sync().await });
     let tested = tokio::spawn(async move { test.sync().await });
+    // So that it is drawn below the other one.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let linted = tokio::spawn(async move { lint.sync().await });
     for number in 1..=3 {
         tokio::time::sleep(Duration::from_millis(300)).await;
         println!("line {number} of the program,\nin two lines");

@@ -53,6 +53,17 @@ fn masked(text: &str) -> String {
     lines.join("\n")
 }
 
+/// Compares with the file in `progress`, which is in the program, as users who are not root cannot read it where it is;
+/// `INSTA_UPDATE=always` writes it.
+fn pinned(name: &str, expected: &str, shown: &str) {
+    if std::env::var_os("INSTA_UPDATE").is_some_and(|update| update == "always") {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/conformance/progress");
+        std::fs::write(format!("{directory}/{name}.txt"), format!("{}\n", shown.trim_end())).unwrap();
+        return;
+    }
+    assert_eq!(shown.trim_end(), expected.trim_end(), "{name}:\n{shown}");
+}
+
 /// The output of the step that fails, in short.
 fn without_numbers(text: &str) -> String {
     let all: String = (1..=3000).flat_map(|number| [number.to_string(), "\n".to_owned()]).collect();
@@ -71,7 +82,7 @@ fn elsewhere_each_item_that_ends_has_a_line_and_what_failed_all_of_its_output() 
     );
     let shown = without_numbers(&stderr(&output));
     assert!(!shown.contains(['\u{1b}', '\r']), "{shown:?}");
-    insta::assert_snapshot!(masked(&shown));
+    pinned("elsewhere", include_str!("progress/elsewhere.txt"), &masked(&shown));
 }
 
 #[test]
@@ -131,7 +142,7 @@ fn github_gets_an_annotation_at_the_line_a_group_and_a_table() {
         assert!(!outside.lines().any(is_command) && !outside.contains("##["), "{outside}");
     }
     let table = std::fs::read_to_string(&summary).unwrap();
-    insta::assert_snapshot!(masked(&table));
+    pinned("github_summary", include_str!("progress/github_summary.txt"), &masked(&table));
 }
 
 #[test]
@@ -162,15 +173,19 @@ fn on_a_terminal_what_runs_is_drawn_below_what_the_program_prints() {
     if !has_program("tmux") {
         return;
     }
-    for (columns, rows) in [(80, 24), (160, 50)] {
+    let small =
+        (include_str!("progress/80x24_while_it_runs.txt"), include_str!("progress/80x24_at_the_end.txt"));
+    let large =
+        (include_str!("progress/160x50_while_it_runs.txt"), include_str!("progress/160x50_at_the_end.txt"));
+    for (columns, rows, (while_it_runs, at_the_end)) in [(80, 24, small), (160, 50, large)] {
         let tmux = at_screen(columns, rows, "draws");
         tmux.sees("and a part");
         tmux.sees("| red");
-        // The command of a step is shown once the step is slow.
-        let screen = tmux.sees("for line in");
-        insta::assert_snapshot!(format!("{columns}x{rows}_while_it_runs"), masked_screen(&screen));
+        // The command of a step is shown once the step is slow; that of the one that began last comes last.
+        let screen = tmux.sees("\n  sleep 4");
+        pinned(&format!("{columns}x{rows}_while_it_runs"), while_it_runs, &masked_screen(&screen));
         let screen = tmux.sees("\n$");
-        insta::assert_snapshot!(format!("{columns}x{rows}_at_the_end"), masked_screen(&screen));
+        pinned(&format!("{columns}x{rows}_at_the_end"), at_the_end, &masked_screen(&screen));
         tmux.run("clear; seq 100");
         assert!(
             tmux.sees("\n100\n").lines().count() >= usize::from(rows) - 1,
