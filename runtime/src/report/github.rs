@@ -66,7 +66,7 @@ impl GitHub {
             How::Cached => "cached".to_owned(),
             How::Failed { error } => {
                 self.has_failed = true;
-                format!("**failed** {time}: {}", cell(error.lines().next().unwrap_or_default()))
+                format!("**failed** {time}: {}", cell(words::first_line(error)))
             }
             How::Skipped { .. } => "skipped".to_owned(),
             How::Cancelled => "cancelled".to_owned(),

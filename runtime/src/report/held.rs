@@ -30,6 +30,20 @@ pub(super) fn show(line: &[u8]) {
     }
 }
 
+/// Shows what is written to it as [`show`] does.
+pub(super) struct Shown;
+
+impl io::Write for Shown {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        show(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Nothing is shown until this is dropped, and then what has been said meanwhile.
 #[derive(Debug)]
 pub(super) struct Pause {

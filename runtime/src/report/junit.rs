@@ -32,7 +32,7 @@ pub(super) fn document(run: &Run) -> io::Result<String> {
 /// The test case of a span that has ended.
 fn case(span: &Recorded) -> Option<TestCase> {
     let message = span.error.as_deref().unwrap_or_default();
-    let first = shown(message.lines().next().unwrap_or_default());
+    let first = shown(words::first_line(message));
     let mut status = match span.outcome? {
         Outcome::Succeeded => TestCaseStatus::success(),
         Outcome::Failed => TestCaseStatus::non_success(NonSuccessKind::Failure),

@@ -1,7 +1,7 @@
 //! Everything as it happens, each line behind its item's name: `BOWLINE_PROGRESS=log`. Also what other displays say of an
 //! event, in the same words.
 
-use super::held;
+use super::{held, words};
 use crate::error::{show_duration, shown_command};
 use crate::event::{DirectObserver, Event, EventKind, Subject, Transfer, Verb, Waiting};
 use crate::terminal::{self, Colours};
@@ -19,7 +19,7 @@ impl Log {
     }
 
     fn line(&self, name: &str, text: &str) {
-        let line = if self.is_coloured { coloured(name, text) } else { plain(name, text) };
+        let line = line(name, text, self.is_coloured);
         // One write a line, so that lines of several processes never mix; a closed terminal is no reason to fail.
         held::show(line.as_bytes());
     }
@@ -40,6 +40,11 @@ impl DirectObserver for Log {
     }
 }
 
+/// A line behind a name, with colours or without.
+pub(super) fn line(name: &str, text: &str, is_coloured: bool) -> String {
+    if is_coloured { coloured(name, text) } else { plain(name, text) }
+}
+
 /// A line without colours.
 pub(super) fn plain(name: &str, text: &str) -> String {
     let (name, text) = (terminal::clean(name, Colours::Removed), terminal::clean(text, Colours::Removed));
@@ -47,7 +52,7 @@ pub(super) fn plain(name: &str, text: &str) -> String {
 }
 
 /// A line with the name in a colour of its own, and whatever colours the text has.
-pub(super) fn coloured(name: &str, text: &str) -> String {
+fn coloured(name: &str, text: &str) -> String {
     let name = terminal::clean(name, Colours::Removed);
     let text = terminal::clean(text, Colours::Kept);
     format!("\x1b[{}m{name:<12}\x1b[0m \x1b[2m|\x1b[0m {text}\n", colour(&name))
@@ -80,18 +85,14 @@ pub(super) fn text(event: &Event) -> Option<String> {
         EventKind::Ready { after } => format!("ready after {}", show_duration(*after)),
         EventKind::Joined { owner, .. } => format!("shared: process {owner} owns it"),
         EventKind::Tunnelled { port, address } => format!("port {port} is at {address}"),
-        EventKind::Failed { error } => first_line(error),
+        EventKind::Failed { error } => words::first_line(error).to_owned(),
         EventKind::Warning { message } if matches!(event.subject, Subject::Service { .. }) => {
-            first_line(message)
+            words::first_line(message).to_owned()
         }
         EventKind::Warning { message } => message.to_string(),
         _ => return None,
     };
     Some(text)
-}
-
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().to_owned()
 }
 
 pub(super) fn transferred(name: &str, transfer: &Transfer) -> Option<String> {

@@ -19,7 +19,7 @@ pub(super) fn ended(ended: &Ended) -> Vec<String> {
         How::Replayed => format!("run again {took}{command}"),
         How::Cached => "cached".to_owned(),
         How::Cancelled => format!("cancelled after {took}{command}"),
-        How::Skipped { error } => format!("skipped: {}", first_line(error)),
+        How::Skipped { error } => format!("skipped: {}", words::first_line(error)),
         How::Failed { error } => return failed(ended, &took, error),
     };
     vec![head]
@@ -28,17 +28,13 @@ pub(super) fn ended(ended: &Ended) -> Vec<String> {
 fn failed(ended: &Ended, took: &str, error: &str) -> Vec<String> {
     // An error of a step or a service has its last lines in it, and here all of them follow.
     let has_output = matches!(ended.kind, Kind::Step | Kind::Service);
-    let mut lines = vec![format!("failed {took}: {}", first_line(error))];
+    let mut lines = vec![format!("failed {took}: {}", words::first_line(error))];
     if has_output {
         lines.extend(ended.locations.iter().map(|location| format!("  --> {location}")));
     } else {
         lines.extend(error.lines().skip(1).filter(|line| !line.is_empty()).map(str::to_owned));
     }
     lines
-}
-
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
 }
 
 fn past(verb: Verb) -> &'static str {

@@ -10,7 +10,7 @@ use super::github::{self, GitHub};
 use super::gitlab::Section;
 use super::state::{Ended, How, News, State, Sum};
 use super::ticker::Ticker;
-use super::{log, outcome, words};
+use super::{held, log, outcome, words};
 use crate::event::{DirectObserver, Event, LineBatch, Stream};
 use crate::lock::lock;
 use crate::terminal::Colours;
@@ -107,12 +107,12 @@ impl DirectObserver for Plain {
 
 impl Inner {
     fn say(&self, name: &str, text: &str) {
-        let mut line = if self.is_coloured { log::coloured(name, text) } else { log::plain(name, text) };
+        let mut line = log::line(name, text, self.is_coloured);
         if let Some(Service::GitHub { .. }) = self.service {
             line = github::inert(&line).into_owned();
         }
         // One write a line, so that lines of several processes never mix; a closed pipe is no reason to fail.
-        let _ = io::stderr().lock().write_all(line.as_bytes());
+        held::show(line.as_bytes());
     }
 
     fn tell(&mut self, news: News) {
@@ -148,9 +148,9 @@ impl Inner {
 
     /// Shows all that it wrote, without names, so that it can be copied.
     fn show_failure(&mut self, name: &str, error: &str, ended: Ended) -> io::Result<()> {
-        let mut to = io::BufWriter::new(io::stderr().lock());
+        let mut to = io::BufWriter::new(held::Shown);
         if let Some(Service::GitHub { github, .. }) = &mut self.service {
-            github.annotate(&mut to, name, &ended, error.lines().next().unwrap_or_default())?;
+            github.annotate(&mut to, name, &ended, words::first_line(error))?;
         }
         if ended.output.is_empty() {
             return to.flush();
@@ -179,7 +179,7 @@ impl Inner {
     }
 
     fn sum_up(&mut self, sum: &Sum) {
-        let words = format!("{} in {}", sum.words(), words::time(sum.elapsed()));
+        let words = sum.sentence();
         self.say(ALL, &words);
         if let [_, _, ..] = sum.slowest.as_slice() {
             let slowest = sum.slowest.iter().map(|(name, took)| format!("{name} {}", words::time(*took)));

@@ -443,6 +443,11 @@ impl Sum {
         self.done + self.cached + self.failed + self.skipped + self.services > 0
     }
 
+    /// All that is said of a run at its end.
+    pub(super) fn sentence(&self) -> String {
+        format!("{} in {}", self.words(), words::time(self.elapsed()))
+    }
+
     pub(super) fn elapsed(&self) -> Duration {
         self.since.map(|since| since.elapsed()).unwrap_or_default()
     }

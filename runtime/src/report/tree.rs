@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use self::screen::Screen;
 use super::state::{Ended, How, News, State, Sum};
 use super::ticker::Ticker;
-use super::{log, outcome, words};
+use super::{log, outcome};
 use crate::event::{DirectObserver, Event, LineBatch, Stream};
 use crate::lock::lock;
 use crate::terminal::{self, Colours};
@@ -133,7 +133,7 @@ impl Tree {
     pub(super) fn tell_all(&self) {
         let mut inner = lock(&self.inner);
         let lines: Vec<String> =
-            inner.state.details().iter().map(|(name, line)| log::coloured(name, line)).collect();
+            inner.state.details().iter().map(|(name, line)| inner.line(name, line)).collect();
         inner.said.extend(lines);
         drop(inner);
         self.ticker.wake();
@@ -208,7 +208,7 @@ impl Inner {
     }
 
     fn line(&self, name: &str, text: &str) -> String {
-        if self.is_coloured { log::coloured(name, text) } else { log::plain(name, text) }
+        log::line(name, text, self.is_coloured)
     }
 
     fn rows(&self, (columns, rows): (u16, u16)) -> Vec<String> {
@@ -230,7 +230,7 @@ impl Inner {
     }
 
     fn summary(&self, sum: &Sum) -> String {
-        let text = format!("{} in {}", sum.words(), words::time(sum.elapsed()));
+        let text = sum.sentence();
         let colour = if sum.failed > 0 { 31 } else { 32 };
         if self.is_coloured { format!("\x1b[{colour}m{text}\x1b[0m\n") } else { format!("{text}\n") }
     }

@@ -13,6 +13,11 @@ pub(super) fn time(time: Duration) -> String {
     }
 }
 
+/// The first line of a text.
+pub(super) fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
 /// A command as it is written: of one that a shell runs, what the shell is given.
 pub(super) fn command(args: &[String]) -> String {
     match args {
@@ -24,7 +29,7 @@ pub(super) fn command(args: &[String]) -> String {
 /// The start of a command, in one line.
 pub(super) fn short(command: &str) -> String {
     const MOST: usize = 120;
-    let line = command.trim_start().lines().next().unwrap_or_default();
+    let line = first_line(command.trim_start());
     let cut: String = line.chars().take(MOST).collect();
     if cut.len() < command.trim().len() { format!("{cut}…") } else { cut }
 }

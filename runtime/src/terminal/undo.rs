@@ -26,15 +26,16 @@ pub(crate) enum Change {
     Drawing,
 }
 
-/// Written before a handler is set, under the lock of [`HANDLED`].
-struct Racy<T>(UnsafeCell<MaybeUninit<T>>);
+/// What signal handlers read: written by one thread at a time, before anything leads a handler to it. Here that is before a
+/// handler is set, under the lock of [`HANDLED`].
+pub(crate) struct Racy<T>(pub(crate) UnsafeCell<MaybeUninit<T>>);
 
 #[allow(unsafe_code)]
 // SAFETY: one writer at a time, and readers only after it, as above.
 unsafe impl<T: Send> Sync for Racy<T> {}
 
 impl<T> Racy<T> {
-    const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self(UnsafeCell::new(MaybeUninit::uninit()))
     }
 }

@@ -1,31 +1,18 @@
 //! Raw mode of the program's terminal, and the ways back from it: a guard, and whatever [ends](crate::terminal::undo) the
 //! program.
 
-use std::cell::UnsafeCell;
 use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd as _;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
-use crate::terminal::{self, undo};
-
-/// Written before [`IS_RAW`] is set, and only by whoever has claimed the terminal.
-struct Racy<T>(UnsafeCell<MaybeUninit<T>>);
-
-#[allow(unsafe_code)]
-// SAFETY: one writer at a time, and readers only after it, as above.
-unsafe impl<T: Send> Sync for Racy<T> {}
-
-impl<T> Racy<T> {
-    const fn new() -> Self {
-        Self(UnsafeCell::new(MaybeUninit::uninit()))
-    }
-}
+use crate::terminal::{self, undo, undo::Racy};
 
 /// Whether the terminal has another mode than [`ORIGINAL`].
 static IS_RAW: AtomicBool = AtomicBool::new(false);
 static TERMINAL: AtomicI32 = AtomicI32::new(-1);
+/// Written before [`IS_RAW`] is set, and only by whoever has claimed the terminal.
 static ORIGINAL: Racy<libc::termios> = Racy::new();
 
 /// The terminal in raw mode, until this is dropped.
