@@ -51,6 +51,7 @@
 //! | `junit` | reports in the form of JUnit |
 //! | `cli` | makes a program with a command line of a pipeline |
 //! | `tracing` | what happens as spans and events of the crate `tracing` |
+//! | `otel` | sends what happens to a receiver of OpenTelemetry's, as spans |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // With all engines built, everything here is used. Code that a build without one of them leaves unused is no mistake.
@@ -94,6 +95,8 @@ pub use self::error::{Cause, Error, Result, ServiceCause, ServiceError, StepCaus
 pub use self::graph::{Plan, PlanBuilder, PlannedFiles, PlannedService, PlannedStep};
 pub use self::model::{Digest, Endpoint, Entry, EntryKind, Exit, Location, LogLine, Port, Protocol, Stat};
 pub use self::report::Report;
+#[cfg(feature = "otel")]
+pub use self::report::otel;
 #[cfg(feature = "tracing")]
 pub use self::report::trace;
 pub use self::run::{Logs, ServiceExec, Terminal, Tunnel, Tunneling, observe};

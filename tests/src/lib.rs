@@ -10,6 +10,7 @@ mod look;
 mod native;
 #[cfg(target_os = "linux")]
 mod pty;
+pub mod receiver;
 mod servers;
 mod skips;
 mod tmux;

@@ -191,6 +191,8 @@ impl Cli {
         if subcommand.needs == Needs::Engine {
             report::wish(options::wish(&given));
             options::report(&given)?;
+            #[cfg(feature = "otel")]
+            report::otel_if_asked();
         }
         let memory = Memory::of_program();
         let settings = match subcommand.needs {

@@ -134,7 +134,7 @@ fn of_kind<M: SerializeMap>(map: &mut M, kind: &EventKind) -> Result<(), M::Erro
 
 impl EventKind {
     /// The word that it has in JSON.
-    fn word(&self) -> &'static str {
+    pub(crate) fn word(&self) -> &'static str {
         match self {
             Self::Opened => "opened",
             Self::Closed(_) => "closed",

@@ -32,6 +32,7 @@ mod json;
 mod lines;
 mod queue;
 mod span;
+pub(crate) mod trace;
 
 use std::fmt;
 use std::num::NonZeroU64;

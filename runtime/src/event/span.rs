@@ -10,8 +10,8 @@ use std::time::{Duration, Instant, SystemTime};
 use futures_util::future::join_all;
 
 use super::queue::{Observers, Output, Queue};
-use super::{DirectObserver, Event, EventKind, LineBatch, Observer, Outcome, SpanId, Stream, Subject};
-use crate::model::Location;
+use super::{DirectObserver, Event, EventKind, LineBatch, Observer, Outcome, SpanId, Stream, Subject, trace};
+use crate::model::{Location, TraceContext};
 
 /// The observers of all sessions of the process.
 static EVERYWHERE: Observers = Observers::new();
@@ -179,6 +179,11 @@ impl Span {
         if !self.is_open.swap(true, Ordering::Relaxed) {
             self.emit(|| EventKind::Opened);
         }
+    }
+
+    /// The span that a process which runs in this one is a part of, if anybody traces.
+    pub(crate) fn trace_context(&self) -> Option<TraceContext> {
+        trace::around(&self.emitter.session, self.head.id)
     }
 
     /// Whether anybody observes, so that preparing an event is worthwhile.

@@ -12,6 +12,7 @@ mod port;
 mod process;
 mod security;
 mod session;
+mod trace;
 
 pub(crate) use self::content::ContentDigest;
 pub use self::digest::Digest;
@@ -28,3 +29,4 @@ pub(crate) use self::process::WindowSize;
 pub use self::process::{Exit, LogLine, Stream};
 pub(crate) use self::security::{Capabilities, Grant, SecurityContext};
 pub(crate) use self::session::SessionId;
+pub(crate) use self::trace::{TRACEPARENT, TRACESTATE, TraceContext};

@@ -15,6 +15,8 @@ mod json;
 #[cfg(feature = "junit")]
 mod junit;
 mod log;
+#[cfg(feature = "otel")]
+mod otel;
 mod outcome;
 mod output;
 mod plain;
@@ -40,6 +42,10 @@ use self::choice::{Choice, Place};
 #[cfg(feature = "cli")]
 pub(crate) use self::choice::{Progress, Wish, wish};
 pub use self::file::Report;
+#[cfg(feature = "otel")]
+pub use self::otel::otel;
+#[cfg(all(feature = "otel", feature = "cli"))]
+pub(crate) use self::otel::otel_if_asked;
 pub(crate) use self::stderr::say;
 pub(crate) use self::test::TestReport;
 #[cfg(feature = "tracing")]

@@ -162,7 +162,7 @@ impl Record {
 }
 
 /// The name of the program.
-fn program() -> String {
+pub(super) fn program() -> String {
     let path = std::env::current_exe().ok();
     let name =
         path.as_deref().and_then(|path| path.file_stem()).map(|name| name.to_string_lossy().into_owned());

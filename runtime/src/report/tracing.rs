@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use tracing::field::Empty;
 use tracing::{Span, debug, error, info, info_span, warn};
 
-use super::log;
+use super::{log, words};
 use crate::event::{Event, EventKind, Observer, ObserverHandle, Outcome, SpanId, Subject};
 use crate::lock::lock;
 use crate::{Error, Result};
@@ -108,17 +108,15 @@ fn opened(event: &Event, parent: Option<tracing::Id>) -> Span {
 }
 
 fn close(span: &Span, outcome: &Outcome) {
-    let (status, result, error) = match outcome {
-        Outcome::Succeeded => ("OK", "success", None),
-        Outcome::Failed { error } => ("ERROR", "failure", Some(error)),
-        Outcome::Skipped { error } => ("ERROR", "skip", Some(error)),
-        Outcome::Cancelled => ("OK", "cancellation", None),
+    let (status, error) = match outcome {
+        Outcome::Succeeded | Outcome::Cancelled => ("OK", None),
+        Outcome::Failed { error } | Outcome::Skipped { error } => ("ERROR", Some(error)),
     };
     span.record("otel.status_code", status);
-    span.record("cicd.pipeline.task.run.result", result);
+    span.record("cicd.pipeline.task.run.result", words::result(outcome));
     if let Some(error) = error {
         span.record("otel.status_description", &**error);
-        if result == "failure" {
+        if matches!(outcome, Outcome::Failed { .. }) {
             error!(target: "bowline", parent: span, "{error}");
         }
     }

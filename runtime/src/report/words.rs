@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use crate::error::{show_duration, shown_command};
+#[cfg(any(feature = "otel", feature = "tracing"))]
+use crate::event::Outcome;
 
 /// A time as people say it: `12 ms`, `3.4 s`, `2 min 5 s`, `1 h 2 min`.
 pub(super) fn time(time: Duration) -> String {
@@ -10,6 +12,17 @@ pub(super) fn time(time: Duration) -> String {
         0..60 => show_duration(time),
         seconds @ 60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
         seconds => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+/// A result, as OpenTelemetry's conventions call it (`cicd.pipeline.task.run.result`).
+#[cfg(any(feature = "otel", feature = "tracing"))]
+pub(super) fn result(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Succeeded => "success",
+        Outcome::Failed { .. } => "failure",
+        Outcome::Skipped { .. } => "skip",
+        Outcome::Cancelled => "cancellation",
     }
 }
 

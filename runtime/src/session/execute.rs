@@ -11,7 +11,7 @@ use super::scrub::Secrets;
 use super::{in_session, in_span, process, results};
 use crate::engine::{self, Ended, Recording};
 use crate::error::Reason;
-use crate::event::EventKind;
+use crate::event::{EventKind, Span};
 use crate::graph::{self, ServiceNode};
 use crate::model::{Exit, Location};
 use crate::value::{EnvValue, EnvValueKind, Expect, Output, Service};
@@ -37,10 +37,12 @@ impl InService {
         format!("`{}` in service `{}`", self.args.first().map_or("", String::as_str), service.name)
     }
 
-    /// As the engine is told, and the secrets that it must not show.
-    pub(super) fn reveal(self, running: &Running) -> Result<(engine::Command, Secrets)> {
+    /// As the engine is told, with the span that it is a part of, and the secrets that it must not show.
+    pub(super) fn reveal(self, running: &Running, span: &Span) -> Result<(engine::Command, Secrets)> {
         let Self { args, env, user, workdir, stdin, limit, expect: _, at: _ } = self;
-        let (mut variables, mut secrets) = (Vec::new(), Vec::new());
+        let says_trace = env.iter().any(|(key, _)| process::is_of_trace(key));
+        let trace = if says_trace { Vec::new() } else { process::trace(&running.service.config, span) };
+        let (mut variables, mut secrets) = (trace, Vec::new());
         for (key, value) in env {
             let value = match value.0 {
                 EnvValueKind::Plain(value) => value,
@@ -75,7 +77,7 @@ pub(crate) async fn execute(service: Service, command: InService) -> Result<Outp
         let lease = session.use_service(&node).await?;
         let running = lease.running();
         let (args, expect, limit) = (command.args.clone(), command.expect, command.limit);
-        let (command, secrets) = command.reveal(running)?;
+        let (command, secrets) = command.reveal(running, &span)?;
         let capture = Capture::new(span.clone(), &secrets);
         span.emit(|| EventKind::Started { args: secrets.scrub_args(&args) });
         let failed = |exit, cause, output: &Recording| {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::missing;
 use super::scrub::Secrets;
 use crate::engine::{Filesystem, Image, ImageConfig, MountSource, Process};
+use crate::event::Span;
 use crate::graph::{Config, ServiceNode, Var};
+use crate::model::{TRACEPARENT, TRACESTATE};
 use crate::value::{Secret, SecretSource};
 use crate::{Error, Result};
 
@@ -73,6 +75,30 @@ pub(super) fn of_image(config: &Config, image: Option<&Image>) -> ImageConfig {
     }
     made.labels.extend(config.labels.clone());
     made
+}
+
+/// The same process, which knows what span it is a part of.
+pub(super) fn traced(mut process: Process, config: &Config, span: &Span) -> Process {
+    let variables = trace(config, span);
+    if !variables.is_empty() {
+        process.env.retain(|(key, _)| !is_of_trace(key));
+        process.env.extend(variables);
+    }
+    process
+}
+
+/// The variables that say what span a process is a part of, unless the pipeline sets them. They say nothing of what the
+/// process is: no identity knows them.
+pub(super) fn trace(config: &Config, span: &Span) -> Vec<(String, String)> {
+    if config.env.keys().any(|key| is_of_trace(key)) {
+        return Vec::new();
+    }
+    span.trace_context().map(|context| context.variables()).unwrap_or_default()
+}
+
+/// Whether a variable is one of those. The two belong together.
+pub(super) fn is_of_trace(key: &str) -> bool {
+    [TRACEPARENT, TRACESTATE].contains(&key)
 }
 
 fn complete(name: &str, args: Vec<String>, config: &Config, image: Option<&Image>) -> Result<Process> {

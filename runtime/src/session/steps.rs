@@ -365,7 +365,10 @@ impl Evaluation {
         let filesystem = self.lay_out(&step.name, &step.base, &step.places, &step.mounts, span).await?;
         let image = self.image(step.config.image.as_ref());
         let process = match &step.args {
-            Some(args) => Some(process::of_step(&step.name, args, &step.config, image)?),
+            Some(args) => {
+                let process = process::of_step(&step.name, args, &step.config, image)?;
+                Some(process::traced(process, &step.config, span))
+            }
             None => None,
         };
         let secrets = process::secrets(process.as_ref(), &filesystem);

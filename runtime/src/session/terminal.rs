@@ -26,7 +26,7 @@ pub(crate) async fn service_terminal(service: Service, command: InService, opene
         let screen = Screen::claim(&node.name).map_err(|error| error.at([at]))?;
         let lease = session.use_service(&node).await?;
         let running = lease.running();
-        let (command, secrets) = command.reveal(running)?;
+        let (command, secrets) = command.reveal(running, &span)?;
         span.emit(|| EventKind::Started { args: secrets.scrub_args(&command.args) });
         let sitting = async {
             let terminal = running.instance.open(command, screen.size()).await?;

@@ -38,6 +38,7 @@ mod steps;
 mod suites;
 #[cfg(target_os = "linux")]
 mod terminals;
+mod traces;
 mod tunnels;
 mod units;
 mod users;
