@@ -103,7 +103,7 @@ pub use self::run::{Logs, ServiceExec, Terminal, Tunnel, Tunneling, observe};
 pub use self::session::{LogReader, Session};
 pub use self::value::{
     Argument, CacheVolume, Container, CopySource, Definition, Directory, EnvValue, Exec, Expect, Exposes,
-    Exposing, File, IntoDuration, IntoExec, IntoSize, Item, ItemHandle, ItemKind, Mount, Output,
+    Exposing, File, IntoDuration, IntoExec, IntoSize, Item, ItemExport, ItemHandle, ItemKind, Mount, Output,
     PortSelector, Ready, Secret, SecretSource, Service, Stop, arg, secret_sources as secret,
 };
 pub use self::value::{HostDirectory, IntoDirectory, host, host_file};

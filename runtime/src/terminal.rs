@@ -21,6 +21,11 @@ pub(crate) enum Colours {
     Kept,
 }
 
+/// A text without colours, as [`clean`] shows it.
+pub(crate) fn plain(text: &str) -> Cow<'_, str> {
+    clean(text, Colours::Removed)
+}
+
 /// Reduces a text to what can be seen, with its lines and tabs. Control characters, whole control sequences, and marks
 /// that change the direction of the surrounding text are removed. A carriage return within a line becomes a space.
 pub(crate) fn clean(text: &str, colours: Colours) -> Cow<'_, str> {

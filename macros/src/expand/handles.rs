@@ -295,7 +295,7 @@ impl Cx<'_> {
     /// the struct itself, and of no trait: rustc would take the fields that a trait's method reads for used.
     fn items(&self) -> TokenStream {
         let krate = self.krate_at(Span::mixed_site());
-        let call = |declaration: &Declaration, handle: TokenStream| {
+        let call = |declaration: &Declaration, item: TokenStream, handle: TokenStream| {
             let (name, docs) = (&declaration.name, docs(&declaration.item.docs));
             let method = match (declaration.item.kind, &declaration.item.definition) {
                 (Kind::Service, Definition::Value(..)) => quote!(given_service),
@@ -307,19 +307,26 @@ impl Cx<'_> {
                 (Kind::File, _) => quote!(file),
                 (Kind::Secret, _) => quote!(secret),
             };
-            quote!(.#method(#name, #docs, #handle))
+            let exports = self.extras_of(declaration).exports.iter().map(|export| {
+                let (name, mut ident) = (export.ident.unraw().to_string(), export.ident.clone());
+                ident.set_span(Span::mixed_site());
+                let method = format_ident!("{}", if export.is_certain { "export" } else { "export_if" });
+                quote!(.#method(#name, #item.#ident()))
+            });
+            quote!(.#method(#name, #docs, #handle) #(#exports)*)
         };
         let declarations = &self.names.declarations;
         let body = if declarations.iter().all(|declaration| declaration.place.is_certain()) {
             let calls = declarations.iter().map(|declaration| {
                 let ident = self.field(declaration);
-                call(declaration, quote!(&self.#ident))
+                call(declaration, quote!(self.#ident), quote!(&self.#ident))
             });
             quote!(#krate::__private::Items::new() #(#calls)* .build())
         } else {
             let statements = declarations.iter().map(|declaration| {
                 let ident = self.field(declaration);
-                let (one, each) = (call(declaration, quote!(&self.#ident)), call(declaration, quote!(each)));
+                let one = call(declaration, quote!(self.#ident), quote!(&self.#ident));
+                let each = call(declaration, quote!(each), quote!(each));
                 match declaration.place.word() {
                     None => quote!(items = items #one;),
                     Some(_) if declaration.place.is_repeated() => {

@@ -21,7 +21,7 @@ pub(super) fn describe(command: Command) -> Command {
         .about("Write files or an image to this machine: `export build:/out/app ./app`")
         .arg(
             source.help(
-                "A dir, a file, or a path in a container or dir; a container alone is an image's archive",
+                "A dir, a file, what a container exports, or a path in a container or dir; a container alone is an image's archive",
             ),
         )
         .arg(target.help("Where it is written: a directory's contents go into it, a file under this name"))
@@ -30,14 +30,13 @@ pub(super) fn describe(command: Command) -> Command {
 pub(super) async fn run(call: Call<'_>) -> Result<(), Failure> {
     let source = call.given.text("source").unwrap_or_default();
     let target = call.given.of("target").get_one::<PathBuf>("target").cloned().unwrap_or_default();
-    let is_item = |name: &str| call.items.iter().any(|item| item.name == name || item.field == name);
     // A name of an item may have a colon itself.
     let (name, path) = match source.rsplit_once(':') {
-        Some((name, path)) if !is_item(source) => (name, Some(path)),
+        Some((name, path)) if !select::has_source(call.items, source) => (name, Some(path)),
         _ => (source, None),
     };
-    let item = select::one(call.items, name)?;
-    match (&item.handle, path) {
+    let source = select::source(call.items, name)?;
+    match (source.handle, path) {
         (ItemHandle::Container(container), Some(path)) => save(container, path, target).await?,
         (ItemHandle::Directory(directory), None) => directory.save_to(target).await?,
         (ItemHandle::Directory(directory), Some(path)) => {
@@ -46,12 +45,7 @@ pub(super) async fn run(call: Call<'_>) -> Result<(), Failure> {
         }
         (ItemHandle::File(file), None) => file.save_to(target).await?,
         (ItemHandle::Container(container), None) => container.export_image(target).await?,
-        _ => {
-            return Err(select::unfit(
-                item,
-                "has no such files: `export` takes a container, a dir or a file",
-            ));
-        }
+        _ => return Err(source.unfit("has no such files: `export` takes a container, a dir or a file")),
     }
     Ok(())
 }

@@ -3,8 +3,9 @@
 use globset::{GlobBuilder, GlobMatcher};
 
 use super::failure::Failure;
-use crate::value::Item;
-use crate::{Error, terminal};
+use crate::terminal::plain as shown;
+use crate::value::{Item, ItemExport, ItemHandle, ItemKind};
+use crate::{Error, Result};
 
 /// A pattern of names. An item has its own name and that of its field: `ping` means every item of a loop.
 struct Pattern<'a> {
@@ -61,6 +62,66 @@ pub(super) fn one<'i>(items: &'i [Item], name: &str) -> Result<&'i Item, Failure
     }
 }
 
+/// What a name means to a command that takes files: an item, or what one exports, by `item.export` or by the export's name
+/// alone.
+#[derive(Debug)]
+pub(super) struct Source<'i> {
+    pub(super) name: String,
+    pub(super) handle: &'i ItemHandle,
+    kind: ItemKind,
+}
+
+/// The item or the export of a name.
+pub(super) fn source<'i>(items: &'i [Item], name: &str) -> Result<Source<'i>, Failure> {
+    if has_item(items, name) {
+        let item = one(items, name)?;
+        return Ok(Source { name: item.name.clone(), handle: &item.handle, kind: item.kind() });
+    }
+    match exports(items, name).as_slice() {
+        [] => Err(nothing(items, name)),
+        [(item, export)] => {
+            Ok(Source { name: exported(item, export), handle: &export.handle, kind: export.kind() })
+        }
+        several => {
+            let names = several.iter().map(|(item, export)| format!("`{}`", shown(&exported(item, export))));
+            let names = names.collect::<Vec<_>>().join(", ");
+            let message = format!("`{}` is several exports\n\nhelp: one of {names}", shown(name));
+            Err(Failure::NothingMatched(message))
+        }
+    }
+}
+
+/// Whether a name is that of an item or of an export.
+pub(super) fn has_source(items: &[Item], name: &str) -> bool {
+    has_item(items, name) || !exports(items, name).is_empty()
+}
+
+fn has_item(items: &[Item], name: &str) -> bool {
+    items.iter().any(|item| item.name == name || item.field == name)
+}
+
+/// The exports that a name may mean.
+fn exports<'i>(items: &'i [Item], name: &str) -> Vec<(&'i Item, &'i ItemExport)> {
+    let all = items.iter().flat_map(|item| item.exports.iter().map(move |export| (item, export)));
+    let is_meant = |(item, export): &(&Item, &ItemExport)| {
+        let of_field = || format!("{}.{}", item.field, export.name);
+        export.name == name || exported(item, export) == name || of_field() == name
+    };
+    all.filter(is_meant).collect()
+}
+
+/// The whole name of an export.
+pub(super) fn exported(item: &Item, export: &ItemExport) -> String {
+    format!("{}.{}", item.name, export.name)
+}
+
+impl Source<'_> {
+    /// As [`unfit`].
+    pub(super) fn unfit(&self, why: &str) -> Failure {
+        Failure::NothingMatched(format!("the {} `{}` {why}", self.kind, shown(&self.name)))
+    }
+}
+
 /// The error for an item that a command can do nothing with.
 pub(super) fn unfit(item: &Item, why: &str) -> Failure {
     Failure::NothingMatched(format!("the {} `{}` {why}", item.kind(), shown(&item.name)))
@@ -68,21 +129,36 @@ pub(super) fn unfit(item: &Item, why: &str) -> Failure {
 
 /// The error for a name that no item has.
 fn nothing(items: &[Item], name: &str) -> Failure {
-    let names = items.iter().flat_map(|item| [&item.name, &item.field]);
-    let near = names
-        .map(|other| (strsim::jaro_winkler(name, other), other))
+    if let [(item, export), ..] = exports(items, name).as_slice() {
+        let whole = exported(item, export);
+        let message = format!(
+            "no item is named `{}`\n\nhelp: `{}` exports a {} of this name: `export {} TARGET` writes it to this machine",
+            shown(name),
+            shown(&item.name),
+            export.kind(),
+            shown(&whole)
+        );
+        return Failure::NothingMatched(message);
+    }
+    let of_item = |item: &Item| {
+        let exports = item.exports.iter().flat_map(|export| [export.name.clone(), exported(item, export)]);
+        [item.name.clone(), item.field.clone()].into_iter().chain(exports).collect::<Vec<_>>()
+    };
+    let near = items
+        .iter()
+        .flat_map(of_item)
+        .map(|other| (strsim::jaro_winkler(name, &other), other))
         .filter(|(similarity, _)| *similarity > 0.8)
         .max_by(|(a, _), (b, _)| a.total_cmp(b));
     let help = match near {
-        Some((_, near)) => format!("an item with a similar name exists: `{}`", shown(near)),
+        Some((_, near)) if has_item(items, &near) => {
+            format!("an item with a similar name exists: `{}`", shown(&near))
+        }
+        Some((_, near)) => format!("an export with a similar name exists: `{}`", shown(&near)),
         None if items.is_empty() => "the pipeline has no items".to_owned(),
         None => "`list` shows the items of the pipeline".to_owned(),
     };
     Failure::NothingMatched(format!("no item is named `{}`\n\nhelp: {help}", shown(name)))
-}
-
-fn shown(name: &str) -> std::borrow::Cow<'_, str> {
-    terminal::clean(name, terminal::Colours::Removed)
 }
 
 /// Which part of a list is meant: `slice:2/3`.
@@ -159,6 +235,39 @@ mod tests {
         );
         assert!(
             matches!(one(&items, "lynt"), Err(Failure::NothingMatched(text)) if text.contains("similar name exists: `lint`"))
+        );
+    }
+
+    #[test]
+    fn an_export_is_named_by_itself_or_behind_its_item_and_items_come_first() {
+        let test = |name: &str| {
+            let container = Container::empty().named(name);
+            Item::new("test", container.clone()).with_export("log", container.file("/log"))
+        };
+        let app = Container::empty().file("/app");
+        let build = Item::new("build", Container::empty()).with_export("app", &app).with_export("lint", app);
+        let items = [test("test.0"), test("test.1"), build, Item::new("lint", Container::empty())];
+        let found = |name: &str| source(&items, name).map(|source| (source.name, source.kind));
+        assert_eq!(found("app").unwrap(), ("build.app".to_owned(), ItemKind::File));
+        assert_eq!(found("build.app").unwrap(), ("build.app".to_owned(), ItemKind::File));
+        assert_eq!(found("test.1.log").unwrap(), ("test.1.log".to_owned(), ItemKind::File));
+        assert_eq!(found("lint").unwrap(), ("lint".to_owned(), ItemKind::Container));
+        let says = |failure: Failure| match failure {
+            Failure::NothingMatched(text) => text,
+            other => panic!("{other:?}"),
+        };
+        for several in ["log", "test.log"] {
+            assert_eq!(
+                says(found(several).unwrap_err()),
+                format!("`{several}` is several exports\n\nhelp: one of `test.0.log`, `test.1.log`")
+            );
+        }
+        let near = says(found("build.ap").unwrap_err());
+        assert!(near.ends_with("help: an export with a similar name exists: `build.app`"), "{near}");
+        let elsewhere = says(select(&items, &["app"]).unwrap_err());
+        assert!(
+            elsewhere.ends_with("help: `build` exports a file of this name: `export build.app TARGET` writes it to this machine"),
+            "{elsewhere}"
         );
     }
 

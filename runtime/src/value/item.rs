@@ -32,8 +32,31 @@ pub struct Item {
     pub docs: String,
     /// The value.
     pub handle: ItemHandle,
+    /// What of it is exported under a name: `export "/app" as app;`.
+    pub exports: Vec<ItemExport>,
     /// Whether the pipeline says what it is, and does not only name a value that is made elsewhere.
     written_here: bool,
+}
+
+/// A file or a directory that an item exports under a name: `export "/app" as app;` in a container.
+///
+/// ```
+/// use bowline::prelude::*;
+///
+/// let p = pipeline! {
+///     container build { image "debian:12"; shell "mkdir /out; date >/out/date"; export "/out/" as out; }
+/// };
+/// let export = &p.items()[0].exports[0];
+/// assert_eq!((export.name.as_str(), export.path(), export.kind()), ("out", "/out/", ItemKind::Directory));
+/// # _ = p.build.out();
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ItemExport {
+    /// The name of the method that gives it.
+    pub name: String,
+    /// The value: a file or a directory.
+    pub handle: ItemHandle,
 }
 
 /// What an item is.
@@ -81,7 +104,7 @@ impl Item {
             _ => None,
         };
         let name = own.map_or_else(|| field.clone(), str::to_owned);
-        Self { name, field, docs: String::new(), handle, written_here: true }
+        Self { name, field, docs: String::new(), handle, exports: Vec::new(), written_here: true }
     }
 
     /// Says what the item is for.
@@ -90,17 +113,17 @@ impl Item {
         Self { docs: docs.into(), ..self }
     }
 
+    /// Names a file or a directory of it, which a command line's `export` then finds by this name.
+    #[must_use]
+    pub fn with_export(mut self, name: impl Into<String>, handle: impl Into<ItemHandle>) -> Self {
+        self.exports.push(ItemExport { name: name.into(), handle: handle.into() });
+        self
+    }
+
     /// What it is.
     #[must_use]
     pub fn kind(&self) -> ItemKind {
-        match self.handle {
-            ItemHandle::Service(_) => ItemKind::Service,
-            ItemHandle::Container(_) => ItemKind::Container,
-            ItemHandle::Cache(_) => ItemKind::Cache,
-            ItemHandle::Directory(_) => ItemKind::Directory,
-            ItemHandle::File(_) => ItemKind::File,
-            ItemHandle::Secret(_) => ItemKind::Secret,
-        }
+        self.handle.kind()
     }
 
     /// Where it is written.
@@ -117,6 +140,36 @@ impl Item {
 
     pub(crate) fn is_written_here(&self) -> bool {
         self.written_here
+    }
+}
+
+impl ItemExport {
+    /// What it is: a directory or a file.
+    #[must_use]
+    pub fn kind(&self) -> ItemKind {
+        self.handle.kind()
+    }
+
+    /// Its path in the container; empty for what is neither a file nor a directory.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        match &self.handle {
+            ItemHandle::Directory(Directory { at }) | ItemHandle::File(File { at }) => &at.path,
+            _ => "",
+        }
+    }
+}
+
+impl ItemHandle {
+    fn kind(&self) -> ItemKind {
+        match self {
+            Self::Service(_) => ItemKind::Service,
+            Self::Container(_) => ItemKind::Container,
+            Self::Cache(_) => ItemKind::Cache,
+            Self::Directory(_) => ItemKind::Directory,
+            Self::File(_) => ItemKind::File,
+            Self::Secret(_) => ItemKind::Secret,
+        }
     }
 }
 
@@ -199,6 +252,22 @@ impl Items {
     /// A container that is made elsewhere.
     pub fn given_container(self, field: &str, docs: &str, container: &Container) -> Self {
         self.add(field, docs, container.into(), false)
+    }
+
+    /// What the last item exports.
+    pub fn export(mut self, name: &str, handle: impl Into<ItemHandle>) -> Self {
+        if let Some(item) = self.0.last_mut() {
+            item.exports.push(ItemExport { name: name.to_owned(), handle: handle.into() });
+        }
+        self
+    }
+
+    /// The same where it may be absent, as it is written in an `if`.
+    pub fn export_if(self, name: &str, handle: Option<impl Into<ItemHandle>>) -> Self {
+        match handle {
+            Some(handle) => self.export(name, handle),
+            None => self,
+        }
     }
 
     /// A cache volume.

@@ -34,7 +34,7 @@ pub(crate) use self::exec::ExecOptions;
 pub use self::exec::{Exec, Expect, IntoExec};
 pub use self::exposes::{Exposes, Exposing};
 pub use self::host_service::{HostService, IntoHostAddress, IntoHostPort, host_service};
-pub use self::item::{Item, ItemHandle, ItemKind, Items};
+pub use self::item::{Item, ItemExport, ItemHandle, ItemKind, Items};
 pub use self::local::{HostDirectory, IntoDirectory, host, host_file};
 pub(crate) use self::local::{IgnoreFiles, LocalKind, LocalSource};
 pub(crate) use self::names::names_of_services;
