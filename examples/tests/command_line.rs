@@ -1,7 +1,8 @@
 //! What people see of a pipeline's command line: every `--help`, what needs no engine, and how the program ends.
 //! `INSTA_UPDATE=always` writes the snapshots; read what it wrote.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 
@@ -76,14 +77,121 @@ fn the_readme_shows_the_help_of_the_example() {
     assert!(readme.contains(&format!("```text\n$ ci --help\n{help}```")), "README.md lacks:\n{help}");
 }
 
+/// Every variable that says how pipelines run, with a value that means nothing, and what is said of it.
+const NONSENSE: [(&str, &str, &str); 6] = [
+    (
+        "BOWLINE_PROGRESS",
+        "fancy",
+        "BOWLINE_PROGRESS=fancy means nothing: it may be `auto`, `tty`, `plain`, `log`, `json`, `quiet`\n",
+    ),
+    (
+        "BOWLINE_ENGINE",
+        "podman",
+        "BOWLINE_ENGINE=podman means nothing: it may be `docker` or `native`\n\nhelp: ",
+    ),
+    (
+        "BOWLINE_ERROR_LINES",
+        "x",
+        "BOWLINE_ERROR_LINES=x means nothing: it may be a number of lines, 0 for none, or `all`\n",
+    ),
+    ("BOWLINE_SERVICES", "none", "BOWLINE_SERVICES=none means nothing: it may be `on` or `off`\n"),
+    (
+        "BOWLINE_REACH",
+        "localhost",
+        "BOWLINE_REACH: `localhost` is no IPv4 address and no network\n\nhelp: for example `BOWLINE_REACH=",
+    ),
+    (
+        "BOWLINE_REGISTRIES",
+        "docker.io",
+        "BOWLINE_REGISTRIES: `docker.io` says no URL\n\nhelp: for example `docker.io=https://mirror.example`\n",
+    ),
+];
+
+/// A directory may be anything, and others are bowline's own: what processes of it tell each other, and tests.
+const NO_NONSENSE: [&str; 4] =
+    ["BOWLINE_HOME", "BOWLINE_COMMAND", "BOWLINE_WATCHDOG_LOG", "BOWLINE_SKIP_ENGINE_TESTS"];
+
+#[test]
+fn a_variable_that_means_nothing_is_a_usage_error_before_anything_runs() {
+    for (variable, value, says) in NONSENSE {
+        let Output { status, stdout, stderr } = ci(&["run", "lint"]).env(variable, value).output().unwrap();
+        let said = String::from_utf8(stderr).unwrap();
+        assert_eq!(status.code(), Some(2), "{said}");
+        assert!(said.starts_with(&format!("error: {says}")), "{said}");
+        assert!(stdout.is_empty());
+    }
+    // A terminal that is none.
+    let output = ci(&["run", "lint"]).env("BOWLINE_PROGRESS", "tty").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.starts_with("error: `tty` needs a terminal, and standard error is none"), "{said}");
+    // Flags stand in the place of variables; without an engine it ends here.
+    let mut command = ci(&["run", "lint", "--progress", "plain", "--engine", "docker"]);
+    let output = command.env("BOWLINE_PROGRESS", "fancy").env("BOWLINE_ENGINE", "podman").output().unwrap();
+    assert_eq!(output.status.code(), Some(96), "{output:?}");
+    // What needs none of them does not ask for them.
+    for args in [["list"], ["plan"], ["doctor"]] {
+        let output = ci(&args).envs(NONSENSE.map(|(variable, value, _)| (variable, value))).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {output:?}");
+    }
+}
+
+/// The names of variables in the sources below a directory, as literals; those of unit tests are called so.
+fn variables(directory: &Path, found: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(directory).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            variables(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let literals = text.split("\"BOWLINE_").skip(1).filter_map(|rest| rest.split_once('"'));
+            let names = literals.map(|(name, _)| name).filter(|name| {
+                !name.is_empty()
+                    && !name.starts_with("TEST_")
+                    && name.chars().all(|letter| letter.is_ascii_uppercase() || letter == '_')
+            });
+            found.extend(names.map(|name| format!("BOWLINE_{name}")));
+        }
+    }
+}
+
+#[test]
+fn every_variable_that_is_read_is_known_here() {
+    let mut read = BTreeSet::new();
+    variables(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../runtime/src")), &mut read);
+    let nonsense = NONSENSE.map(|(variable, ..)| variable);
+    let known: BTreeSet<String> = nonsense.into_iter().chain(NO_NONSENSE).map(str::to_owned).collect();
+    assert_eq!(read, known);
+}
+
 #[test]
 fn nobody_has_to_read_to_the_end() {
-    for args in [["list"].as_slice(), &["plan"], &["graph"], &["--help"], &["completions", "zsh"], &["man"]] {
-        let mut program = ci(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let calls: [&[&str]; 14] = [
+        &["list"],
+        &["list", "--json"],
+        &["plan"],
+        &["plan", "--json"],
+        &["graph"],
+        &["graph", "--dot"],
+        &["graph", "--json"],
+        &["graph", "--svg"],
+        &["--help"],
+        &["run", "--help"],
+        &["completions", "zsh"],
+        &["man"],
+        &["doctor"],
+        &["prune"],
+    ];
+    let home = std::env::temp_dir().join(format!("bowline-unread-{}", std::process::id()));
+    for args in calls {
+        let mut command = ci(args);
+        command.env("BOWLINE_HOME", &home).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut program = command.spawn().unwrap();
         drop(program.stdout.take());
         let Output { status, stderr, .. } = program.wait_with_output().unwrap();
         assert_eq!((status.code(), String::from_utf8(stderr).unwrap().as_str()), (Some(0), ""), "{args:?}");
     }
+    let _ = std::fs::remove_dir_all(&home);
 }
 
 #[test]

@@ -1,20 +1,22 @@
 //! What can go wrong, as one enum to match on.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "cli")]
+pub(crate) use self::brief::Writer;
 pub use self::cause::Cause;
 pub(crate) use self::cause::Reason;
-pub(crate) use self::excerpt::cut_mark;
+pub(crate) use self::excerpt::{check_lines, cut_mark};
 use self::location::{lines, located};
 pub use self::service::{ServiceCause, ServiceError};
 pub use self::step::{StepCause, StepError, UsedService};
 use crate::model::Location;
-use crate::terminal::{self, Colours};
+use crate::terminal::plain as shown;
 
+mod brief;
 mod cause;
 mod excerpt;
 mod help;
@@ -318,11 +320,6 @@ impl Error {
         }
         self
     }
-}
-
-/// Text from outside, made safe for a terminal.
-fn shown(text: &str) -> Cow<'_, str> {
-    terminal::clean(text, Colours::Removed)
 }
 
 fn prefix(item: Option<&str>) -> String {

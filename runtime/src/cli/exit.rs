@@ -6,7 +6,7 @@ use crate::Error;
 pub const SUCCESS: u8 = 0;
 /// Something else went wrong: a definition with a mistake, a file that cannot be written.
 pub const FAILURE: u8 = 1;
-/// The command line cannot be understood.
+/// The command line, or a variable of the environment, cannot be understood.
 pub const USAGE: u8 = 2;
 /// The pipeline has nothing that the command line asks for.
 pub const NOTHING_MATCHED: u8 = 4;

@@ -4,16 +4,18 @@ use std::error::Error as StdError;
 use std::io;
 
 use super::exit;
-use crate::terminal::{self, Colours};
+use crate::terminal;
 use crate::{Error, report};
 
 /// The end of a command that failed.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// What bowline says.
-    Pipeline(Error),
+    /// What bowline says: of one thing or of several, the first of which is what the exit code tells.
+    Pipeline(Error, Vec<Error>),
     /// What the program says.
     Program(Box<dyn StdError + Send + Sync>),
+    /// What is wrong with the environment.
+    Environment(Error),
     /// What is wrong with the command line.
     Usage(clap::Error),
     /// There is nothing that the command line asks for.
@@ -26,14 +28,14 @@ pub(super) enum Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self::Pipeline(error)
+        Self::Pipeline(error, Vec::new())
     }
 }
 
 impl From<Box<dyn StdError + Send + Sync>> for Failure {
     fn from(error: Box<dyn StdError + Send + Sync>) -> Self {
         match error.downcast::<Error>() {
-            Ok(error) => Self::Pipeline(*error),
+            Ok(error) => (*error).into(),
             Err(error) => Self::Program(error),
         }
     }
@@ -51,8 +53,9 @@ impl Failure {
     /// Shows it on standard error.
     pub(super) fn show(&self) {
         let text = match self {
-            Self::Pipeline(error) => error.to_string(),
-            Self::Program(error) => terminal::clean(&error.to_string(), Colours::Removed).into_owned(),
+            Self::Pipeline(first, more) => return std::iter::once(first).chain(more).for_each(say),
+            Self::Environment(error) => error.to_string(),
+            Self::Program(error) => terminal::plain(&error.to_string()).into_owned(),
             Self::NothingMatched(message) => message.clone(),
             Self::Usage(error) => {
                 // Help and errors go where clap has them go; nothing can be said where nobody reads.
@@ -66,12 +69,18 @@ impl Failure {
 
     pub(super) fn code(&self) -> u8 {
         match self {
-            Self::Pipeline(error) => exit::code(error),
+            Self::Pipeline(error, _) => exit::code(error),
             Self::Program(_) => exit::FAILURE,
+            Self::Environment(_) => exit::USAGE,
             Self::Usage(error) if error.use_stderr() => exit::USAGE,
             Self::NothingMatched(_) => exit::NOTHING_MATCHED,
             Self::Usage(_) | Self::NobodyReads => exit::SUCCESS,
             Self::Shown(code) => *code,
         }
     }
+}
+
+/// Says an error on standard error.
+pub(super) fn say(error: &Error) {
+    report::say(&format!("error: {}", report::of_error(error)));
 }

@@ -92,6 +92,7 @@ use std::fmt;
 use std::path::Path;
 use std::pin::Pin;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -103,9 +104,10 @@ pub use self::flag::{Flag, Flags};
 use self::given::Given;
 use self::memory::Memory;
 use self::options::Needs;
+use crate::event::DirectObserver;
 use crate::report;
 use crate::run::entry;
-use crate::session::{Session, Settings};
+use crate::session::{Session, Settings, check_environment};
 use crate::value::Item;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -194,6 +196,10 @@ impl Cli {
             #[cfg(feature = "otel")]
             report::otel_if_asked();
         }
+        let direct = match subcommand.needs {
+            Needs::Engine => environment(&given).map_err(Failure::Environment)?,
+            Needs::Nothing | Needs::Items => None,
+        };
         let memory = Memory::of_program();
         let settings = match subcommand.needs {
             Needs::Engine => Settings { recorder: Some(memory.clone()), ..options::settings(&given) },
@@ -207,7 +213,7 @@ impl Cli {
                 Failure::Usage(error)
             })?,
         };
-        let session = Session::with(report::from_environment(), settings);
+        let session = Session::with(Ok(direct), settings);
         let done = entry::main_in(&session, async {
             let items = match subcommand.needs {
                 Needs::Nothing => Vec::new(),
@@ -281,6 +287,12 @@ subcommands!(
     completions,
     man
 );
+
+/// Who shows what happens; an error if a variable of the environment means nothing, and no flag stands in its place.
+fn environment(given: &Given<'_>) -> crate::Result<Option<Arc<dyn DirectObserver>>> {
+    check_environment(given.text("engine"))?;
+    report::from_environment()
+}
 
 /// What the program was called as.
 fn program(first: Option<&OsString>) -> String {

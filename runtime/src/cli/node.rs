@@ -1,6 +1,6 @@
 //! An item as drawings show it.
 
-use crate::terminal::{self, Colours};
+use crate::terminal;
 use crate::value::{Item, ItemKind};
 
 /// A node of a drawing.
@@ -11,7 +11,7 @@ pub(super) struct Node {
 
 impl Node {
     pub(super) fn of(item: &Item) -> Self {
-        let name = terminal::clean(&item.name, Colours::Removed).replace('\n', " ");
+        let name = terminal::plain(&item.name).replace('\n', " ");
         Self { name, kind: item.kind() }
     }
 }

@@ -6,7 +6,7 @@ use clap::{Arg, ArgAction, Command};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 
-use super::failure::Failure;
+use super::failure::{self, Failure};
 use super::options::{Needs, globs, switch};
 use super::select::{self, Partition};
 use super::{Call, exit, print};
@@ -76,14 +76,19 @@ pub(super) async fn run(call: Call<'_>) -> Result<(), Failure> {
     }
     // Cancels what has not ended.
     drop(running);
-    let Some(first) = failures.first() else { return Ok(()) };
-    for error in &failures {
-        report::say(&format!("error: {error}"));
+    let mut failures = failures.into_iter();
+    let Some(first) = failures.next() else { return Ok(()) };
+    let more: Vec<Error> = failures.collect();
+    if !given.is_set("interactive") {
+        return Err(Failure::Pipeline(first, more));
     }
-    if given.is_set("interactive") {
-        look_around(&failures).await?;
-    }
-    Err(Failure::Shown(exit::code(first)))
+    // Whoever looks around knows what went wrong.
+    report::settle();
+    let code = exit::code(&first);
+    let failures: Vec<Error> = std::iter::once(first).chain(more).collect();
+    failures.iter().for_each(failure::say);
+    look_around(&failures).await?;
+    Err(Failure::Shown(code))
 }
 
 /// What is to be run.

@@ -11,7 +11,7 @@ use super::options::{Needs, globs, switch};
 use super::{Call, print, select};
 use crate::graph::{Plan, PlannedFiles};
 use crate::session::Session;
-use crate::terminal::{self, Colours};
+use crate::terminal;
 use crate::value::{Item, ItemHandle, Service};
 use crate::{Error, Result, Tunnel};
 
@@ -67,7 +67,7 @@ pub(super) async fn run(call: Call<'_>) -> Result<(), Failure> {
 fn tell(services: &[(&Item, &Service)], tunnels: &[Tunnel]) -> Result<(), Failure> {
     let mut lines = String::new();
     for ((item, _), tunnel) in services.iter().zip(tunnels) {
-        let name = terminal::clean(&item.name, Colours::Removed);
+        let name = terminal::plain(&item.name);
         for (port, address) in tunnel.addresses() {
             let of_port = port.name().map(|name| format!(" as {name}")).unwrap_or_default();
             let _ = writeln!(lines, "{name}: {address} ({port}{of_port})");

@@ -6,25 +6,59 @@ use super::Engine;
 #[cfg(native_engine)]
 use super::source::ImageSource;
 use crate::model::SessionId;
+use crate::terminal;
 use crate::{Error, Result};
 
 /// The variable that chooses the engine; without it, the first that answers is taken.
 pub(super) const CHOICE: &str = "BOWLINE_ENGINE";
 
-/// Finds and opens an engine for one session: the one of this name, else the one that the environment chooses.
-pub(crate) async fn open(session: &SessionId, chosen: Option<&str>) -> Result<Arc<dyn Engine>> {
-    let chosen = chosen.map_or_else(|| std::env::var(CHOICE).unwrap_or_default(), str::to_owned);
-    match chosen.as_str() {
-        // Boxed, so that the large future of each engine takes no room in pipelines that use another.
-        "" => Box::pin(open_any(session)).await,
-        "docker" => Box::pin(open_docker(session)).await,
-        "native" => Box::pin(open_native(session, Vec::new())).await,
+/// Which engine is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Whichever there is.
+    Any,
+    Docker,
+    Native,
+}
+
+/// Which engine the environment chooses.
+pub(super) fn wanted() -> Result<Wanted> {
+    match std::env::var_os(CHOICE).unwrap_or_default().to_string_lossy().as_ref() {
+        "" => Ok(Wanted::Any),
+        "docker" => Ok(Wanted::Docker),
+        "native" => Ok(Wanted::Native),
         other => Err(Error::invalid(
             None,
             format!(
-                "{CHOICE} is `{other}`, and the engines are `docker` and `native`\n\nhelp: leave it away for whichever there is; Podman, and whatever else speaks the Docker API, is `docker`, with DOCKER_HOST at its socket"
+                "{CHOICE}={} means nothing: it may be `docker` or `native`\n\nhelp: leave it away for whichever there is; Podman, and whatever else speaks the Docker API, is `docker`, with DOCKER_HOST at its socket",
+                terminal::plain(other)
             ),
         )),
+    }
+}
+
+/// Checks the variables that engines read, before anything runs. That of the choice is not read if the program has chosen.
+pub(crate) fn check_environment(chosen: Option<&str>) -> Result<()> {
+    if chosen.is_none() {
+        wanted()?;
+    }
+    #[cfg(native_engine)]
+    super::native::check_environment()?;
+    Ok(())
+}
+
+/// Finds and opens an engine for one session: the one of this name, else the one that the environment chooses.
+pub(crate) async fn open(session: &SessionId, chosen: Option<&str>) -> Result<Arc<dyn Engine>> {
+    let wanted = match chosen {
+        Some("docker") => Wanted::Docker,
+        Some("native") => Wanted::Native,
+        _ => wanted()?,
+    };
+    // Boxed, so that the large future of each engine takes no room in pipelines that use another.
+    match wanted {
+        Wanted::Any => Box::pin(open_any(session)).await,
+        Wanted::Docker => Box::pin(open_docker(session)).await,
+        Wanted::Native => Box::pin(open_native(session, Vec::new())).await,
     }
 }
 

@@ -3,10 +3,11 @@
 use std::fmt;
 
 use super::Description;
+use super::choice::{CHOICE, Wanted, wanted};
 use crate::Error;
 #[cfg(native_engine)]
 use crate::model::SessionId;
-use crate::terminal::{self, Colours};
+use crate::terminal;
 
 /// What each engine can do here, in words: made by [`doctor`] and read by printing it.
 #[derive(Debug, Clone)]
@@ -44,15 +45,13 @@ struct Examined {
 /// ```
 pub async fn doctor() -> Diagnosis {
     let (docker, native) = tokio::join!(Box::pin(examine_docker()), Box::pin(examine_native()));
-    let chosen = match std::env::var(super::choice::CHOICE).unwrap_or_default().as_str() {
-        "" if docker.outcome.is_ok() => "docker".to_owned(),
-        "" if native.outcome.is_ok() => "native, as no Docker answers".to_owned(),
-        "" => "nothing: no engine can run here".to_owned(),
-        name @ ("docker" | "native") => format!("{name}, as {} says", super::choice::CHOICE),
-        name => format!(
-            "nothing: {} is `{name}`, and the engines are `docker` and `native`",
-            super::choice::CHOICE
-        ),
+    let chosen = match wanted() {
+        Ok(Wanted::Any) if docker.outcome.is_ok() => "docker".to_owned(),
+        Ok(Wanted::Any) if native.outcome.is_ok() => "native, as no Docker answers".to_owned(),
+        Ok(Wanted::Any) => "nothing: no engine can run here".to_owned(),
+        Ok(Wanted::Docker) => format!("docker, as {CHOICE} says"),
+        Ok(Wanted::Native) => format!("native, as {CHOICE} says"),
+        Err(error) => format!("nothing: {error}"),
     };
     Diagnosis { engines: vec![docker, native], chosen }
 }
@@ -105,11 +104,11 @@ impl fmt::Display for Diagnosis {
         for Examined { name, outcome, lacks } in &self.engines {
             match outcome {
                 Ok(found) => {
-                    writeln!(f, "{name}: ready, {}", terminal::clean(found, Colours::Removed))?;
+                    writeln!(f, "{name}: ready, {}", terminal::plain(found))?;
                 }
                 Err(reasons) => {
                     writeln!(f, "{name}: cannot run")?;
-                    let shown = |reason| terminal::clean(reason, Colours::Removed);
+                    let shown = |reason| terminal::plain(reason);
                     reasons.iter().try_for_each(|reason| writeln!(f, "  {}", shown(reason)))?;
                 }
             }

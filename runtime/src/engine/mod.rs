@@ -52,7 +52,7 @@ mod user;
 #[cfg(feature = "docker")]
 mod testing;
 
-pub(crate) use self::choice::open;
+pub(crate) use self::choice::{check_environment, open};
 pub(crate) use self::connection::{Connection, Datagrams, Flow, Incoming, Listener, PortNumber, Relayed};
 pub use self::doctor::{Diagnosis, doctor};
 pub(crate) use self::host::{HostDialler, HostEnded, HostInstance};

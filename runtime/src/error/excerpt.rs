@@ -2,11 +2,9 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::io::Write as _;
 use std::sync::OnceLock;
 
-use super::shown;
-use crate::terminal::{self, Colours};
+use super::{Error, Result, shown};
 
 /// The variable that says how many lines of each stream errors show.
 const VARIABLE: &str = "BOWLINE_ERROR_LINES";
@@ -18,23 +16,17 @@ const DEFAULT: usize = 40;
 pub(super) enum Most {
     Lines(usize),
     All,
+    /// None, and no word of them: they have just been shown.
+    #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "only a command line shows them elsewhere"))]
+    Elsewhere,
 }
 
 impl Most {
-    /// What the variable says. Read once, as all errors of a program look alike.
+    /// What the variable says. Read once, as all errors of a program look alike. Where it means nothing, nothing has run
+    /// that could write: see [`check_lines`].
     pub(super) fn wanted() -> Self {
         static WANTED: OnceLock<Most> = OnceLock::new();
-        *WANTED.get_or_init(|| {
-            Self::of(std::env::var_os(VARIABLE)).unwrap_or_else(|value| {
-                let value = terminal::clean(&value, Colours::Removed).into_owned();
-                let line = format!(
-                    "bowline: {VARIABLE}={value} means nothing: it may be a number of lines, 0 for none, or `all`; {DEFAULT} are shown\n"
-                );
-                // A closed terminal is no reason to fail.
-                let _ = std::io::stderr().lock().write_all(line.as_bytes());
-                Self::Lines(DEFAULT)
-            })
-        })
+        *WANTED.get_or_init(|| Self::of(std::env::var_os(VARIABLE)).unwrap_or(Self::Lines(DEFAULT)))
     }
 
     /// What a value of the variable means; the value itself if that is nothing.
@@ -48,6 +40,17 @@ impl Most {
     }
 }
 
+/// Checks the variable, before anything runs.
+pub(crate) fn check_lines() -> Result<()> {
+    let wrong = |value: String| {
+        let value = shown(&value);
+        let message =
+            format!("{VARIABLE}={value} means nothing: it may be a number of lines, 0 for none, or `all`");
+        Error::invalid(None, message)
+    };
+    Most::of(std::env::var_os(VARIABLE)).map(drop).map_err(wrong)
+}
+
 /// The beginning of the mark before text whose own beginning is not kept.
 const MARK: &str = "[the first ";
 
@@ -59,7 +62,7 @@ pub(crate) fn cut_mark(bytes: u64) -> String {
 /// Writes the last lines of a stream behind its name; nothing if there are none.
 pub(super) fn stream(f: &mut fmt::Formatter<'_>, name: &str, text: &str, most: Most) -> fmt::Result {
     let text = shown(text.trim_end_matches('\n'));
-    if text.is_empty() {
+    if text.is_empty() || most == Most::Elsewhere {
         return Ok(());
     }
     let lines: Vec<&str> = text.split('\n').collect();
@@ -70,6 +73,9 @@ pub(super) fn stream(f: &mut fmt::Formatter<'_>, name: &str, text: &str, most: M
 
 /// Writes the last lines that a service wrote.
 pub(super) fn log(f: &mut fmt::Formatter<'_>, lines: &[String], most: Most) -> fmt::Result {
+    if most == Most::Elsewhere {
+        return Ok(());
+    }
     if lines.is_empty() {
         return f.write_str("\nit wrote nothing");
     }
@@ -81,6 +87,7 @@ fn last<T>(lines: &[T], most: Most) -> &[T] {
     let from = match most {
         Most::Lines(most) => lines.len().saturating_sub(most),
         Most::All => 0,
+        Most::Elsewhere => lines.len(),
     };
     lines.get(from..).unwrap_or_default()
 }
@@ -103,7 +110,7 @@ impl Shown {
                 let of = if are_all { lines.to_string() } else { format!("more than {}", lines - 1) };
                 Self::Last { shown, of }
             }
-            Most::Lines(_) | Most::All => Self::All,
+            Most::Lines(_) | Most::All | Most::Elsewhere => Self::All,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::brief::Shown;
 use super::excerpt::{self, Most};
 use super::location::{lines, located};
 use super::{Error, help, show_duration, shown};
@@ -91,9 +92,10 @@ impl ServiceError {
             }
             // The dependency's place is the one to look at.
             ServiceCause::Dependency(error) if !error.locations().is_empty() => {
-                return write!(f, "service {who}: {error}");
+                return write!(f, "service {who}: {}", Shown { error, most });
             }
             ServiceCause::Dependency(error) => {
+                let error = Shown { error, most };
                 return f.write_str(&located(&format!("service {who}: {error}"), &self.locations));
             }
             ServiceCause::Check(message) => {

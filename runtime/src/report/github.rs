@@ -8,9 +8,9 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::state::{Ended, How, Kind};
-use super::words;
+use super::{repository, words};
 use crate::model::SessionId;
-use crate::terminal::{self, Colours};
+use crate::terminal;
 
 /// GitHub shows this many annotations of a step, and drops the rest.
 const ANNOTATIONS: usize = 10;
@@ -41,7 +41,7 @@ impl GitHub {
         }
         let mut properties = String::new();
         if let Some(location) = ended.locations.first() {
-            let file = property(location.file());
+            let file = property(&repository::path(location.file()));
             let _ = write!(properties, "file={file},line={},col={},", location.line(), location.column());
         }
         let _ = write!(properties, "title={}", property(&format!("{name} failed")));
@@ -125,7 +125,7 @@ pub(super) fn inert(line: &str) -> Cow<'_, str> {
 
 /// The text of a command.
 fn message(text: &str) -> String {
-    let text = terminal::clean(text, Colours::Removed);
+    let text = terminal::plain(text);
     inert(&text).replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
@@ -137,7 +137,7 @@ fn property(text: &str) -> String {
 /// The contents of a cell of a table, in which nothing is Markdown or HTML.
 fn cell(text: &str) -> String {
     const MOST: usize = 200;
-    let text = terminal::clean(text, Colours::Removed);
+    let text = terminal::plain(text);
     let mut cell = String::new();
     for (index, letter) in text.chars().enumerate() {
         match letter {

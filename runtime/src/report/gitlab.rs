@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::terminal::{self, Colours};
+use crate::terminal;
 
 /// An open section.
 pub(super) struct Section {
@@ -18,7 +18,7 @@ impl Section {
     /// Opens a section, whose number makes its name unique. Sections may be folded from the start, and what failed is not.
     pub(super) fn open(to: &mut impl Write, number: usize, title: &str) -> io::Result<Self> {
         let name = format!("bowline_{number}");
-        let title = terminal::clean(title, Colours::Removed).replace('\n', " ");
+        let title = terminal::plain(title).replace('\n', " ");
         writeln!(to, "\x1b[0Ksection_start:{}:{name}\r\x1b[0K{title}", now())?;
         Ok(Self { name })
     }

@@ -76,3 +76,19 @@ impl Drop for Pause {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_the_program_waits_too() {
+        lock(&HELD).get_or_insert_default();
+        crate::report::say("it waits for its turn");
+        let held = lock(&HELD).take().unwrap();
+        let mut said = Vec::new();
+        held.lines.finish().write_to(&mut said).unwrap();
+        // Other tests of this process may say something meanwhile.
+        assert!(String::from_utf8(said).unwrap().contains("it waits for its turn\n"));
+    }
+}

@@ -1,7 +1,6 @@
 //! Every event as one line of JSON: `BOWLINE_PROGRESS=json`.
 
-use std::io::{self, Write as _};
-
+use super::held;
 use crate::event::{DirectObserver, Event};
 
 #[derive(Debug)]
@@ -13,6 +12,6 @@ impl DirectObserver for Json {
         let Ok(mut line) = serde_json::to_vec(event) else { return };
         line.push(b'\n');
         // One write a line, so that lines of several processes never mix; nobody who reads is no reason to fail.
-        let _ = io::stderr().lock().write_all(&line);
+        held::show(&line);
     }
 }

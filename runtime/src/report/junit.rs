@@ -8,8 +8,8 @@ use std::time::Duration;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::record::{Outcome, Recorded, Run};
-use super::words;
-use crate::terminal::{self, Colours};
+use super::{repository, words};
+use crate::terminal;
 
 pub(super) fn document(run: &Run) -> io::Result<String> {
     let mut report = Report::new(&run.program);
@@ -58,7 +58,7 @@ fn case(span: &Recorded) -> Option<TestCase> {
     let seconds: f64 = own.map(|phase| phase.to - phase.from).sum();
     case.set_time(Duration::from_secs_f64(seconds.max(0.0)));
     if let Some(place) = span.locations.first() {
-        case.extra.insert("file".into(), place.file().into());
+        case.extra.insert("file".into(), repository::path(place.file()).as_ref().into());
         case.extra.insert("line".into(), place.line().to_string().into());
     }
     if span.result == Some("cached") {
@@ -81,5 +81,5 @@ fn case(span: &Recorded) -> Option<TestCase> {
 
 /// Without control sequences. Characters that XML does not allow are removed by the library.
 fn shown(text: &str) -> String {
-    terminal::clean(text, Colours::Removed).into_owned()
+    terminal::plain(text).into_owned()
 }

@@ -47,13 +47,13 @@ pub(super) fn line(name: &str, text: &str, is_coloured: bool) -> String {
 
 /// A line without colours.
 pub(super) fn plain(name: &str, text: &str) -> String {
-    let (name, text) = (terminal::clean(name, Colours::Removed), terminal::clean(text, Colours::Removed));
+    let (name, text) = (terminal::plain(name), terminal::clean(text, Colours::Removed));
     format!("{name:<12} | {text}\n")
 }
 
 /// A line with the name in a colour of its own, and whatever colours the text has.
 fn coloured(name: &str, text: &str) -> String {
-    let name = terminal::clean(name, Colours::Removed);
+    let name = terminal::plain(name);
     let text = terminal::clean(text, Colours::Kept);
     format!("\x1b[{}m{name:<12}\x1b[0m \x1b[2m|\x1b[0m {text}\n", colour(&name))
 }

@@ -21,6 +21,7 @@ mod outcome;
 mod output;
 mod plain;
 mod record;
+mod repository;
 mod state;
 mod stderr;
 mod test;
@@ -115,6 +116,27 @@ pub(crate) fn tell_all() {
         Some(Ok(Display::Tree(tree))) => tree.tell_all(),
         _ => {}
     }
+}
+
+/// Shows what has failed so far, and has not been shown yet.
+#[cfg(feature = "cli")]
+pub(crate) fn settle() {
+    #[cfg(unix)]
+    if let Some(Ok(Display::Tree(tree))) = DISPLAY.get() {
+        tree.settle();
+    }
+}
+
+/// An error for whoever reads standard error: without the output that has been shown there, whole, when the item failed.
+#[cfg(feature = "cli")]
+pub(crate) fn of_error(error: &Error) -> String {
+    let has_shown = |writer| match DISPLAY.get() {
+        Some(Ok(Display::Plain(plain))) => plain.has_shown(writer),
+        #[cfg(unix)]
+        Some(Ok(Display::Tree(tree))) => tree.has_shown(writer),
+        _ => false,
+    };
+    if error.writer().is_some_and(has_shown) { error.without_output() } else { error.to_string() }
 }
 
 /// What a failed test prints of its services; `None` if the environment asks for something else.

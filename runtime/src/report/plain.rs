@@ -78,6 +78,12 @@ impl Plain {
         }
     }
 
+    /// Whether all that this wrote has been shown, as it failed.
+    #[cfg(feature = "cli")]
+    pub(super) fn has_shown(&self, writer: crate::error::Writer<'_>) -> bool {
+        lock(&self.inner).state.has_failed(writer)
+    }
+
     /// Says what has to be said at the end of the program, if no session has ended before.
     pub(super) fn finish(&self) {
         // Whoever has the lock at the program's end does not give it back.

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::output::Kept;
 use super::{log, words};
+#[cfg(feature = "cli")]
+use crate::error::Writer;
 use crate::event::{Event, EventKind, LineBatch, Outcome, SpanId, Subject, Transfer, Verb, Waiting};
 use crate::model::Location;
 
@@ -22,6 +24,9 @@ pub(super) struct State {
     pub(super) sum: Sum,
     /// The sessions that have begun and not ended.
     sessions: BTreeSet<Arc<str>>,
+    /// The steps and services that have written something and failed.
+    #[cfg(feature = "cli")]
+    failed: BTreeSet<(Kind, Arc<str>)>,
 }
 
 /// What has ended, in numbers.
@@ -59,7 +64,7 @@ pub(super) struct Work {
     pub(super) output: Kept,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
     Step,
     Service,
@@ -128,6 +133,27 @@ pub(super) enum How {
 impl State {
     /// Follows an event, and says what people should be told of it.
     pub(super) fn follow(&mut self, event: &Event) -> Option<News> {
+        let news = self.news(event);
+        #[cfg(feature = "cli")]
+        if let Some(News::Ended(Ended { how: How::Failed { .. }, kind, name, output, .. })) = &news
+            && !output.is_empty()
+        {
+            self.failed.insert((*kind, name.clone()));
+        }
+        news
+    }
+
+    /// Whether this has failed, with all that it wrote.
+    #[cfg(feature = "cli")]
+    pub(super) fn has_failed(&self, writer: Writer<'_>) -> bool {
+        let (kind, name) = match writer {
+            Writer::Step(name) => (Kind::Step, name),
+            Writer::Service(name) => (Kind::Service, name),
+        };
+        self.failed.contains(&(kind, name.into()))
+    }
+
+    fn news(&mut self, event: &Event) -> Option<News> {
         let now = Instant::now();
         if event.subject == Subject::Session {
             return self.follow_session(event, now);

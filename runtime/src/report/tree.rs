@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use self::screen::Screen;
 use super::state::{Ended, How, News, State, Sum};
 use super::ticker::Ticker;
-use super::{log, outcome};
+use super::{held, log, outcome};
 use crate::event::{DirectObserver, Event, LineBatch, Stream};
 use crate::lock::lock;
 use crate::terminal::{self, Colours};
@@ -111,6 +111,23 @@ impl Tree {
         is_more
     }
 
+    /// Says something above the drawing.
+    pub(super) fn say(&self, lines: &[u8]) {
+        let _screen = lock(&self.screen);
+        if lock(&self.inner).is_paused {
+            held::show(lines);
+        } else {
+            let mut to = io::BufWriter::new(io::stderr().lock());
+            let _ = screen::say(&mut to, lines).and_then(|()| to.flush());
+        }
+    }
+
+    /// Shows what has failed so far, before somebody speaks of it.
+    #[cfg(feature = "cli")]
+    pub(super) fn settle(&self) {
+        self.end(None);
+    }
+
     /// Shows everything that is left to be shown, and takes the drawing away.
     fn end(&self, sum: Option<&Sum>) {
         let mut screen = lock(&self.screen);
@@ -137,6 +154,12 @@ impl Tree {
         inner.said.extend(lines);
         drop(inner);
         self.ticker.wake();
+    }
+
+    /// Whether all that this wrote has been shown, as it failed.
+    #[cfg(feature = "cli")]
+    pub(super) fn has_shown(&self, writer: crate::error::Writer<'_>) -> bool {
+        lock(&self.inner).state.has_failed(writer)
     }
 
     pub(super) fn finish(&self) {

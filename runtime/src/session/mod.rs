@@ -10,6 +10,7 @@
 mod bindings;
 pub(crate) mod current;
 mod demand;
+mod environment;
 mod execute;
 #[cfg(feature = "cli")]
 mod explain;
@@ -64,6 +65,8 @@ use std::time::Duration;
 use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinSet;
 
+#[cfg(feature = "cli")]
+pub(crate) use self::environment::check_environment;
 pub(crate) use self::execute::{InService, address, execute};
 #[cfg(feature = "cli")]
 pub(crate) use self::explain::{Explained, explain};
@@ -305,6 +308,7 @@ enum End {
 impl Inner {
     async fn engine(&self) -> Result<Arc<dyn Engine>> {
         let open = || async {
+            environment::check_environment(self.settings.engine.as_deref())?;
             self.span.open();
             let engine = crate::engine::open(&self.id, self.settings.engine.as_deref()).await?;
             self.span.emit(|| {

@@ -5,6 +5,7 @@ use std::sync::{Arc, MutexGuard};
 use futures_util::future::try_join_all;
 use tokio::sync::mpsc::unbounded_channel;
 
+use super::environment::are_services_on;
 use super::running::Lease;
 use super::service::{Origin, Services, Supervisor};
 use super::supervise::{Task, stopped_while_starting};
@@ -118,7 +119,7 @@ pub(crate) async fn kill(service: Service) -> Result<()> {
 }
 
 pub(super) fn check_services_are_on(service: &ServiceNode) -> Result<()> {
-    if std::env::var("BOWLINE_SERVICES").is_ok_and(|value| value.eq_ignore_ascii_case("off")) {
+    if !are_services_on()? {
         let error = Error::ServicesOff { service: service.name.to_string(), locations: Vec::new() };
         return Err(error.at(service.locations.all()));
     }

@@ -29,7 +29,23 @@ pipeline! {
             exec ["sh", "-c", format!("echo {number}; sleep 0.5")];
         }
     }
-    container broken { image "busybox:1.35"; env NONCE = nonce; shell "echo it goes wrong; exit 3"; }
+    container broken {
+        image "busybox:1.35";
+        env NONCE = nonce;
+        shell "echo left >/left; echo \"it goes wrong: $((40+2))\"; exit 3";
+    }
+    /// A server that ends at once.
+    service dying { image "busybox:1.35"; env NONCE = nonce; run ["sh", "-c", "echo last words: $((40+2)); exit 4"]; expose 80; }
+    container doomed { image "busybox:1.35"; bind dying; exec ["true"]; }
+    /// Makes files.
+    container build {
+        image "busybox:1.35";
+        env NONCE = nonce;
+        shell "mkdir -p /out/sub; echo an app >/out/app; echo below >/out/sub/file";
+        entrypoint ["cat", "/out/app"];
+        export "/out/app" as app;
+        export "/out/" as out;
+    }
     container explained {
         image "busybox:1.35";
         exec ["true"];
@@ -37,6 +53,13 @@ pipeline! {
         exec ["echo", nonce];
     }
     if let Some(dir) = dir {
+        /// A server of these files.
+        service page {
+            image "busybox:1.35";
+            copy (host(&dir)) to "/www";
+            run ["httpd", "-f", "-p", "80", "-h", "/www"];
+            expose 80;
+        }
         container listed { image "busybox:1.35"; mount (host(&dir)) at "/src" readonly; exec ["ls", "/src"]; }
     }
     container stuck { image "busybox:1.35"; bind silent; exec ["true"]; }

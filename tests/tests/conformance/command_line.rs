@@ -1,11 +1,17 @@
 //! A pipeline's command line, where an engine is needed.
 
+mod files;
+mod readers;
+#[cfg(target_os = "linux")]
+mod shells;
+mod up;
+
 use std::process::{Command, Output};
 
-use bowline_tests::nonce;
+use bowline_tests::{Tmux, has_program, nonce};
 use serde_json::Value;
 
-fn ci(args: &[&str]) -> Output {
+pub(super) fn ci(args: &[&str]) -> Output {
     ci_of(&nonce(), args)
 }
 
@@ -46,6 +52,59 @@ fn the_exit_code_says_what_went_wrong() {
     let output = ci(&["run", "stuck"]);
     assert_eq!(output.status.code(), Some(105), "{}", stderr(&output));
     assert!(stderr(&output).contains("listens"), "{}", stderr(&output));
+}
+
+#[test]
+fn parts_are_disjoint_and_together_all_of_it() {
+    let part = |part: &str| stdout(&ci(&["run", "slow", "--partition", part, "-o", "-q"]));
+    assert_eq!([part("slice:1/3"), part("slice:2/3"), part("slice:3/3")], ["1\n", "2\n", "3\n"]);
+    assert_eq!(part("slice:1/2"), "1\n3\n", "in the pipeline's order");
+    // A part may be empty, and that is no mistake.
+    let output = ci(&["run", "slow", "--partition", "slice:4/4"]);
+    assert!(output.status.success() && stdout(&output).is_empty(), "{}", stderr(&output));
+}
+
+/// What wrote something and failed is in the output of the display, and the errors come last.
+#[test]
+fn the_last_word_is_the_error_without_what_has_been_shown() {
+    let (marks, args) =
+        (["it goes wrong: 42", "last words: 42"], ["run", "broken", "doomed", "--keep-going"]);
+    let output = ci(&args);
+    let said = stderr(&output);
+    let (shown, last) = said.split_at(said.find("error: ").unwrap());
+    for mark in marks {
+        assert_eq!((shown.matches(mark).count(), last.matches(mark).count()), (1, 0), "{mark}: {said}");
+    }
+    assert_eq!(last.matches("error: ").count(), 2, "{said}");
+    assert!(last.contains("exit code 3\n  --> ") && last.contains("exit code 4\n  --> "), "{said}");
+    // Where nothing, or only lines of JSON have been shown, it is all there is to read.
+    for progress in ["quiet", "json", "log"] {
+        let output = ci(&[args.as_slice(), &["--progress", progress]].concat());
+        let said = stderr(&output);
+        let (_, last) =
+            said.split_at(if said.starts_with("error: ") { 0 } else { said.find("\nerror: ").unwrap() });
+        for mark in marks {
+            assert_eq!(last.matches(mark).count(), 1, "{progress}: {mark}: {said}");
+        }
+    }
+}
+
+#[test]
+fn on_a_terminal_the_error_stands_below_all_that_failed() {
+    if !has_program("tmux") {
+        return;
+    }
+    let tmux = Tmux::start(100, 60);
+    let engine = std::env::var("BOWLINE_ENGINE").unwrap_or_default();
+    let home =
+        std::env::var("BOWLINE_HOME").map(|home| format!("BOWLINE_HOME='{home}' ")).unwrap_or_default();
+    let program = env!("CARGO_BIN_EXE_commands");
+    tmux.run(&format!("clear; unset NO_COLOR BOWLINE_PROGRESS CLICOLOR_FORCE CARGO_TERM_COLOR; {home}BOWLINE_ENGINE={engine} '{program}' run broken --nonce {}", nonce()));
+    tmux.sees("error: step ");
+    let screen = tmux.sees("\n$");
+    let (shown, last) = screen.split_at(screen.find("error: ").unwrap());
+    assert_eq!((shown.matches(": 42").count(), last.matches(": 42").count()), (1, 0), "{screen}");
+    assert!(shown.contains("1 failed") && last.contains("exit code 3"), "{screen}");
 }
 
 /// The events of a run.

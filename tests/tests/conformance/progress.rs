@@ -13,6 +13,8 @@ fn shows(what: &str) -> Command {
         "BOWLINE_PROGRESS",
         "GITHUB_ACTIONS",
         "GITHUB_STEP_SUMMARY",
+        "GITHUB_WORKSPACE",
+        "CI_PROJECT_DIR",
         "GITLAB_CI",
         "NO_COLOR",
         "CLICOLOR_FORCE",
@@ -143,6 +145,23 @@ fn github_gets_an_annotation_at_the_line_a_group_and_a_table() {
     }
     let table = std::fs::read_to_string(&summary).unwrap();
     pinned("github_summary", include_str!("progress/github_summary.txt"), &masked(&table));
+}
+
+/// The repository of this test is the directory around the one that the workspace is in.
+#[test]
+fn an_annotation_is_at_a_file_of_the_repository_wherever_in_it_the_workspace_is() {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().canonicalize().unwrap();
+    let (repository, name) = (workspace.parent().unwrap(), workspace.file_name().unwrap().to_str().unwrap());
+    let annotation = |root: &Path| {
+        let mut command = shows("ends");
+        let shown =
+            stderr(&command.env("GITHUB_ACTIONS", "true").env("GITHUB_WORKSPACE", root).output().unwrap());
+        shown.lines().find(|line| line.starts_with("::error ")).unwrap_or_default().to_owned()
+    };
+    let said = annotation(repository);
+    assert!(said.starts_with(&format!("::error file={name}/tests/src/bin/shows.rs,line=")), "{said}");
+    let said = annotation(&workspace);
+    assert!(said.starts_with("::error file=tests/src/bin/shows.rs,line="), "{said}");
 }
 
 #[test]

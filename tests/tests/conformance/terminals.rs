@@ -102,6 +102,25 @@ fn the_terminal_is_restored_when_a_signal_ends_the_program() {
 }
 
 #[test]
+fn events_as_json_wait_as_lines_do() {
+    let mut pty = Pty::start("env", &["BOWLINE_PROGRESS=json", PROGRAM, "service"]);
+    eventually("there is a shell", Duration::from_secs(60), || pty.all().contains("# "));
+    pty.press("echo up $((1+1))\r");
+    pty.sees("up 2\r\n");
+    // The service ticks ten times a second.
+    std::thread::sleep(Duration::from_secs(1));
+    pty.press("echo still $((2+2)) here\r");
+    let meanwhile = pty.sees("still 4 here\r\n");
+    assert!(!meanwhile.contains("\"event\""), "{meanwhile}");
+    pty.press("exit\r");
+    pty.sees("left with 0.");
+    assert!(pty.end().success());
+    let (_, after) = pty.all().split_once("still 4 here").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let ticks = after.lines().filter(|line| line.contains("tick ") && line.contains("\"event\":\"output\""));
+    assert!(ticks.count() > 5, "they are said afterwards: {after}");
+}
+
+#[test]
 fn a_shell_in_a_container_has_its_files_configuration_and_services() {
     let (mut pty, _) = sitting("container");
     pty.press("cat made; pwd; id -u; echo $GREETING; wget -qO- http://site/; touch lost\r");

@@ -3,8 +3,11 @@
 #![cfg_attr(not(fuzzing), allow(unreachable_pub))]
 
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::fd::IntoRawFd as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, Mutex, OnceLock};
+
+use rustix::fs::{Mode, OFlags};
 
 use super::{Docker, SessionId, attach, connection};
 use crate::engine::{ImageStore as _, ResultStore as _, Sink};
@@ -44,8 +47,11 @@ pub fn answers(data: &[u8]) {
 impl Liar {
     fn new() -> Self {
         let path = std::env::temp_dir().join(format!("bowline-liar-{}.sock", std::process::id()));
-        let _ = std::fs::remove_file(&path);
         let listener = UnixListener::bind(&path).expect("a socket can be made");
+        // It is reached by its descriptor, so that no file is left, however the process ends.
+        let socket = rustix::fs::open(&path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+        let socket = socket.expect("it is there").into_raw_fd();
+        std::fs::remove_file(&path).expect("it can be removed");
         let says = Arc::new(Mutex::new(Vec::new()));
         let for_thread = Arc::clone(&says);
         std::thread::spawn(move || {
@@ -56,7 +62,7 @@ impl Liar {
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("a runtime can be made");
-        let connection = connection::Connection::new(format!("unix://{}", path.display()), None);
+        let connection = connection::Connection::new(format!("unix:///proc/self/fd/{socket}"), None);
         let engine = runtime.block_on(Docker::open(&connection, SessionId::random()));
         Self { engine: engine.expect("opening does no I/O"), says, runtime }
     }

@@ -130,6 +130,12 @@ pub(super) fn lacks() -> Vec<String> {
     always.into_iter().map(str::to_owned).chain(shim::lacks()).collect()
 }
 
+/// Checks the variables that only this engine reads.
+pub(super) fn check_environment() -> Result<()> {
+    Reach::from_environment()?;
+    image::check_routes()
+}
+
 /// For `map_err`: what was being done.
 fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
     move |error| Error::engine(what, error)
@@ -152,8 +158,7 @@ impl Native {
         images: Option<Box<dyn ImageSource>>,
         tried: Vec<String>,
     ) -> Result<Arc<Self>> {
-        let reach = Reach::from_environment().map(Arc::new);
-        let reach = reach.map_err(|problem| Error::invalid(Some(gateway::REACH), problem))?;
+        let reach = Arc::new(Reach::from_environment()?);
         let (id, at) = (session.clone(), place.clone());
         let opened = tokio::task::spawn_blocking(move || Store::open(at, &id)).await;
         let opened = opened.unwrap_or_else(|error| Err(io::Error::other(error)));

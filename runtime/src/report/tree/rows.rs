@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::report::state::{Ended, How, Kind, LAST_LINES, Phase, State, Work};
 use crate::report::{outcome, words};
-use crate::terminal::{self, Colours};
+use crate::terminal;
 
 /// How many of those that have ended are remembered: more than any screen shows.
 pub(super) const MOST_PAST: usize = 100;
@@ -170,15 +170,15 @@ impl Paint {
             Mark::Failed => ("✗", "31"),
             Mark::Skipped => ("-", "33"),
         };
-        let name = terminal::clean(&row.name, Colours::Removed).replace('\n', " ");
-        let text = terminal::clean(&row.text, Colours::Removed).replace('\n', " ");
+        let name = terminal::plain(&row.name).replace('\n', " ");
+        let text = terminal::plain(&row.text).replace('\n', " ");
         let width = NAME.min(self.columns / 2);
         let line = terminal::fit(&format!("{name:<width$} {text}"), self.columns.saturating_sub(2));
         format!("{} {line}", self.styled(colour, mark))
     }
 
     fn faint(self, text: &str) -> String {
-        let text = terminal::clean(text, Colours::Removed).replace('\n', " ");
+        let text = terminal::plain(text).replace('\n', " ");
         self.styled("2", &terminal::fit(&text, self.columns))
     }
 

@@ -30,7 +30,7 @@ use self::bounds::{Most, Openings};
 #[cfg(all(any(test, fuzzing), feature = "docker"))]
 pub(super) use self::message::fuzz as question;
 pub(super) use self::names::{Names, resolver};
-pub(super) use self::reach::{Reach, VARIABLE as REACH};
+pub(super) use self::reach::Reach;
 use self::udp::Datagrams;
 
 /// The gateway's tasks, which end when this is dropped.

@@ -8,9 +8,10 @@ use std::net::Ipv4Addr;
 
 use super::super::address;
 use super::routes;
+use crate::{Error, Result};
 
 /// The variable with further addresses and networks that containers may reach, separated by commas.
-pub(in crate::engine::native) const VARIABLE: &str = "BOWLINE_REACH";
+const VARIABLE: &str = "BOWLINE_REACH";
 
 /// Metadata services of clouds that are not at a link-local address: Alibaba's, Azure's, and the network of Oracle's,
 /// which is reserved for protocols and has no machines (RFC 6890).
@@ -52,8 +53,9 @@ pub(in crate::engine::native) struct Reach {
 
 impl Reach {
     /// Reads the variable.
-    pub(in crate::engine::native) fn from_environment() -> Result<Self, String> {
-        Self::parse(&std::env::var(VARIABLE).unwrap_or_default())
+    pub(in crate::engine::native) fn from_environment() -> Result<Self> {
+        let text = std::env::var_os(VARIABLE).unwrap_or_default();
+        Self::parse(&text.to_string_lossy()).map_err(|problem| Error::invalid(None, problem))
     }
 
     fn parse(text: &str) -> Result<Self, String> {
@@ -61,7 +63,7 @@ impl Reach {
         let allowed = words.map(|word| {
             Network::parse(word).ok_or_else(|| {
                 format!(
-                    "`{word}` is no IPv4 address and no network\n\nhelp: for example `{VARIABLE}=169.254.20.5,172.18.0.0/16`"
+                    "{VARIABLE}: `{word}` is no IPv4 address and no network\n\nhelp: for example `{VARIABLE}=169.254.20.5,172.18.0.0/16`"
                 )
             })
         });

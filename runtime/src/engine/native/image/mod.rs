@@ -18,6 +18,7 @@ use std::path::Path;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 
 pub(super) use self::blobs::write;
+pub(super) use self::routes::check as check_routes;
 use self::routes::{Endpoint, Route};
 use super::store::{StoredImage, snapshot_of};
 use super::wire::{Answer, Files, Request};

@@ -28,7 +28,16 @@ pub(super) struct Endpoint {
 
 /// The sources to ask for a registry's images, in order.
 pub(super) fn find(registry: &str) -> Result<Vec<Route>> {
-    parse(&std::env::var(ROUTES).unwrap_or_default(), registry)
+    parse(&variable(), registry)
+}
+
+/// Checks the variable, before anything runs.
+pub(in crate::engine::native) fn check() -> Result<()> {
+    parse(&variable(), "").map(drop)
+}
+
+fn variable() -> String {
+    std::env::var_os(ROUTES).unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// The registry itself, for pushes: a mirror is only read from.
@@ -80,7 +89,7 @@ fn parse(text: &str, registry: &str) -> Result<Vec<Route>> {
         };
         let (host, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         if host.is_empty() {
-            return Err(invalid("has a URL without a shim"));
+            return Err(invalid("has a URL without a host"));
         }
         if of == registry {
             let prefix = prefix.trim_matches('/');
