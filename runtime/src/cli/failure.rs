@@ -10,8 +10,8 @@ use crate::{Error, report};
 /// The end of a command that failed.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// What bowline says: of one thing or of several, the first of which is what the exit code tells.
-    Pipeline(Error, Vec<Error>),
+    /// What bowline says, of each thing that went wrong. The exit code tells of the first.
+    Pipeline(Vec<Error>),
     /// What the program says.
     Program(Box<dyn StdError + Send + Sync>),
     /// What is wrong with the environment.
@@ -28,7 +28,7 @@ pub(super) enum Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self::Pipeline(error, Vec::new())
+        Self::Pipeline(vec![error])
     }
 }
 
@@ -53,7 +53,7 @@ impl Failure {
     /// Shows it on standard error.
     pub(super) fn show(&self) {
         let text = match self {
-            Self::Pipeline(first, more) => return std::iter::once(first).chain(more).for_each(say),
+            Self::Pipeline(errors) => return errors.iter().for_each(say),
             Self::Environment(error) => error.to_string(),
             Self::Program(error) => terminal::plain(&error.to_string()).into_owned(),
             Self::NothingMatched(message) => message.clone(),
@@ -69,7 +69,7 @@ impl Failure {
 
     pub(super) fn code(&self) -> u8 {
         match self {
-            Self::Pipeline(error, _) => exit::code(error),
+            Self::Pipeline(errors) => errors.first().map_or(exit::FAILURE, exit::code),
             Self::Program(_) => exit::FAILURE,
             Self::Environment(_) => exit::USAGE,
             Self::Usage(error) if error.use_stderr() => exit::USAGE,

@@ -9,7 +9,7 @@ use futures_util::stream::FuturesUnordered;
 use super::failure::{self, Failure};
 use super::options::{Needs, globs, switch};
 use super::select::{self, Partition};
-use super::{Call, exit, print};
+use super::{Call, print};
 use crate::value::{Item, ItemHandle, ItemKind};
 use crate::{Error, Result, report};
 
@@ -76,19 +76,17 @@ pub(super) async fn run(call: Call<'_>) -> Result<(), Failure> {
     }
     // Cancels what has not ended.
     drop(running);
-    let mut failures = failures.into_iter();
-    let Some(first) = failures.next() else { return Ok(()) };
-    let more: Vec<Error> = failures.collect();
-    if !given.is_set("interactive") {
-        return Err(Failure::Pipeline(first, more));
+    if failures.is_empty() {
+        return Ok(());
     }
-    // Whoever looks around knows what went wrong.
-    report::settle();
-    let code = exit::code(&first);
-    let failures: Vec<Error> = std::iter::once(first).chain(more).collect();
-    failures.iter().for_each(failure::say);
-    look_around(&failures).await?;
-    Err(Failure::Shown(code))
+    if given.is_set("interactive") {
+        // Whoever looks around knows what went wrong.
+        report::settle();
+        failures.iter().for_each(failure::say);
+        look_around(&failures).await?;
+        return Err(Failure::Shown(Failure::Pipeline(failures).code()));
+    }
+    Err(Failure::Pipeline(failures))
 }
 
 /// What is to be run.

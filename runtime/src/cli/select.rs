@@ -253,7 +253,7 @@ mod tests {
         assert_eq!(found("test.1.log").unwrap(), ("test.1.log".to_owned(), ItemKind::File));
         assert_eq!(found("lint").unwrap(), ("lint".to_owned(), ItemKind::Container));
         let says = |failure: Failure| match failure {
-            Failure::NothingMatched(text) => text,
+            Failure::NothingMatched(message) => message,
             other => panic!("{other:?}"),
         };
         for several in ["log", "test.log"] {
