@@ -152,14 +152,18 @@ fn github_gets_an_annotation_at_the_line_a_group_and_a_table() {
 fn an_annotation_is_at_a_file_of_the_repository_wherever_in_it_the_workspace_is() {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().canonicalize().unwrap();
     let (repository, name) = (workspace.parent().unwrap(), workspace.file_name().unwrap().to_str().unwrap());
+    let directory = tempfile::tempdir().unwrap();
+    let junit = directory.path().join("junit.xml");
     let annotation = |root: &Path| {
         let mut command = shows("ends");
-        let shown =
-            stderr(&command.env("GITHUB_ACTIONS", "true").env("GITHUB_WORKSPACE", root).output().unwrap());
+        command.env("GITHUB_ACTIONS", "true").env("GITHUB_WORKSPACE", root).env("REPORT_JUNIT", &junit);
+        let shown = stderr(&command.output().unwrap());
         shown.lines().find(|line| line.starts_with("::error ")).unwrap_or_default().to_owned()
     };
     let said = annotation(repository);
     assert!(said.starts_with(&format!("::error file={name}/tests/src/bin/shows.rs,line=")), "{said}");
+    let cases = std::fs::read_to_string(&junit).unwrap();
+    assert!(cases.contains(&format!("file=\"{name}/tests/src/bin/shows.rs\"")), "{cases}");
     let said = annotation(&workspace);
     assert!(said.starts_with("::error file=tests/src/bin/shows.rs,line="), "{said}");
 }
