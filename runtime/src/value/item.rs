@@ -41,6 +41,7 @@ pub struct Item {
 /// A file or a directory that an item exports under a name: `export "/app" as app;` in a container.
 ///
 /// ```
+/// use bowline::ItemKind;
 /// use bowline::prelude::*;
 ///
 /// let p = pipeline! {
