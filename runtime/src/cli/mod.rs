@@ -72,6 +72,7 @@ mod flag;
 mod given;
 mod graph;
 mod list;
+mod lock;
 mod logs;
 mod man;
 mod memory;
@@ -282,6 +283,7 @@ subcommands!(
     terminal,
     export,
     publish,
+    lock,
     prune,
     doctor,
     completions,

@@ -96,6 +96,9 @@ pub(crate) struct Image {
     pub(crate) config: ImageConfig,
     /// The platform it was built for, as `os/architecture[/variant]`.
     pub(crate) platform: String,
+    /// The digest of its manifest, or of its index, in the registry of the reference that it was found by, if it came from
+    /// there.
+    pub(crate) digest: Option<ContentDigest>,
 }
 
 /// An image's configuration (OCI image specification, "config").

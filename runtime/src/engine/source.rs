@@ -17,6 +17,8 @@ pub(super) trait ImageSource: Send + Sync {
 pub(super) struct FoundImage {
     /// The image's id in the source: the digest of its configuration, or of its manifest.
     pub(super) id: ContentDigest,
+    /// The digest that the source took it from a registry by.
+    pub(super) digest: Option<ContentDigest>,
     /// The whole image, in the format of `docker save`. Nothing is sent before it is read.
     pub(super) archive: BoxStream<'static, Result<Vec<u8>>>,
 }

@@ -375,6 +375,20 @@ impl Requirements {
         requirements
     }
 
+    /// Adds what others need.
+    pub(crate) fn extend(&mut self, others: Self) {
+        for (image, places) in others.images {
+            self.images.entry(image).or_default().extend(places);
+        }
+        for (source, taken) in others.hosts {
+            let known = self.hosts.entry(source).or_default();
+            known.places.extend(taken.places);
+            known.items.extend(taken.items);
+        }
+        self.aliases.extend(others.aliases);
+        self.seen.extend(others.seen);
+    }
+
     fn walk(&mut self, mut open: Vec<Visit<'_>>) {
         while let Some(visit) = open.pop() {
             match visit {

@@ -23,10 +23,12 @@ mod host;
 mod journal;
 mod lines;
 mod local;
+mod locking;
 mod log;
 mod logs;
 mod missing;
 mod outputs;
+mod pins;
 mod prepared;
 mod process;
 mod publishing;
@@ -75,6 +77,9 @@ pub(crate) use self::local::planned_files;
 pub use self::logs::LogReader;
 pub(crate) use self::logs::{LogOptions, logs};
 pub(crate) use self::outputs::{exit_code, output, save_stream, stream, text};
+#[cfg(feature = "cli")]
+pub(crate) use self::pins::place as lock_file;
+use self::pins::{Meaning, Pins};
 pub(crate) use self::publishing::{export_image, publish};
 use self::service::Services;
 pub(crate) use self::services::{kill, start, stop};
@@ -134,6 +139,8 @@ pub(super) struct Inner {
     engine: OnceCell<Arc<dyn Engine>>,
     /// Images that were found, once a session.
     images: SingleFlight<ImageName, Arc<Image>>,
+    /// What tags mean, as the environment says when the first image is looked up.
+    pins: std::sync::OnceLock<Result<Pins>>,
     /// What of this machine's directories and files has been read, and will be until the next `refresh`.
     reading: Mutex<Arc<Reading>>,
     /// Snapshots of this machine's files that the engine holds, by the files' digest.
@@ -192,6 +199,7 @@ impl Session {
             settings,
             engine: OnceCell::new(),
             images: SingleFlight::default(),
+            pins: std::sync::OnceLock::new(),
             reading: Mutex::new(Arc::new(Reading::first())),
             sent: SingleFlight::default(),
             steps: SingleFlight::default(),
@@ -323,6 +331,20 @@ impl Inner {
 
     /// Looks up an image, once a session: a tag that moves meanwhile does not matter.
     async fn image(self: &Arc<Self>, name: &ImageName, places: &[Location]) -> Result<Arc<Image>> {
+        let pins = self.pins.get_or_init(Pins::from_environment).as_ref().map_err(Clone::clone)?;
+        match pins.meaning(name)? {
+            Meaning::Name => self.live_image(name, places).await,
+            Meaning::Pinned(pinned) => self.live_image(&pinned, places).await,
+            Meaning::Exactly(locked, path) => {
+                let image = self.live_image(name, places).await?;
+                pins::compare(name, &image, &locked, &path)?;
+                Ok(image)
+            }
+        }
+    }
+
+    /// The image that a reference means today.
+    async fn live_image(self: &Arc<Self>, name: &ImageName, places: &[Location]) -> Result<Arc<Image>> {
         let (inner, wanted, places) = (self.clone(), name.clone(), places.to_vec());
         let find = async move {
             let engine = inner.engine().await?;

@@ -9,6 +9,8 @@ pipeline! {
         nonce: &str,
         /// Files that something is made of
         dir: Option<String>,
+        /// An image with a version
+        image: Option<String>,
     ) -> Ci;
 
     service redis { image "redis:7"; env NONCE = nonce; expose 6379; }
@@ -61,6 +63,9 @@ pipeline! {
             expose 80;
         }
         container listed { image "busybox:1.35"; mount (host(&dir)) at "/src" readonly; exec ["ls", "/src"]; }
+    }
+    if let Some(image) = image {
+        container versioned { image image; env NONCE = nonce; exec ["cat", "/version"]; }
     }
     container stuck { image "busybox:1.35"; bind silent; exec ["true"]; }
 }

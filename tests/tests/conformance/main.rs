@@ -18,6 +18,7 @@ mod links;
 mod locations;
 mod mounts;
 mod names;
+mod pins;
 mod platforms;
 mod prepared;
 mod processes;

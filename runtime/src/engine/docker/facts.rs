@@ -9,7 +9,7 @@ use super::Shared;
 use super::failure::{self, BRIEF, within};
 use crate::engine::{Image, ImageConfig, oci};
 use crate::lock::lock;
-use crate::model::{ContentDigest, Snapshot};
+use crate::model::{ContentDigest, ImageName, Snapshot};
 use crate::{Error, Result};
 
 pub(super) async fn inspect(client: &bollard::Docker, reference: &str) -> Result<Option<ImageInspect>> {
@@ -121,12 +121,41 @@ pub(super) fn image(shared: &Shared, inspected: &ImageInspect) -> Result<Image> 
     let config = image_config(inspected.config.clone().unwrap_or_default())?;
     let platform = facts.platform.or(&shared.description.platform);
     let id = identity(&facts, &config, &platform)?;
-    Ok(Image { id, snapshot: Snapshot(facts.id.clone()), config, platform })
+    Ok(Image { id, snapshot: Snapshot(facts.id.clone()), config, platform, digest: None })
+}
+
+/// The digest that the engine recorded for a reference: that of what it pulled or pushed.
+pub(super) fn noted_digest(image: &ImageInspect, reference: &str) -> Option<ContentDigest> {
+    let repository = |reference: &str| {
+        let full = ImageName::new(reference).reference;
+        let end = full.find('@').or_else(|| full.rfind(':')).unwrap_or(full.len());
+        full.get(..end).map(str::to_owned)
+    };
+    let wanted = repository(reference);
+    let names = image.repo_digests.iter().flatten().filter_map(|name| name.split_once('@'));
+    let mut own = names.filter(|(name, _)| repository(name) == wanted);
+    own.next()?.1.parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_digest_is_of_the_repository_that_was_asked_for() {
+        let digest = format!("sha256:{:064}", 1);
+        let image = ImageInspect {
+            repo_digests: Some(vec!["other@sha256:2".to_owned(), format!("acme/app@{digest}")]),
+            ..Default::default()
+        };
+        let noted = |reference: &str| noted_digest(&image, reference).map(|digest| digest.to_string());
+        for own in ["docker.io/acme/app:1", "acme/app", &format!("acme/app@{digest}")] {
+            assert_eq!(noted(own).as_ref(), Some(&digest), "{own}");
+        }
+        for other in ["r.test/acme/app:1", "localhost:5000/acme/app", "other:1"] {
+            assert_eq!(noted(other), None, "{other}");
+        }
+    }
 
     /// Ids as Docker's image store reports them, and as containerd's does, which identifies the image by its manifest.
     #[test]

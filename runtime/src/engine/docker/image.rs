@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::facts::image;
+use super::facts::{image, noted_digest};
 use super::wanted::Wanted;
 use super::{Shared, load, pull};
 use crate::Result;
@@ -19,5 +19,5 @@ pub(super) async fn resolve(shared: &Arc<Shared>, name: &ImageName, progress: &P
         Some(found) => found,
         None => pull::pull(shared, wanted, progress).await?,
     };
-    image(shared, &found)
+    Ok(Image { digest: noted_digest(&found, &name.reference), ..image(shared, &found)? })
 }

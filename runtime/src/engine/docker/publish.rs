@@ -4,11 +4,10 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use bollard::errors::Error as Failure;
-use bollard::models::ImageInspect;
 use bollard::query_parameters::{PushImageOptionsBuilder, RemoveImageOptionsBuilder};
 use futures_util::StreamExt as _;
 
-use super::facts::{facts, inspect};
+use super::facts::{facts, inspect, noted_digest};
 use super::failure::{self, BRIEF, LONG, within};
 use super::{Shared, clear, names, pull, snapshot};
 use crate::engine::oci::credentials;
@@ -139,7 +138,7 @@ async fn push(shared: &Shared, reference: &str) -> Result<String> {
     }
     if digest.is_none() {
         let pushed = inspect(&shared.client, reference).await?;
-        digest = pushed.and_then(|pushed| noted_digest(&pushed, repository));
+        digest = pushed.and_then(|pushed| noted_digest(&pushed, reference)).map(|digest| digest.to_string());
     }
     digest.ok_or_else(|| {
         Error::engine(format!("push `{reference}`"), "the engine does not say what digest it has there")
@@ -150,16 +149,6 @@ async fn push(shared: &Shared, reference: &str) -> Result<String> {
 fn pushed_digest(status: &str) -> Option<String> {
     let (_, rest) = status.split_once("digest: ")?;
     let digest: ContentDigest = rest.split(' ').next()?.parse().ok()?;
-    Some(digest.to_string())
-}
-
-/// The digest that the engine recorded for a repository.
-fn noted_digest(image: &ImageInspect, repository: &str) -> Option<String> {
-    let names = image.repo_digests.iter().flatten();
-    let mut own = names.filter_map(|name| name.split_once('@')).filter(|(name, _)| {
-        ImageName::new(name).reference.rsplit_once(':').is_some_and(|(name, _)| name == repository)
-    });
-    let digest: ContentDigest = own.next()?.1.parse().ok()?;
     Some(digest.to_string())
 }
 
@@ -186,11 +175,5 @@ mod tests {
         let digest = format!("sha256:{:064}", 1);
         assert_eq!(pushed_digest(&format!("1.2: digest: {digest} size: 528")), Some(digest.clone()));
         assert_eq!(pushed_digest("digest: none"), None);
-        let image = ImageInspect {
-            repo_digests: Some(vec!["other@sha256:2".to_owned(), format!("acme/app@{digest}")]),
-            ..Default::default()
-        };
-        assert_eq!(noted_digest(&image, "docker.io/acme/app"), Some(digest));
-        assert_eq!(noted_digest(&image, "r.test/acme/app"), None);
     }
 }

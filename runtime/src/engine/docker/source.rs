@@ -4,7 +4,7 @@ use futures_util::StreamExt as _;
 use tokio::sync::OnceCell;
 
 use super::connect::connect;
-use super::facts::{image_id, inspect};
+use super::facts::{image_id, inspect, noted_digest};
 use super::failure;
 use super::wanted::Wanted;
 use crate::engine::Call;
@@ -62,7 +62,7 @@ impl Answering {
             Ok(piece) => Ok(piece.into()),
             Err(error) => Err(failure::during(what.clone())(error)),
         });
-        Ok(FoundImage { id, archive: archive.boxed() })
+        Ok(FoundImage { id, digest: noted_digest(&found, &name.reference), archive: archive.boxed() })
     }
 }
 

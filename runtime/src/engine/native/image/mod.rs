@@ -20,7 +20,7 @@ use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 pub(super) use self::blobs::write;
 pub(super) use self::routes::check as check_routes;
 use self::routes::{Endpoint, Route};
-use super::store::{StoredImage, snapshot_of};
+use super::store::{StoredImage, StoredReference, snapshot_of};
 use super::wire::{Answer, Files, Request};
 use super::{Shared, failed};
 use crate::engine::oci::Configuration;
@@ -156,7 +156,7 @@ async fn from_directory(
     let found = archive::find(name, &file, &shared.platform)?;
     let what = format!("read {name} from {text}");
     let stored = take(shared, &what, &found, progress).await?;
-    remember(shared, name, &stored)
+    remember(shared, name, &stored, None)
 }
 
 #[cfg(feature = "registry")]
@@ -200,7 +200,7 @@ pub(super) async fn publish(_: &Shared, _: &ImageSpec, name: &ImageName, _: &Pro
 
 fn remembered(shared: &Shared, name: &ImageName) -> Option<Image> {
     let found = shared.store.reference(name)?;
-    Some(image_of(&shared.store.image(&found.id)?))
+    Some(Image { digest: found.digest, ..image_of(&shared.store.image(&found.id)?) })
 }
 
 fn image_of(stored: &StoredImage) -> Image {
@@ -209,6 +209,7 @@ fn image_of(stored: &StoredImage) -> Image {
         snapshot: snapshot_of(&stored.layers),
         config: stored.config.clone(),
         platform: stored.platform.clone(),
+        digest: None,
     }
 }
 
@@ -223,6 +224,7 @@ async fn from_source(shared: &Shared, name: &ImageName, progress: &Progress) -> 
         });
     };
     let found = source.find(name).await?;
+    let digest = found.digest;
     let stored = match shared.store.image(&found.id) {
         Some(stored) => stored,
         None => export(shared, name, found, progress).await?,
@@ -232,7 +234,7 @@ async fn from_source(shared: &Shared, name: &ImageName, progress: &Progress) -> 
     if name.reference.contains('@') {
         return Ok(image_of(&stored));
     }
-    remember(shared, name, &stored)
+    remember(shared, name, &stored, digest)
 }
 
 /// Takes an image out of a Docker engine, if it has the id that the engine gives it.
@@ -242,7 +244,7 @@ async fn export(
     found: FoundImage,
     progress: &Progress,
 ) -> Result<StoredImage> {
-    let FoundImage { id, archive: mut pieces } = found;
+    let FoundImage { id, archive: mut pieces, .. } = found;
     shared.ready().await?;
     let what = format!("take {name} from the Docker engine");
     progress(EventKind::begins(Verb::Unpacking));
@@ -284,9 +286,15 @@ async fn keep(shared: &Shared, what: &str, found: &Archived) -> Result<StoredIma
     Ok(stored)
 }
 
-fn remember(shared: &Shared, name: &ImageName, stored: &StoredImage) -> Result<Image> {
-    shared.store.keep_reference(name, &stored.id).map_err(failed(format!("remember {name}")))?;
-    Ok(image_of(stored))
+fn remember(
+    shared: &Shared,
+    name: &ImageName,
+    stored: &StoredImage,
+    digest: Option<ContentDigest>,
+) -> Result<Image> {
+    let reference = StoredReference { id: stored.id, digest };
+    shared.store.keep_reference(name, &reference).map_err(failed(format!("remember {name}")))?;
+    Ok(Image { digest, ..image_of(stored) })
 }
 
 /// The names of layers from files, the lowest first.

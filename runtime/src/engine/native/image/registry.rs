@@ -81,7 +81,7 @@ impl<'a> Pull<'a> {
     async fn fetch(&self) -> Result<Image> {
         let what = format!("pull `{}`", self.name);
         let broken = |message: String| Error::engine(&what, message);
-        let manifest = self.manifest().await?;
+        let (manifest, named) = self.manifest().await?;
         let document = self.document(&manifest.config).await?;
         let configuration = Configuration::parse(&document).map_err(broken)?;
         let digests = configuration.layers().map_err(broken)?;
@@ -105,14 +105,15 @@ impl<'a> Pull<'a> {
             self.shared.store.keep_image(&stored).map_err(failed(what))?;
             stored
         };
-        remember(self.shared, self.name, &stored)
+        remember(self.shared, self.name, &stored, Some(named))
     }
 
-    /// The manifest for the platform, through an index if there is one.
-    async fn manifest(&self) -> Result<Manifest> {
+    /// The manifest for the platform, through an index if there is one, and the digest of what the reference names.
+    async fn manifest(&self) -> Result<(Manifest, ContentDigest)> {
         let broken = |message: String| Error::engine(format!("pull `{}`", self.name), message);
         let mut wanted = self.remote.reference().to_owned();
         let mut promised: Option<String> = None;
+        let mut named: Option<ContentDigest> = None;
         for _ in 0..4 {
             let Said { text, media_type } = match self.remote.manifest(&wanted).await {
                 Ok(said) => said,
@@ -121,12 +122,13 @@ impl<'a> Pull<'a> {
             if let Ok(digest) = wanted.parse() {
                 check(&digest, &text).map_err(broken)?;
             }
+            let named = *named.get_or_insert_with(|| ContentDigest::of(&text));
             let document = Document::parse(&text, media_type.as_deref());
             if let Some(promised) = &promised {
                 Document::parse(&text, Some(promised)).map_err(broken)?;
             }
             match document.map_err(broken)? {
-                Document::Manifest(manifest) => return Ok(manifest),
+                Document::Manifest(manifest) => return Ok((manifest, named)),
                 Document::Index(index) => {
                     let asked = self.name.platform.as_deref();
                     let own = &self.shared.platform;

@@ -111,9 +111,12 @@ pub(super) struct StoredImage {
 }
 
 /// What a reference named when it was last looked up.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct StoredReference {
     pub(super) id: ContentDigest,
+    /// The digest that a registry has it under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) digest: Option<ContentDigest>,
 }
 
 impl fmt::Debug for Store {
@@ -238,11 +241,11 @@ impl Store {
         self.record("references", &reference_name(name))
     }
 
-    pub(super) fn keep_reference(&self, name: &ImageName, id: &ContentDigest) -> io::Result<()> {
-        if self.reference(name).is_some_and(|known| known.id == *id) {
+    pub(super) fn keep_reference(&self, name: &ImageName, reference: &StoredReference) -> io::Result<()> {
+        if self.reference(name).is_some_and(|known| known == *reference) {
             return Ok(());
         }
-        self.write_record("references", &reference_name(name), &StoredReference { id: *id })
+        self.write_record("references", &reference_name(name), reference)
     }
 
     /// Claims the right to run a step, unless somebody holds it.
