@@ -85,9 +85,10 @@ pub mod __private {
     #[cfg(rust_analyzer)]
     pub use bowline_macros::__pipeline_ide as __pipeline;
 
-    use crate::{Endpoint, Item, Plan, Service, Tunneling};
+    use crate::{Endpoint, Item, Plan, Service};
 
-    pub use crate::value::Items;
+    pub use crate::run::Ported;
+    pub use crate::value::{HandleOf, Items};
 
     /// A value of which only an editor asks the type.
     #[must_use]
@@ -118,12 +119,6 @@ pub mod __private {
     #[must_use]
     pub fn plan(items: &[Item]) -> Plan {
         Plan::of_items(items.iter().filter(|item| item.is_written_here()))
-    }
-
-    /// A tunnel to a service of which the compiler knows the ports.
-    #[track_caller]
-    pub fn tunnel<S>(service: &Service) -> Tunneling<S> {
-        Tunneling::new(service)
     }
 
     pub use crate::run::entry::{OtherOutcome, ResultOutcome, TestSession, main, test};

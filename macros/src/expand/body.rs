@@ -52,7 +52,7 @@ impl Cx<'_> {
             && !self.errors.is_left_out(first.id)
         {
             let span = Span::mixed_site().located_at(first.end());
-            let ty = self.base_type(kind, span);
+            let ty = self.kind_at(kind, span);
             match &first.kind {
                 StatementKind::Image(image) => {
                     let image = super::call::argument(image);
@@ -65,7 +65,7 @@ impl Cx<'_> {
                 _ => {}
             }
         }
-        let ty = self.base_type(kind, Span::mixed_site());
+        let ty = self.kind(kind);
         (quote!(#ty::empty()), nodes)
     }
 
@@ -77,7 +77,7 @@ impl Cx<'_> {
                 quote!(#body = #body #chain;)
             }
             Target::Editor => {
-                let absent = self.absent(&self.base_type(declaration.item.kind, Span::mixed_site()));
+                let absent = self.absent(&self.kind(declaration.item.kind).to_token_stream());
                 quote!(let _ = #absent #chain;)
             }
         };
@@ -87,7 +87,7 @@ impl Cx<'_> {
             let next = match &node.kind {
                 NodeKind::Leaf(statement) => {
                     let Some(path) = self.path(declaration, statement) else {
-                        chain.extend(self.call(statement));
+                        self.call(statement).to_tokens(&mut chain);
                         continue;
                     };
                     path

@@ -6,12 +6,12 @@
 //! The call itself has the user's hygiene (`Cx::method`), so that its callee learns where it is written
 //! (`#[track_caller]`).
 
-use proc_macro2::{Delimiter, Group, Span, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, Punct, Spacing, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::{Expr, Lit, LitStr};
 
-use super::{Cx, Target};
+use super::{Cx, Target, Tokens};
 use crate::ast::{
     Arguments, ExecOption, ExecOptions, Expectation, Expose, Key, Operand, OptionKind, Place, Probe, Ready,
     Statement, StatementKind, Value,
@@ -21,9 +21,9 @@ use crate::spelling::default_alias;
 
 impl Cx<'_> {
     /// `.method(…)`, or nothing for statements that were reported and for those that are not calls.
-    pub(super) fn call(&self, statement: &Statement) -> TokenStream {
+    pub(super) fn call(&self, statement: &Statement) -> Tokens {
         if self.errors.is_left_out(statement.id) {
-            return TokenStream::new();
+            return Tokens::default();
         }
         let span = Span::mixed_site().located_at(statement.end());
         let method = |name: &str, arguments: TokenStream| self.method(name, arguments, statement.place());
@@ -73,7 +73,7 @@ impl Cx<'_> {
                 let alias = match (alias, service) {
                     (Some(alias), _) => argument(alias),
                     (None, Operand::Name(name)) => default_alias(name).into_token_stream(),
-                    (None, Operand::Value(_)) => return TokenStream::new(),
+                    (None, Operand::Value(_)) => return Tokens::default(),
                 };
                 let service = self.named(service, span);
                 method("bind", quote_spanned!(span=> #alias, #service))
@@ -106,7 +106,7 @@ impl Cx<'_> {
                 method("stop_with", quote_spanned!(span=> #krate::Stop::signal(#signal)#within))
             }
             StatementKind::Export { .. } | StatementKind::NoChoice | StatementKind::Unknown(_) => {
-                TokenStream::new()
+                Tokens::default()
             }
         }
     }
@@ -114,7 +114,7 @@ impl Cx<'_> {
     /// `.name(arguments)`, as if the user had written it where the statement is. Its name and parentheses have the user's
     /// hygiene, so that rustc does not attribute the call to a macro, and gives its callee the place where the call
     /// starts. The name is spanned behind the parentheses, as rustc points at the name if something does not fit.
-    pub(super) fn method(&self, name: &str, arguments: TokenStream, place: Place) -> TokenStream {
+    pub(super) fn method(&self, name: &str, arguments: TokenStream, place: Place) -> Tokens {
         let Place { start, end } = place;
         let (name_at, parentheses_at) = match self.target {
             Target::Rustc => (end, start),
@@ -123,11 +123,13 @@ impl Cx<'_> {
                 (end, end)
             }
         };
-        let dot = quote_spanned!(Span::mixed_site().located_at(end)=> .);
+        let mut dot = Punct::new('.', Spacing::Alone);
+        dot.set_span(Span::mixed_site().located_at(end));
         let name = syn::Ident::new(name, name_at);
         let mut parentheses = Group::new(Delimiter::Parenthesis, arguments);
         parentheses.set_span(parentheses_at);
-        quote!(#dot #name #parentheses)
+        let tokens: [TokenTree; 3] = [dot.into(), name.into(), parentheses.into()];
+        Tokens(tokens.into())
     }
 
     /// An array literal has elements of one type, so if one is not a string literal, all are converted to arguments.
@@ -161,11 +163,12 @@ impl Cx<'_> {
                 OptionKind::Expect(Expectation::Success) => ("expect", quote!(#krate::Expect::Success)),
                 OptionKind::Expect(Expectation::Failure) => ("expect", quote!(#krate::Expect::Failure)),
                 OptionKind::Expect(Expectation::Any) => ("expect", quote!(#krate::Expect::Any)),
-                OptionKind::Unknown => return TokenStream::new(),
+                OptionKind::Unknown => return Tokens::default(),
             };
             self.method(method, value, Place { start: option.keyword.span(), end })
         };
-        options.list.iter().map(call).collect()
+        let calls = options.list.iter().map(call);
+        quote!(#(#calls)*)
     }
 
     fn port(&self, expose: &Expose, span: Span) -> TokenStream {

@@ -8,7 +8,7 @@ use syn::Index;
 use syn::ext::IdentExt;
 
 use super::extras::Extras;
-use super::{Cx, Target};
+use super::{Cx, Target, Tokens};
 use crate::ast::{Definition, Place};
 use crate::keywords::Kind;
 use crate::names::Declaration;
@@ -16,11 +16,25 @@ use crate::spelling::{camel_case, docs};
 
 /// Tokens that all newtypes share: made once, as a pipeline may have many.
 struct Alike {
-    derives: Group,
-    lints: Group,
-    /// The body of an implementation of `Deref`.
-    service: Group,
-    container: Group,
+    lints: Tokens,
+    /// Starts of implementations, up to the type.
+    deref_for: Tokens,
+    clone_for: Tokens,
+    debug_for: Tokens,
+    /// The start of an implementation of the newtype's own methods.
+    methods_of: Tokens,
+    /// Bodies of implementations.
+    clone: Group,
+    debug: Group,
+    service: Shared,
+    container: Shared,
+}
+
+/// What newtypes of services, or of containers, share.
+struct Shared {
+    handle_for: Tokens,
+    deref: Group,
+    handle: Group,
 }
 
 impl Cx<'_> {
@@ -41,7 +55,7 @@ impl Cx<'_> {
                 Target::Editor => Span::mixed_site(),
             };
             let one = newtype.as_ref().map_or_else(
-                || self.base_type(declaration.item.kind, at),
+                || self.kind_at(declaration.item.kind, at),
                 |newtype| Ident::new(&newtype.to_string(), at).into_token_stream(),
             );
             let ty = match declaration.place.word() {
@@ -65,32 +79,36 @@ impl Cx<'_> {
 
     /// The value of the struct, from the user code's results.
     pub(super) fn value(&self, out: &Ident) -> TokenStream {
+        let krate = &self.krate;
         let named = self.newtypes();
         let declarations = self.names.declarations.iter().zip(named).enumerate();
-        let fields = declarations.map(|(index, (declaration, newtype))| {
-            let (ident, index) =
-                (self.field(declaration), Index { index: to_u32(index), span: Span::mixed_site() });
-            let given = quote!(#out.#index);
+        let fields = declarations.map(|(number, (declaration, newtype))| {
+            let (ident, number) = (self.field(declaration), index(number));
+            let given = quote!(#out.#number);
             let Some(newtype) = newtype else {
                 return quote!(#ident: #given);
             };
-            let stored = self.extras_of(declaration).stored().len();
+            let extras = self.extras_of(declaration);
+            let stored = extras.stored().len();
+            let is_typed = !extras.typed.is_empty();
             let parts = |given: &TokenStream| {
-                let parts = (0..=stored).map(|part| {
-                    let part = Index { index: to_u32(part), span: Span::mixed_site() };
-                    quote!(#given.#part)
-                });
-                quote!(#newtype(#(#parts),*))
+                if is_typed {
+                    return quote!(#newtype(#krate::__private::Ported::new(#given)));
+                }
+                if stored == 0 {
+                    return quote!(#newtype(#given));
+                }
+                let parts = (0..=stored).map(index);
+                quote!(#newtype(#(#given.#parts),*))
             };
             let each = || {
-                if stored == 0 {
+                if stored == 0 && !is_typed {
                     return quote!(#newtype);
                 }
                 let made = parts(&quote!(each));
                 quote!(|each| #made)
             };
             match declaration.place.word() {
-                None if stored == 0 => quote!(#ident: #newtype(#given)),
                 None => {
                     let made = parts(&given);
                     quote!(#ident: #made)
@@ -128,38 +146,53 @@ impl Cx<'_> {
     }
 
     fn alike(&self) -> Alike {
-        let deref = |kind| {
-            let target = self.base_type(kind, Span::mixed_site());
-            braces(quote! {
-                type Target = #target;
-                fn deref(&self) -> &Self::Target { &self.0 }
-            })
+        let krate = &self.krate;
+        let shared = |kind| {
+            let target = self.kind(kind);
+            Shared {
+                handle_for: Tokens::of(quote!(impl #krate::__private::HandleOf<#target> for)),
+                deref: braces(quote! {
+                    type Target = #target;
+                    fn deref(&self) -> &#target { &self.0 }
+                }),
+                handle: braces(quote!(fn handle(&self) -> &#target { &self.0 })),
+            }
         };
         Alike {
-            derives: brackets(quote!(derive(::core::fmt::Debug, ::core::clone::Clone))),
-            lints: brackets(if self.header.is_none() {
-                quote!(allow(dead_code, non_camel_case_types))
+            lints: Tokens::of(if self.header.is_none() {
+                quote!(#[allow(dead_code, non_camel_case_types)])
             } else {
-                quote!(allow(dead_code, missing_docs, non_camel_case_types))
+                quote!(#[allow(dead_code, missing_docs, non_camel_case_types)])
             }),
-            service: deref(Kind::Service),
-            container: deref(Kind::Container),
+            deref_for: Tokens::of(quote!(impl ::core::ops::Deref for)),
+            clone_for: Tokens::of(quote!(impl ::core::clone::Clone for)),
+            debug_for: Tokens::of(quote!(impl ::core::fmt::Debug for)),
+            methods_of: Tokens::of(quote!(#[allow(dead_code)] impl)),
+            service: shared(Kind::Service),
+            container: shared(Kind::Container),
+            clone: braces(quote!(fn clone(&self) -> Self { Self(self.0.clone()) })),
+            debug: braces(quote! {
+                fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                    ::core::fmt::Debug::fmt(&self.0, f)
+                }
+            }),
         }
     }
 
+    /// Implemented by hand, as the same by `derive` costs rustc more; and conversions by one trait, for the same reason.
     fn newtype(&self, declaration: &Declaration, newtype: &Ident, alike: &Alike) -> TokenStream {
-        let Alike { derives, lints, service, container } = alike;
-        let deref = if declaration.item.kind == Kind::Service { service } else { container };
-        let from = braces(quote!(fn from(handle: #newtype) -> Self { handle.0 }));
-        let from_borrowed = braces(quote!(fn from(handle: &#newtype) -> Self { handle.0.clone() }));
-        let target = self.base_type(declaration.item.kind, Span::mixed_site());
+        let Alike { lints, deref_for, clone_for, debug_for, methods_of, debug, clone, .. } = alike;
+        let Shared { handle_for, deref, handle } =
+            if declaration.item.kind == Kind::Service { &alike.service } else { &alike.container };
+        let krate = &self.krate;
+        let target = self.kind(declaration.item.kind);
         let extras = self.extras_of(declaration);
         let docs = &declaration.item.docs;
         let stored = extras.exports.iter().filter(|export| export.slot.is_some()).map(|export| {
             let text = quote!(::std::string::String);
             if export.is_certain { text } else { quote!(::core::option::Option<#text>) }
         });
-        let methods = self.methods(declaration, extras);
+        let methods = self.methods(extras);
         // Where rustc reports "not found for this struct"; nothing is spanned at the name itself, so that editors go to
         // the item.
         let at = self.seen_at(declaration.ident.span());
@@ -174,17 +207,28 @@ impl Cx<'_> {
             }
         });
         let visibility = self.visibility(at);
-        let definition = quote_spanned!(at=> #visibility struct #newtype(#target, #(#stored),*););
+        let (deref, inner) = if extras.typed.is_empty() {
+            (deref.clone(), target.to_token_stream())
+        } else {
+            let ported = quote!(#krate::__private::Ported<#newtype>);
+            (braces(quote!(type Target = #ported; fn deref(&self) -> &#ported { &self.0 })), ported)
+        };
+        let clone = if extras.stored().is_empty() {
+            clone.clone()
+        } else {
+            let stored = (1..=extras.stored().len()).map(index);
+            braces(quote!(fn clone(&self) -> Self { Self(self.0.clone(), #(self.#stored.clone()),*) }))
+        };
+        let definition = quote_spanned!(at=> #visibility struct #newtype(#inner, #(#stored),*););
         quote! {
             #(#docs)*
-            # #derives
-            # #lints
+            #lints
             #definition
-            impl ::core::ops::Deref for #newtype #deref
-            impl ::core::convert::From<#newtype> for #target #from
-            impl ::core::convert::From<&#newtype> for #target #from_borrowed
-            #[allow(dead_code)]
-            impl #newtype { #methods }
+            #deref_for #newtype #deref
+            #clone_for #newtype #clone
+            #debug_for #newtype #debug
+            #handle_for #newtype #handle
+            #methods_of #newtype { #methods }
             #(#exposes)*
         }
     }
@@ -197,8 +241,8 @@ impl Cx<'_> {
         }
     }
 
-    fn methods(&self, declaration: &Declaration, extras: &Extras) -> TokenStream {
-        let krate = self.krate_at(Span::mixed_site());
+    fn methods(&self, extras: &Extras) -> TokenStream {
+        let krate = &self.krate;
         let ports = extras.ports.iter().map(|port| {
             let (ident, name) = (port.ident, &port.name);
             if port.is_certain {
@@ -228,7 +272,7 @@ impl Cx<'_> {
                     return quote!(pub fn #ident(&self) -> #ty { self.0 #path });
                 }
                 field += 1;
-                let field = Index { index: field, span: Span::mixed_site() };
+                let field = index(field);
                 if export.is_certain {
                     let path = of_path(quote!(self.#field.as_str()));
                     return quote!(pub fn #ident(&self) -> #ty { self.0 #path });
@@ -241,35 +285,17 @@ impl Cx<'_> {
                 }
             })
             .collect();
-        // Replace the methods that know nothing of the ports.
-        let endpoint = (!extras.typed.is_empty()).then(|| {
-            let docs = " Where clients find this port, which the service exposes.";
-            let tunnel_docs = " Makes the service's ports reachable from this program; see `Service::tunnel`.";
-            let span = self.seen_at(declaration.ident.span());
-            let krate = self.krate_at(span);
-            quote_spanned! {span=>
-                #[doc = #docs]
-                pub fn endpoint_on<const PORT: u16>(&self) -> #krate::Endpoint where Self: #krate::Exposes<PORT> {
-                    self.0.endpoint_on(PORT)
-                }
-                #[doc = #tunnel_docs]
-                #[track_caller]
-                pub fn tunnel(&self) -> #krate::Tunneling<Self> {
-                    #krate::__private::tunnel(&self.0)
-                }
-            }
-        });
-        quote!(#(#ports)* #endpoint #(#exports)*)
+        quote!(#(#ports)* #(#exports)*)
     }
 
     /// The call that returns a container's export.
-    fn export(&self, method: &str, path: TokenStream, place: Place) -> TokenStream {
+    fn export(&self, method: &str, path: TokenStream, place: Place) -> Tokens {
         match self.target {
             Target::Rustc => self.method(method, path, place),
             // Nothing generated is spanned at the user's tokens.
             Target::Editor => {
                 let method = format_ident!("{method}");
-                quote!(.#method(#path))
+                Tokens::of(quote!(.#method(#path)))
             }
         }
     }
@@ -294,7 +320,7 @@ impl Cx<'_> {
     /// `items()`: every item, in the order of the declarations; and `plan()`, what of them would run. Both are methods of
     /// the struct itself, and of no trait: rustc would take the fields that a trait's method reads for used.
     fn items(&self) -> TokenStream {
-        let krate = self.krate_at(Span::mixed_site());
+        let krate = &self.krate;
         let call = |declaration: &Declaration, item: TokenStream, handle: TokenStream| {
             let (name, docs) = (&declaration.name, docs(&declaration.item.docs));
             let method = match (declaration.item.kind, &declaration.item.definition) {
@@ -358,11 +384,7 @@ fn braces(tokens: TokenStream) -> Group {
     Group::new(Delimiter::Brace, tokens)
 }
 
-fn brackets(tokens: TokenStream) -> Group {
-    Group::new(Delimiter::Bracket, tokens)
-}
-
-/// No pipeline has so many items that this is inexact.
-fn to_u32(index: usize) -> u32 {
-    u32::try_from(index).unwrap_or(u32::MAX)
+/// The name of a field of a tuple. No pipeline has so many items that it is inexact.
+fn index(index: usize) -> Index {
+    Index { index: u32::try_from(index).unwrap_or(u32::MAX), span: Span::mixed_site() }
 }

@@ -28,6 +28,7 @@ use extras::Extras;
 
 use crate::ast::{Form, Header, Pipeline};
 use crate::errors::Errors;
+use crate::keywords::Kind;
 use crate::names::{Declaration, Names};
 use crate::registry::{HIDDEN_BY_LET, PARAMETER_NAME_TAKEN};
 
@@ -41,7 +42,9 @@ pub(crate) enum Target {
 
 /// The inputs of the expansion.
 pub(crate) struct Cx<'a> {
-    krate: Vec<TokenTree>,
+    krate: Tokens,
+    /// The types of the kinds of items, as `$crate::Service`.
+    kinds: [Tokens; 6],
     /// The signature, in item position.
     header: Option<&'a Header>,
     names: &'a Names<'a>,
@@ -55,9 +58,10 @@ pub(crate) struct Cx<'a> {
 pub(crate) fn expand(pipeline: &Pipeline, names: &Names, errors: &Errors, target: Target) -> TokenStream {
     let extras = names.declarations.iter().map(|declaration| extras::extras(names, errors, declaration));
     let extras = extras.collect();
-    let krate = pipeline.krate.clone().into_iter().collect();
+    let krate = Tokens::of(pipeline.krate.clone());
+    let kinds = Kind::ALL.map(|(_, kind)| Tokens::of(scope::type_of(&krate, kind, Span::mixed_site())));
     let header = pipeline.form.header();
-    let cx = Cx { krate, header, names, errors, target, extras };
+    let cx = Cx { krate, kinds, header, names, errors, target, extras };
     match target {
         Target::Rustc => cx.rustc(pipeline),
         Target::Editor => cx.editor(pipeline),
@@ -160,7 +164,7 @@ impl Cx<'_> {
 
     /// The same type without a value, for a target of types only: so nothing has to be kept while the user's code runs.
     fn absent_output(&self, declaration: &Declaration) -> TokenStream {
-        let ty = self.base_type(declaration.item.kind, Span::mixed_site());
+        let ty = self.kind(declaration.item.kind).to_token_stream();
         let exports = self.extras_of(declaration).exports.iter().filter(|export| export.slot.is_some());
         let paths: Vec<TokenStream> = exports
             .map(|export| {
@@ -178,7 +182,7 @@ impl Cx<'_> {
 
     /// A value of which only an editor asks the type.
     fn absent(&self, ty: &TokenStream) -> TokenStream {
-        let krate = self.krate_at(Span::mixed_site());
+        let krate = &self.krate;
         quote!(#krate::__private::absent::<#ty>())
     }
 
@@ -194,20 +198,28 @@ impl Cx<'_> {
 
     /// The path of the runtime crate, spanned at a place of the user's but with its original hygiene: otherwise `$crate`
     /// would not resolve.
-    fn krate_at(&self, span: Span) -> Krate {
+    fn krate_at(&self, span: Span) -> Tokens {
         let at = |token: &TokenTree| {
             let mut token = token.clone();
             token.set_span(token.span().located_at(span));
             token
         };
-        Krate(self.krate.iter().map(at).collect())
+        Tokens(self.krate.0.iter().map(at).collect())
     }
 }
 
-/// The path of the runtime crate, token by token: copying a token stream of it would cost more than everything else.
-struct Krate(Vec<TokenTree>);
+/// Tokens that are needed often: copying or joining token streams costs more than everything else, as each time the
+/// compiler is asked to.
+#[derive(Default)]
+struct Tokens(Vec<TokenTree>);
 
-impl ToTokens for Krate {
+impl Tokens {
+    fn of(stream: TokenStream) -> Self {
+        Self(stream.into_iter().collect())
+    }
+}
+
+impl ToTokens for Tokens {
     fn to_tokens(&self, tokens: &mut TokenStream) {
         tokens.append_all(&self.0);
     }

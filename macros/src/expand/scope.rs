@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proc_macro2::{Span, TokenStream};
-use quote::{quote, quote_spanned};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 
-use super::{Cx, Target, accumulator, local};
+use super::{Cx, Target, Tokens, accumulator, local};
 use crate::ast::{Definition, Else, If, Item, Let, Mention, Node, NodeKind, Value};
 use crate::keywords::Kind;
 use crate::names::Declaration;
@@ -46,27 +46,27 @@ impl Cx<'_> {
             // An editor would offer generated names beside it. Half-typed Rust does not show reliably what needs what, so
             // nothing waits for an editor: see `scope`.
             Definition::Body(_) | Definition::Value(..) if self.target == Target::Editor => {
-                let ty = self.base_type(item.kind, Span::mixed_site());
-                let absent = self.absent(&ty);
+                let ty = self.kind(item.kind);
+                let absent = self.absent(&ty.to_token_stream());
                 quote!(let #ident: #ty = #absent;)
             }
             Definition::Body(_) => {
                 let definition = local(&format!("define_{name}"));
-                let ty = self.base_type(item.kind, Span::mixed_site());
+                let ty = self.kind(item.kind);
                 let paths = self.extras_of(declaration).declare();
                 // Items of a loop are told apart by their numbers.
                 let numbered = accumulator(declaration).filter(|_| declaration.place.is_repeated());
                 let name = numbered.map_or_else(
                     || quote!(#name),
                     |all| {
-                        let krate = self.krate_at(Span::mixed_site());
+                        let krate = &self.krate;
                         quote!(#krate::__private::numbered(#name, #all.len()))
                     },
                 );
                 quote!(let (#ident, #definition) = #ty::declare(#name); #paths)
             }
             Definition::Default => {
-                let ty = self.base_type(item.kind, Span::mixed_site());
+                let ty = self.kind(item.kind);
                 let written = self.written(item);
                 quote!(let #ident = #ty::new(#name) #written;)
             }
@@ -133,7 +133,7 @@ impl Cx<'_> {
             Target::Rustc => quote!(#ident),
             Target::Editor => quote!(_),
         };
-        let ty = self.base_type(kind, span);
+        let ty = self.kind_at(kind, span);
         let given = if value.is_missing() { super::call::argument(value) } else { quote!(#value) };
         match kind {
             Kind::Cache => {
@@ -155,21 +155,38 @@ impl Cx<'_> {
     }
 
     /// Sets the location of a value that a function makes: only a method call can be given a location.
-    fn written(&self, item: &Item) -> Option<TokenStream> {
+    fn written(&self, item: &Item) -> Option<Tokens> {
         let is_told = self.target == Target::Rustc;
         is_told.then(|| self.method("written_here", TokenStream::new(), item.place()))
     }
 
-    pub(super) fn base_type(&self, kind: Kind, span: Span) -> TokenStream {
-        let krate = self.krate_at(span);
+    /// The type of a kind of items.
+    pub(super) fn kind(&self, kind: Kind) -> &Tokens {
+        let [service, container, cache, dir, file, secret] = &self.kinds;
         match kind {
-            Kind::Service => quote_spanned!(span=> #krate::Service),
-            Kind::Container => quote_spanned!(span=> #krate::Container),
-            Kind::Cache => quote_spanned!(span=> #krate::CacheVolume),
-            Kind::Dir => quote_spanned!(span=> #krate::Directory),
-            Kind::File => quote_spanned!(span=> #krate::File),
-            Kind::Secret => quote_spanned!(span=> #krate::Secret),
+            Kind::Service => service,
+            Kind::Container => container,
+            Kind::Cache => cache,
+            Kind::Dir => dir,
+            Kind::File => file,
+            Kind::Secret => secret,
         }
+    }
+
+    /// The same, spanned at a place of the user's.
+    pub(super) fn kind_at(&self, kind: Kind, span: Span) -> TokenStream {
+        type_of(&self.krate_at(span), kind, span)
+    }
+}
+
+pub(super) fn type_of(krate: &Tokens, kind: Kind, span: Span) -> TokenStream {
+    match kind {
+        Kind::Service => quote_spanned!(span=> #krate::Service),
+        Kind::Container => quote_spanned!(span=> #krate::Container),
+        Kind::Cache => quote_spanned!(span=> #krate::CacheVolume),
+        Kind::Dir => quote_spanned!(span=> #krate::Directory),
+        Kind::File => quote_spanned!(span=> #krate::File),
+        Kind::Secret => quote_spanned!(span=> #krate::Secret),
     }
 }
 

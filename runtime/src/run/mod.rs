@@ -7,6 +7,7 @@ mod exec;
 mod files;
 mod logs;
 mod plan;
+mod ported;
 mod service;
 mod session;
 mod terminal;
@@ -14,6 +15,7 @@ mod tunnel;
 
 pub use self::exec::ServiceExec;
 pub use self::logs::Logs;
+pub use self::ported::Ported;
 pub use self::session::observe;
 pub use self::terminal::Terminal;
 pub use self::tunnel::{Tunnel, Tunneling};

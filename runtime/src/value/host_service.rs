@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::ops::Deref;
 
-use super::{Base, Ready, Service};
+use super::{Base, HandleOf, Ready, Service};
 use crate::model::{HostServer, Location, Port};
 use crate::rules;
 
@@ -113,15 +113,9 @@ impl Deref for HostService {
     }
 }
 
-impl From<HostService> for Service {
-    fn from(service: HostService) -> Self {
-        service.0
-    }
-}
-
-impl From<&HostService> for Service {
-    fn from(service: &HostService) -> Self {
-        service.0.clone()
+impl HandleOf<Service> for HostService {
+    fn handle(&self) -> &Service {
+        &self.0
     }
 }
 
