@@ -78,7 +78,7 @@ fn the_readme_shows_the_help_of_the_example() {
 }
 
 /// Every variable that says how pipelines run, with a value that means nothing, and what is said of it.
-const NONSENSE: [(&str, &str, &str); 6] = [
+const NONSENSE: [(&str, &str, &str); 7] = [
     (
         "BOWLINE_PROGRESS",
         "fancy",
@@ -93,6 +93,11 @@ const NONSENSE: [(&str, &str, &str); 6] = [
         "BOWLINE_ERROR_LINES",
         "x",
         "BOWLINE_ERROR_LINES=x means nothing: it may be a number of lines, 0 for none, or `all`\n",
+    ),
+    (
+        "BOWLINE_IMAGES",
+        "fixed",
+        "BOWLINE_IMAGES=fixed means nothing: it may be `live`, `pinned` or `frozen`\n\nhelp: ",
     ),
     ("BOWLINE_SERVICES", "none", "BOWLINE_SERVICES=none means nothing: it may be `on` or `off`\n"),
     (

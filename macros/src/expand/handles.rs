@@ -170,7 +170,11 @@ impl Cx<'_> {
             methods_of: Tokens::of(quote!(#[allow(dead_code)] impl)),
             service: shared(Kind::Service),
             container: shared(Kind::Container),
-            clone: braces(quote!(fn clone(&self) -> Self { Self(self.0.clone()) })),
+            clone: braces(quote!(
+                fn clone(&self) -> Self {
+                    Self(self.0.clone())
+                }
+            )),
             debug: braces(quote! {
                 fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
                     ::core::fmt::Debug::fmt(&self.0, f)

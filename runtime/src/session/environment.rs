@@ -1,5 +1,6 @@
 //! Variables of the environment that say how pipelines run. What they mean is checked before anything does.
 
+use super::pins::Mode;
 use crate::terminal;
 use crate::{Error, Result};
 
@@ -12,6 +13,7 @@ const SERVICES: &str = "BOWLINE_SERVICES";
 /// [`Error::Invalid`] for a value that means nothing: it names the values that there are.
 pub(crate) fn check_environment(engine: Option<&str>) -> Result<()> {
     crate::engine::check_environment(engine)?;
+    Mode::from_environment()?;
     crate::error::check_lines()?;
     are_services_on().map(drop)
 }

@@ -11,7 +11,7 @@ use super::staging::AtomicFile;
 use crate::engine::Image;
 use crate::error::Reason;
 use crate::model::{ContentDigest, ImageName};
-use crate::{Error, Result};
+use crate::{Error, Result, terminal};
 
 /// The variable that says what tags mean.
 const MODE: &str = "BOWLINE_IMAGES";
@@ -26,6 +26,40 @@ pub(super) enum Pins {
     Live,
     /// What the file says.
     Locked { path: PathBuf, images: BTreeMap<String, Entry>, is_frozen: bool },
+}
+
+/// Whether a pipeline obeys the lock file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    Live,
+    Pinned,
+    Frozen,
+}
+
+impl Mode {
+    const ALL: [Self; 3] = [Self::Live, Self::Pinned, Self::Frozen];
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Pinned => "pinned",
+            Self::Frozen => "frozen",
+        }
+    }
+
+    /// What the environment says.
+    pub(super) fn from_environment() -> Result<Self> {
+        let value = std::env::var_os(MODE).unwrap_or_default();
+        let known = Self::ALL.into_iter().find(|mode| value == mode.word());
+        known.or_else(|| value.is_empty().then_some(Self::Live)).ok_or_else(|| {
+            let message = format!(
+                "{MODE}={} means nothing: it may be `live`, `pinned` or `frozen`\n\nhelp: `live`, the default, takes what a \
+                 tag means today; `pinned` what {FILE} says, where it says something; `frozen` nothing else",
+                terminal::plain(&value.to_string_lossy())
+            );
+            Error::invalid(None, message)
+        })
+    }
 }
 
 /// What is to be looked up for an image.
@@ -66,22 +100,12 @@ impl Entry {
 impl Pins {
     /// What the environment says.
     pub(super) fn from_environment() -> Result<Self> {
-        let mode = std::env::var_os(MODE).unwrap_or_default();
-        let is_frozen = match mode.to_str() {
-            Some("" | "live") => return Ok(Self::Live),
-            Some("pinned") => false,
-            Some("frozen") => true,
-            _ => {
-                let message = format!(
-                    "{MODE} is `{}`, and an image's tag can be `live`, `pinned` or `frozen`\n\nhelp: `live`, the default, \
-                     takes what a tag means today; `pinned` what {FILE} says, where it says something; `frozen` nothing else",
-                    mode.display()
-                );
-                return Err(Error::invalid(None, message));
-            }
-        };
+        let mode = Mode::from_environment()?;
+        if mode == Mode::Live {
+            return Ok(Self::Live);
+        }
         let path = find().ok_or_else(|| {
-            let mode = mode.display();
+            let mode = mode.word();
             let here = std::env::current_dir().unwrap_or_default();
             Error::invalid(
                 None,
@@ -93,7 +117,7 @@ impl Pins {
             )
         })?;
         let images = read(&path)?.images;
-        Ok(Self::Locked { path, images, is_frozen })
+        Ok(Self::Locked { path, images, is_frozen: mode == Mode::Frozen })
     }
 
     /// What to look up for an image.

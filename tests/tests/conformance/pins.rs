@@ -91,7 +91,7 @@ async fn what_is_not_locked_is_an_error_where_it_is_frozen() {
     std::fs::create_dir(directory.path().join("below")).unwrap();
     let project = Project { directory, image: registry.image.clone() };
     project.refuses("frozen", &["there is no bowline.lock in ", "or above it", "help: "]);
-    project.refuses("fixed", &["BOWLINE_IMAGES is `fixed`", "`live`, `pinned` or `frozen`"]);
+    project.refuses("fixed", &["BOWLINE_IMAGES=fixed means nothing", "`live`, `pinned` or `frozen`"]);
     let file = project.directory.path().join("bowline.lock");
     let write = |images: &str| {
         std::fs::write(&file, format!(r#"{{"version": 1, "images": {{{images}}}}}"#)).unwrap();
