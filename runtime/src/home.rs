@@ -3,6 +3,9 @@
 use std::fs::Metadata;
 use std::path::PathBuf;
 
+#[cfg(any(feature = "docker", feature = "cli"))]
+pub(crate) mod notes;
+
 /// `$BOWLINE_HOME`, or `bowline` in the user's cache directory (XDG Base Directory Specification).
 pub(crate) fn place() -> PathBuf {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);

@@ -10,12 +10,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use serde::de::DeserializeOwned;
-
+use crate::Digest;
 use crate::graph::{Contents, Ingredients, Recorder};
+use crate::home::{self, notes};
 use crate::lock::lock;
 use crate::sha256::Sha256;
-use crate::{Digest, home};
 
 /// The most programs that are remembered, …
 const PROGRAMS: usize = 100;
@@ -57,7 +56,7 @@ impl Memory {
 
     /// What a step was made of when it had a result last.
     pub(super) fn step(&self, item: &str, number: usize) -> Option<Ingredients> {
-        read::<Steps>(&self.item(item))?.remove(&number)
+        notes::read::<Steps>(&self.item(item))?.remove(&number)
     }
 
     /// Which files of a directory are others than they were: at most this many, and how many there are. `None` if that is not
@@ -68,7 +67,7 @@ impl Memory {
         contents: &dyn Contents,
         most: usize,
     ) -> Option<(Vec<String>, usize)> {
-        let then = read::<Listing>(&self.listing(before))?;
+        let then = notes::read::<Listing>(&self.listing(before))?;
         let now: Listing = contents.files(LISTED)?.into_iter().collect();
         let changed = now.iter().filter(|(path, hash)| then.get(*path) != Some(hash)).map(|(path, _)| path);
         let gone = then.keys().filter(|path| !now.contains_key(*path));
@@ -89,18 +88,18 @@ impl Memory {
     /// Writes what there has been. Of what cannot be written the next run knows less.
     pub(super) fn keep(&self) {
         let Seen { items, listings } = std::mem::take(&mut *lock(&self.seen));
-        if items.is_empty() || private(&self.directory).is_err() {
+        if items.is_empty() || notes::private(&self.directory).is_err() {
             return;
         }
         for (item, steps) in items {
             let path = self.item(&item);
             // Steps that this run did not come to are remembered as they were.
-            let mut all = read::<Steps>(&path).unwrap_or_default();
+            let mut all = notes::read::<Steps>(&path).unwrap_or_default();
             all.extend(steps);
-            let _ = write(&path, &all);
+            let _ = notes::write(&path, &all);
         }
         for (digest, listing) in listings {
-            let _ = write(&self.listing(&digest), &listing);
+            let _ = notes::write(&self.listing(&digest), &listing);
         }
         thin_out(&self.directory, FILES, |path| fs::remove_file(path));
         if let Some(all) = self.directory.parent() {
@@ -128,31 +127,11 @@ impl Recorder for Memory {
     }
 }
 
-/// Makes a directory that is its user's alone: short texts can be guessed from their hashes.
-fn private(directory: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.recursive(true).create(directory)
-}
-
 /// A name for a file that stands for something of any length.
 fn key(bytes: &[u8]) -> String {
     let mut hash = Sha256::new();
     hash.update(bytes);
     format!("{:.32}", Digest(hash.finalize()))
-}
-
-/// `None` for what is not there, or was written by another version.
-fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
-}
-
-/// Whoever reads it meanwhile sees the old or the new.
-fn write(path: &Path, value: &impl serde::Serialize) -> io::Result<()> {
-    let next = path.with_extension(format!("{}.tmp", std::process::id()));
-    fs::write(&next, serde_json::to_vec(value)?)?;
-    fs::rename(&next, path)
 }
 
 /// Removes the oldest until this many are left.

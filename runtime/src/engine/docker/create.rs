@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use super::cleaner::Container;
 use super::facts::Facts;
-use super::failure::{self, BRIEF, within};
+use super::failure;
 use super::recipe::{Created, NetworkScope, Recipe, Stdin};
 use super::{Shared, labels, mount, names, place, room, ulimits};
+use crate::Result;
 use crate::arguments;
 use crate::engine::{Link, Process};
 use crate::model::Grant;
-use crate::{Error, Result};
 use bollard::models::{
     ContainerCreateBody, EndpointSettings, HealthConfig, HostConfig, Mount, NetworkingConfig,
 };
@@ -24,17 +24,16 @@ pub(super) async fn create(shared: &Arc<Shared>, recipe: Recipe<'_>) -> Result<C
     if recipe.scope == NetworkScope::Services {
         drop(shared.network.begin(shared));
     }
-    let ((base, placements), init, mounts, ()) = tokio::try_join!(
+    let ((base, placements), mounts, ()) = tokio::try_join!(
         // Boxed, as what bollard makes of a call takes kilobytes.
         Box::pin(room::base_image(shared, recipe.filesystem)),
-        has_init(shared),
         Box::pin(mount::mounts(shared, &recipe)),
         async {
             shared.guarded().await;
             Ok(())
         },
     )?;
-    let body = body(shared, &recipe, &base, init, mounts);
+    let body = body(shared, &recipe, &base, mounts);
     let variables = body.env.iter().flatten().map(|text| variable_name(text).to_owned()).collect();
 
     let container = Container::new(&shared.cleaner, recipe.container);
@@ -50,13 +49,7 @@ pub(super) async fn create(shared: &Arc<Shared>, recipe: Recipe<'_>) -> Result<C
     Ok(Created { container, variables })
 }
 
-fn body(
-    shared: &Shared,
-    recipe: &Recipe<'_>,
-    base: &Facts,
-    init: bool,
-    mounts: Vec<Mount>,
-) -> ContainerCreateBody {
+fn body(shared: &Shared, recipe: &Recipe<'_>, base: &Facts, mounts: Vec<Mount>) -> ContainerCreateBody {
     let none = Process::default();
     let process = recipe.process.unwrap_or(&none);
     let limits = &process.limits;
@@ -90,7 +83,7 @@ fn body(
         healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..Default::default() }),
         labels: Some(labels_of),
         host_config: Some(HostConfig {
-            init: Some(init),
+            init: Some(shared.connection.has_init()),
             mounts: Some(mounts),
             privileged: Some(process.security.privileged),
             nano_cpus: limits.cpu.map(nanos),
@@ -151,21 +144,6 @@ fn links(shared: &Shared, links: &[Link]) -> NetworkingConfig {
     });
     let endpoint = EndpointSettings { links: Some(links.collect()), ..Default::default() };
     NetworkingConfig { endpoints_config: Some(HashMap::from([(names::prefix(&shared.session), endpoint)])) }
-}
-
-/// Whether the engine can put an init process into containers, which reaps what processes leave behind and lets signals
-/// work that a process 1 would not get. Docker says so among its components.
-async fn has_init(shared: &Shared) -> Result<bool> {
-    let ask = || async {
-        let version = within(BRIEF, shared.client.version())
-            .await
-            .map_err(failure::during("ask the engine's version"))?;
-        let components = version.components.unwrap_or_default();
-        Ok::<_, Error>(
-            components.iter().any(|component| component.name == "docker-init" && component.version != "N/A"),
-        )
-    };
-    shared.init.get_or_try_init(ask).await.copied()
 }
 
 /// Processors in the engine's unit, billionths.

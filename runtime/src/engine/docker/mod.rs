@@ -3,7 +3,7 @@
 //! From the ground up:
 //!
 //! ```text
-//!   transport failure  connection    what is said to an engine and how much of an answer is read; which engine it is
+//!   transport failure  memory  connection    what is said to an engine and how much of an answer is read; which it is
 //!   context   connect  source        … where it is looked for, found, and taken from by others
 //!   names     labels   own   helper  what its objects are called; images made of nothing, and our programs in one
 //!   cleaner   network                what is removed when it is dropped
@@ -50,6 +50,7 @@ mod keep;
 mod kill;
 mod labels;
 mod load;
+mod memory;
 mod mount;
 mod names;
 mod network;
@@ -83,7 +84,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use tokio::sync::{OnceCell, RwLock, Semaphore, mpsc};
+use tokio::sync::{RwLock, Semaphore, mpsc};
 
 use self::cleaner::Cleaner;
 pub(crate) use self::connect::connect;
@@ -121,8 +122,6 @@ struct Shared {
     bases: snapshot::Bases,
     /// Containers through which files are read.
     readers: readers::Readers,
-    /// Whether the engine can give containers an init process; asked once.
-    init: OnceCell<bool>,
     /// Volumes and holders of this session's mounts.
     mounts: mount::Mounts,
     /// Connects to services whose addresses cannot be reached from here.
@@ -162,7 +161,6 @@ impl Docker {
             held: held::HeldContainers::default(),
             bases: snapshot::Bases::new(layers),
             readers: readers::Readers::default(),
-            init: OnceCell::new(),
             mounts: mount::Mounts::default(),
             dialer: relay::Dialer::default(),
             cache_users: caches::Users::default(),

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
+use tokio::sync::OnceCell;
+
 use super::*;
 use crate::engine::testing::{self, filesystem, heard, link, nothing, recorder, script, service, step, text};
 use crate::engine::{Filesystem, Finished, Placement, StepOutput};

@@ -1,0 +1,28 @@
+//! Small documents in there, which one run writes for the next. Whoever cannot read one knows less.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Makes a directory that is its user's alone.
+pub(crate) fn private(directory: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(directory)
+}
+
+/// `None` for what is not there, or was written by another version.
+pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+/// Whoever reads it meanwhile sees the old or the new.
+pub(crate) fn write(path: &Path, value: &impl Serialize) -> io::Result<()> {
+    let next = path.with_extension(format!("{}.tmp", std::process::id()));
+    fs::write(&next, serde_json::to_vec(value)?)?;
+    fs::rename(&next, path)
+}
