@@ -39,12 +39,14 @@ impl Inspector for Docker {
     }
 
     fn running(&self, session: &str) -> Vec<String> {
-        sorted(&docker(&["ps", "--filter", &of(session), "--format", "{{.Names}}"]))
+        let listed = sorted(&docker(&["ps", "--filter", &of(session), "--format", "{{.Names}}"]));
+        // For a moment the list still has those that have just ended; asked for one, the engine answers once it knows.
+        listed.into_iter().filter(|name| runs(name)).collect()
     }
 
     fn remains(&self, session: &str) -> Vec<String> {
         let networks = docker(&["network", "ls", "--filter", &of(session), "--format", "{{.Name}}"]);
-        [self.containers(session), sorted(&networks)].concat()
+        [self.containers(session), sorted(&networks), taken_networks(session)].concat()
     }
 
     fn address(&self, session: &str, hostname: &str) -> Option<String> {
@@ -144,6 +146,33 @@ impl Inspector for Docker {
     fn lacks_limits(&self) -> Option<&'static str> {
         None
     }
+}
+
+/// The networks that a session has and that have not its label, as another may have them next: those that are noted to be
+/// the session's and are there.
+fn taken_networks(session: &str) -> Vec<String> {
+    let engines = std::fs::read_dir(crate::native::store().join("engines")).into_iter().flatten().flatten();
+    let used = engines.filter_map(|engine| std::fs::read_dir(engine.path().join("networks/used")).ok());
+    let names = used.flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let of_session = names.filter_map(|name| {
+        let mut parts = name.split('~');
+        Some((parts.next()?.to_owned(), parts.next()?.to_owned())).filter(|(_, of)| of == session)
+    });
+    let exists = |network: &String| {
+        let inspect = ["network", "inspect", "--format", "{{.Name}}", network];
+        let output =
+            Command::new("docker").args(inspect).output().expect("the docker command line can be run");
+        output.status.success()
+    };
+    of_session.map(|(network, _)| network).filter(exists).collect()
+}
+
+/// Whether a container's process runs.
+fn runs(container: &str) -> bool {
+    let inspect = ["inspect", "--format", "{{.State.Running}}", container];
+    // It may be gone.
+    let output = Command::new("docker").args(inspect).output().expect("the docker command line can be run");
+    output.stdout == b"true\n"
 }
 
 fn of(session: &str) -> String {

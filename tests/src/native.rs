@@ -162,7 +162,7 @@ fn find(session: &str, hostname: &str) -> Option<(PathBuf, String)> {
 }
 
 /// Where the engine keeps what it keeps.
-fn store() -> PathBuf {
+pub(crate) fn store() -> PathBuf {
     let home = std::env::var_os("BOWLINE_HOME").map(PathBuf::from);
     let cache = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache/bowline"));
     home.or_else(cache).expect("BOWLINE_HOME or HOME is set")

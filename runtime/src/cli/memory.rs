@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
@@ -101,11 +100,11 @@ impl Memory {
         for (digest, listing) in listings {
             let _ = notes::write(&self.listing(&digest), &listing);
         }
-        thin_out(&self.directory, FILES, |path| fs::remove_file(path));
+        notes::thin_out(&self.directory, FILES, |path| fs::remove_file(path));
         if let Some(all) = self.directory.parent() {
             // That this one is used is seen by its time.
             let _ = fs::File::open(&self.directory).and_then(|file| file.set_modified(SystemTime::now()));
-            thin_out(all, PROGRAMS, |path| fs::remove_dir_all(path));
+            notes::thin_out(all, PROGRAMS, |path| fs::remove_dir_all(path));
         }
     }
 }
@@ -132,21 +131,6 @@ fn key(bytes: &[u8]) -> String {
     let mut hash = Sha256::new();
     hash.update(bytes);
     format!("{:.32}", Digest(hash.finalize()))
-}
-
-/// Removes the oldest until this many are left.
-fn thin_out(directory: &Path, most: usize, remove: impl Fn(&Path) -> io::Result<()>) {
-    let Ok(entries) = fs::read_dir(directory) else { return };
-    let mut all: Vec<(SystemTime, PathBuf)> = entries
-        .flatten()
-        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
-        .collect();
-    if all.len() > most {
-        all.sort();
-        for (_, path) in all.drain(..all.len() - most) {
-            let _ = remove(&path);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -208,7 +192,7 @@ mod tests {
         for number in 0..30 {
             fs::write(home.path().join(format!("{number}")), "").unwrap();
         }
-        thin_out(home.path(), 10, |path| {
+        notes::thin_out(home.path(), 10, |path| {
             if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
         });
         assert_eq!(fs::read_dir(home.path()).unwrap().count(), 10);

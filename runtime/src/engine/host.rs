@@ -94,6 +94,8 @@ fn loopback(port: u16) -> [SocketAddr; 2] {
 
 /// The probes' way to a server; ports stand for its addresses.
 impl Dialer for HostDialler {
+    type Stream = TcpStream;
+
     fn ip(&self) -> IpAddr {
         Ipv4Addr::LOCALHOST.into()
     }

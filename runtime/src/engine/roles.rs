@@ -116,6 +116,10 @@ pub(crate) trait SnapshotReader: Send + Sync {
 
 /// Runs processes, in file systems and networks of their own.
 pub(crate) trait Sandbox: Send + Sync {
+    /// Tells that something will run, with services or without, before it is known what: an engine may begin what that will
+    /// wait for.
+    fn expect(&self, _services: bool) {}
+
     /// Prepares a step: everything but running it. This may be called before the step's services are ready.
     fn prepare(&self, step: StepSpec) -> Call<'_, Box<dyn Prepared>>;
 

@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -25,4 +26,19 @@ pub(crate) fn write(path: &Path, value: &impl Serialize) -> io::Result<()> {
     let next = path.with_extension(format!("{}.tmp", std::process::id()));
     fs::write(&next, serde_json::to_vec(value)?)?;
     fs::rename(&next, path)
+}
+
+/// Removes the oldest until this many are left.
+pub(crate) fn thin_out(directory: &Path, most: usize, remove: impl Fn(&Path) -> io::Result<()>) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    let mut all: Vec<(SystemTime, PathBuf)> = entries
+        .flatten()
+        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+        .collect();
+    if all.len() > most {
+        all.sort();
+        for (_, path) in all.drain(..all.len() - most) {
+            let _ = remove(&path);
+        }
+    }
 }

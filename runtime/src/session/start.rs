@@ -75,6 +75,7 @@ impl Outfit {
         let since = Instant::now();
         let Origin { service: made_of, reading } = origin;
         let evaluation = session.evaluation_in(reading, Requirements::of_service(&made_of)).await?;
+        evaluation.engine.expect(true);
         let image = evaluation.image(made_of.config.image.as_ref()).cloned();
         let base = match &made_of.base {
             ServiceBase::Fs(fs) => fs,

@@ -236,6 +236,7 @@ impl Evaluation {
         if may_be_kept && let Some(kept) = self.engine.lookup(&key).await? {
             return cached(kept);
         }
+        self.engine.expect(!step.bindings.is_empty());
         // Held until this step is done: earlier steps that run against the same services then meet the same instances.
         let _pins = self.pin(&step.bindings)?;
         for input in step.inputs().filter(|input| input.args.is_some() || !input.places.is_empty()) {

@@ -12,6 +12,7 @@ use futures_util::{Stream, StreamExt as _};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
 use super::cleaner::Container;
+use super::ends::Died;
 use super::failure::{self, BRIEF, LONG, within};
 use super::{Shared, ulimits};
 use crate::engine::Sink;
@@ -137,10 +138,16 @@ pub(super) async fn hear_out(
     shared: &Shared,
     container: &str,
     mut output: Output,
+    mut died: Died,
     sink: &Sink,
 ) -> Result<End> {
     let mut ear = Ear { sink, first_words: Vec::new() };
-    let ended = wait(shared, container);
+    let ended = async {
+        tokio::select! {
+            code = died.code() => Ok(code),
+            code = wait(shared, container) => code,
+        }
+    };
     tokio::pin!(ended);
     let code = loop {
         tokio::select! {
@@ -148,7 +155,7 @@ pub(super) async fn hear_out(
             biased;
             piece = output.next() => match piece {
                 Some(Ok(piece)) => ear.hear(piece)?,
-                // All that held the output have closed it; how the process ended is known to `wait` alone.
+                // All that held the output have closed it, which says nothing of how the process ended.
                 None => break ended.await?,
                 Some(Err(error)) => return Err(failure::during("listen to a process")(error)),
             },

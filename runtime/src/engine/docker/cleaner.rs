@@ -29,7 +29,7 @@ pub(super) struct Cleaner {
     /// `Drop` may run on any thread, even outside the runtime.
     runtime: tokio::runtime::Handle,
     /// The number of unfinished jobs.
-    jobs: Arc<watch::Sender<usize>>,
+    jobs: Arc<watch::Sender<Jobs>>,
     /// Permits for calls that keep the engine busy.
     slots: Arc<Semaphore>,
 }
@@ -40,12 +40,36 @@ pub(super) fn slots() -> usize {
     2 * std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
 }
 
+/// How many jobs are under way.
+#[derive(Debug, Default, Clone, Copy)]
+struct Jobs {
+    all: usize,
+    /// Those that only remove something.
+    removals: usize,
+}
+
 /// Counts as one job while it lives.
-struct Job(Arc<watch::Sender<usize>>);
+struct Job {
+    jobs: Arc<watch::Sender<Jobs>>,
+    removes: bool,
+}
+
+impl Job {
+    fn begin(jobs: &Arc<watch::Sender<Jobs>>, removes: bool) -> Self {
+        jobs.send_modify(|jobs| {
+            jobs.all += 1;
+            jobs.removals += usize::from(removes);
+        });
+        Self { jobs: Arc::clone(jobs), removes }
+    }
+}
 
 impl Drop for Job {
     fn drop(&mut self) {
-        self.0.send_modify(|jobs| *jobs -= 1);
+        self.jobs.send_modify(|jobs| {
+            jobs.all -= 1;
+            jobs.removals -= usize::from(self.removes);
+        });
     }
 }
 
@@ -54,7 +78,7 @@ impl Cleaner {
         Self {
             client,
             runtime: tokio::runtime::Handle::current(),
-            jobs: Arc::new(watch::Sender::new(0)),
+            jobs: Arc::new(watch::Sender::default()),
             slots: Arc::new(Semaphore::new(slots())),
         }
     }
@@ -64,8 +88,14 @@ impl Cleaner {
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> tokio::task::JoinHandle<T> {
-        self.jobs.send_modify(|jobs| *jobs += 1);
-        let job = Job(Arc::clone(&self.jobs));
+        self.spawn_job(Job::begin(&self.jobs, false), work)
+    }
+
+    fn spawn_job<T: Send + 'static>(
+        &self,
+        job: Job,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> tokio::task::JoinHandle<T> {
         self.runtime.spawn(async move {
             let result = work.await;
             drop(job);
@@ -90,16 +120,23 @@ impl Cleaner {
         })
     }
 
+    /// How many jobs there are that may make or start something.
+    pub(super) fn makers(&self) -> usize {
+        let jobs = *self.jobs.borrow();
+        jobs.all - jobs.removals
+    }
+
     /// Waits until at most this many jobs are left.
     pub(super) async fn settle(&self, left: usize) {
         // An error would mean that the sender is gone, and `self` holds it.
-        let _ = self.jobs.subscribe().wait_for(|jobs| *jobs <= left).await;
+        let _ = self.jobs.subscribe().wait_for(|jobs| jobs.all <= left).await;
     }
 
     /// Removes a container in the background.
     pub(super) fn forget_container(&self, name: String) {
         let cleaner = self.clone();
-        drop(self.spawn(async move { cleaner.remove_container(&name).await }));
+        let job = Job::begin(&self.jobs, true);
+        drop(self.spawn_job(job, async move { cleaner.remove_container(&name).await }));
     }
 
     /// Removes a container and its anonymous volumes, killing it if it runs. It is no error if there is none.
@@ -149,6 +186,11 @@ impl Container {
 
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The engine's id, once it is created.
+    pub(super) fn id(&self) -> Option<&str> {
+        self.id.as_deref()
     }
 
     /// Creates the container. Must be run [to its end](Cleaner::to_its_end).

@@ -21,10 +21,14 @@ use bollard::models::{
 pub(super) async fn create(shared: &Arc<Shared>, recipe: Recipe<'_>) -> Result<Created> {
     let what = format!("create a container for {}", recipe.name);
     shared.check_open(&what)?;
-    if recipe.scope == NetworkScope::Services {
-        drop(shared.network.begin(shared));
-    }
-    let ((base, placements), mounts, ()) = tokio::try_join!(
+    let network = async {
+        match recipe.scope {
+            NetworkScope::World => Ok(None),
+            NetworkScope::Services => shared.network.name(shared).await.map(Some),
+        }
+    };
+    let (network, (base, placements), mounts, ()) = tokio::try_join!(
+        network,
         // Boxed, as what bollard makes of a call takes kilobytes.
         Box::pin(room::base_image(shared, recipe.filesystem)),
         Box::pin(mount::mounts(shared, &recipe)),
@@ -33,7 +37,7 @@ pub(super) async fn create(shared: &Arc<Shared>, recipe: Recipe<'_>) -> Result<C
             Ok(())
         },
     )?;
-    let body = body(shared, &recipe, &base, mounts);
+    let body = body(shared, &recipe, network.as_deref(), &base, mounts);
     let variables = body.env.iter().flatten().map(|text| variable_name(text).to_owned()).collect();
 
     let container = Container::new(&shared.cleaner, recipe.container);
@@ -49,7 +53,13 @@ pub(super) async fn create(shared: &Arc<Shared>, recipe: Recipe<'_>) -> Result<C
     Ok(Created { container, variables })
 }
 
-fn body(shared: &Shared, recipe: &Recipe<'_>, base: &Facts, mounts: Vec<Mount>) -> ContainerCreateBody {
+fn body(
+    shared: &Shared,
+    recipe: &Recipe<'_>,
+    network: Option<&str>,
+    base: &Facts,
+    mounts: Vec<Mount>,
+) -> ContainerCreateBody {
     let none = Process::default();
     let process = recipe.process.unwrap_or(&none);
     let limits = &process.limits;
@@ -96,10 +106,10 @@ fn body(shared: &Shared, recipe: &Recipe<'_>, base: &Facts, mounts: Vec<Mount>) 
             cap_drop: Some(capabilities(process, Grant::Dropped)),
             sysctls: Some(process.security.sysctls.clone().into_iter().collect()),
             shm_size: limits.shm.and_then(|bytes| i64::try_from(bytes).ok()),
-            network_mode: (recipe.scope == NetworkScope::Services).then(|| names::prefix(&shared.session)),
+            network_mode: network.map(str::to_owned),
             ..Default::default()
         }),
-        networking_config: (recipe.scope == NetworkScope::Services).then(|| links(shared, recipe.links)),
+        networking_config: network.map(|network| links(shared, network, recipe.links)),
         ..Default::default()
     }
 }
@@ -133,7 +143,7 @@ fn variable_name(variable: &str) -> &str {
 /// The endpoint in the session's network. Links of an endpoint are names for this container alone: the engine's own
 /// resolver answers them, they win over names that others have, and follow a service that is started anew. It tells upper
 /// from lower case, which nobody expects of a host name: so each is said in both.
-fn links(shared: &Shared, links: &[Link]) -> NetworkingConfig {
+fn links(shared: &Shared, network: &str, links: &[Link]) -> NetworkingConfig {
     let links = links.iter().flat_map(|link| {
         let container = names::service(&shared.session, &link.instance);
         let names = link.names.iter();
@@ -143,7 +153,7 @@ fn links(shared: &Shared, links: &[Link]) -> NetworkingConfig {
         names.into_iter().map(move |name| format!("{container}:{name}")).collect::<Vec<_>>()
     });
     let endpoint = EndpointSettings { links: Some(links.collect()), ..Default::default() };
-    NetworkingConfig { endpoints_config: Some(HashMap::from([(names::prefix(&shared.session), endpoint)])) }
+    NetworkingConfig { endpoints_config: Some(HashMap::from([(network.to_owned(), endpoint)])) }
 }
 
 /// Processors in the engine's unit, billionths.

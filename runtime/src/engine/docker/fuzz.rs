@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use rustix::fs::{Mode, OFlags};
 
+use super::ends::Died;
 use super::{Docker, SessionId, attach, connection};
 use crate::engine::{ImageStore as _, ResultStore as _, Sink};
 use crate::lock::lock;
@@ -37,7 +38,7 @@ pub fn answers(data: &[u8]) {
             _ => {
                 let nobody: Sink = Arc::new(|_, _| {});
                 if let Ok((output, _)) = attach::attach(&engine.shared, "liar", false).await {
-                    drop(attach::hear_out(&engine.shared, "liar", output, &nobody).await);
+                    drop(attach::hear_out(&engine.shared, "liar", output, Died::default(), &nobody).await);
                 }
             }
         }

@@ -21,6 +21,8 @@ pub(super) const KIND_READER: &str = "reader";
 pub(super) const NAME: &str = "bowline.name";
 /// On images that a session keeps only for itself: the session.
 pub(super) const HELD: &str = "bowline.held";
+/// On networks that sessions leave to each other.
+pub(super) const NETWORK: &str = "bowline.network";
 /// On volumes: the cache's key.
 pub(super) const CACHE: &str = "bowline.cache";
 /// On volumes that represent a service's hold of a cache: the name of the cache's volume.
@@ -38,6 +40,11 @@ pub(super) const OUTPUT: &str = "bowline.output";
 /// The age at which objects of another machine, or of an earlier boot of this one, may be removed: their owners are not
 /// visible from here, and no session lasts so long.
 const FOREIGN_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The labels of a network that sessions leave to each other.
+pub(super) fn of_network() -> HashMap<String, String> {
+    HashMap::from([(NETWORK.to_owned(), String::new()), (CREATED.to_owned(), now().to_string())])
+}
 
 /// The labels of an object of this session.
 pub(super) fn of(session: &SessionId, name: &str) -> HashMap<String, String> {

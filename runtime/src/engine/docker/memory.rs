@@ -1,6 +1,6 @@
 //! What is remembered of engines between runs, so that a run that finds everything stored asks nothing but that.
 //!
-//! In `engines`, in the directory of everything that pipelines keep: a file for each address. It holds while the engine there
+//! In `engines/at`, in the directory of everything that pipelines keep: a file for each address. It holds while the engine there
 //! is the same process: then its socket, the process behind it and its version are what they were. What is behind an address
 //! of the network is not seen so exactly: that is remembered for an hour.
 
@@ -27,6 +27,9 @@ pub(super) struct About {
 
 /// How long the engine behind an address of the network is taken for the same.
 const TRUSTED_FOR: Duration = Duration::from_secs(60 * 60);
+
+/// The most addresses that are remembered.
+const ADDRESSES: usize = 100;
 
 /// The directory of what is kept for an engine with this id.
 pub(super) fn directory(home: PathBuf, id: &str) -> PathBuf {
@@ -63,7 +66,7 @@ impl Memory {
         let socket = address.strip_prefix("unix://").and_then(socket);
         let mut seen = vec![address, socket.as_deref().unwrap_or_default()];
         seen.extend(marks);
-        let path = home.join("engines").join(key(address)).with_extension("json");
+        let path = home.join("engines/at").join(key(address)).with_extension("json");
         Self { path, seen: seen.join("\n"), is_sure: socket.is_some() }
     }
 
@@ -82,6 +85,7 @@ impl Memory {
         let note = Note { seen: self.seen.clone(), about: about.clone() };
         if let Some(directory) = self.path.parent() {
             let _ = notes::private(directory).and_then(|()| notes::write(&self.path, &note));
+            notes::thin_out(directory, ADDRESSES, |path| fs::remove_file(path));
         }
     }
 }

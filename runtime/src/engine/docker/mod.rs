@@ -6,7 +6,7 @@
 //!   transport failure  memory  connection    what is said to an engine and how much of an answer is read; which it is
 //!   context   connect  source        … where it is looked for, found, and taken from by others
 //!   names     labels   own   helper  what its objects are called; images made of nothing, and our programs in one
-//!   cleaner   network                what is removed when it is dropped
+//!   cleaner   spares   network       what is removed when it is dropped, and what is left for others
 //!   facts     wanted   pull  load  image   names → images: known, looked for, pulled, sent
 //!   import    commit                 images made of what is sent, and of containers
 //!   held      idle     readers       containers that are there for their files
@@ -15,7 +15,7 @@
 //!   read                             what is in a file system
 //!   clear     publish                images → registries and files, without the engine's own
 //!   recipe    place    room  mount   create   containers: filled, given mounts, made
-//!   attach    kill     inside        followed; commands in a running container, and the end of those
+//!   ends      attach   kill   inside   followed; commands in a running container, and the end of those
 //!   keep      step     probe         run to the end, stored; probed
 //!   caches                           held by one session at a time
 //!   relay     service                connected where no address can be reached; started, watched
@@ -34,6 +34,7 @@ mod connect;
 mod connection;
 mod context;
 mod create;
+mod ends;
 mod entries;
 mod facts;
 mod failure;
@@ -71,6 +72,7 @@ mod service;
 mod snapshot;
 #[cfg(native_engine)]
 mod source;
+mod spares;
 mod step;
 mod sweep;
 #[cfg(test)]
@@ -110,8 +112,10 @@ struct Shared {
     session: SessionId,
     description: Description,
     cleaner: Cleaner,
-    /// The session's network, created when it is first needed.
+    /// The session's network, found or made when it is known to be needed.
     network: network::Network,
+    /// Tells of containers that have ended.
+    ends: ends::Ends,
     /// The pulls under way.
     pulls: pull::Pulls,
     /// Facts about inspected images.
@@ -156,6 +160,7 @@ impl Docker {
         let cleaner = Cleaner::new(client.clone());
         let shared = Arc::new(Shared {
             network: network::Network::default(),
+            ends: ends::Ends::default(),
             pulls: pull::Pulls::default(),
             images: facts::Images::default(),
             held: held::HeldContainers::default(),
@@ -190,6 +195,7 @@ impl Shared {
     fn guard(self: &Arc<Self>) -> &RwLock<Option<Watchdog>> {
         self.watchdog.get_or_init(|| {
             sweep::begin(self);
+            self.ends.begin(&self.client, &self.session);
             RwLock::new(Watchdog::spawn(&self.connection, &self.session).ok())
         })
     }
@@ -199,6 +205,17 @@ impl Shared {
     async fn guarded(self: &Arc<Self>) {
         if let Some(watchdog) = self.guard().read().await.as_ref() {
             let _ = watchdog.armed().await;
+        }
+    }
+
+    /// Begins what takes long and will be needed when something runs.
+    fn expect(self: &Arc<Self>, services: bool) {
+        if self.closed.load(Ordering::SeqCst) {
+            return;
+        }
+        self.guard();
+        if services {
+            drop(self.network.begin(self));
         }
     }
 
@@ -287,6 +304,10 @@ impl SnapshotReader for Docker {
 }
 
 impl Sandbox for Docker {
+    fn expect(&self, services: bool) {
+        self.shared.expect(services);
+    }
+
     fn prepare(&self, step: StepSpec) -> Call<'_, Box<dyn Prepared>> {
         Box::pin(step::prepare(&self.shared, step))
     }

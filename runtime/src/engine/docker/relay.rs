@@ -5,8 +5,9 @@
 //! goes through the stream that is attached to it, so that a connection costs a round trip and no process. One relay
 //! connects to all services of a session; each address at which the pipeline serves is a relay of its own.
 
+use std::fs::File;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{mpsc, oneshot};
@@ -14,7 +15,9 @@ use tokio::sync::{mpsc, oneshot};
 use self::container::{Plan, Relay};
 use self::link::{Handle, Link, Side, Unopened};
 use super::{Shared, names};
-use crate::engine::{Call, Connection, Flow, Ingress, InstanceId, Listener, Place, PortNumber};
+use crate::engine::{
+    Call, Connection, Flow, Ingress, InstanceId, Listener, Place, PortNumber, Relayed, probe,
+};
 use crate::lock::lock;
 use crate::model::Protocol;
 use crate::{Error, Result};
@@ -66,6 +69,13 @@ impl Dialer {
         Ok(relay)
     }
 
+    /// Begins to start the relay, as something will connect.
+    pub(super) fn begin(shared: &Arc<Shared>) {
+        let owned = Arc::clone(shared);
+        // Whoever connects finds out if that fails, and starts it again.
+        drop(shared.cleaner.spawn(async move { Box::pin(owned.dialer.relay(&owned)).await.map(drop) }));
+    }
+
     /// Ends the relay, which is removed in the background.
     pub(super) fn release(&self) {
         drop(lock(&self.relay).take());
@@ -75,6 +85,28 @@ impl Dialer {
 /// Connects to a TCP port in the session's network.
 pub(super) async fn connect(shared: &Arc<Shared>, ip: IpAddr, port: u16) -> io::Result<Connection> {
     open(shared, Protocol::Tcp, ip, port).await.map(carried::connection)
+}
+
+/// The way that a probe takes to a service whose address is not reached from here.
+pub(super) struct Far<'a> {
+    pub(super) shared: &'a Arc<Shared>,
+    pub(super) ip: IpAddr,
+}
+
+impl probe::Dialer for Far<'_> {
+    type Stream = Box<dyn Relayed>;
+
+    fn ip(&self) -> IpAddr {
+        self.ip
+    }
+
+    async fn connect(&self, address: SocketAddr) -> io::Result<Self::Stream> {
+        open(self.shared, Protocol::Tcp, address.ip(), address.port()).await.map(carried::stream)
+    }
+
+    fn udp_tables(&self) -> Option<Vec<File>> {
+        None
+    }
 }
 
 /// Opens a flow to a UDP port in the session's network.

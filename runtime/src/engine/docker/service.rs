@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 
 use super::attach::{self, End};
 use super::cleaner::Container;
+use super::ends::Died;
 use super::failure::{self, BRIEF, within};
 use super::inside::{Inside, Settings};
 use super::probe::{Prober, Target};
@@ -18,13 +19,14 @@ use super::recipe::{Created, NetworkScope, Recipe, Stdin};
 use super::{Shared, create, keep, labels, names, relay};
 use crate::engine::command::cannot_run;
 use crate::engine::ending::{Ending, ending};
+use crate::engine::probe::{self as direct, NO_ANSWER};
 use crate::engine::sockets::Listening;
 use crate::engine::{
     Call, Command, Connection, Dialing, Ended, Flow, Instance, ProbeProgress, Process, Recording,
     ServiceSpec, Sink, Startable, Terminal,
 };
 use crate::lock::lock;
-use crate::model::{Digest, Exit, Port, Snapshot, WindowSize};
+use crate::model::{Digest, Exit, Port, Protocol, Snapshot, WindowSize};
 use crate::{Error, Result};
 
 /// A service's container.
@@ -56,6 +58,7 @@ struct Ready {
     container: Container,
     variables: Vec<String>,
     output: attach::Output,
+    died: Died,
 }
 
 /// Makes a service's container.
@@ -74,8 +77,12 @@ pub(super) async fn prepare(shared: &Arc<Shared>, service: ServiceSpec) -> Resul
     };
     let Created { container, variables, .. } = Box::pin(create::create(shared, recipe)).await?;
     let (output, _) = attach::attach(shared, container.name(), false).await?;
-    shared.network.begin(shared).await?;
-    Ok(Box::new(Ready { shared: Arc::clone(shared), name, process, container, variables, output }))
+    let died = shared.ends.of(&container);
+    let network = shared.network.begin(shared).await?;
+    if !Target::is_network_near(&network.id) {
+        relay::Dialer::begin(shared);
+    }
+    Ok(Box::new(Ready { shared: Arc::clone(shared), name, process, container, variables, output, died }))
 }
 
 impl Startable for Ready {
@@ -86,7 +93,7 @@ impl Startable for Ready {
 
 /// Starts a service, and returns whether or not it is ready.
 async fn start(service: Ready, log: Sink) -> Result<Arc<dyn Instance>> {
-    let Ready { shared, name, process, container, variables, output } = service;
+    let Ready { shared, name, process, container, variables, output, died } = service;
     let shared = &shared;
     let what = format!("start service {name}");
     let command = process.args.first().cloned().unwrap_or_default();
@@ -94,7 +101,7 @@ async fn start(service: Ready, log: Sink) -> Result<Arc<dyn Instance>> {
     let container_name = container.name().to_owned();
 
     let (tell, end) = ending();
-    let hearing = hear(Arc::clone(shared), container.name().to_owned(), output, log, what, command);
+    let hearing = hear(Arc::clone(shared), container.name().to_owned(), output, died, log, what, command);
     let task = tokio::spawn(async move {
         tell.tell(hearing.await);
     });
@@ -120,7 +127,8 @@ async fn start(service: Ready, log: Sink) -> Result<Arc<dyn Instance>> {
 }
 
 /// The address of a container that has just been started; `None` if it has ended.
-async fn target(shared: &Shared, container: &str) -> Result<Option<Target>> {
+async fn target(shared: &Arc<Shared>, container: &str) -> Result<Option<Target>> {
+    let network = shared.network.begin(shared).await?;
     let inspected = within(BRIEF, shared.client.inspect_container(container, None))
         .await
         .map_err(failure::during("find a service's address"))?;
@@ -128,7 +136,7 @@ async fn target(shared: &Shared, container: &str) -> Result<Option<Target>> {
     let network = inspected
         .network_settings
         .and_then(|settings| settings.networks)
-        .and_then(|mut networks| networks.remove(&names::prefix(&shared.session)));
+        .and_then(|mut networks| networks.remove(&*network.name));
     let Some(network) = network.filter(|_| state.running == Some(true)) else { return Ok(None) };
     // IPv6 if the engine's networks have nothing else.
     let addresses = [network.ip_address, network.global_ipv6_address];
@@ -148,11 +156,12 @@ async fn hear(
     shared: Arc<Shared>,
     container: String,
     output: attach::Output,
+    died: Died,
     log: Sink,
     what: String,
     command: String,
 ) -> Result<Exit> {
-    match attach::hear_out(&shared, &container, output, &log).await? {
+    match attach::hear_out(&shared, &container, output, died, &log).await? {
         End::Exit(exit) => Ok(exit),
         End::CannotRun(reason) => Err(cannot_run(&what, &command, &reason)),
     }
@@ -179,11 +188,32 @@ impl Instance for Running {
     }
 
     fn wait_ports<'a>(&'a self, ports: &'a [Port], progress: &'a ProbeProgress) -> Call<'a, ()> {
-        Box::pin(async move { self.prober().wait_ports(self.target().await?, ports, progress).await })
+        Box::pin(async move {
+            let target = self.target().await?;
+            // What UDP sockets there are is seen from within the service's network alone.
+            if !target.is_near() && ports.iter().all(|port| port.protocol() == Protocol::Tcp) {
+                for port in ports {
+                    progress.note(&port.to_string(), Some(NO_ANSWER));
+                }
+                if direct::wait_ports(&self.far(target), ports, progress).await.is_ok() {
+                    return Ok(());
+                }
+            }
+            self.prober().wait_ports(target, ports, progress).await
+        })
     }
 
     fn wait_http<'a>(&'a self, port: u16, path: &'a str, progress: &'a ProbeProgress) -> Call<'a, ()> {
-        Box::pin(async move { self.prober().wait_http(self.target().await?, port, path, progress).await })
+        Box::pin(async move {
+            let target = self.target().await?;
+            if !target.is_near() {
+                progress.note(&direct::name_of_page(port, path), Some(NO_ANSWER));
+                if direct::wait_http(&self.far(target), port, path, progress).await.is_ok() {
+                    return Ok(());
+                }
+            }
+            self.prober().wait_http(target, port, path, progress).await
+        })
     }
 
     fn listening(&self) -> Call<'_, Option<BTreeSet<Listening>>> {
@@ -277,6 +307,10 @@ impl Running {
     fn inside(&self) -> Inside<'_> {
         let Self { shared, name, container_name: container, settings, .. } = self;
         Inside { shared, name, container, settings }
+    }
+
+    fn far(&self, target: &Target) -> relay::Far<'_> {
+        relay::Far { shared: &self.shared, ip: target.ip }
     }
 
     fn prober(&self) -> Prober<'_> {

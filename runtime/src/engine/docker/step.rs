@@ -101,12 +101,13 @@ async fn run(step: Ready, sink: Sink) -> Result<Ended> {
     if let Some((command, scope)) = run {
         let what = format!("run `{command}` in {name}");
         let (output, input) = attach::attach(&shared, created.container.name(), stdin.is_some()).await?;
+        let died = shared.ends.of(&created.container);
         if scope == NetworkScope::Services {
             shared.network.begin(&shared).await?;
         }
         created.container = attach::start(&shared, created.container, &what, &command).await?;
         let container = created.container.name();
-        let hearing = attach::hear_out(&shared, container, output, &sink);
+        let hearing = attach::hear_out(&shared, container, output, died, &sink);
         let limited = attach::kill_after(&shared, container, limit, &mut timed_out, Box::pin(hearing));
         match attach::while_feeding(input, stdin, Box::pin(limited)).await? {
             End::Exit(ended) => exit = ended,

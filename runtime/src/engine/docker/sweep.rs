@@ -12,6 +12,7 @@ use bollard::query_parameters::{
 use futures_util::future::join_all;
 
 use super::failure::{self, BRIEF, within};
+use super::spares::Spares;
 use super::{Shared, caches, labels, names, network};
 use crate::{Error, Result};
 
@@ -52,6 +53,10 @@ async fn hand_over(shared: &Arc<Shared>) -> Result<()> {
     };
     let watchdog = watchdog.ok_or_else(|| Error::engine("leave", "there is no watchdog"))?;
     let killed = kill_all(shared).await;
+    // This very work is one job. If there is another, it may still start something.
+    if killed.is_ok() && shared.cleaner.makers() <= 1 {
+        network::leave(shared).await;
+    }
     watchdog.hand_over().await?;
     killed
 }
@@ -85,11 +90,13 @@ async fn remove_all(shared: &Arc<Shared>) -> Result<()> {
     // Running containers go first, which ends whatever waits for them.
     remove_containers(shared).await?;
     // Then work under way has to end; this very work is one job. It may have made one more container.
-    let _ = tokio::time::timeout(UNDER_WAY_FOR, shared.cleaner.settle(1)).await;
+    let is_settled = tokio::time::timeout(UNDER_WAY_FOR, shared.cleaner.settle(1)).await.is_ok();
     remove_containers(shared).await?;
     if shared.network.is_begun() {
         let _ = shared.network.begin(shared).await;
-        network::remove(shared).await?;
+        if !(is_settled && network::leave(shared).await) {
+            network::remove(shared).await?;
+        }
     }
     join_all(images.iter().map(|image| shared.cleaner.remove_image(image))).await;
     caches::give_back_own(shared).await?;
@@ -163,6 +170,7 @@ async fn sweep(shared: &Arc<Shared>) -> Result<()> {
             let _ = within(BRIEF, shared.client.remove_network(&id)).await;
         }
     }
+    sweep_spares(shared).await;
     let options = ListImagesOptions { filters: Some(filter(labels::HELD)), ..Default::default() };
     let images = within(BRIEF, shared.client.list_images(Some(options)))
         .await
@@ -174,6 +182,25 @@ async fn sweep(shared: &Arc<Shared>) -> Result<()> {
         }
     }
     caches::give_back_all(shared, |labels| labels::is_dead(&shared.session, labels, now)).await
+}
+
+/// Removes networks that dead sessions had, or that were left for others and are too old to be taken. One that is in use after
+/// all cannot be removed.
+async fn sweep_spares(shared: &Shared) {
+    let Some(spares) = Spares::of(shared.connection.id()) else { return };
+    for abandoned in spares.abandoned(&shared.session) {
+        match within(BRIEF, shared.client.remove_network(abandoned.name())).await {
+            Err(error) if !failure::is_absent(&error) => {}
+            _ => abandoned.forget(),
+        }
+    }
+    let options = ListNetworksOptions { filters: Some(filter(labels::NETWORK)) };
+    let found = within(BRIEF, shared.client.list_networks(Some(options))).await.unwrap_or_default();
+    for name in found.into_iter().filter_map(|network| network.name) {
+        if Spares::is_nobodys(&name) {
+            let _ = within(BRIEF, shared.client.remove_network(&name)).await;
+        }
+    }
 }
 
 /// Removes a container of a dead session: a running service is stopped first, with the grace period that its watchdog

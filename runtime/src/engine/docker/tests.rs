@@ -20,6 +20,7 @@ macro_rules! engine {
 
 mod connecting;
 mod ends;
+mod events;
 mod files;
 mod images;
 mod mounts;

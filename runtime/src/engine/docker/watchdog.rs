@@ -21,6 +21,7 @@ use tokio::sync::watch;
 
 use self::orders::{DONE, HAND_OVER, Post, TAKEN};
 use super::connection::Connection;
+use super::spares::Spares;
 use crate::error::Reason;
 use crate::lock::lock;
 use crate::model::SessionId;
@@ -71,6 +72,7 @@ impl Watchdog {
         let post = Post {
             connection: connection.clone(),
             session: session.to_string(),
+            spares: Spares::of(connection.id()),
             pipeline: std::process::id(),
             log: log.and_then(|path| std::path::absolute(path).ok()),
         };

@@ -165,6 +165,8 @@ impl Drop for Running {
 
 /// From the network that it is in.
 impl Dialer for Running {
+    type Stream = TcpStream;
+
     fn ip(&self) -> IpAddr {
         self.netns.ip().into()
     }

@@ -5,15 +5,18 @@ use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 /// A way to reach one service.
 pub(in crate::engine) trait Dialer: Sync {
+    /// A connection.
+    type Stream: AsyncRead + AsyncWrite + Send + Unpin;
+
     /// The service's own address, as its clients see it.
     fn ip(&self) -> IpAddr;
 
     /// One attempt to connect.
-    fn connect(&self, address: SocketAddr) -> impl Future<Output = io::Result<TcpStream>> + Send;
+    fn connect(&self, address: SocketAddr) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 
     /// The kernel's tables of the UDP sockets in its network namespace (`/proc/net/udp`, `udp6`), open; `None` if they
     /// are not available.

@@ -4,8 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 use super::dialer::{Dialer, Found, plain};
@@ -50,7 +49,7 @@ fn request(address: SocketAddr, path: &str) -> String {
 }
 
 /// Sends the request and returns the beginning of the answer, up to its status.
-async fn ask(stream: &mut TcpStream, request: &str) -> io::Result<Vec<u8>> {
+async fn ask(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), request: &str) -> io::Result<Vec<u8>> {
     stream.write_all(request.as_bytes()).await?;
     let mut head = Vec::with_capacity(256);
     while head.len() < STATUS_ENDS {
@@ -76,7 +75,7 @@ fn judge(head: &[u8]) -> Found {
     }
 }
 
-async fn listen_to_rest(stream: &mut TcpStream) {
+async fn listen_to_rest(stream: &mut (impl AsyncRead + Unpin)) {
     let mut rest = Vec::new();
     let listen = async {
         while rest.len() < REST_AT_MOST && stream.read_buf(&mut rest).await.is_ok_and(|read| read > 0) {}

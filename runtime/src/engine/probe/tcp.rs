@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::dialer::{Dialer, Found, plain};
@@ -73,7 +72,7 @@ pub(super) async fn probe(dialer: &impl Dialer, address: SocketAddr, doubt: &Dou
 }
 
 /// Connects by whichever attempt is answered first.
-pub(super) async fn connect(dialer: &impl Dialer, address: SocketAddr) -> io::Result<TcpStream> {
+pub(super) async fn connect<D: Dialer>(dialer: &D, address: SocketAddr) -> io::Result<D::Stream> {
     let mut attempts = FuturesUnordered::new();
     for _ in 0..ATTEMPTS {
         attempts.push(dialer.connect(address));

@@ -63,7 +63,12 @@ impl Target {
     /// very network is in our network namespace. A route to the address would prove nothing, as every engine assigns the
     /// same addresses.
     pub(in super::super) fn is_near(&self) -> bool {
-        let Some(id) = self.network_id.get(..12) else { return false };
+        Self::is_network_near(&self.network_id)
+    }
+
+    /// Whether all addresses in the network with this id can be.
+    pub(in super::super) fn is_network_near(id: &str) -> bool {
+        let Some(id) = id.get(..12) else { return false };
         id.bytes().all(|byte| byte.is_ascii_hexdigit())
             && Path::new("/sys/class/net").join(format!("br-{id}")).exists()
     }
@@ -71,6 +76,8 @@ impl Target {
 
 /// The direct dialer, for a target that is [near](Target::is_near).
 impl Dialer for Target {
+    type Stream = TcpStream;
+
     fn ip(&self) -> IpAddr {
         self.ip
     }

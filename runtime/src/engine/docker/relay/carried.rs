@@ -14,7 +14,11 @@ use crate::engine::{Connection, Datagrams, Relayed};
 const WAITING: usize = 64;
 
 pub(super) fn connection(handle: Handle) -> Connection {
-    Connection::Relayed(Box::new(Carried(handle)))
+    Connection::Relayed(stream(handle))
+}
+
+pub(super) fn stream(handle: Handle) -> Box<dyn Relayed> {
+    Box::new(Carried(handle))
 }
 
 struct Carried(Handle);

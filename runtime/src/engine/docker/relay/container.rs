@@ -15,7 +15,7 @@ use super::link::Link;
 use super::stream::{End, Ports, Refused, SAYS_WHY_WITHIN, carry};
 use crate::engine::docker::cleaner::Container;
 use crate::engine::docker::failure::{self, BRIEF};
-use crate::engine::docker::{Shared, attach, helper, labels, names};
+use crate::engine::docker::{Shared, attach, helper, labels};
 use crate::lock::lock;
 use crate::{Error, Result};
 
@@ -75,9 +75,9 @@ impl Relay {
                 Ok(())
             },
         )?;
-        drop(network);
         let container = Container::new(&shared.cleaner, plan.container.clone());
-        let (owned, for_task, body) = (Arc::clone(shared), what.clone(), body(shared, &plan, image));
+        let (owned, for_task, body) =
+            (Arc::clone(shared), what.clone(), body(shared, &plan, &network.name, image));
         let create = async move {
             owned.check_open(&for_task)?;
             container.create(body).await.map_err(failure::during(for_task))
@@ -136,7 +136,7 @@ impl Relay {
     }
 }
 
-fn body(shared: &Shared, plan: &Plan<'_>, image: String) -> ContainerCreateBody {
+fn body(shared: &Shared, plan: &Plan<'_>, network: &str, image: String) -> ContainerCreateBody {
     let mut labels_of = labels::of(&shared.session, plan.name);
     labels_of.insert(labels::KIND.to_owned(), KIND_RELAY.to_owned());
     // Ports below 1024 are root's, by default, in networks of engines that are rootless.
@@ -156,7 +156,7 @@ fn body(shared: &Shared, plan: &Plan<'_>, image: String) -> ContainerCreateBody 
         attach_stderr: Some(true),
         tty: Some(false),
         host_config: Some(HostConfig {
-            network_mode: Some(names::prefix(&shared.session)),
+            network_mode: Some(network.to_owned()),
             cap_drop: Some(vec!["ALL".to_owned()]),
             security_opt: Some(vec!["no-new-privileges".to_owned()]),
             readonly_rootfs: Some(true),

@@ -17,7 +17,7 @@ use crate::lock::lock;
 const DOCUMENT_AT_MOST: u64 = 8 << 20;
 /// Engines send the output of processes in pieces of some kilobytes.
 const FRAME_AT_MOST: u64 = 16 << 20;
-/// The progress of a long pull, push or load consists of many documents.
+/// The progress of a long pull, push or load consists of many documents, and so does what happens in a long session.
 const NEWS_AT_MOST: u64 = 64 << 20;
 
 /// The limit of an answer.
@@ -50,9 +50,9 @@ impl Bound {
         let bytes = |most| Self::Bytes { most, left: most };
         match (parts.first().copied().unwrap_or_default(), last) {
             ("containers", "attach") | ("exec", "start") => Self::Frames(Frames::default()),
-            ("containers", "logs" | "export") | ("images", "get") | ("events", _) => Self::None,
+            ("containers", "logs" | "export") | ("images", "get") => Self::None,
             ("containers", "archive") if method == Method::GET => Self::None,
-            ("images", "create" | "load" | "push") => bytes(NEWS_AT_MOST),
+            ("images", "create" | "load" | "push") | ("events", _) => bytes(NEWS_AT_MOST),
             _ => Self::default(),
         }
     }

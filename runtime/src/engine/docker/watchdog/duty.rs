@@ -15,6 +15,7 @@ use bollard::query_parameters::{
 use tokio::task::JoinSet;
 
 use super::super::labels;
+use super::super::spares::Taken;
 use super::super::sweep::STOP_WITHIN;
 use super::orders::{DONE, HAND_OVER, Post, TAKEN};
 use crate::reexec::Channel;
@@ -121,7 +122,10 @@ impl<'a> Removal<'a> {
         let containers = self.containers(&client).await?;
         let (networks, images) = (self.networks(&client).await?, self.images(&client).await?);
         let volumes = self.volumes(&client).await?;
-        let left = containers.len() + networks.len() + images.len() + volumes.len() + self.tasks.len();
+        let spares = self.post.spares.as_ref();
+        let taken = spares.map(|spares| spares.of_session(&self.post.session)).unwrap_or_default();
+        let left = containers.len() + networks.len() + taken.len() + images.len() + volumes.len();
+        let left = left + self.tasks.len();
         // Networks and images cannot be removed before the containers that use them.
         let last = containers.is_empty();
         for container in containers {
@@ -142,6 +146,9 @@ impl<'a> Removal<'a> {
             self.begin(id.clone(), async move {
                 Outcome { what: format!("network {name}"), result: bounded(client.remove_network(&id)).await }
             });
+        }
+        for taken in taken.into_iter().filter(|_| last) {
+            self.begin(taken.name.clone(), remove_taken(client.clone(), taken));
         }
         for name in images.into_iter().filter(|_| last) {
             let client = client.clone();
@@ -254,6 +261,21 @@ async fn remove_container(
     }
     let options = RemoveContainerOptions { v: true, force: true, link: false };
     Outcome { what, result: bounded(client.remove_container(&id, Some(options))).await }
+}
+
+/// Removes a network that could have been left for others: who knows what still uses it.
+async fn remove_taken(client: Docker, taken: Taken) -> Outcome {
+    let removed = bounded(async {
+        match client.remove_network(&taken.name).await {
+            Err(Failure::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
+            other => other,
+        }
+    });
+    let result = removed.await;
+    if result.is_ok() {
+        taken.forget();
+    }
+    Outcome { what: format!("network {}", taken.name), result }
 }
 
 /// Removes one volume, and then the other.
