@@ -27,6 +27,7 @@ mod locking;
 mod log;
 mod logs;
 mod missing;
+mod order;
 mod outputs;
 mod pins;
 mod prepared;

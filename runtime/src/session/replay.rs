@@ -8,11 +8,13 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::close_failed;
+use super::order::{Node, Order};
 use super::running::Leases;
 use super::steps::{Again, Evaluation, subject};
 use crate::Result;
 use crate::event::{EventKind, Outcome, Span};
 use crate::graph::{Binding, ServiceNode, Step, closure};
+use crate::lock::lock;
 use crate::model::Digest;
 
 /// The steps that must have run before this one against services that it uses, and that those services have not seen,
@@ -24,9 +26,11 @@ use crate::model::Digest;
 fn unseen(
     step: &Arc<Step>,
     services: BTreeSet<Digest>,
+    order: &mut Order,
     key: impl Fn(&Arc<ServiceNode>) -> Digest,
     has_seen: impl Fn(&Digest, &Arc<Step>) -> bool,
 ) -> Vec<Arc<Step>> {
+    order.learn(step, &key);
     let mut open = Vec::new();
     ask(&mut open, step.inputs(), &step.bindings, &Arc::new(services));
     let mut asked: HashMap<Digest, BTreeSet<Digest>> = HashMap::new();
@@ -40,7 +44,8 @@ fn unseen(
                 }
             }
             Visit::Step(step, services) => {
-                if !is_news(&mut asked, step.digest, &services) {
+                let services = order.used_until(Node::Step(step), services);
+                if services.is_empty() || !is_news(&mut asked, step.digest, &services) {
                     continue;
                 }
                 let used: BTreeSet<_> = closure(&step.bindings).values().map(&key).collect();
@@ -56,7 +61,8 @@ fn unseen(
                 ask(&mut open, step.inputs(), &step.bindings, &rest);
             }
             Visit::Service(service, services) => {
-                if is_news(&mut asked, service.digest, &services) {
+                let services = order.used_until(Node::Service(service), services);
+                if !services.is_empty() && is_news(&mut asked, service.digest, &services) {
                     ask(&mut open, service.inputs(), &service.bindings, &services);
                 }
             }
@@ -113,7 +119,9 @@ impl Evaluation {
             instances.get(service).is_none_or(|running| running.has_seen(self.key(step)))
         };
         let key_of = |service: &Arc<ServiceNode>| self.service_key(service);
-        for ancestor in unseen(step, instances.keys().copied().collect(), key_of, has_seen) {
+        let services = instances.keys().copied().collect();
+        let missing = unseen(step, services, &mut lock(&self.order), key_of, has_seen);
+        for ancestor in missing {
             let key = self.key(&ancestor);
             let used: BTreeSet<_> = closure(&ancestor.bindings).values().map(key_of).collect();
             let shared: Vec<_> = used.iter().filter_map(|service| instances.get(service)).collect();
@@ -168,7 +176,7 @@ mod tests {
             known.is_some_and(|(_, commands)| commands.contains(&&*command(step)))
         };
         let services = closure(&last.bindings).into_keys().collect();
-        let missing = unseen(&last, services, |service| service.digest, has_seen)
+        let missing = unseen(&last, services, &mut Order::default(), |service| service.digest, has_seen)
             .iter()
             .map(|step| command(step))
             .collect();
@@ -189,6 +197,63 @@ mod tests {
         let (missing, asked) = search(&steps(0..300), &[]);
         assert_eq!(missing, (0..299).map(|n| n.to_string()).collect::<Vec<_>>());
         assert_eq!(asked.len(), 299, "each once");
+    }
+
+    /// How much is looked at for all steps of a chain, of which each is bound to the service that it is given for its number.
+    fn looks(length: usize, service: impl Fn(usize) -> Arc<ServiceNode>) -> usize {
+        let first = step(&Container::from_image("a:1").exec(["true"]));
+        let (mut steps, mut base) = (Vec::new(), first.base.clone());
+        for number in 0..length {
+            let step = Arc::new(Step {
+                digest: Digest(crate::sha256::Sha256::digest(number.to_be_bytes())),
+                name: first.name.clone(),
+                locations: first.locations.clone(),
+                base,
+                places: Vec::new(),
+                args: first.args.clone(),
+                options: first.options.clone(),
+                is_volatile: false,
+                config: first.config.clone(),
+                mounts: Vec::new(),
+                bindings: vec![Binding { service: service(number), aliases: vec!["db".to_owned()] }],
+                after: Vec::new(),
+            });
+            base = Fs::Step(step.clone());
+            steps.push(step);
+        }
+        drop(base);
+        let (looks, mut order, mut seen) = (std::cell::Cell::new(0), Order::default(), HashSet::new());
+        let look = || looks.set(looks.get() + 1);
+        for step in &steps {
+            let services: BTreeSet<_> = closure(&step.bindings).into_keys().collect();
+            let key = |service: &Arc<ServiceNode>| {
+                look();
+                service.digest
+            };
+            let has_seen = |service: &Digest, step: &Arc<Step>| {
+                look();
+                seen.contains(&(*service, step.digest))
+            };
+            assert_eq!(unseen(step, services.clone(), &mut order, key, has_seen).len(), 0);
+            seen.extend(services.into_iter().map(|service| (service, step.digest)));
+        }
+        // From the end, as each holds the one before it.
+        while steps.pop().is_some() {}
+        looks.get()
+    }
+
+    #[test]
+    fn what_the_steps_of_a_chain_cost_grows_with_its_length_alone() {
+        let node = |number: usize| crate::graph::lower_service(&service(&number.to_string())).unwrap();
+        let few: Vec<_> = (0..7).map(node).collect();
+        for bound in [
+            &(|_| few[0].clone()) as &dyn Fn(usize) -> Arc<ServiceNode>,
+            &|number| few[number % few.len()].clone(),
+            &|number| node(number),
+        ] {
+            let (thousand, ten_thousand) = (looks(1_000, bound), looks(10_000, bound));
+            assert!(ten_thousand < 11 * thousand, "{thousand}, {ten_thousand}");
+        }
     }
 
     #[test]

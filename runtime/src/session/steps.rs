@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::local::{self, Reading, Tree};
 use super::log::Capture;
+use super::order::Order;
 use super::running::StepTurns;
 use super::scrub::Secrets;
 use super::{Inner, close_failed, process};
@@ -73,6 +74,8 @@ pub(super) struct Evaluation {
     images: HashMap<ImageName, Arc<Image>>,
     /// Computes keys, and remembers those it computed.
     identities: Mutex<Identities>,
+    /// Where services are used first.
+    pub(super) order: Mutex<Order>,
 }
 
 impl Inner {
@@ -119,7 +122,8 @@ impl Inner {
         let resolved = |image: &Image| Resolved { id: image.id, platform: image.platform.clone() };
         let ids = images.iter().map(|(name, image)| (name.clone(), resolved(image))).collect();
         let identities = Mutex::new(Identities::resolved(ids, hosts, self.id.to_string()));
-        Ok(Arc::new(Evaluation { session: self.clone(), engine, reading, trees, images, identities }))
+        let order = Mutex::default();
+        Ok(Arc::new(Evaluation { session: self.clone(), engine, reading, trees, images, identities, order }))
     }
 }
 
