@@ -6,6 +6,7 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use bollard::{API_DEFAULT_VERSION, ClientVersion};
+use futures_util::future::try_join;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
@@ -180,13 +181,12 @@ impl Connection {
         let newest = (API_DEFAULT_VERSION.major_version, API_DEFAULT_VERSION.minor_version);
         self.version = greeting.api.min(newest);
         let memory = Memory::of(&self.address, &[&greeting.version, &peer]);
-        let about = match memory.recall() {
-            Some(about) => about,
-            None => {
-                let about = self.ask(place).await?;
-                memory.keep(&about);
-                about
-            }
+        let about = if let Some(about) = memory.recall() {
+            about
+        } else {
+            let about = self.ask(place).await?;
+            memory.keep(&about);
+            about
         };
         self.engine = Engine { version: greeting.version, about };
         Ok(self)
@@ -195,7 +195,7 @@ impl Connection {
     /// What never changes while the engine runs. It asks containerd, runc and its init for their versions each time.
     async fn ask(&self, place: Place) -> Result<About, String> {
         let client = self.client_at(place)?;
-        let (version, info) = tokio::try_join!(client.version(), client.info()).map_err(explain)?;
+        let (version, info) = try_join(client.version(), client.info()).await.map_err(explain)?;
         let components = version.components.unwrap_or_default();
         let has_init =
             components.iter().any(|component| component.name == "docker-init" && component.version != "N/A");

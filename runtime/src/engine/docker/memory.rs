@@ -5,7 +5,7 @@
 //! of the network is not seen so exactly: that is remembered for an hour.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
@@ -32,7 +32,7 @@ const TRUSTED_FOR: Duration = Duration::from_secs(60 * 60);
 const ADDRESSES: usize = 100;
 
 /// The directory of what is kept for an engine with this id.
-pub(super) fn directory(home: PathBuf, id: &str) -> PathBuf {
+pub(super) fn directory(home: &Path, id: &str) -> PathBuf {
     home.join("engines").join(key(id))
 }
 
@@ -59,10 +59,10 @@ struct Note {
 impl Memory {
     /// `marks` are what tells the engine from others, besides what the address itself shows.
     pub(super) fn of(address: &str, marks: &[&str]) -> Self {
-        Self::within(home::place(), address, marks)
+        Self::within(&home::place(), address, marks)
     }
 
-    fn within(home: PathBuf, address: &str, marks: &[&str]) -> Self {
+    fn within(home: &Path, address: &str, marks: &[&str]) -> Self {
         let socket = address.strip_prefix("unix://").and_then(socket);
         let mut seen = vec![address, socket.as_deref().unwrap_or_default()];
         seen.extend(marks);
@@ -120,7 +120,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let socket = home.path().join("engine.sock");
         let address = format!("unix://{}", socket.display());
-        let memory = |marks: &[&str]| Memory::within(home.path().join("kept"), &address, marks);
+        let memory = |marks: &[&str]| Memory::within(&home.path().join("kept"), &address, marks);
         let about = About { id: "one".to_owned(), platform: "linux/amd64".to_owned(), has_init: true };
         let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
         assert_eq!(memory(&["28.2", "7"]).recall(), None);
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn what_is_behind_the_network_is_asked_again_after_an_hour() {
         let home = tempfile::tempdir().unwrap();
-        let memory = Memory::within(home.path().to_owned(), "tcp://engine:2375", &["28.2"]);
+        let memory = Memory::within(home.path(), "tcp://engine:2375", &["28.2"]);
         memory.keep(&About::default());
         assert_eq!(memory.recall(), Some(About::default()));
         let then = SystemTime::now() - TRUSTED_FOR - Duration::from_secs(1);
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn what_is_broken_or_writable_by_others_is_not_believed() {
         let home = tempfile::tempdir().unwrap();
-        let memory = Memory::within(home.path().to_owned(), "tcp://engine:2375", &["28.2"]);
+        let memory = Memory::within(home.path(), "tcp://engine:2375", &["28.2"]);
         memory.keep(&About::default());
         fs::set_permissions(&memory.path, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
         assert_eq!(memory.recall(), None);

@@ -49,7 +49,7 @@ pub(super) struct Abandoned(Taken);
 impl Spares {
     /// Those of the engine with this id; `None` if it has none.
     pub(super) fn of(id: &str) -> Option<Self> {
-        let directory = memory::directory(home::place(), id).join("networks");
+        let directory = memory::directory(&home::place(), id).join("networks");
         // For the watchdog, which works elsewhere.
         std::path::absolute(directory).ok().filter(|_| !id.is_empty()).map(Self::within)
     }
@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(taken.name, made.name);
         assert_eq!(spares.take(&third), None);
         assert!(made.give_back().is_err(), "it is another's");
-        assert_eq!(spares.of_session(second.as_str()), [taken.clone()]);
+        assert_eq!(spares.of_session(second.as_str()), std::slice::from_ref(&taken));
         assert!(spares.of_session(first.as_str()).is_empty());
         taken.forget();
         assert!(spares.of_session(second.as_str()).is_empty());

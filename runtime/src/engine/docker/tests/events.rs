@@ -94,9 +94,8 @@ async fn ends_are_known_without_events() {
         "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nwhat\nis this\n{}\n",
         "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"Action\": \"die\", \"Actor\": {\"ID\": \"other\", \"Attributes\": {\"exitCode\": \"9\"}}}\n",
     ] {
-        let fate = move |request: &str| match request.contains("/events") {
-            true => Fate::Answered(answer),
-            false => Fate::Passed,
+        let fate = move |request: &str| {
+            if request.contains("/events") { Fate::Answered(answer) } else { Fate::Passed }
         };
         let Some((_directory, engine)) = behind(fate).await else { return };
         ends_are_right(&engine).await;
