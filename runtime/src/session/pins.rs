@@ -185,9 +185,7 @@ pub(crate) fn place() -> PathBuf {
 
 fn read(path: &Path) -> Result<Locked> {
     let broken = |why: String| {
-        let help = format!(
-            "write it anew: remove it, and lock again with the subcommand `lock`, or `Session::lock`"
-        );
+        let help = "write it anew: remove it, and lock again with the subcommand `lock`, or `Session::lock`";
         Error::invalid(None, format!("{}: {why}\n\nhelp: {help}", path.display()))
     };
     let text =
