@@ -1,7 +1,12 @@
 //! The directory in which everything of a user's pipelines is kept, on every engine.
 
-use std::fs::Metadata;
-use std::path::PathBuf;
+use std::fs::{self, DirBuilder, File, Metadata};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// How often a use is noted.
+const NOTED: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[cfg(any(feature = "docker", feature = "cli"))]
 pub(crate) mod notes;
@@ -28,4 +33,48 @@ pub(crate) fn is_ours(metadata: &Metadata) -> bool {
 #[cfg(not(unix))]
 pub(crate) fn is_ours(_: &Metadata) -> bool {
     true
+}
+
+/// Makes a directory, its user's alone: whoever could write to it could make a pipeline take what it never found.
+pub(crate) fn make(directory: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(directory)?;
+    if is_ours(&fs::metadata(directory)?) {
+        Ok(())
+    } else {
+        let message = format!("`{}` is not this user's alone", directory.display());
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
+    }
+}
+
+/// Notes that a file is used, for whoever removes those that are not.
+pub(crate) fn note_use(path: &Path, metadata: &Metadata) {
+    let noted = metadata.modified().ok().and_then(|time| time.elapsed().ok());
+    if noted.is_some_and(|noted| noted > NOTED) {
+        let file = File::options().write(true).open(path);
+        let _ = file.and_then(|file| file.set_modified(SystemTime::now()));
+    }
+}
+
+/// Removes the files of a directory that nobody has used for so long, and the least recently used of those that are more
+/// than so many bytes.
+pub(crate) fn thin_out(directory: &Path, unused_for: Duration, at_most: u64) {
+    let now = SystemTime::now();
+    let known = |entry: io::Result<fs::DirEntry>| {
+        let entry = entry.ok()?;
+        let metadata = entry.metadata().ok().filter(Metadata::is_file)?;
+        Some((metadata.modified().ok()?, metadata.len(), entry.path()))
+    };
+    let mut files: Vec<_> = fs::read_dir(directory).into_iter().flatten().filter_map(known).collect();
+    files.sort_by(|a, b| b.cmp(a));
+    let mut sum = 0;
+    for (used, length, path) in files {
+        sum += length;
+        if sum > at_most || now.duration_since(used).is_ok_and(|unused| unused > unused_for) {
+            let _ = fs::remove_file(path);
+        }
+    }
 }

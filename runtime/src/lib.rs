@@ -68,6 +68,8 @@ mod error;
 pub mod event;
 #[cfg(feature = "cli")]
 mod flags;
+#[cfg(unix)]
+mod flock;
 mod graph;
 pub mod guide;
 mod home;
@@ -85,6 +87,7 @@ mod run;
 mod session;
 mod sha256;
 mod sizes;
+mod staging;
 mod terminal;
 mod value;
 

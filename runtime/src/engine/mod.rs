@@ -41,6 +41,8 @@ mod output;
 mod probe;
 mod progress;
 mod prune;
+#[cfg(any(feature = "docker", native_engine))]
+mod record;
 mod roles;
 mod sockets;
 #[cfg(native_engine)]

@@ -47,7 +47,6 @@ mod shared;
 mod shared;
 pub(crate) mod signals;
 mod single_flight;
-mod staging;
 mod start;
 mod steps;
 mod supervise;

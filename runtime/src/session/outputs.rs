@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::steps::StepResult;
-use super::{current, in_session, results, staging};
+use super::{current, in_session, results};
 use crate::engine::{OutputReader, Recording, Written};
 use crate::graph::{self, Requirements};
 use crate::model::{Digest, Stream};
 use crate::value::{Container, Output};
-use crate::{Error, Result, StepCause};
+use crate::{Error, Result, StepCause, staging};
 
 /// Runs a container up to its last step.
 async fn last_step<T: Send + 'static, F>(

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::staging::AtomicFile;
 use crate::engine::Image;
 use crate::error::Reason;
 use crate::model::{ContentDigest, ImageName};
+use crate::staging::AtomicFile;
 use crate::{Error, Result, terminal};
 
 /// The variable that says what tags mean.

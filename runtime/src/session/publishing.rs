@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::staging::AtomicFile;
 use super::{Inner, in_session, process};
 use crate::engine::{Engine, ImageSpec};
 use crate::event::{EventKind, Subject, Verb};
 use crate::graph::{self, ContainerNode, Requirements};
 use crate::model::ImageName;
+use crate::staging::AtomicFile;
 use crate::value::Container;
 use crate::{Error, Result};
 

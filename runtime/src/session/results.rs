@@ -8,10 +8,10 @@ use tokio::sync::mpsc;
 
 use super::in_session;
 use super::save::{self, holds_contents, save_tree};
-use super::staging::AtomicFile;
 use crate::engine::Engine;
 use crate::graph;
 use crate::model::{Entry, EntryKind, Snapshot, Stat};
+use crate::staging::AtomicFile;
 use crate::value::PathIn;
 use crate::{Error, Result};
 

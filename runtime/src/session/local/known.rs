@@ -6,19 +6,19 @@
 //! not there, and nothing that goes wrong here is an error: files are then read, as they were the first time.
 
 use std::collections::HashMap;
-use std::fs::{self, DirBuilder, File, Metadata};
+use std::fs::File;
 use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use super::super::staging::AtomicFile;
 use super::records::{Records, bytes};
 use super::trust::TICK;
 use crate::graph::source_at;
 use crate::lock::lock;
 use crate::model::Digest;
 use crate::sha256::Sha256;
+use crate::staging::AtomicFile;
 use crate::value::LocalSource;
 use crate::{home, regular};
 
@@ -29,9 +29,6 @@ const TRAILER: usize = 32 + 8 + 16;
 /// What was not used for this long is removed, and the least recently used of more than this.
 const UNUSED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const AT_MOST: u64 = 1 << 30;
-/// How often a use is noted.
-const NOTED: Duration = Duration::from_secs(24 * 60 * 60);
-
 /// Where a source's file is.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
@@ -95,17 +92,8 @@ impl Place {
         if Sha256::digest(&index) != *hash {
             return None;
         }
-        self.note_use(&metadata);
+        home::note_use(&self.path, &metadata);
         Some(Known { file: Mutex::new(file), index: parse(&index)? })
-    }
-
-    /// Notes that the file is used, for whoever removes those that are not.
-    fn note_use(&self, metadata: &Metadata) {
-        let noted = metadata.modified().ok().and_then(|time| time.elapsed().ok());
-        if noted.is_some_and(|noted| noted > NOTED) {
-            let file = File::options().write(true).open(&self.path);
-            let _ = file.and_then(|file| file.set_modified(SystemTime::now()));
-        }
     }
 
     /// Remembers what was found, by directory: the records, their hash, and the digest of the entries.
@@ -114,7 +102,7 @@ impl Place {
         directories: impl Iterator<Item = (&'a Path, &'a Records, [u8; 32], Digest)>,
     ) -> io::Result<()> {
         let directory = self.path.parent().ok_or(io::ErrorKind::NotFound)?;
-        make(directory)?;
+        home::make(directory)?;
         let staged = AtomicFile::create(&self.path)?;
         #[cfg(unix)]
         staged.file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
@@ -139,7 +127,7 @@ impl Place {
         out.flush()?;
         drop(out);
         staged.commit(&self.path)?;
-        prune(directory, SystemTime::now());
+        home::thin_out(directory, UNUSED, AT_MOST);
         Ok(())
     }
 }
@@ -181,36 +169,4 @@ fn take<const N: usize>(from: &mut &[u8]) -> Option<[u8; N]> {
     let (taken, rest) = from.split_first_chunk::<N>()?;
     *from = rest;
     Some(*taken)
-}
-
-/// Makes the directory, its user's alone: whoever could write to it could make a pipeline take old files for new ones.
-fn make(directory: &Path) -> io::Result<()> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(directory)?;
-    if home::is_ours(&fs::metadata(directory)?) {
-        Ok(())
-    } else {
-        Err(io::ErrorKind::PermissionDenied.into())
-    }
-}
-
-/// Removes what nobody has used for long, and the least recently used of what is too much.
-fn prune(directory: &Path, now: SystemTime) {
-    let known = |entry: io::Result<fs::DirEntry>| {
-        let entry = entry.ok()?;
-        let metadata = entry.metadata().ok().filter(Metadata::is_file)?;
-        Some((metadata.modified().ok()?, metadata.len(), entry.path()))
-    };
-    let mut files: Vec<_> = fs::read_dir(directory).into_iter().flatten().filter_map(known).collect();
-    files.sort_by(|a, b| b.cmp(a));
-    let mut sum = 0;
-    for (used, length, path) in files {
-        sum += length;
-        if sum > AT_MOST || now.duration_since(used).is_ok_and(|unused| unused > UNUSED) {
-            let _ = fs::remove_file(path);
-        }
-    }
 }

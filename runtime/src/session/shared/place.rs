@@ -1,13 +1,13 @@
 //! Where the owner of a shared service is found by others: a socket and a lock, in a directory of the user's own.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use super::wire::Name;
 use crate::engine::Description;
+use crate::flock::FileLock;
 use crate::model::Digest;
 use crate::sha256::Sha256;
 
@@ -67,54 +67,23 @@ fn make(directory: &Path) -> io::Result<()> {
 #[derive(Debug)]
 pub(super) struct Lock {
     name: Name,
-    file: File,
+    // Dropped after the socket was removed: who finds none asks for the lock.
+    _file: FileLock,
 }
 
 /// Locks the name for its owner; `None` if another one has it.
 pub(super) fn lock(name: &Name) -> io::Result<Option<Lock>> {
-    let path = name.lock();
-    loop {
-        let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(&path)?;
-        if !try_lock(&file)? {
-            return Ok(None);
-        }
-        // An owner that ends removes the file: then this is locked for nobody.
-        let is_there = fs::symlink_metadata(&path).is_ok_and(|there| {
-            file.metadata().is_ok_and(|here| (here.dev(), here.ino()) == (there.dev(), there.ino()))
-        });
-        if is_there {
-            return Ok(Some(Lock { name: name.clone(), file }));
-        }
-    }
+    Ok(FileLock::try_new(&name.lock())?.map(|file| Lock { name: name.clone(), _file: file }))
 }
 
 /// Whether somebody has the lock, who may not listen yet, or not any more.
 pub(super) fn is_owned(name: &Name) -> io::Result<bool> {
-    match File::open(name.lock()) {
-        Ok(file) => Ok(!try_lock(&file)?),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
+    FileLock::is_held(&name.lock())
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // The socket first: who finds none asks for the lock.
         let _ = fs::remove_file(self.name.socket());
-        let _ = fs::remove_file(self.name.lock());
-        let _ = &self.file;
-    }
-}
-
-#[allow(unsafe_code)]
-fn try_lock(file: &File) -> io::Result<bool> {
-    // SAFETY: a plain call with a descriptor that is open.
-    if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
-        return Ok(true);
-    }
-    match io::Error::last_os_error() {
-        error if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-        error => Err(error),
     }
 }
 

@@ -1,25 +1,20 @@
-//! The stored result of a step, in one file: a line of JSON, followed by the step's output, byte for byte.
+//! The stored result of a step, in one file (`engine/record.rs`), with the names of its layers.
 //!
-//! So it is found, counted and removed as one, and large output is read in place. Earlier versions wrote everything as
-//! one JSON text, under a name that ends in `.json`: that is never read, and is removed by pruning.
+//! Earlier versions wrote everything as one JSON text, under a name that ends in `.json`: that is never read, and is removed
+//! by pruning.
 
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
 use super::Store;
-use crate::engine::{Part, Recording, Written};
+use crate::engine::{Recording, record};
 use crate::model::Digest;
 
 /// The suffix of these files.
 pub(super) const SUFFIX: &str = "step";
-/// The size limit of the first line: 500 names of layers are 13 KB.
-const HEAD_AT_MOST: u64 = 256 << 10;
-/// How much of a stream is read with the record: a caller that finds many steps need not have a file open for each.
-const READ_AT_ONCE: u64 = 64 << 10;
 
 /// The stored result.
 #[derive(Debug)]
@@ -28,23 +23,12 @@ pub(in super::super) struct StoredStep {
     pub(in super::super) output: Recording,
 }
 
+/// What its line says besides how long the streams are.
 #[derive(Debug, Serialize, Deserialize)]
 struct Head {
     layers: Vec<String>,
-    exit_code: i32,
-    /// The lengths in bytes of the streams that follow, in this order.
-    stdout: u64,
-    stderr: u64,
     /// When everything was written, in nanoseconds since 1970; 20 digits, so that it can be written last.
     written: String,
-}
-
-impl Head {
-    fn line(&self) -> io::Result<Vec<u8>> {
-        let mut line = serde_json::to_vec(self)?;
-        line.push(b'\n');
-        Ok(line)
-    }
 }
 
 fn digits(time: Duration) -> String {
@@ -54,49 +38,24 @@ fn digits(time: Duration) -> String {
 impl Store {
     pub(in super::super) fn step(&self, key: &Digest) -> Option<StoredStep> {
         let file = self.open_record(&path(self.root(), key))?;
-        let mut start = Vec::new();
-        (&file).take(HEAD_AT_MOST).read_to_end(&mut start).ok()?;
-        let line = start.split(|byte| *byte == b'\n').next()?;
-        let head: Head = serde_json::from_slice(line).ok()?;
-        let offset = line.len() as u64 + 1;
-        let is_whole =
-            file.metadata().ok()?.len() == offset.checked_add(head.stdout)?.checked_add(head.stderr)?;
+        let (head, output) = record::read::<Head>(file, 0)?;
         let written = Duration::from_nanos(head.written.parse().ok()?);
         // Any part of a file that a crash of the machine damaged may be missing.
-        if !is_whole || !self.sound.is_sound(SystemTime::UNIX_EPOCH + written) || !self.has_all(&head.layers)
-        {
+        if !self.sound.is_sound(SystemTime::UNIX_EPOCH + written) || !self.has_all(&head.layers) {
             return None;
         }
-        let file = Arc::new(file);
-        let stream = |offset: u64, length: u64| {
-            let there = Written::File(Part { file: Arc::clone(&file), offset, length });
-            if length <= READ_AT_ONCE { there.to_vec().map(Into::into) } else { Ok(there) }
-        };
-        let output = Recording {
-            stdout: stream(offset, head.stdout).ok()?,
-            stderr: stream(offset + head.stdout, head.stderr).ok()?,
-            exit_code: head.exit_code,
-        };
         Some(StoredStep { layers: head.layers, output })
     }
 
     pub(in super::super) fn keep_step(&self, key: &Digest, step: &StoredStep) -> io::Result<()> {
-        let Recording { stdout, stderr, exit_code } = &step.output;
-        let mut head = Head {
-            layers: step.layers.clone(),
-            exit_code: *exit_code,
-            stdout: stdout.length(),
-            stderr: stderr.length(),
-            written: digits(Duration::ZERO),
-        };
+        let mut head = Head { layers: step.layers.clone(), written: digits(Duration::ZERO) };
         self.put_record(&path(self.root(), key), |file| {
-            file.write_all(&head.line()?)?;
-            stdout.write_to(file)?;
-            stderr.write_to(file)?;
+            file.write_all(&record::line(&head, &step.output)?)?;
+            record::write_streams(file, &step.output)?;
             head.written =
                 digits(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
             file.rewind()?;
-            file.write_all(&head.line()?)
+            file.write_all(&record::line(&head, &step.output)?)
         })
     }
 }
@@ -110,7 +69,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::engine::StepOutput;
+    use crate::engine::{StepOutput, Written};
     use crate::model::SessionId;
 
     fn store() -> (tempfile::TempDir, Store) {

@@ -11,13 +11,13 @@ use crate::model::SessionId;
 const NAME_AT_MOST: usize = 40;
 
 /// A staged file beside its destination, removed when dropped.
-pub(super) struct AtomicFile {
-    pub(super) path: PathBuf,
-    pub(super) file: File,
+pub(crate) struct AtomicFile {
+    pub(crate) path: PathBuf,
+    pub(crate) file: File,
 }
 
 impl AtomicFile {
-    pub(super) fn create(target: &Path) -> io::Result<Self> {
+    pub(crate) fn create(target: &Path) -> io::Result<Self> {
         let parent =
             target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let name =
@@ -32,7 +32,7 @@ impl AtomicFile {
         Ok(Self { file: File::options().write(true).create_new(true).open(&path)?, path })
     }
 
-    pub(super) fn commit(mut self, target: &Path) -> io::Result<()> {
+    pub(crate) fn commit(mut self, target: &Path) -> io::Result<()> {
         std::fs::rename(&self.path, target)?;
         self.path = PathBuf::new();
         Ok(())

@@ -1,0 +1,81 @@
+//! Files that are locked while somebody works on what they stand for, and removed when that is done. The kernel unlocks
+//! those of a process that dies.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// A locked file, which is removed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct FileLock {
+    path: PathBuf,
+    file: File,
+}
+
+impl FileLock {
+    /// Creates a file and locks it; `None` if somebody else has it, in this process or another.
+    pub(crate) fn try_new(path: &Path) -> io::Result<Option<Self>> {
+        loop {
+            let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+            if !try_lock(&file)? {
+                return Ok(None);
+            }
+            // Whoever was done has removed the file: then this one is locked for nobody.
+            let is_there = fs::symlink_metadata(path).is_ok_and(|there| {
+                file.metadata().is_ok_and(|here| (here.dev(), here.ino()) == (there.dev(), there.ino()))
+            });
+            if is_there {
+                return Ok(Some(Self { path: path.to_owned(), file }));
+            }
+        }
+    }
+
+    /// Whether somebody has the lock.
+    pub(crate) fn is_held(path: &Path) -> io::Result<bool> {
+        match File::open(path) {
+            Ok(file) => Ok(!try_lock(&file)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+        let _ = &self.file;
+    }
+}
+
+#[allow(unsafe_code)]
+fn try_lock(file: &File) -> io::Result<bool> {
+    // SAFETY: a plain call with a descriptor that is open.
+    if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
+        return Ok(true);
+    }
+    match io::Error::last_os_error() {
+        error if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        error => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_locked_once_and_removed_when_it_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x");
+        assert!(!FileLock::is_held(&path).unwrap());
+        let first = FileLock::try_new(&path).unwrap().unwrap();
+        assert!(FileLock::try_new(&path).unwrap().is_none() && FileLock::is_held(&path).unwrap());
+        drop(first);
+        assert!(!path.exists());
+        // As a killed process leaves it.
+        fs::write(&path, "").unwrap();
+        assert!(FileLock::try_new(&path).unwrap().is_some());
+    }
+}
