@@ -199,6 +199,14 @@ fn events(since: SystemTime, until: SystemTime, filters: &[&str]) -> String {
     docker(&[&["events", "--since", &since, "--until", &until], filters.as_slice()].concat())
 }
 
+/// The ids of the images of steps that wrote this.
+#[must_use]
+pub fn images_of(stdout: &str) -> Vec<String> {
+    let label = format!("label=bowline.stdout={}", base64(stdout));
+    let listed = docker(&["image", "ls", "--quiet", "--no-trunc", "--filter", &label]);
+    listed.lines().map(str::to_owned).collect()
+}
+
 fn base64(text: &str) -> String {
     let encode = r#"printf %s "$0" | base64 --wrap=0"#;
     let output = Command::new("sh").args(["-ec", encode, text]).output().expect("there is a shell");

@@ -15,7 +15,7 @@ mod servers;
 mod skips;
 mod tmux;
 
-pub use docker::docker;
+pub use docker::{docker, images_of};
 pub use inspector::Inspector;
 pub use look::{address, containers, created_since, has, inspector, is_running, remains, running, touch};
 #[cfg(target_os = "linux")]

@@ -7,7 +7,7 @@ use clap::{Arg, Command};
 use super::failure::Failure;
 use super::memory::Memory;
 use super::options::{Needs, switch};
-use super::{Call, print, select};
+use super::{Call, kept, print, select};
 use crate::error::command_line;
 use crate::graph::Change;
 use crate::session::{self, Explained};
@@ -150,6 +150,9 @@ fn told(steps: &[(&Explained, Verdict)]) -> String {
         let verdict = terminal::clean(&verdict, Colours::Removed).into_owned();
         let item = terminal::clean(&step.item, Colours::Removed).into_owned();
         let _ = writeln!(text, "{item} {}: {verdict}\n    {command}", step.number);
+        if let Some(why) = kept::words(step.unkept) {
+            let _ = writeln!(text, "    {why}");
+        }
         for location in &step.locations {
             let _ = writeln!(text, "    --> {location}");
         }

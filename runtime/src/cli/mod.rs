@@ -71,6 +71,7 @@ mod failure;
 mod flag;
 mod given;
 mod graph;
+mod kept;
 mod list;
 mod lock;
 mod logs;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Engine;
 #[cfg(native_engine)]
 use super::source::ImageSource;
+use crate::home;
 use crate::model::SessionId;
 use crate::terminal;
 use crate::{Error, Result};
@@ -77,7 +78,7 @@ async fn open_any(session: &SessionId) -> Result<Arc<dyn Engine>> {
 #[cfg(feature = "docker")]
 async fn open_docker(session: &SessionId) -> Result<Arc<dyn Engine>> {
     let connection = super::docker::connect().await?;
-    Ok(super::docker::Docker::open(&connection, session.clone()).await?)
+    Ok(super::docker::Docker::open(&connection, session.clone(), Some(home::place())).await?)
 }
 
 #[cfg(not(feature = "docker"))]

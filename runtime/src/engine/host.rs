@@ -19,7 +19,7 @@ use super::progress::ProbeProgress;
 use super::roles::{Call, Command, Dialing, Ended, Instance, Place, Sink, Terminal};
 use super::sockets::Listening;
 use crate::lock::lock;
-use crate::model::{Digest, Exit, HostAddress, HostServer, Port, Protocol, Snapshot, WindowSize};
+use crate::model::{Digest, Exit, HostAddress, HostServer, MadeOf, Port, Protocol, Snapshot, WindowSize};
 use crate::{Error, Result};
 
 /// How long to wait for the notice that nobody listens at a UDP port: it comes at once on this machine.
@@ -249,7 +249,7 @@ impl Instance for HostInstance {
         Box::pin(async { Ok(!*self.stopped.borrow()) })
     }
 
-    fn keep(&self, _key: Digest) -> Call<'_, Snapshot> {
+    fn keep(&self, _key: Digest, _: Vec<MadeOf>) -> Call<'_, Snapshot> {
         let what = format!("keep what service {} left", self.name);
         Box::pin(async { Err(nothing_inside(what)) })
     }

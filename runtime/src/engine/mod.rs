@@ -34,6 +34,7 @@ mod ending;
 #[cfg(all(any(test, fuzzing), feature = "docker", native_engine))]
 pub mod fuzz;
 mod host;
+mod kept;
 #[cfg(native_engine)]
 pub(crate) mod native;
 mod oci;
@@ -58,12 +59,11 @@ pub(crate) use self::choice::{check_environment, open};
 pub(crate) use self::connection::{Connection, Datagrams, Flow, Incoming, Listener, PortNumber, Relayed};
 pub use self::doctor::{Diagnosis, doctor};
 pub(crate) use self::host::{HostDialler, HostEnded, HostInstance};
+pub(crate) use self::kept::{Choice, Files, Kept, Stored};
 pub(crate) use self::oci::ImageSpec;
 #[cfg(feature = "docker")]
 pub(crate) use self::output::Elsewhere;
 pub use self::output::OutputReader;
-#[cfg(native_engine)]
-pub(crate) use self::output::Part;
 pub(crate) use self::output::{Recording, Spool, StepOutput, Written, place, read_at, unnamed};
 pub(crate) use self::probe::{is_silence, name_of_page};
 pub(crate) use self::progress::ProbeProgress;
@@ -131,13 +131,6 @@ pub(crate) struct Healthcheck {
     pub(crate) timeout: Duration,
     pub(crate) start_period: Duration,
     pub(crate) retries: u32,
-}
-
-/// The stored result of a step.
-#[derive(Debug, Clone)]
-pub(crate) struct Kept {
-    pub(crate) snapshot: Snapshot,
-    pub(crate) output: Recording,
 }
 
 /// A process to run, complete: nothing is added from the image.

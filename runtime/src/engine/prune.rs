@@ -67,8 +67,9 @@ impl fmt::Display for Pruned {
 }
 
 /// Removes images and step results from the store of the native engine (`$BOWLINE_HOME`). It never removes what a
-/// pipeline may be using: whatever was used since the oldest running one began. Cache volumes stay. The Docker engine's
-/// results are removed by Docker: `docker image prune --all --filter label=bowline.exit`.
+/// pipeline may be using: whatever was used since the oldest running one began. Cache volumes stay. The files of the
+/// Docker engine's results are removed by Docker: `docker image prune --all --filter label=bowline.exit`; their output is in
+/// `$BOWLINE_HOME/docker`.
 ///
 /// # Errors
 /// [`EngineUnreachable`](crate::Error::EngineUnreachable) if the native engine cannot run here,

@@ -2,7 +2,7 @@
 //! one, and large output is read in place.
 
 use std::fs::File;
-use std::io::{self, Read as _, Write};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write};
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -43,15 +43,24 @@ pub(super) fn write_streams(to: &mut impl Write, output: &Recording) -> io::Resu
     output.stderr.write_to(to)
 }
 
+/// The line that begins at an offset, and where it ends.
+fn head_at<T: DeserializeOwned>(file: &File, start: u64) -> Option<(Head<T>, u64)> {
+    let mut line = Vec::new();
+    let from = At { file, at: start }.take(HEAD_AT_MOST);
+    BufReader::new(from).read_until(b'\n', &mut line).ok()?;
+    Some((serde_json::from_slice(&line).ok()?, start + line.len() as u64))
+}
+
+/// Reads what the line says that begins at an offset.
+#[cfg(feature = "docker")]
+pub(super) fn head<T: DeserializeOwned>(file: &File, start: u64) -> Option<T> {
+    Some(head_at::<T>(file, start)?.0.more)
+}
+
 /// Reads what begins at an offset and ends with the file; `None` if that is anything else.
 pub(super) fn read<T: DeserializeOwned>(file: File, start: u64) -> Option<(T, Recording)> {
     let end = file.metadata().ok()?.len();
-    let mut head = Vec::new();
-    let from = At { file: &file, at: start };
-    from.take(HEAD_AT_MOST).read_to_end(&mut head).ok()?;
-    let line = head.split(|byte| *byte == b'\n').next()?;
-    let offset = start + line.len() as u64 + 1;
-    let head: Head<T> = serde_json::from_slice(line).ok()?;
+    let (head, offset) = head_at::<T>(&file, start)?;
     if end != offset.checked_add(head.stdout)?.checked_add(head.stderr)? {
         return None;
     }
@@ -69,9 +78,9 @@ pub(super) fn read<T: DeserializeOwned>(file: File, start: u64) -> Option<(T, Re
 }
 
 /// Reads a file from a place on, whatever others read of it.
-pub(super) struct At<'a> {
-    pub(super) file: &'a File,
-    pub(super) at: u64,
+struct At<'a> {
+    file: &'a File,
+    at: u64,
 }
 
 impl io::Read for At<'_> {

@@ -16,11 +16,13 @@ use super::connection::{Connection, Flow, Listener, PortNumber};
 use super::output::{Recording, StepOutput};
 use super::progress::ProbeProgress;
 use super::sockets::Listening;
-use super::{Description, Image, ImageSpec, InstanceId, Kept, Placement, ServiceSpec, StepSpec};
+use super::{Description, Image, ImageSpec, InstanceId, Kept, Placement, ServiceSpec, StepSpec, Stored};
 use crate::Result;
 use crate::event::EventKind;
 use crate::lock::lock;
-use crate::model::{CacheKey, Digest, Entry, Exit, ImageName, Port, Snapshot, Stat, Stream, WindowSize};
+use crate::model::{
+    CacheKey, Digest, Entry, Exit, ImageName, MadeOf, Port, RunId, Snapshot, Stat, Stream, WindowSize,
+};
 
 /// The result of an engine's call: a future, boxed so that the traits are object-safe.
 pub(crate) type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
@@ -70,19 +72,20 @@ pub(crate) trait ImageStore: Send + Sync {
 
 /// Stored results of steps, by key.
 pub(crate) trait ResultStore: Send + Sync {
-    /// Finds the result that an earlier step stored under this key, in this run or another.
+    /// Finds the result that an earlier step stored under this key, in this run or another, if nothing that it was made of
+    /// has been run again since. Its files may be gone.
     fn lookup<'a>(&'a self, key: &'a Digest) -> Call<'a, Option<Kept>>;
 
     /// Claims the right to run the step with this key and timeout. Waits while another process holds the claim, and then
-    /// tells `waiting` so, once; nobody else runs the step while the claim is held. An engine on which processes cannot
-    /// know of each other grants every claim.
+    /// tells `waiting` so, once; nobody else runs the step while the claim is held. Where processes cannot know of each
+    /// other, every claim is granted.
     fn claim<'a>(
         &'a self,
         _key: &'a Digest,
         _limit: Option<Duration>,
         _waiting: &'a (dyn Fn() + Sync),
     ) -> Call<'a, Claim> {
-        Box::pin(async { Ok(Claim(None)) })
+        Box::pin(async { Ok(Claim::granted()) })
     }
 
     /// Makes a file system of a tar archive and stores it under a key for good, as if a step had left it. An error
@@ -172,8 +175,12 @@ pub(crate) trait Finished: Send {
     /// Puts files into its file system, before [`keep`](Self::keep) or [`hold`](Self::hold).
     fn place(&mut self, placements: Vec<Placement>) -> Call<'_, ()>;
 
-    /// Stores the file system and the output under a key, for good.
-    fn keep(self: Box<Self>, key: Digest, output: Recording) -> Call<'static, Snapshot>;
+    /// Which run of the step it is.
+    fn run_id(&self) -> RunId;
+
+    /// Stores the output under a key, for good, with what it was made of. The file system is there as long as the session
+    /// lives; whether it is kept beyond that depends on what that costs, and on whether somebody needs it.
+    fn keep(self: Box<Self>, key: Digest, output: Recording, made_of: Vec<MadeOf>) -> Call<'static, Stored>;
 
     /// Keeps the file system until the session closes, without a key: for reading what a failed step left.
     fn hold(self: Box<Self>) -> Call<'static, Snapshot>;
@@ -285,7 +292,7 @@ pub(crate) trait Instance: Send + Sync + fmt::Debug {
 
     /// Stores the file system under a key for good, as if a step had left it. The process must have ended, and nothing else
     /// can be done with the service but to remove it.
-    fn keep(&self, key: Digest) -> Call<'_, Snapshot>;
+    fn keep(&self, key: Digest, made_of: Vec<MadeOf>) -> Call<'_, Snapshot>;
 
     /// Removes the service, killing it if it runs. It is no error if it is already gone.
     fn remove(&self) -> Call<'_, ()>;
@@ -374,7 +381,12 @@ pub(crate) type Progress = dyn Fn(EventKind) + Send + Sync;
 pub(crate) struct Claim(#[expect(dead_code, reason = "it is there to be dropped")] Option<Box<dyn Held>>);
 
 impl Claim {
-    #[cfg(native_engine)]
+    /// One that nobody can hold against another.
+    pub(crate) fn granted() -> Self {
+        Self(None)
+    }
+
+    #[cfg(unix)]
     pub(crate) fn new(held: impl Held + 'static) -> Self {
         Self(Some(Box::new(held)))
     }
@@ -382,3 +394,6 @@ impl Claim {
 
 /// A guard: something that ends when it is dropped.
 pub(crate) trait Held: Send + Sync + fmt::Debug {}
+
+#[cfg(unix)]
+impl Held for crate::flock::FileLock {}

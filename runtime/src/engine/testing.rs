@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use super::{
-    Engine, Filesystem, Finished, Image, InstanceId, Link, Process, Recording, ServiceSpec, Sink, StepOutput,
-    StepSpec,
+    Engine, Filesystem, Finished, Image, InstanceId, Kept, Link, Process, Recording, ServiceSpec, Sink,
+    StepOutput, StepSpec,
 };
 use crate::lock::lock;
 use crate::model::{Digest, ImageName, Snapshot, Stream};
@@ -45,6 +45,17 @@ pub(super) async fn run(engine: &dyn Engine, step: StepSpec) -> (Box<dyn Finishe
     let heard = lock(&heard).clone();
     let output = StepOutput { exit_code: finished.exit().code, ..heard };
     (finished, output)
+}
+
+/// Keeps a step with its files.
+pub(super) async fn keep(finished: Box<dyn Finished>, key: Digest, output: Recording) -> Snapshot {
+    let stored = finished.keep(key, output, Vec::new()).await.unwrap();
+    stored.files.snapshot().await.unwrap().expect("its files are there")
+}
+
+/// The files of a result.
+pub(super) async fn files(kept: &Kept) -> Snapshot {
+    kept.files.snapshot().await.unwrap().expect("its files are there")
 }
 
 pub(super) fn process(args: &[&str]) -> Process {

@@ -84,6 +84,7 @@ fn of_kind<M: SerializeMap>(map: &mut M, kind: &EventKind) -> Result<(), M::Erro
         | EventKind::Replayed
         | EventKind::Starting
         | EventKind::Stored
+        | EventKind::FilesMissing
         | EventKind::Left
         | EventKind::Detached => Ok(()),
         EventKind::Closed(outcome) => of_outcome(map, outcome),
@@ -108,6 +109,11 @@ fn of_kind<M: SerializeMap>(map: &mut M, kind: &EventKind) -> Result<(), M::Erro
         EventKind::Finished { exit, success } => {
             of_exit(map, *exit)?;
             map.serialize_entry("success", success)
+        }
+        EventKind::Kept { files, took, keeping } => {
+            map.serialize_entry("files", files)?;
+            map.serialize_entry("took", &seconds(*took))?;
+            map.serialize_entry("keeping", &seconds(*keeping))
         }
         EventKind::NotStored { error } | EventKind::Failed { error } => {
             map.serialize_entry("error", &**error)
@@ -149,6 +155,8 @@ impl EventKind {
             Self::OutputDropped { .. } => "output_dropped",
             Self::Finished { .. } => "finished",
             Self::Stored => "stored",
+            Self::Kept { .. } => "kept",
+            Self::FilesMissing => "files_missing",
             Self::NotStored { .. } => "not_stored",
             Self::ProbeFailed { .. } => "probe_failed",
             Self::ProbePassed { .. } => "probe_passed",

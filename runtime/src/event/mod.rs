@@ -231,6 +231,19 @@ pub enum EventKind {
     },
     /// A step's result is stored: the next run finds it, or only this session if it is not to outlive the session.
     Stored,
+    /// Where keeping files takes time, it was chosen whether the files that a step left are kept, besides its output: they
+    /// are if the command took longer than keeping them, and otherwise once something needs them in this session.
+    Kept {
+        /// Whether they are.
+        files: bool,
+        /// How long the command took.
+        took: Duration,
+        /// How long keeping a file system takes there, as measured before.
+        keeping: Duration,
+    },
+    /// A step's output is known, but the files that it left are needed now, and were not kept, or have been removed: the
+    /// step runs once more. Results that were made of its earlier run do not count any more.
+    FilesMissing,
     /// A step's result could not be stored. Its output is valid all the same.
     NotStored {
         /// Why not.

@@ -94,6 +94,11 @@ impl Step {
         made_of(Some(&self.base), &self.places, &self.mounts).chain(&self.after)
     }
 
+    /// Whether it changes nothing, and only comes after others.
+    pub(crate) fn passes_by(&self) -> bool {
+        self.args.is_none() && self.places.is_empty()
+    }
+
     /// The value of [`is_volatile`](Self::is_volatile) that follows from the step's parts.
     pub(crate) fn would_be_volatile(&self) -> bool {
         self.options.uncached

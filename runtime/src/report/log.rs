@@ -81,6 +81,7 @@ pub(super) fn text(event: &Event) -> Option<String> {
             "the program prepares it".to_owned()
         }
         EventKind::Replayed => "runs again: its service was started anew".to_owned(),
+        EventKind::FilesMissing => "runs again: its files are needed, and were not kept".to_owned(),
         EventKind::NotStored { error } => format!("the result could not be kept: {error}"),
         EventKind::Ready { after } => format!("ready after {}", show_duration(*after)),
         EventKind::Joined { owner, .. } => format!("shared: process {owner} owns it"),

@@ -267,6 +267,7 @@ fn said(event: &Event) -> Option<News> {
         event.kind,
         EventKind::Connected { .. }
             | EventKind::NotStored { .. }
+            | EventKind::FilesMissing
             | EventKind::Joined { .. }
             | EventKind::Tunnelled { .. }
             | EventKind::Warning { .. }

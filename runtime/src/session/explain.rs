@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::in_session;
 use crate::Result;
+use crate::engine::Choice;
 use crate::graph::{self, Contents, Fs, Ingredients, Requirements, Step, closure};
 use crate::model::Location;
 use crate::value::Container;
@@ -22,6 +23,8 @@ pub(crate) struct Explained {
     pub(crate) is_volatile: bool,
     /// Whether the engine has its result.
     pub(crate) is_kept: bool,
+    /// If it has no files of the result: what was chosen when the step ran.
+    pub(crate) unkept: Option<Choice>,
     pub(crate) made_of: Ingredients,
     pub(crate) contents: Vec<Arc<dyn Contents>>,
 }
@@ -37,8 +40,15 @@ pub(crate) async fn explain(container: Container) -> Result<Vec<Explained>> {
             if step.args.is_none() && step.places.is_empty() {
                 continue;
             }
-            let is_kept =
-                !step.is_volatile && evaluation.engine.lookup(&evaluation.key(&step)).await?.is_some();
+            let kept = if step.is_volatile {
+                None
+            } else {
+                evaluation.engine.lookup(&evaluation.key(&step)).await?
+            };
+            let unkept = match &kept {
+                Some(kept) => kept.files.unkept().await?,
+                None => None,
+            };
             let (made_of, contents) = evaluation.ingredients(&step);
             explained.push(Explained {
                 item: step.name.clone(),
@@ -46,7 +56,8 @@ pub(crate) async fn explain(container: Container) -> Result<Vec<Explained>> {
                 args: step.args.clone(),
                 locations: step.locations.all(),
                 is_volatile: step.is_volatile,
-                is_kept,
+                is_kept: kept.is_some(),
+                unkept,
                 made_of,
                 contents,
             });

@@ -33,6 +33,7 @@ mod pins;
 mod prepared;
 mod process;
 mod publishing;
+mod renewal;
 mod replay;
 mod results;
 mod running;
@@ -49,6 +50,7 @@ pub(crate) mod signals;
 mod single_flight;
 mod start;
 mod steps;
+mod stored;
 mod supervise;
 mod tail;
 mod terminal;
@@ -84,13 +86,13 @@ pub(crate) use self::publishing::{export_image, publish};
 use self::service::Services;
 pub(crate) use self::services::{kill, start, stop};
 use self::single_flight::SingleFlight;
-use self::steps::StepResult;
+use self::stored::StepResult;
 pub(crate) use self::terminal::{Opened, container_terminal, service_terminal};
 pub(crate) use self::tunnel::{OpenTunnel, TunnelSpec, tunnel};
 use self::turns::Turns;
 use crate::engine::{Description, Engine, Image};
 use crate::event::{DirectObserver, Emitter, EventKind, Observer, ObserverHandle, Outcome, Span, Subject};
-use crate::graph;
+use crate::graph::{self, Requirements};
 use crate::lock::lock;
 use crate::model::{Digest, Entry, ImageName, Location, SessionId, Stat};
 use crate::value::{Container, PathIn};
@@ -477,7 +479,7 @@ where
 pub(crate) async fn sync(container: Container) -> Result<()> {
     let node = graph::lower_container(&container)?;
     in_session(format!("container `{}`", node.name), |session| async move {
-        session.filesystem(&node.fs).await.map(drop)
+        session.evaluation(Requirements::of_fs(&node.fs)).await?.settle(&node.fs).await
     })
     .await
 }

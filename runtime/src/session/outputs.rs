@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::steps::StepResult;
+use super::stored::StepResult;
 use super::{current, in_session, results};
 use crate::engine::{OutputReader, Recording, Written};
 use crate::graph::{self, Requirements};

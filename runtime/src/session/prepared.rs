@@ -38,11 +38,12 @@ impl Evaluation {
         key: Digest,
     ) -> Result<Snapshot> {
         let find = async || {
-            let kept = self.engine.lookup(&key).await?;
-            if kept.is_some() {
+            let Some(kept) = self.engine.lookup(&key).await? else { return Ok(None) };
+            let files = kept.files.snapshot().await?;
+            if files.is_some() {
                 span.emit(|| EventKind::Cached);
             }
-            Ok::<_, Error>(kept.map(|kept| kept.snapshot))
+            Ok::<_, Error>(files)
         };
         if let Some(found) = find().await? {
             return Ok(found);
@@ -66,7 +67,7 @@ impl Evaluation {
             let _ = supervisor.stop().await;
             return Err(not_prepared(prepared, error));
         }
-        let kept = supervisor.stop_and_keep(key).await?;
+        let kept = supervisor.stop_and_keep(key, self.made_of_service(service)).await?;
         span.emit(|| EventKind::Stored);
         Ok(kept)
     }

@@ -17,7 +17,7 @@ use super::running::Lease;
 use crate::Result;
 use crate::event::Subject;
 use crate::graph::ServiceNode;
-use crate::model::{Digest, Snapshot};
+use crate::model::{Digest, MadeOf, Snapshot};
 
 /// A message to a supervisor.
 pub(super) enum Message {
@@ -42,6 +42,7 @@ pub(super) enum Message {
 /// Where what a service leaves is kept, and who waits for that.
 pub(super) struct Keep {
     pub(super) key: Digest,
+    pub(super) made_of: Vec<MadeOf>,
     pub(super) done: oneshot::Sender<Result<Snapshot>>,
 }
 
@@ -187,8 +188,8 @@ impl Supervisor {
     }
 
     /// Stops a service that runs, and keeps what it leaves.
-    pub(super) async fn stop_and_keep(&self, key: Digest) -> Result<Snapshot> {
-        self.ask(|done| Message::Keep(Keep { key, done })).await?
+    pub(super) async fn stop_and_keep(&self, key: Digest, made_of: Vec<MadeOf>) -> Result<Snapshot> {
+        self.ask(|done| Message::Keep(Keep { key, made_of, done })).await?
     }
 
     pub(super) async fn kill(&self) -> Result<()> {

@@ -41,6 +41,15 @@ enum Joined<V: Clone> {
     Running(Shared<Running<V>>),
 }
 
+impl<V: Clone> Joined<V> {
+    async fn result(self) -> Result<V> {
+        match self {
+            Self::Done(value) => Ok(value),
+            Self::Running(running) => running.await,
+        }
+    }
+}
+
 impl<K, V> SingleFlight<K, V>
 where
     K: Clone + Eq + Hash + Send + 'static,
@@ -52,18 +61,44 @@ where
         key: K,
         work: impl Future<Output = Result<V>> + Send + 'static,
     ) -> Result<V> {
-        // The work is a task of its own, so that it continues while its waiters do something else, and so that long
-        // chains of work waiting for work do not become deep stacks.
-        let joined = self.join(key, work);
-        match joined {
-            Joined::Done(value) => Ok(value),
-            Joined::Running(running) => running.await,
-        }
+        self.join(key, |_| false, work).result().await
     }
 
-    fn join(&self, key: K, work: impl Future<Output = Result<V>> + Send + 'static) -> Joined<V> {
+    /// The same, where some results do not do: `work` then makes another one, which takes its place.
+    pub(super) async fn get_or_run_unless(
+        &self,
+        key: K,
+        will_not_do: impl Fn(&V) -> bool,
+        work: impl Future<Output = Result<V>> + Send + 'static,
+    ) -> Result<V> {
+        self.join(key, will_not_do, work).result().await
+    }
+
+    /// The result for this key, if there is one.
+    pub(super) fn get(&self, key: &K) -> Option<V> {
+        lock(&self.state).done.get(key).cloned()
+    }
+
+    /// Looks at all results.
+    pub(super) fn with_all(&self, mut look: impl FnMut(&K, &V)) {
+        lock(&self.state).done.iter().for_each(|(key, value)| look(key, value));
+    }
+
+    /// Forgets results.
+    pub(super) fn retain(&self, keep: impl Fn(&K, &V) -> bool) {
+        lock(&self.state).done.retain(|key, value| keep(key, value));
+    }
+
+    fn join(
+        &self,
+        key: K,
+        will_not_do: impl Fn(&V) -> bool,
+        work: impl Future<Output = Result<V>> + Send + 'static,
+    ) -> Joined<V> {
+        // The work is a task of its own, so that it continues while its waiters do something else, and so that long
+        // chains of work waiting for work do not become deep stacks.
         let mut state = lock(&self.state);
-        if let Some(value) = state.done.get(&key) {
+        if let Some(value) = state.done.get(&key).filter(|value| !will_not_do(value)) {
             return Joined::Done(value.clone());
         }
         if let Some(running) = state.running.get(&key).and_then(|(_, running)| running.upgrade()) {

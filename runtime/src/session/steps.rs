@@ -11,9 +11,11 @@ use super::log::Capture;
 use super::order::Order;
 use super::running::StepTurns;
 use super::scrub::Secrets;
+use super::stored::{self, StepResult};
 use super::{Inner, close_failed, process};
 use crate::engine::{
-    self, Claim, Engine, Filesystem, Finished, Image, Kept, Placement, Prepared, Recording, StepSpec, Written,
+    self, Claim, Engine, Filesystem, Finished, Image, Kept, Placement, Prepared, Recording, StepSpec, Stored,
+    Written,
 };
 use crate::event::{EventKind, Outcome, Span, Subject, Waiting};
 use crate::graph::{
@@ -21,38 +23,24 @@ use crate::graph::{
     Resolved, ServiceNode, Step,
 };
 use crate::lock::lock;
-use crate::model::{Digest, ImageName, Snapshot, WindowSize};
+use crate::model::{Digest, ImageName, MadeOf, Snapshot, WindowSize};
 use crate::value::{Expect, LocalSource};
 use crate::{Error, Result, StepCause, StepError};
-
-/// A step that has succeeded, now or earlier.
-#[derive(Debug)]
-pub(super) struct StepResult {
-    pub(super) output: Recording,
-    /// `None` until the engine has stored it: whoever only wants the output need not wait.
-    snapshot: watch::Receiver<Option<Result<Snapshot>>>,
-}
-
-impl StepResult {
-    fn kept(snapshot: Snapshot, output: Recording) -> Self {
-        Self { output, snapshot: watch::channel(Some(Ok(snapshot))).1 }
-    }
-
-    pub(super) async fn snapshot(&self) -> Result<Snapshot> {
-        let mut snapshot = self.snapshot.clone();
-        match snapshot.wait_for(Option::is_some).await.as_deref() {
-            Ok(Some(result)) => result.clone(),
-            _ => Err(super::closed("keeping a result")),
-        }
-    }
-}
 
 /// A step that was run, just now.
 pub(super) struct Ran {
     finished: Box<dyn Finished>,
     output: Recording,
+    made_of: Vec<MadeOf>,
     /// Held until the result is stored.
     turns: StepTurns,
+}
+
+/// What of a result is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Need {
+    Output,
+    Files,
 }
 
 /// Whether a step runs although another process has run it against the services that are shared.
@@ -151,7 +139,7 @@ impl Evaluation {
     // Boxed, as steps wait for steps: the future's type must not contain itself.
     pub(super) fn step<'a>(self: &'a Arc<Self>, step: &Arc<Step>) -> BoxFuture<'a, Result<Arc<StepResult>>> {
         let key = self.key(step);
-        let work = self.clone().find_or_run(step.clone(), key);
+        let work = self.clone().find_or_run(step.clone(), key, Need::Output);
         // A caller with a longer timeout must not join a run that will be killed earlier.
         let done = self.session.steps.get_or_run((key, step.options.timeout), work);
         let step = step.clone();
@@ -166,7 +154,8 @@ impl Evaluation {
             },
             Fs::Local(source, at) => match self.trees.get(source) {
                 Some(tree) => {
-                    let snapshot = self.session.local_snapshot(tree.clone(), *at).await;
+                    // Boxed, as most file systems are none, and what waits for one is not to be large.
+                    let snapshot = Box::pin(self.session.local_snapshot(tree.clone(), *at)).await;
                     snapshot.map_err(|error| error.at([*at]))
                 }
                 None => Err(Error::internal(format_args!("{source} was not read"))),
@@ -177,18 +166,23 @@ impl Evaluation {
                 "what a failed step left is there as long as the session in which it failed, and not in another\n\n\
                  help: `save_to` before that session ends",
             )),
-            Fs::Step(step) => self.step(step).await?.snapshot().await,
+            Fs::Step(step) => Box::pin(self.files(step)).await,
             // Boxed, as few file systems are one.
             Fs::Prepared(prepared) => Box::pin(self.prepared(prepared)).await,
         }
     }
 
-    async fn find_or_run(self: Arc<Self>, step: Arc<Step>, key: Digest) -> Result<Arc<StepResult>> {
-        if step.args.is_none() && step.places.is_empty() {
+    pub(super) async fn find_or_run(
+        self: Arc<Self>,
+        step: Arc<Step>,
+        key: Digest,
+        need: Need,
+    ) -> Result<Arc<StepResult>> {
+        if step.passes_by() {
             return self.pass_by(&step).await;
         }
         let span = self.session.span.child_at(subject(&step), step.locations.all());
-        let done = self.find_or_run_in(&span, &step, key).await;
+        let done = self.find_or_run_in(&span, &step, key, need).await;
         match &done {
             Ok(_) => self.record(&step),
             Err(error) => close_failed(&span, error),
@@ -222,7 +216,7 @@ impl Evaluation {
     async fn pass_by(self: &Arc<Self>, step: &Step) -> Result<Arc<StepResult>> {
         let _pins = self.pin(&step.bindings)?;
         try_join_all(step.inputs().map(|input| self.step(input))).await?;
-        Ok(Arc::new(StepResult::kept(self.filesystem(&step.base).await?, Recording::default())))
+        Ok(Arc::new(StepResult::of_nothing()))
     }
 
     async fn find_or_run_in(
@@ -230,20 +224,24 @@ impl Evaluation {
         span: &Arc<Span>,
         step: &Arc<Step>,
         key: Digest,
+        need: Need,
     ) -> Result<Arc<StepResult>> {
         let cached = |kept: Kept| {
             span.emit(|| EventKind::Cached);
             span.close(|| Outcome::Succeeded);
-            Ok(Arc::new(StepResult::kept(kept.snapshot, kept.output)))
+            Ok(Arc::new(StepResult::kept(kept)))
         };
         let may_be_kept = !step.is_volatile;
         if may_be_kept && let Some(kept) = self.engine.lookup(&key).await? {
-            return cached(kept);
+            if self.is_enough(&kept, need).await? {
+                return cached(kept);
+            }
+            span.emit(|| EventKind::FilesMissing);
         }
         self.engine.expect(!step.bindings.is_empty());
         // Held until this step is done: earlier steps that run against the same services then meet the same instances.
         let _pins = self.pin(&step.bindings)?;
-        for input in step.inputs().filter(|input| input.args.is_some() || !input.places.is_empty()) {
+        for input in step.inputs().filter(|input| !input.passes_by()) {
             span.emit(|| EventKind::Waiting(Waiting::For(subject(input))));
         }
         try_join_all(step.inputs().map(|input| self.step(input)))
@@ -254,7 +252,9 @@ impl Evaluation {
             let waiting = || span.emit(|| EventKind::Waiting(Waiting::Process));
             claim = Some(self.engine.claim(&key, step.options.timeout, &waiting).await?);
             // The previous holder of the claim has left a result, unless its run failed.
-            if let Some(kept) = self.engine.lookup(&key).await? {
+            if let Some(kept) = self.engine.lookup(&key).await?
+                && self.is_enough(&kept, need).await?
+            {
                 return cached(kept);
             }
         }
@@ -262,12 +262,16 @@ impl Evaluation {
         let ran = match run(Again::UnlessSeen).await? {
             Some(ran) => ran,
             None => match self.engine.lookup(&key).await? {
-                Some(kept) => return cached(kept),
+                Some(kept) if self.is_enough(&kept, need).await? => return cached(kept),
                 // Another process has run it, and could not store its result.
-                None => run(Again::Always).await?.ok_or_else(|| Error::internal("a step did not run"))?,
+                _ => run(Again::Always).await?.ok_or_else(|| Error::internal("a step did not run"))?,
             },
         };
         Ok(Arc::new(self.keep(step, span, key, claim, ran)))
+    }
+
+    async fn is_enough(&self, kept: &Kept, need: Need) -> Result<bool> {
+        Ok(need == Need::Output || kept.files.snapshot().await?.is_some())
     }
 
     /// Runs a step's process until it succeeds. Boxed, as running a step may mean replaying earlier ones. Returns `None` if
@@ -290,6 +294,8 @@ impl Evaluation {
         // The container can be prepared while the services start.
         let lease = self.lease(&step.bindings, span);
         let ((prepared, secrets), leases) = try_join(self.prepare(step, span, None), lease).await?;
+        // Its inputs are what they will be: those whose files were gone have been run again.
+        let made_of = self.made_of(step);
         self.replay_missing(step, &leases, span).await.inspect_err(|error| span.skip(error))?;
         // What only this session knows nobody else runs.
         let mut turns =
@@ -336,7 +342,7 @@ impl Evaluation {
                 span.emit(|| EventKind::Finished { exit, success: true });
                 turns.saw().await?;
                 leases.mark(self.key(step));
-                return Ok(Some(Ran { finished, output, turns }));
+                return Ok(Some(Ran { finished, output, made_of, turns }));
             }
         };
         span.emit(|| EventKind::Finished { exit, success: false });
@@ -446,23 +452,25 @@ impl Evaluation {
         span: &Arc<Span>,
         key: Digest,
         claim: Option<Claim>,
-        Ran { finished, output, turns }: Ran,
+        Ran { finished, output, made_of, turns }: Ran,
     ) -> StepResult {
-        let (stored, snapshot) = watch::channel(None);
-        let (span, kept) = (span.clone(), output.clone());
+        let (done, files) = watch::channel(None);
+        let (span, run) = (span.clone(), finished.run_id());
+        let (kept, parts) = (output.clone(), made_of.clone());
         let is_volatile = step.is_volatile;
         self.session.keeping().spawn(async move {
-            let result = if is_volatile { finished.hold().await } else { finished.keep(key, kept).await };
-            span.emit(|| match &result {
-                Ok(_) => EventKind::Stored,
-                Err(error) => EventKind::NotStored { error: error.to_string().into() },
-            });
+            let result = if is_volatile {
+                finished.hold().await.map(Stored::whole)
+            } else {
+                finished.keep(key, kept, parts).await
+            };
+            stored::tell(&span, &result);
             span.close(|| Outcome::Succeeded);
             // Others have their turn only once they can find the result.
             drop((claim, turns));
-            stored.send_replace(Some(result));
+            done.send_replace(Some(result.map(|result| result.files)));
         });
-        StepResult { output, snapshot }
+        StepResult::being_stored(output, run, made_of, files)
     }
 }
 

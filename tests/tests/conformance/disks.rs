@@ -111,7 +111,8 @@ fn a_full_disk_of_an_engine_is_said_and_nothing_half_kept() {
     let run = |stages: &[&str]| stages.iter().map(run_one).collect::<Vec<_>>();
     assert_eq!(run(&["too-large", "small"]), ["too-large: no space", "small: done"]);
     let full = run(&["cache", "too-large-cache", "directory", "loud"]);
-    let wanted = ["cache: done", "too-large-cache: no space", "directory: no space", "loud: no space"];
+    // What a step writes is recorded on the program's own disk.
+    let wanted = ["cache: done", "too-large-cache: no space", "directory: no space", "loud: done"];
     assert_eq!(full, wanted);
     // Space is made: everything works, and nothing of what failed is taken for done.
     for volume in engine.docker(&["volume", "ls", "--quiet"]).lines() {

@@ -26,6 +26,7 @@ mod programs;
 mod progress;
 mod pruning;
 mod publishing;
+mod records;
 mod refresh;
 mod registry;
 mod reports;

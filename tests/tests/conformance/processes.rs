@@ -113,9 +113,6 @@ fn services_stop_in_order_whether_or_not_the_program_waits() {
 
 #[test]
 fn a_step_runs_once_for_all_processes() {
-    if !bowline_tests::on_native("processes do not know of each other there") {
-        return;
-    }
     let key = format!("test-{}", bowline_tests::nonce());
     let start = || pipeline("once").env("KEY", &key).env("BOWLINE_PROGRESS", "log").spawn().unwrap();
     let all: Vec<_> = (0..4).map(|_| start()).collect();

@@ -8,6 +8,7 @@ use bollard::query_parameters::CommitContainerOptionsBuilder;
 
 use super::facts::{facts, image_id};
 use super::failure::{self, BRIEF, LONG, within};
+use super::held::variables;
 use super::import::relabel;
 use super::{Shared, labels, names};
 use crate::Result;
@@ -77,9 +78,7 @@ pub(super) async fn commit_held(shared: &Arc<Shared>, container: &str) -> Result
         let inspected = within(BRIEF, shared.client.inspect_container(&container, None))
             .await
             .map_err(failure::during("find a held file system"))?;
-        let env = inspected.config.and_then(|config| config.env).unwrap_or_default();
-        let variables: Vec<_> =
-            env.iter().map(|text| text.split('=').next().unwrap_or_default().to_owned()).collect();
+        let variables = variables(&inspected.config.and_then(|config| config.env).unwrap_or_default());
         let mut labels = labels::of(&shared.session, &container);
         labels.remove(labels::SESSION);
         labels.insert(labels::HELD.to_owned(), shared.session.to_string());

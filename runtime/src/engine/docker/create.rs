@@ -67,8 +67,12 @@ fn body(
     let mut labels_of: HashMap<_, _> = process.labels.iter().cloned().collect();
     labels_of.extend(labels::of(&shared.session, recipe.name));
     labels_of.insert(labels::KIND.to_owned(), recipe.kind.to_owned());
-    // A step's image hands its labels down; these are long and say nothing of this container.
-    labels_of.extend([labels::STDOUT, labels::STDERR].map(|label| (label.to_owned(), String::new())));
+    // A step's image hands its labels down; these are long, or say nothing of this container.
+    let others = [labels::STDOUT, labels::STDERR, labels::MADE_OF, labels::RUN];
+    labels_of.extend(others.map(|label| (label.to_owned(), String::new())));
+    if let Some(run) = recipe.run {
+        labels_of.insert(labels::RUN.to_owned(), run.as_str().to_owned());
+    }
     ContainerCreateBody {
         image: Some(base.id.clone()),
         hostname: Some(process.hostname.as_deref().unwrap_or(recipe.hostname).to_owned()),

@@ -64,7 +64,7 @@ impl Liar {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("a runtime can be made");
         let connection = connection::Connection::new(format!("unix:///proc/self/fd/{socket}"), None);
-        let engine = runtime.block_on(Docker::open(&connection, SessionId::random()));
+        let engine = runtime.block_on(Docker::open(&connection, SessionId::random(), None));
         Self { engine: engine.expect("opening does no I/O"), says, runtime }
     }
 }

@@ -1,4 +1,4 @@
-//! Stored results of steps: an image under the step's key, whose labels say how the step ended.
+//! Results of steps as images: each under its step's key, with labels that say how the step ended.
 
 use std::collections::HashMap;
 use std::io::{BufWriter, Write as _};
@@ -11,12 +11,13 @@ use tokio::sync::mpsc;
 use super::commit::{commit, commit_without_config};
 use super::entries::file_header;
 use super::failure::{self, BRIEF, within};
+use super::held::HeldRun;
 use super::import::{self, import_with};
-use super::recipe::Created;
+use super::records::Facts;
 use super::{Shared, labels, names, read};
 use crate::engine::channel::{ChannelWriter, PIECES};
-use crate::engine::{Call, Elsewhere, Kept, Recording, Written};
-use crate::model::{Digest, Snapshot};
+use crate::engine::{Call, Elsewhere, Recording, Written};
+use crate::model::{Digest, MadeOf, RunId, Snapshot};
 use crate::{Error, Result};
 
 /// Streams up to this size are labels of the image itself, so that one call reads everything; longer ones go into a
@@ -26,8 +27,30 @@ const LABEL_AT_MOST: u64 = 32 << 10;
 /// The size of the pieces that an archive is sent in.
 const PIECE: usize = 256 << 10;
 
-/// Finds the result stored under a key.
-pub(super) async fn lookup(shared: &Arc<Shared>, key: &Digest) -> Result<Option<Kept>> {
+/// A result as an image.
+pub(super) struct Image {
+    pub(super) snapshot: Snapshot,
+    pub(super) output: Recording,
+    pub(super) run: RunId,
+    pub(super) made_of: Vec<MadeOf>,
+}
+
+/// Finds the image of a result.
+pub(super) async fn find(shared: &Arc<Shared>, key: &Digest) -> Result<Option<Image>> {
+    let Some((id, labels)) = inspect(shared, key).await? else { return Ok(None) };
+    let Some(output) = read_output(shared, &labels).await? else { return Ok(None) };
+    let (run, made_of) = (run_of(&id, &labels), made_of(&labels));
+    Ok(Some(Image { snapshot: Snapshot(id), output, run, made_of }))
+}
+
+/// The image of a run, if it is there.
+pub(super) async fn image_of(shared: &Arc<Shared>, key: &Digest, run: &RunId) -> Result<Option<Snapshot>> {
+    let found = inspect(shared, key).await?;
+    Ok(found.and_then(|(id, labels)| (run_of(&id, &labels) == *run).then_some(Snapshot(id))))
+}
+
+/// The id and the labels of a key's image.
+async fn inspect(shared: &Arc<Shared>, key: &Digest) -> Result<Option<(String, HashMap<String, String>)>> {
     let inspected = match within(BRIEF, shared.client.inspect_image(&names::step_image(key))).await {
         Ok(inspected) => inspected,
         Err(error) if failure::is_absent(&error) => return Ok(None),
@@ -35,9 +58,19 @@ pub(super) async fn lookup(shared: &Arc<Shared>, key: &Digest) -> Result<Option<
     };
     let facts = shared.images.learn(&inspected)?;
     let labels = inspected.config.and_then(|config| config.labels).unwrap_or_default();
-    Ok(read_output(shared, &labels)
-        .await?
-        .map(|output| Kept { snapshot: Snapshot(facts.id.clone()), output }))
+    Ok(Some((facts.id.clone(), labels)))
+}
+
+/// The run that an image is of. Those of earlier versions, and what was sent, are each of a run of their own.
+fn run_of(id: &str, labels: &HashMap<String, String>) -> RunId {
+    labels.get(labels::RUN).filter(|run| !run.is_empty()).map_or(id, String::as_str).into()
+}
+
+/// What the labels say of what it was made of; nothing else is there to be believed.
+fn made_of(labels: &HashMap<String, String>) -> Vec<MadeOf> {
+    let said = labels.get(labels::MADE_OF).map(String::as_str).unwrap_or_default();
+    let parts = said.split(' ').filter_map(|part| part.split_once(':'));
+    parts.filter_map(|(key, run)| Some(MadeOf { key: key.parse().ok()?, run: run.into() })).collect()
 }
 
 /// Reads a step's end from the labels; `None` if they are not ours, or if what they refer to is gone.
@@ -81,31 +114,33 @@ impl Elsewhere for InImage {
 /// The directory of an output image's files.
 const OUTPUT_DIRECTORY: &str = "/output";
 
-/// Stores a step's container under a key.
+/// Makes an image of what a run left, under the step's key.
 ///
 /// The output goes first, and the image gets its name when it is created, so that a result that is found is always
 /// complete.
 pub(super) async fn keep(
     shared: &Arc<Shared>,
-    created: Created,
-    name: &str,
-    key: &Digest,
-    output: Recording,
-    has_secrets: bool,
+    left: &Arc<HeldRun>,
+    facts: &Facts,
+    output: &Recording,
 ) -> Result<Snapshot> {
-    let (shared, key, name) = (Arc::clone(shared), *key, name.to_owned());
-    let what = format!("keep what {name} left");
+    let (shared, left, facts, output) = (Arc::clone(shared), Arc::clone(left), facts.clone(), output.clone());
+    let what = format!("keep what {} left", left.name());
     let cleaner = shared.cleaner.clone();
     let keep = async move {
-        let labels = output_labels(&shared, &key, output).await?;
-        let image = names::step_image(&key);
-        let id = if has_secrets {
-            commit_without_config(&shared, created.container.name(), &created.variables, &image, labels)
-                .await?
+        let mut labels = output_labels(&shared, &facts.key, output).await?;
+        let parts = facts.made_of.iter().map(|part| format!("{}:{}", part.key, part.run.as_str()));
+        labels.insert(labels::MADE_OF.to_owned(), parts.collect::<Vec<_>>().join(" "));
+        labels.insert(labels::RUN.to_owned(), facts.run.as_str().to_owned());
+        let (image, container, variables) =
+            (names::step_image(&facts.key), left.container(), left.variables());
+        let id = if left.has_secrets() {
+            commit_without_config(&shared, container, variables, &image, labels).await?
         } else {
-            commit(&shared, created.container.name(), &created.variables, Some(&image), labels).await?
+            commit(&shared, container, variables, Some(&image), labels).await?
         };
-        drop(created);
+        // The container, if nobody else holds it.
+        drop(left);
         Ok(Snapshot(id))
     };
     cleaner.to_its_end(&what, keep).await

@@ -29,6 +29,10 @@ pub(super) const CACHE: &str = "bowline.cache";
 pub(super) const HOLDS: &str = "bowline.holds";
 /// On volumes that record that a cache was new and is not settled: the name of the cache's volume.
 pub(super) const NEW: &str = "bowline.new";
+/// On containers and images of steps: the run of the step.
+pub(super) const RUN: &str = "bowline.run";
+/// On images of steps: what the step was made of, each as its key, a colon and its run.
+pub(super) const MADE_OF: &str = "bowline.made-of";
 /// On images of steps: how the step ended.
 pub(super) const EXIT: &str = "bowline.exit";
 /// On images of steps: the step's output, in base64; absent if it is in the [`OUTPUT`] image.

@@ -16,7 +16,8 @@
 //!   clear     publish                images → registries and files, without the engine's own
 //!   recipe    place    room  mount   create   containers: filled, given mounts, made
 //!   ends      attach   kill   inside   followed; commands in a running container, and the end of those
-//!   keep      step     probe         run to the end, stored; probed
+//!   records   keep     results       what steps wrote, on this machine; images of what they left; either
+//!   step      probe                  run to the end, stored; probed
 //!   caches                           held by one session at a time
 //!   relay     service                connected where no address can be reached; started, watched
 //!   sweep     watchdog               removed: when its owner died; when this process dies
@@ -64,7 +65,9 @@ mod pull;
 mod read;
 mod readers;
 mod recipe;
+mod records;
 mod relay;
+mod results;
 mod rewrite;
 mod room;
 mod scaffold;
@@ -83,8 +86,10 @@ mod wanted;
 pub(crate) mod watchdog;
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tokio::sync::{RwLock, Semaphore, mpsc};
 
@@ -95,8 +100,9 @@ pub(crate) use self::connection::Connection;
 pub(crate) use self::source::DockerImages;
 use self::watchdog::Watchdog;
 use super::{
-    CacheLocks, Call, Description, Engine, Image, ImageSpec, ImageStore, InUse, Ingress, InstanceId, Kept,
-    PortNumber, Prepared, Progress, ResultStore, Sandbox, ServiceSpec, SnapshotReader, Startable, StepSpec,
+    CacheLocks, Call, Claim, Description, Engine, Image, ImageSpec, ImageStore, InUse, Ingress, InstanceId,
+    Kept, PortNumber, Prepared, Progress, ResultStore, Sandbox, ServiceSpec, SnapshotReader, Startable,
+    StepSpec,
 };
 use crate::model::{CacheKey, Digest, Entry, ImageName, SessionId, Snapshot, Stat};
 use crate::{Error, Result};
@@ -122,6 +128,8 @@ struct Shared {
     images: facts::Images,
     /// Containers pinned for their file systems.
     held: held::HeldContainers,
+    /// What is recorded of results on this machine.
+    records: records::Records,
     /// Images made for containers to start from.
     bases: snapshot::Bases,
     /// Containers through which files are read.
@@ -146,15 +154,24 @@ struct Shared {
 }
 
 impl Docker {
-    /// A session's engine. Does no I/O.
+    /// A session's engine, which records results in the user's directory, if it is to record any. Does no I/O.
     ///
     /// # Errors
     /// [`Error::EngineUnreachable`] when the certificates of a TLS connection cannot be read any more.
-    pub(crate) async fn open(connection: &Connection, session: SessionId) -> Result<Arc<Self>> {
-        Self::open_with(connection, session, snapshot::LAYERS_AT_MOST).await
+    pub(crate) async fn open(
+        connection: &Connection,
+        session: SessionId,
+        home: Option<PathBuf>,
+    ) -> Result<Arc<Self>> {
+        Self::open_with(connection, session, home, snapshot::LAYERS_AT_MOST).await
     }
 
-    async fn open_with(connection: &Connection, session: SessionId, layers: usize) -> Result<Arc<Self>> {
+    async fn open_with(
+        connection: &Connection,
+        session: SessionId,
+        home: Option<PathBuf>,
+        layers: usize,
+    ) -> Result<Arc<Self>> {
         let client =
             connection.client().await.map_err(|reason| Error::EngineUnreachable { tried: vec![reason] })?;
         let cleaner = Cleaner::new(client.clone());
@@ -164,6 +181,7 @@ impl Docker {
             pulls: pull::Pulls::default(),
             images: facts::Images::default(),
             held: held::HeldContainers::default(),
+            records: records::Records::new(home),
             bases: snapshot::Bases::new(layers),
             readers: readers::Readers::default(),
             mounts: mount::Mounts::default(),
@@ -184,6 +202,11 @@ impl Docker {
 }
 
 impl Shared {
+    /// Where results are recorded; `None` if they are not.
+    async fn records_at(&self) -> Option<&Path> {
+        self.records.directory(&self.client, &self.description.place).await
+    }
+
     /// A new name for a container of this session.
     fn number(&self, letter: char) -> String {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
@@ -272,7 +295,16 @@ impl ImageStore for Docker {
 
 impl ResultStore for Docker {
     fn lookup<'a>(&'a self, key: &'a Digest) -> Call<'a, Option<Kept>> {
-        Box::pin(keep::lookup(&self.shared, key))
+        Box::pin(results::lookup(&self.shared, key))
+    }
+
+    fn claim<'a>(
+        &'a self,
+        key: &'a Digest,
+        limit: Option<Duration>,
+        waiting: &'a (dyn Fn() + Sync),
+    ) -> Call<'a, Claim> {
+        Box::pin(async move { Ok(results::claim(&self.shared, key, limit, waiting).await) })
     }
 
     fn import<'a>(

@@ -2,6 +2,7 @@
 
 use super::cleaner::Container;
 use crate::engine::{Filesystem, Link, Process};
+use crate::model::RunId;
 
 /// A container to be made.
 pub(super) struct Recipe<'a> {
@@ -11,6 +12,8 @@ pub(super) struct Recipe<'a> {
     pub(super) name: &'a str,
     /// The value of its kind label.
     pub(super) kind: &'static str,
+    /// The run of the step that it is made for.
+    pub(super) run: Option<&'a RunId>,
     /// The host name that it sees.
     pub(super) hostname: &'a str,
     pub(super) filesystem: &'a Filesystem,

@@ -13,9 +13,11 @@ use super::attach::{self, End};
 use super::cleaner::Container;
 use super::ends::Died;
 use super::failure::{self, BRIEF, within};
+use super::held::HeldRun;
 use super::inside::{Inside, Settings};
 use super::probe::{Prober, Target};
 use super::recipe::{Created, NetworkScope, Recipe, Stdin};
+use super::records::Facts;
 use super::{Shared, create, keep, labels, names, relay};
 use crate::engine::command::cannot_run;
 use crate::engine::ending::{Ending, ending};
@@ -26,7 +28,7 @@ use crate::engine::{
     ServiceSpec, Sink, Startable, Terminal,
 };
 use crate::lock::lock;
-use crate::model::{Digest, Exit, Port, Protocol, Snapshot, WindowSize};
+use crate::model::{Digest, Exit, MadeOf, Port, Protocol, Snapshot, WindowSize};
 use crate::{Error, Result};
 
 /// A service's container.
@@ -68,6 +70,7 @@ pub(super) async fn prepare(shared: &Arc<Shared>, service: ServiceSpec) -> Resul
         container: names::service(&shared.session, &instance),
         name: &name,
         kind: labels::KIND_SERVICE,
+        run: None,
         hostname: &instance.hostname,
         filesystem: &filesystem,
         process: Some(&process),
@@ -279,15 +282,15 @@ impl Instance for Running {
         })
     }
 
-    fn keep(&self, key: Digest) -> Call<'_, Snapshot> {
+    fn keep(&self, key: Digest, made_of: Vec<MadeOf>) -> Call<'_, Snapshot> {
         Box::pin(async move {
             let container = lock(&self.container).take();
             let container = container.ok_or_else(|| {
                 Error::engine(format!("keep what service {} left", self.name), "it is gone")
             })?;
             let created = Created { container, variables: self.variables.clone() };
-            let (name, output) = (&self.name, Recording::default());
-            keep::keep(&self.shared, created, name, &key, output, self.has_secrets).await
+            let left = Arc::new(HeldRun::new(created, self.name.clone(), self.has_secrets));
+            keep::keep(&self.shared, &left, &Facts::of_service(key, made_of), &Recording::default()).await
         })
     }
 

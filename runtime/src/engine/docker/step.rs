@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::attach::{self, End};
-use super::held::{self, Mounts};
+use super::held::{self, HeldRun, Mounts};
 use super::recipe::{Created, NetworkScope, Recipe, Stdin};
-use super::{Shared, create, inside, keep, labels, place};
+use super::results::{self, Succeeded};
+use super::{Shared, create, inside, labels, place};
 use crate::engine::command::cannot_run;
-use crate::engine::{Call, Finished, Placement, Prepared, Recording, Sink, StepSpec, Terminal};
-use crate::model::{Digest, Exit, Snapshot, WindowSize};
+use crate::engine::{Call, Finished, Placement, Prepared, Recording, Sink, StepSpec, Stored, Terminal};
+use crate::model::{Digest, Exit, MadeOf, RunId, Snapshot, WindowSize};
 use crate::{Error, Result};
 
 /// The host name of a step: the same on every machine, so that nothing depends on it.
@@ -27,6 +30,7 @@ struct Ready {
     terminal: Option<WindowSize>,
     has_secrets: bool,
     mounts: Mounts,
+    run_id: RunId,
 }
 
 /// A step whose process has ended, or that had none.
@@ -38,15 +42,20 @@ struct Ended {
     timed_out: bool,
     has_secrets: bool,
     mounts: Mounts,
+    run_id: RunId,
+    /// How long the process took.
+    took: Duration,
 }
 
 /// Prepares a step.
 pub(super) async fn prepare(shared: &Arc<Shared>, step: StepSpec) -> Result<Box<dyn Prepared>> {
     let scope = if step.links.is_empty() { NetworkScope::World } else { NetworkScope::Services };
+    let run_id = RunId::random();
     let recipe = Recipe {
         container: shared.number('s'),
         name: &step.name,
         kind: labels::KIND_STEP,
+        run: Some(&run_id),
         hostname: HOSTNAME,
         filesystem: &step.filesystem,
         process: step.process.as_ref(),
@@ -70,6 +79,7 @@ pub(super) async fn prepare(shared: &Arc<Shared>, step: StepSpec) -> Result<Box<
         limit: step.limit,
         terminal: step.terminal,
         name: step.name,
+        run_id,
     }))
 }
 
@@ -95,9 +105,10 @@ async fn open(step: Ready) -> Result<Terminal> {
 }
 
 async fn run(step: Ready, sink: Sink) -> Result<Ended> {
-    let Ready { shared, mut created, name, run, stdin, limit, has_secrets, mounts, terminal: _ } = step;
+    let Ready { shared, mut created, name, run, stdin, limit, has_secrets, mounts, run_id, terminal: _ } =
+        step;
     let mut exit = Exit { code: 0, out_of_memory: false };
-    let mut timed_out = false;
+    let (mut timed_out, mut took) = (false, Duration::ZERO);
     if let Some((command, scope)) = run {
         let what = format!("run `{command}` in {name}");
         let (output, input) = attach::attach(&shared, created.container.name(), stdin.is_some()).await?;
@@ -106,6 +117,7 @@ async fn run(step: Ready, sink: Sink) -> Result<Ended> {
             shared.network.begin(&shared).await?;
         }
         created.container = attach::start(&shared, created.container, &what, &command).await?;
+        let began = Instant::now();
         let container = created.container.name();
         let hearing = attach::hear_out(&shared, container, output, died, &sink);
         let limited = attach::kill_after(&shared, container, limit, &mut timed_out, Box::pin(hearing));
@@ -113,8 +125,9 @@ async fn run(step: Ready, sink: Sink) -> Result<Ended> {
             End::Exit(ended) => exit = ended,
             End::CannotRun(reason) => return Err(cannot_run(&what, &command, &reason)),
         }
+        took = began.elapsed();
     }
-    Ok(Ended { shared, created, name, exit, timed_out, has_secrets, mounts })
+    Ok(Ended { shared, created, name, exit, timed_out, has_secrets, mounts, run_id, took })
 }
 
 impl Finished for Ended {
@@ -132,10 +145,15 @@ impl Finished for Ended {
         )
     }
 
-    fn keep(self: Box<Self>, key: Digest, output: Recording) -> Call<'static, Snapshot> {
+    fn run_id(&self) -> RunId {
+        self.run_id.clone()
+    }
+
+    fn keep(self: Box<Self>, key: Digest, output: Recording, made_of: Vec<MadeOf>) -> Call<'static, Stored> {
         Box::pin(async move {
-            let Ended { shared, created, name, has_secrets, .. } = *self;
-            keep::keep(&shared, created, &name, &key, output, has_secrets).await
+            let Ended { shared, created, name, has_secrets, run_id: run, took, .. } = *self;
+            let step = Succeeded { container: HeldRun::new(created, name, has_secrets), run, took };
+            results::keep(&shared, step, key, output, made_of).await
         })
     }
 

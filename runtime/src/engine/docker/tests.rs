@@ -33,7 +33,7 @@ async fn open() -> Option<Arc<Docker>> {
     match connect().await {
         Ok(connection) => {
             static FORGOTTEN: OnceCell<()> = OnceCell::const_new();
-            let engine = Docker::open(&connection, SessionId::random()).await.unwrap();
+            let engine = Docker::open(&connection, SessionId::random(), None).await.unwrap();
             FORGOTTEN.get_or_init(|| forget_earlier_runs(&engine)).await;
             Some(engine)
         }

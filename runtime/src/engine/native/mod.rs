@@ -62,7 +62,7 @@ use super::{
     StepSpec,
 };
 use crate::lock::lock;
-use crate::model::{CacheKey, Digest, Entry, ImageName, SessionId, Snapshot, Stat};
+use crate::model::{CacheKey, Digest, Entry, ImageName, RunId, SessionId, Snapshot, Stat};
 use crate::{Error, Result};
 
 /// The engine of one session.
@@ -333,11 +333,12 @@ impl ImageStore for Native {
 impl ResultStore for Native {
     fn lookup<'a>(&'a self, key: &'a Digest) -> Call<'a, Option<Kept>> {
         Box::pin(async move {
-            Ok(self
-                .shared
-                .store
-                .step(key)
-                .map(|step| Kept { snapshot: snapshot_of(&step.layers), output: step.output }))
+            Ok(self.shared.store.step(key).map(|step| Kept {
+                files: Arc::new(snapshot_of(&step.layers)),
+                output: step.output,
+                run: RunId::only(),
+                made_of: Vec::new(),
+            }))
         })
     }
 

@@ -30,7 +30,7 @@ use crate::engine::{
     Recording, ServiceSpec, Sink, Startable, Terminal,
 };
 use crate::lock::lock;
-use crate::model::{Digest, Exit, Port, Protocol, Snapshot, WindowSize};
+use crate::model::{Digest, Exit, MadeOf, Port, Protocol, Snapshot, WindowSize};
 use crate::{Error, Result};
 
 /// A way that led nowhere, as that to a service that is ending, is not tried without end at once.
@@ -286,7 +286,7 @@ impl Instance for Running {
         })
     }
 
-    fn keep(&self, key: Digest) -> Call<'_, Snapshot> {
+    fn keep(&self, key: Digest, _: Vec<MadeOf>) -> Call<'_, Snapshot> {
         Box::pin(async move {
             let what = format!("keep what service {} left", self.name);
             let scratch = lock(&self.scratches).pop();

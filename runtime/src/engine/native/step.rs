@@ -15,9 +15,9 @@ use super::store::{Scratch, Store, StoredStep, is_merged, layers, snapshot_of};
 use super::wire::{self, Answer, Container, Files, Request};
 use super::{Shared, failed, spec};
 use crate::engine::{
-    Call, Finished, Placement, Prepared, Process, Recording, Sink, StepSpec, Terminal, Written,
+    Call, Finished, Placement, Prepared, Process, Recording, Sink, StepSpec, Stored, Terminal, Written,
 };
-use crate::model::{Digest, Existing, Exit, Snapshot, WindowSize};
+use crate::model::{Digest, Existing, Exit, MadeOf, RunId, Snapshot, WindowSize};
 use crate::{Error, Result};
 
 /// What a step sees as its own name: the same on every machine, so that nothing depends on it.
@@ -201,11 +201,16 @@ impl Finished for Ended {
         Box::pin(async move { place(&self.shared, &self.name, &self.base, &self.scratch, placements).await })
     }
 
-    fn keep(self: Box<Self>, key: Digest, output: Recording) -> Call<'static, Snapshot> {
+    fn run_id(&self) -> RunId {
+        RunId::only()
+    }
+
+    fn keep(self: Box<Self>, key: Digest, output: Recording, _: Vec<MadeOf>) -> Call<'static, Stored> {
         Box::pin(async move {
             let what = format!("keep what {} left", self.name);
             let Self { shared, base, scratch, .. } = *self;
-            keep_under(&shared, base, scratch, key, output).await.map_err(failed(what))
+            let kept = keep_under(&shared, base, scratch, key, output).await;
+            kept.map(Stored::whole).map_err(failed(what))
         })
     }
 

@@ -47,6 +47,8 @@ fn every_kind() -> Vec<EventKind> {
         EventKind::OutputDropped { lines: u64::MAX },
         EventKind::Finished { exit: exit(-1, false), success: false },
         EventKind::Stored,
+        EventKind::Kept { files: false, took: Duration::ZERO, keeping: Duration::MAX },
+        EventKind::FilesMissing,
         EventKind::NotStored { error: text() },
         EventKind::ProbeFailed { probe: text(), finding: text() },
         EventKind::ProbePassed { probe: text() },
@@ -75,6 +77,8 @@ fn every_kind() -> Vec<EventKind> {
             | EventKind::OutputDropped { .. }
             | EventKind::Finished { .. }
             | EventKind::Stored
+            | EventKind::Kept { .. }
+            | EventKind::FilesMissing
             | EventKind::NotStored { .. }
             | EventKind::ProbeFailed { .. }
             | EventKind::ProbePassed { .. }

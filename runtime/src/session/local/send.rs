@@ -81,9 +81,11 @@ impl Inner {
 
     async fn send(&self, tree: Arc<Tree>, span: &Arc<Span>) -> Result<Snapshot> {
         let engine = self.engine().await?;
-        if let Some(kept) = engine.lookup(&tree.digest).await? {
+        if let Some(kept) = engine.lookup(&tree.digest).await?
+            && let Some(files) = kept.files.snapshot().await?
+        {
             span.emit(|| EventKind::Cached);
-            return Ok(kept.snapshot);
+            return Ok(files);
         }
         let what = format!("send {}", tree.source);
         let (give, take) = mpsc::channel(PIECES);

@@ -25,7 +25,7 @@ use crate::engine::{
 };
 use crate::event::{EventKind, Span, Waiting};
 use crate::lock::lock;
-use crate::model::{Digest, Exit, Port, Snapshot, WindowSize};
+use crate::model::{Digest, Exit, MadeOf, Port, Snapshot, WindowSize};
 use crate::{Error, Result};
 
 /// A service that is shared, for who wants to join those who use it.
@@ -461,7 +461,7 @@ impl Instance for Member {
         })
     }
 
-    fn keep(&self, _key: Digest) -> Call<'_, Snapshot> {
+    fn keep(&self, _key: Digest, _: Vec<MadeOf>) -> Call<'_, Snapshot> {
         let what = self.service.what("keep what is left of");
         Box::pin(async { Err(Error::engine(what, "others may use it")) })
     }

@@ -26,7 +26,7 @@ impl Task {
     }
 
     /// Keeps what a service left that was stopped.
-    async fn keep(&self, running: &Running, keep: Keep, killed: bool) {
+    async fn keep(&self, running: &Running, Keep { key, made_of, done }: Keep, killed: bool) {
         let kept = if killed {
             let what = format!("keep what service `{}` left", self.service.name);
             let help = "help: what it was writing may be incomplete; give it more time with `stop within`";
@@ -35,9 +35,9 @@ impl Task {
                 format!("it did not end within its grace period, and was killed\n\n{help}"),
             ))
         } else {
-            running.instance.keep(keep.key).await
+            running.instance.keep(key, made_of).await
         };
-        let _ = keep.done.send(kept);
+        let _ = done.send(kept);
     }
 
     /// Sends the stop signal, and SIGKILL after the grace period; new requests wait for a fresh instance.

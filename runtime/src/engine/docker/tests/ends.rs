@@ -25,7 +25,7 @@ async fn dropping_at_any_moment_leaves_nothing() {
         drop_after(limit, serve).await;
         let short = async {
             let (finished, output) = engine.run(script(&base, "true")).await;
-            finished.keep(key(), output.into()).await
+            finished.keep(key(), output.into(), Vec::new()).await.map(drop)
         };
         drop_after(limit, short).await;
     }

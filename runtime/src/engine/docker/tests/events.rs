@@ -39,7 +39,7 @@ async fn behind(
         }
     });
     let connection = Connection::new(format!("unix://{}", socket.display()), None).negotiate().await.unwrap();
-    let engine = Docker::open(&connection, SessionId::random()).await.unwrap();
+    let engine = Docker::open(&connection, SessionId::random(), None).await.unwrap();
     Some((directory, engine))
 }
 

@@ -63,7 +63,7 @@ async fn files_are_placed_and_copied_between_snapshots() {
     );
     let (finished, output) = engine.run(script(&base, &make)).await;
     assert_eq!(output.exit_code, 0, "{output:?}");
-    let kept = finished.keep(key(), output.into()).await.unwrap();
+    let kept = testing::keep(finished, key(), output.into()).await;
 
     let mut placing = script(
         &base,
@@ -96,7 +96,7 @@ async fn a_step_may_place_files_alone() {
     };
     let (finished, output) = engine.run(placing).await;
     assert_eq!(output, StepOutput::default());
-    let snapshot = finished.keep(key(), output.into()).await.unwrap();
+    let snapshot = testing::keep(finished, key(), output.into()).await;
     assert_eq!(engine.contents(&snapshot, "/a/b").await, b"c");
     engine.close().await.unwrap();
 }
@@ -141,7 +141,7 @@ async fn paths_are_looked_at_and_read() {
     let base = engine.image(BUSYBOX).await.snapshot;
     let make = "mkdir -p /d/e; echo file > /d/file; chmod 4755 /d/file; ln -s file /d/link; ln -s /d/e/ /l; ln -s /d/gone /d/dangling; ln -s /c2 /c1; ln -s /c1 /c2; mkfifo /d/fifo; echo in > /d/e/f";
     let (finished, output) = engine.run(script(&base, make)).await;
-    let kept = finished.keep(key(), output.into()).await.unwrap();
+    let kept = testing::keep(finished, key(), output.into()).await;
 
     let stat = engine.stat(&kept, "/d/link").await.unwrap().unwrap();
     assert_eq!((stat.kind, stat.size, stat.mode), (EntryKind::File, 5, 0o4755));
@@ -185,7 +185,7 @@ async fn big_things_are_copied_out_of_one_container_one_after_another() {
     let base = engine.image(BUSYBOX).await.snapshot;
     let make = "mkdir -p /out/sub; head -c 24000000 /dev/zero > /out/big; cp /out/big /out/sub; echo x > /x";
     let (finished, output) = engine.run(script(&base, make)).await;
-    let kept = finished.keep(key(), output.into()).await.unwrap();
+    let kept = testing::keep(finished, key(), output.into()).await;
     let (finished, _) = engine.run(script(&base, make)).await;
     let held = finished.hold().await.unwrap();
     for from in [&kept, &held] {
@@ -209,7 +209,7 @@ async fn nobody_waits_for_whoever_is_slow_to_read() {
     let base = engine.image(BUSYBOX).await.snapshot;
     let (finished, output) =
         engine.run(script(&base, "head -c 24000000 /dev/zero > /big; echo small > /small")).await;
-    let kept = finished.keep(key(), output.into()).await.unwrap();
+    let kept = testing::keep(finished, key(), output.into()).await;
     // Two readers that have begun, and read no more.
     let mut slow = Vec::new();
     for _ in 0..2 {
@@ -260,7 +260,7 @@ async fn what_the_engine_puts_into_containers_is_in_no_file_system() {
 
     // A step that does nothing leaves the file system as it was.
     let (finished, output) = engine.run(script(&base, "true")).await;
-    let kept = finished.keep(key(), output.into()).await.unwrap();
+    let kept = testing::keep(finished, key(), output.into()).await;
     let (finished, _) = engine.run(script(&base, "true")).await;
     let held = finished.hold().await.unwrap();
     let own = names(&base, "/").await;
@@ -273,7 +273,7 @@ async fn what_the_engine_puts_into_containers_is_in_no_file_system() {
     // A file that only has such a name is visible.
     let make = "mkdir -p /srv/proc /srv/etc; echo mine > /srv/.dockerenv; echo mine > /srv/etc/hosts";
     let (finished, output) = engine.run(script(&base, make)).await;
-    let kept = finished.keep(key(), output.into()).await.unwrap();
+    let kept = testing::keep(finished, key(), output.into()).await;
     assert_eq!(names(&kept, "/srv").await, [".", ".dockerenv", "etc", "etc/hosts", "proc"]);
     engine.close().await.unwrap();
     assert_eq!(left(&engine).await, 0);
@@ -286,7 +286,7 @@ async fn what_should_be_small_is_read_only_if_it_is() {
     let make =
         "head -c 2000000 /dev/zero > /big; ln -s / /all; ln -s big /link; mkfifo /fifo; echo few > /few";
     let (finished, output) = engine.run(script(&base, make)).await;
-    let kept = finished.keep(key(), output.into()).await.unwrap();
+    let kept = testing::keep(finished, key(), output.into()).await;
     let small = async |path: &str| super::super::read::small_file(&engine.shared, &kept, path).await;
     for path in ["/big", "/link"] {
         let error = small(path).await.unwrap_err().to_string();

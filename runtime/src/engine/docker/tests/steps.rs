@@ -19,14 +19,14 @@ async fn what_is_kept_is_found_by_another_engine() {
     let key = key();
     assert!(engine.lookup(&key).await.unwrap().is_none());
     let (finished, output) = engine.run(script(&base, "echo kept > /file; cat /file")).await;
-    let snapshot = finished.keep(key, output.clone().into()).await.unwrap();
+    let snapshot = testing::keep(finished, key, output.clone().into()).await;
     engine.close().await.unwrap();
 
     let engine = engine!();
     let kept = engine.lookup(&key).await.unwrap().unwrap();
-    assert_eq!(kept.snapshot, snapshot);
+    assert_eq!(testing::files(&kept).await, snapshot);
     assert_eq!(heard(&kept.output).await, output);
-    let (_, output) = engine.run(script(&kept.snapshot, "cat /file")).await;
+    let (_, output) = engine.run(script(&testing::files(&kept).await, "cat /file")).await;
     assert_eq!(output.stdout, b"kept\n");
     engine.close().await.unwrap();
 }
@@ -47,7 +47,7 @@ async fn long_output_is_complete_and_kept() {
     assert!(output.stdout == expected && output.stderr == expected);
 
     let key = key();
-    finished.keep(key, output.clone().into()).await.unwrap();
+    testing::keep(finished, key, output.clone().into()).await;
     assert_eq!(heard(&engine.lookup(&key).await.unwrap().unwrap().output).await, output);
 
     // Without its other half it counts as absent.
@@ -96,7 +96,7 @@ async fn what_is_kept_has_no_trace_of_the_process() {
     for (step, trace) in [(secret, "hush-hush"), (plain, "green-ish")] {
         let is_secret = trace == "hush-hush";
         let (finished, output) = engine.run(step).await;
-        let snapshot = finished.keep(key(), output.into()).await.unwrap();
+        let snapshot = testing::keep(finished, key(), output.into()).await;
         let shown =
             std::process::Command::new("docker").args(["image", "inspect", &snapshot.0]).output().unwrap();
         let mut shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
@@ -153,12 +153,12 @@ async fn memory_running_out_is_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn chains_are_flattened_before_they_are_too_long() {
     let Ok(connection) = connect().await else { return drop(engine!()) };
-    let engine = Docker::open_with(&connection, SessionId::random(), 5).await.unwrap();
+    let engine = Docker::open_with(&connection, SessionId::random(), None, 5).await.unwrap();
     let mut base = engine.image(BUSYBOX).await.snapshot;
     for number in 0..12 {
         let grow = format!("echo {number} >> /list; mkdir /dir{number}; chown 7:8 /dir{number}");
         let (finished, output) = engine.run(script(&base, &grow)).await;
-        base = finished.keep(key(), output.into()).await.unwrap();
+        base = testing::keep(finished, key(), output.into()).await;
         let layers = facts::facts(&engine.shared, &base.0).await.unwrap().layers.len();
         assert!(layers <= 5, "{layers} layers");
     }
@@ -198,7 +198,7 @@ async fn cache_volumes_outlive_their_session() {
         }];
         let (finished, output) = engine.run(cached).await;
         assert_eq!(text(&output.stdout), expected);
-        let snapshot = finished.keep(key(), output.into()).await.unwrap();
+        let snapshot = testing::keep(finished, key(), output.into()).await;
         // The contents of the volume are not in the file system.
         assert!(engine.stat(&snapshot, "/cache/file").await.unwrap().is_none());
         engine.close().await.unwrap();

@@ -8,7 +8,7 @@ use crate::engine::docker;
 async fn an_image_is_what_it_is_to_docker() {
     let engine = engine!();
     let connection = docker::connect().await.unwrap();
-    let docker = docker::Docker::open(&connection, SessionId::random()).await.unwrap();
+    let docker = docker::Docker::open(&connection, SessionId::random(), None).await.unwrap();
     for reference in [BUSYBOX, "redis:7"] {
         let (own, theirs) = (image(&*engine, reference).await, image(&*docker, reference).await);
         assert_eq!((own.id, own.platform), (theirs.id, theirs.platform), "{reference}");

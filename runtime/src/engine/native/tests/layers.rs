@@ -1,5 +1,6 @@
 //! Layers packed into archives, and unpacked again.
 
+use crate::engine::testing;
 use std::os::unix::ffi::OsStrExt as _;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -48,7 +49,7 @@ async fn what_is_packed_is_unpacked_as_it_was() {
     "#;
     let (finished, output) = run(&*engine, script(&base, writes)).await;
     assert_eq!(output.exit_code, 0, "{}", text(&output.stderr));
-    let snapshot = finished.keep(key(), output.into()).await.unwrap();
+    let snapshot = testing::keep(finished, key(), output.into()).await;
     for layer in layers(&snapshot) {
         let (scratch, path, answer) = packed(&engine, &layer).await;
         let Answer::Packed(said) = answer else { panic!("{answer:?}") };

@@ -1,6 +1,7 @@
 //! Steps: their results and the files they leave.
 
 use super::*;
+use crate::engine::testing;
 use crate::model::{Existing, Limits};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -22,13 +23,14 @@ async fn what_is_kept_is_found_by_another_session() {
     assert!(engine.lookup(&key).await.unwrap().is_none());
     let (finished, output) =
         run(&*engine, script(&base, "echo kept > /file; rm /etc/group; cat /file")).await;
-    let snapshot = finished.keep(key, output.clone().into()).await.unwrap();
+    let snapshot = testing::keep(finished, key, output.clone().into()).await;
     engine.close().await.unwrap();
 
     let engine = engine!();
     let kept = engine.lookup(&key).await.unwrap().unwrap();
-    assert_eq!((&kept.snapshot, &heard(&kept.output).await), (&snapshot, &output));
-    let (_, output) = run(&*engine, script(&kept.snapshot, "cat /file; ls /etc/group || echo gone")).await;
+    assert_eq!((&testing::files(&kept).await, &heard(&kept.output).await), (&snapshot, &output));
+    let (_, output) =
+        run(&*engine, script(&testing::files(&kept).await, "cat /file; ls /etc/group || echo gone")).await;
     assert_eq!(text(&output.stdout), "kept\ngone\n");
     engine.close().await.unwrap();
 }
@@ -42,7 +44,7 @@ async fn nothing_stays_of_what_is_mounted() {
     let (finished, output) = run(&*engine, step.clone()).await;
     assert_eq!(text(&output.stdout), "bowline\n");
     assert_eq!(
-        finished.keep(key(), output.into()).await.unwrap(),
+        testing::keep(finished, key(), output.into()).await,
         base,
         "a step that writes nothing adds no layer"
     );
@@ -54,7 +56,7 @@ async fn nothing_stays_of_what_is_mounted() {
     ];
     let (finished, output) = run(&*engine, step).await;
     assert_eq!(text(&output.stdout), "hunter2\nbowline\n");
-    let snapshot = finished.keep(key(), output.into()).await.unwrap();
+    let snapshot = testing::keep(finished, key(), output.into()).await;
     let layer = engine.shared.store.root().join(layers(&snapshot).pop().unwrap());
     let mut find = std::process::Command::new("find");
     let left = find.args([".", "-printf", "%p %s\\n"]).current_dir(layer).output().unwrap();
@@ -90,7 +92,7 @@ async fn files_are_placed_copied_mounted_and_read() {
     let base = busybox(&engine).await;
     let (made, output) =
         run(&*engine, script(&base, "mkdir -p /out/sub; echo a > /out/sub/a; ln -s sub/a /out/link")).await;
-    let made = made.keep(key(), output.into()).await.unwrap();
+    let made = testing::keep(made, key(), output.into()).await;
     let mut step = script(
         &base,
         "cat /etc/motd /copy/link /copy/sub/a /seen/sub/a; echo lost > /seen/new; stat -c %a /etc/motd",
@@ -108,7 +110,7 @@ async fn files_are_placed_copied_mounted_and_read() {
     step.filesystem.mounts = vec![Mount { path: "/seen".into(), source, access: Access::ReadWrite }];
     let (finished, output) = run(&*engine, step).await;
     assert_eq!((text(&output.stderr).as_str(), text(&output.stdout).as_str()), ("", "hello\na\na\na\n644\n"));
-    let snapshot = finished.keep(key(), output.into()).await.unwrap();
+    let snapshot = testing::keep(finished, key(), output.into()).await;
     let found = engine.stat(&snapshot, "/copy/link").await.unwrap().unwrap();
     assert_eq!((found.kind, found.size), (EntryKind::File, 2));
     assert!(engine.stat(&snapshot, "/seen/new").await.unwrap().is_none());
@@ -197,7 +199,7 @@ async fn a_chain_of_500_steps() {
         script(&at, "mkdir -p /d/e /gone /back; echo 1 > /gone/x; echo 1 > /back/x; chown 7:7 /d/e"),
     )
     .await;
-    at = first.keep(key(), Recording::default()).await.unwrap();
+    at = testing::keep(first, key(), Recording::default()).await;
     for number in 0..500 {
         // Every kind of change, somewhere in the middle.
         let change = match number {
@@ -207,7 +209,7 @@ async fn a_chain_of_500_steps() {
         };
         let text = format!("{change}; echo {number} >> /numbers; echo {number} > /d/e/{number}");
         let (finished, output) = run(&*engine, script(&at, &text)).await;
-        at = finished.keep(key(), output.into()).await.unwrap();
+        at = testing::keep(finished, key(), output.into()).await;
     }
     let looks =
         "wc -l < /numbers; ls /d/e | wc -l; cat /d/e/499; ls -A /back; ls /gone /etc/group 2>&1 | wc -l

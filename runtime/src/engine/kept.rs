@@ -1,0 +1,62 @@
+//! Results of steps: what of them is kept, and how whoever needs the files gets them.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Call, Recording};
+use crate::model::{MadeOf, RunId, Snapshot};
+
+/// The result of a step, as it is found.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    pub(crate) output: Recording,
+    pub(crate) run: RunId,
+    pub(crate) made_of: Vec<MadeOf>,
+    pub(crate) files: Arc<dyn Files>,
+}
+
+/// The result of a step that has just been stored.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    pub(crate) files: Arc<dyn Files>,
+    /// Whether its files are kept, if the engine has a choice.
+    pub(crate) choice: Option<Choice>,
+    /// What went wrong without losing the result, once a session.
+    pub(crate) warning: Option<String>,
+}
+
+impl Stored {
+    /// With files that are there.
+    pub(crate) fn whole(files: Snapshot) -> Self {
+        Self { files: Arc::new(files), choice: None, warning: None }
+    }
+}
+
+/// An engine's choice to keep the files of a result for good, or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Choice {
+    pub(crate) keeps_files: bool,
+    /// How long the step's process took.
+    pub(crate) took: Duration,
+    /// How long keeping a file system takes.
+    pub(crate) keeping: Duration,
+}
+
+/// The files that a step left.
+pub(crate) trait Files: Send + Sync + fmt::Debug {
+    /// Their snapshot, which from then on is kept for good. `None` if they were not kept when they could be, or are gone:
+    /// then they are to be had by another run alone.
+    fn snapshot(&self) -> Call<'_, Option<Snapshot>>;
+
+    /// If nobody has them: the choice that was made then. Nothing is kept by asking.
+    fn unkept(&self) -> Call<'_, Option<Choice>> {
+        Box::pin(async { Ok(None) })
+    }
+}
+
+impl Files for Snapshot {
+    fn snapshot(&self) -> Call<'_, Option<Snapshot>> {
+        Box::pin(async { Ok(Some(self.clone())) })
+    }
+}

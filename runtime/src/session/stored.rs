@@ -1,0 +1,72 @@
+//! Results of steps as a session has them.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::Result;
+use crate::engine::{Choice, Files, Kept, Recording, Stored};
+use crate::event::{EventKind, Span};
+use crate::model::{MadeOf, RunId, Snapshot};
+
+/// A step that has succeeded, now or earlier.
+#[derive(Debug)]
+pub(super) struct StepResult {
+    pub(super) output: Recording,
+    pub(super) run: RunId,
+    pub(super) made_of: Vec<MadeOf>,
+    /// `None` until the engine has stored it: whoever only wants the output need not wait.
+    files: watch::Receiver<Option<Result<Arc<dyn Files>>>>,
+}
+
+impl StepResult {
+    pub(super) fn kept(kept: Kept) -> Self {
+        let Kept { output, run, made_of, files } = kept;
+        Self { output, run, made_of, files: watch::channel(Some(Ok(files))).1 }
+    }
+
+    /// One that was run, and is being stored.
+    pub(super) fn being_stored(
+        output: Recording,
+        run: RunId,
+        made_of: Vec<MadeOf>,
+        files: watch::Receiver<Option<Result<Arc<dyn Files>>>>,
+    ) -> Self {
+        Self { output, run, made_of, files }
+    }
+
+    /// That of a step that changes nothing, whose files are those of its base.
+    pub(super) fn of_nothing() -> Self {
+        Self::being_stored(Recording::default(), "".into(), Vec::new(), watch::channel(None).1)
+    }
+
+    /// Waits until it is stored.
+    pub(super) async fn stored(&self) -> Result<Arc<dyn Files>> {
+        let mut files = self.files.clone();
+        match files.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(result)) => result.clone(),
+            _ => Err(super::closed("keeping a result")),
+        }
+    }
+
+    /// The files that it left, if they are still to be had.
+    pub(super) async fn snapshot(&self) -> Result<Option<Snapshot>> {
+        self.stored().await?.snapshot().await
+    }
+}
+
+/// Says what became of a result.
+pub(super) fn tell(span: &Span, stored: &Result<Stored>) {
+    match stored {
+        Ok(Stored { choice, warning, .. }) => {
+            if let Some(message) = warning {
+                span.emit(|| EventKind::warning(message.as_str()));
+            }
+            if let Some(Choice { keeps_files: files, took, keeping }) = *choice {
+                span.emit(|| EventKind::Kept { files, took, keeping });
+            }
+            span.emit(|| EventKind::Stored);
+        }
+        Err(error) => span.emit(|| EventKind::NotStored { error: error.to_string().into() }),
+    }
+}
