@@ -29,7 +29,9 @@ fn ci(args: &[&str]) -> Command {
 
 /// Everything that a call shows, and how it ends.
 fn shown(args: &[&str]) -> String {
-    let Output { status, stdout, stderr } = ci(args).output().unwrap();
+    // Nothing is kept of earlier calls.
+    let home = tempfile::tempdir().unwrap();
+    let Output { status, stdout, stderr } = ci(args).env("BOWLINE_HOME", home.path()).output().unwrap();
     let mut shown = format!("$ {}\n", [&["ci"], args].concat().join(" "));
     shown += &String::from_utf8(stdout).unwrap();
     let stderr = String::from_utf8(stderr).unwrap();
@@ -56,7 +58,7 @@ pinned! {
     every_command_has_help:
         ["--help"] ["run", "--help"] ["list", "--help"] ["plan", "--help"] ["graph", "--help"]
         ["explain", "--help"] ["up", "--help"]
-        ["logs", "--help"] ["terminal", "--help"] ["export", "--help"] ["publish", "--help"] ["prune", "--help"]
+        ["runs", "--help"] ["logs", "--help"] ["report", "--help"] ["terminal", "--help"] ["export", "--help"] ["publish", "--help"] ["prune", "--help"]
         ["doctor", "--help"] ["completions", "--help"] ["man", "--help"];
     items_are_listed: ["list"] ["list", "redis*", "--redis", "6", "--redis", "7"] ["list", "lint", "--json"];
     plans_need_no_engine: ["plan", "schema", "--postgres", "14"] ["plan", "schema", "--json"];
@@ -65,7 +67,7 @@ pinned! {
         ["graph", "app", "counts", "--svg"];
     /// 2 for what cannot be understood, 4 for what is not there, 96 without an engine.
     exit_codes_tell_mistakes_apart:
-        ["lst"] ["run", "lnt"] ["logs", "source"] ["publish", "app", "registry.example/app"] ["list", "[z-a]"]
+        ["lst"] ["run", "lnt"] ["terminal", "source"] ["logs", "lint"] ["runs"] ["report", "run.txt"] ["publish", "app", "registry.example/app"] ["list", "[z-a]"]
         ["list", "--postgres", "many"] ["--keep-going", "list"] ["graph", "--dot", "--svg"]
         ["run", "--partition", "slice:4/3"] ["run", "--progress", "loud"] ["completions", "bsh"] ["run", "lint"];
 }

@@ -19,7 +19,7 @@ impl FileLock {
     pub(crate) fn try_new(path: &Path) -> io::Result<Option<Self>> {
         loop {
             let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(path)?;
-            if !try_lock(&file)? {
+            if !try_lock(&file, false)? {
                 return Ok(None);
             }
             // Whoever was done has removed the file: then this one is locked for nobody.
@@ -35,7 +35,7 @@ impl FileLock {
     /// Whether somebody has the lock.
     pub(crate) fn is_held(path: &Path) -> io::Result<bool> {
         match File::open(path) {
-            Ok(file) => Ok(!try_lock(&file)?),
+            Ok(file) => Ok(!try_lock(&file, false)?),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }
@@ -49,10 +49,12 @@ impl Drop for FileLock {
     }
 }
 
+/// Locks a file (flock(2)) for as long as it is open, or shares it with others that do; `false` if somebody else has it.
 #[allow(unsafe_code)]
-fn try_lock(file: &File) -> io::Result<bool> {
+pub(crate) fn try_lock(file: &File, is_shared: bool) -> io::Result<bool> {
+    let kind = if is_shared { libc::LOCK_SH } else { libc::LOCK_EX };
     // SAFETY: a plain call with a descriptor that is open.
-    if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
+    if unsafe { libc::flock(file.as_raw_fd(), kind | libc::LOCK_NB) } == 0 {
         return Ok(true);
     }
     match io::Error::last_os_error() {

@@ -3,6 +3,8 @@
 //! had typed.
 
 #[cfg(unix)]
+pub(crate) mod mode;
+#[cfg(unix)]
 pub(crate) mod undo;
 mod width;
 

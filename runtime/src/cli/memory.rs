@@ -5,19 +5,18 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use crate::Digest;
-use crate::graph::{Contents, Ingredients, Recorder};
-use crate::home::{self, notes};
+use super::place::{self, PROGRAMS, key};
+use crate::graph::{Contents, Ingredients};
+use crate::home::notes;
 use crate::lock::lock;
-use crate::sha256::Sha256;
 
-/// The most programs that are remembered, …
-const PROGRAMS: usize = 100;
-/// … and the most files of each.
+/// The directory for all programs.
+const KIND: &str = "explained";
+/// The most files of a program.
 const FILES: usize = 1000;
 /// Of a directory with more files than this it is only remembered whether it has changed.
 const LISTED: usize = 20_000;
@@ -33,6 +32,8 @@ pub(super) struct Memory {
     directory: PathBuf,
     /// What there has been in this run, and is not written yet.
     seen: Mutex<Seen>,
+    /// What was read of the runs before.
+    before: Mutex<BTreeMap<String, Steps>>,
 }
 
 #[derive(Debug, Default)]
@@ -44,18 +45,20 @@ struct Seen {
 impl Memory {
     /// That of this program, by its path.
     pub(super) fn of_program() -> Arc<Self> {
-        let program = std::env::current_exe().unwrap_or_default();
-        Self::of(&home::place(), &program)
+        Self::at(place::of_program(KIND))
     }
 
-    fn of(home: &Path, program: &Path) -> Arc<Self> {
-        let directory = home.join("explained").join(key(program.as_os_str().as_encoded_bytes()));
-        Arc::new(Self { directory, seen: Mutex::default() })
+    fn at(directory: PathBuf) -> Arc<Self> {
+        Arc::new(Self { directory, seen: Mutex::default(), before: Mutex::default() })
     }
 
     /// What a step was made of when it had a result last.
     pub(super) fn step(&self, item: &str, number: usize) -> Option<Ingredients> {
-        notes::read::<Steps>(&self.item(item))?.remove(&number)
+        let before = &mut *lock(&self.before);
+        let steps = before
+            .entry(item.to_owned())
+            .or_insert_with(|| notes::read::<Steps>(&self.item(item)).unwrap_or_default());
+        steps.get(&number).cloned()
     }
 
     /// Which files of a directory are others than they were: at most this many, and how many there are. `None` if that is not
@@ -76,6 +79,28 @@ impl Memory {
         Some((all, count))
     }
 
+    /// A step of an item has a result.
+    pub(super) fn remember(
+        &self,
+        item: &str,
+        number: usize,
+        made_of: Ingredients,
+        contents: &[Arc<dyn Contents>],
+    ) {
+        let listed: Vec<(String, Listing)> = made_of
+            .sources
+            .iter()
+            .zip(contents)
+            .filter(|((_, digest), _)| !lock(&self.seen).listings.contains_key(digest))
+            .filter_map(|((_, digest), contents)| {
+                Some((digest.clone(), contents.files(LISTED)?.into_iter().collect()))
+            })
+            .collect();
+        let seen = &mut *lock(&self.seen);
+        seen.listings.extend(listed);
+        seen.items.entry(item.to_owned()).or_default().insert(number, made_of);
+    }
+
     fn item(&self, item: &str) -> PathBuf {
         self.directory.join(format!("{}.item", key(item.as_bytes())))
     }
@@ -87,6 +112,7 @@ impl Memory {
     /// Writes what there has been. Of what cannot be written the next run knows less.
     pub(super) fn keep(&self) {
         let Seen { items, listings } = std::mem::take(&mut *lock(&self.seen));
+        lock(&self.before).clear();
         if items.is_empty() || notes::private(&self.directory).is_err() {
             return;
         }
@@ -109,33 +135,12 @@ impl Memory {
     }
 }
 
-impl Recorder for Memory {
-    fn record(&self, item: &str, number: usize, made_of: Ingredients, contents: Vec<Arc<dyn Contents>>) {
-        let listed: Vec<(String, Listing)> = made_of
-            .sources
-            .iter()
-            .zip(contents)
-            .filter(|((_, digest), _)| !lock(&self.seen).listings.contains_key(digest))
-            .filter_map(|((_, digest), contents)| {
-                Some((digest.clone(), contents.files(LISTED)?.into_iter().collect()))
-            })
-            .collect();
-        let seen = &mut *lock(&self.seen);
-        seen.listings.extend(listed);
-        seen.items.entry(item.to_owned()).or_default().insert(number, made_of);
-    }
-}
-
-/// A name for a file that stands for something of any length.
-fn key(bytes: &[u8]) -> String {
-    let mut hash = Sha256::new();
-    hash.update(bytes);
-    format!("{:.32}", Digest(hash.finalize()))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::Digest;
 
     #[derive(Debug)]
     struct Files(Vec<(&'static str, &'static str)>);
@@ -160,41 +165,34 @@ mod tests {
     #[test]
     fn what_was_remembered_is_found_by_the_next_run_of_the_same_program() {
         let home = tempfile::tempdir().unwrap();
-        let first = Memory::of(home.path(), Path::new("/bin/ci"));
+        let first = Memory::at(place::of(home.path(), KIND, Path::new("/bin/ci")));
         let then: Arc<dyn Contents> = Arc::new(Files(vec![("a", "1"), ("b", "1"), ("gone", "1")]));
-        first.record("test", 1, made_of("one", "tree"), vec![then]);
-        first.record("test", 2, made_of("two", "other"), Vec::new());
+        first.remember("test", 1, made_of("one", "tree"), &[then]);
+        first.remember("test", 2, made_of("two", "other"), &[]);
         first.keep();
-        let next = Memory::of(home.path(), Path::new("/bin/ci"));
+        let next = Memory::at(place::of(home.path(), KIND, Path::new("/bin/ci")));
         assert_eq!(next.step("test", 1), Some(made_of("one", "tree")));
         assert_eq!(next.step("test", 3), None);
         assert_eq!(next.step("lint", 1), None);
-        assert_eq!(Memory::of(home.path(), Path::new("/bin/other")).step("test", 1), None);
+        assert_eq!(Memory::at(place::of(home.path(), KIND, Path::new("/bin/other"))).step("test", 1), None);
         let now = Files(vec![("a", "1"), ("b", "2"), ("new", "1")]);
         let (changed, count) = next.changed_files("tree", &now, 2).unwrap();
         assert_eq!((changed, count), (vec!["b".to_owned(), "new".to_owned()], 3));
         assert!(next.changed_files("unknown", &now, 2).is_none());
         // What the next run does not come to stays.
-        next.record("test", 2, made_of("three", "other"), Vec::new());
+        next.remember("test", 2, made_of("three", "other"), &[]);
         next.keep();
         assert_eq!(next.step("test", 1), Some(made_of("one", "tree")));
         assert_eq!(next.step("test", 2), Some(made_of("three", "other")));
     }
 
     #[test]
-    fn what_is_broken_or_too_much_is_forgotten() {
+    fn what_is_broken_is_forgotten() {
         let home = tempfile::tempdir().unwrap();
-        let memory = Memory::of(home.path(), Path::new("/bin/ci"));
-        memory.record("test", 1, made_of("one", "tree"), Vec::new());
+        let memory = Memory::at(place::of(home.path(), KIND, Path::new("/bin/ci")));
+        memory.remember("test", 1, made_of("one", "tree"), &[]);
         memory.keep();
         fs::write(memory.item("test"), "{").unwrap();
         assert_eq!(memory.step("test", 1), None);
-        for number in 0..30 {
-            fs::write(home.path().join(format!("{number}")), "").unwrap();
-        }
-        notes::thin_out(home.path(), 10, |path| {
-            if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
-        });
-        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 10);
     }
 }

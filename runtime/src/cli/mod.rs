@@ -51,6 +51,13 @@
 //! `run`, `plan` and `up` take names of items, or globs of them (`test-*`). An item of a `for` is named by its number
 //! (`ping.0`, `ping.1`), unless it says a name (`name format!("ping-{version}");`); `ping` means all of them.
 //!
+//! # What was
+//!
+//! The events of a program's last ten runs are kept in `$BOWLINE_HOME/runs`: `runs` lists them, `logs` prints what an item
+//! wrote, and `report` writes a [`Report`](crate::Report) that nobody asked for in time. The variable `BOWLINE_RUNS` is
+//! another number of runs, or `off`. A run takes at most 64 MiB, and then misses lines of output, whose number is kept; all
+//! runs of all programs take about 1 GiB. Secrets are replaced, as in output.
+//!
 //! # Exit codes
 //!
 //! They are the constants of [`exit`].
@@ -79,15 +86,20 @@ mod man;
 mod memory;
 mod node;
 mod options;
+mod place;
 mod plan;
 mod print;
 mod prune;
 mod publish;
+mod report;
 mod run;
+mod runs;
 mod select;
 mod svg;
 mod terminal;
+mod unkept;
 mod up;
+mod why;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -96,18 +108,18 @@ use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{ArgMatches, Command};
 
 use self::failure::Failure;
 #[doc(hidden)]
 pub use self::flag::Reader;
 pub use self::flag::{Flag, Flags};
 use self::given::Given;
+use self::kept::Keeper;
 use self::memory::Memory;
 use self::options::Needs;
 use crate::event::DirectObserver;
-use crate::report;
 use crate::run::entry;
 use crate::session::{Session, Settings, check_environment};
 use crate::value::Item;
@@ -193,14 +205,21 @@ impl Cli {
             return Err(Failure::Usage(misplaced(&mut command, id, name)));
         }
         if subcommand.needs == Needs::Engine {
-            report::wish(options::wish(&given));
+            crate::report::wish(options::wish(&given));
             options::report(&given)?;
             #[cfg(feature = "otel")]
-            report::otel_if_asked();
+            crate::report::otel_if_asked();
         }
         let direct = match subcommand.needs {
             Needs::Engine => environment(&given).map_err(Failure::Environment)?,
             Needs::Nothing | Needs::Items => None,
+        };
+        // What only asks is no run.
+        let keeper = match subcommand.needs {
+            Needs::Engine if name != explain::NAME && name != lock::NAME => {
+                Some(Keeper::start(asked_for(&command, name, given.own), kept::wanted()?)?)
+            }
+            _ => None,
         };
         let memory = Memory::of_program();
         let settings = match subcommand.needs {
@@ -225,6 +244,9 @@ impl Cli {
             (subcommand.run)(call).await
         });
         memory.keep();
+        if let Some(keeper) = keeper {
+            keeper.finish(done.as_ref().map_or_else(Failure::code, |()| exit::SUCCESS));
+        }
         done
     }
 }
@@ -280,7 +302,9 @@ subcommands!(
     graph,
     explain,
     up,
+    runs,
     logs,
+    report,
     terminal,
     export,
     publish,
@@ -294,7 +318,7 @@ subcommands!(
 /// Who shows what happens; an error if a variable of the environment means nothing, and no flag stands in its place.
 fn environment(given: &Given<'_>) -> crate::Result<Option<Arc<dyn DirectObserver>>> {
     check_environment(given.text("engine"))?;
-    report::from_environment()
+    crate::report::from_environment()
 }
 
 /// What the program was called as.
@@ -324,6 +348,16 @@ fn with_common(command: Command, needs: Needs, flags: &[Flag]) -> Command {
         Needs::Engine => options::of_engine(command),
     };
     command.args(flags.iter().map(Flag::argument))
+}
+
+/// A subcommand with what it is about. Values of flags, and what comes behind `--`, may be nobody else's business.
+fn asked_for(command: &Command, name: &str, matches: &ArgMatches) -> Vec<String> {
+    let described = command.find_subcommand(name).unwrap_or(command);
+    let given = described.get_positionals().filter(|argument| !argument.is_last_set()).flat_map(|argument| {
+        let values = matches.try_get_raw(argument.get_id().as_str()).ok().flatten().unwrap_or_default();
+        values.map(|value| value.to_string_lossy().into_owned())
+    });
+    std::iter::once(name.to_owned()).chain(given).collect()
 }
 
 /// The error for an argument before a subcommand that does not take it.

@@ -72,6 +72,11 @@ pub(super) fn of_engine(command: Command) -> Command {
     }))
 }
 
+/// The one item that a command is about.
+pub(super) fn item(help: &'static str) -> Arg {
+    Arg::new("item").value_name("ITEM").required(true).help(help)
+}
+
 /// Globs of items.
 pub(super) fn globs(help: &'static str) -> Arg {
     Arg::new("glob").value_name("GLOB").num_args(0..).help(help)

@@ -3,8 +3,8 @@
 use clap::{Arg, Command};
 
 use super::failure::Failure;
-use super::options::Needs;
-use super::{Call, logs, print, select};
+use super::options::{Needs, item};
+use super::{Call, print, select};
 use crate::value::ItemHandle;
 
 pub(super) const NAME: &str = "publish";
@@ -14,7 +14,7 @@ pub(super) fn describe(command: Command) -> Command {
     let reference = Arg::new("reference").value_name("REFERENCE").required(true);
     command
         .about("Push what a container leaves to a registry, and print its reference by digest")
-        .arg(logs::item("A container, which runs first"))
+        .arg(item("A container, which runs first"))
         .arg(reference.help("Where it goes: `registry.example/team/app:1.2`"))
 }
 

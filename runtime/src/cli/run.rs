@@ -51,6 +51,8 @@ pub(super) async fn run(call: Call<'_>) -> Result<(), Failure> {
     let items = chosen(call.items, &globs, &given.texts("skip"))?;
     let partition = given.of("partition").get_one::<Partition>("partition");
     let items = partition.map_or_else(|| items.clone(), |partition| partition.of(items.clone()));
+    // A shell is typed into.
+    let _keys = (!given.is_set("interactive")).then(report::listen);
     let (with_output, keep_going) = (given.is_set("output"), given.is_set("keep-going"));
     let mut outputs = Outputs::new(items.len());
     let mut failures: Vec<Error> = Vec::new();

@@ -8,13 +8,13 @@ use crate::value::{Item, ItemExport, ItemHandle, ItemKind};
 use crate::{Error, Result};
 
 /// A pattern of names. An item has its own name and that of its field: `ping` means every item of a loop.
-struct Pattern<'a> {
+pub(super) struct Pattern<'a> {
     text: &'a str,
     glob: GlobMatcher,
 }
 
 impl<'a> Pattern<'a> {
-    fn new(text: &'a str) -> Result<Self, Failure> {
+    pub(super) fn new(text: &'a str) -> Result<Self, Failure> {
         let glob = GlobBuilder::new(text).build();
         let wrong = |error: globset::Error| {
             let message = format!("`{text}` is no glob: {}", error.kind());
@@ -25,6 +25,13 @@ impl<'a> Pattern<'a> {
 
     fn fits(&self, item: &Item) -> bool {
         [&item.name, &item.field].into_iter().any(|name| name == self.text || self.glob.is_match(name))
+    }
+
+    /// The same where nothing but the item's name is known.
+    pub(super) fn fits_name(&self, name: &str) -> bool {
+        let number = name.strip_prefix(self.text).and_then(|rest| rest.strip_prefix('.'));
+        let is_of_loop = number.is_some_and(|number| number.parse::<usize>().is_ok());
+        name == self.text || is_of_loop || self.glob.is_match(name)
     }
 }
 
@@ -144,21 +151,23 @@ fn nothing(items: &[Item], name: &str) -> Failure {
         let exports = item.exports.iter().flat_map(|export| [export.name.clone(), exported(item, export)]);
         [item.name.clone(), item.field.clone()].into_iter().chain(exports).collect::<Vec<_>>()
     };
-    let near = items
-        .iter()
-        .flat_map(of_item)
-        .map(|other| (strsim::jaro_winkler(name, &other), other))
-        .filter(|(similarity, _)| *similarity > 0.8)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b));
-    let help = match near {
-        Some((_, near)) if has_item(items, &near) => {
-            format!("an item with a similar name exists: `{}`", shown(&near))
+    let names: Vec<String> = items.iter().flat_map(of_item).collect();
+    let help = match near(names.iter().map(String::as_str), name) {
+        Some(near) if has_item(items, near) => {
+            format!("an item with a similar name exists: `{}`", shown(near))
         }
-        Some((_, near)) => format!("an export with a similar name exists: `{}`", shown(&near)),
+        Some(near) => format!("an export with a similar name exists: `{}`", shown(near)),
         None if items.is_empty() => "the pipeline has no items".to_owned(),
         None => "`list` shows the items of the pipeline".to_owned(),
     };
     Failure::NothingMatched(format!("no item is named `{}`\n\nhelp: {help}", shown(name)))
+}
+
+/// The one of these names that may have been meant.
+pub(super) fn near<'n>(names: impl IntoIterator<Item = &'n str>, name: &str) -> Option<&'n str> {
+    let similar = names.into_iter().map(|other| (strsim::jaro_winkler(name, other), other));
+    let near = similar.filter(|(similarity, _)| *similarity > 0.8).max_by(|(a, _), (b, _)| a.total_cmp(b));
+    near.map(|(_, near)| near)
 }
 
 /// Which part of a list is meant: `slice:2/3`.

@@ -3,8 +3,8 @@
 use clap::{Arg, Command};
 
 use super::failure::Failure;
-use super::options::Needs;
-use super::{Call, exit, logs, select};
+use super::options::{Needs, item};
+use super::{Call, exit, select};
 use crate::value::ItemHandle;
 
 pub(super) const NAME: &str = "terminal";
@@ -14,7 +14,7 @@ pub(super) fn describe(command: Command) -> Command {
     let other = Arg::new("command").value_name("COMMAND").num_args(1..).last(true);
     command
         .about("Open a shell in a service, or in what a container leaves")
-        .arg(logs::item("A service or a container, which runs first"))
+        .arg(item("A service or a container, which runs first"))
         .arg(other.help("What to run in the place of a shell; the program ends as it does"))
 }
 

@@ -13,7 +13,7 @@ use crate::graph::{Plan, PlannedFiles};
 use crate::session::Session;
 use crate::terminal;
 use crate::value::{Item, ItemHandle, Service};
-use crate::{Error, Result, Tunnel};
+use crate::{Error, Result, Tunnel, report};
 
 pub(super) const NAME: &str = "up";
 pub(super) const NEEDS: Needs = Needs::Engine;
@@ -43,6 +43,7 @@ pub(super) async fn run(call: Call<'_>) -> Result<(), Failure> {
             if globs.is_empty() { "the pipeline has no services" } else { "none of these is a service" };
         return Err(Failure::NothingMatched(message.to_owned()));
     }
+    let _keys = report::listen();
     let is_watching = call.given.is_set("watch");
     loop {
         let seen = if is_watching { files(&services)? } else { Vec::new() };

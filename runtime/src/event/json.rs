@@ -99,6 +99,7 @@ fn of_kind<M: SerializeMap>(map: &mut M, kind: &EventKind) -> Result<(), M::Erro
             optional(map, "total", total.as_ref())?;
             optional(map, "files", files.as_ref())
         }
+        EventKind::Missed { why } => map.serialize_entry("why", &**why),
         EventKind::Waiting(waiting) => of_waiting(map, waiting),
         EventKind::Started { args } => map.serialize_entry("args", &**args),
         EventKind::Output { stream, line } => {
@@ -147,6 +148,7 @@ impl EventKind {
             Self::Connected { .. } => "connected",
             Self::Transfer(_) => "transfer",
             Self::Cached => "cached",
+            Self::Missed { .. } => "missed",
             Self::Waiting(_) => "waiting",
             Self::Replayed => "replayed",
             Self::Starting => "starting",
@@ -233,5 +235,7 @@ fn seconds(duration: Duration) -> f64 {
     Duration::from_micros(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)).as_secs_f64()
 }
 
+#[cfg(feature = "cli")]
+pub(super) mod read;
 #[cfg(test)]
 mod tests;

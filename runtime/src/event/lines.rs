@@ -53,6 +53,24 @@ impl LineBatch {
     }
 }
 
+#[cfg(feature = "cli")]
+impl LineBatch {
+    /// The lines without their ends, joined by one each.
+    pub(crate) fn joined(&self) -> String {
+        let mut rest = &self.bytes[..];
+        let mut longest = 0;
+        while !rest.is_empty() {
+            // As above.
+            longest = longest.max(rest.skip_until(b'\n').unwrap_or(rest.len()));
+        }
+        if longest > LONGEST_LINE || self.bytes.contains(&b'\r') {
+            return self.iter().collect::<Vec<_>>().join("\n");
+        }
+        // What is usual: they are joined already.
+        String::from_utf8_lossy(self.bytes.strip_suffix(b"\n").unwrap_or(&self.bytes)).into_owned()
+    }
+}
+
 fn without_end(mut line: &[u8]) -> &[u8] {
     while let [before @ .., b'\n' | b'\r'] = line {
         line = before;
@@ -117,6 +135,18 @@ mod tests {
             let batch = cutter.push(&[b'x'; 1000]);
             assert!(cutter.partial.len() < LONGEST_LINE);
             assert!(batch.iter().all(|line| line.len() <= LONGEST_LINE));
+        }
+    }
+
+    #[cfg(feature = "cli")]
+    proptest! {
+        #[test]
+        fn joined_lines_are_the_lines(text in "[ab\r\n]{0,40}(\n|x{16380,16390}\n|\\PC)[ab\n]{0,9}") {
+            let mut cutter = LineCutter::default();
+            for batch in [cutter.push(text.as_bytes()), cutter.finish()] {
+                let lines: Vec<_> = batch.iter().collect();
+                prop_assert_eq!(batch.joined(), lines.join("\n"));
+            }
         }
     }
 

@@ -39,8 +39,12 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+#[cfg(feature = "cli")]
+pub(crate) use self::json::read::{Told, read};
 pub(crate) use self::lines::{LineBatch, LineCutter};
 pub use self::span::ObserverHandle;
+#[cfg(feature = "cli")]
+pub(crate) use self::span::follow;
 pub(crate) use self::span::{Emitter, Span, observe};
 use crate::model::{Digest, Exit, Location};
 
@@ -50,11 +54,18 @@ pub use crate::model::Stream;
 pub trait Observer: Send + Sync + 'static {
     /// Handles one event.
     fn on_event(&self, event: &Event);
+
+    /// Everything that has happened so far was handled, and the observer's thread is about to wait: a good time to write what
+    /// is buffered. Does nothing by default.
+    fn on_idle(&self) {}
 }
 
-/// An observer that is called on the thread where an event happens, and gets lines as they came.
+/// An observer that gets lines as they came. A session's own is called on the thread where an event happens.
 pub(crate) trait DirectObserver: Send + Sync + 'static {
     fn on_event(&self, event: &Event);
+
+    /// As [`Observer::on_idle`], of one that has a thread of its own.
+    fn on_idle(&self) {}
 
     /// The lines of one stream of a span that arrived together; the event is an [`EventKind::Output`] without a line.
     fn on_lines(&self, event: &Event, stream: Stream, lines: &LineBatch) {
@@ -197,6 +208,12 @@ pub enum EventKind {
     Transfer(Transfer),
     /// The result already exists: nothing is run or sent.
     Cached,
+    /// A step has no result that could be used, so it runs. Emitted only where somebody remembers what its last result was
+    /// made of, as a program with a command line does.
+    Missed {
+        /// What has changed since that result, or why else there is none: `argument 2 changed, env A is new`.
+        why: Arc<str>,
+    },
     /// The subject cannot go on before something else does.
     Waiting(Waiting),
     /// A step that ran earlier runs once more, for its effect on a service instance that has not seen it. The span's

@@ -14,7 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 
 use tokio::sync::oneshot;
 
-use super::{Event, EventKind, LineBatch, Observer, SpanId, Stream};
+use super::{DirectObserver, Event, EventKind, LineBatch, SpanId, Stream};
 use crate::lock::lock;
 
 /// The most lines that wait for one observer …
@@ -93,7 +93,7 @@ impl State {
 
 impl Queue {
     /// Starts an observer's thread.
-    pub(super) fn start(observer: impl Observer) -> io::Result<Arc<Self>> {
+    pub(super) fn start(observer: impl DirectObserver) -> io::Result<Arc<Self>> {
         let queue = Arc::new(Self { state: Mutex::default(), changed: Condvar::new() });
         let taken = queue.clone();
         let thread = std::thread::Builder::new().name("bowline-observer".to_owned());
@@ -180,30 +180,42 @@ impl Queue {
     }
 
     /// Calls an observer until the queue is closed and empty, or until the observer panics.
-    fn deliver(&self, observer: &impl Observer) {
-        while let Some(item) = self.next() {
+    fn deliver(&self, observer: &impl DirectObserver) {
+        let mut is_idle = true;
+        loop {
+            let item = if is_idle { self.next() } else { self.state().take() };
             // An observer that panicked is not called again, as its state may be half changed.
             let heard = catch_unwind(AssertUnwindSafe(|| match item {
-                Item::Event(event) => observer.on_event(&event),
-                Item::Output(output) => output.tell(observer),
-                Item::Flush(heard) => drop(heard.send(())),
+                Some(Item::Event(event)) => {
+                    observer.on_event(&event);
+                    Some(false)
+                }
+                Some(Item::Output(output)) => {
+                    observer.on_lines(&output.event, output.stream, &output.lines);
+                    Some(false)
+                }
+                Some(Item::Flush(heard)) => {
+                    observer.on_idle();
+                    let _ = heard.send(());
+                    Some(true)
+                }
+                None if is_idle => None,
+                None => {
+                    observer.on_idle();
+                    Some(true)
+                }
             }));
-            if let Err(panic) = heard {
-                self.give_up();
-                let line = format!("bowline: an observer panicked, and hears no more: {}\n", words(&*panic));
-                let _ = io::stderr().lock().write_all(line.as_bytes());
-                return;
+            match heard {
+                Ok(Some(idle)) => is_idle = idle,
+                Ok(None) => return,
+                Err(panic) => {
+                    self.give_up();
+                    let line =
+                        format!("bowline: an observer panicked, and hears no more: {}\n", words(&*panic));
+                    let _ = io::stderr().lock().write_all(line.as_bytes());
+                    return;
+                }
             }
-        }
-    }
-}
-
-impl Output {
-    pub(super) fn tell(&self, observer: &impl Observer) {
-        let mut event = self.event.clone();
-        for line in self.lines.iter() {
-            event.kind = EventKind::Output { stream: self.stream, line: line.into() };
-            observer.on_event(&event);
         }
     }
 }

@@ -78,9 +78,29 @@ impl Emitter {
 
 /// Registers an observer of all sessions of the process, from now on.
 pub(crate) fn observe(observer: impl Observer) -> io::Result<ObserverHandle> {
-    let queue = Queue::start(observer)?;
+    let queue = Queue::start(Each(observer))?;
     EVERYWHERE.add(queue.clone());
     Ok(ObserverHandle { queue, session: None })
+}
+
+/// The same for one that gets lines as they came, to the end of the process.
+#[cfg(feature = "cli")]
+pub(crate) fn follow(observer: impl DirectObserver) -> io::Result<()> {
+    EVERYWHERE.add(Queue::start(observer)?);
+    Ok(())
+}
+
+/// An observer that gets lines one by one.
+struct Each<O>(O);
+
+impl<O: Observer> DirectObserver for Each<O> {
+    fn on_event(&self, event: &Event) {
+        self.0.on_event(event);
+    }
+
+    fn on_idle(&self) {
+        self.0.on_idle();
+    }
 }
 
 /// A registered observer. Dropping the handle changes nothing: the observer stays to the end of the session, or of the
@@ -206,7 +226,7 @@ impl Span {
 
     /// Registers an observer of this session, from now on.
     pub(crate) fn observe(&self, observer: impl Observer) -> io::Result<ObserverHandle> {
-        let queue = Queue::start(observer)?;
+        let queue = Queue::start(Each(observer))?;
         self.emitter.observers.add(queue.clone());
         Ok(ObserverHandle { queue, session: Some(Arc::downgrade(&self.emitter)) })
     }

@@ -8,7 +8,8 @@ use std::time::SystemTime;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Makes a directory that is its user's alone.
+/// Makes a directory that is its user's alone: what programs print is nobody else's, and short texts can be guessed from
+/// their hashes.
 pub(crate) fn private(directory: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
@@ -40,5 +41,26 @@ pub(crate) fn thin_out(directory: &Path, most: usize, remove: impl Fn(&Path) -> 
         for (_, path) in all.drain(..all.len() - most) {
             let _ = remove(&path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_make_room() {
+        let home = tempfile::tempdir().unwrap();
+        for number in 0..30 {
+            let path = home.path().join(number.to_string());
+            fs::write(&path, "").unwrap();
+            let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(100 - number);
+            fs::File::options().write(true).open(&path).unwrap().set_modified(at).unwrap();
+        }
+        thin_out(home.path(), 2, |path| fs::remove_file(path));
+        let mut left: Vec<_> =
+            fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["0", "1"]);
     }
 }

@@ -92,6 +92,39 @@ impl serde::Serialize for Location {
     }
 }
 
+/// A place that another process has written down: [`Location`]s themselves are made by the compiler.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(serde::Deserialize))]
+pub(crate) struct Place {
+    file: Box<str>,
+    line: u32,
+    column: u32,
+}
+
+#[cfg(feature = "junit")]
+impl Place {
+    pub(crate) fn file(&self) -> &str {
+        &self.file
+    }
+
+    pub(crate) fn line(&self) -> u32 {
+        self.line
+    }
+}
+
+impl From<&Location> for Place {
+    fn from(location: &Location) -> Self {
+        Self { file: location.file().into(), line: location.line(), column: location.column() }
+    }
+}
+
+/// As a [`Location`].
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
 /// A value, and where it was written.
 #[derive(Debug, Clone)]
 pub(crate) struct Located<T> {

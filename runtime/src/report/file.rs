@@ -56,6 +56,28 @@ impl Report {
         observed.map(drop).map_err(|error| Error::engine("start an observer's thread", error))
     }
 
+    /// Writes this report of events that were read back, as [`write_to`](Self::write_to) would have while they happened.
+    #[cfg(feature = "cli")]
+    pub(crate) fn write_from(
+        self,
+        path: &Path,
+        lines: impl Iterator<Item = io::Result<Vec<u8>>>,
+    ) -> Result<()> {
+        let failed = |error| Error::io(path, error);
+        let mut file = create(path).map(BufWriter::new).map_err(failed)?;
+        let mut record = Record::default();
+        for line in lines {
+            let line = line.map_err(failed)?;
+            // What a run that was killed wrote last may be half of a line.
+            let Ok(told) = crate::event::read(&line) else { continue };
+            match self {
+                Self::Events => write_each(&mut file, &line, &told.event).map_err(failed)?,
+                _ => record.read(told),
+            }
+        }
+        file.flush().and_then(|()| self.write(&record, path)).map_err(failed)
+    }
+
     fn write(self, record: &Record, path: &Path) -> io::Result<()> {
         let run = record.run();
         let contents = match self {
@@ -75,6 +97,27 @@ impl Report {
         }
         written
     }
+}
+
+/// Writes an event that was read back from a line of JSON: of output that came together, every line for itself.
+#[cfg(feature = "cli")]
+fn write_each(to: &mut impl io::Write, json: &[u8], event: &Event) -> io::Result<()> {
+    // An event ends with its output.
+    let before = match &event.kind {
+        EventKind::Output { line, .. } => json
+            .strip_suffix(&[&serde_json::to_vec(line.as_ref())?[..], b"}"].concat()[..])
+            .map(|before| (before, line)),
+        _ => None,
+    };
+    let Some((before, lines)) = before else {
+        return to.write_all(json).and_then(|()| to.write_all(b"\n"));
+    };
+    for line in lines.split('\n') {
+        to.write_all(before)?;
+        serde_json::to_writer(&mut *to, line)?;
+        to.write_all(b"}\n")?;
+    }
+    Ok(())
 }
 
 fn create(path: &Path) -> io::Result<File> {
@@ -110,10 +153,13 @@ impl Observer for Writer {
                 // A disk that has become full is no reason to end the pipeline; the file ends early.
                 let _ = serde_json::to_writer(&mut *file, event).map_err(io::Error::from);
                 let _ = file.write_all(b"\n");
-                if !matches!(event.kind, EventKind::Output { .. }) {
-                    let _ = file.flush();
-                }
             }
+        }
+    }
+
+    fn on_idle(&self) {
+        if let Self::Events(file) = self {
+            let _ = lock(file).flush();
         }
     }
 }

@@ -51,6 +51,8 @@ pub(crate) use self::stderr::say;
 pub(crate) use self::test::TestReport;
 #[cfg(feature = "tracing")]
 pub use self::tracing::trace;
+#[cfg(feature = "cli")]
+pub(crate) use self::words::time as in_words;
 use crate::Error;
 use crate::event::DirectObserver;
 
@@ -143,6 +145,23 @@ pub(crate) fn of_error(error: &Error) -> String {
 pub(crate) fn of_test() -> Option<Arc<TestReport>> {
     choice::is_left_open().then(Arc::default)
 }
+
+/// While this exists, the key `t` asks what goes on, as long as the tree is drawn.
+#[cfg(all(feature = "cli", unix))]
+#[derive(Debug)]
+pub(crate) struct Listening(tree::Listening);
+
+/// Listens to the keys of a program that does not read standard input itself.
+#[cfg(all(feature = "cli", unix))]
+pub(crate) fn listen() -> Option<Listening> {
+    match DISPLAY.get() {
+        Some(Ok(Display::Tree(_))) => tree::listen().map(Listening),
+        _ => None,
+    }
+}
+
+#[cfg(all(feature = "cli", not(unix)))]
+pub(crate) fn listen() {}
 
 /// Nothing is shown until this is dropped.
 #[derive(Debug)]

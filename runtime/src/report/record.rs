@@ -10,7 +10,10 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 pub(super) use self::span::{Outcome, Recorded};
+#[cfg(feature = "cli")]
+use crate::event::Told;
 use crate::event::{Event, EventKind, SpanId, Stream, Subject, Waiting};
+use crate::model::Place;
 
 /// More than any pipeline has; what begins later is counted and left out.
 const MOST_SPANS: usize = 50_000;
@@ -79,6 +82,22 @@ impl Key {
 impl Record {
     /// Adds an event.
     pub(super) fn follow(&mut self, event: &Event) {
+        self.add(event, || event.locations.iter().map(Place::from).collect());
+    }
+
+    /// Adds an event that was read back.
+    #[cfg(feature = "cli")]
+    pub(super) fn read(&mut self, Told { mut event, places }: Told) {
+        let EventKind::Output { stream, line } = event.kind.clone() else {
+            return self.add(&event, || places);
+        };
+        for line in line.split('\n') {
+            event.kind = EventKind::Output { stream, line: line.into() };
+            self.add(&event, Vec::new);
+        }
+    }
+
+    fn add(&mut self, event: &Event, places: impl FnOnce() -> Vec<Place>) {
         let now = self.time(event);
         if now > self.last {
             self.last = now;
@@ -96,7 +115,7 @@ impl Record {
             if self.spans.len() == MOST_SPANS {
                 self.left_out += 1;
             } else {
-                self.spans.insert(event.span, Recorded::new(event, now));
+                self.spans.insert(event.span, Recorded::new(event, places(), now));
             }
             return;
         }
@@ -114,15 +133,18 @@ impl Record {
         }
     }
 
-    /// The time of an event, in seconds since the first session began, by a clock that does not jump.
+    /// The time of an event, in seconds since the first session began, by a clock that does not jump. All of it in whole
+    /// microseconds, as events are written: a record of events that were read back is the same.
     fn time(&mut self, event: &Event) -> f64 {
-        let began_at = event.at.checked_sub(event.elapsed).unwrap_or(event.at);
+        let elapsed = whole_micros(event.elapsed);
+        let at = event.at.duration_since(SystemTime::UNIX_EPOCH).map(whole_micros).unwrap_or_default();
+        let began_at = SystemTime::UNIX_EPOCH + at.saturating_sub(elapsed);
         let first = *self.began.get_or_insert(began_at);
         let began = self
             .sessions
             .entry(event.session.clone())
             .or_insert_with(|| began_at.duration_since(first).unwrap_or(Duration::ZERO).as_secs_f64());
-        *began + event.elapsed.as_secs_f64()
+        *began + elapsed.as_secs_f64()
     }
 
     /// Everything so far, as a file has it.
@@ -159,6 +181,10 @@ impl Record {
             spans,
         }
     }
+}
+
+fn whole_micros(time: Duration) -> Duration {
+    Duration::from_micros(u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
 }
 
 /// The name of the program.

@@ -1,6 +1,7 @@
 //! The live tree on a terminal: what goes on, with its last lines, at the bottom of the screen. What has passed disappears;
 //! what has failed stays, with all of its output.
 
+mod keys;
 mod rows;
 mod screen;
 
@@ -9,6 +10,9 @@ use std::io::{self, Write as _};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use self::keys::Keys;
+#[cfg(feature = "cli")]
+pub(super) use self::keys::{Listening, listen};
 use self::screen::Screen;
 use super::state::{Ended, How, News, State, Sum};
 use super::ticker::Ticker;
@@ -28,8 +32,15 @@ const IDLE: Duration = Duration::from_millis(500);
 pub(super) struct Tree {
     inner: Mutex<Inner>,
     /// Locked before `inner`, and while something is written: a terminal may take nothing for as long as a person likes.
-    screen: Mutex<Screen>,
+    screen: Mutex<Drawing>,
     ticker: Ticker,
+}
+
+/// What is drawn, and the keys that are pressed meanwhile.
+#[derive(Debug, Default)]
+struct Drawing {
+    screen: Screen,
+    keys: Keys,
 }
 
 #[derive(Debug)]
@@ -73,7 +84,7 @@ impl Tree {
 
     /// Draws what goes on; returns whether there is more to come.
     fn draw(&self) -> bool {
-        let mut screen = lock(&self.screen);
+        let Drawing { screen, keys } = &mut *lock(&self.screen);
         let (frame, above, is_more) = {
             let mut inner = lock(&self.inner);
             if inner.is_paused {
@@ -103,11 +114,17 @@ impl Tree {
         let mut to = io::BufWriter::new(io::stderr().lock());
         // A terminal that is closed is no reason to fail.
         let _ = screen::say(&mut to, &above);
+        let is_drawn = frame.is_some();
         let _ = match frame {
             Some((rows, size)) => screen.draw(&mut to, size, &rows),
             None => screen.clear(&mut to),
         };
         let _ = to.flush();
+        if !is_drawn {
+            keys.leave();
+        } else if keys.are_asking() {
+            self.tell_all();
+        }
         is_more
     }
 
@@ -130,7 +147,7 @@ impl Tree {
 
     /// Shows everything that is left to be shown, and takes the drawing away.
     fn end(&self, sum: Option<&Sum>) {
-        let mut screen = lock(&self.screen);
+        let Drawing { screen, keys } = &mut *lock(&self.screen);
         let above = {
             let mut inner = lock(&self.inner);
             inner.ended.clear();
@@ -145,6 +162,7 @@ impl Tree {
         let mut to = io::BufWriter::new(io::stderr().lock());
         let _ = screen.clear(&mut to).and_then(|()| screen::say(&mut to, &above));
         let _ = to.flush();
+        keys.leave();
     }
 
     pub(super) fn tell_all(&self) {
@@ -174,10 +192,11 @@ impl Tree {
 
     /// Somebody else gets the terminal.
     pub(super) fn pause(&self) {
-        let mut screen = lock(&self.screen);
+        let Drawing { screen, keys } = &mut *lock(&self.screen);
         lock(&self.inner).is_paused = true;
         let mut to = io::stderr().lock();
         let _ = screen.clear(&mut to);
+        keys.leave();
     }
 
     pub(super) fn resume(&self) {

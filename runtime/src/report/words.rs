@@ -7,7 +7,7 @@ use crate::error::{show_duration, shown_command};
 use crate::event::Outcome;
 
 /// A time as people say it: `12 ms`, `3.4 s`, `2 min 5 s`, `1 h 2 min`.
-pub(super) fn time(time: Duration) -> String {
+pub(crate) fn time(time: Duration) -> String {
     match time.as_secs() {
         0..60 => show_duration(time),
         seconds @ 60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),

@@ -203,6 +203,22 @@ impl Evaluation {
     #[allow(clippy::unused_self)]
     fn record(&self, _: &Arc<Step>) {}
 
+    /// Says why a step has no result, where somebody remembers what its last one was made of.
+    #[cfg(feature = "cli")]
+    fn tell_why(&self, span: &Span, step: &Arc<Step>) {
+        if let Some(recorder) = &self.session.settings.recorder {
+            span.emit(|| {
+                let (made_of, contents) = self.ingredients(step);
+                let why = recorder.why(&step.name, step.number(), step.is_volatile, &made_of, &contents);
+                EventKind::Missed { why: why.into() }
+            });
+        }
+    }
+
+    #[cfg(not(feature = "cli"))]
+    #[allow(clippy::unused_self)]
+    fn tell_why(&self, _: &Span, _: &Arc<Step>) {}
+
     /// What the key of a step is made of.
     #[cfg(feature = "cli")]
     pub(super) fn ingredients(
@@ -258,6 +274,7 @@ impl Evaluation {
                 return cached(kept);
             }
         }
+        self.tell_why(span, step);
         let run = |again| self.clone().run(step.clone(), span.clone(), again);
         let ran = match run(Again::UnlessSeen).await? {
             Some(ran) => ran,

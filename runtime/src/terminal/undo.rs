@@ -2,7 +2,7 @@
 //!
 //! A signal may end the program at once, or somebody else's handler may do something about it first. So the handlers here
 //! undo the changes and then do what would have happened without them. A stopped program (Ctrl-Z) takes its drawing off the
-//! terminal too, as a shell has it meanwhile.
+//! terminal too, and leaves the keys alone, as a shell has both meanwhile.
 
 use std::cell::UnsafeCell;
 use std::io;
@@ -20,8 +20,10 @@ const SIGNALS: [i32; 7] =
 /// What is changed, of which there is one in a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// What the terminal does with keys.
+    /// What the terminal does with keys, for a process in a container: Ctrl-Z is typed for that.
     Mode,
+    /// What it does with keys that the program reads itself while it draws.
+    Keys,
     /// What is drawn, and where the program's own text goes.
     Drawing,
 }
@@ -41,7 +43,7 @@ impl<T> Racy<T> {
 }
 
 /// How each change is undone. Signal handlers call these, which do nothing if there is nothing to undo.
-static UNDO: [OnceLock<fn()>; 2] = [const { OnceLock::new() }; 2];
+static UNDO: [OnceLock<fn()>; 3] = [const { OnceLock::new() }; 3];
 /// How many changes there are, and the signals that are handled because of them.
 static HANDLED: Mutex<(usize, [bool; SIGNALS.len()])> = Mutex::new((0, [false; SIGNALS.len()]));
 /// Whether a handler that somebody has set since calls the one here: to set it once more would make a circle of them.
@@ -153,7 +155,8 @@ fn stop_handling(index: usize) {
 extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     let _errno = Errno::keep();
     match signal {
-        libc::SIGTSTP | libc::SIGWINCH => undo_drawing(),
+        libc::SIGTSTP => [Change::Drawing, Change::Keys].into_iter().for_each(undo),
+        libc::SIGWINCH => undo(Change::Drawing),
         _ => all(),
     }
     let kept = SIGNALS.iter().position(|other| *other == signal).and_then(|index| PREVIOUS.get(index));
@@ -183,8 +186,8 @@ extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, context: *mut l
     }
 }
 
-fn undo_drawing() {
-    if let Some(undo) = the(Change::Drawing).and_then(OnceLock::get) {
+fn undo(change: Change) {
+    if let Some(undo) = the(change).and_then(OnceLock::get) {
         undo();
     }
 }

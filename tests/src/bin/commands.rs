@@ -48,6 +48,13 @@ pipeline! {
         export "/out/app" as app;
         export "/out/" as out;
     }
+    container wordy {
+        image "busybox:1.35";
+        env NONCE = nonce;
+        shell r"seq 3000; head -c 40000 /dev/zero | tr '\0' x; printf '\377\n\r\n\n\\n'; seq 5 >&2";
+    }
+    /// Takes long enough to be looked at.
+    container lasting { image "busybox:1.35"; env NONCE = nonce; shell "echo it begins; sleep 6; echo it ends"; }
     container explained {
         image "busybox:1.35";
         exec ["true"];

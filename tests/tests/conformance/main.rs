@@ -31,6 +31,7 @@ mod refresh;
 mod registry;
 mod reports;
 mod running;
+mod runs;
 mod secrets;
 mod security;
 mod shared;

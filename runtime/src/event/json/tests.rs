@@ -35,6 +35,7 @@ fn every_kind() -> Vec<EventKind> {
         EventKind::begins(Verb::Pulling),
         EventKind::Transfer(Transfer { verb: Verb::Sending, done: 1, total: Some(2), files: Some(3) }),
         EventKind::Cached,
+        EventKind::Missed { why: text() },
         EventKind::Waiting(Waiting::For(step())),
         EventKind::Waiting(Waiting::For(service())),
         EventKind::Waiting(Waiting::Process),
@@ -69,6 +70,7 @@ fn every_kind() -> Vec<EventKind> {
             | EventKind::Connected { .. }
             | EventKind::Transfer(_)
             | EventKind::Cached
+            | EventKind::Missed { .. }
             | EventKind::Waiting(_)
             | EventKind::Replayed
             | EventKind::Starting
@@ -108,10 +110,9 @@ fn written(event: &Event) -> Value {
     serde_json::from_slice(&serde_json::to_vec(event).unwrap()).unwrap()
 }
 
-#[test]
-fn every_event_is_as_the_schema_says() {
+fn subjects() -> [Subject; 7] {
     let named = |of: fn(Arc<str>) -> Subject| of("x".into());
-    let subjects = [
+    [
         Subject::Session,
         step(),
         service(),
@@ -119,9 +120,13 @@ fn every_event_is_as_the_schema_says() {
         named(|name| Subject::Image { name }),
         named(|name| Subject::Source { name }),
         named(|name| Subject::Preparation { name }),
-    ];
+    ]
+}
+
+#[test]
+fn every_event_is_as_the_schema_says() {
     let mut events: Vec<Event> = every_kind().into_iter().map(|kind| Event::example(step(), kind)).collect();
-    events.extend(subjects.map(|subject| Event::example(subject, EventKind::Opened)));
+    events.extend(subjects().map(|subject| Event::example(subject, EventKind::Opened)));
     let place = Event { locations: [Location::caller()].into(), ..Event::example(step(), EventKind::Cached) };
     events.push(Event { parent: Some(place.span), ..place });
     let values: Vec<Value> = events.iter().map(written).collect();
@@ -157,4 +162,72 @@ fn an_event_looks_like_this() {
     let event =
         Event::example(step(), EventKind::Started { args: ["echo".to_owned(), "a b".to_owned()].into() });
     insta::assert_snapshot!(serde_json::to_string(&event).unwrap());
+}
+
+#[cfg(feature = "cli")]
+mod read_back {
+    use super::*;
+    use crate::event::{Told, read};
+    use crate::model::Place;
+
+    #[test]
+    fn every_event_is_read_back_as_it_was_written() {
+        let verbs = [
+            Verb::Pulling,
+            Verb::Loading,
+            Verb::Unpacking,
+            Verb::Packing,
+            Verb::Pushing,
+            Verb::Exporting,
+            Verb::Hashing,
+            Verb::Sending,
+        ];
+        let at = SystemTime::UNIX_EPOCH + Duration::from_micros(1_764_500_000_123_457);
+        let of_steps = every_kind().into_iter().chain(verbs.map(EventKind::begins));
+        let of_steps = of_steps.map(|kind| Event::example_in(u64::MAX, step(), kind));
+        let of_others = subjects().map(|subject| Event {
+            at,
+            elapsed: Duration::from_micros(3_600_000_001),
+            parent: Some(SpanId(std::num::NonZeroU64::MIN)),
+            locations: [Location::caller()].into(),
+            ..Event::example(subject, EventKind::Opened)
+        });
+        for event in of_steps.chain(of_others) {
+            let line = serde_json::to_vec(&event).unwrap();
+            let Told { event: back, places } = read(&line).unwrap();
+            assert_eq!(places, event.locations.iter().map(Place::from).collect::<Vec<_>>());
+            let back = Event { locations: event.locations.clone(), ..back };
+            assert_eq!(written(&back), written(&event));
+            if event.kind != (EventKind::Ready { after: Duration::MAX }) {
+                assert_eq!((back.kind, back.subject, back.at), (event.kind, event.subject, event.at));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_event_is_an_error() {
+        let event = written(&Event::example(service(), EventKind::Waiting(Waiting::For(step()))));
+        for (field, wrong) in [
+            ("v", json!(2)),
+            ("event", json!("unknown")),
+            ("subject", json!("thing")),
+            ("for", json!("thing")),
+            ("for_digest", json!("12")),
+            ("span", json!(0)),
+            ("hostname", Value::Null),
+        ] {
+            let mut event = event.clone();
+            event[field] = wrong;
+            assert!(read(event.to_string().as_bytes()).is_err(), "{event}");
+        }
+        let whole = event.to_string();
+        assert!(read(whole.as_bytes()).is_ok());
+        for end in 0..whole.len() {
+            assert!(read(&whole.as_bytes()[..end]).is_err(), "{end}");
+        }
+        // A later version's field says more of the same.
+        let mut more = event.clone();
+        more["more"] = json!({"a": [1]});
+        assert!(read(more.to_string().as_bytes()).is_ok());
+    }
 }

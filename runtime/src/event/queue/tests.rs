@@ -2,7 +2,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use super::super::{Emitter, LineCutter, Outcome, Span, Subject};
+use super::super::{Emitter, LineCutter, Observer, Outcome, Span, Subject};
 use super::*;
 
 /// The events that an observer has received.
@@ -154,4 +154,38 @@ fn what_nobody_observes_costs_next_to_nothing() {
     let took = began.elapsed() / EVENTS;
     println!("{took:?} an event");
     assert!(took < Duration::from_micros(1), "{took:?}");
+}
+
+/// How many events there are, and how many there were when the observer was idle last.
+#[derive(Default)]
+struct Idle(Mutex<(usize, usize)>);
+
+impl Observer for Arc<Idle> {
+    fn on_event(&self, _: &Event) {
+        self.0.lock().unwrap().0 += 1;
+    }
+
+    fn on_idle(&self) {
+        let counts = &mut *self.0.lock().unwrap();
+        counts.1 = counts.0;
+    }
+}
+
+#[tokio::test]
+async fn an_observer_knows_when_it_has_heard_everything_so_far() {
+    let idle = Arc::<Idle>::default();
+    let span = span();
+    let handle = span.observe(idle.clone()).unwrap();
+    span.open();
+    span.lines(Stream::Stdout, batch(0..10));
+    let began = Instant::now();
+    while *idle.0.lock().unwrap() != (11, 11) {
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", idle.0);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // Whoever waits for it finds written what it has buffered.
+    span.close(|| Outcome::Succeeded);
+    span.heard().await;
+    assert_eq!(*idle.0.lock().unwrap(), (12, 12));
+    handle.remove().await;
 }

@@ -1,13 +1,17 @@
 //! What a key is made of, part by part: compared with what it was made of before, the parts say why there is no result for it.
 
-use std::collections::HashMap;
+mod changes;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Contents, Identities};
+pub(crate) use self::changes::Change;
+use super::{Contents, Fields, Identities};
 use crate::graph::encode::Encoder;
-use crate::graph::node::{Binding, Fs, Mount, MountSource, Place, Step, Var};
+use crate::graph::node::{
+    Binding, Config, Fs, Mount, MountSource, Place, ServiceBase, ServiceNode, Step, Var, closure,
+};
 use crate::model::Digest;
 use crate::value::LocalSource;
 
@@ -15,18 +19,58 @@ use crate::value::LocalSource;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Ingredients {
     pub(crate) key: String,
-    /// In the order in which they are written.
-    parts: Vec<(String, String)>,
-    /// All of the key, in coarse parts: nothing changes a key that changes none of these.
-    fields: Vec<(String, String)>,
+    #[serde(flatten)]
+    parts: MadeOf,
+    /// The services that it needs, directly or through others.
+    #[serde(default)]
+    services: Vec<OfService>,
     /// The directories and files of this machine among the parts, each with the digest of all that was found there.
     pub(crate) sources: Vec<(String, String)>,
+}
+
+/// What a service is made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct OfService {
+    name: String,
+    key: String,
+    #[serde(flatten)]
+    parts: MadeOf,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct MadeOf {
+    /// In the order in which they are written.
+    parts: Vec<(String, String)>,
+    /// The services that are bound, whose own parts say what of them has changed.
+    #[serde(default)]
+    bindings: Vec<(String, String)>,
+    /// All of the key, in coarse parts: nothing changes a key that changes none of these.
+    fields: Vec<(String, String)>,
+}
+
+/// What is part of steps and of services alike.
+struct Made<'a> {
+    places: &'a [Place],
+    args: Option<&'a [String]>,
+    config: &'a Config,
+    mounts: &'a [Mount],
+    bindings: &'a [Binding],
 }
 
 /// Who remembers what results were made of.
 pub(crate) trait Recorder: std::fmt::Debug + Send + Sync {
     /// A step of an item has a result. `number` is that of the step in its item, from 1.
     fn record(&self, item: &str, number: usize, made_of: Ingredients, contents: Vec<Arc<dyn Contents>>);
+
+    /// Why a step that is made of this has no result, for people.
+    fn why(
+        &self,
+        item: &str,
+        number: usize,
+        is_volatile: bool,
+        made_of: &Ingredients,
+        contents: &[Arc<dyn Contents>],
+    ) -> String;
 }
 
 impl Step {
@@ -48,15 +92,59 @@ impl Identities {
     /// What the key of a step is made of, and the contents of the directories of this machine in it.
     pub(crate) fn ingredients(&mut self, step: &Arc<Step>) -> (Ingredients, Vec<Arc<dyn Contents>>) {
         let (key, fields) = self.fields_of_step(step);
-        let mut parts: Vec<(String, String)> = Vec::new();
         let mut sources: Vec<Arc<LocalSource>> = Vec::new();
         let before = match &step.base {
             Fs::Step(before) if before.name == step.name => "the step before".to_owned(),
             base => name(base),
         };
-        parts.push((before, self.part(|this, encoder| this.fs(encoder, &step.base))));
+        let base = (before, self.part(|this, encoder| this.fs(encoder, &step.base)));
         sources.extend(local(&step.base));
-        for place in &step.places {
+        let Step { places, args, config, mounts, bindings, .. } = &**step;
+        let made = Made { places, args: args.as_deref(), config, mounts, bindings };
+        let mut parts = self.parts(base, &made, fields, &mut sources);
+        for after in &step.after {
+            let digest = self.step(after);
+            let hash = self.part(|_, encoder| encoder.digest(digest));
+            parts.parts.push((format!("container {}, which comes before it", after.name), hash));
+        }
+        let services = closure(bindings);
+        let services = services.values().map(|service| self.of_service(service, &mut sources)).collect();
+        let (names, contents): (Vec<_>, Vec<_>) = sources
+            .into_iter()
+            .filter_map(|source| {
+                let contents = self.hosts.get(&source)?.clone();
+                Some(((source.path.display().to_string(), short(contents.digest("/"))), contents))
+            })
+            .unzip();
+        (Ingredients { key: key.to_string(), parts, services, sources: names }, contents)
+    }
+
+    fn of_service(&mut self, service: &Arc<ServiceNode>, sources: &mut Vec<Arc<LocalSource>>) -> OfService {
+        let (key, fields) = self.fields_of_service(service);
+        let base = match &service.base {
+            ServiceBase::Fs(fs) => {
+                sources.extend(local(fs));
+                (name(fs), self.part(|this, encoder| this.fs(encoder, fs)))
+            }
+            ServiceBase::Server(server) => {
+                ("its address".to_owned(), self.part(|_, encoder| Self::server(encoder, server)))
+            }
+        };
+        let ServiceNode { places, run, config, mounts, bindings, .. } = &**service;
+        let made = Made { places, args: run.as_deref(), config, mounts, bindings };
+        let parts = self.parts(base, &made, fields, sources);
+        OfService { name: service.name.to_string(), key: short(key), parts }
+    }
+
+    fn parts(
+        &mut self,
+        base: (String, String),
+        made: &Made<'_>,
+        fields: Fields,
+        sources: &mut Vec<Arc<LocalSource>>,
+    ) -> MadeOf {
+        let mut parts = vec![base];
+        for place in made.places {
             parts.push(match place {
                 Place::File { path, contents } => {
                     (format!("file {path}"), self.part(|_, encoder| encoder.bytes(contents)))
@@ -70,18 +158,18 @@ impl Identities {
                 }
             });
         }
-        for (index, argument) in step.args.iter().flatten().enumerate() {
+        for (index, argument) in made.args.into_iter().flatten().enumerate() {
             let hash = self.part(|_, encoder| encoder.text(argument));
             parts.push((format!("argument {}", index + 1), hash));
         }
-        for (key, value) in &step.config.env {
+        for (key, value) in &made.config.env {
             let hash = self.part(|_, encoder| match value {
                 Var::Plain(value) => encoder.text("plain").text(value),
                 Var::Secret(secret) => encoder.text("secret").text(secret.name()),
             });
             parts.push((format!("env {key}"), hash));
         }
-        for mount in &step.mounts {
+        for mount in made.mounts {
             let Mount { path, source, access: _ } = mount;
             let what = match source {
                 MountSource::Copy { fs, .. } => {
@@ -96,25 +184,14 @@ impl Identities {
             let hash = self.part(|this, encoder| this.mounts(encoder, std::slice::from_ref(mount)));
             parts.push((format!("{what} mounted at {path}"), hash));
         }
-        for Binding { service, aliases } in &step.bindings {
+        let mut bindings = Vec::new();
+        for Binding { service, aliases } in made.bindings {
             let digest = self.service(service);
             let hash = self.part(|_, encoder| encoder.digest(digest));
-            parts.push((format!("service {} (as {})", service.name, aliases.join(", ")), hash));
-        }
-        for after in &step.after {
-            let digest = self.step(after);
-            let hash = self.part(|_, encoder| encoder.digest(digest));
-            parts.push((format!("container {}, which comes before it", after.name), hash));
+            bindings.push((format!("service {} (as {})", service.name, aliases.join(", ")), hash));
         }
         let fields = fields.into_iter().map(|(field, digest)| (field.to_owned(), short(digest))).collect();
-        let (names, contents): (Vec<_>, Vec<_>) = sources
-            .into_iter()
-            .filter_map(|source| {
-                let contents = self.hosts.get(&source)?.clone();
-                Some(((source.path.display().to_string(), short(contents.digest("/"))), contents))
-            })
-            .unzip();
-        (Ingredients { key: key.to_string(), parts, fields, sources: names }, contents)
+        MadeOf { parts, bindings, fields }
     }
 
     /// The hash of a part.
@@ -123,61 +200,6 @@ impl Identities {
         write(self, &mut encoder);
         short(encoder.finish())
     }
-}
-
-impl Ingredients {
-    /// What has changed since then; empty if nothing has.
-    pub(crate) fn changes_since(&self, before: &Self) -> Vec<Change> {
-        if self.key == before.key {
-            return Vec::new();
-        }
-        let changed = changes(&numbered(&self.parts), &numbered(&before.parts));
-        if !changed.is_empty() {
-            return changed;
-        }
-        // What has no part of its own, or their order.
-        let words = |fields: &[(String, String)]| -> Vec<(String, String)> {
-            fields.iter().map(|(field, hash)| (in_words(field).to_owned(), hash.clone())).collect()
-        };
-        let (now, then) = (words(&self.fields), words(&before.fields));
-        let changed = changes(&numbered(&now), &numbered(&then));
-        if changed.is_empty() { vec![Change::Changed("bowline's own version".to_owned())] } else { changed }
-    }
-}
-
-/// What became of a part.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Change {
-    New(String),
-    Changed(String),
-    Gone(String),
-}
-
-/// A part's name, and which of those of the same name it is, with its hash.
-type Numbered<'a> = Vec<((&'a str, usize), &'a str)>;
-
-fn numbered(parts: &[(String, String)]) -> Numbered<'_> {
-    let mut seen: HashMap<&str, usize> = HashMap::new();
-    parts
-        .iter()
-        .map(|(name, hash)| {
-            let number = seen.entry(name).or_default();
-            *number += 1;
-            ((name.as_str(), *number), hash.as_str())
-        })
-        .collect()
-}
-
-fn changes(now: &Numbered<'_>, then: &Numbered<'_>) -> Vec<Change> {
-    let before: HashMap<_, _> = then.iter().copied().collect();
-    let after: HashMap<_, _> = now.iter().copied().collect();
-    let changed = now.iter().filter_map(|(name, hash)| match before.get(name) {
-        None => Some(Change::New(name.0.to_owned())),
-        Some(other) if other != hash => Some(Change::Changed(name.0.to_owned())),
-        Some(_) => None,
-    });
-    let gone = then.iter().filter(|(name, _)| !after.contains_key(name));
-    changed.chain(gone.map(|(name, _)| Change::Gone(name.0.to_owned()))).collect()
 }
 
 /// The name of a file system, for people.
@@ -203,27 +225,6 @@ fn local(fs: &Fs) -> Option<Arc<LocalSource>> {
 /// Enough of a digest to tell that something has changed.
 fn short(digest: Digest) -> String {
     format!("{digest:.16}")
-}
-
-/// A field of the encoding, for people.
-fn in_words(field: &str) -> &str {
-    match field {
-        "base" => "what it starts from",
-        "files" => "the order of its files and copies",
-        "arguments" => "the number of its arguments",
-        "environment" => "its environment",
-        "workdir" => "its working directory",
-        "user" => "its user",
-        "hostname" => "its host name",
-        "bindings" => "its services",
-        "mounts" => "its mounts",
-        "after" => "what comes before it",
-        "stdin" => "its standard input",
-        "expect" => "how it is expected to end",
-        "stdout" | "stderr" => "where its output goes",
-        "uncached" => "that it is uncached",
-        other => other,
-    }
 }
 
 #[cfg(test)]

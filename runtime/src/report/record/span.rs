@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use super::{Key, letter, waited_for};
 use crate::event::{self, Event, EventKind, Stream, Subject, Transfer, Verb};
-use crate::model::Location;
+use crate::model::Place;
 use crate::report::words;
 
 /// How many of the last lines are kept of each …
@@ -29,7 +29,7 @@ pub(in crate::report) struct Recorded {
     #[serde(skip_serializing_if = "Option::is_none")]
     hostname: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "as_texts")]
-    pub(in crate::report) locations: Vec<Location>,
+    pub(in crate::report) locations: Vec<Place>,
     pub(in crate::report) from: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::report) to: Option<f64>,
@@ -37,6 +37,8 @@ pub(in crate::report) struct Recorded {
     pub(in crate::report) outcome: Option<Outcome>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::report) result: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::report) error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,7 +89,7 @@ pub(in crate::report) enum Outcome {
     Cancelled,
 }
 
-fn as_texts<S: Serializer>(locations: &[Location], serializer: S) -> Result<S::Ok, S::Error> {
+fn as_texts<S: Serializer>(locations: &[Place], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(locations.iter().map(ToString::to_string))
 }
 
@@ -97,7 +99,7 @@ fn is_zero(number: &u64) -> bool {
 }
 
 impl Recorded {
-    pub(super) fn new(event: &Event, now: f64) -> Self {
+    pub(super) fn new(event: &Event, locations: Vec<Place>, now: f64) -> Self {
         let (mut digest, mut hostname) = (None, None);
         match &event.subject {
             Subject::Step { digest: of, .. } => digest = Some(of.to_string()),
@@ -112,11 +114,12 @@ impl Recorded {
             command: None,
             digest,
             hostname,
-            locations: event.locations.to_vec(),
+            locations,
             from: now,
             to: None,
             outcome: None,
             result: None,
+            why: None,
             error: None,
             exit_code: None,
             phases: vec![Phase { name: "preparing", from: now, to: now, what: None }],
@@ -155,6 +158,7 @@ impl Recorded {
                 }
             }
             EventKind::Cached => self.is_cached = true,
+            EventKind::Missed { why } => self.why = Some(why.to_string()),
             EventKind::Replayed => self.is_replayed = true,
             EventKind::Finished { exit, .. } => {
                 self.exit_code = Some(exit.code);

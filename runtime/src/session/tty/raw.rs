@@ -3,11 +3,10 @@
 
 use std::fs::File;
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd as _;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
-use crate::terminal::{self, undo, undo::Racy};
+use crate::terminal::{self, mode, undo, undo::Racy};
 
 /// Whether the terminal has another mode than [`ORIGINAL`].
 static IS_RAW: AtomicBool = AtomicBool::new(false);
@@ -23,7 +22,7 @@ pub(super) struct Raw {
 impl Raw {
     #[allow(unsafe_code)]
     pub(super) fn enter(terminal: &File) -> io::Result<Self> {
-        let original = mode(terminal.as_raw_fd())?;
+        let original = mode::get(terminal.as_raw_fd())?;
         // SAFETY: nobody reads it before it is raw, and whoever calls this has the terminal to itself.
         unsafe { (*ORIGINAL.0.get()).write(original) };
         TERMINAL.store(terminal.as_raw_fd(), Ordering::SeqCst);
@@ -42,7 +41,7 @@ pub(super) fn set_again() {
         let mut wanted = unsafe { (*ORIGINAL.0.get()).assume_init() };
         // SAFETY: a plain call on memory of its own.
         unsafe { libc::cfmakeraw(&raw mut wanted) };
-        set_mode(&wanted);
+        mode::set(TERMINAL.load(Ordering::SeqCst), &wanted);
     }
 }
 
@@ -57,33 +56,7 @@ impl Drop for Raw {
 fn restore() {
     if IS_RAW.swap(false, Ordering::SeqCst) {
         // SAFETY: it was written before it was raw.
-        set_mode(unsafe { (*ORIGINAL.0.get()).assume_init_ref() });
-    }
-}
-
-#[allow(unsafe_code)]
-fn mode(terminal: i32) -> io::Result<libc::termios> {
-    let mut mode = MaybeUninit::uninit();
-    // SAFETY: the call writes it, or fails.
-    if unsafe { libc::tcgetattr(terminal, mode.as_mut_ptr()) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: it was written.
-    Ok(unsafe { mode.assume_init() })
-}
-
-/// A program in the background that sets a mode is stopped, unless SIGTTOU is blocked.
-#[allow(unsafe_code)]
-fn set_mode(mode: &libc::termios) {
-    let mut blocked = MaybeUninit::<libc::sigset_t>::uninit();
-    let mut before = MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: plain calls on memory of their own, all of which signal handlers may make. What has been typed and not been
-    // read stays: it may be meant for whoever reads next.
-    unsafe {
-        libc::sigemptyset(blocked.as_mut_ptr());
-        libc::sigaddset(blocked.as_mut_ptr(), libc::SIGTTOU);
-        libc::pthread_sigmask(libc::SIG_BLOCK, blocked.as_ptr(), before.as_mut_ptr());
-        libc::tcsetattr(TERMINAL.load(Ordering::SeqCst), libc::TCSANOW, mode);
-        libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut());
+        let original = unsafe { (*ORIGINAL.0.get()).assume_init_ref() };
+        mode::set(TERMINAL.load(Ordering::SeqCst), original);
     }
 }

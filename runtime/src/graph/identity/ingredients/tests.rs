@@ -51,7 +51,7 @@ fn what_has_changed_is_named_part_by_part() {
         new("service cache (as c)")
     );
     let bound = |version: &str| run(base().bind("c", &other().env("V", version)));
-    assert_eq!(changes(bound("1"), bound("2")), changed("service cache (as c)"));
+    assert_eq!(changes(bound("1"), bound("2")), changed("env V of service cache"));
     let with = |args: &[&str]| base().exec(args.iter().map(ToString::to_string).collect::<Vec<_>>());
     assert_eq!(changes(with(&["pytest", "-q"]), with(&["pytest", "-v"])), changed("argument 2"));
     assert_eq!(changes(with(&["pytest", "-q"]), with(&["pytest"])), [Change::Gone("argument 2".to_owned())]);
@@ -85,6 +85,38 @@ fn what_comes_before_is_named_by_what_it_is() {
             Change::Gone("image docker.io/library/redis:6".to_owned()),
         ]
     );
+}
+
+#[test]
+fn of_a_service_it_is_named_what_has_changed_also_of_those_that_it_uses() {
+    let web = || Service::from_image("nginx:1.22").expose(80).named("web");
+    let db = |version: &str| Service::from_image("postgres:15").env("V", version).expose(5432).named("db");
+    let test = |service: Service| run(base().bind("s", &service));
+    let to = |from: Service, to: Service| changes(test(from), test(to));
+    let changed = |part: &str| vec![Change::Changed(part.to_owned())];
+    let new = |part: &str| vec![Change::New(part.to_owned())];
+    assert_eq!(to(web(), web().workdir("/srv")), changed("the working directory of service web"));
+    assert_eq!(to(web(), web().entrypoint(["/init"])), changed("the entry point of service web"));
+    assert_eq!(to(web(), web().instance("2")), changed("the instance of service web"));
+    assert_eq!(to(web(), web().with_file("/etc/a", "1")), new("file /etc/a of service web"));
+    assert_eq!(to(web(), web().run(["nginx"])), new("argument 1 of service web"));
+    let image = Service::from_image("nginx:1.23").expose(80).named("web");
+    assert_eq!(
+        to(web(), image),
+        [
+            Change::New("image docker.io/library/nginx:1.23 of service web".to_owned()),
+            Change::Gone("image docker.io/library/nginx:1.22 of service web".to_owned()),
+        ]
+    );
+    // Through another service, and beside one that has not changed.
+    let over = |version: &str| web().bind("db", &db(version)).bind("other", &db("0").named("other"));
+    assert_eq!(to(over("1"), over("2")), changed("env V of service db"));
+    assert_eq!(to(web(), web().bind("db", &db("1"))), new("service db (as db) of service web"));
+    // Two of one name, of which one has changed.
+    let two = |version: &str| run(base().bind("one", &db("1")).bind("two", &db(version)));
+    for (from, to) in [("2", "3"), ("3", "2"), ("4", "5"), ("5", "4")] {
+        assert_eq!(changes(two(from), two(to)), changed("env V of service db"));
+    }
 }
 
 #[test]
