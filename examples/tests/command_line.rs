@@ -80,7 +80,7 @@ fn the_readme_shows_the_help_of_the_example() {
 }
 
 /// Every variable that says how pipelines run, with a value that means nothing, and what is said of it.
-const NONSENSE: [(&str, &str, &str); 7] = [
+const NONSENSE: [(&str, &str, &str); 8] = [
     (
         "BOWLINE_PROGRESS",
         "fancy",
@@ -90,6 +90,11 @@ const NONSENSE: [(&str, &str, &str); 7] = [
         "BOWLINE_ENGINE",
         "podman",
         "BOWLINE_ENGINE=podman means nothing: it may be `docker` or `native`\n\nhelp: ",
+    ),
+    (
+        "BOWLINE_RUNS",
+        "some",
+        "BOWLINE_RUNS=some means nothing: it may be the number of runs to keep, or `off`\n",
     ),
     (
         "BOWLINE_ERROR_LINES",

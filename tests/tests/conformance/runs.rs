@@ -97,6 +97,19 @@ fn what_an_item_wrote_is_printed_after_the_run_without_running_anything() {
     let error = program.refuses(&["logs", "brokn"], 4);
     assert!(error.contains("\n\nhelp: an item with a similar name has: `broken`\n"), "{error}");
 
+    // Nobody has to read it.
+    for args in [
+        ["logs", "--run", "-1"].as_slice(),
+        &["logs", "--follow", "--run", "-1"],
+        &["runs"],
+        &["runs", "--json"],
+    ] {
+        let mut unread = program.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(unread.stdout.take());
+        let output = unread.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""), "{args:?}");
+    }
+
     let table = program.says(&["runs"]);
     let rows: Vec<Vec<&str>> = table
         .lines()

@@ -23,9 +23,6 @@ fn unread(args: &[&str]) {
 fn nobody_has_to_read_what_runs_print() {
     unread(&["run", "slow", "ping", "-o"]);
     unread(&["explain", "explained"]);
-    unread(&["logs", "redis"]);
-    unread(&["logs", "redis", "--follow"]);
-    unread(&["logs", "explained"]);
 }
 
 #[test]
