@@ -58,7 +58,7 @@ pinned! {
     every_command_has_help:
         ["--help"] ["run", "--help"] ["list", "--help"] ["plan", "--help"] ["graph", "--help"]
         ["explain", "--help"] ["up", "--help"]
-        ["runs", "--help"] ["logs", "--help"] ["report", "--help"] ["terminal", "--help"] ["export", "--help"] ["publish", "--help"] ["prune", "--help"]
+        ["runs", "--help"] ["logs", "--help"] ["report", "--help"] ["terminal", "--help"] ["export", "--help"] ["publish", "--help"] ["lock", "--help"] ["prune", "--help"]
         ["doctor", "--help"] ["completions", "--help"] ["man", "--help"];
     items_are_listed: ["list"] ["list", "redis*", "--redis", "6", "--redis", "7"] ["list", "lint", "--json"];
     plans_need_no_engine: ["plan", "schema", "--postgres", "14"] ["plan", "schema", "--json"];
