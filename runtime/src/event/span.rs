@@ -83,11 +83,12 @@ pub(crate) fn observe(observer: impl Observer) -> io::Result<ObserverHandle> {
     Ok(ObserverHandle { queue, session: None })
 }
 
-/// The same for one that gets lines as they came, to the end of the process.
+/// The same for one that gets lines as they came.
 #[cfg(feature = "cli")]
-pub(crate) fn follow(observer: impl DirectObserver) -> io::Result<()> {
-    EVERYWHERE.add(Queue::start(observer)?);
-    Ok(())
+pub(crate) fn follow(observer: impl DirectObserver) -> io::Result<ObserverHandle> {
+    let queue = Queue::start(observer)?;
+    EVERYWHERE.add(queue.clone());
+    Ok(ObserverHandle { queue, session: None })
 }
 
 /// An observer that gets lines one by one.
@@ -125,6 +126,13 @@ impl ObserverHandle {
             }
         }
         self.queue.flush().await;
+        self.queue.close();
+    }
+
+    /// Removes an observer of all sessions, which may still be called for what happened before.
+    #[cfg(feature = "cli")]
+    pub(crate) fn leave(self) {
+        EVERYWHERE.remove(&self.queue);
         self.queue.close();
     }
 }

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use super::super::place::{self, PROGRAMS};
 use super::{EXTENSION, End, Head, KIND, VERSION, files, seconds};
-use crate::event::{self, DirectObserver, Event, EventKind, LineBatch, SpanId, Stream};
+use crate::event::{self, DirectObserver, Event, EventKind, LineBatch, ObserverHandle, SpanId, Stream};
 use crate::flock::try_lock;
 use crate::home::notes;
 use crate::lock::lock;
@@ -26,7 +26,11 @@ const ID: usize = 8;
 
 /// Keeps this run.
 #[derive(Debug)]
-pub(in crate::cli) struct Keeper(Arc<Mutex<Writer>>);
+pub(in crate::cli) struct Keeper {
+    writer: Arc<Mutex<Writer>>,
+    /// What leads events here.
+    observer: Option<ObserverHandle>,
+}
 
 #[derive(Debug)]
 struct Writer {
@@ -59,42 +63,47 @@ struct Open {
 impl Keeper {
     /// Keeps what happens from now on, of which something was asked for by this command, and so many runs in all.
     pub(in crate::cli) fn start(command: Vec<String>, runs: usize) -> Result<Self, Error> {
-        let keeper = Self::new(place::of_program(KIND), command, runs, MOST);
+        let mut keeper = Self::new(place::of_program(KIND), command, runs, MOST);
         if runs > 0 {
-            let observed = event::follow(Follower(keeper.0.clone()));
-            observed.map_err(|error| Error::engine("start an observer's thread", error))?;
+            let observed = event::follow(Follower(keeper.writer.clone()));
+            let failed = |error| Error::engine("start an observer's thread", error);
+            keeper.observer = Some(observed.map_err(failed)?);
         }
         Ok(keeper)
     }
 
     pub(super) fn new(directory: PathBuf, command: Vec<String>, runs: usize, most: u64) -> Self {
-        Self(Arc::new(Mutex::new(Writer { directory, runs, command, most, state: State::Empty })))
+        let writer = Writer { directory, runs, command, most, state: State::Empty };
+        Self { writer: Arc::new(Mutex::new(writer)), observer: None }
     }
 
     /// The run has ended.
     pub(in crate::cli) fn finish(self, exit_code: u8) {
-        lock(&self.0).change(|open| {
+        if let Some(observer) = self.observer {
+            observer.leave();
+        }
+        lock(&self.writer).change(|open| {
             open.count_all()?;
             open.write(&End { v: VERSION, ended: seconds(SystemTime::now()), exit_code })?;
             open.file.flush()
         });
-        lock(&self.0).state = State::Closed;
+        lock(&self.writer).state = State::Closed;
     }
 
     #[cfg(test)]
     pub(super) fn on_event(&self, event: &Event) {
-        Follower(self.0.clone()).on_event(event);
+        Follower(self.writer.clone()).on_event(event);
     }
 
     #[cfg(test)]
     pub(super) fn on_lines(&self, event: &Event, text: &str) {
         let lines = event::LineCutter::default().push(text.as_bytes());
-        Follower(self.0.clone()).on_lines(event, Stream::Stdout, &lines);
+        Follower(self.writer.clone()).on_lines(event, Stream::Stdout, &lines);
     }
 
     #[cfg(test)]
     pub(super) fn on_idle(&self) {
-        Follower(self.0.clone()).on_idle();
+        Follower(self.writer.clone()).on_idle();
     }
 }
 

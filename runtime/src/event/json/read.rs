@@ -107,6 +107,12 @@ enum Kind {
         success: bool,
     },
     Stored,
+    Kept {
+        files: bool,
+        took: f64,
+        keeping: f64,
+    },
+    FilesMissing,
     NotStored {
         error: String,
     },
@@ -195,6 +201,10 @@ impl Kind {
             Self::OutputDropped { lines } => EventKind::OutputDropped { lines },
             Self::Finished { exit, success } => EventKind::Finished { exit: exit.into(), success },
             Self::Stored => EventKind::Stored,
+            Self::Kept { files, took, keeping } => {
+                EventKind::Kept { files, took: duration(took), keeping: duration(keeping) }
+            }
+            Self::FilesMissing => EventKind::FilesMissing,
             Self::NotStored { error } => EventKind::NotStored { error: error.into() },
             Self::ProbeFailed { probe, finding } => {
                 EventKind::ProbeFailed { probe: probe.into(), finding: finding.into() }

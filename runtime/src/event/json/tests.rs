@@ -198,8 +198,10 @@ mod read_back {
             assert_eq!(places, event.locations.iter().map(Place::from).collect::<Vec<_>>());
             let back = Event { locations: event.locations.clone(), ..back };
             assert_eq!(written(&back), written(&event));
-            if event.kind != (EventKind::Ready { after: Duration::MAX }) {
-                assert_eq!((back.kind, back.subject, back.at), (event.kind, event.subject, event.at));
+            assert_eq!((back.subject, back.at), (event.subject, event.at));
+            // The longest time is cut.
+            if !format!("{:?}", event.kind).contains(&format!("{:?}", Duration::MAX)) {
+                assert_eq!(back.kind, event.kind);
             }
         }
     }
