@@ -196,7 +196,7 @@ impl Cx<'_> {
             let text = quote!(::std::string::String);
             if export.is_certain { text } else { quote!(::core::option::Option<#text>) }
         });
-        let methods = self.methods(extras);
+        let methods = self.methods(declaration, extras);
         // Where rustc reports "not found for this struct"; nothing is spanned at the name itself, so that editors go to
         // the item.
         let at = self.seen_at(declaration.ident.span());
@@ -245,7 +245,7 @@ impl Cx<'_> {
         }
     }
 
-    fn methods(&self, extras: &Extras) -> TokenStream {
+    fn methods(&self, declaration: &Declaration, extras: &Extras) -> TokenStream {
         let krate = &self.krate;
         let ports = extras.ports.iter().map(|port| {
             let (ident, name) = (port.ident, &port.name);
@@ -289,7 +289,19 @@ impl Cx<'_> {
                 }
             })
             .collect();
-        quote!(#(#ports)* #(#exports)*)
+        // Replaces the method that knows nothing of the ports. Here and not in the runtime, so that rustc points at the port.
+        let endpoint = (!extras.typed.is_empty()).then(|| {
+            let docs = " Where clients find this port, which the service exposes.";
+            let span = self.seen_at(declaration.ident.span());
+            let krate = self.krate_at(span);
+            quote_spanned! {span=>
+                #[doc = #docs]
+                pub fn endpoint_on<const PORT: u16>(&self) -> #krate::Endpoint where Self: #krate::Exposes<PORT> {
+                    self.0.endpoint_on(PORT)
+                }
+            }
+        });
+        quote!(#(#ports)* #endpoint #(#exports)*)
     }
 
     /// The call that returns a container's export.

@@ -5,11 +5,9 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 
 use super::Tunneling;
-use crate::value::Exposes;
-use crate::{Endpoint, Service};
+use crate::Service;
 
-/// What is in a handle `H` of a service with a named port. Its methods replace those of [`Service`] that know nothing of
-/// the ports.
+/// What is in a handle `H` of a service with a named port.
 pub struct Ported<H> {
     service: Service,
     handle: PhantomData<fn() -> H>,
@@ -20,15 +18,6 @@ impl<H> Ported<H> {
     #[must_use]
     pub fn new(service: Service) -> Self {
         Self { service, handle: PhantomData }
-    }
-
-    /// Where clients find this port, which the service exposes.
-    #[must_use]
-    pub fn endpoint_on<const PORT: u16>(&self) -> Endpoint
-    where
-        H: Exposes<PORT>,
-    {
-        self.service.endpoint_on(PORT)
     }
 
     /// Makes the service's ports reachable from this program; see [`Service::tunnel`].
