@@ -15,6 +15,7 @@ mod execute;
 #[cfg(feature = "cli")]
 mod explain;
 mod failed;
+mod find;
 mod forward;
 mod health;
 mod hints;

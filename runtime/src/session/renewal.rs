@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::Inner;
-use super::steps::{Evaluation, Need};
+use super::find::Need;
+use super::steps::Evaluation;
 use super::stored::StepResult;
 use crate::Result;
 use crate::graph::{Fs, ServiceNode, Step};

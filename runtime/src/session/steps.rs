@@ -1,4 +1,4 @@
-//! Steps: found in the engine's store, or run once and stored there.
+//! Steps that are run: what they need, their process, and what it comes to.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -29,18 +29,11 @@ use crate::{Error, Result, StepCause, StepError};
 
 /// A step that was run, just now.
 pub(super) struct Ran {
-    finished: Box<dyn Finished>,
-    output: Recording,
-    made_of: Vec<MadeOf>,
+    pub(super) finished: Box<dyn Finished>,
+    pub(super) output: Recording,
+    pub(super) made_of: Vec<MadeOf>,
     /// Held until the result is stored.
-    turns: StepTurns,
-}
-
-/// What of a result is needed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Need {
-    Output,
-    Files,
+    pub(super) turns: StepTurns,
 }
 
 /// Whether a step runs although another process has run it against the services that are shared.
@@ -136,16 +129,6 @@ impl Evaluation {
         lock(&self.identities).service(service)
     }
 
-    // Boxed, as steps wait for steps: the future's type must not contain itself.
-    pub(super) fn step<'a>(self: &'a Arc<Self>, step: &Arc<Step>) -> BoxFuture<'a, Result<Arc<StepResult>>> {
-        let key = self.key(step);
-        let work = self.clone().find_or_run(step.clone(), key, Need::Output);
-        // A caller with a longer timeout must not join a run that will be killed earlier.
-        let done = self.session.steps.get_or_run((key, step.options.timeout), work);
-        let step = step.clone();
-        Box::pin(async move { done.await.map_err(|error| error.of_step(key, step.locations.all())) })
-    }
-
     pub(super) async fn filesystem(self: &Arc<Self>, fs: &Fs) -> Result<Snapshot> {
         match fs {
             Fs::Image(name, _) => match self.images.get(name) {
@@ -172,53 +155,6 @@ impl Evaluation {
         }
     }
 
-    pub(super) async fn find_or_run(
-        self: Arc<Self>,
-        step: Arc<Step>,
-        key: Digest,
-        need: Need,
-    ) -> Result<Arc<StepResult>> {
-        if step.passes_by() {
-            return self.pass_by(&step).await;
-        }
-        let span = self.session.span.child_at(subject(&step), step.locations.all());
-        let done = self.find_or_run_in(&span, &step, key, need).await;
-        match &done {
-            Ok(_) => self.record(&step),
-            Err(error) => close_failed(&span, error),
-        }
-        done
-    }
-
-    /// Lets whoever remembers that know what the result of a step is made of.
-    #[cfg(feature = "cli")]
-    fn record(&self, step: &Arc<Step>) {
-        if let Some(recorder) = &self.session.settings.recorder {
-            let (made_of, contents) = self.ingredients(step);
-            recorder.record(&step.name, step.number(), made_of, contents);
-        }
-    }
-
-    #[cfg(not(feature = "cli"))]
-    #[allow(clippy::unused_self)]
-    fn record(&self, _: &Arc<Step>) {}
-
-    /// Says why a step has no result, where somebody remembers what its last one was made of.
-    #[cfg(feature = "cli")]
-    fn tell_why(&self, span: &Span, step: &Arc<Step>) {
-        if let Some(recorder) = &self.session.settings.recorder {
-            span.emit(|| {
-                let (made_of, contents) = self.ingredients(step);
-                let why = recorder.why(&step.name, step.number(), step.is_volatile, &made_of, &contents);
-                EventKind::Missed { why: why.into() }
-            });
-        }
-    }
-
-    #[cfg(not(feature = "cli"))]
-    #[allow(clippy::unused_self)]
-    fn tell_why(&self, _: &Span, _: &Arc<Step>) {}
-
     /// What the key of a step is made of.
     #[cfg(feature = "cli")]
     pub(super) fn ingredients(
@@ -226,69 +162,6 @@ impl Evaluation {
         step: &Arc<Step>,
     ) -> (crate::graph::Ingredients, Vec<Arc<dyn Contents>>) {
         lock(&self.identities).ingredients(step)
-    }
-
-    /// A step that changes nothing, and only comes after others.
-    async fn pass_by(self: &Arc<Self>, step: &Step) -> Result<Arc<StepResult>> {
-        let _pins = self.pin(&step.bindings)?;
-        try_join_all(step.inputs().map(|input| self.step(input))).await?;
-        Ok(Arc::new(StepResult::of_nothing()))
-    }
-
-    async fn find_or_run_in(
-        self: &Arc<Self>,
-        span: &Arc<Span>,
-        step: &Arc<Step>,
-        key: Digest,
-        need: Need,
-    ) -> Result<Arc<StepResult>> {
-        let cached = |kept: Kept| {
-            span.emit(|| EventKind::Cached);
-            span.close(|| Outcome::Succeeded);
-            Ok(Arc::new(StepResult::kept(kept)))
-        };
-        let may_be_kept = !step.is_volatile;
-        if may_be_kept && let Some(kept) = self.engine.lookup(&key).await? {
-            if self.is_enough(&kept, need).await? {
-                return cached(kept);
-            }
-            span.emit(|| EventKind::FilesMissing);
-        }
-        self.engine.expect(!step.bindings.is_empty());
-        // Held until this step is done: earlier steps that run against the same services then meet the same instances.
-        let _pins = self.pin(&step.bindings)?;
-        for input in step.inputs().filter(|input| !input.passes_by()) {
-            span.emit(|| EventKind::Waiting(Waiting::For(subject(input))));
-        }
-        try_join_all(step.inputs().map(|input| self.step(input)))
-            .await
-            .inspect_err(|error| span.skip(error))?;
-        let mut claim = None;
-        if may_be_kept {
-            let waiting = || span.emit(|| EventKind::Waiting(Waiting::Process));
-            claim = Some(self.engine.claim(&key, step.options.timeout, &waiting).await?);
-            // The previous holder of the claim has left a result, unless its run failed.
-            if let Some(kept) = self.engine.lookup(&key).await?
-                && self.is_enough(&kept, need).await?
-            {
-                return cached(kept);
-            }
-        }
-        self.tell_why(span, step);
-        let run = |again| self.clone().run(step.clone(), span.clone(), again);
-        let ran = match run(Again::UnlessSeen).await? {
-            Some(ran) => ran,
-            None => match self.engine.lookup(&key).await? {
-                Some(kept) if self.is_enough(&kept, need).await? => return cached(kept),
-                // Another process has run it, and could not store its result.
-                _ => run(Again::Always).await?.ok_or_else(|| Error::internal("a step did not run"))?,
-            },
-        };
-        Ok(Arc::new(self.keep(step, span, key, claim, ran)))
-    }
-
-    async fn is_enough(&self, kept: &Kept, need: Need) -> Result<bool> {
-        Ok(need == Need::Output || kept.files.snapshot().await?.is_some())
     }
 
     /// Runs a step's process until it succeeds. Boxed, as running a step may mean replaying earlier ones. Returns `None` if
@@ -459,35 +332,6 @@ impl Evaluation {
             try_join3(self.filesystem_for(span, base), try_join_all(placements), try_join_all(mounts))
                 .await?;
         Ok(Filesystem { base, placements, mounts })
-    }
-
-    /// Stores a result in the background: callers that need the file system wait for it, callers that need the output do
-    /// not.
-    fn keep(
-        &self,
-        step: &Step,
-        span: &Arc<Span>,
-        key: Digest,
-        claim: Option<Claim>,
-        Ran { finished, output, made_of, turns }: Ran,
-    ) -> StepResult {
-        let (done, files) = watch::channel(None);
-        let (span, run) = (span.clone(), finished.run_id());
-        let (kept, parts) = (output.clone(), made_of.clone());
-        let is_volatile = step.is_volatile;
-        self.session.keeping().spawn(async move {
-            let result = if is_volatile {
-                finished.hold().await.map(Stored::whole)
-            } else {
-                finished.keep(key, kept, parts).await
-            };
-            stored::tell(&span, &result);
-            span.close(|| Outcome::Succeeded);
-            // Others have their turn only once they can find the result.
-            drop((claim, turns));
-            done.send_replace(Some(result.map(|result| result.files)));
-        });
-        StepResult::being_stored(output, run, made_of, files)
     }
 }
 
