@@ -80,7 +80,7 @@ fn the_readme_shows_the_help_of_the_example() {
 }
 
 /// Every variable that says how pipelines run, with a value that means nothing, and what is said of it.
-const NONSENSE: [(&str, &str, &str); 8] = [
+const NONSENSE: [(&str, &str, &str); 9] = [
     (
         "BOWLINE_PROGRESS",
         "fancy",
@@ -106,6 +106,7 @@ const NONSENSE: [(&str, &str, &str); 8] = [
         "fixed",
         "BOWLINE_IMAGES=fixed means nothing: it may be `live`, `pinned` or `frozen`\n\nhelp: ",
     ),
+    ("BOWLINE_CACHE", "no", "BOWLINE_CACHE=no means nothing: it may be `on`, `off` or `read`\n\nhelp: "),
     ("BOWLINE_SERVICES", "none", "BOWLINE_SERVICES=none means nothing: it may be `on` or `off`\n"),
     (
         "BOWLINE_REACH",

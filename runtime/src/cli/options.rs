@@ -7,7 +7,7 @@ use clap::{Arg, ArgAction, Command, value_parser};
 
 use super::given::Given;
 use crate::report::{Progress, Report, Wish};
-use crate::session::Settings;
+use crate::session::{Caching, Settings};
 use crate::{Error, Result};
 
 /// The reports, by the flag that names their file.
@@ -42,6 +42,11 @@ pub(super) fn of_engine(command: Command) -> Command {
         .value_name("N")
         .value_parser(value_parser!(u16).range(1..))
         .help("Run at most this many commands at once; by default any number");
+    let cache = Arg::new("cache")
+        .long("cache")
+        .value_name("MODE")
+        .value_parser(PossibleValuesParser::new(Caching::ALL.map(Caching::word)))
+        .help("Whether results of earlier runs are taken, and new ones stored; by default what BOWLINE_CACHE says, else on");
     let progress = Arg::new("progress")
         .long("progress")
         .value_name("MODE")
@@ -64,7 +69,7 @@ pub(super) fn of_engine(command: Command) -> Command {
         .action(ArgAction::SetTrue)
         .conflicts_with("progress")
         .help("Show nothing but errors: `--progress quiet`");
-    let arguments = [engine, jobs, progress, color, verbose, quiet];
+    let arguments = [engine, jobs, cache, progress, color, verbose, quiet];
     let command = command.args(arguments.map(|argument| argument.help_heading("Running")));
     command.args(REPORTS.map(|(name, _, help)| {
         let file = Arg::new(name).long(name).value_name("FILE").value_parser(value_parser!(PathBuf));
@@ -91,6 +96,7 @@ pub(super) fn settings(given: &Given<'_>) -> Settings {
     let jobs = given.of("jobs").get_one::<u16>("jobs");
     Settings {
         engine: given.text("engine").map(str::to_owned),
+        caching: given.text("cache").and_then(Caching::called),
         recorder: None,
         jobs: jobs.map(|jobs| tokio::sync::Semaphore::new(usize::from(*jobs))),
     }

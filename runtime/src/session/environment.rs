@@ -1,5 +1,6 @@
 //! Variables of the environment that say how pipelines run. What they mean is checked before anything does.
 
+use super::caching::Caching;
 use super::pins::Mode;
 use crate::terminal;
 use crate::{Error, Result};
@@ -14,6 +15,7 @@ const SERVICES: &str = "BOWLINE_SERVICES";
 pub(crate) fn check_environment(engine: Option<&str>) -> Result<()> {
     crate::engine::check_environment(engine)?;
     Mode::from_environment()?;
+    Caching::from_environment()?;
     crate::error::check_lines()?;
     are_services_on().map(drop)
 }

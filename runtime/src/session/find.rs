@@ -44,7 +44,8 @@ impl Evaluation {
         let span = self.session.span.child_at(subject(&step), step.locations.all());
         let done = self.find_or_run_in(&span, &step, key, need).await;
         match &done {
-            Ok(_) => self.record(&step),
+            Ok(_) if self.session.caching().stores() => self.record(&step),
+            Ok(_) => {}
             Err(error) => close_failed(&span, error),
         }
         done
@@ -67,6 +68,11 @@ impl Evaluation {
     #[cfg(feature = "cli")]
     fn tell_why(&self, span: &Span, step: &Arc<Step>) {
         if let Some(recorder) = &self.session.settings.recorder {
+            let caching = self.session.caching();
+            if !caching.takes() {
+                let why = format!("no earlier result is taken: the cache is `{}`", caching.word());
+                return span.emit(|| EventKind::Missed { why: why.into() });
+            }
             span.emit(|| {
                 let (made_of, contents) = self.ingredients(step);
                 let why = recorder.why(&step.name, step.number(), step.is_volatile, &made_of, &contents);
@@ -98,8 +104,10 @@ impl Evaluation {
             span.close(|| Outcome::Succeeded);
             Ok(Arc::new(StepResult::kept(kept)))
         };
-        let may_be_kept = !step.is_volatile;
-        if may_be_kept && let Some(kept) = self.engine.lookup(&key).await? {
+        let caching = self.session.caching();
+        let (may_be_found, may_be_kept) =
+            (!step.is_volatile && caching.takes(), !step.is_volatile && caching.stores());
+        if may_be_found && let Some(kept) = self.engine.lookup(&key).await? {
             if self.is_enough(&kept, need).await? {
                 return cached(kept);
             }
@@ -119,7 +127,8 @@ impl Evaluation {
             let waiting = || span.emit(|| EventKind::Waiting(Waiting::Process));
             claim = Some(self.engine.claim(&key, step.options.timeout, &waiting).await?);
             // The previous holder of the claim has left a result, unless its run failed.
-            if let Some(kept) = self.engine.lookup(&key).await?
+            if may_be_found
+                && let Some(kept) = self.engine.lookup(&key).await?
                 && self.is_enough(&kept, need).await?
             {
                 return cached(kept);
@@ -130,8 +139,8 @@ impl Evaluation {
         let ran = match run(Again::UnlessSeen).await? {
             Some(ran) => ran,
             None => match self.engine.lookup(&key).await? {
-                Some(kept) if self.is_enough(&kept, need).await? => return cached(kept),
-                // Another process has run it, and could not store its result.
+                Some(kept) if may_be_found && self.is_enough(&kept, need).await? => return cached(kept),
+                // Another process has run it, and could not store its result; or none is to be taken.
                 _ => run(Again::Always).await?.ok_or_else(|| Error::internal("a step did not run"))?,
             },
         };
@@ -155,12 +164,12 @@ impl Evaluation {
         let (done, files) = watch::channel(None);
         let (span, run) = (span.clone(), finished.run_id());
         let (kept, parts) = (output.clone(), made_of.clone());
-        let is_volatile = step.is_volatile;
+        let is_stored = !step.is_volatile && self.session.caching().stores();
         self.session.keeping().spawn(async move {
-            let result = if is_volatile {
-                finished.hold().await.map(Stored::whole)
-            } else {
+            let result = if is_stored {
                 finished.keep(key, kept, parts).await
+            } else {
+                finished.hold().await.map(Stored::whole)
             };
             stored::tell(&span, &result);
             span.close(|| Outcome::Succeeded);

@@ -8,6 +8,7 @@
 //! emitted as events of spans (`crate::event`); the session does not know who shows them, or how.
 
 mod bindings;
+mod caching;
 pub(crate) mod current;
 mod demand;
 mod environment;
@@ -70,6 +71,7 @@ use std::time::Duration;
 use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinSet;
 
+pub(crate) use self::caching::Caching;
 #[cfg(feature = "cli")]
 pub(crate) use self::environment::check_environment;
 pub(crate) use self::execute::{InService, address, execute};
@@ -125,6 +127,8 @@ pub struct Session {
 pub(crate) struct Settings {
     /// The engine's name, in the place of what the environment says.
     pub(crate) engine: Option<String>,
+    /// What is done with stored results, in the place of what the environment says.
+    pub(crate) caching: Option<Caching>,
     /// How many processes of steps may run at once; any number if nobody says.
     pub(crate) jobs: Option<tokio::sync::Semaphore>,
     /// Who remembers what results were made of.
@@ -142,6 +146,8 @@ pub(super) struct Inner {
     engine: OnceCell<Arc<dyn Engine>>,
     /// Images that were found, once a session.
     images: SingleFlight<ImageName, Arc<Image>>,
+    /// What is done with stored results, as the settings or the environment say.
+    caching: std::sync::OnceLock<Caching>,
     /// What tags mean, as the environment says when the first image is looked up.
     pins: std::sync::OnceLock<Result<Pins>>,
     /// What of this machine's directories and files has been read, and will be until the next `refresh`.
@@ -203,6 +209,7 @@ impl Session {
             engine: OnceCell::new(),
             images: SingleFlight::default(),
             pins: std::sync::OnceLock::new(),
+            caching: std::sync::OnceLock::new(),
             reading: Mutex::new(Arc::new(Reading::first())),
             sent: SingleFlight::default(),
             steps: SingleFlight::default(),
@@ -330,6 +337,12 @@ impl Inner {
             Ok(engine)
         };
         self.engine.get_or_try_init(open).await.cloned()
+    }
+
+    /// What is done with stored results. A variable that means nothing is an error before anything asks.
+    fn caching(&self) -> Caching {
+        let said = || self.settings.caching.or_else(|| Caching::from_environment().ok()).unwrap_or_default();
+        *self.caching.get_or_init(said)
     }
 
     /// Looks up an image, once a session: a tag that moves meanwhile does not matter.

@@ -4,20 +4,17 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::{BoxFuture, try_join, try_join_all, try_join3};
-use tokio::sync::watch;
 
 use super::local::{self, Reading, Tree};
 use super::log::Capture;
 use super::order::Order;
 use super::running::StepTurns;
 use super::scrub::Secrets;
-use super::stored::{self, StepResult};
-use super::{Inner, close_failed, process};
+use super::{Inner, process};
 use crate::engine::{
-    self, Claim, Engine, Filesystem, Finished, Image, Kept, Placement, Prepared, Recording, StepSpec, Stored,
-    Written,
+    self, Engine, Filesystem, Finished, Image, Placement, Prepared, Recording, StepSpec, Written,
 };
-use crate::event::{EventKind, Outcome, Span, Subject, Waiting};
+use crate::event::{EventKind, Span, Subject, Waiting};
 use crate::graph::{
     Contents, Fs, Held, Identities, Mount, MountSource, Place, Prepared as PreparedService, Requirements,
     Resolved, ServiceNode, Step,

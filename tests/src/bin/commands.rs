@@ -74,6 +74,13 @@ pipeline! {
     if let Some(image) = image {
         container versioned { image image; env NONCE = nonce; exec ["cat", "/version"]; }
     }
+    /// Another result in every run.
+    container random {
+        image "busybox:1.35";
+        env NONCE = nonce;
+        shell "tee /id < /proc/sys/kernel/random/uuid";
+    }
+    container reread { from random; exec ["cat", "/id"]; }
     container stuck { image "busybox:1.35"; bind silent; exec ["true"]; }
 }
 

@@ -1,6 +1,7 @@
 //! Every promise of the runtime, one named test each, on a real engine with real services.
 
 mod bindings;
+mod caching;
 mod clients;
 mod command_line;
 mod disks;

@@ -37,7 +37,7 @@ pub(super) fn directory(home: &Path, id: &str) -> PathBuf {
 }
 
 /// A name for a file that stands for something of any length.
-fn key(text: &str) -> String {
+pub(super) fn key(text: &str) -> String {
     format!("{:.32}", Digest(Sha256::digest(text)))
 }
 

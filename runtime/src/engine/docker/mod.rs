@@ -181,7 +181,7 @@ impl Docker {
             pulls: pull::Pulls::default(),
             images: facts::Images::default(),
             held: held::HeldContainers::default(),
-            records: records::Records::new(home),
+            records: records::Records::new(home, connection.id()),
             bases: snapshot::Bases::new(layers),
             readers: readers::Readers::default(),
             mounts: mount::Mounts::default(),
@@ -203,8 +203,8 @@ impl Docker {
 
 impl Shared {
     /// Where results are recorded; `None` if they are not.
-    async fn records_at(&self) -> Option<&Path> {
-        self.records.directory(&self.client, &self.description.place).await
+    fn records_at(&self) -> Option<&Path> {
+        self.records.directory()
     }
 
     /// A new name for a container of this session.

@@ -1,9 +1,8 @@
 //! Records of results on this machine: the output of every step that succeeded, with the run that it is of, and the runs
 //! that it was made of. A look-up is a look at files, and asks the engine nothing.
 //!
-//! They are in `docker/<engine>` of the user's directory, by the engine's own id, which is remembered for a day by the
-//! engine's address. Nothing that goes wrong here fails a step: what cannot be recorded is kept as an image, which has the
-//! output too.
+//! They are in `docker/<engine>` of the user's directory, by the engine's own id. Nothing that goes wrong here fails a step:
+//! what cannot be recorded is kept as an image, which has the output too.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -11,16 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::OnceCell;
-
 use self::cost::Cost;
 pub(super) use self::file::{Facts, Record};
-use super::failure::{BRIEF, within};
+use super::memory;
+use crate::home;
 use crate::lock::lock;
 use crate::model::{Digest, MadeOf, RunId};
-use crate::sha256::Sha256;
-use crate::staging::AtomicFile;
-use crate::{home, regular};
 
 mod cost;
 mod file;
@@ -30,17 +25,11 @@ mod tests;
 /// What was not used for this long is removed, and the least recently used of more than this.
 const UNUSED: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 const AT_MOST: u64 = 4 << 30;
-/// How long an engine's id is believed to be that of its address.
-const ID_FOR: Duration = Duration::from_secs(24 * 60 * 60);
-/// The size limit of an id, of which moby's have 59 or 36 characters.
-const ID_AT_MOST: u64 = 1 << 10;
 
 /// A session's access to the records.
 pub(super) struct Records {
-    /// The user's directory; `None` to record nothing.
-    home: Option<PathBuf>,
-    /// Where those of this engine are, once it was asked for.
-    directory: OnceCell<Option<PathBuf>>,
+    /// Where those of this engine are, whether or not it exists; `None` if there can be none.
+    directory: Option<PathBuf>,
     /// Which runs this session knows, and what they were made of: it sees one run of a step, whatever others do.
     known: Mutex<HashMap<Digest, Known>>,
     cost: Cost,
@@ -55,10 +44,11 @@ struct Known {
 }
 
 impl Records {
-    pub(super) fn new(home: Option<PathBuf>) -> Self {
+    /// Those of the engine with this id, in the user's directory. Without either nothing is recorded.
+    pub(super) fn new(home: Option<PathBuf>, engine: &str) -> Self {
+        let home = home.filter(|_| !engine.is_empty());
         Self {
-            home,
-            directory: OnceCell::new(),
+            directory: home.map(|home| home.join("docker").join(memory::key(engine))),
             known: Mutex::default(),
             cost: Cost::default(),
             has_thinned_out: AtomicBool::new(false),
@@ -66,14 +56,8 @@ impl Records {
         }
     }
 
-    /// The directory of this engine's records, whether or not it exists; `None` if there can be none.
-    pub(super) async fn directory(&self, client: &bollard::Docker, address: &str) -> Option<&Path> {
-        let find = || async {
-            let home = self.home.as_ref()?.join("docker");
-            let id = engine_id(&home, client, address).await?;
-            Some(home.join(short(id.as_bytes())))
-        };
-        self.directory.get_or_init(find).await.as_deref()
+    pub(super) fn directory(&self) -> Option<&Path> {
+        self.directory.as_deref()
     }
 
     /// Finds the record of a key, unless something that it was made of has been run again since.
@@ -141,7 +125,9 @@ impl Records {
 
     /// The warning that results cannot be recorded, the first time.
     pub(super) fn complain(&self, error: &std::io::Error) -> Option<String> {
-        let place = self.home.as_deref().unwrap_or(Path::new("")).display();
+        // The user's directory, which they know.
+        let home = self.directory.as_deref().and_then(|directory| directory.ancestors().nth(2));
+        let place = home.unwrap_or(Path::new("")).display();
         (!self.has_complained.swap(true, Ordering::Relaxed)).then(|| {
             format!(
                 "results cannot be recorded in `{place}`, so all of them are kept as images: {error}\n\nhelp: name a directory \
@@ -163,34 +149,4 @@ impl Records {
 
 fn path(directory: &Path, key: &Digest) -> PathBuf {
     directory.join(format!("{key}.step"))
-}
-
-/// A name for a file that stands for something of any length.
-fn short(text: &[u8]) -> String {
-    format!("{:.32}", Digest(Sha256::digest(text)))
-}
-
-/// The engine's own id, which it is asked for once a day. An address may lead to another engine meanwhile, whose results are
-/// as good: files are looked for where they are needed.
-async fn engine_id(home: &Path, client: &bollard::Docker, address: &str) -> Option<String> {
-    let path = home.join("engines").join(short(address.as_bytes()));
-    let read = || {
-        let text = regular::read(&path, ID_AT_MOST).ok()?;
-        let metadata = std::fs::metadata(&path).ok().filter(home::is_ours)?;
-        let age = metadata.modified().ok()?.elapsed().unwrap_or_default();
-        Some((String::from_utf8(text).ok().filter(|id| !id.is_empty())?, age))
-    };
-    let known = read();
-    if let Some((id, _)) = known.as_ref().filter(|(_, age)| *age < ID_FOR) {
-        return Some(id.clone());
-    }
-    let said = within(BRIEF, client.info()).await.ok().and_then(|info| info.id);
-    let Some(id) = said.filter(|id| !id.is_empty()) else { return known.map(|(id, _)| id) };
-    // It is asked again if it cannot be remembered.
-    let _ = home::make(&home.join("engines")).and_then(|()| {
-        let mut staged = AtomicFile::create(&path)?;
-        std::io::Write::write_all(&mut staged.file, id.as_bytes())?;
-        staged.commit(&path)
-    });
-    Some(id)
 }

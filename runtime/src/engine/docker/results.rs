@@ -25,7 +25,7 @@ const AGAIN_AFTER: Duration = Duration::from_millis(5);
 
 /// Finds a result: as it is recorded on this machine, else as an image.
 pub(super) async fn lookup(shared: &Arc<Shared>, key: &Digest) -> Result<Option<Kept>> {
-    let directory = shared.records_at().await;
+    let directory = shared.records_at();
     if let Some(directory) = directory {
         let (owned, directory, wanted) = (Arc::clone(shared), directory.to_owned(), *key);
         // Output may be long, and all of it is checked.
@@ -60,7 +60,7 @@ pub(super) async fn keep(
     made_of: Vec<MadeOf>,
 ) -> Result<Stored> {
     let Succeeded { container, run, took } = step;
-    let directory = shared.records_at().await.map(Path::to_owned);
+    let directory = shared.records_at().map(Path::to_owned);
     let keeping = directory.as_deref().map(|directory| shared.records.keeping(directory)).unwrap_or_default();
     let record = Record { facts: Facts::new(key, run.clone(), made_of, took, keeping), output };
     shared.records.learn(&key, &run, &record.facts.made_of);
@@ -137,7 +137,7 @@ impl Left {
             Err(_) if container.is_elsewhere() => return Ok(None),
             Err(error) => return Err(error),
         };
-        shared.records.kept_in(shared.records_at().await, began.elapsed());
+        shared.records.kept_in(shared.records_at(), began.elapsed());
         held::release_run(shared, run);
         Ok(Some(kept))
     }
@@ -182,7 +182,7 @@ pub(super) async fn claim(
 /// granted.
 #[cfg(unix)]
 async fn turn(shared: &Shared, name: &str, waiting: &(dyn Fn() + Sync)) -> Claim {
-    let Some(directory) = shared.records_at().await else { return Claim::granted() };
+    let Some(directory) = shared.records_at() else { return Claim::granted() };
     if crate::home::make(directory).is_err() {
         return Claim::granted();
     }

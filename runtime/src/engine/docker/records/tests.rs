@@ -5,6 +5,7 @@ use std::io::Read as _;
 
 use super::*;
 use crate::engine::{Recording, StepOutput, Written};
+use crate::sha256::Sha256;
 
 fn key(number: u8) -> Digest {
     Digest([number; 32])
@@ -32,7 +33,7 @@ struct Session<'a> {
 
 impl<'a> Session<'a> {
     fn new(directory: &'a Path) -> Self {
-        Self { records: Records::new(None), directory }
+        Self { records: Records::new(None, ""), directory }
     }
 
     fn put(&self, record: &Record) {
