@@ -1,6 +1,6 @@
 //! Ends: whatever is dropped, at any moment, nothing is left.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::*;
 
@@ -30,7 +30,12 @@ async fn dropping_at_any_moment_leaves_nothing() {
         drop_after(limit, short).await;
     }
     engine.shared.cleaner.settle(0).await;
-    assert!(left(&engine).await <= 1, "the network alone");
+    // A busy engine lists for a moment what it has said is removed.
+    let within = Instant::now() + Duration::from_secs(10);
+    while left(&engine).await > 1 {
+        assert!(Instant::now() < within, "{} left", left(&engine).await);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     engine.close().await.unwrap();
     assert_eq!(left(&engine).await, 0);
 }
