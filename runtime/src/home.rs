@@ -35,13 +35,18 @@ pub(crate) fn is_ours(_: &Metadata) -> bool {
     true
 }
 
-/// Makes a directory, its user's alone: whoever could write to it could make a pipeline take what it never found.
-pub(crate) fn make(directory: &Path) -> io::Result<()> {
+/// Makes a directory that nobody else may look into: what programs print is nobody else's, and short texts can be guessed
+/// from their hashes.
+pub(crate) fn private(directory: &Path) -> io::Result<()> {
     let mut builder = DirBuilder::new();
-    builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(directory)?;
+    builder.recursive(true).create(directory)
+}
+
+/// The same, and nobody else may write to it, whoever made it: whoever could write to it could make a pipeline take what it never found.
+pub(crate) fn make(directory: &Path) -> io::Result<()> {
+    private(directory)?;
     if is_ours(&fs::metadata(directory)?) {
         Ok(())
     } else {

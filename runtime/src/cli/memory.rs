@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use super::place::{self, PROGRAMS, key};
+use super::place::{self, PROGRAMS};
 use crate::graph::{Contents, Ingredients};
-use crate::home::notes;
+use crate::home::{self, notes};
 use crate::lock::lock;
 
 /// The directory for all programs.
@@ -102,18 +102,18 @@ impl Memory {
     }
 
     fn item(&self, item: &str) -> PathBuf {
-        self.directory.join(format!("{}.item", key(item.as_bytes())))
+        self.directory.join(format!("{}.item", notes::key(item.as_bytes())))
     }
 
     fn listing(&self, digest: &str) -> PathBuf {
-        self.directory.join(format!("{}.files", key(digest.as_bytes())))
+        self.directory.join(format!("{}.files", notes::key(digest.as_bytes())))
     }
 
     /// Writes what there has been. Of what cannot be written the next run knows less.
     pub(super) fn keep(&self) {
         let Seen { items, listings } = std::mem::take(&mut *lock(&self.seen));
         lock(&self.before).clear();
-        if items.is_empty() || notes::private(&self.directory).is_err() {
+        if items.is_empty() || home::private(&self.directory).is_err() {
             return;
         }
         for (item, steps) in items {

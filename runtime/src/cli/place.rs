@@ -3,8 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::sha256::Sha256;
-use crate::{Digest, home};
+use crate::home::{self, notes};
 
 /// The most programs of which something is remembered.
 pub(super) const PROGRAMS: usize = 100;
@@ -15,12 +14,5 @@ pub(super) fn of_program(what: &str) -> PathBuf {
 }
 
 pub(super) fn of(home: &Path, what: &str, program: &Path) -> PathBuf {
-    home.join(what).join(key(program.as_os_str().as_encoded_bytes()))
-}
-
-/// A name for a file that stands for something of any length.
-pub(super) fn key(bytes: &[u8]) -> String {
-    let mut hash = Sha256::new();
-    hash.update(bytes);
-    format!("{:.32}", Digest(hash.finalize()))
+    home.join(what).join(notes::key(program.as_os_str().as_encoded_bytes()))
 }

@@ -5,16 +5,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use data_encoding::HEXLOWER;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Makes a directory that is its user's alone: what programs print is nobody else's, and short texts can be guessed from
-/// their hashes.
-pub(crate) fn private(directory: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.recursive(true).create(directory)
+use crate::sha256::Sha256;
+
+/// A name for a file that stands for something of any length.
+pub(crate) fn key(bytes: &[u8]) -> String {
+    let hash = Sha256::digest(bytes);
+    HEXLOWER.encode(hash.first_chunk::<16>().map_or(&hash[..], |start| start))
 }
 
 /// `None` for what is not there, or was written by another version.

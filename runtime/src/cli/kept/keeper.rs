@@ -11,7 +11,7 @@ use super::super::place::{self, PROGRAMS};
 use super::{EXTENSION, End, Head, KIND, VERSION, files, seconds};
 use crate::event::{self, DirectObserver, Event, EventKind, LineBatch, ObserverHandle, SpanId, Stream};
 use crate::flock::try_lock;
-use crate::home::notes;
+use crate::home::{self, notes};
 use crate::lock::lock;
 use crate::{Error, report};
 
@@ -221,7 +221,7 @@ fn escaped(text: &str) -> io::Result<String> {
 /// Makes the file of a run of which this is the first event, and makes room for it.
 fn create(directory: &Path, first: &Event, command: &[String], runs: usize) -> io::Result<Open> {
     let is_new = !directory.is_dir();
-    notes::private(directory)?;
+    home::private(directory)?;
     make_room(directory, runs, is_new);
     let started = seconds(first.at);
     let run: String = first.session.chars().take(ID).collect();

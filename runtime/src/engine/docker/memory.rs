@@ -11,8 +11,6 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use crate::home::{self, notes};
-use crate::model::Digest;
-use crate::sha256::Sha256;
 
 /// What an engine says of itself, and does not change while it runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,12 +31,7 @@ const ADDRESSES: usize = 100;
 
 /// The directory of what is kept for an engine with this id.
 pub(super) fn directory(home: &Path, id: &str) -> PathBuf {
-    home.join("engines").join(key(id))
-}
-
-/// A name for a file that stands for something of any length.
-pub(super) fn key(text: &str) -> String {
-    format!("{:.32}", Digest(Sha256::digest(text)))
+    home.join("engines").join(notes::key(id.as_bytes()))
 }
 
 /// What is remembered of the engine at an address.
@@ -66,7 +59,7 @@ impl Memory {
         let socket = address.strip_prefix("unix://").and_then(socket);
         let mut seen = vec![address, socket.as_deref().unwrap_or_default()];
         seen.extend(marks);
-        let path = home.join("engines/at").join(key(address)).with_extension("json");
+        let path = home.join("engines/at").join(notes::key(address.as_bytes())).with_extension("json");
         Self { path, seen: seen.join("\n"), is_sure: socket.is_some() }
     }
 
@@ -84,7 +77,7 @@ impl Memory {
     pub(super) fn keep(&self, about: &About) {
         let note = Note { seen: self.seen.clone(), about: about.clone() };
         if let Some(directory) = self.path.parent() {
-            let _ = notes::private(directory).and_then(|()| notes::write(&self.path, &note));
+            let _ = home::private(directory).and_then(|()| notes::write(&self.path, &note));
             notes::thin_out(directory, ADDRESSES, |path| fs::remove_file(path));
         }
     }

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use self::cost::Cost;
 pub(super) use self::file::{Facts, Record};
-use super::memory;
 use crate::home;
 use crate::lock::lock;
 use crate::model::{Digest, MadeOf, RunId};
@@ -48,7 +47,7 @@ impl Records {
     pub(super) fn new(home: Option<PathBuf>, engine: &str) -> Self {
         let home = home.filter(|_| !engine.is_empty());
         Self {
-            directory: home.map(|home| home.join("docker").join(memory::key(engine))),
+            directory: home.map(|home| home.join("docker").join(home::notes::key(engine.as_bytes()))),
             known: Mutex::default(),
             cost: Cost::default(),
             has_thinned_out: AtomicBool::new(false),

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::labels::{self, Owner};
 use super::memory;
-use crate::home::{self, notes};
+use crate::home;
 use crate::model::SessionId;
 
 /// How many networks are left for later sessions. An engine has addresses for 31, unless it is told otherwise.
@@ -71,7 +71,7 @@ impl Spares {
     /// A name for a new network, which the session has from now on.
     pub(super) fn name_new(&self, session: &SessionId) -> io::Result<Taken> {
         for part in ["free", "used"] {
-            notes::private(&self.directory.join(part))?;
+            home::private(&self.directory.join(part))?;
         }
         let name = format!("{PREFIX}{}-{}", labels::now(), SessionId::random());
         let taken = self.taken(&name, session);
