@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Call, Recording};
-use crate::model::{MadeOf, RunId, Snapshot};
+use crate::model::{Provenance, Snapshot};
 
 /// The result of a step, as it is found.
 #[derive(Debug, Clone)]
 pub(crate) struct Kept {
     pub(crate) output: Recording,
-    pub(crate) run: RunId,
-    pub(crate) made_of: Vec<MadeOf>,
+    pub(crate) from: Provenance,
     pub(crate) files: Arc<dyn Files>,
 }
 

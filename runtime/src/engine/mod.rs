@@ -45,6 +45,8 @@ mod prune;
 #[cfg(any(feature = "docker", native_engine))]
 mod record;
 mod roles;
+#[cfg(any(feature = "docker", native_engine))]
+mod runs;
 mod sockets;
 #[cfg(native_engine)]
 mod source;

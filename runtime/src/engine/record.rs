@@ -52,7 +52,6 @@ fn head_at<T: DeserializeOwned>(file: &File, start: u64) -> Option<(Head<T>, u64
 }
 
 /// Reads what the line says that begins at an offset.
-#[cfg(feature = "docker")]
 pub(super) fn head<T: DeserializeOwned>(file: &File, start: u64) -> Option<T> {
     Some(head_at::<T>(file, start)?.0.more)
 }

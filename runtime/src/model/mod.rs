@@ -28,7 +28,7 @@ pub(crate) use self::names::{CacheKey, Hostname};
 pub use self::port::{Endpoint, Port, Protocol};
 pub(crate) use self::process::WindowSize;
 pub use self::process::{Exit, LogLine, Stream};
-pub(crate) use self::run::{MadeOf, RunId};
+pub(crate) use self::run::{MadeOf, Provenance, RunId};
 pub(crate) use self::security::{Capabilities, Grant, SecurityContext};
 pub(crate) use self::session::SessionId;
 pub(crate) use self::trace::{TRACEPARENT, TRACESTATE, TraceContext};

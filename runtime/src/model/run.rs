@@ -1,12 +1,11 @@
 //! Runs of steps.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::Digest;
-#[cfg(feature = "docker")]
-use super::SessionId;
+use super::{Digest, SessionId};
 
 /// A run of a step: random, so that results that are made of different runs are told apart.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -14,18 +13,10 @@ use super::SessionId;
 pub(crate) struct RunId(Arc<str>);
 
 impl RunId {
-    #[cfg(feature = "docker")]
     pub(crate) fn random() -> Self {
         Self(SessionId::random().as_str().into())
     }
 
-    /// The only one there is, on an engine that keeps the files of every run.
-    #[cfg(native_engine)]
-    pub(crate) fn only() -> Self {
-        Self("".into())
-    }
-
-    #[cfg(feature = "docker")]
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
@@ -54,4 +45,26 @@ impl From<&str> for RunId {
 pub(crate) struct MadeOf {
     pub(crate) key: Digest,
     pub(crate) run: RunId,
+}
+
+/// Where a result is from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Provenance {
+    /// The run that it is of.
+    pub(crate) run: RunId,
+    pub(crate) made_of: Vec<MadeOf>,
+    /// When that run ended.
+    pub(crate) made: SystemTime,
+}
+
+impl Provenance {
+    /// That of a run which ends now.
+    pub(crate) fn now(run: RunId, made_of: Vec<MadeOf>) -> Self {
+        Self { run, made_of, made: SystemTime::now() }
+    }
+
+    /// That of what is made of nothing but what its key says.
+    pub(crate) fn of_nothing() -> Self {
+        Self::now("".into(), Vec::new())
+    }
 }

@@ -11,7 +11,7 @@ use super::stored::{self, StepResult};
 use crate::engine::{Claim, Kept, Stored};
 use crate::event::{EventKind, Outcome, Span, Waiting};
 use crate::graph::Step;
-use crate::model::Digest;
+use crate::model::{Digest, Provenance};
 use crate::{Error, Result};
 
 /// What of a result is needed.
@@ -162,12 +162,13 @@ impl Evaluation {
         Ran { finished, output, made_of, turns }: Ran,
     ) -> StepResult {
         let (done, files) = watch::channel(None);
-        let (span, run) = (span.clone(), finished.run_id());
-        let (kept, parts) = (output.clone(), made_of.clone());
+        let span = span.clone();
+        let from = Provenance::now(finished.run_id(), made_of.clone());
+        let kept = output.clone();
         let is_stored = !step.is_volatile && self.session.caching().stores();
         self.session.keeping().spawn(async move {
             let result = if is_stored {
-                finished.keep(key, kept, parts).await
+                finished.keep(key, kept, made_of).await
             } else {
                 finished.hold().await.map(Stored::whole)
             };
@@ -177,6 +178,6 @@ impl Evaluation {
             drop((claim, turns));
             done.send_replace(Some(result.map(|result| result.files)));
         });
-        StepResult::being_stored(output, run, made_of, files)
+        StepResult::being_stored(output, from, files)
     }
 }

@@ -57,8 +57,8 @@ impl Evaluation {
         };
         let renewed = self.session.steps.get_or_run_unless((key, step.options.timeout), is_gone, work).await;
         let renewed = renewed.map_err(|error| error.of_step(key, step.locations.all()))?;
-        if renewed.run != gone.run {
-            self.session.forget_made_of(key, &gone.run);
+        if renewed.from.run != gone.from.run {
+            self.session.forget_made_of(key, &gone.from.run);
         }
         Ok(())
     }
@@ -93,7 +93,7 @@ impl Evaluation {
             let key = self.key(input);
             // A service that other processes share may be made of what this session never looked at.
             if let Some(result) = self.session.steps.get(&(key, input.options.timeout)) {
-                found.insert(key, result.run.clone());
+                found.insert(key, result.from.run.clone());
             }
         }
         found.into_iter().map(|(key, run)| MadeOf { key, run }).collect()
@@ -123,8 +123,8 @@ impl Inner {
         loop {
             let mut more = HashSet::new();
             self.steps.with_all(|(key, _), result| {
-                if result.made_of.iter().any(|part| gone.contains(part)) {
-                    more.insert(MadeOf { key: *key, run: result.run.clone() });
+                if result.from.made_of.iter().any(|part| gone.contains(part)) {
+                    more.insert(MadeOf { key: *key, run: result.from.run.clone() });
                 }
             });
             more.retain(|part| !gone.contains(part));
@@ -133,6 +133,7 @@ impl Inner {
             }
             gone.extend(more);
         }
-        self.steps.retain(|(key, _), result| !gone.contains(&MadeOf { key: *key, run: result.run.clone() }));
+        self.steps
+            .retain(|(key, _), result| !gone.contains(&MadeOf { key: *key, run: result.from.run.clone() }));
     }
 }

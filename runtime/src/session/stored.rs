@@ -7,37 +7,35 @@ use tokio::sync::watch;
 use crate::Result;
 use crate::engine::{Choice, Files, Kept, Recording, Stored};
 use crate::event::{EventKind, Span};
-use crate::model::{MadeOf, RunId, Snapshot};
+use crate::model::{Provenance, Snapshot};
 
 /// A step that has succeeded, now or earlier.
 #[derive(Debug)]
 pub(super) struct StepResult {
     pub(super) output: Recording,
-    pub(super) run: RunId,
-    pub(super) made_of: Vec<MadeOf>,
+    pub(super) from: Provenance,
     /// `None` until the engine has stored it: whoever only wants the output need not wait.
     files: watch::Receiver<Option<Result<Arc<dyn Files>>>>,
 }
 
 impl StepResult {
     pub(super) fn kept(kept: Kept) -> Self {
-        let Kept { output, run, made_of, files } = kept;
-        Self { output, run, made_of, files: watch::channel(Some(Ok(files))).1 }
+        let Kept { output, from, files } = kept;
+        Self { output, from, files: watch::channel(Some(Ok(files))).1 }
     }
 
     /// One that was run, and is being stored.
     pub(super) fn being_stored(
         output: Recording,
-        run: RunId,
-        made_of: Vec<MadeOf>,
+        from: Provenance,
         files: watch::Receiver<Option<Result<Arc<dyn Files>>>>,
     ) -> Self {
-        Self { output, run, made_of, files }
+        Self { output, from, files }
     }
 
     /// That of a step that changes nothing, whose files are those of its base.
     pub(super) fn of_nothing() -> Self {
-        Self::being_stored(Recording::default(), "".into(), Vec::new(), watch::channel(None).1)
+        Self::being_stored(Recording::default(), Provenance::of_nothing(), watch::channel(None).1)
     }
 
     /// Waits until it is stored.

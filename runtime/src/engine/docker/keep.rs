@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::{BufWriter, Write as _};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use data_encoding::BASE64;
 use futures_util::stream;
@@ -17,7 +18,7 @@ use super::records::Facts;
 use super::{Shared, labels, names, read};
 use crate::engine::channel::{ChannelWriter, PIECES};
 use crate::engine::{Call, Elsewhere, Recording, Written};
-use crate::model::{Digest, MadeOf, RunId, Snapshot};
+use crate::model::{Digest, MadeOf, Provenance, RunId, Snapshot};
 use crate::{Error, Result};
 
 /// Streams up to this size are labels of the image itself, so that one call reads everything; longer ones go into a
@@ -31,16 +32,15 @@ const PIECE: usize = 256 << 10;
 pub(super) struct Image {
     pub(super) snapshot: Snapshot,
     pub(super) output: Recording,
-    pub(super) run: RunId,
-    pub(super) made_of: Vec<MadeOf>,
+    pub(super) from: Provenance,
 }
 
 /// Finds the image of a result.
 pub(super) async fn find(shared: &Arc<Shared>, key: &Digest) -> Result<Option<Image>> {
     let Some((id, labels)) = inspect(shared, key).await? else { return Ok(None) };
     let Some(output) = read_output(shared, &labels).await? else { return Ok(None) };
-    let (run, made_of) = (run_of(&id, &labels), made_of(&labels));
-    Ok(Some(Image { snapshot: Snapshot(id), output, run, made_of }))
+    let from = Provenance { run: run_of(&id, &labels), made_of: made_of(&labels), made: made(&labels) };
+    Ok(Some(Image { snapshot: Snapshot(id), output, from }))
 }
 
 /// The image of a run, if it is there.
@@ -71,6 +71,13 @@ fn made_of(labels: &HashMap<String, String>) -> Vec<MadeOf> {
     let said = labels.get(labels::MADE_OF).map(String::as_str).unwrap_or_default();
     let parts = said.split(' ').filter_map(|part| part.split_once(':'));
     parts.filter_map(|(key, run)| Some(MadeOf { key: key.parse().ok()?, run: run.into() })).collect()
+}
+
+/// When it was made; long ago if nothing says.
+fn made(labels: &HashMap<String, String>) -> SystemTime {
+    let millis = labels.get(labels::MADE).and_then(|text| text.parse().ok());
+    let made = millis.and_then(|millis| SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis)));
+    made.unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 /// Reads a step's end from the labels; `None` if they are not ours, or if what they refer to is gone.
@@ -129,9 +136,11 @@ pub(super) async fn keep(
     let cleaner = shared.cleaner.clone();
     let keep = async move {
         let mut labels = output_labels(&shared, &facts.key, output).await?;
-        let parts = facts.made_of.iter().map(|part| format!("{}:{}", part.key, part.run.as_str()));
+        let Provenance { run, made_of, made } = &facts.from;
+        let parts = made_of.iter().map(|part| format!("{}:{}", part.key, part.run.as_str()));
         labels.insert(labels::MADE_OF.to_owned(), parts.collect::<Vec<_>>().join(" "));
-        labels.insert(labels::RUN.to_owned(), facts.run.as_str().to_owned());
+        labels.insert(labels::RUN.to_owned(), run.as_str().to_owned());
+        labels.insert(labels::MADE.to_owned(), labels::millis(*made));
         let (image, container, variables) =
             (names::step_image(&facts.key), left.container(), left.variables());
         let id = if left.has_secrets() {

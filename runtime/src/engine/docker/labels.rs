@@ -33,6 +33,8 @@ pub(super) const NEW: &str = "bowline.new";
 pub(super) const RUN: &str = "bowline.run";
 /// On images of steps: what the step was made of, each as its key, a colon and its run.
 pub(super) const MADE_OF: &str = "bowline.made-of";
+/// On images of steps: when the run ended, in milliseconds since 1970.
+pub(super) const MADE: &str = "bowline.made";
 /// On images of steps: how the step ended.
 pub(super) const EXIT: &str = "bowline.exit";
 /// On images of steps: the step's output, in base64; absent if it is in the [`OUTPUT`] image.
@@ -121,6 +123,11 @@ impl std::fmt::Display for Owner {
 /// Seconds since 1970.
 pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs())
+}
+
+/// Milliseconds since 1970, as a label.
+pub(super) fn millis(time: SystemTime) -> String {
+    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis()).to_string()
 }
 
 fn this_boot() -> String {

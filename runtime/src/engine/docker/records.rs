@@ -4,17 +4,15 @@
 //! They are in `docker/<engine>` of the user's directory, by the engine's own id. Nothing that goes wrong here fails a step:
 //! what cannot be recorded is kept as an image, which has the output too.
 
-use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use self::cost::Cost;
 pub(super) use self::file::{Facts, Record};
+use crate::engine::runs::Runs;
 use crate::home;
-use crate::lock::lock;
-use crate::model::{Digest, MadeOf, RunId};
+use crate::model::{Digest, Provenance};
 
 mod cost;
 mod file;
@@ -29,17 +27,10 @@ const AT_MOST: u64 = 4 << 30;
 pub(super) struct Records {
     /// Where those of this engine are, whether or not it exists; `None` if there can be none.
     directory: Option<PathBuf>,
-    /// Which runs this session knows, and what they were made of: it sees one run of a step, whatever others do.
-    known: Mutex<HashMap<Digest, Known>>,
+    runs: Runs,
     cost: Cost,
     has_thinned_out: AtomicBool,
     has_complained: AtomicBool,
-}
-
-#[derive(Clone)]
-struct Known {
-    run: RunId,
-    made_of: Arc<[MadeOf]>,
 }
 
 impl Records {
@@ -48,7 +39,7 @@ impl Records {
         let home = home.filter(|_| !engine.is_empty());
         Self {
             directory: home.map(|home| home.join("docker").join(home::notes::key(engine.as_bytes()))),
-            known: Mutex::default(),
+            runs: Runs::default(),
             cost: Cost::default(),
             has_thinned_out: AtomicBool::new(false),
             has_complained: AtomicBool::new(false),
@@ -62,54 +53,18 @@ impl Records {
     /// Finds the record of a key, unless something that it was made of has been run again since.
     pub(super) fn find(&self, directory: &Path, key: &Digest) -> Option<Record> {
         let record = Record::read(&path(directory, key), key)?;
-        let Facts { run, made_of, .. } = &record.facts;
-        self.accept(Some(directory), key, run, made_of).then_some(record)
+        self.accept(Some(directory), key, &record.facts.from).then_some(record)
     }
 
-    /// Whether nothing that a result was made of has been run again since; then this session knows the result's run.
-    pub(super) fn accept(
-        &self,
-        directory: Option<&Path>,
-        key: &Digest,
-        run: &RunId,
-        made_of: &[MadeOf],
-    ) -> bool {
-        let is_current = self.is_current(directory, made_of);
-        if is_current {
-            self.learn(key, run, made_of);
-        }
-        is_current
-    }
-
-    /// Of whatever is not recorded nobody knows another run.
-    fn is_current(&self, directory: Option<&Path>, made_of: &[MadeOf]) -> bool {
-        let mut open = made_of.to_vec();
-        let mut seen = HashSet::new();
-        while let Some(part) = open.pop() {
-            if seen.contains(&part) {
-                continue;
-            }
-            let known = lock(&self.known).get(&part.key).cloned();
-            let known = known.or_else(|| {
-                let facts = Record::glance(&path(directory?, &part.key), &part.key)?;
-                let known = Known { run: facts.run, made_of: facts.made_of.into() };
-                lock(&self.known).insert(part.key, known.clone());
-                Some(known)
-            });
-            if let Some(known) = known {
-                if known.run != part.run {
-                    return false;
-                }
-                open.extend(known.made_of.iter().cloned());
-            }
-            seen.insert(part);
-        }
-        true
+    /// Whether nothing that a result was made of has been run again since; then this session sees the result's run.
+    pub(super) fn accept(&self, directory: Option<&Path>, key: &Digest, from: &Provenance) -> bool {
+        let recorded = |key: &Digest| Some(Record::glance(&path(directory?, key), key)?.from);
+        self.runs.accept(key, from, recorded)
     }
 
     /// Takes note of the run that this session sees.
-    pub(super) fn learn(&self, key: &Digest, run: &RunId, made_of: &[MadeOf]) {
-        lock(&self.known).insert(*key, Known { run: run.clone(), made_of: made_of.into() });
+    pub(super) fn learn(&self, key: &Digest, from: &Provenance) {
+        self.runs.learn(key, &from.run, &from.made_of);
     }
 
     /// Records a result in the place of an earlier one.

@@ -17,7 +17,7 @@ use super::records::{Facts, Record};
 use super::{Shared, held};
 use crate::Result;
 use crate::engine::{Call, Choice, Claim, Files, Kept, Recording, Stored};
-use crate::model::{Digest, MadeOf, RunId, Snapshot};
+use crate::model::{Digest, MadeOf, Provenance, RunId, Snapshot};
 
 /// How often a lock is tried again.
 #[cfg(unix)]
@@ -31,16 +31,16 @@ pub(super) async fn lookup(shared: &Arc<Shared>, key: &Digest) -> Result<Option<
         // Output may be long, and all of it is checked.
         let find = move || owned.records.find(&directory, &wanted);
         if let Some(Record { facts, output }) = tokio::task::spawn_blocking(find).await.unwrap_or(None) {
-            let (run, made_of) = (facts.run.clone(), facts.made_of.clone());
+            let from = facts.from.clone();
             let files = Arc::new(Left::new(shared, facts, output.clone()));
-            return Ok(Some(Kept { output, run, made_of, files }));
+            return Ok(Some(Kept { output, from, files }));
         }
     }
-    let Some(Image { snapshot, output, run, made_of }) = keep::find(shared, key).await? else {
+    let Some(Image { snapshot, output, from }) = keep::find(shared, key).await? else {
         return Ok(None);
     };
-    let is_current = shared.records.accept(directory, key, &run, &made_of);
-    Ok(is_current.then(|| Kept { output, run, made_of, files: Arc::new(snapshot) }))
+    let is_current = shared.records.accept(directory, key, &from);
+    Ok(is_current.then(|| Kept { output, from, files: Arc::new(snapshot) }))
 }
 
 /// A step that has succeeded.
@@ -62,8 +62,9 @@ pub(super) async fn keep(
     let Succeeded { container, run, took } = step;
     let directory = shared.records_at().map(Path::to_owned);
     let keeping = directory.as_deref().map(|directory| shared.records.keeping(directory)).unwrap_or_default();
-    let record = Record { facts: Facts::new(key, run.clone(), made_of, took, keeping), output };
-    shared.records.learn(&key, &run, &record.facts.made_of);
+    let from = Provenance::now(run.clone(), made_of);
+    shared.records.learn(&key, &from);
+    let record = Record { facts: Facts::new(key, from, took, keeping), output };
     held::hold_run(shared, &run, container);
     let files = Arc::new(Left::new(shared, record.facts.clone(), record.output.clone()));
     let recorded = match directory {
@@ -103,7 +104,7 @@ impl fmt::Debug for Left {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Left")
             .field("key", &self.facts.key)
-            .field("run", &self.facts.run)
+            .field("run", &self.facts.from.run)
             .finish_non_exhaustive()
     }
 }
@@ -114,7 +115,7 @@ impl Left {
     }
 
     async fn find_or_keep(&self) -> Result<Option<Snapshot>> {
-        let Self { shared, facts: Facts { key, run, .. }, .. } = self;
+        let Self { shared, facts: Facts { key, from: Provenance { run, .. }, .. }, .. } = self;
         if let Some(found) = keep::image_of(shared, key, run).await? {
             return Ok(Some(found));
         }
@@ -158,8 +159,8 @@ impl Files for Left {
         Box::pin(async {
             let Self { shared, facts, image, .. } = self;
             let is_there = image.get().is_some()
-                || held::run(shared, &facts.run).is_some()
-                || keep::image_of(shared, &facts.key, &facts.run).await?.is_some();
+                || held::run(shared, &facts.from.run).is_some()
+                || keep::image_of(shared, &facts.key, &facts.from.run).await?.is_some();
             let Facts { took, keeping, .. } = *facts;
             Ok((!is_there).then_some(Choice { keeps_files: took > keeping, took, keeping }))
         })

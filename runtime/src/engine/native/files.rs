@@ -9,7 +9,7 @@ use super::store::{StoredStep, root_of, snapshot_of};
 use super::wire::{Answer, Files, Request};
 use super::{Shared, client, failed};
 use crate::engine::Recording;
-use crate::model::{Digest, Entry, EntryKind, Snapshot, Stat};
+use crate::model::{Digest, Entry, EntryKind, Provenance, Snapshot, Stat};
 use crate::{Error, Result};
 
 impl Shared {
@@ -33,7 +33,11 @@ impl Shared {
             other => return Err(client::unexpected(&other)),
         }
         let layers = vec![self.store.keep(&scratch, key)?];
-        let step = StoredStep { layers: layers.clone(), output: Recording::default() };
+        let step = StoredStep {
+            layers: layers.clone(),
+            output: Recording::default(),
+            from: Provenance::of_nothing(),
+        };
         self.store.keep_step(key, &step)?;
         Ok(snapshot_of(&layers))
     }

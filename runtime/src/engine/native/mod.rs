@@ -62,7 +62,7 @@ use super::{
     StepSpec,
 };
 use crate::lock::lock;
-use crate::model::{CacheKey, Digest, Entry, ImageName, RunId, SessionId, Snapshot, Stat};
+use crate::model::{CacheKey, Digest, Entry, ImageName, SessionId, Snapshot, Stat};
 use crate::{Error, Result};
 
 /// The engine of one session.
@@ -336,8 +336,7 @@ impl ResultStore for Native {
             Ok(self.shared.store.step(key).map(|step| Kept {
                 files: Arc::new(snapshot_of(&step.layers)),
                 output: step.output,
-                run: RunId::only(),
-                made_of: Vec::new(),
+                from: step.from,
             }))
         })
     }

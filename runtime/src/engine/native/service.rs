@@ -30,7 +30,7 @@ use crate::engine::{
     Recording, ServiceSpec, Sink, Startable, Terminal,
 };
 use crate::lock::lock;
-use crate::model::{Digest, Exit, MadeOf, Port, Protocol, Snapshot, WindowSize};
+use crate::model::{Digest, Exit, MadeOf, Port, Protocol, Provenance, RunId, Snapshot, WindowSize};
 use crate::{Error, Result};
 
 /// A way that led nowhere, as that to a service that is ending, is not tried without end at once.
@@ -286,12 +286,14 @@ impl Instance for Running {
         })
     }
 
-    fn keep(&self, key: Digest, _: Vec<MadeOf>) -> Call<'_, Snapshot> {
+    fn keep(&self, key: Digest, made_of: Vec<MadeOf>) -> Call<'_, Snapshot> {
         Box::pin(async move {
             let what = format!("keep what service {} left", self.name);
             let scratch = lock(&self.scratches).pop();
             let scratch = scratch.ok_or_else(|| Error::engine(&what, "it is gone"))?;
-            let kept = keep_under(&self.shared, self.base.clone(), scratch, key, Recording::default());
+            let from = Provenance::now(RunId::random(), made_of);
+            let base = self.base.clone();
+            let kept = keep_under(&self.shared, base, scratch, key, Recording::default(), from);
             kept.await.map_err(failed(what))
         })
     }

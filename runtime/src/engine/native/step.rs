@@ -17,7 +17,8 @@ use super::{Shared, failed, spec};
 use crate::engine::{
     Call, Finished, Placement, Prepared, Process, Recording, Sink, StepSpec, Stored, Terminal, Written,
 };
-use crate::model::{Digest, Existing, Exit, MadeOf, RunId, Snapshot, WindowSize};
+use crate::model::{Digest, Existing, Exit, MadeOf, Provenance, RunId, Snapshot, WindowSize};
+use crate::sha256::Sha256;
 use crate::{Error, Result};
 
 /// What a step sees as its own name: the same on every machine, so that nothing depends on it.
@@ -43,6 +44,7 @@ struct Ended {
     scratch: Scratch,
     exit: Exit,
     timed_out: bool,
+    run: RunId,
 }
 
 pub(super) async fn prepare(shared: &Arc<Shared>, step: StepSpec) -> Result<Box<dyn Prepared>> {
@@ -149,7 +151,7 @@ async fn run(step: Ready, sink: Sink) -> Result<Ended> {
         }
         drop(mounts.scratches);
     }
-    Ok(Ended { shared, name, base, scratch, exit, timed_out })
+    Ok(Ended { shared, name, base, scratch, exit, timed_out, run: RunId::random() })
 }
 
 /// What a step's container is asked for with, and its network.
@@ -202,14 +204,15 @@ impl Finished for Ended {
     }
 
     fn run_id(&self) -> RunId {
-        RunId::only()
+        self.run.clone()
     }
 
-    fn keep(self: Box<Self>, key: Digest, output: Recording, _: Vec<MadeOf>) -> Call<'static, Stored> {
+    fn keep(self: Box<Self>, key: Digest, output: Recording, made_of: Vec<MadeOf>) -> Call<'static, Stored> {
         Box::pin(async move {
             let what = format!("keep what {} left", self.name);
-            let Self { shared, base, scratch, .. } = *self;
-            let kept = keep_under(&shared, base, scratch, key, output).await;
+            let Self { shared, base, scratch, run, .. } = *self;
+            let from = Provenance::now(run, made_of);
+            let kept = keep_under(&shared, base, scratch, key, output, from).await;
             kept.map(Stored::whole).map_err(failed(what))
         })
     }
@@ -268,26 +271,33 @@ pub(super) async fn keep_under(
     scratch: Scratch,
     key: Digest,
     output: Recording,
+    from: Provenance,
 ) -> io::Result<Snapshot> {
     let for_layer = Arc::clone(shared);
-    let names = blocking(move || keep_layer(&for_layer.store, &base, &scratch, &key)).await?;
+    let layer = of_run(&key, &from.run);
+    let names = blocking(move || keep_layer(&for_layer.store, &base, &scratch, &layer)).await?;
     let names = shorten(shared, names).await?;
     let shared = Arc::clone(shared);
     blocking(move || {
         let snapshot = snapshot_of(&names);
-        shared.store.keep_step(&key, &StoredStep { layers: names, output })?;
+        shared.store.keep_step(&key, &StoredStep { layers: names, output, from })?;
         Ok(snapshot)
     })
     .await
 }
 
+/// What tells the layer of a run from those of others of the same step, which may be in use.
+fn of_run(key: &Digest, run: &RunId) -> Digest {
+    Digest(Sha256::digest(format!("{key} {}", run.as_str())))
+}
+
 /// All layers of what a container left.
-fn keep_layer(store: &Store, base: &Snapshot, scratch: &Scratch, key: &Digest) -> io::Result<Vec<String>> {
+fn keep_layer(store: &Store, base: &Snapshot, scratch: &Scratch, layer: &Digest) -> io::Result<Vec<String>> {
     let mut names = super::store::names(base);
     let upper = store.root().join(&scratch.changes.upper);
     // One that changed nothing needs no layer.
     if std::fs::read_dir(upper)?.next().is_some() {
-        names.push(store.keep(scratch, key)?);
+        names.push(store.keep(scratch, layer)?);
     }
     Ok(names)
 }

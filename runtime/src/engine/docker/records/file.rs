@@ -10,13 +10,13 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Recording, record};
-use crate::model::{Digest, MadeOf, RunId};
+use crate::model::{Digest, MadeOf, Provenance, RunId};
 use crate::sha256::Sha256;
 use crate::staging::AtomicFile;
 use crate::{home, regular};
 
 /// The version of the format.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// The length of the digest in hex, with the end of its line.
 const SUM: usize = 65;
 /// The size of a read.
@@ -34,27 +34,21 @@ pub(in super::super) struct Record {
 pub(in super::super) struct Facts {
     version: u32,
     pub(in super::super) key: Digest,
-    pub(in super::super) run: RunId,
-    pub(in super::super) made_of: Vec<MadeOf>,
+    #[serde(flatten)]
+    pub(in super::super) from: Provenance,
     /// How long its process took, and how long keeping its files would have taken.
     pub(in super::super) took: Duration,
     pub(in super::super) keeping: Duration,
 }
 
 impl Facts {
-    pub(in super::super) fn new(
-        key: Digest,
-        run: RunId,
-        made_of: Vec<MadeOf>,
-        took: Duration,
-        keeping: Duration,
-    ) -> Self {
-        Self { version: VERSION, key, run, made_of, took, keeping }
+    pub(in super::super) fn new(key: Digest, from: Provenance, took: Duration, keeping: Duration) -> Self {
+        Self { version: VERSION, key, from, took, keeping }
     }
 
     /// Of a service's file system, which is not recorded.
     pub(in super::super) fn of_service(key: Digest, made_of: Vec<MadeOf>) -> Self {
-        Self::new(key, RunId::random(), made_of, Duration::ZERO, Duration::ZERO)
+        Self::new(key, Provenance::now(RunId::random(), made_of), Duration::ZERO, Duration::ZERO)
     }
 }
 

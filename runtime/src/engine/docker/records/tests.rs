@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::io::Read as _;
+use std::time::SystemTime;
 
 use super::*;
 use crate::engine::{Recording, StepOutput, Written};
+use crate::model::MadeOf;
 use crate::sha256::Sha256;
 
 fn key(number: u8) -> Digest {
@@ -22,7 +24,8 @@ fn record(number: u8, run: &str, made_of: &[MadeOf]) -> Record {
 
 fn record_of(number: u8, run: &str, made_of: &[MadeOf], output: Recording) -> Record {
     let times = (Duration::from_millis(10), Duration::from_secs(1));
-    Record { facts: Facts::new(key(number), run.into(), made_of.to_vec(), times.0, times.1), output }
+    let from = Provenance { made: SystemTime::UNIX_EPOCH, ..Provenance::now(run.into(), made_of.to_vec()) };
+    Record { facts: Facts::new(key(number), from, times.0, times.1), output }
 }
 
 /// A session of an engine whose records are in a directory.
@@ -37,14 +40,15 @@ impl<'a> Session<'a> {
     }
 
     fn put(&self, record: &Record) {
-        let Facts { key, run, made_of, .. } = &record.facts;
-        self.records.learn(key, run, made_of);
+        self.records.learn(&record.facts.key, &record.facts.from);
         self.records.put(self.directory, record).unwrap();
     }
 
     /// The run that is found.
     fn run(&self, number: u8) -> Option<String> {
-        self.records.find(self.directory, &key(number)).map(|record| record.facts.run.as_str().to_owned())
+        self.records
+            .find(self.directory, &key(number))
+            .map(|record| record.facts.from.run.as_str().to_owned())
     }
 }
 
@@ -98,7 +102,7 @@ fn what_is_damaged_counts_as_not_there() {
     fs::rename(&path, &other).unwrap();
     assert_eq!(Session::new(home.path()).run(2), None);
     // Of another version, which is whole.
-    let text = fs::read_to_string(&other).unwrap().replace("\"version\":1", "\"version\":2");
+    let text = fs::read_to_string(&other).unwrap().replace("\"version\":2", "\"version\":1");
     let rest = &text[text.find('\n').unwrap() + 1..];
     fs::write(&path, format!("{}\n{rest}", Digest(Sha256::digest(rest)))).unwrap();
     assert_eq!(find(), None, "another version");
@@ -116,7 +120,7 @@ fn what_is_damaged_counts_as_not_there() {
     fs::create_dir(&path).unwrap();
     assert_eq!(find(), None, "a directory");
     // What is put there takes its place.
-    made.facts.run = "c".into();
+    made.facts.from.run = "c".into();
     session.put(&made);
     assert_eq!(find().as_deref(), Some("c"));
     // But not that of what is no leftover of ours.
@@ -139,7 +143,10 @@ fn what_was_made_of_an_earlier_run_does_not_count_however_far_above() {
     session().put(&record(1, "d", &[]));
     let after = session();
     assert_eq!((after.run(3), after.run(2), after.run(1).as_deref()), (None, None, Some("d")));
-    assert!(!after.records.accept(Some(home.path()), &key(3), &"c".into(), &[part(2, "b")]), "as an image");
+    assert!(
+        !after.records.accept(Some(home.path()), &key(3), &Provenance::now("c".into(), vec![part(2, "b")])),
+        "as an image"
+    );
     // A session sees one run of a step.
     assert_eq!(before.run(3).as_deref(), Some("c"));
     after.put(&record(2, "e", &[part(1, "d")]));
@@ -153,7 +160,7 @@ fn a_session_knows_its_own_runs_although_nothing_can_be_recorded() {
     Session::new(home.path()).put(&record(1, "a", &[]));
     Session::new(home.path()).put(&record(2, "b", &[part(1, "a")]));
     let session = Session::new(home.path());
-    session.records.learn(&key(1), &"c".into(), &[]);
+    session.records.learn(&key(1), &Provenance::now("c".into(), Vec::new()));
     assert_eq!(session.run(2), None);
 }
 
@@ -168,7 +175,7 @@ fn a_chain_of_hundreds_is_checked_in_no_time() {
         next.facts.key = number(step);
         first.put(&next);
         // Each is made of the two before it.
-        made_of.push(MadeOf { key: number(step), run: next.facts.run });
+        made_of.push(MadeOf { key: number(step), run: next.facts.from.run });
         made_of.drain(..made_of.len().saturating_sub(2));
     }
     let began = std::time::Instant::now();

@@ -4,7 +4,8 @@
 //! l/<name>            layers: what an image or a step adds. Names are short, as one page holds those of a mount
 //! images/<id>.json    which layers an image has
 //! references/<…>.json which image a reference led to, and the image's configuration
-//! steps/<key>.step    which layers a step left, and its output (`step.rs`)
+//! steps/<key>.step    which layers a step left, its output, and which run of it that was (`step.rs`)
+//! steps/….replaced    such a record that another has replaced: found by nobody, and there for who has found it before
 //! packed/<name>.json  what a layer is as an archive that was published
 //! volumes/<name>      cache volumes
 //! durable/<boot>      from when to when everything that was made is on the disk
@@ -45,6 +46,7 @@ use serde::{Deserialize, Serialize};
 
 use super::model::{Packed, Root};
 use crate::engine::ImageConfig;
+use crate::engine::runs::Runs;
 use crate::model::{CacheKey, ContentDigest, Digest, ImageName, SessionId, Snapshot};
 
 use self::durable::Sound;
@@ -76,6 +78,8 @@ const DIRECTORIES: [&str; 11] = [
 ];
 /// Records of layers as archives.
 const PACKED: &str = "packed";
+/// The suffix of records that others have replaced.
+const REPLACED: &str = "replaced";
 /// The kinds of records that name layers.
 const RECORDS: [&str; 2] = ["images", "steps"];
 
@@ -94,6 +98,8 @@ pub(super) struct Store {
     began: SystemTime,
     /// Which layers a crash of the machine cannot have damaged.
     sound: Sound,
+    /// Which runs of steps this session sees.
+    runs: Runs,
 }
 
 /// The record of an image. All of it comes from the image's own configuration, wherever it was taken from.
@@ -151,6 +157,7 @@ impl Store {
             removal: Arc::default(),
             began: SystemTime::now(),
             sound,
+            runs: Runs::default(),
         })
     }
 
@@ -314,13 +321,26 @@ impl Store {
         let mut file = File::create_new(&aside)?;
         let put = write(&mut file).and_then(|()| {
             self.sound.expect(&self.root, self.scratch.file_name().unwrap_or_default())?;
-            fs::rename(&aside, path)
+            self.replace(&aside, path, number)
         });
         if put.is_err() {
             // A full disk must not stay full because of a partial record.
             let _ = fs::remove_file(aside);
         }
         put
+    }
+
+    /// Gives a record its name. One that had it may be in use: it stays, under a name that nobody looks for, so that its layers
+    /// are not pruned while they are.
+    fn replace(&self, record: &Path, path: &Path, number: u64) -> io::Result<()> {
+        match renameat_with(CWD, record, CWD, path, RenameFlags::EXCHANGE) {
+            Ok(()) => {
+                let session = self.scratch.file_name().unwrap_or_default().display();
+                fs::rename(record, path.with_extension(format!("{session}-{number}.{REPLACED}")))
+            }
+            Err(rustix::io::Errno::NOENT) => fs::rename(record, path),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Removes what this session made and did not store.
@@ -405,6 +425,7 @@ mod tests {
 
     use super::*;
     use crate::engine::{Recording, StepOutput};
+    use crate::model::Provenance;
 
     fn key(number: u8) -> Digest {
         Digest([number; 32])
@@ -418,7 +439,8 @@ mod tests {
         fs::write(store.root().join(&scratch.changes.upper).join("x"), "kept").unwrap();
         let layers = vec![store.keep(&scratch, &key(1)).unwrap()];
         let output = StepOutput { stdout: b"out".into(), exit_code: 3, ..StepOutput::default() };
-        let step = StoredStep { layers: layers.clone(), output: output.into() };
+        let step =
+            StoredStep { layers: layers.clone(), output: output.into(), from: Provenance::of_nothing() };
         store.keep_step(&key(1), &step).unwrap();
         // The same key again: the first layer stays.
         let again = store.scratch().unwrap();
@@ -446,7 +468,7 @@ mod tests {
             let scratch = store.scratch().unwrap();
             fs::write(store.root().join(&scratch.changes.upper).join("x"), text).unwrap();
             let layers = vec![store.keep(&scratch, &key(1)).unwrap()];
-            let step = StoredStep { layers, output: Recording::default() };
+            let step = StoredStep { layers, output: Recording::default(), from: Provenance::of_nothing() };
             store.keep_step(&key(1), &step).unwrap();
             fs::read_to_string(store.root().join("l").join(&step.layers[0]).join("x")).unwrap()
         };

@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 use serde::Deserialize;
 
-use super::{LAYERS, PACKED, RECORDS, record_path};
+use super::{LAYERS, PACKED, RECORDS, REPLACED, record_path};
 use crate::engine::native::model::{Bounds, Removed};
 
 /// A layer without a record is one whose record is about to be written, unless it is older than this.
@@ -33,6 +33,8 @@ struct Record {
     /// When the record was last marked as used.
     used: SystemTime,
     layers: Vec<String>,
+    /// Whether another record is in its place.
+    is_replaced: bool,
     /// The record's own size in bytes, which includes a step's output.
     size: u64,
 }
@@ -66,7 +68,7 @@ pub(crate) fn prune(root: &Path, aside: &Path, bounds: &Bounds) -> io::Result<Re
             .is_some_and(|limit| now.duration_since(record.used).is_ok_and(|age| age >= limit));
         let is_too_much = bounds.down_to.is_some_and(|limit| removed.left > limit);
         let is_any = bounds.unused_for.is_none() && bounds.down_to.is_none();
-        if record.used >= in_use || !(is_old || is_too_much || is_any) {
+        if record.used >= in_use || !(record.is_replaced || is_old || is_too_much || is_any) {
             continue;
         }
         if !bin.take_record(&record.path, in_use)? {
@@ -116,7 +118,8 @@ fn records(root: &Path) -> io::Result<Vec<Record>> {
             // An unreadable record names nothing, and is of no use to anybody. What follows the JSON is not read.
             let mut text = serde_json::Deserializer::from_reader(io::BufReader::new(file));
             let Names { layers } = Names::deserialize(&mut text).unwrap_or_default();
-            all.push(Record { path, used, layers, size: known.blocks() * 512 });
+            let is_replaced = path.extension().is_some_and(|suffix| suffix == REPLACED);
+            all.push(Record { path, used, layers, is_replaced, size: known.blocks() * 512 });
         }
     }
     Ok(all)
@@ -225,8 +228,7 @@ mod tests {
     use super::super::{Store, StoredStep};
     use super::*;
     use crate::engine::{Recording, StepOutput};
-    use crate::model::Digest;
-    use crate::model::SessionId;
+    use crate::model::{Digest, Provenance, SessionId};
 
     const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -240,7 +242,11 @@ mod tests {
         fs::write(store.root().join(&scratch.changes.upper).join("x"), vec![number; 100_000]).unwrap();
         let mut layers = below.to_vec();
         layers.push(store.keep(&scratch, &key(number)).unwrap());
-        let step = StoredStep { layers: layers.clone(), output: Recording::default() };
+        let step = StoredStep {
+            layers: layers.clone(),
+            output: Recording::default(),
+            from: Provenance::of_nothing(),
+        };
         store.keep_step(&key(number), &step).unwrap();
         layers
     }
@@ -309,7 +315,7 @@ mod tests {
     fn what_steps_wrote_counts() {
         let (_directory, store) = old_store();
         let output = StepOutput { stdout: vec![b'x'; 1_000_000], ..StepOutput::default() };
-        let step = StoredStep { layers: Vec::new(), output: output.into() };
+        let step = StoredStep { layers: Vec::new(), output: output.into(), from: Provenance::of_nothing() };
         store.keep_step(&key(5), &step).unwrap();
         age(&store, 5, HOUR * 9);
         let removed = pruned(&store, &Bounds { unused_for: Some(HOUR * 8), down_to: None });
@@ -331,6 +337,30 @@ mod tests {
         std::thread::sleep(Duration::from_millis(100));
         let removed = pruned(&store, &Bounds::default());
         assert_eq!((removed.records, removed.left, layers(&store)), (2, 0, 0));
+    }
+
+    #[test]
+    fn what_was_replaced_goes_once_nobody_uses_it() {
+        let (directory, store) = old_store();
+        let user = Store::open(directory.path().to_owned(), &SessionId::random()).unwrap();
+        let used = user.step(&key(4)).unwrap().layers;
+        let step = StoredStep {
+            layers: Vec::new(),
+            output: Recording::default(),
+            from: Provenance::now("another".into(), Vec::new()),
+        };
+        store.keep_step(&key(4), &step).unwrap();
+        drop(store);
+        std::thread::sleep(Duration::from_millis(100));
+        let store = Store::open(directory.path().to_owned(), &SessionId::random()).unwrap();
+        assert!(store.step(&key(4)).unwrap().layers.is_empty());
+        let nothing_old = Bounds { unused_for: Some(HOUR * 9), down_to: None };
+        assert_eq!(pruned(&store, &nothing_old).records, 0);
+        assert!(used.iter().all(|name| user.has(name)));
+        drop(user);
+        assert_eq!(pruned(&store, &nothing_old).records, 1);
+        assert!(!store.has(&used[1]) && store.has(&used[0]), "the lower one is another's, too");
+        assert_eq!(kept(&store), [1, 2, 3, 4]);
     }
 
     #[test]

@@ -1,8 +1,10 @@
-//! The stored result of a step, in one file (`engine/record.rs`), with the names of its layers.
+//! The stored result of a step, in one file (`engine/record.rs`), with the names of its layers, which run of the step it is
+//! of, and which runs of others that was made of. A result counts while nothing of that has been run again.
 //!
-//! Earlier versions wrote everything as one JSON text, under a name that ends in `.json`: that is never read, and is removed
-//! by pruning.
+//! Earlier versions wrote everything as one JSON text, under a name that ends in `.json`, and then files that say nothing of
+//! runs: neither is taken for a result, and both are removed by pruning.
 
+use std::fs::File;
 use std::io::{self, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -11,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Store;
 use crate::engine::{Recording, record};
-use crate::model::Digest;
+use crate::model::{Digest, Provenance};
 
 /// The suffix of these files.
 pub(super) const SUFFIX: &str = "step";
@@ -21,12 +23,15 @@ pub(super) const SUFFIX: &str = "step";
 pub(in super::super) struct StoredStep {
     pub(in super::super) layers: Vec<String>,
     pub(in super::super) output: Recording,
+    pub(in super::super) from: Provenance,
 }
 
 /// What its line says besides how long the streams are.
 #[derive(Debug, Serialize, Deserialize)]
 struct Head {
     layers: Vec<String>,
+    #[serde(flatten)]
+    from: Provenance,
     /// When everything was written, in nanoseconds since 1970; 20 digits, so that it can be written last.
     written: String,
 }
@@ -44,11 +49,20 @@ impl Store {
         if !self.sound.is_sound(SystemTime::UNIX_EPOCH + written) || !self.has_all(&head.layers) {
             return None;
         }
-        Some(StoredStep { layers: head.layers, output })
+        let Head { layers, from, .. } = head;
+        self.runs.accept(key, &from, |key| self.recorded(key)).then_some(StoredStep { layers, output, from })
+    }
+
+    /// Where the result is from that is recorded under a key. It is not used by that.
+    fn recorded(&self, key: &Digest) -> Option<Provenance> {
+        let file = File::open(path(self.root(), key)).ok()?;
+        Some(record::head::<Head>(&file, 0)?.from)
     }
 
     pub(in super::super) fn keep_step(&self, key: &Digest, step: &StoredStep) -> io::Result<()> {
-        let mut head = Head { layers: step.layers.clone(), written: digits(Duration::ZERO) };
+        self.runs.learn(key, &step.from.run, &step.from.made_of);
+        let from = step.from.clone();
+        let mut head = Head { layers: step.layers.clone(), from, written: digits(Duration::ZERO) };
         self.put_record(&path(self.root(), key), |file| {
             file.write_all(&record::line(&head, &step.output)?)?;
             record::write_streams(file, &step.output)?;
@@ -70,7 +84,7 @@ mod tests {
 
     use super::*;
     use crate::engine::{StepOutput, Written};
-    use crate::model::SessionId;
+    use crate::model::{MadeOf, SessionId};
 
     fn store() -> (tempfile::TempDir, Store) {
         let directory = tempfile::tempdir().unwrap();
@@ -80,12 +94,42 @@ mod tests {
 
     const KEY: Digest = Digest([7; 32]);
 
+    fn result(output: StepOutput) -> StoredStep {
+        StoredStep { layers: Vec::new(), output: output.into(), from: Provenance::of_nothing() }
+    }
+
+    fn of(run: &str, made_of: &[(Digest, &str)]) -> StoredStep {
+        let made_of = made_of.iter().map(|(key, run)| MadeOf { key: *key, run: (*run).into() });
+        let from = Provenance::now(run.into(), made_of.collect());
+        StoredStep { from, ..result(StepOutput::default()) }
+    }
+
+    #[test]
+    fn a_result_counts_while_nothing_that_it_was_made_of_has_been_run_again() {
+        const BELOW: Digest = Digest([6; 32]);
+        const ABOVE: Digest = Digest([8; 32]);
+        let (directory, first) = store();
+        let session = || Store::open(directory.path().join("home"), &SessionId::random()).unwrap();
+        first.keep_step(&BELOW, &of("a", &[])).unwrap();
+        first.keep_step(&KEY, &of("b", &[(BELOW, "a")])).unwrap();
+        first.keep_step(&ABOVE, &of("c", &[(KEY, "b"), (Digest([9; 32]), "never recorded")])).unwrap();
+        let before = session();
+        assert_eq!(before.step(&ABOVE).unwrap().from, first.step(&ABOVE).unwrap().from);
+        session().keep_step(&BELOW, &of("d", &[])).unwrap();
+        let after = session();
+        assert!(after.step(&ABOVE).is_none() && after.step(&KEY).is_none());
+        assert_eq!(after.step(&BELOW).unwrap().from.run, "d".into(), "it is in the place of the earlier one");
+        assert!(before.step(&ABOVE).is_some(), "a session sees one run of a step");
+        after.keep_step(&KEY, &of("e", &[(BELOW, "d")])).unwrap();
+        assert!(after.step(&KEY).is_some() && after.step(&ABOVE).is_none());
+    }
+
     #[test]
     fn output_is_kept_byte_for_byte_and_read_from_where_it_lies() {
         let (_directory, store) = store();
         let stdout: Vec<u8> = (0..=255).cycle().take(3_000_000).collect();
         let output = StepOutput { stdout: stdout.clone(), stderr: b"{}\n\n".into(), exit_code: -1 };
-        store.keep_step(&KEY, &StoredStep { layers: Vec::new(), output: output.into() }).unwrap();
+        store.keep_step(&KEY, &result(output)).unwrap();
         let size = fs::metadata(path(store.root(), &KEY)).unwrap().len();
         assert!(size < 3_000_200, "{size} bytes for 3,000,004");
         let found = store.step(&KEY).unwrap().output;
@@ -101,8 +145,7 @@ mod tests {
     fn a_record_that_is_not_whole_is_none() {
         let (_directory, mut store) = store();
         let output = StepOutput { stdout: vec![b'x'; 100_000], ..StepOutput::default() };
-        let step = StoredStep { layers: Vec::new(), output: output.into() };
-        store.keep_step(&KEY, &step).unwrap();
+        store.keep_step(&KEY, &result(output)).unwrap();
         let place = path(store.root(), &KEY);
         let whole = fs::read(&place).unwrap();
         for damaged in [&whole[..whole.len() - 1], &whole[..20], b"", b"\n", &[&whole[..], b"x"].concat()] {
@@ -122,6 +165,13 @@ mod tests {
         let (_directory, store) = store();
         let text = r#"{"layers":[],"stdout":[111],"stderr":[],"exit_code":0}"#;
         fs::write(store.root().join(format!("steps/{KEY}.json")), text).unwrap();
+        assert!(store.step(&KEY).is_none());
+        // One that says nothing of runs.
+        let text = format!(
+            r#"{{"layers":[],"written":"{}","exit_code":0,"stdout":0,"stderr":0}}"#,
+            digits(Duration::ZERO)
+        );
+        fs::write(path(store.root(), &KEY), text + "\n").unwrap();
         assert!(store.step(&KEY).is_none());
     }
 }
