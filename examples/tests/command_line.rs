@@ -106,7 +106,11 @@ const NONSENSE: [(&str, &str, &str); 9] = [
         "fixed",
         "BOWLINE_IMAGES=fixed means nothing: it may be `live`, `pinned` or `frozen`\n\nhelp: ",
     ),
-    ("BOWLINE_CACHE", "no", "BOWLINE_CACHE=no means nothing: it may be `on`, `off` or `read`\n\nhelp: "),
+    (
+        "BOWLINE_CACHE",
+        "no",
+        "BOWLINE_CACHE=no means nothing: it may be `on`, `off`, `read` or `refresh`\n\nhelp: ",
+    ),
     ("BOWLINE_SERVICES", "none", "BOWLINE_SERVICES=none means nothing: it may be `on` or `off`\n"),
     (
         "BOWLINE_REACH",

@@ -264,6 +264,7 @@ pub(crate) enum OptionKind {
     Timeout(Value),
     Stdout(Value),
     Stderr(Value),
+    Fresh(Value),
     Uncached,
     /// Reported by the parser.
     Unknown,

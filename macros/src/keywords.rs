@@ -308,7 +308,7 @@ inside! {
     CAP_WORDS = "cap": words_of(&CAP_OPTIONS);
     LIMIT_WORDS = "limit": words_of(&LIMIT_OPTIONS);
     /// What may stand in braces behind a command.
-    OPTION = "option": ["stdin", "expect", "timeout", "stdout", "stderr", "uncached"];
+    OPTION = "option": ["stdin", "expect", "timeout", "stdout", "stderr", "fresh", "uncached"];
     /// How a command may be expected to end.
     EXPECTATION = "expectation": ["success", "failure", "any"];
 }
@@ -338,7 +338,7 @@ pub(crate) fn wanted(word: &str) -> &'static str {
         "http" | "at" | "to" => "a path",
         "as" => "an alias",
         "on" | "host" => "a port",
-        "within" | "timeout" => "a duration",
+        "within" | "timeout" | "fresh" => "a duration",
         "log" => "a text",
         "times" => "a number",
         _ => "a value",
@@ -352,6 +352,7 @@ pub(crate) fn option_form(option: &str) -> &'static str {
         "timeout" => "timeout \"30s\";",
         "stdout" => "stdout to \"/path\";",
         "stderr" => "stderr to \"/path\";",
+        "fresh" => "fresh \"1h\";",
         "uncached" => "uncached;",
         _ => "expect any;",
     }

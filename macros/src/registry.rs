@@ -124,9 +124,10 @@ rules! {
         EMPTY_COMMAND = Shared "empty-command": "a command has at least a program";
         COMMAND_AS_STRING = Macro "command-as-string": "commands are lists";
         REPEATED_STATEMENT = Macro "repeated-statement": "`platform`, `run`, `stop`, `linger`, `instance` stand once";
-        UNKNOWN_OPTION = Macro "unknown-option": "a command's options are `stdin`, `expect`, `timeout`, `stdout`, `stderr`, `uncached`";
+        UNKNOWN_OPTION = Macro "unknown-option": "a command's options are `stdin`, `expect`, `timeout`, `stdout`, `stderr`, `fresh`, `uncached`";
         OPTION_OUTSIDE = Macro "option-outside": "a command's options stand in braces behind it";
         UNKNOWN_EXPECTATION = Macro "unknown-expectation": "a command is expected to end in `success`, `failure` or `any`";
+        FRESH_AND_UNCACHED = Shared "fresh-and-uncached": "a command's result is taken for some time, `fresh`, or never, `uncached`";
         REPEATED_OPTION = Macro "repeated-option": "an option stands once";
         WORD_OR_VALUE = Macro "word-or-value": "the key of `env` or `label` is a word, and not that of a variable around it";
         SECRET_BY_VALUE = Macro "secret-by-value": "a variable takes a secret by reference: `&token`";

@@ -256,6 +256,15 @@ pub(crate) fn duration(text: &str) -> Result<Duration, Problem> {
     Ok(total)
 }
 
+/// What a command may say of its earlier results.
+pub(crate) fn freshness(is_fresh: bool, is_uncached: bool) -> Result<(), Problem> {
+    if is_fresh && is_uncached {
+        return Err(Problem::new("a command cannot be `fresh` and `uncached`")
+            .help("remove one: `fresh` takes a result that is young enough, `uncached` takes none"));
+    }
+    Ok(())
+}
+
 /// The signals that end a process or are commonly sent to servers, by POSIX name.
 pub(crate) const SIGNALS: [(&str, i32); 12] = [
     ("SIGHUP", 1),

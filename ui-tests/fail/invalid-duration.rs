@@ -11,7 +11,7 @@ fn main() {
         }
         container a {
             image "debian:12";
-            exec ["sleep", "1"] { timeout "soon"; }
+            exec ["sleep", "1"] { timeout "soon"; fresh "today"; }
         }
     };
     let _ = p;

@@ -159,6 +159,7 @@ impl Cx<'_> {
                 OptionKind::Timeout(limit) => ("timeout", argument(limit)),
                 OptionKind::Stdout(path) => ("stdout_to", argument(path)),
                 OptionKind::Stderr(path) => ("stderr_to", argument(path)),
+                OptionKind::Fresh(limit) => ("fresh", argument(limit)),
                 OptionKind::Uncached => ("uncached", TokenStream::new()),
                 OptionKind::Expect(Expectation::Success) => ("expect", quote!(#krate::Expect::Success)),
                 OptionKind::Expect(Expectation::Failure) => ("expect", quote!(#krate::Expect::Failure)),

@@ -38,6 +38,7 @@ snapshots! {
             image "debian:12";
             exec ["cat"] { stdin "text"; expect any; timeout "30s"; stdout to "/out"; stderr to "/err"; uncached; }
             exec ["false", code] { expect failure; stdin bytes?; }
+            exec ["apt-get", "update"] { fresh "24h"; }
             shell "a | b" { expect success; stdout to path.join("x"); }
         }
     "#;

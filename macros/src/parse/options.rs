@@ -85,6 +85,7 @@ impl Parser {
                     false => OptionKind::Unknown,
                 }
             }
+            "fresh" => OptionKind::Fresh(self.value(input)),
             "uncached" => OptionKind::Uncached,
             _ => {
                 self.unknown_option(foreign::word(input, keyword));

@@ -10,7 +10,7 @@ use super::options::{Needs, switch};
 use super::why::Verdict;
 use super::{Call, print, select, unkept};
 use crate::error::command_line;
-use crate::session::{self, Explained};
+use crate::session::{self, Earlier, Explained};
 use crate::terminal::{self, Colours};
 use crate::value::ItemHandle;
 
@@ -39,7 +39,7 @@ pub(super) async fn run(call: Call<'_>) -> Result<(), Failure> {
         let steps = judged.iter().map(|(step, verdict)| {
             serde_json::json!({
                 "item": &*step.item, "number": step.number, "command": step.args, "verdict": verdict,
-                "locations": step.locations, "made_of": step.made_of,
+                "locations": step.locations, "made_of": step.asked.made_of,
             })
         });
         return print::json(&steps.collect::<Vec<_>>());
@@ -48,11 +48,11 @@ pub(super) async fn run(call: Call<'_>) -> Result<(), Failure> {
 }
 
 fn judge(step: &Explained, memory: &Memory) -> Verdict {
-    if step.is_kept {
-        return Verdict::Cached;
+    match &step.earlier {
+        Earlier::Taken => Verdict::Cached,
+        Earlier::TooOld(why) => Verdict::Stale(why.clone()),
+        Earlier::Nothing => Verdict::of_missed(memory, (&*step.item, step.number), &step.asked),
     }
-    let of = (&*step.item, step.number);
-    Verdict::of_missed(memory, of, step.is_volatile, &step.made_of, &step.contents)
 }
 
 fn told(steps: &[(&Explained, Verdict)]) -> String {

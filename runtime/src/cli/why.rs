@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use super::memory::Memory;
-use crate::graph::{Change, Contents, Ingredients, Recorder};
+use crate::graph::{Asked, Change, Contents, Ingredients, Recorder};
 
 /// How many changes are named, and how many files of each.
 const MOST: usize = 5;
+
+/// Why a step runs of which nothing has changed.
+pub(super) const RENEWED: &str = "what it is made of runs again";
 
 /// What becomes of a step.
 #[derive(Debug, PartialEq, Eq, serde::Serialize)]
@@ -18,6 +21,8 @@ pub(super) enum Verdict {
     Uncached,
     /// There has been no result of it.
     New,
+    /// Its result is not young enough, or is made of what has to run again.
+    Stale(String),
     /// Nothing has changed, and the engine has its result no longer.
     Evicted,
     /// This has changed.
@@ -26,18 +31,16 @@ pub(super) enum Verdict {
 
 impl Verdict {
     /// That of a step without a result.
-    pub(super) fn of_missed(
-        memory: &Memory,
-        (item, number): (&str, usize),
-        is_volatile: bool,
-        made_of: &Ingredients,
-        contents: &[Arc<dyn Contents>],
-    ) -> Self {
-        if is_volatile {
+    pub(super) fn of_missed(memory: &Memory, (item, number): (&str, usize), asked: &Asked) -> Self {
+        let Asked { is_volatile, is_renewed, made_of, contents } = asked;
+        if *is_volatile {
             return Self::Uncached;
         }
         let Some(before) = memory.step(item, number) else { return Self::New };
         let changes = made_of.changes_since(&before);
+        if changes.is_empty() && *is_renewed {
+            return Self::Stale(RENEWED.to_owned());
+        }
         if changes.is_empty() {
             return Self::Evicted;
         }
@@ -62,6 +65,7 @@ impl Verdict {
             Self::Uncached => "it is uncached, or needs what is".to_owned(),
             Self::New => "this program has no earlier result of it".to_owned(),
             Self::Evicted => "nothing changed, but the engine does not have its result any more".to_owned(),
+            Self::Stale(why) => why.clone(),
             Self::Changed(words) => {
                 let mut shown: Vec<&str> = words.iter().take(MOST).map(String::as_str).collect();
                 let more = format!("{} more", words.len().saturating_sub(MOST));
@@ -79,15 +83,8 @@ impl Recorder for Memory {
         self.remember(item, number, made_of, &contents);
     }
 
-    fn why(
-        &self,
-        item: &str,
-        number: usize,
-        is_volatile: bool,
-        made_of: &Ingredients,
-        contents: &[Arc<dyn Contents>],
-    ) -> String {
-        Verdict::of_missed(self, (item, number), is_volatile, made_of, contents).in_words()
+    fn why(&self, item: &str, number: usize, step: &Asked) -> String {
+        Verdict::of_missed(self, (item, number), step).in_words()
     }
 }
 

@@ -21,7 +21,8 @@ use crate::Result;
 use crate::event::EventKind;
 use crate::lock::lock;
 use crate::model::{
-    CacheKey, Digest, Entry, Exit, ImageName, MadeOf, Port, RunId, Snapshot, Stat, Stream, WindowSize,
+    CacheKey, Digest, Entry, Exit, ImageName, MadeOf, Port, Provenance, RunId, Snapshot, Stat, Stream,
+    WindowSize,
 };
 
 /// The result of an engine's call: a future, boxed so that the traits are object-safe.
@@ -75,6 +76,9 @@ pub(crate) trait ResultStore: Send + Sync {
     /// Finds the result that an earlier step stored under this key, in this run or another, if nothing that it was made of
     /// has been run again since. Its files may be gone.
     fn lookup<'a>(&'a self, key: &'a Digest) -> Call<'a, Option<Kept>>;
+
+    /// Takes note of the run that the session sees, stored or not: what was made of another one is not found any more.
+    fn sees(&self, key: &Digest, from: &Provenance);
 
     /// Claims the right to run the step with this key and timeout. Waits while another process holds the claim, and then
     /// tells `waiting` so, once; nobody else runs the step while the claim is held. Where processes cannot know of each

@@ -208,8 +208,8 @@ pub enum EventKind {
     Transfer(Transfer),
     /// The result already exists: nothing is run or sent.
     Cached,
-    /// A step has no result that could be used, so it runs. Emitted only where somebody remembers what its last result was
-    /// made of, as a program with a command line does.
+    /// A step has no result that could be used, so it runs. Emitted where its result is [too old](crate::Exec::fresh), and else
+    /// only where somebody remembers what its last result was made of, as a program with a command line does.
     Missed {
         /// What has changed since that result, or why else there is none: `argument 2 changed, env A is new`.
         why: Arc<str>,

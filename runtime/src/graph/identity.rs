@@ -140,6 +140,7 @@ impl Identities {
             args,
             options,
             is_volatile: _, // says of the rest that some of it is uncached
+            expiring: _,    // whose results may have to be made anew: then this one is, too
             config,
             mounts,
             bindings,
@@ -151,6 +152,7 @@ impl Identities {
             timeout: _, // can prevent a result, not change it
             stdout,
             stderr,
+            fresh: _, // how old a result may be that is taken, not what it is
             uncached,
         } = options;
         let mut encoder = Encoder::new("step");
@@ -219,6 +221,7 @@ impl Identities {
             within: _, // as above
             stop: _, // how it ends
             linger: _, // when it ends
+            expiring: _, // as of a step
         } = service;
         let mut encoder = Encoder::new("service");
         encoder.field("base", |encoder| match base {

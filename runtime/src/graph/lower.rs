@@ -4,15 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Identities;
 use super::layout::{self, Layout, check_read};
 use super::locations::{Locations, Written};
 use super::node::{
-    Binding, Config, ContainerNode, Fs, Held, MountSource, Prepared, ServiceBase, ServiceNode, Step,
+    Binding, Config, ContainerNode, Expiring, Fs, Held, MountSource, Prepared, ServiceBase, ServiceNode, Step,
 };
+use super::{Identities, expiring};
 use crate::model::{Access, Digest, ImageName, Located, Location};
 use crate::paths::{plain_path, readable_path};
-use crate::rules::Problem;
+use crate::rules::{self, Problem};
 use crate::value::{
     Base, Body, Container, CopyKind, EnvValue, EnvValueKind, Exec, ExecOptions, Invalid, Op, PathIn,
     Preparation, Service, ServiceBody, Setting, Stop,
@@ -62,8 +62,8 @@ pub(crate) fn hostname(service: &Service) -> String {
 pub(super) struct Lowering {
     containers: HashMap<usize, Arc<ContainerNode>>,
     services: HashMap<usize, Arc<ServiceNode>>,
-    /// Equal definitions become one node, unless they may run for different times.
-    steps: HashMap<(Digest, Option<Duration>), Arc<Step>>,
+    /// Equal definitions become one node, unless they may run for different times, or take results of different ages.
+    steps: HashMap<(Digest, [Option<Duration>; 2]), Arc<Step>>,
     identities: Identities,
     written: Written,
     /// What is being looked at: where mistakes are.
@@ -216,7 +216,9 @@ impl Lowering {
             within,
             stop,
             linger: body.linger,
+            expiring: Expiring::default(),
         };
+        node.expiring = expiring::before_service(&node);
         if node.is_shared {
             self.check_shared(&node);
         }
@@ -348,6 +350,8 @@ impl Lowering {
             }
             Op::Exec(exec) => {
                 exec.args.iter().for_each(|arg| self.check_defined(&name, arg));
+                let ExecOptions { fresh, uncached, .. } = exec.options;
+                self.problem(&name, rules::freshness(fresh.is_some(), uncached));
                 let stdin = exec.options.stdin.as_deref().unwrap_or_default();
                 self.check_defined(&name, &String::from_utf8_lossy(stdin));
                 for path in [&exec.options.stdout, &exec.options.stderr].into_iter().flatten() {
@@ -404,13 +408,15 @@ impl Lowering {
             args: exec.map(|exec| exec.args.clone()),
             options: exec.map_or_else(ExecOptions::default, |exec| exec.options.clone()),
             is_volatile: false,
+            expiring: Expiring::default(),
             after: std::mem::take(&mut fold.after),
         };
         step.is_volatile = step.would_be_volatile();
+        step.expiring = expiring::before_step(&step);
         step.digest = self.identities.encode_step(&step);
         step.locations = self.written.at(step.digest, at);
-        let step =
-            self.steps.entry((step.digest, step.options.timeout)).or_insert_with(|| Arc::new(step)).clone();
+        let limits = [step.options.timeout, step.options.fresh];
+        let step = self.steps.entry((step.digest, limits)).or_insert_with(|| Arc::new(step)).clone();
         fold.fs = Some(Fs::Step(step));
     }
 }

@@ -9,22 +9,25 @@ mod config;
 #[cfg(feature = "cli")]
 mod edges;
 mod encode;
+mod expiring;
 mod identity;
 mod layout;
 mod locations;
 mod lower;
 mod node;
 mod plan;
+mod requirements;
 
 #[cfg(feature = "cli")]
 pub(crate) use self::edges::{Edge, edges};
 pub(crate) use self::encode::Encoder;
 #[cfg(feature = "cli")]
-pub(crate) use self::identity::ingredients::{Change, Ingredients, Recorder};
+pub(crate) use self::identity::ingredients::{Asked, Change, Ingredients, Recorder};
 pub(crate) use self::identity::{Contents, Identities, Resolved, source_at};
 pub(crate) use self::lower::{hostname, lower_container, lower_path, lower_service};
 pub(crate) use self::node::{
-    Binding, Config, ContainerNode, Fs, Held, Mount, MountSource, Place, Prepared, Requirements, ServiceBase,
+    Binding, Config, ContainerNode, Expiring, Fs, Held, Mount, MountSource, Place, Prepared, ServiceBase,
     ServiceNode, Step, Var, closure,
 };
 pub use self::plan::{Plan, PlanBuilder, PlannedFiles, PlannedService, PlannedStep};
+pub(crate) use self::requirements::Requirements;

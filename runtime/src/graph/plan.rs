@@ -369,6 +369,7 @@ fn options(options: &ExecOptions) -> impl Iterator<Item = String> {
         options.timeout.map(|limit| format!("timeout {}", show_duration(limit))),
         options.stdout.as_ref().map(|path| format!("stdout to {path}")),
         options.stderr.as_ref().map(|path| format!("stderr to {path}")),
+        options.fresh.map(|limit| format!("fresh {}", show_duration(limit))),
         options.uncached.then(|| "uncached".to_owned()),
     ];
     details.into_iter().flatten()

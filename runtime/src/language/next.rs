@@ -28,6 +28,6 @@ places! {
     within = word::{within};
     cap = word::{add, drop};
     limit = word::{cpu, memory, pids, nofile, core};
-    option = option::{stdin, expect, timeout, stdout, stderr, uncached};
+    option = option::{stdin, expect, timeout, stdout, stderr, fresh, uncached};
     expectation = word::{success, failure, any};
 }

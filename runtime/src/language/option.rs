@@ -72,6 +72,22 @@ pub fn stdout(path: impl Into<String>) {}
 /// ```
 pub fn stderr(path: impl Into<String>) {}
 
+/// `fresh "1h";`: an earlier result of the command is taken if it is not older than that. Else the command runs again, and
+/// so does everything that was made of the earlier result.
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     container c {
+///         image "debian:12";
+///         exec ["apt-get", "update"] { fresh "24h"; }
+///         exec ["apt-get", "install", "--yes", "curl"];
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn fresh(limit: impl IntoDuration) {}
+
 /// `uncached;`: runs the command, and everything after it, in every run.
 ///
 /// ```

@@ -145,7 +145,7 @@ impl ServiceExec {
     pub(super) fn checked(self) -> Result<(Service, InService)> {
         let Self { service, exec, env, user, workdir, at, mut problem } = self;
         let Exec { args, options, invalid } = exec;
-        let ExecOptions { stdin, expect, timeout: limit, stdout, stderr, uncached: _ } = options;
+        let ExecOptions { stdin, expect, timeout: limit, stdout, stderr, fresh: _, uncached: _ } = options;
         let mut place = at;
         if let (None, Some(Located { value, at })) = (&problem, invalid.into_iter().next()) {
             (problem, place) = (Some(value.0), at);

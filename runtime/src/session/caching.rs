@@ -16,10 +16,12 @@ pub(crate) enum Caching {
     Off,
     /// Takes those that there are, and stores none.
     Read,
+    /// Takes none, and stores its own in their place.
+    Refresh,
 }
 
 impl Caching {
-    pub(crate) const ALL: [Self; 3] = [Self::On, Self::Off, Self::Read];
+    pub(crate) const ALL: [Self; 4] = [Self::On, Self::Off, Self::Read, Self::Refresh];
 
     /// As the variable and the flag have it.
     pub(crate) const fn word(self) -> &'static str {
@@ -27,6 +29,7 @@ impl Caching {
             Self::On => "on",
             Self::Off => "off",
             Self::Read => "read",
+            Self::Refresh => "refresh",
         }
     }
 
@@ -35,7 +38,7 @@ impl Caching {
     }
 
     pub(super) const fn stores(self) -> bool {
-        matches!(self, Self::On)
+        matches!(self, Self::On | Self::Refresh)
     }
 
     /// The one of this name; the default for an empty one.
@@ -52,8 +55,9 @@ impl Caching {
         let value = value.to_string_lossy();
         Self::called(&value).ok_or_else(|| {
             let message = format!(
-                "{CACHE}={} means nothing: it may be `on`, `off` or `read`\n\nhelp: `off` takes no result of an earlier run \
-                 and stores none, `read` takes them and stores none",
+                "{CACHE}={} means nothing: it may be `on`, `off`, `read` or `refresh`\n\nhelp: `off` takes no result of an \
+                 earlier run and stores none, `read` takes them and stores none, `refresh` takes none and stores its own in \
+                 their place",
                 terminal::plain(&value)
             );
             Error::invalid(None, message)

@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use super::in_session;
+use super::{age, in_session};
 use crate::Result;
 use crate::engine::Choice;
-use crate::graph::{self, Contents, Fs, Ingredients, Requirements, Step, closure};
+use crate::graph::{self, Asked, Fs, Requirements, Step, closure};
 use crate::model::Location;
 use crate::value::Container;
 
@@ -19,14 +20,20 @@ pub(crate) struct Explained {
     /// The command; `None` for one that only places files.
     pub(crate) args: Option<Vec<String>>,
     pub(crate) locations: Vec<Location>,
-    /// Whether its result never outlives a session.
-    pub(crate) is_volatile: bool,
-    /// Whether the engine has its result.
-    pub(crate) is_kept: bool,
+    pub(crate) earlier: Earlier,
     /// If it has no files of the result: what was chosen when the step ran.
     pub(crate) unkept: Option<Choice>,
-    pub(crate) made_of: Ingredients,
-    pub(crate) contents: Vec<Arc<dyn Contents>>,
+    pub(crate) asked: Asked,
+}
+
+/// What there is of an earlier result.
+#[derive(Debug)]
+pub(crate) enum Earlier {
+    /// One that would be taken.
+    Taken,
+    /// One that would not, and why.
+    TooOld(String),
+    Nothing,
 }
 
 /// Looks up every step that a container needs, those before others first. Images are looked up too, and pulled if they are
@@ -35,16 +42,27 @@ pub(crate) async fn explain(container: Container) -> Result<Vec<Explained>> {
     let node = graph::lower_container(&container)?;
     in_session(format!("container `{}`", node.name), |session| async move {
         let evaluation = session.evaluation(Requirements::of_fs(&node.fs)).await?;
-        let mut explained = Vec::new();
+        let (mut explained, mut would_run) = (Vec::new(), HashSet::new());
         for step in in_order(&node.fs) {
             if step.args.is_none() && step.places.is_empty() {
                 continue;
             }
-            let kept = if step.is_volatile {
+            // A result that is made of what runs again does not count.
+            let is_renewed = step.expiring.iter().any(|expiring| would_run.contains(&expiring.digest));
+            let kept = if step.is_volatile || is_renewed {
                 None
             } else {
                 evaluation.engine.lookup(&evaluation.key(&step)).await?
             };
+            let too_old = kept.as_ref().and_then(|kept| age::too_old(&step, &kept.from, SystemTime::now()));
+            let earlier = match (&kept, too_old) {
+                (_, Some(why)) => Earlier::TooOld(why),
+                (Some(_), None) => Earlier::Taken,
+                (None, None) => Earlier::Nothing,
+            };
+            if !matches!(earlier, Earlier::Taken) {
+                would_run.insert(step.digest);
+            }
             let unkept = match &kept {
                 Some(kept) => kept.files.unkept().await?,
                 None => None,
@@ -55,11 +73,9 @@ pub(crate) async fn explain(container: Container) -> Result<Vec<Explained>> {
                 number: step.number(),
                 args: step.args.clone(),
                 locations: step.locations.all(),
-                is_volatile: step.is_volatile,
-                is_kept: kept.is_some(),
+                earlier,
                 unkept,
-                made_of,
-                contents,
+                asked: Asked { is_volatile: step.is_volatile, is_renewed, made_of, contents },
             });
         }
         Ok(explained)

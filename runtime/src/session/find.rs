@@ -1,16 +1,19 @@
 //! Results of steps: found in the engine's store, or made by running the step once, and stored there.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use futures_util::future::{BoxFuture, try_join_all};
 use tokio::sync::watch;
 
-use super::close_failed;
 use super::steps::{Again, Evaluation, Ran, subject};
 use super::stored::{self, StepResult};
+use super::{age, close_failed};
 use crate::engine::{Claim, Kept, Stored};
 use crate::event::{EventKind, Outcome, Span, Waiting};
-use crate::graph::Step;
+#[cfg(feature = "cli")]
+use crate::graph::Asked;
+use crate::graph::{Expiring, Step};
 use crate::model::{Digest, Provenance};
 use crate::{Error, Result};
 
@@ -21,15 +24,38 @@ pub(super) enum Need {
     Files,
 }
 
+/// What there is of an earlier result.
+enum Found {
+    Nothing,
+    /// One that is not taken, and why not.
+    TooOld(String),
+    /// Its files are needed, and gone.
+    WithoutFiles,
+    Result(Kept),
+}
+
 impl Evaluation {
     // Boxed, as steps wait for steps: the future's type must not contain itself.
     pub(super) fn step<'a>(self: &'a Arc<Self>, step: &Arc<Step>) -> BoxFuture<'a, Result<Arc<StepResult>>> {
-        let key = self.key(step);
-        let work = self.clone().find_or_run(step.clone(), key, Need::Output);
-        // A caller with a longer timeout must not join a run that will be killed earlier.
-        let done = self.session.steps.get_or_run((key, step.options.timeout), work);
-        let step = step.clone();
-        Box::pin(async move { done.await.map_err(|error| error.of_step(key, step.locations.all())) })
+        let (key, step) = (self.key(step), step.clone());
+        Box::pin(async move {
+            self.once(&step, key).await.map_err(|error| error.of_step(key, step.locations.all()))
+        })
+    }
+
+    /// The result that this session has of a step, or makes or finds now.
+    async fn once(self: &Arc<Self>, step: &Arc<Step>, key: Digest) -> Result<Arc<StepResult>> {
+        loop {
+            let work = self.clone().find_or_run(step.clone(), key, Need::Output);
+            // A caller with a longer timeout must not join a run that will be killed earlier.
+            let result = self.session.steps.get_or_run((key, step.options.timeout), work).await?;
+            let found = result.found.and_then(|when| age::too_old(step, &result.from, when));
+            if found.is_none() {
+                return Ok(result);
+            }
+            // Somebody found it who takes older ones.
+            self.renew(step, &result, Need::Output).await?;
+        }
     }
 
     pub(super) async fn find_or_run(
@@ -64,9 +90,16 @@ impl Evaluation {
     #[allow(clippy::unused_self)]
     fn record(&self, _: &Arc<Step>) {}
 
-    /// Says why a step has no result, where somebody remembers what its last one was made of.
+    /// Says why a step runs: because of its earlier result, or else where somebody remembers what that was made of.
+    fn tell_why(&self, span: &Span, step: &Arc<Step>, known: Option<String>) {
+        match known {
+            Some(why) => span.emit(|| EventKind::Missed { why: why.into() }),
+            None => self.tell_what_changed(span, step),
+        }
+    }
+
     #[cfg(feature = "cli")]
-    fn tell_why(&self, span: &Span, step: &Arc<Step>) {
+    fn tell_what_changed(&self, span: &Span, step: &Arc<Step>) {
         if let Some(recorder) = &self.session.settings.recorder {
             let caching = self.session.caching();
             if !caching.takes() {
@@ -75,15 +108,31 @@ impl Evaluation {
             }
             span.emit(|| {
                 let (made_of, contents) = self.ingredients(step);
-                let why = recorder.why(&step.name, step.number(), step.is_volatile, &made_of, &contents);
+                let asked = Asked {
+                    is_volatile: step.is_volatile,
+                    is_renewed: self.is_of_new_runs(step),
+                    made_of,
+                    contents,
+                };
+                let why = recorder.why(&step.name, step.number(), &asked);
                 EventKind::Missed { why: why.into() }
             });
         }
     }
 
+    /// Whether something that a step is made of has run in this session.
+    #[cfg(feature = "cli")]
+    fn is_of_new_runs(&self, step: &Step) -> bool {
+        let mut parts = step.inputs().chain(step.expiring.iter());
+        parts.any(|part| {
+            let result = self.session.steps.get(&(self.key(part), part.options.timeout));
+            result.is_some_and(|result| result.found.is_none() && !part.passes_by())
+        })
+    }
+
     #[cfg(not(feature = "cli"))]
     #[allow(clippy::unused_self)]
-    fn tell_why(&self, _: &Span, _: &Arc<Step>) {}
+    fn tell_what_changed(&self, _: &Span, _: &Arc<Step>) {}
 
     /// A step that changes nothing, and only comes after others.
     async fn pass_by(self: &Arc<Self>, step: &Step) -> Result<Arc<StepResult>> {
@@ -107,11 +156,15 @@ impl Evaluation {
         let caching = self.session.caching();
         let (may_be_found, may_be_kept) =
             (!step.is_volatile && caching.takes(), !step.is_volatile && caching.stores());
-        if may_be_found && let Some(kept) = self.engine.lookup(&key).await? {
-            if self.is_enough(&kept, need).await? {
-                return cached(kept);
+        let mut why = None;
+        if may_be_found {
+            self.settle_ages(&step.expiring).await.inspect_err(|error| span.skip(error))?;
+            match self.find(step, &key, need).await? {
+                Found::Result(kept) => return cached(kept),
+                Found::WithoutFiles => span.emit(|| EventKind::FilesMissing),
+                Found::TooOld(age) => why = Some(age),
+                Found::Nothing => {}
             }
-            span.emit(|| EventKind::FilesMissing);
         }
         self.engine.expect(!step.bindings.is_empty());
         // Held until this step is done: earlier steps that run against the same services then meet the same instances.
@@ -127,24 +180,34 @@ impl Evaluation {
             let waiting = || span.emit(|| EventKind::Waiting(Waiting::Process));
             claim = Some(self.engine.claim(&key, step.options.timeout, &waiting).await?);
             // The previous holder of the claim has left a result, unless its run failed.
-            if may_be_found
-                && let Some(kept) = self.engine.lookup(&key).await?
-                && self.is_enough(&kept, need).await?
-            {
+            if may_be_found && let Found::Result(kept) = self.find(step, &key, need).await? {
                 return cached(kept);
             }
         }
-        self.tell_why(span, step);
+        self.tell_why(span, step, why);
         let run = |again| self.clone().run(step.clone(), span.clone(), again);
         let ran = match run(Again::UnlessSeen).await? {
             Some(ran) => ran,
-            None => match self.engine.lookup(&key).await? {
-                Some(kept) if may_be_found && self.is_enough(&kept, need).await? => return cached(kept),
+            None => match self.find(step, &key, need).await? {
+                Found::Result(kept) if may_be_found => return cached(kept),
                 // Another process has run it, and could not store its result; or none is to be taken.
                 _ => run(Again::Always).await?.ok_or_else(|| Error::internal("a step did not run"))?,
             },
         };
         Ok(Arc::new(self.keep(step, span, key, claim, ran)))
+    }
+
+    /// Looks for results that may be too old, or lets their steps run: what was made of one that is replaced does not count.
+    pub(super) async fn settle_ages(self: &Arc<Self>, expiring: &Expiring) -> Result<()> {
+        try_join_all(expiring.iter().map(|step| self.step(step))).await.map(drop)
+    }
+
+    async fn find(&self, step: &Step, key: &Digest, need: Need) -> Result<Found> {
+        let Some(kept) = self.engine.lookup(key).await? else { return Ok(Found::Nothing) };
+        if let Some(why) = age::too_old(step, &kept.from, SystemTime::now()) {
+            return Ok(Found::TooOld(why));
+        }
+        Ok(if self.is_enough(&kept, need).await? { Found::Result(kept) } else { Found::WithoutFiles })
     }
 
     async fn is_enough(&self, kept: &Kept, need: Need) -> Result<bool> {
@@ -166,6 +229,8 @@ impl Evaluation {
         let from = Provenance::now(finished.run_id(), made_of.clone());
         let kept = output.clone();
         let is_stored = !step.is_volatile && self.session.caching().stores();
+        // From now on, and not once it is stored.
+        self.engine.sees(&key, &from);
         self.session.keeping().spawn(async move {
             let result = if is_stored {
                 finished.keep(key, kept, made_of).await

@@ -7,6 +7,7 @@
 //! dropping them cancels what nobody else waits for. No clean-up depends on asynchronous work in `Drop`. What happens is
 //! emitted as events of spans (`crate::event`); the session does not know who shows them, or how.
 
+mod age;
 mod bindings;
 mod caching;
 pub(crate) mod current;
@@ -76,7 +77,7 @@ pub(crate) use self::caching::Caching;
 pub(crate) use self::environment::check_environment;
 pub(crate) use self::execute::{InService, address, execute};
 #[cfg(feature = "cli")]
-pub(crate) use self::explain::{Explained, explain};
+pub(crate) use self::explain::{Earlier, Explained, explain};
 use self::local::Reading;
 pub(crate) use self::local::planned_files;
 pub use self::logs::LogReader;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Session;
+use super::caching::Caching;
 use super::current::{self, Task};
 use super::steps::Evaluation;
 use super::tunnel::TunnelSpec;
@@ -45,12 +46,18 @@ impl Evaluation {
             }
             Ok::<_, Error>(files)
         };
-        if let Some(found) = find().await? {
+        // They are made to be found, so they are unless everything is to be made anew.
+        let may_be_found = self.session.caching() != Caching::Refresh;
+        if may_be_found {
+            let settled = self.settle_ages(&prepared.service.expiring).await;
+            settled.inspect_err(|error| span.skip(error))?;
+        }
+        if may_be_found && let Some(found) = find().await? {
             return Ok(found);
         }
         let waiting = || span.emit(|| EventKind::Waiting(Waiting::Process));
         let _claim = self.engine.claim(&key, None, &waiting).await?;
-        if let Some(found) = find().await? {
+        if may_be_found && let Some(found) = find().await? {
             return Ok(found);
         }
         let service = &prepared.service;

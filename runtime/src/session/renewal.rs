@@ -30,7 +30,8 @@ impl Evaluation {
             if let Some(files) = result.snapshot().await? {
                 return Ok(files);
             }
-            self.renew(step, &result).await?;
+            let renewed = self.renew(step, &result, Need::Files).await;
+            renewed.map_err(|error| error.of_step(self.key(step), step.locations.all()))?;
         }
     }
 
@@ -47,16 +48,21 @@ impl Evaluation {
         self.filesystem(fs).await.map(drop)
     }
 
-    /// Lets a step run again, or finds the result of whoever has done so, as this one's files are gone.
-    async fn renew(self: &Arc<Self>, step: &Arc<Step>, gone: &Arc<StepResult>) -> Result<()> {
+    /// Lets a step run again, or finds the result of whoever has done so, as this one's files are gone, or as it is too old.
+    pub(super) async fn renew(
+        self: &Arc<Self>,
+        step: &Arc<Step>,
+        gone: &Arc<StepResult>,
+        need: Need,
+    ) -> Result<()> {
         let key = self.key(step);
-        let work = self.clone().find_or_run(step.clone(), key, Need::Files);
+        let work = self.clone().find_or_run(step.clone(), key, need);
         let is_gone = {
             let gone = gone.clone();
             move |result: &Arc<StepResult>| Arc::ptr_eq(result, &gone)
         };
         let renewed = self.session.steps.get_or_run_unless((key, step.options.timeout), is_gone, work).await;
-        let renewed = renewed.map_err(|error| error.of_step(key, step.locations.all()))?;
+        let renewed = renewed?;
         if renewed.from.run != gone.from.run {
             self.session.forget_made_of(key, &gone.from.run);
         }
@@ -66,10 +72,9 @@ impl Evaluation {
     /// The results that a step is made of, those before steps that change nothing among them, and those that its services
     /// are made of.
     pub(super) fn made_of(&self, step: &Step) -> Vec<MadeOf> {
-        self.runs_of(
-            step.inputs().collect(),
-            step.bindings.iter().map(|binding| binding.service.clone()).collect(),
-        )
+        let bound = step.bindings.iter().map(|binding| binding.service.clone());
+        let prepared = step.prepared().map(|prepared| prepared.service.clone());
+        self.runs_of(step.inputs().collect(), bound.chain(prepared).collect())
     }
 
     /// The same of a service.
@@ -108,9 +113,7 @@ fn with_prepared(mut open: Vec<Arc<ServiceNode>>) -> Vec<Arc<ServiceNode>> {
             continue;
         }
         open.extend(service.bindings.iter().map(|binding| binding.service.clone()));
-        if let Some(Fs::Prepared(prepared)) = service.base.fs() {
-            open.push(prepared.service.clone());
-        }
+        open.extend(service.prepared().map(|prepared| prepared.service.clone()));
         found.insert(service.digest, service);
     }
     found.into_values().collect()

@@ -213,6 +213,7 @@ mod tests {
                 args: first.args.clone(),
                 options: first.options.clone(),
                 is_volatile: false,
+                expiring: first.expiring.clone(),
                 config: first.config.clone(),
                 mounts: Vec::new(),
                 bindings: vec![Binding { service: service(number), aliases: vec!["db".to_owned()] }],

@@ -1,6 +1,7 @@
 //! Results of steps as a session has them.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tokio::sync::watch;
 
@@ -14,6 +15,8 @@ use crate::model::{Provenance, Snapshot};
 pub(super) struct StepResult {
     pub(super) output: Recording,
     pub(super) from: Provenance,
+    /// When an earlier one was found; `None` for that of a run in this session.
+    pub(super) found: Option<SystemTime>,
     /// `None` until the engine has stored it: whoever only wants the output need not wait.
     files: watch::Receiver<Option<Result<Arc<dyn Files>>>>,
 }
@@ -21,7 +24,8 @@ pub(super) struct StepResult {
 impl StepResult {
     pub(super) fn kept(kept: Kept) -> Self {
         let Kept { output, from, files } = kept;
-        Self { output, from, files: watch::channel(Some(Ok(files))).1 }
+        let found = Some(SystemTime::now());
+        Self { output, from, found, files: watch::channel(Some(Ok(files))).1 }
     }
 
     /// One that was run, and is being stored.
@@ -30,7 +34,7 @@ impl StepResult {
         from: Provenance,
         files: watch::Receiver<Option<Result<Arc<dyn Files>>>>,
     ) -> Self {
-        Self { output, from, files }
+        Self { output, from, found: None, files }
     }
 
     /// That of a step that changes nothing, whose files are those of its base.

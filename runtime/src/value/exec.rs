@@ -44,6 +44,8 @@ pub(crate) struct ExecOptions {
     pub(crate) timeout: Option<Duration>,
     pub(crate) stdout: Option<String>,
     pub(crate) stderr: Option<String>,
+    /// How old an earlier result may be.
+    pub(crate) fresh: Option<Duration>,
     pub(crate) uncached: bool,
 }
 
@@ -100,6 +102,33 @@ impl Exec {
         let path = path.into();
         self.check_path("stderr path", &path);
         self.options.stderr = Some(path);
+        self
+    }
+
+    /// Takes an earlier result only if it is not older than this, when it is looked for; any is taken by default. Else the
+    /// command runs again, and its new result replaces the earlier one: whatever was made of that, here or in other
+    /// pipelines, does not count any more and runs again too. So an `apt-get install` never meets the lists of last month:
+    ///
+    /// ```
+    /// use bowline::{Container, Exec};
+    /// let installed = Container::from_image("debian:12")
+    ///     .exec(Exec::new(["apt-get", "update"]).fresh("24h"))
+    ///     .exec(["apt-get", "install", "--yes", "curl"]);
+    /// # let _ = installed;
+    /// ```
+    ///
+    /// Age is counted from the end of the command, by the clocks of the machines. A result that seems to be made later than
+    /// now, by a clock that was wrong, is taken if it is no further ahead than this. Within a session the command runs once
+    /// in any case. The limit is not part of the step's identity: two that differ in it share results.
+    ///
+    /// # Errors
+    /// Together with [`uncached`](Self::uncached) it is a mistake ([`Error::Invalid`](crate::Error::Invalid)).
+    #[track_caller]
+    pub fn fresh(mut self, limit: impl IntoDuration) -> Self {
+        match limit.into_duration() {
+            Ok(limit) => self.options.fresh = Some(limit),
+            Err(message) => self.invalid(Invalid(message)),
+        }
         self
     }
 

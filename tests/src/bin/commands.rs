@@ -81,6 +81,13 @@ pipeline! {
         shell "tee /id < /proc/sys/kernel/random/uuid";
     }
     container reread { from random; exec ["cat", "/id"]; }
+    /// Soon too old.
+    container aged {
+        image "busybox:1.35";
+        env NONCE = nonce;
+        shell "tee /id < /proc/sys/kernel/random/uuid" { fresh "100ms"; }
+        exec ["cat", "/id"];
+    }
     container stuck { image "busybox:1.35"; bind silent; exec ["true"]; }
 }
 

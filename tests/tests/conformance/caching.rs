@@ -40,6 +40,11 @@ fn results_are_taken_and_stored_as_it_is_asked_for() {
     assert_ne!(pipeline.shows(&[], "off"), first);
     assert_eq!(pipeline.shows(&["--cache", "on"], "off"), first);
 
+    let renewed = pipeline.with("refresh");
+    assert_ne!(renewed, first);
+    assert_eq!(pipeline.with("on"), renewed, "it is in the place of the earlier one");
+    assert_ne!(pipeline.shows(&[], "refresh"), renewed);
+
     let unknown = Pipeline { nonce: nonce() };
     assert_ne!(unknown.with("read"), unknown.with("read"), "nothing is stored");
 }

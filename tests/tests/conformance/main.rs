@@ -8,6 +8,7 @@ mod disks;
 mod engines;
 mod events;
 mod failures;
+mod fresh;
 mod health;
 mod hints;
 mod host;

@@ -261,7 +261,8 @@ fn inside(editor: &mut Editor) {
     editor.completes(&edited(last, "mount data │;"), "at");
     editor.completes(&edited(last, "mount data at \"/x\" │;"), "readonly");
     editor.completes(&edited(last, "limit │;"), "core cpu memory nofile pids");
-    editor.completes(&edited(last, "exec [\"x\"] { │ }"), "expect stderr stdin stdout timeout uncached");
+    editor
+        .completes(&edited(last, "exec [\"x\"] { │ }"), "expect fresh stderr stdin stdout timeout uncached");
     editor.completes(&edited(last, "exec [\"x\"] { expect │; }"), "any failure success");
     editor.completes(&edited(last, "exec [\"x\"] { stdout │; }"), "to");
     editor.completes(&edited("expose 6379 as tcp;", "expose 6379 │;"), "as on unprobed");

@@ -104,7 +104,7 @@ use super::{
     Kept, PortNumber, Prepared, Progress, ResultStore, Sandbox, ServiceSpec, SnapshotReader, Startable,
     StepSpec,
 };
-use crate::model::{CacheKey, Digest, Entry, ImageName, SessionId, Snapshot, Stat};
+use crate::model::{CacheKey, Digest, Entry, ImageName, Provenance, SessionId, Snapshot, Stat};
 use crate::{Error, Result};
 
 /// One session's Docker engine.
@@ -294,6 +294,10 @@ impl ImageStore for Docker {
 }
 
 impl ResultStore for Docker {
+    fn sees(&self, key: &Digest, from: &Provenance) {
+        self.shared.records.learn(key, from);
+    }
+
     fn lookup<'a>(&'a self, key: &'a Digest) -> Call<'a, Option<Kept>> {
         Box::pin(results::lookup(&self.shared, key))
     }

@@ -62,7 +62,7 @@ use super::{
     StepSpec,
 };
 use crate::lock::lock;
-use crate::model::{CacheKey, Digest, Entry, ImageName, SessionId, Snapshot, Stat};
+use crate::model::{CacheKey, Digest, Entry, ImageName, Provenance, SessionId, Snapshot, Stat};
 use crate::{Error, Result};
 
 /// The engine of one session.
@@ -339,6 +339,10 @@ impl ResultStore for Native {
                 from: step.from,
             }))
         })
+    }
+
+    fn sees(&self, key: &Digest, from: &Provenance) {
+        self.shared.store.sees(key, from);
     }
 
     fn claim<'a>(

@@ -62,15 +62,18 @@ pub(crate) trait Recorder: std::fmt::Debug + Send + Sync {
     /// A step of an item has a result. `number` is that of the step in its item, from 1.
     fn record(&self, item: &str, number: usize, made_of: Ingredients, contents: Vec<Arc<dyn Contents>>);
 
-    /// Why a step that is made of this has no result, for people.
-    fn why(
-        &self,
-        item: &str,
-        number: usize,
-        is_volatile: bool,
-        made_of: &Ingredients,
-        contents: &[Arc<dyn Contents>],
-    ) -> String;
+    /// Why a step has no result, for people.
+    fn why(&self, item: &str, number: usize, step: &Asked) -> String;
+}
+
+/// A step without a result, and what that would be made of.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) is_volatile: bool,
+    /// Whether something that it is made of has run again.
+    pub(crate) is_renewed: bool,
+    pub(crate) made_of: Ingredients,
+    pub(crate) contents: Vec<Arc<dyn Contents>>,
 }
 
 impl Step {

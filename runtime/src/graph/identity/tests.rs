@@ -149,6 +149,7 @@ fn options() -> Vec<Change<ExecOptions>> {
         timeout: IsLeftOut = |number| Some(Duration::from_secs(number)),
         stdout: Counts = |number| Some(text(number)),
         stderr: Counts = |number| Some(text(number)),
+        fresh: IsLeftOut = |number| Some(Duration::from_secs(number)),
         uncached: Counts = |number| number % 2 == 0,
     })
 }
@@ -165,6 +166,7 @@ fn steps() -> Vec<Change<Step>> {
         // The fields of `options` and `config` are tested by themselves.
         options: IsLeftOut = |_| ExecOptions::default(),
         is_volatile: IsLeftOut = |number| number % 2 == 0,
+        expiring: IsLeftOut = |number| [step(number).into()].into(),
         config: IsLeftOut = |_| Arc::default(),
         mounts: Counts = |number| vec![cache(number)],
         bindings: Counts = |number| vec![binding(number)],
@@ -192,6 +194,7 @@ fn services() -> Vec<Change<ServiceNode>> {
         within: IsLeftOut = Duration::from_secs,
         stop: IsLeftOut = |number| Some(("SIGINT", Duration::from_secs(number))),
         linger: IsLeftOut = Duration::from_secs,
+        expiring: IsLeftOut = |number| [step(number).into()].into(),
     })
 }
 
@@ -206,6 +209,7 @@ fn step(number: u64) -> Step {
         args: Some(vec![text(number)]),
         options: ExecOptions::default(),
         is_volatile: false,
+        expiring: Arc::default(),
         config: Arc::default(),
         mounts: vec![cache(number)],
         bindings: Vec::new(),
@@ -232,6 +236,7 @@ fn service(number: u64) -> ServiceNode {
         within: Duration::from_secs(60),
         stop: None,
         linger: Duration::ZERO,
+        expiring: Arc::default(),
     }
 }
 

@@ -59,8 +59,13 @@ impl Store {
         Some(record::head::<Head>(&file, 0)?.from)
     }
 
+    /// Takes note of the run that the session sees.
+    pub(in super::super) fn sees(&self, key: &Digest, from: &Provenance) {
+        self.runs.learn(key, &from.run, &from.made_of);
+    }
+
     pub(in super::super) fn keep_step(&self, key: &Digest, step: &StoredStep) -> io::Result<()> {
-        self.runs.learn(key, &step.from.run, &step.from.made_of);
+        self.sees(key, &step.from);
         let from = step.from.clone();
         let mut head = Head { layers: step.layers.clone(), from, written: digits(Duration::ZERO) };
         self.put_record(&path(self.root(), key), |file| {
