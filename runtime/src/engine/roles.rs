@@ -77,6 +77,12 @@ pub(crate) trait ResultStore: Send + Sync {
     /// has been run again since. Its files may be gone.
     fn lookup<'a>(&'a self, key: &'a Digest) -> Call<'a, Option<Kept>>;
 
+    /// The same for who has looked before, and now wants to know what processes of this machine have stored since: an engine
+    /// that is asked by requests need not be asked again.
+    fn lookup_anew<'a>(&'a self, key: &'a Digest) -> Call<'a, Option<Kept>> {
+        self.lookup(key)
+    }
+
     /// Takes note of the run that the session sees, stored or not: what was made of another one is not found any more.
     fn sees(&self, key: &Digest, from: &Provenance);
 

@@ -1,6 +1,7 @@
 //! Results of steps: found in the engine's store, or made by running the step once, and stored there.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use futures_util::future::{BoxFuture, try_join_all};
@@ -159,7 +160,7 @@ impl Evaluation {
         let mut why = None;
         if may_be_found {
             self.settle_ages(&step.expiring).await.inspect_err(|error| span.skip(error))?;
-            match self.find(step, &key, need).await? {
+            match self.judge(step, self.engine.lookup(&key).await?, need).await? {
                 Found::Result(kept) => return cached(kept),
                 Found::WithoutFiles => span.emit(|| EventKind::FilesMissing),
                 Found::TooOld(age) => why = Some(age),
@@ -177,18 +178,29 @@ impl Evaluation {
             .inspect_err(|error| span.skip(error))?;
         let mut claim = None;
         if may_be_kept {
-            let waiting = || span.emit(|| EventKind::Waiting(Waiting::Process));
+            let was_held = AtomicBool::new(false);
+            let waiting = || {
+                was_held.store(true, Ordering::Relaxed);
+                span.emit(|| EventKind::Waiting(Waiting::Process));
+            };
             claim = Some(self.engine.claim(&key, step.options.timeout, &waiting).await?);
-            // The previous holder of the claim has left a result, unless its run failed.
-            if may_be_found && let Found::Result(kept) = self.find(step, &key, need).await? {
-                return cached(kept);
+            if may_be_found {
+                // The previous holder of the claim has left a result, unless its run failed.
+                let kept = if was_held.into_inner() {
+                    self.engine.lookup(&key).await?
+                } else {
+                    self.engine.lookup_anew(&key).await?
+                };
+                if let Found::Result(kept) = self.judge(step, kept, need).await? {
+                    return cached(kept);
+                }
             }
         }
         self.tell_why(span, step, why);
         let run = |again| self.clone().run(step.clone(), span.clone(), again);
         let ran = match run(Again::UnlessSeen).await? {
             Some(ran) => ran,
-            None => match self.find(step, &key, need).await? {
+            None => match self.judge(step, self.engine.lookup(&key).await?, need).await? {
                 Found::Result(kept) if may_be_found => return cached(kept),
                 // Another process has run it, and could not store its result; or none is to be taken.
                 _ => run(Again::Always).await?.ok_or_else(|| Error::internal("a step did not run"))?,
@@ -202,8 +214,9 @@ impl Evaluation {
         try_join_all(expiring.iter().map(|step| self.step(step))).await.map(drop)
     }
 
-    async fn find(&self, step: &Step, key: &Digest, need: Need) -> Result<Found> {
-        let Some(kept) = self.engine.lookup(key).await? else { return Ok(Found::Nothing) };
+    /// Whether an earlier result is taken.
+    async fn judge(&self, step: &Step, kept: Option<Kept>, need: Need) -> Result<Found> {
+        let Some(kept) = kept else { return Ok(Found::Nothing) };
         if let Some(why) = age::too_old(step, &kept.from, SystemTime::now()) {
             return Ok(Found::TooOld(why));
         }

@@ -57,6 +57,8 @@ mod stored;
 mod supervise;
 mod tail;
 mod terminal;
+#[cfg(test)]
+mod tests;
 mod transfer;
 #[cfg(unix)]
 mod tty;

@@ -54,7 +54,7 @@ async fn what_was_made_of_a_result_runs_again_with_it_however_far_behind() {
     assert_eq!(seen(&chain("1h")).await, second);
     // And where somebody else has run it.
     a_while().await;
-    let third = seen(&aged(&base, "1s")).await;
+    let third = seen(&aged(&base, "1s").exec(["cat", "/id"])).await;
     assert_ne!(third, second);
     assert_eq!(seen(&chain("1h")).await, third);
 }

@@ -302,6 +302,10 @@ impl ResultStore for Docker {
         Box::pin(results::lookup(&self.shared, key))
     }
 
+    fn lookup_anew<'a>(&'a self, key: &'a Digest) -> Call<'a, Option<Kept>> {
+        Box::pin(results::lookup_anew(&self.shared, key))
+    }
+
     fn claim<'a>(
         &'a self,
         key: &'a Digest,

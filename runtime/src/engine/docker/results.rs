@@ -26,21 +26,35 @@ const AGAIN_AFTER: Duration = Duration::from_millis(5);
 /// Finds a result: as it is recorded on this machine, else as an image.
 pub(super) async fn lookup(shared: &Arc<Shared>, key: &Digest) -> Result<Option<Kept>> {
     let directory = shared.records_at();
-    if let Some(directory) = directory {
-        let (owned, directory, wanted) = (Arc::clone(shared), directory.to_owned(), *key);
-        // Output may be long, and all of it is checked.
-        let find = move || owned.records.find(&directory, &wanted);
-        if let Some(Record { facts, output }) = tokio::task::spawn_blocking(find).await.unwrap_or(None) {
-            let from = facts.from.clone();
-            let files = Arc::new(Left::new(shared, facts, output.clone()));
-            return Ok(Some(Kept { output, from, files }));
-        }
+    if let Some(directory) = directory
+        && let Some(kept) = recorded(shared, directory, key).await
+    {
+        return Ok(Some(kept));
     }
     let Some(Image { snapshot, output, from }) = keep::find(shared, key).await? else {
         return Ok(None);
     };
     let is_current = shared.records.accept(directory, key, &from);
     Ok(is_current.then(|| Kept { output, from, files: Arc::new(snapshot) }))
+}
+
+/// The same for who has looked before: whoever could have held the claim meanwhile records what it stores, where the locks
+/// are that claims are made of.
+pub(super) async fn lookup_anew(shared: &Arc<Shared>, key: &Digest) -> Result<Option<Kept>> {
+    match shared.records_at() {
+        Some(directory) => Ok(recorded(shared, directory, key).await),
+        None => lookup(shared, key).await,
+    }
+}
+
+async fn recorded(shared: &Arc<Shared>, directory: &Path, key: &Digest) -> Option<Kept> {
+    let (owned, directory, wanted) = (Arc::clone(shared), directory.to_owned(), *key);
+    // Output may be long, and all of it is checked.
+    let find = move || owned.records.find(&directory, &wanted);
+    let Record { facts, output } = tokio::task::spawn_blocking(find).await.unwrap_or(None)?;
+    let from = facts.from.clone();
+    let files = Arc::new(Left::new(shared, facts, output.clone()));
+    Some(Kept { output, from, files })
 }
 
 /// A step that has succeeded.
