@@ -83,8 +83,12 @@ pub(crate) trait ResultStore: Send + Sync {
         self.lookup(key)
     }
 
-    /// Takes note of the run that the session sees, stored or not: what was made of another one is not found any more.
-    fn sees(&self, key: &Digest, from: &Provenance);
+    /// Takes note of the run that the session sees, stored or not: what was made of another one is not found any more. Says
+    /// whether the session may have such results already; then it asks of each whether it [still counts](Self::is_current).
+    fn sees(&self, key: &Digest, from: &Provenance) -> bool;
+
+    /// Whether nothing that a result was made of, however far below, has been run again since.
+    fn is_current(&self, from: &Provenance) -> bool;
 
     /// Claims the right to run the step with this key and timeout. Waits while another process holds the claim, and then
     /// tells `waiting` so, once; nobody else runs the step while the claim is held. Where processes cannot know of each

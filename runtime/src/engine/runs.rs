@@ -17,6 +17,10 @@ struct State {
     known: HashMap<Digest, Known>,
     /// Those of which nothing that they were made of has been run again, however far below.
     current: HashSet<Digest>,
+    /// The runs that accepted results were made of, of which nothing was known.
+    believed: HashMap<Digest, RunId>,
+    /// Whether a run has taken the place of another one that this session saw, or believed in.
+    is_renewed: bool,
 }
 
 #[derive(Clone)]
@@ -26,12 +30,21 @@ struct Known {
 }
 
 impl Runs {
+    /// Takes note of the run that this session sees. Says whether it may have results that do not count any more, once for
+    /// all that has happened since it was asked last.
+    pub(super) fn see(&self, key: &Digest, from: &Provenance) -> bool {
+        self.learn(key, &from.run, &from.made_of);
+        std::mem::take(&mut lock(&self.state).is_renewed)
+    }
+
     /// Takes note of the run that this session sees.
     pub(super) fn learn(&self, key: &Digest, run: &RunId, made_of: &[MadeOf]) {
         let known = Known { run: run.clone(), made_of: made_of.into() };
         let mut state = lock(&self.state);
-        if state.known.insert(*key, known).is_some_and(|before| before.run != *run) {
+        let before = state.known.insert(*key, known).map(|before| before.run);
+        if before.or_else(|| state.believed.remove(key)).is_some_and(|before| before != *run) {
             state.current.clear();
+            state.is_renewed = true;
         }
     }
 
@@ -50,11 +63,19 @@ impl Runs {
         is_current
     }
 
-    fn is_current(&self, made_of: &[MadeOf], recorded: impl Fn(&Digest) -> Option<Provenance>) -> bool {
+    /// Whether nothing of this has been run again since, however far below.
+    pub(super) fn is_current(
+        &self,
+        made_of: &[MadeOf],
+        recorded: impl Fn(&Digest) -> Option<Provenance>,
+    ) -> bool {
         let mut open = made_of.to_vec();
-        let mut seen = HashSet::new();
+        let (mut seen, mut believed) = (HashSet::new(), Vec::new());
         while let Some(part) = open.pop() {
-            let Some(known) = self.known(&part.key, &recorded) else { continue };
+            let Some(known) = self.known(&part.key, &recorded) else {
+                believed.push((part.key, part.run));
+                continue;
+            };
             if known.run != part.run {
                 return false;
             }
@@ -62,7 +83,9 @@ impl Runs {
                 open.extend(known.made_of.iter().cloned());
             }
         }
-        lock(&self.state).current.extend(seen);
+        let mut state = lock(&self.state);
+        state.current.extend(seen);
+        state.believed.extend(believed);
         true
     }
 

@@ -150,6 +150,7 @@ impl Evaluation {
         need: Need,
     ) -> Result<Arc<StepResult>> {
         let cached = |kept: Kept| {
+            self.see(&key, &kept.from);
             span.emit(|| EventKind::Cached);
             span.close(|| Outcome::Succeeded);
             Ok(Arc::new(StepResult::kept(kept)))
@@ -243,7 +244,7 @@ impl Evaluation {
         let kept = output.clone();
         let is_stored = !step.is_volatile && self.session.caching().stores();
         // From now on, and not once it is stored.
-        self.engine.sees(&key, &from);
+        self.see(&key, &from);
         self.session.keeping().spawn(async move {
             let result = if is_stored {
                 finished.keep(key, kept, made_of).await

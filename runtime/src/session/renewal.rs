@@ -6,13 +6,12 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use super::Inner;
 use super::find::Need;
 use super::steps::Evaluation;
 use super::stored::StepResult;
 use crate::Result;
 use crate::graph::{Fs, ServiceNode, Step};
-use crate::model::{Digest, MadeOf, RunId, Snapshot};
+use crate::model::{Digest, MadeOf, Provenance, RunId, Snapshot};
 
 impl Evaluation {
     /// The files that a step left.
@@ -62,11 +61,19 @@ impl Evaluation {
             move |result: &Arc<StepResult>| Arc::ptr_eq(result, &gone)
         };
         let renewed = self.session.steps.get_or_run_unless((key, step.options.timeout), is_gone, work).await;
-        let renewed = renewed?;
-        if renewed.from.run != gone.from.run {
-            self.session.forget_made_of(key, &gone.from.run);
+        renewed.map(drop)
+    }
+
+    /// Takes note of the run of a result, found or made. What was made of another run of the step does not count any more.
+    pub(super) fn see(&self, key: &Digest, from: &Provenance) {
+        if !self.engine.sees(key, from) {
+            return;
         }
-        Ok(())
+        let mut all = Vec::new();
+        self.session.steps.with_all(|_, result| all.push(result.from.clone()));
+        let gone: HashSet<RunId> =
+            all.into_iter().filter(|from| !self.engine.is_current(from)).map(|from| from.run).collect();
+        self.session.steps.retain(|_, result| !gone.contains(&result.from.run));
     }
 
     /// The results that a step is made of, those before steps that change nothing among them, and those that its services
@@ -117,26 +124,4 @@ fn with_prepared(mut open: Vec<Arc<ServiceNode>>) -> Vec<Arc<ServiceNode>> {
         found.insert(service.digest, service);
     }
     found.into_values().collect()
-}
-
-impl Inner {
-    /// Forgets what was made of a run, and what was made of that.
-    fn forget_made_of(&self, key: Digest, run: &RunId) {
-        let mut gone = HashSet::from([MadeOf { key, run: run.clone() }]);
-        loop {
-            let mut more = HashSet::new();
-            self.steps.with_all(|(key, _), result| {
-                if result.from.made_of.iter().any(|part| gone.contains(part)) {
-                    more.insert(MadeOf { key: *key, run: result.from.run.clone() });
-                }
-            });
-            more.retain(|part| !gone.contains(part));
-            if more.is_empty() {
-                break;
-            }
-            gone.extend(more);
-        }
-        self.steps
-            .retain(|(key, _), result| !gone.contains(&MadeOf { key: *key, run: result.from.run.clone() }));
-    }
 }

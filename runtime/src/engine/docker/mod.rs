@@ -294,8 +294,12 @@ impl ImageStore for Docker {
 }
 
 impl ResultStore for Docker {
-    fn sees(&self, key: &Digest, from: &Provenance) {
-        self.shared.records.learn(key, from);
+    fn sees(&self, key: &Digest, from: &Provenance) -> bool {
+        self.shared.records.see(key, from)
+    }
+
+    fn is_current(&self, from: &Provenance) -> bool {
+        self.shared.records.is_current(from)
     }
 
     fn lookup<'a>(&'a self, key: &'a Digest) -> Call<'a, Option<Kept>> {

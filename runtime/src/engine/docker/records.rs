@@ -58,8 +58,17 @@ impl Records {
 
     /// Whether nothing that a result was made of has been run again since; then this session sees the result's run.
     pub(super) fn accept(&self, directory: Option<&Path>, key: &Digest, from: &Provenance) -> bool {
-        let recorded = |key: &Digest| Some(Record::glance(&path(directory?, key), key)?.from);
-        self.runs.accept(key, from, recorded)
+        self.runs.accept(key, from, |key| recorded(directory?, key))
+    }
+
+    /// Whether it still is so of a result that was accepted.
+    pub(super) fn is_current(&self, from: &Provenance) -> bool {
+        self.runs.is_current(&from.made_of, |key| recorded(self.directory()?, key))
+    }
+
+    /// As [`learn`](Self::learn). Says whether the session may have results that do not count any more.
+    pub(super) fn see(&self, key: &Digest, from: &Provenance) -> bool {
+        self.runs.see(key, from)
     }
 
     /// Takes note of the run that this session sees.
@@ -99,6 +108,11 @@ impl Records {
     pub(super) fn kept_in(&self, directory: Option<&Path>, took: Duration) {
         self.cost.learn(directory, took);
     }
+}
+
+/// Where the result is from that is recorded under a key.
+fn recorded(directory: &Path, key: &Digest) -> Option<Provenance> {
+    Some(Record::glance(&path(directory, key), key)?.from)
 }
 
 fn path(directory: &Path, key: &Digest) -> PathBuf {

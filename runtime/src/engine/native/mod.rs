@@ -341,8 +341,12 @@ impl ResultStore for Native {
         })
     }
 
-    fn sees(&self, key: &Digest, from: &Provenance) {
-        self.shared.store.sees(key, from);
+    fn sees(&self, key: &Digest, from: &Provenance) -> bool {
+        self.shared.store.sees(key, from)
+    }
+
+    fn is_current(&self, from: &Provenance) -> bool {
+        self.shared.store.is_current(from)
     }
 
     fn claim<'a>(

@@ -59,13 +59,18 @@ impl Store {
         Some(record::head::<Head>(&file, 0)?.from)
     }
 
-    /// Takes note of the run that the session sees.
-    pub(in super::super) fn sees(&self, key: &Digest, from: &Provenance) {
-        self.runs.learn(key, &from.run, &from.made_of);
+    /// Takes note of the run that the session sees. Says whether it may have results that do not count any more.
+    pub(in super::super) fn sees(&self, key: &Digest, from: &Provenance) -> bool {
+        self.runs.see(key, from)
+    }
+
+    /// Whether a result that was accepted still counts.
+    pub(in super::super) fn is_current(&self, from: &Provenance) -> bool {
+        self.runs.is_current(&from.made_of, |key| self.recorded(key))
     }
 
     pub(in super::super) fn keep_step(&self, key: &Digest, step: &StoredStep) -> io::Result<()> {
-        self.sees(key, &step.from);
+        self.runs.learn(key, &step.from.run, &step.from.made_of);
         let from = step.from.clone();
         let mut head = Head { layers: step.layers.clone(), from, written: digits(Duration::ZERO) };
         self.put_record(&path(self.root(), key), |file| {
