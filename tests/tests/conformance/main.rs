@@ -18,6 +18,7 @@ mod lifecycle;
 mod limits;
 mod links;
 mod locations;
+mod model;
 mod mounts;
 mod names;
 mod pins;
