@@ -72,6 +72,35 @@ macro_rules! cli {
     };
 }
 
+/// What every handle with methods of its own has besides them. By hand and not by `derive`, which costs the compiler more.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __handle {
+    ($handle:ident, $inner:ty, $of:ty $(, $field:tt)*) => {
+        impl ::core::ops::Deref for $handle {
+            type Target = $inner;
+            fn deref(&self) -> &$inner {
+                &self.0
+            }
+        }
+        impl ::core::clone::Clone for $handle {
+            fn clone(&self) -> Self {
+                Self(self.0.clone() $(, self.$field.clone())*)
+            }
+        }
+        impl ::core::fmt::Debug for $handle {
+            fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                ::core::fmt::Debug::fmt(&self.0, f)
+            }
+        }
+        impl $crate::__private::HandleOf<$of> for $handle {
+            fn handle(&self) -> &$of {
+                &self.0
+            }
+        }
+    };
+}
+
 /// What expansions call besides the public API. Not for use by hand; may change at any time.
 #[doc(hidden)]
 pub mod __private {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use proc_macro2::{Delimiter, Group, Ident, Literal, Span, TokenStream};
+use proc_macro2::{Ident, Literal, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::Index;
 use syn::ext::IdentExt;
@@ -17,24 +17,10 @@ use crate::spelling::{camel_case, docs};
 /// Tokens that all newtypes share: made once, as a pipeline may have many.
 struct Alike {
     lints: Tokens,
-    /// Starts of implementations, up to the type.
-    deref_for: Tokens,
-    clone_for: Tokens,
-    debug_for: Tokens,
+    /// The macro that implements what every newtype has.
+    handle: Tokens,
     /// The start of an implementation of the newtype's own methods.
     methods_of: Tokens,
-    /// Bodies of implementations.
-    clone: Group,
-    debug: Group,
-    service: Shared,
-    container: Shared,
-}
-
-/// What newtypes of services, or of containers, share.
-struct Shared {
-    handle_for: Tokens,
-    deref: Group,
-    handle: Group,
 }
 
 impl Cx<'_> {
@@ -147,47 +133,21 @@ impl Cx<'_> {
 
     fn alike(&self) -> Alike {
         let krate = &self.krate;
-        let shared = |kind| {
-            let target = self.kind(kind);
-            Shared {
-                handle_for: Tokens::of(quote!(impl #krate::__private::HandleOf<#target> for)),
-                deref: braces(quote! {
-                    type Target = #target;
-                    fn deref(&self) -> &#target { &self.0 }
-                }),
-                handle: braces(quote!(fn handle(&self) -> &#target { &self.0 })),
-            }
-        };
         Alike {
             lints: Tokens::of(if self.header.is_none() {
                 quote!(#[allow(dead_code, non_camel_case_types)])
             } else {
                 quote!(#[allow(dead_code, missing_docs, non_camel_case_types)])
             }),
-            deref_for: Tokens::of(quote!(impl ::core::ops::Deref for)),
-            clone_for: Tokens::of(quote!(impl ::core::clone::Clone for)),
-            debug_for: Tokens::of(quote!(impl ::core::fmt::Debug for)),
+            handle: Tokens::of(quote!(#krate::__handle!)),
             methods_of: Tokens::of(quote!(#[allow(dead_code)] impl)),
-            service: shared(Kind::Service),
-            container: shared(Kind::Container),
-            clone: braces(quote!(
-                fn clone(&self) -> Self {
-                    Self(self.0.clone())
-                }
-            )),
-            debug: braces(quote! {
-                fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
-                    ::core::fmt::Debug::fmt(&self.0, f)
-                }
-            }),
         }
     }
 
-    /// Implemented by hand, as the same by `derive` costs rustc more; and conversions by one trait, for the same reason.
+    /// What all newtypes have comes from a macro of the runtime's: rustc expands it in a tenth of the time that the same
+    /// tokens take on their way out of here.
     fn newtype(&self, declaration: &Declaration, newtype: &Ident, alike: &Alike) -> TokenStream {
-        let Alike { lints, deref_for, clone_for, debug_for, methods_of, debug, clone, .. } = alike;
-        let Shared { handle_for, deref, handle } =
-            if declaration.item.kind == Kind::Service { &alike.service } else { &alike.container };
+        let Alike { lints, handle, methods_of } = alike;
         let krate = &self.krate;
         let target = self.kind(declaration.item.kind);
         let extras = self.extras_of(declaration);
@@ -211,27 +171,18 @@ impl Cx<'_> {
             }
         });
         let visibility = self.visibility(at);
-        let (deref, inner) = if extras.typed.is_empty() {
-            (deref.clone(), target.to_token_stream())
+        let inner = if extras.typed.is_empty() {
+            target.to_token_stream()
         } else {
-            let ported = quote!(#krate::__private::Ported<#newtype>);
-            (braces(quote!(type Target = #ported; fn deref(&self) -> &#ported { &self.0 })), ported)
+            quote!(#krate::__private::Ported<#newtype>)
         };
-        let clone = if extras.stored().is_empty() {
-            clone.clone()
-        } else {
-            let stored = (1..=extras.stored().len()).map(index);
-            braces(quote!(fn clone(&self) -> Self { Self(self.0.clone(), #(self.#stored.clone()),*) }))
-        };
+        let fields = (1..=extras.stored().len()).map(index);
         let definition = quote_spanned!(at=> #visibility struct #newtype(#inner, #(#stored),*););
         quote! {
             #(#docs)*
             #lints
             #definition
-            #deref_for #newtype #deref
-            #clone_for #newtype #clone
-            #debug_for #newtype #debug
-            #handle_for #newtype #handle
+            #handle(#newtype, #inner, #target #(, #fields)*);
             #methods_of #newtype { #methods }
             #(#exposes)*
         }
@@ -394,10 +345,6 @@ impl Cx<'_> {
             pub fn plan(&self) -> #krate::Plan { #krate::__private::plan(&self.items()) }
         }
     }
-}
-
-fn braces(tokens: TokenStream) -> Group {
-    Group::new(Delimiter::Brace, tokens)
 }
 
 /// The name of a field of a tuple. No pipeline has so many items that it is inexact.
