@@ -330,9 +330,13 @@ impl Store {
         put
     }
 
-    /// Gives a record its name. One that had it may be in use: it stays, under a name that nobody looks for, so that its layers
-    /// are not pruned while they are.
+    /// Gives a record its name. One of layers that had it may be in use: it stays, under a name that nobody looks for, so that
+    /// they are not pruned while it is.
     fn replace(&self, record: &Path, path: &Path, number: u64) -> io::Result<()> {
+        let kind = path.parent().and_then(Path::file_name).unwrap_or_default();
+        if !RECORDS.iter().any(|of_layers| kind == *of_layers) {
+            return fs::rename(record, path);
+        }
         match renameat_with(CWD, record, CWD, path, RenameFlags::EXCHANGE) {
             Ok(()) => {
                 let session = self.scratch.file_name().unwrap_or_default().display();
@@ -455,6 +459,14 @@ mod tests {
         );
         assert_eq!(fs::read_to_string(other.root().join("l").join(&layers[0]).join("x")).unwrap(), "kept");
         assert!(other.step(&key(2)).is_none());
+        // A record of layers that is replaced stays for who uses them, and no other does.
+        let count = |kind: &str| fs::read_dir(other.root().join(kind)).unwrap().count();
+        for number in 1..=2 {
+            other.keep_step(&key(1), &found).unwrap();
+            let reference = StoredReference { id: ContentDigest::of(&[number]), digest: None };
+            other.keep_reference(&ImageName::new("a:1"), &reference).unwrap();
+            assert_eq!((count("steps"), count("references")), (1 + usize::from(number), 1));
+        }
         // A record whose layers are gone does not count.
         fs::remove_dir_all(other.root().join("l").join(&layers[0])).unwrap();
         assert!(other.step(&key(1)).is_none());
