@@ -16,6 +16,7 @@ use super::connection::{Connection, Flow, Listener, PortNumber};
 use super::output::{Recording, StepOutput};
 use super::progress::ProbeProgress;
 use super::sockets::Listening;
+use super::storage::{Prune, Tallies};
 use super::{Description, Image, ImageSpec, InstanceId, Kept, Placement, ServiceSpec, StepSpec, Stored};
 use crate::Result;
 use crate::event::EventKind;
@@ -39,6 +40,9 @@ pub(crate) trait Engine: ImageStore + ResultStore + SnapshotReader + Sandbox + f
     fn uses_since(&self, _when: SystemTime) -> Result<()> {
         Ok(())
     }
+
+    /// Removes what is kept beyond sessions and not in use, as far as it is asked for, and counts what there is.
+    fn prune<'a>(&'a self, what: &'a Prune) -> Call<'a, Tallies>;
 
     /// Removes everything that the session made and did not store, running or not. The engine must not be used
     /// afterwards.

@@ -434,6 +434,11 @@ impl Inner {
         };
         self.span.close_with(&ended);
         self.span.heard().await;
+        if let Some(engine) = self.engine.get() {
+            let name = engine.describe().name;
+            // It may start a process.
+            let _ = tokio::task::spawn_blocking(move || crate::engine::keep_small(name)).await;
+        }
         ended
     }
 }

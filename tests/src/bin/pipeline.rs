@@ -327,6 +327,18 @@ async fn publish() -> Result<()> {
     Ok(())
 }
 
+/// A service with the cache volume that a variable names, until standard input ends.
+#[bowline::main]
+async fn hold_cache() -> Result<()> {
+    let volume = CacheVolume::new(std::env::var("KEY").expect("KEY names a cache volume"));
+    let holder = Service::from_image("busybox:1.35").mount("/state", &volume);
+    holder.run(["sleep", "600"]).named("holder").start().await?;
+    println!("held");
+    let mut nothing = String::new();
+    std::io::stdin().read_line(&mut nothing).expect("it can be read");
+    Ok(())
+}
+
 #[bowline::main]
 async fn prune() -> Result<()> {
     println!("{}", bowline::prune(bowline::Prune::all()).await?);
@@ -409,6 +421,7 @@ fn main() -> Result<()> {
             println!("{}", Service::from_image("redis:7").env("A", "1").expose(6379).hostname());
             Ok(())
         }
+        Some("hold-cache") => hold_cache(),
         Some("initialise") => initialise(),
         Some("counted") => counted(),
         Some("leave") => leave(),

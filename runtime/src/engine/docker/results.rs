@@ -27,6 +27,7 @@ const AGAIN_AFTER: Duration = Duration::from_millis(5);
 pub(super) async fn lookup(shared: &Arc<Shared>, key: &Digest) -> Result<Option<Kept>> {
     let directory = shared.records_at();
     if let Some(directory) = directory {
+        shared.living.begin(directory, &shared.session);
         let (owned, directory, wanted) = (Arc::clone(shared), directory.to_owned(), *key);
         // Output may be long, and all of it is checked.
         let find = move || owned.records.find(&directory, &wanted);

@@ -7,6 +7,7 @@
 //! steps/<key>.step    which layers a step left, and its output (`step.rs`)
 //! packed/<name>.json  what a layer is as an archive that was published
 //! volumes/<name>      cache volumes
+//! used/<name>         when the cache volume of that name was last used
 //! durable/<boot>      from when to when everything that was made is on the disk
 //! scratch/<session>/  what is being made: renamed into place when it is whole, or removed; and which volumes services have
 //! downloads/<digest>  what came of a layer so far, locked by whoever fetches it; removed once it is unpacked
@@ -29,6 +30,7 @@ mod rights;
 mod scratch;
 mod step;
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -44,7 +46,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::model::{Packed, Root};
-use crate::engine::ImageConfig;
+use crate::engine::{ImageConfig, StoredKind};
 use crate::model::{CacheKey, ContentDigest, Digest, ImageName, SessionId, Snapshot};
 
 use self::durable::Sound;
@@ -61,7 +63,7 @@ pub(super) const MOUNTPOINTS: &str = "mountpoints";
 pub(super) const EMPTY: &str = "empty";
 /// Where a file system is mounted temporarily: every process that does so has a mount namespace of its own.
 pub(super) const ASIDE: &str = "aside";
-const DIRECTORIES: [&str; 11] = [
+const DIRECTORIES: [&str; 12] = [
     LAYERS,
     MOUNTPOINTS,
     EMPTY,
@@ -69,15 +71,19 @@ const DIRECTORIES: [&str; 11] = [
     "references",
     "steps",
     PACKED,
-    "volumes",
+    VOLUMES,
+    USED,
     "scratch",
     "downloads",
     ASIDE,
 ];
+/// Cache volumes, and when each was last used.
+const VOLUMES: &str = "volumes";
+const USED: &str = "used";
 /// Records of layers as archives.
 const PACKED: &str = "packed";
 /// The kinds of records that name layers.
-const RECORDS: [&str; 2] = ["images", "steps"];
+const RECORDS: [(&str, StoredKind); 2] = [("images", StoredKind::Image), ("steps", StoredKind::Result)];
 
 /// A session's access to the store.
 pub(super) struct Store {
@@ -275,7 +281,17 @@ impl Store {
     /// The directory of a cache volume, as the shim finds it, whether or not it exists.
     pub(super) fn volume(key: &CacheKey) -> PathBuf {
         let name = Digest(crate::sha256::Sha256::digest(key.as_bytes())).to_string();
-        PathBuf::from("volumes").join(name)
+        PathBuf::from(VOLUMES).join(name)
+    }
+
+    /// Marks a cache volume as used, before it is mounted.
+    pub(super) fn use_volume(&self, volume: &Path) -> io::Result<()> {
+        let mark = mark_of(&self.root, volume.file_name().unwrap_or_default());
+        // Once a session is enough: what was used since the session began is in use.
+        if fs::metadata(&mark).and_then(|mark| mark.modified()).is_ok_and(|used| used >= self.began) {
+            return Ok(());
+        }
+        File::options().create(true).truncate(false).write(true).open(mark)?.set_modified(SystemTime::now())
     }
 
     fn has_all(&self, layers: &[String]) -> bool {
@@ -339,6 +355,11 @@ impl Drop for Store {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// The file whose modification time says when a volume was last used.
+fn mark_of(root: &Path, volume: &OsStr) -> PathBuf {
+    root.join(USED).join(volume)
 }
 
 fn record_path(root: &Path, kind: &str, name: &str) -> PathBuf {
