@@ -48,6 +48,7 @@ mod roles;
 mod sockets;
 #[cfg(native_engine)]
 mod source;
+#[cfg_attr(not(any(feature = "docker", native_engine)), allow(dead_code, reason = "no engine is built"))]
 mod storage;
 #[cfg(any(feature = "docker", native_engine))]
 mod user;

@@ -130,11 +130,11 @@ pub(crate) trait Sandbox: Send + Sync {
     /// Prepares a step: everything but running it. This may be called before the step's services are ready.
     fn prepare(&self, step: StepSpec) -> Call<'_, Box<dyn Prepared>>;
 
-    /// Waits until no service of another session holds any of these caches, and holds them for a service of this name;
-    /// `waiting` is told once of each service that holds one. Services of one session may share caches.
+    /// Waits until no other session holds any of these caches, and holds them for a service or a container of this name;
+    /// `waiting` is told once of each that holds one. One session may hold a cache for several: it knows who may share it.
     fn lock_caches<'a>(
         &'a self,
-        service: &'a str,
+        user: &'a str,
         caches: &'a [CacheKey],
         waiting: &'a (dyn Fn(InUse) + Sync),
     ) -> Call<'a, Arc<dyn CacheLocks>>;
@@ -227,20 +227,20 @@ pub(crate) trait CacheLocks: Send + Sync + fmt::Debug {
     fn release(&self) -> Call<'_, Vec<CacheKey>>;
 }
 
-/// A cache held by a service of another session.
+/// A cache held by somebody else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct InUse {
     pub(crate) cache: CacheKey,
-    /// The service's name for people.
-    pub(crate) service: String,
-    /// The owner of the service, in words: `process 4711`.
+    /// The name of the service or the container that holds it.
+    pub(crate) user: String,
+    /// Whose that is, in words: `process 4711`.
     pub(crate) owner: String,
 }
 
 impl InUse {
     /// The holder, in words.
     pub(crate) fn by(&self) -> String {
-        format!("service `{}` of {} uses it", self.service, self.owner)
+        format!("`{}` of {} uses it", self.user, self.owner)
     }
 }
 

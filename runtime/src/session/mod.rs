@@ -48,6 +48,7 @@ mod shared;
 #[cfg(not(unix))]
 #[path = "shared/elsewhere.rs"]
 mod shared;
+mod sharing;
 pub(crate) mod signals;
 mod single_flight;
 mod start;

@@ -36,6 +36,7 @@ mod runs;
 mod secrets;
 mod security;
 mod shared;
+mod sharing;
 mod starting;
 mod statements;
 mod steps;

@@ -371,11 +371,11 @@ impl Sandbox for Docker {
 
     fn lock_caches<'a>(
         &'a self,
-        service: &'a str,
+        user: &'a str,
         caches: &'a [CacheKey],
         waiting: &'a (dyn Fn(InUse) + Sync),
     ) -> Call<'a, Arc<dyn CacheLocks>> {
-        Box::pin(caches::hold(&self.shared, service, caches, waiting))
+        Box::pin(caches::hold(&self.shared, user, caches, waiting))
     }
 
     fn prepare_service(&self, service: ServiceSpec) -> Call<'_, Box<dyn Startable>> {

@@ -29,8 +29,8 @@ mod prune;
 mod rights;
 mod scratch;
 mod step;
+mod volumes;
 
-use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -47,7 +47,7 @@ use serde::{Deserialize, Serialize};
 
 use super::model::{Packed, Root};
 use crate::engine::{ImageConfig, StoredKind};
-use crate::model::{CacheKey, ContentDigest, Digest, ImageName, SessionId, Snapshot};
+use crate::model::{ContentDigest, Digest, ImageName, SessionId, Snapshot};
 
 use self::durable::Sound;
 pub(super) use self::durable::make_durable;
@@ -77,7 +77,7 @@ const DIRECTORIES: [&str; 12] = [
     "downloads",
     ASIDE,
 ];
-/// Cache volumes, and when each was last used.
+/// Cache volumes, and files whose modification times say when the volumes of their names were last used.
 const VOLUMES: &str = "volumes";
 const USED: &str = "used";
 /// Records of layers as archives.
@@ -278,22 +278,6 @@ impl Store {
         self.root.join("downloads").join(blob.to_string())
     }
 
-    /// The directory of a cache volume, as the shim finds it, whether or not it exists.
-    pub(super) fn volume(key: &CacheKey) -> PathBuf {
-        let name = Digest(crate::sha256::Sha256::digest(key.as_bytes())).to_string();
-        PathBuf::from(VOLUMES).join(name)
-    }
-
-    /// Marks a cache volume as used, before it is mounted.
-    pub(super) fn use_volume(&self, volume: &Path) -> io::Result<()> {
-        let mark = mark_of(&self.root, volume.file_name().unwrap_or_default());
-        // Once a session is enough: what was used since the session began is in use.
-        if fs::metadata(&mark).and_then(|mark| mark.modified()).is_ok_and(|used| used >= self.began) {
-            return Ok(());
-        }
-        File::options().create(true).truncate(false).write(true).open(mark)?.set_modified(SystemTime::now())
-    }
-
     fn has_all(&self, layers: &[String]) -> bool {
         layers.iter().all(|name| self.has(name))
     }
@@ -355,11 +339,6 @@ impl Drop for Store {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-/// The file whose modification time says when a volume was last used.
-fn mark_of(root: &Path, volume: &OsStr) -> PathBuf {
-    root.join(USED).join(volume)
 }
 
 fn record_path(root: &Path, kind: &str, name: &str) -> PathBuf {

@@ -16,7 +16,8 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 use serde::Deserialize;
 
-use super::{LAYERS, PACKED, RECORDS, VOLUMES, held, mark_of, record_path};
+use super::volumes::{last_used, mark_of};
+use super::{LAYERS, PACKED, RECORDS, VOLUMES, held, record_path};
 use crate::engine::storage::{Planner, Prune, Stored, StoredKind, Tallies};
 
 /// A layer without a record is one whose record is about to be written, unless it is older than this.
@@ -127,11 +128,6 @@ fn volumes(root: &Path) -> io::Result<Vec<Stored<Kept>>> {
         Some(Stored { what: Kept::Volume(name), kind: StoredKind::Cache, used, own, parts: Vec::new() })
     };
     Ok(fs::read_dir(root.join(VOLUMES))?.filter_map(Result::ok).filter_map(volume).collect())
-}
-
-/// When a volume was last used.
-fn last_used(root: &Path, volume: &OsStr) -> Option<SystemTime> {
-    fs::metadata(mark_of(root, volume)).and_then(|mark| mark.modified()).ok()
 }
 
 /// The bytes on the disk; hard links count once.
