@@ -435,7 +435,7 @@ impl Inner {
         };
         self.span.close_with(&ended);
         self.span.heard().await;
-        if let Some(engine) = self.engine.get() {
+        if let (Some(engine), Ok(Some(_))) = (self.engine.get(), crate::engine::kept_size()) {
             let name = engine.describe().name;
             // It may start a process.
             let _ = tokio::task::spawn_blocking(move || crate::engine::keep_small(name)).await;

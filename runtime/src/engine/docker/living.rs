@@ -25,9 +25,9 @@ const TICK: Duration = Duration::from_millis(50);
 /// This session, as others see it.
 #[derive(Debug, Default)]
 pub(super) struct Living {
-    /// Locked from the first use of anything to the end of the session; `None` inside where that is impossible.
+    /// Locked from the first use of anything to the end of the session.
     #[cfg(unix)]
-    held: Mutex<Option<Option<FileLock>>>,
+    held: Mutex<Option<FileLock>>,
     #[cfg(not(unix))]
     held: Mutex<()>,
 }
@@ -40,7 +40,8 @@ impl Living {
         if held.is_none() {
             let place = directory.join(SESSIONS);
             let made = home::private(&place).and_then(|()| FileLock::try_new(&place.join(session.as_str())));
-            *held = Some(made.unwrap_or(None));
+            // What cannot be locked may be removed too early, and is then made again.
+            *held = made.unwrap_or(None);
         }
     }
 
@@ -51,7 +52,7 @@ impl Living {
 
     /// It uses nothing any more.
     pub(super) fn end(&self) {
-        *lock(&self.held) = Default::default();
+        drop(std::mem::take(&mut *lock(&self.held)));
     }
 }
 
@@ -70,13 +71,12 @@ pub(super) fn others(directory: &Path, own: &SessionId) -> Vec<SystemTime> {
             continue;
         }
         let path = entry.path();
-        // One whose lock cannot be looked at is not taken for dead.
-        match FileLock::try_new(&path) {
-            Ok(Some(dead)) => drop(dead),
-            Ok(None) | Err(_) => {
-                let then = entry.metadata().and_then(|metadata| metadata.modified());
-                began.push(then.unwrap_or(SystemTime::UNIX_EPOCH));
-            }
+        if let Ok(Some(dead)) = FileLock::try_new(&path) {
+            drop(dead);
+        } else {
+            // One whose lock cannot be looked at is not taken for dead.
+            let then = entry.metadata().and_then(|metadata| metadata.modified());
+            began.push(then.unwrap_or(SystemTime::UNIX_EPOCH));
         }
     }
     began
