@@ -58,7 +58,7 @@ pinned! {
     every_command_has_help:
         ["--help"] ["run", "--help"] ["list", "--help"] ["plan", "--help"] ["graph", "--help"]
         ["explain", "--help"] ["up", "--help"]
-        ["runs", "--help"] ["logs", "--help"] ["report", "--help"] ["terminal", "--help"] ["export", "--help"] ["publish", "--help"] ["lock", "--help"] ["prune", "--help"]
+        ["runs", "--help"] ["logs", "--help"] ["report", "--help"] ["terminal", "--help"] ["export", "--help"] ["publish", "--help"] ["lock", "--help"] ["usage", "--help"] ["prune", "--help"]
         ["doctor", "--help"] ["completions", "--help"] ["man", "--help"];
     items_are_listed: ["list"] ["list", "redis*", "--redis", "6", "--redis", "7"] ["list", "lint", "--json"];
     plans_need_no_engine: ["plan", "schema", "--postgres", "14"] ["plan", "schema", "--json"];
@@ -80,7 +80,7 @@ fn the_readme_shows_the_help_of_the_example() {
 }
 
 /// Every variable that says how pipelines run, with a value that means nothing, and what is said of it.
-const NONSENSE: [(&str, &str, &str); 9] = [
+const NONSENSE: [(&str, &str, &str); 10] = [
     (
         "BOWLINE_PROGRESS",
         "fancy",
@@ -110,6 +110,11 @@ const NONSENSE: [(&str, &str, &str); 9] = [
         "BOWLINE_CACHE",
         "no",
         "BOWLINE_CACHE=no means nothing: it may be `on`, `off`, `read` or `refresh`\n\nhelp: ",
+    ),
+    (
+        "BOWLINE_KEEP",
+        "20",
+        "BOWLINE_KEEP=20 means nothing: it may be a size, or `all`\n\nhelp: a number and a unit ",
     ),
     ("BOWLINE_SERVICES", "none", "BOWLINE_SERVICES=none means nothing: it may be `on` or `off`\n"),
     (
@@ -183,7 +188,7 @@ fn every_variable_that_is_read_is_known_here() {
 
 #[test]
 fn nobody_has_to_read_to_the_end() {
-    let calls: [&[&str]; 14] = [
+    let calls: [&[&str]; 15] = [
         &["list"],
         &["list", "--json"],
         &["plan"],
@@ -197,11 +202,16 @@ fn nobody_has_to_read_to_the_end() {
         &["completions", "zsh"],
         &["man"],
         &["doctor"],
+        &["usage"],
         &["prune"],
     ];
     let home = std::env::temp_dir().join(format!("bowline-unread-{}", std::process::id()));
     for args in calls {
         let mut command = ci(args);
+        if ["usage", "prune"].contains(&args[0]) {
+            // They are about an engine.
+            command.env("BOWLINE_ENGINE", "native");
+        }
         command.env("BOWLINE_HOME", &home).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut program = command.spawn().unwrap();
         drop(program.stdout.take());

@@ -146,6 +146,10 @@ pub(crate) struct Item {
     pub(crate) keyword: Ident,
     pub(crate) kind: Kind,
     pub(crate) name: Option<Ident>,
+    /// `locked` or `private`, of a cache.
+    pub(crate) sharing: Option<Ident>,
+    /// The places for words in it.
+    pub(crate) slots: Vec<Slot>,
     pub(crate) definition: Definition,
     /// Whether the parser reported no error in it: only then may something be reported as missing.
     pub(crate) complete: bool,

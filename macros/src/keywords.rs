@@ -297,6 +297,8 @@ inside! {
     AT = "at": ["at"];
     TO = "to": ["to"];
     READONLY = "readonly": ["readonly"];
+    /// How those share a cache who use it at once.
+    SHARING = "sharing": ["locked", "private"];
     AS_OR_ON_OR_UNPROBED = "port": ["as", "on", "unprobed"];
     ON_OR_UNPROBED = "named_port": ["on", "unprobed"];
     HOST = "on_host": ["host"];

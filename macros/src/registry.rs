@@ -135,6 +135,7 @@ rules! {
         INVALID_USER = Shared "invalid-user": "a user is `name`, `uid`, `name:group` or `uid:gid`";
         INVALID_WORKDIR = Shared "invalid-workdir": "a working directory is a path";
         INVALID_KEY = Shared "invalid-key": "a cache volume has a key";
+        CACHE_SHARING = Macro "cache-sharing": "a cache is `locked`, `private` or shared";
         INVALID_VARIABLE = Shared "invalid-variable": "environment variables have names that shells can hold";
         INVALID_LABEL = Shared "invalid-label": "labels have keys, and those of `bowline.` are taken";
         INVALID_HOSTNAME = Shared "invalid-hostname": "host names are RFC 1123 host names";

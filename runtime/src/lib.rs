@@ -93,7 +93,9 @@ mod value;
 
 pub use bowline_macros::{main, test};
 
-pub use self::engine::{Diagnosis, OutputReader, Prune, Pruned, doctor, prune};
+pub use self::engine::{
+    Diagnosis, KindUsage, OutputReader, Prune, Pruned, StoredKind, Usage, doctor, prune, usage,
+};
 pub use self::error::{Cause, Error, Result, ServiceCause, ServiceError, StepCause, StepError, UsedService};
 pub use self::graph::{Plan, PlanBuilder, PlannedFiles, PlannedService, PlannedStep};
 pub use self::model::{Digest, Endpoint, Entry, EntryKind, Exit, Location, LogLine, Port, Protocol, Stat};

@@ -68,7 +68,8 @@ impl Cx<'_> {
             Definition::Default => {
                 let ty = self.kind(item.kind);
                 let written = self.written(item);
-                quote!(let #ident = #ty::new(#name) #written;)
+                let sharing = item.sharing.as_ref().map(|word| quote!(.#word()));
+                quote!(let #ident = #ty::new(#name) #written #sharing;)
             }
             Definition::Value(..) | Definition::Missing => TokenStream::new(),
         }
@@ -138,7 +139,8 @@ impl Cx<'_> {
         match kind {
             Kind::Cache => {
                 let written = self.written(declaration.item);
-                quote_spanned!(span=> let #ident = #ty::new(#given) #written;)
+                let sharing = declaration.item.sharing.as_ref().map(|word| quote!(.#word()));
+                quote_spanned!(span=> let #ident = #ty::new(#given) #written #sharing;)
             }
             // A directory of the machine is a builder at first.
             Kind::Dir => {

@@ -207,8 +207,8 @@ snapshots! {
     "#;
 
     values_and_imports: r#"
-        cache registry = "cargo-registry";
-        cache other;
+        cache registry locked = "cargo-registry";
+        cache other private;
         dir source = host("./src")?;
         file config = base.file("/etc/config");
         service db = shared.db;

@@ -113,6 +113,9 @@ trait Written: Sized {
 impl Written for Item {
     fn write(&self, writer: &mut Writer, context: &Context) {
         writer.word(context.words, &self.keyword);
+        for slot in &self.slots {
+            writer.slot(slot);
+        }
         if let Definition::Body(body) = &self.definition {
             writer.body(self.kind, body);
         }

@@ -6,11 +6,11 @@ use syn::parse::{ParseStream, Parser as _};
 use syn::{Attribute, Token, token};
 
 use super::{Leaf, Parser, Wanted, before, between, foreign};
-use crate::ast::{Definition, Foreign, Item};
+use crate::ast::{Definition, Foreign, Item, Slot};
 use crate::counterparts::{self, Site};
 use crate::errors::help;
-use crate::keywords::Kind;
-use crate::registry::{FOREIGN_WORD, MISPLACED_ATTRIBUTE, MISSING_BODY, UNKNOWN_ITEM};
+use crate::keywords::{Kind, SHARING};
+use crate::registry::{CACHE_SHARING, FOREIGN_WORD, MISPLACED_ATTRIBUTE, MISSING_BODY, UNKNOWN_ITEM};
 use crate::rules::did_you_mean;
 
 impl Leaf for Item {
@@ -47,13 +47,16 @@ impl Leaf for Item {
                 keyword,
                 kind,
                 name,
+                sharing: None,
+                slots: Vec::new(),
                 definition: Definition::Missing,
                 complete: false,
             });
         }
+        let (sharing, slots) = if kind == Kind::Cache { parser.sharing(input) } else { (None, Vec::new()) };
         let definition = parser.definition(input, kind, has_name || parser.errors.len() == named);
         let complete = parser.errors.len() == before_all;
-        Some(Self { id: parser.id(), docs, keyword, kind, name, definition, complete })
+        Some(Self { id: parser.id(), docs, keyword, kind, name, sharing, slots, definition, complete })
     }
 }
 
@@ -97,6 +100,28 @@ impl Parser {
         };
         self.errors.between(&UNKNOWN_ITEM, start, end, help(message, advice));
         near.and_then(Kind::of)
+    }
+
+    /// How a cache is shared: a word behind its name, before its key.
+    fn sharing(&mut self, input: ParseStream) -> (Option<Ident>, Vec<Slot>) {
+        let is_word = input.peek(syn::Ident) && (input.peek2(Token![;]) || input.peek2(Token![=]));
+        if !is_word {
+            return (None, Vec::new());
+        }
+        self.slots.clear();
+        let word = self.slot(input, &SHARING);
+        if word.is_none() {
+            self.stray(input);
+            if let Ok(stray) = input.parse::<Ident>() {
+                let message = format!("a cache is `locked` or `private`, and not `{stray}`");
+                let advice = match did_you_mean(&stray.to_string(), SHARING.words.iter().copied()) {
+                    Some(near) => format!("a similar word exists: `{near}`"),
+                    None => "without a word all that use it share it".to_owned(),
+                };
+                self.errors.at(&CACHE_SHARING, stray.span(), help(message, advice));
+            }
+        }
+        (word, std::mem::take(&mut self.slots))
     }
 
     fn definition(&mut self, input: ParseStream, kind: Kind, has_name: bool) -> Definition {

@@ -99,6 +99,7 @@ mod svg;
 mod terminal;
 mod unkept;
 mod up;
+mod usage;
 mod why;
 
 use std::ffi::OsString;
@@ -309,6 +310,7 @@ subcommands!(
     export,
     publish,
     lock,
+    usage,
     prune,
     doctor,
     completions,

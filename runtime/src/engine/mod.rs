@@ -50,6 +50,8 @@ mod runs;
 mod sockets;
 #[cfg(native_engine)]
 mod source;
+#[cfg_attr(not(any(feature = "docker", native_engine)), allow(dead_code, reason = "no engine is built"))]
+mod storage;
 #[cfg(any(feature = "docker", native_engine))]
 mod user;
 
@@ -69,13 +71,16 @@ pub use self::output::OutputReader;
 pub(crate) use self::output::{Recording, Spool, StepOutput, Written, place, read_at, unnamed};
 pub(crate) use self::probe::{is_silence, name_of_page};
 pub(crate) use self::progress::ProbeProgress;
-pub use self::prune::{Prune, Pruned, prune};
+pub use self::prune::{KindUsage, Pruned, Usage, prune, usage};
+pub(crate) use self::prune::{keep_small, kept_size};
 pub(crate) use self::roles::{
     Attached, CacheLocks, Call, Claim, Command, Detached, Dialing, Ended, Engine, Finished, Held, ImageStore,
     InUse, Ingress, Instance, Place, Prepared, Progress, ResultStore, Sandbox, Sink, SnapshotReader,
     Startable, Terminal,
 };
 pub(crate) use self::sockets::Listening;
+pub(crate) use self::storage::Tallies;
+pub use self::storage::{Prune, StoredKind};
 
 /// Identifies an engine.
 #[derive(Debug, Clone)]

@@ -16,6 +16,7 @@ use super::connection::{Connection, Flow, Listener, PortNumber};
 use super::output::{Recording, StepOutput};
 use super::progress::ProbeProgress;
 use super::sockets::Listening;
+use super::storage::{Prune, Tallies};
 use super::{Description, Image, ImageSpec, InstanceId, Kept, Placement, ServiceSpec, StepSpec, Stored};
 use crate::Result;
 use crate::event::EventKind;
@@ -40,6 +41,9 @@ pub(crate) trait Engine: ImageStore + ResultStore + SnapshotReader + Sandbox + f
     fn uses_since(&self, _when: SystemTime) -> Result<()> {
         Ok(())
     }
+
+    /// Removes what is kept beyond sessions and not in use, as far as it is asked for, and counts what there is.
+    fn prune<'a>(&'a self, what: &'a Prune) -> Call<'a, Tallies>;
 
     /// Removes everything that the session made and did not store, running or not. The engine must not be used
     /// afterwards.
@@ -140,11 +144,11 @@ pub(crate) trait Sandbox: Send + Sync {
     /// Prepares a step: everything but running it. This may be called before the step's services are ready.
     fn prepare(&self, step: StepSpec) -> Call<'_, Box<dyn Prepared>>;
 
-    /// Waits until no service of another session holds any of these caches, and holds them for a service of this name;
-    /// `waiting` is told once of each service that holds one. Services of one session may share caches.
+    /// Waits until no other session holds any of these caches, and holds them for a service or a container of this name;
+    /// `waiting` is told once of each that holds one. One session may hold a cache for several: it knows who may share it.
     fn lock_caches<'a>(
         &'a self,
-        service: &'a str,
+        user: &'a str,
         caches: &'a [CacheKey],
         waiting: &'a (dyn Fn(InUse) + Sync),
     ) -> Call<'a, Arc<dyn CacheLocks>>;
@@ -237,20 +241,20 @@ pub(crate) trait CacheLocks: Send + Sync + fmt::Debug {
     fn release(&self) -> Call<'_, Vec<CacheKey>>;
 }
 
-/// A cache held by a service of another session.
+/// A cache held by somebody else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct InUse {
     pub(crate) cache: CacheKey,
-    /// The service's name for people.
-    pub(crate) service: String,
-    /// The owner of the service, in words: `process 4711`.
+    /// The name of the service or the container that holds it.
+    pub(crate) user: String,
+    /// Whose that is, in words: `process 4711`.
     pub(crate) owner: String,
 }
 
 impl InUse {
     /// The holder, in words.
     pub(crate) fn by(&self) -> String {
-        format!("service `{}` of {} uses it", self.service, self.owner)
+        format!("`{}` of {} uses it", self.user, self.owner)
     }
 }
 

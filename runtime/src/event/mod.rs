@@ -402,14 +402,14 @@ pub enum Waiting {
     For(Subject),
     /// Another process that runs the same step.
     Process,
-    /// A cache volume that is held by a service of another process, or by an instance of the same service that is made of
-    /// other files (see [`Session::refresh`](crate::Session::refresh)).
+    /// A cache volume that is held by a service of another process, by an instance of the same service that is made of other
+    /// files (see [`Session::refresh`](crate::Session::refresh)), or by whoever has it [locked](crate::CacheVolume::locked).
     Cache {
         /// The cache's key.
         cache: Arc<str>,
-        /// The name of the service that holds it.
+        /// The name of the service or container that holds it.
         service: Arc<str>,
-        /// The owner of that service, in words: `process 4711`, or `this session`.
+        /// The owner of that, in words: `process 4711`, or `this session`.
         owner: Arc<str>,
     },
 }

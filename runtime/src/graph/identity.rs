@@ -16,8 +16,8 @@ use super::node::{
     Binding, Config, Fs, Held, Mount, MountSource, Place, Prepared, ServiceBase, ServiceNode, Step, Var,
 };
 use crate::model::{
-    Access, Capabilities, ContentDigest, Digest, Existing, Grant, HostAddress, HostServer, ImageName, Limits,
-    SecurityContext,
+    Access, CacheUse, Capabilities, ContentDigest, Digest, Existing, Grant, HostAddress, HostServer,
+    ImageName, Limits, SecurityContext,
 };
 use crate::value::{ExecOptions, Expect, IgnoreFiles, LocalKind, LocalSource};
 
@@ -423,7 +423,8 @@ impl Identities {
         for Mount { path, source, access } in mounts {
             encoder.text(path);
             match source {
-                MountSource::Cache(key) => encoder.text("cache").text(key),
+                // Who else may use it changes nothing of what comes out.
+                MountSource::Cache(CacheUse { key, sharing: _ }) => encoder.text("cache").text(key),
                 MountSource::Secret(secret) => encoder.text("secret").text(secret.name()),
                 MountSource::Memory => encoder.text("memory"),
                 MountSource::Socket(host) => encoder.text("socket").text(host),

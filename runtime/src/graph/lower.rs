@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::checks::Locking;
 use super::layout::{self, Layout, check_read};
 use super::locations::{Locations, Written};
 use super::node::{
@@ -198,6 +199,7 @@ impl Lowering {
             _ => None,
         };
         let (places, mounts) = fold.layout.into_parts();
+        self.check_locks(Locking::Service(&name), &mounts, &fold.bindings);
         let mut node = ServiceNode {
             digest: Digest([0; 32]),
             hostname: "".into(),
@@ -411,6 +413,7 @@ impl Lowering {
             expiring: Expiring::default(),
             after: std::mem::take(&mut fold.after),
         };
+        self.check_locks(Locking::Container(&fold.name), &step.mounts, &step.bindings);
         step.is_volatile = step.would_be_volatile();
         step.expiring = expiring::before_step(&step);
         step.digest = self.identities.encode_step(&step);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::locations::Locations;
 use crate::model::{
-    Access, CacheKey, Digest, Existing, HostServer, Hostname, ImageName, Limits, Location, Port,
+    Access, CacheUse, Digest, Existing, HostServer, Hostname, ImageName, Limits, Location, Port,
     SecurityContext, SessionId, Snapshot,
 };
 use crate::value::{Check, ExecOptions, LocalSource, Prepare, Secret};
@@ -178,8 +178,8 @@ pub(crate) struct Mount {
 
 #[derive(Debug, Clone)]
 pub(crate) enum MountSource {
-    /// A cache volume, by its key.
-    Cache(CacheKey),
+    /// A cache volume, and how it is shared meanwhile.
+    Cache(CacheUse),
     /// A directory of another file system if `from` ends in `/`, else a file of it.
     Copy {
         fs: Fs,

@@ -404,7 +404,10 @@ fn mount(mount: &Mount) -> String {
         Access::ReadOnly => " readonly",
     };
     let source = match &mount.source {
-        MountSource::Cache(key) => format!("cache {key}"),
+        MountSource::Cache(cache) => match cache.sharing.word() {
+            Some(word) => format!("cache {cache} {word}"),
+            None => format!("cache {cache}"),
+        },
         MountSource::Secret(secret) => format!("secret {}", secret.name()),
         MountSource::Copy { fs, from } => place_in(fs, from),
         MountSource::Memory => return format!("tmpfs {}", mount.path),

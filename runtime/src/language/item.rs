@@ -36,6 +36,9 @@ pub fn container(name: &str) {}
 
 /// `cache NAME;` · `cache NAME = "key";`: a volume that outlives the run. The key defaults to the name.
 ///
+/// `cache NAME locked;` is used by one step or service at a time, of `cache NAME private;` each has a volume of its own
+/// meanwhile. Otherwise all share it.
+///
 /// ```
 /// # use bowline::prelude::*;
 /// let p = pipeline! {

@@ -18,6 +18,7 @@ places! {
     at = word::{at};
     to = word::{to};
     readonly = word::{readonly};
+    sharing = word::{locked, private};
     port = word::{r#as, on, unprobed};
     named_port = word::{on, unprobed};
     on_host = word::{host};

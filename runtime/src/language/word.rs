@@ -56,6 +56,40 @@ pub fn at(path: impl Into<String>) {}
 /// ```
 pub fn to(path: impl Into<String>) {}
 
+/// `cache NAME locked;` · `cache NAME locked = "key";`: one step or service at a time uses it, of this process or another, and
+/// others wait. See [`CacheVolume::locked`](crate::CacheVolume::locked).
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     cache apt locked;
+///     container tools {
+///         image "debian:12";
+///         mount apt at "/var/cache/apt";
+///         exec ["apt-get", "update"];
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn locked() {}
+
+/// `cache NAME private;` · `cache NAME private = "key";`: each has a volume of its own while another uses it, and nobody waits.
+/// See [`CacheVolume::private`](crate::CacheVolume::private).
+///
+/// ```
+/// # use bowline::prelude::*;
+/// let p = pipeline! {
+///     cache target private;
+///     container build {
+///         image "rust:1.95";
+///         mount target at "/target";
+///         exec ["cargo", "build"];
+///     }
+/// };
+/// # let _ = p;
+/// ```
+pub fn private() {}
+
 /// `mount X at "/path" readonly;`: processes may not write there.
 ///
 /// ```

@@ -1,5 +1,6 @@
 //! Plain data that every module uses. Nothing here runs, reads or asks anything.
 
+mod cache;
 mod content;
 mod digest;
 mod files;
@@ -15,6 +16,7 @@ mod security;
 mod session;
 mod trace;
 
+pub(crate) use self::cache::{CacheUse, Sharing};
 pub(crate) use self::content::ContentDigest;
 pub use self::digest::Digest;
 pub(crate) use self::files::{Access, Existing, Snapshot};

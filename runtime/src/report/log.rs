@@ -74,7 +74,7 @@ pub(super) fn text(event: &Event) -> Option<String> {
         EventKind::Transfer(transfer) => return transferred(event.subject.name(), transfer),
         EventKind::Waiting(Waiting::Process) => "waits for another process that runs it".to_owned(),
         EventKind::Waiting(Waiting::Cache { cache, service, owner }) => {
-            format!("waits for the cache `{cache}`: service `{service}` of {owner} uses it")
+            format!("waits for the cache `{cache}`: `{service}` of {owner} uses it")
         }
         EventKind::Started { args } if matches!(event.subject, Subject::Step { .. }) => shown_command(args),
         EventKind::Starting if matches!(event.subject, Subject::Preparation { .. }) => {

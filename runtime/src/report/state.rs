@@ -444,7 +444,7 @@ fn waited_for(waiting: &Waiting) -> String {
         Waiting::For(subject) => subject.name().to_owned(),
         Waiting::Process => "another process that runs it".to_owned(),
         Waiting::Cache { cache, service, owner } => {
-            format!("the cache `{cache}`, which service `{service}` of {owner} uses")
+            format!("the cache `{cache}`, which `{service}` of {owner} uses")
         }
     }
 }

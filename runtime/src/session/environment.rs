@@ -16,6 +16,7 @@ pub(crate) fn check_environment(engine: Option<&str>) -> Result<()> {
     crate::engine::check_environment(engine)?;
     Mode::from_environment()?;
     Caching::from_environment()?;
+    crate::engine::kept_size()?;
     crate::error::check_lines()?;
     are_services_on().map(drop)
 }

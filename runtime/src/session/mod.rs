@@ -49,6 +49,7 @@ mod shared;
 #[cfg(not(unix))]
 #[path = "shared/elsewhere.rs"]
 mod shared;
+mod sharing;
 pub(crate) mod signals;
 mod single_flight;
 mod start;
@@ -437,6 +438,11 @@ impl Inner {
         };
         self.span.close_with(&ended);
         self.span.heard().await;
+        if let (Some(engine), Ok(Some(_))) = (self.engine.get(), crate::engine::kept_size()) {
+            let name = engine.describe().name;
+            // It may start a process.
+            let _ = tokio::task::spawn_blocking(move || crate::engine::keep_small(name)).await;
+        }
         ended
     }
 }

@@ -1,6 +1,6 @@
 //! Starting a service: what its process needs, its caches, its container.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use futures_util::future::try_join;
 use tokio::time::{Instant, timeout};
@@ -9,12 +9,14 @@ use super::log::ServiceLog;
 use super::running::{Leases, Phase, Running, Started, Told, failure, stop_manner};
 use super::scrub::Secrets;
 use super::service::Origin;
+use super::sharing::{Volumes, choose, held_caches, told_to};
 use super::steps::Evaluation;
+use super::turns::User;
 use super::{Inner, host, process, shared};
 use crate::Result;
 use crate::engine::{CacheLocks, Image, InUse, InstanceId, ServiceSpec, Startable};
 use crate::error::ServiceCause;
-use crate::event::{EventKind, Span, Waiting};
+use crate::event::{EventKind, Span};
 use crate::graph::{Requirements, ServiceBase, ServiceNode};
 use crate::lock::lock;
 use crate::model::{Digest, HostServer};
@@ -35,6 +37,8 @@ pub(super) struct Outfit {
     since: Instant,
     dependencies: Leases,
     made: Made,
+    /// The volumes of its private caches, once it has them.
+    volumes: OnceLock<Volumes>,
 }
 
 /// What serves.
@@ -94,6 +98,7 @@ impl Outfit {
                     since,
                     dependencies,
                     made,
+                    volumes: OnceLock::new(),
                 });
             }
         };
@@ -132,34 +137,35 @@ impl Outfit {
         } else {
             Made::Container(Box::new(spec))
         };
-        Ok(Self { evaluation, service, key, span, image, log, secrets, since, dependencies, made })
+        let volumes = OnceLock::new();
+        Ok(Self { evaluation, service, key, span, image, log, secrets, since, dependencies, made, volumes })
     }
 
-    /// Waits until no service of another session holds a cache that this one writes to, and no other instance of this
-    /// service, but no longer than the service may take to become ready.
+    /// Waits until no other session holds a cache that this one writes to, and nobody of this session whom it excludes, but no
+    /// longer than the service may take to become ready.
     pub(super) async fn lock_caches(&self) -> Result<Option<Arc<dyn CacheLocks>>> {
         // Those of a shared one are held by its owner.
-        let Made::Container(spec) = &self.made else { return Ok(None) };
-        let caches = spec.written_caches();
+        let Made::Container(_) = &self.made else { return Ok(None) };
+        let caches = held_caches(&self.service.mounts);
         if caches.is_empty() {
             return Ok(None);
         }
         let found: Mutex<Option<InUse>> = Mutex::default();
+        let tell = told_to(&self.span);
         let waiting = |in_use: InUse| {
-            self.span.emit(|| {
-                let (cache, service) = ((&*in_use.cache).into(), in_use.service.as_str().into());
-                EventKind::Waiting(Waiting::Cache { cache, service, owner: in_use.owner.as_str().into() })
-            });
+            tell(&in_use);
             *lock(&found) = Some(in_use);
         };
-        let session = &self.evaluation.session;
-        let hold = async {
-            let turn = session.take_turn(&self.service, self.key, &caches, &waiting).await;
-            let locks = self.evaluation.engine.lock_caches(&self.service.name, &caches, &waiting).await?;
-            Ok(turn.with(locks))
-        };
-        if let Ok(held) = timeout(self.service.within, hold).await {
-            return held.map(Some);
+        let user = User { name: self.service.name.clone(), instance: Some(self.key) };
+        if let Ok(held) = timeout(
+            self.service.within,
+            self.evaluation.session.hold_caches(&*self.evaluation.engine, &user, &caches, &waiting),
+        )
+        .await
+        {
+            let (locks, volumes) = held?.into_parts();
+            let _ = self.volumes.set(volumes);
+            return Ok(locks);
         }
         let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
         let failing = match found {
@@ -178,7 +184,13 @@ impl Outfit {
         self.span.emit(|| EventKind::Starting);
         let engine = &self.evaluation.engine;
         Ok(match &self.made {
-            Made::Container(spec) => Prepared::Here(engine.prepare_service((**spec).clone()).await?),
+            Made::Container(spec) => {
+                let mut spec = (**spec).clone();
+                if let Some(volumes) = self.volumes.get() {
+                    choose(&mut spec.filesystem, volumes);
+                }
+                Prepared::Here(engine.prepare_service(spec).await?)
+            }
             Made::Shared(plan) => Prepared::Shared(Box::new(shared::prepare(plan).await?)),
             Made::Server(server) => {
                 let instance = InstanceId { hostname: self.service.hostname.clone(), key: self.key };

@@ -10,9 +10,11 @@ use super::log::Capture;
 use super::order::Order;
 use super::running::StepTurns;
 use super::scrub::Secrets;
+use super::sharing::{OwnCaches, choose, own_caches, told_to};
+use super::turns::User;
 use super::{Inner, process};
 use crate::engine::{
-    self, Engine, Filesystem, Finished, Image, Placement, Prepared, Recording, StepSpec, Written,
+    self, Engine, Filesystem, Finished, Image, InUse, Placement, Prepared, Recording, StepSpec, Written,
 };
 use crate::event::{EventKind, Span, Subject, Waiting};
 use crate::graph::{
@@ -20,7 +22,7 @@ use crate::graph::{
     Resolved, ServiceNode, Step,
 };
 use crate::lock::lock;
-use crate::model::{Digest, ImageName, MadeOf, Snapshot, WindowSize};
+use crate::model::{CacheUse, Digest, ImageName, MadeOf, Snapshot, WindowSize};
 use crate::value::{Expect, LocalSource};
 use crate::{Error, Result, StepCause, StepError};
 
@@ -31,6 +33,12 @@ pub(super) struct Ran {
     pub(super) made_of: Vec<MadeOf>,
     /// Held until the result is stored.
     pub(super) turns: StepTurns,
+}
+
+/// What is made of a step before it may have its caches.
+enum Made {
+    Container(Box<dyn Prepared>),
+    Laid(Box<StepSpec>),
 }
 
 /// Whether a step runs although another process has run it against the services that are shared.
@@ -180,7 +188,17 @@ impl Evaluation {
     ) -> Result<Option<Ran>> {
         // The container can be prepared while the services start.
         let lease = self.lease(&step.bindings, span);
-        let ((prepared, secrets), leases) = try_join(self.prepare(step, span, None), lease).await?;
+        let caches = own_caches(&step.mounts);
+        let prepare = async {
+            if caches.is_empty() {
+                let (prepared, secrets) = self.prepare(step, span, None).await?;
+                return Ok((Made::Container(prepared), secrets));
+            }
+            // A container has its volumes: it is made once they are held.
+            let (spec, secrets) = self.lay_out_step(step, span, None).await?;
+            Ok((Made::Laid(Box::new(spec)), secrets))
+        };
+        let ((made, secrets), leases) = try_join(prepare, lease).await?;
         // Its inputs are what they will be: those whose files were gone have been run again.
         let made_of = self.made_of(step);
         self.replay_missing(step, &leases, span).await.inspect_err(|error| span.skip(error))?;
@@ -190,6 +208,13 @@ impl Evaluation {
         if turns.was_seen && again == Again::UnlessSeen {
             return Ok(None);
         }
+        let (prepared, held) = match made {
+            Made::Container(prepared) => (prepared, None),
+            Made::Laid(spec) => {
+                let (prepared, held) = self.with_caches(*spec, &caches, span).await?;
+                (prepared, Some(held))
+            }
+        };
         let job = match &step.args {
             Some(_) => self.session.job().await?,
             None => None,
@@ -206,6 +231,9 @@ impl Evaluation {
             }
         };
         drop(job);
+        if let Some(held) = held {
+            held.release().await?;
+        }
         let exit = finished.exit();
         let output = match capture.finish(exit.code) {
             (output, None) => output,
@@ -260,6 +288,33 @@ impl Evaluation {
         span: &Arc<Span>,
         terminal: Option<WindowSize>,
     ) -> Result<(Box<dyn Prepared>, Secrets)> {
+        let (spec, secrets) = self.lay_out_step(step, span, terminal).await?;
+        Ok((self.engine.prepare(spec).await?, secrets))
+    }
+
+    /// A container with caches that it has for itself as long as its process runs.
+    pub(super) async fn with_caches(
+        &self,
+        mut spec: StepSpec,
+        caches: &[CacheUse],
+        span: &Arc<Span>,
+    ) -> Result<(Box<dyn Prepared>, OwnCaches)> {
+        let user = User { name: spec.name.as_str().into(), instance: None };
+        let tell = told_to(span);
+        let held =
+            self.session.hold_caches(&*self.engine, &user, caches, &|in_use: InUse| tell(&in_use)).await?;
+        held.settle().await?;
+        choose(&mut spec.filesystem, held.volumes());
+        Ok((self.engine.prepare(spec).await?, held))
+    }
+
+    /// What a step's container is to be, once everything that it is made of is there.
+    pub(super) async fn lay_out_step(
+        self: &Arc<Self>,
+        step: &Arc<Step>,
+        span: &Arc<Span>,
+        terminal: Option<WindowSize>,
+    ) -> Result<(StepSpec, Secrets)> {
         let filesystem = self.lay_out(&step.name, &step.base, &step.places, &step.mounts, span).await?;
         let image = self.image(step.config.image.as_ref());
         let process = match &step.args {
@@ -279,7 +334,7 @@ impl Evaluation {
             links: self.links(&step.bindings)?,
             terminal,
         };
-        Ok((self.engine.prepare(spec).await?, secrets))
+        Ok((spec, secrets))
     }
 
     /// The snapshot of a file system that something needs; if that fails, the something is skipped.
@@ -301,7 +356,7 @@ impl Evaluation {
     ) -> Result<Filesystem> {
         let mounts = mounts.iter().map(|mount| async move {
             let source = match &mount.source {
-                MountSource::Cache(key) => engine::MountSource::Cache(key.clone()),
+                MountSource::Cache(cache) => engine::MountSource::Cache(cache.key.clone()),
                 MountSource::Secret(secret) => engine::MountSource::Secret(process::contents(name, secret)?),
                 MountSource::Copy { fs, from } => engine::MountSource::Snapshot {
                     snapshot: self.filesystem_for(span, fs).await?,

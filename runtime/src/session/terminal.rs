@@ -6,6 +6,7 @@ use futures_util::future::{try_join, try_join_all};
 
 use super::execute::InService;
 use super::in_span;
+use super::sharing::own_caches;
 use super::steps::Evaluation;
 #[cfg(unix)]
 use super::tty::Screen;
@@ -89,9 +90,10 @@ impl Evaluation {
         let _pins = self.pin(&step.bindings)?;
         try_join_all(step.inputs().map(|input| self.step(input))).await?;
         let lease = self.lease(&step.bindings, span);
-        let prepare = self.prepare(step, span, Some(screen.size()));
-        let ((prepared, secrets), leases) = try_join(prepare, lease).await?;
+        let lay_out = self.lay_out_step(step, span, Some(screen.size()));
+        let ((spec, secrets), leases) = try_join(lay_out, lease).await?;
         self.replay_missing(step, &leases, span).await?;
+        let (prepared, held) = self.with_caches(spec, &own_caches(&step.mounts), span).await?;
         span.emit(|| EventKind::Started {
             args: secrets.scrub_args(step.args.as_deref().unwrap_or_default()),
         });
@@ -99,10 +101,12 @@ impl Evaluation {
             let terminal = prepared.open().await.map_err(|error| secrets.scrub_error(error))?;
             screen.attach(terminal, opened).await
         };
-        tokio::select! {
+        let exit = tokio::select! {
             exit = sitting => exit,
             error = leases.broken() => Err(error),
-        }
+        };
+        held.release().await?;
+        exit
     }
 }
 

@@ -327,6 +327,34 @@ async fn publish() -> Result<()> {
     Ok(())
 }
 
+/// A step that has the cache volume that a variable names alone, for as many seconds as another one says; it fails if another
+/// works there meanwhile. With `stop` it only takes what somebody may have left.
+#[bowline::main]
+async fn lock_cache() -> Result<()> {
+    let volume = CacheVolume::new(std::env::var("KEY").expect("KEY names a cache volume")).locked();
+    let takes = std::env::var("TAKES").expect("TAKES is a number of seconds");
+    let script = match takes.as_str() {
+        "stop" => "rmdir /cache/busy".to_owned(),
+        seconds => {
+            format!("mkdir /cache/busy || exit 9; echo it is locked; sleep {seconds}; rmdir /cache/busy")
+        }
+    };
+    let busybox = Container::from_image("busybox:1.35").env("NONCE", nonce()).mount("/cache", &volume);
+    busybox.shell(script).named("lock").sync().await
+}
+
+/// A service with the cache volume that a variable names, until standard input ends.
+#[bowline::main]
+async fn hold_cache() -> Result<()> {
+    let volume = CacheVolume::new(std::env::var("KEY").expect("KEY names a cache volume"));
+    let holder = Service::from_image("busybox:1.35").mount("/state", &volume);
+    holder.run(["sleep", "600"]).named("holder").start().await?;
+    println!("held");
+    let mut nothing = String::new();
+    std::io::stdin().read_line(&mut nothing).expect("it can be read");
+    Ok(())
+}
+
 #[bowline::main]
 async fn prune() -> Result<()> {
     println!("{}", bowline::prune(bowline::Prune::all()).await?);
@@ -409,6 +437,8 @@ fn main() -> Result<()> {
             println!("{}", Service::from_image("redis:7").env("A", "1").expose(6379).hostname());
             Ok(())
         }
+        Some("hold-cache") => hold_cache(),
+        Some("lock-cache") => lock_cache(),
         Some("initialise") => initialise(),
         Some("counted") => counted(),
         Some("leave") => leave(),

@@ -38,6 +38,7 @@ mod runs;
 mod secrets;
 mod security;
 mod shared;
+mod sharing;
 mod starting;
 mod statements;
 mod steps;

@@ -161,7 +161,7 @@ async fn a_cache_of_a_running_service_is_not_given_to_another_sessions() {
     let Error::ServiceNotReady(details) = &error else { panic!("{error}") };
     assert!(matches!(details.cause, ServiceCause::NotReady { .. }));
     let text = error.to_string();
-    let process = format!("service `first` of process {} uses it", std::process::id());
+    let process = format!("`first` of process {} uses it", std::process::id());
     for part in ["`second`", &format!("cache `{}`", cache.key()), &process] {
         assert!(text.contains(part), "{part:?} is not in: {text}");
     }

@@ -137,7 +137,7 @@ fn in_use(key: &CacheKey, hold: &Volume) -> InUse {
     let owner = hold.labels.get(labels::OWNER).and_then(|text| labels::Owner::parse(text));
     InUse {
         cache: key.clone(),
-        service: hold.labels.get(labels::NAME).cloned().unwrap_or_default(),
+        user: hold.labels.get(labels::NAME).cloned().unwrap_or_default(),
         owner: owner.map_or_else(|| "another session".to_owned(), |owner| format!("process {}", owner.pid)),
     }
 }

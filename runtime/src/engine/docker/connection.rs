@@ -98,6 +98,14 @@ impl Connection {
         transport::upgrade(&place, &path, document.to_string().into_bytes()).await
     }
 
+    /// What the engine says of its disk, as a document: of objects of this type, if it can tell them apart (since 1.42).
+    pub(super) async fn disk_usage(&self, of: &str) -> io::Result<Vec<u8>> {
+        let place = self.place().await.map_err(io::Error::other)?;
+        // Newer versions answer in another format.
+        let (major, minor) = self.version.min((1, 44));
+        transport::get(&place, &format!("/v{major}.{minor}/system/df?type={of}")).await
+    }
+
     /// Reads the certificates, if the engine is reached through TLS.
     async fn place(&self) -> Result<Place, String> {
         let location = self.location();

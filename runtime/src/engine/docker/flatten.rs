@@ -21,6 +21,7 @@ use crate::engine::channel::ChannelWriter;
 /// kept in the engine under a name of its own, so this cost is paid once per image.
 pub(super) async fn strip_volumes(shared: &Arc<Shared>, image: &Facts) -> Result<String> {
     let name = format!("bowline/base:{}", short(&image.id));
+    shared.uses(&name);
     if let Ok(inspected) = within(BRIEF, shared.client.inspect_image(&name)).await {
         return Ok(shared.images.learn(&inspected)?.id.clone());
     }
@@ -34,6 +35,7 @@ pub(super) async fn strip_volumes(shared: &Arc<Shared>, image: &Facts) -> Result
 /// An image of one layer with the same contents.
 pub(super) async fn flatten(shared: &Arc<Shared>, image: &Facts) -> Result<String> {
     let name = format!("bowline/flat:{}", short(&image.id));
+    shared.uses(&name);
     if let Ok(inspected) = within(BRIEF, shared.client.inspect_image(&name)).await {
         return Ok(shared.images.learn(&inspected)?.id.clone());
     }

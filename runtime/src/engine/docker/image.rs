@@ -15,6 +15,9 @@ pub(super) async fn resolve(shared: &Arc<Shared>, name: &ImageName, progress: &P
         return load::load(shared, name, &file, progress).await;
     }
     let wanted = Wanted::new(shared, name);
+    if name.platform.is_some() {
+        shared.uses(&wanted.aside());
+    }
     let found = match wanted.present(&shared.client).await? {
         Some(found) => found,
         None => pull::pull(shared, wanted, progress).await?,

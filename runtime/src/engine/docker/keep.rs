@@ -51,9 +51,15 @@ pub(super) async fn image_of(shared: &Arc<Shared>, key: &Digest, run: &RunId) ->
 
 /// The id and the labels of a key's image.
 async fn inspect(shared: &Arc<Shared>, key: &Digest) -> Result<Option<(String, HashMap<String, String>)>> {
-    let inspected = match within(BRIEF, shared.client.inspect_image(&names::step_image(key))).await {
+    let name = names::step_image(key);
+    // First: what is marked is not removed from then on.
+    shared.uses(&name);
+    let inspected = match within(BRIEF, shared.client.inspect_image(&name)).await {
         Ok(inspected) => inspected,
-        Err(error) if failure::is_absent(&error) => return Ok(None),
+        Err(error) if failure::is_absent(&error) => {
+            shared.forgets(&name);
+            return Ok(None);
+        }
         Err(error) => return Err(failure::during("look for a kept step")(error)),
     };
     let facts = shared.images.learn(&inspected)?;
@@ -164,7 +170,9 @@ pub(super) async fn import(
     let end = output_labels(shared, key, Recording::default()).await?;
     let labels = end.iter().map(|(label, value)| format!("LABEL {label}=\"{value}\"")).collect();
     let archive = stream::poll_fn(move |context| archive.poll_recv(context));
-    let image = import_with(shared, &names::step_image(key), labels, archive).await?;
+    let name = names::step_image(key);
+    let image = import_with(shared, &name, labels, archive).await?;
+    shared.uses(&name);
     Ok(Snapshot(image))
 }
 
@@ -183,7 +191,7 @@ async fn output_labels(
         found.insert(labels::OUTPUT.to_owned(), String::new());
         return Ok(found);
     }
-    let image = format!("bowline/output:{key}");
+    let image = names::output_image(key);
     let (send, mut pieces) = mpsc::channel(PIECES);
     let failed = send.clone();
     let write = tokio::task::spawn_blocking(move || {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
-use crate::model::SessionId;
+use crate::model::{CacheKey, SessionId};
 
 /// On containers and networks: the session they belong to. On held images it is under [`HELD`].
 pub(super) const SESSION: &str = "bowline.session";
@@ -50,6 +50,11 @@ const FOREIGN_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// The labels of a network that sessions leave to each other.
 pub(super) fn of_network() -> HashMap<String, String> {
     HashMap::from([(NETWORK.to_owned(), String::new()), (CREATED.to_owned(), now().to_string())])
+}
+
+/// The labels of a cache's volume.
+pub(super) fn of_cache(key: &CacheKey) -> HashMap<String, String> {
+    HashMap::from([(CACHE.to_owned(), key.to_string()), (CREATED.to_owned(), now().to_string())])
 }
 
 /// The labels of an object of this session.

@@ -28,6 +28,7 @@ pub(super) async fn load(
     let what = format!("load `{name}`");
     let found = archive::find(name, file, &shared.description.platform)?;
     let called = names::loaded_image(found.id.hash());
+    shared.uses(&called);
     if let Some(present) = inspect(&shared.client, &called).await? {
         return image(shared, &present);
     }

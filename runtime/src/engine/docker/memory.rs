@@ -26,6 +26,9 @@ pub(super) struct About {
 /// How long the engine behind an address of the network is taken for the same.
 const TRUSTED_FOR: Duration = Duration::from_secs(60 * 60);
 
+/// How long what is kept for an engine stays there unused: its networks are gone by then, and results may be found as images.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
 /// The most addresses that are remembered.
 const ADDRESSES: usize = 100;
 
@@ -79,8 +82,37 @@ impl Memory {
         if let Some(directory) = self.path.parent() {
             let _ = home::private(directory).and_then(|()| notes::write(&self.path, &note));
             notes::thin_out(directory, ADDRESSES, |path| fs::remove_file(path));
+            if let Some(home) = directory.ancestors().nth(2) {
+                forget_unseen(home);
+            }
         }
     }
+}
+
+/// Removes what is kept for engines of which nothing was used for [so long](FORGOTTEN_AFTER).
+fn forget_unseen(home: &Path) {
+    for kept in ["engines", "docker"].map(|kept| home.join(kept)) {
+        let engines = fs::read_dir(kept).into_iter().flatten().flatten().map(|entry| entry.path());
+        for engine in engines.filter(|path| path.is_dir() && !path.ends_with("engines/at")) {
+            if !was_used(&engine) {
+                let _ = fs::remove_dir_all(engine);
+            }
+        }
+    }
+}
+
+/// Whether anything in a directory was made or used lately.
+fn was_used(directory: &Path) -> bool {
+    let is_late = |metadata: &fs::Metadata| {
+        let age = metadata.modified().ok().and_then(|time| SystemTime::now().duration_since(time).ok());
+        age.is_none_or(|age| age < FORGOTTEN_AFTER)
+    };
+    fs::symlink_metadata(directory).is_ok_and(|metadata| is_late(&metadata))
+        || fs::read_dir(directory).into_iter().flatten().flatten().any(|entry| match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => was_used(&entry.path()),
+            Ok(metadata) => is_late(&metadata),
+            Err(_) => true,
+        })
 }
 
 /// A socket is made anew with its engine, or by systemd.
@@ -138,6 +170,32 @@ mod tests {
         let then = SystemTime::now() - TRUSTED_FOR - Duration::from_secs(1);
         fs::File::open(&memory.path).unwrap().set_modified(then).unwrap();
         assert_eq!(memory.recall(), None);
+    }
+
+    #[test]
+    fn engines_that_nobody_has_used_for_a_month_are_forgotten() {
+        let home = tempfile::tempdir().unwrap();
+        let long_ago = SystemTime::now() - FORGOTTEN_AFTER - Duration::from_secs(60);
+        let age = |path: &Path| fs::File::open(path).unwrap().set_modified(long_ago).unwrap();
+        let file = |path: &str| {
+            let path = home.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, "").unwrap();
+            path
+        };
+        let [gone, recorded, used] =
+            ["engines/a/networks/free/x", "docker/a/k.step", "engines/b/networks/free/x"].map(file);
+        for path in [&gone, &recorded, &used] {
+            let engine = path.ancestors().find(|path| path.ends_with("a") || path.ends_with("b")).unwrap();
+            path.ancestors().take_while(|path| path.starts_with(engine)).for_each(age);
+        }
+        // Of one a file was used, which changes no directory.
+        fs::File::open(&used).unwrap().set_modified(SystemTime::now()).unwrap();
+        let memory = Memory::within(home.path(), "tcp://engine:2375", &["28.2"]);
+        memory.keep(&About::default());
+        assert_eq!([&gone, &recorded, &used].map(|path| path.exists()), [false, false, true]);
+        assert!(!home.path().join("engines/a").exists() && !home.path().join("docker/a").exists());
+        assert_eq!(memory.recall(), Some(About::default()));
     }
 
     #[test]

@@ -19,6 +19,7 @@
 //!   records   keep     results       what steps wrote, on this machine; images of what they left; either
 //!   step      probe                  run to the end, stored; probed
 //!   caches                           held by one session at a time
+//!   living    prune                  who uses what is kept; what nobody uses, removed
 //!   relay     service                connected where no address can be reached; started, watched
 //!   sweep     watchdog               removed: when its owner died; when this process dies
 //! ```
@@ -51,6 +52,7 @@ mod inside;
 mod keep;
 mod kill;
 mod labels;
+mod living;
 mod load;
 mod memory;
 mod mount;
@@ -60,6 +62,7 @@ mod own;
 mod path;
 mod place;
 mod probe;
+mod prune;
 mod publish;
 mod pull;
 mod read;
@@ -101,8 +104,8 @@ pub(crate) use self::source::DockerImages;
 use self::watchdog::Watchdog;
 use super::{
     CacheLocks, Call, Claim, Description, Engine, Image, ImageSpec, ImageStore, InUse, Ingress, InstanceId,
-    Kept, PortNumber, Prepared, Progress, ResultStore, Sandbox, ServiceSpec, SnapshotReader, Startable,
-    StepSpec,
+    Kept, PortNumber, Prepared, Progress, Prune, ResultStore, Sandbox, ServiceSpec, SnapshotReader,
+    Startable, StepSpec, Tallies,
 };
 use crate::model::{CacheKey, Digest, Entry, ImageName, Provenance, SessionId, Snapshot, Stat};
 use crate::{Error, Result};
@@ -130,6 +133,8 @@ struct Shared {
     held: held::HeldContainers,
     /// What is recorded of results on this machine.
     records: records::Records,
+    /// Lets others see that this session uses what is kept.
+    living: living::Living,
     /// Images made for containers to start from.
     bases: snapshot::Bases,
     /// Containers through which files are read.
@@ -182,6 +187,7 @@ impl Docker {
             images: facts::Images::default(),
             held: held::HeldContainers::default(),
             records: records::Records::new(home, connection.id()),
+            living: living::Living::default(),
             bases: snapshot::Bases::new(layers),
             readers: readers::Readers::default(),
             mounts: mount::Mounts::default(),
@@ -205,6 +211,21 @@ impl Shared {
     /// Where results are recorded; `None` if they are not.
     fn records_at(&self) -> Option<&Path> {
         self.records.directory()
+    }
+
+    /// Lets nobody remove what the engine has under this name while this session lives.
+    fn uses(&self, name: &str) {
+        if let Some(directory) = self.records_at() {
+            self.living.begin(directory, &self.session);
+            living::mark(directory, name);
+        }
+    }
+
+    /// There is nothing under this name.
+    fn forgets(&self, name: &str) {
+        if let Some(directory) = self.records_at() {
+            living::forget(directory, name);
+        }
     }
 
     /// A new name for a container of this session.
@@ -263,6 +284,10 @@ impl fmt::Debug for Docker {
 impl Engine for Docker {
     fn describe(&self) -> &Description {
         &self.shared.description
+    }
+
+    fn prune<'a>(&'a self, what: &'a Prune) -> Call<'a, Tallies> {
+        Box::pin(prune::prune(&self.shared, what))
     }
 
     fn close(&self) -> Call<'_, ()> {
@@ -358,11 +383,11 @@ impl Sandbox for Docker {
 
     fn lock_caches<'a>(
         &'a self,
-        service: &'a str,
+        user: &'a str,
         caches: &'a [CacheKey],
         waiting: &'a (dyn Fn(InUse) + Sync),
     ) -> Call<'a, Arc<dyn CacheLocks>> {
-        Box::pin(caches::hold(&self.shared, service, caches, waiting))
+        Box::pin(caches::hold(&self.shared, user, caches, waiting))
     }
 
     fn prepare_service(&self, service: ServiceSpec) -> Call<'_, Box<dyn Startable>> {

@@ -95,11 +95,12 @@ pub(super) async fn mounts(shared: &Arc<Shared>, recipe: &Recipe<'_>) -> Result<
 /// The name of a cache volume, which is created if it is missing.
 async fn cache(shared: &Shared, key: &CacheKey) -> Result<String> {
     let name = names::cache_volume(key);
+    shared.uses(&name);
     let cell = Arc::clone(lock(&shared.mounts.volumes).entry(name.clone()).or_default());
     let make = || async {
         let request = VolumeCreateRequest {
             name: Some(name.clone()),
-            labels: Some(HashMap::from([(labels::CACHE.to_owned(), key.to_string())])),
+            labels: Some(labels::of_cache(key)),
             ..Default::default()
         };
         // Creating a volume that exists is no error and changes nothing.

@@ -38,6 +38,25 @@ pub(super) fn step_image(key: &Digest) -> String {
     format!("bowline/step:{key}")
 }
 
+/// The key in the name of an image that is a part of a result: of its files, or its output.
+pub(super) fn key_of(image: &str) -> Option<&str> {
+    image.strip_prefix("bowline/step:").or_else(|| image.strip_prefix(OUTPUT))
+}
+
+/// The image that holds what a step wrote.
+pub(super) fn output_image(key: &Digest) -> String {
+    format!("{OUTPUT}{key}")
+}
+
+const OUTPUT: &str = "bowline/output:";
+
+/// Whether an image has the name of one that was added for pipelines, and is found by it later.
+pub(super) fn is_added(image: &str) -> bool {
+    let parts = ["platform", "loaded", "cleared", "base", "flat"];
+    let kind = image.strip_prefix("bowline/").and_then(|rest| rest.split_once(':'));
+    kind.is_some_and(|(kind, _)| parts.contains(&kind))
+}
+
 /// An image whose reference means another platform's. The hash covers both, as neither fits into a tag.
 pub(super) fn platform_image(reference: &str, platform: &str) -> String {
     let hash = Sha256::digest(format!("{reference} {platform}"));

@@ -4,6 +4,7 @@
 //! They are in `docker/<engine>` of the user's directory, by the engine's own id. Nothing that goes wrong here fails a step:
 //! what cannot be recorded is kept as an image, which has the output too.
 
+use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -115,6 +116,19 @@ fn recorded(directory: &Path, key: &Digest) -> Option<Provenance> {
     Some(Record::glance(&path(directory, key), key)?.from)
 }
 
+const SUFFIX: &str = "step";
+
 fn path(directory: &Path, key: &Digest) -> PathBuf {
-    directory.join(format!("{key}.step"))
+    directory.join(format!("{key}.{SUFFIX}"))
+}
+
+/// All records, with the keys of their names.
+pub(super) fn all(directory: &Path) -> Vec<(Digest, PathBuf, Metadata)> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let record = |entry: fs::DirEntry| {
+        let path = entry.path();
+        let key = path.file_stem().filter(|_| path.extension().is_some_and(|suffix| suffix == SUFFIX))?;
+        Some((key.to_str()?.parse().ok()?, path.clone(), entry.metadata().ok().filter(Metadata::is_file)?))
+    };
+    entries.filter_map(record).collect()
 }

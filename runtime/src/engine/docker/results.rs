@@ -26,10 +26,11 @@ const AGAIN_AFTER: Duration = Duration::from_millis(5);
 /// Finds a result: as it is recorded on this machine, else as an image.
 pub(super) async fn lookup(shared: &Arc<Shared>, key: &Digest) -> Result<Option<Kept>> {
     let directory = shared.records_at();
-    if let Some(directory) = directory
-        && let Some(kept) = recorded(shared, directory, key).await
-    {
-        return Ok(Some(kept));
+    if let Some(directory) = directory {
+        shared.living.begin(directory, &shared.session);
+        if let Some(kept) = recorded(shared, directory, key).await {
+            return Ok(Some(kept));
+        }
     }
     let Some(Image { snapshot, output, from }) = keep::find(shared, key).await? else {
         return Ok(None);

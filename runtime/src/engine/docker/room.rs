@@ -51,6 +51,7 @@ async fn without(shared: &Arc<Shared>, base: Arc<Facts>, gone: &BTreeSet<String>
     let layer = layer(shared, &base, gone).await?;
     let digest = ContentDigest::of(&layer);
     let name = names::cleared_image(&base.id, &digest);
+    shared.uses(&name);
     match with_layer(shared, &base, &name, digest, &layer).await {
         Ok(id) => facts(shared, &id).await,
         // Engines with an image store other than moby's classic one require the contents of all layers: with those the

@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 
 use super::failure::{self, BRIEF, within};
 use super::spares::Spares;
-use super::{Shared, caches, labels, names, network};
+use super::{Shared, caches, labels, living, names, network};
 use crate::{Error, Result};
 
 /// How long closing waits for work under way, such as storing a large file system. Work that takes longer is not a
@@ -35,6 +35,7 @@ pub(super) enum Removal {
 /// Ends everything that the session runs, and removes everything that it made and did not store.
 pub(super) async fn close(shared: &Arc<Shared>, removal: Removal) -> Result<()> {
     shared.closed.store(true, Ordering::SeqCst);
+    shared.living.end();
     let owned = Arc::clone(shared);
     let close = async move {
         if removal == Removal::HandedOver && hand_over(&owned).await.is_ok() {
@@ -171,6 +172,9 @@ async fn sweep(shared: &Arc<Shared>) -> Result<()> {
         }
     }
     sweep_spares(shared).await;
+    if let Some(directory) = shared.records_at() {
+        living::others(directory, &shared.session);
+    }
     let options = ListImagesOptions { filters: Some(filter(labels::HELD)), ..Default::default() };
     let images = within(BRIEF, shared.client.list_images(Some(options)))
         .await

@@ -85,18 +85,38 @@ pub(super) async fn upgrade(place: &Place, path: &str, document: Vec<u8>) -> io:
     Err(io::Error::other(refusal(answer).await))
 }
 
-/// What an engine says instead of upgrading.
-async fn refusal(answer: Response<Incoming>) -> String {
-    const AT_MOST: usize = 64 << 10;
-    let status = answer.status();
+/// Gets a document that bollard does not know.
+pub(super) async fn get(place: &Place, path: &str) -> io::Result<Vec<u8>> {
+    let mut request = BollardRequest::new(bollard::body_full(Vec::new().into()));
+    *request.uri_mut() = path.parse().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    request.headers_mut().insert(HOST, place.host());
+    let bound = Bound::of(request.method(), request.uri().path());
+    let open = Open::new(place.reach().await?).await?;
+    let (answer, _) = open.ask(request, bound).await.map_err(|(error, _)| error)?;
+    if answer.status() == StatusCode::OK {
+        return body(answer, usize::MAX).await;
+    }
+    Err(io::Error::other(refusal(answer).await))
+}
+
+/// The body of an answer, or its beginning.
+async fn body(answer: Response<Incoming>, at_most: usize) -> io::Result<Vec<u8>> {
     let (mut body, mut text) = (answer.into_body(), Vec::new());
-    while text.len() < AT_MOST {
+    while text.len() < at_most {
         let frame = std::future::poll_fn(|context| std::pin::Pin::new(&mut body).poll_frame(context)).await;
-        let Some(Ok(frame)) = frame else { break };
-        if let Ok(bytes) = frame.into_data() {
+        let Some(frame) = frame else { break };
+        if let Ok(bytes) = frame.map_err(io::Error::other)?.into_data() {
             text.extend_from_slice(&bytes);
         }
     }
+    Ok(text)
+}
+
+/// What an engine says instead of what was asked.
+async fn refusal(answer: Response<Incoming>) -> String {
+    const AT_MOST: usize = 64 << 10;
+    let status = answer.status();
+    let text = body(answer, AT_MOST).await.unwrap_or_default();
     let document = serde_json::from_slice::<serde_json::Value>(&text).ok();
     let message = document.as_ref().and_then(|document| document.get("message")?.as_str());
     message.map_or_else(|| format!("the engine answers with {status}"), str::to_owned)

@@ -115,7 +115,7 @@ impl Shared {
             Attempt::InUse(record) => {
                 let in_use = InUse {
                     cache: key.clone(),
-                    service: record.service,
+                    user: record.service,
                     owner: format!("process {}", record.process),
                 };
                 if told.as_ref() != Some(&in_use) {

@@ -51,15 +51,14 @@ use self::address::Addresses;
 use self::client::Shim;
 use self::gateway::{Gateway, Names, Reach};
 use self::model::Root;
-pub(crate) use self::model::{Bounds, Removed};
 use self::netns::Idle;
 use self::store::{Scratch, Store, snapshot_of};
 use self::wire::{Answer, Files, Request};
 use super::source::ImageSource;
 use super::{
     CacheLocks, Call, Claim, Description, Engine, Image, ImageSpec, ImageStore, InUse, Ingress, InstanceId,
-    Kept, PortNumber, Prepared, Progress, ResultStore, Sandbox, ServiceSpec, SnapshotReader, Startable,
-    StepSpec,
+    Kept, PortNumber, Prepared, Progress, Prune, ResultStore, Sandbox, ServiceSpec, SnapshotReader,
+    Startable, StepSpec, Tallies,
 };
 use crate::lock::lock;
 use crate::model::{CacheKey, Digest, Entry, ImageName, Provenance, SessionId, Snapshot, Stat};
@@ -238,15 +237,16 @@ impl Native {
     }
 
     /// Removes from the store what is not needed.
-    pub(crate) async fn prune(&self, bounds: Bounds) -> Result<Removed> {
+    async fn prune_store(&self, what: &Prune) -> Result<Tallies> {
         self.shared.ready().await?;
-        let what = || format!("prune {}", self.shared.store.root().display());
-        let scratch = self.shared.store.scratch().map_err(failed(what()))?;
-        let request = Request::Files(Files::Prune { bounds, aside: scratch.changes.upper.clone() });
-        match self.shared.shim.ask_once(&request, &[]).await.map_err(failed(what()))? {
+        let doing = || format!("prune {}", self.shared.store.root().display());
+        let scratch = self.shared.store.scratch().map_err(failed(doing()))?;
+        let (what, aside) = (what.clone(), scratch.changes.upper.clone());
+        let request = Request::Files(Files::Prune { what, aside });
+        match self.shared.shim.ask_once(&request, &[]).await.map_err(failed(doing()))? {
             Answer::Pruned(removed) => Ok(removed),
-            Answer::Failed(text) => Err(Error::engine(what(), text)),
-            other => Err(failed(what())(client::unexpected(&other))),
+            Answer::Failed(text) => Err(Error::engine(doing(), text)),
+            other => Err(failed(doing())(client::unexpected(&other))),
         }
     }
 }
@@ -280,6 +280,10 @@ impl Engine for Native {
 
     fn uses_since(&self, when: SystemTime) -> Result<()> {
         self.shared.store.began_at(when).map_err(failed("keep what a service is made of"))
+    }
+
+    fn prune<'a>(&'a self, what: &'a Prune) -> Call<'a, Tallies> {
+        Box::pin(self.prune_store(what))
     }
 
     fn close(&self) -> Call<'_, ()> {

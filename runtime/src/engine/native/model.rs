@@ -1,7 +1,6 @@
 //! Data that the store, the shim and their messages share.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -29,23 +28,4 @@ pub(super) struct Packed {
     pub(super) digest: ContentDigest,
     /// The compressed size in bytes.
     pub(super) size: u64,
-}
-
-/// What to remove: everything not in use if neither field is set.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct Bounds {
-    /// What nobody has used for this long.
-    pub(crate) unused_for: Option<Duration>,
-    /// The least recently used, until this many bytes are left.
-    pub(crate) down_to: Option<u64>,
-}
-
-/// What was removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(crate) struct Removed {
-    /// Step results and images.
-    pub(crate) records: u64,
-    pub(crate) bytes: u64,
-    /// The bytes that are left.
-    pub(crate) left: u64,
 }

@@ -47,6 +47,7 @@ pub(super) fn mounts(shared: &Shared, what: &str, mounts: &[engine::Mount]) -> R
                 let fresh = scratch.changes.upper.clone();
                 all.scratches.push(scratch);
                 let volume = Store::volume(key);
+                shared.store.use_volume(&volume).map_err(failed(what))?;
                 all.volumes.push(volume.clone());
                 Source::Cache { volume, fresh }
             }

@@ -19,7 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use super::address::{Audience, Network};
 use super::capabilities::Users;
-use super::model::{Bounds, Changes, Packed, Removed, Root};
+use super::model::{Changes, Packed, Root};
+use crate::engine::{Prune, Tallies};
 use crate::model::{Limits, SecurityContext, WindowSize};
 
 /// More than any request has.
@@ -145,7 +146,7 @@ pub(super) enum Files {
     Pack { layer: PathBuf },
     /// Removes what is not needed from the store; an empty directory of it is for what is on its way out. Answered with
     /// [`Answer::Pruned`].
-    Prune { bounds: Bounds, aside: PathBuf },
+    Prune { what: Prune, aside: PathBuf },
     /// Empties a cache volume, as if it had never been there, by way of an empty directory.
     Empty { volume: PathBuf, aside: PathBuf },
     /// Removes a directory of the store, whoever owns what is in it.
@@ -239,7 +240,7 @@ pub(super) enum Answer {
         errno: i32,
     },
     Stat(Stat),
-    Pruned(Removed),
+    Pruned(Tallies),
     Packed(Packed),
     NoSuchPath,
     /// What was asked for is done.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{Location, Port, SessionId, Snapshot};
+use crate::model::{CacheUse, Location, Port, SessionId, Snapshot};
 use crate::value::Check;
 
 /// Whether changing a field changes the identity.
@@ -77,7 +77,7 @@ fn file(number: u64) -> Place {
 fn cache(number: u64) -> Mount {
     Mount {
         path: "/mounted".to_owned(),
-        source: MountSource::Cache(text(number).into()),
+        source: MountSource::Cache(CacheUse::from(&*text(number))),
         access: Access::ReadWrite,
     }
 }

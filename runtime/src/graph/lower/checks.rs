@@ -1,8 +1,11 @@
 //! What only a whole definition can show to be wrong.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
 use super::{Lowering, UNDEFINED};
-use crate::graph::node::{Binding, Config, ServiceNode};
-use crate::model::{Port, Protocol};
+use crate::graph::node::{Binding, Config, Mount, MountSource, ServiceNode};
+use crate::model::{Access, CacheKey, CacheUse, Port, Protocol, Sharing};
 use crate::value::{Check, Op, PortRef, ServiceBody};
 
 /// The service whose host name a text was made of before it had one.
@@ -12,12 +15,78 @@ fn undefined_in(text: &str) -> Option<&str> {
     before.rsplit(|c: char| !(c.is_alphanumeric() || c == '_' || c == '-')).next()
 }
 
+/// Who would lock a cache.
+#[derive(Clone, Copy)]
+pub(super) enum Locking<'a> {
+    /// A step of it, which takes what it locks.
+    Container(&'a str),
+    /// A service takes whatever it writes to, too.
+    Service(&'a str),
+}
+
+/// A service that has a cache as long as it runs.
+struct Holder {
+    service: Arc<str>,
+    is_locked: bool,
+}
+
+/// The caches of mounts that are not private: those that are locked, and with `written` those that may be written to.
+fn caches(mounts: &[Mount], written: bool) -> impl Iterator<Item = CacheUse> {
+    mounts.iter().filter_map(move |mount| match &mount.source {
+        MountSource::Cache(cache) => {
+            let is_written = written && mount.access == Access::ReadWrite;
+            let is_taken =
+                cache.sharing == Sharing::Locked || (is_written && cache.sharing == Sharing::Shared);
+            is_taken.then(|| cache.clone())
+        }
+        _ => None,
+    })
+}
+
 impl Lowering {
     pub(super) fn check_own_name(&mut self, name: &str, config: &Config, bindings: &[Binding]) {
         let Some(hostname) = &config.hostname else { return };
         for alias in bindings.iter().flat_map(|binding| &binding.aliases) {
             if let Err(problem) = crate::rules::own_name(alias, hostname) {
                 self.invalid(name, problem.to_string());
+            }
+        }
+    }
+
+    /// Nobody can have a cache alone that a service holds for whose sake it runs.
+    pub(super) fn check_locks(&mut self, user: Locking<'_>, mounts: &[Mount], bindings: &[Binding]) {
+        let mut held: BTreeMap<CacheKey, Holder> = BTreeMap::new();
+        let mut open: Vec<&Arc<ServiceNode>> = bindings.iter().map(|binding| &binding.service).collect();
+        let mut seen = BTreeSet::new();
+        let (name, what) = match user {
+            Locking::Container(name) => (name, "container"),
+            Locking::Service(name) => (name, "service"),
+        };
+        while let Some(service) = open.pop() {
+            if !seen.insert(service.digest) {
+                continue;
+            }
+            open.extend(service.bindings.iter().map(|binding| &binding.service));
+            for CacheUse { key, sharing } in caches(&service.mounts, true) {
+                let is_locked = sharing == Sharing::Locked;
+                if let Some(other) = held.get(&key).filter(|other| is_locked || other.is_locked) {
+                    let message = format!(
+                        "{what} `{name}` needs the services `{}` and `{}` at once, and both hold the cache `{key}`, which one of them locks\n\nhelp: give one of them a cache of its own",
+                        other.service, service.name
+                    );
+                    return self.invalid(name, message);
+                }
+                held.insert(key, Holder { service: service.name.clone(), is_locked });
+            }
+        }
+        for CacheUse { key, sharing } in caches(mounts, matches!(user, Locking::Service(_))) {
+            let Some(holder) = held.get(&key) else { continue };
+            if sharing == Sharing::Locked || (holder.is_locked && matches!(user, Locking::Service(_))) {
+                let message = format!(
+                    "{what} `{name}` would wait for the cache `{key}` for ever: its service `{}` holds it as long as it runs\n\nhelp: mount the cache without `locked` in both, or give one of them a cache of its own",
+                    holder.service
+                );
+                return self.invalid(name, message);
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::Result;
 use crate::arguments;
 use crate::graph::layout::check_read;
 use crate::graph::node::{Binding, Fs, Mount, MountSource, Place};
-use crate::model::{Access, Existing};
+use crate::model::{Access, CacheUse, Existing};
 use crate::paths::{placed_path, plain_path, readable_path};
 use crate::value::{MountKind, PathIn, Service};
 
@@ -23,7 +23,8 @@ impl Lowering {
             MountKind::Cache(cache) => {
                 let checked = arguments::cache_key(cache.key());
                 self.at(cache.location(), |lowering| lowering.problem(&fold.name, checked));
-                self.mount_over(fold, path, MountSource::Cache(cache.key().into()), access);
+                let cache = CacheUse { key: cache.key().into(), sharing: cache.sharing() };
+                self.mount_over(fold, path, MountSource::Cache(cache), access);
                 return Ok(());
             }
             MountKind::Secret(secret) => {

@@ -466,7 +466,7 @@ async fn tell_news(to: &mut OwnedWriteHalf, shared: &Owned) -> io::Result<()> {
         changed.mark_unchanged();
         loop {
             let next = lock(&shared.state).waiting.get(waiting).cloned();
-            let Some(InUse { cache, service, owner }) = next else { break };
+            let Some(InUse { cache, user: service, owner }) = next else { break };
             waiting += 1;
             send(to, &News::Waiting { cache, service, owner }).await?;
         }

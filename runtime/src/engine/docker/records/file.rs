@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::{self, Read as _, Seek as _, Write};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
@@ -73,8 +73,9 @@ impl Record {
         if sum != sum_of(hash) {
             return None;
         }
+        // Noted each time: what was used since a session began is not removed while it lives.
+        let _ = file.set_modified(SystemTime::now());
         let (facts, output) = record::read::<Facts>(file, SUM as u64)?;
-        home::note_use(path, &metadata);
         (facts.version == VERSION && facts.key == *key).then_some(Self { facts, output })
     }
 

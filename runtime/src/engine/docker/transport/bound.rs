@@ -19,6 +19,8 @@ const DOCUMENT_AT_MOST: u64 = 8 << 20;
 const FRAME_AT_MOST: u64 = 16 << 20;
 /// The progress of a long pull, push or load consists of many documents, and so does what happens in a long session.
 const NEWS_AT_MOST: u64 = 64 << 20;
+/// A listing has every image with all its labels: thousands, some with 64 KiB of what a step wrote.
+const LISTING_AT_MOST: u64 = 512 << 20;
 
 /// The limit of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +55,8 @@ impl Bound {
             ("containers", "logs" | "export") | ("images", "get") => Self::None,
             ("containers", "archive") if method == Method::GET => Self::None,
             ("images", "create" | "load" | "push") | ("events", _) => bytes(NEWS_AT_MOST),
+            ("images", "json") if parts.len() == 2 => bytes(LISTING_AT_MOST),
+            ("system", "df") => bytes(LISTING_AT_MOST),
             _ => Self::default(),
         }
     }

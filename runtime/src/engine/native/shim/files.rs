@@ -46,8 +46,8 @@ pub(super) fn answer(
             let to = descriptors.into_iter().next().ok_or_else(|| ShimError::new("nowhere to write it"))?;
             Answer::Packed(pack(layer, to)?)
         }
-        Files::Prune { bounds, aside } => {
-            let removed = store::prune(Path::new(""), aside, bounds).context("remove what is not needed")?;
+        Files::Prune { what, aside } => {
+            let removed = store::prune(Path::new(""), aside, what).context("remove what is not needed")?;
             Answer::Pruned(removed)
         }
         Files::Empty { volume, aside } => {

@@ -4,6 +4,7 @@
 //! However a session ends, a volume that was new and that no service has settled is emptied: its record says so, and is
 //! removed only when that is done.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -53,8 +54,7 @@ impl Store {
     /// Holds a volume for a service of this session, which does not hold it yet.
     pub(in super::super) fn try_hold(&self, volume: &Path, service: &str) -> io::Result<Attempt> {
         // Attempts take turns: nobody becomes a holder between the look and the record.
-        let turn = File::open(self.root.join("volumes"))?;
-        flock(&turn, FlockOperation::LockExclusive)?;
+        let _turn = turn(&self.root)?;
         let own = self.root.join(&self.scratch);
         let name = volume.file_name().unwrap_or_default();
         for session in fs::read_dir(self.root.join("scratch"))?.filter_map(Result::ok) {
@@ -103,6 +103,19 @@ impl Store {
         fs::write(&aside, serde_json::to_vec(record)?)?;
         fs::rename(aside, self.record_of(volume))
     }
+}
+
+/// The turn of whoever looks at records and acts on what it sees: while this is open, nobody becomes a holder.
+pub(super) fn turn(root: &Path) -> io::Result<File> {
+    let turn = File::open(root.join(super::VOLUMES))?;
+    flock(&turn, FlockOperation::LockExclusive)?;
+    Ok(turn)
+}
+
+/// Whether there is a record of a volume: its session holds it, or has died and left it to be emptied.
+pub(super) fn is_held(root: &Path, name: &OsStr) -> io::Result<bool> {
+    let sessions = fs::read_dir(root.join("scratch"))?;
+    Ok(sessions.filter_map(Result::ok).any(|session| session.path().join(HELD).join(name).exists()))
 }
 
 fn read(path: &Path) -> Option<Record> {

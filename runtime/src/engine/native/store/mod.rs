@@ -8,6 +8,7 @@
 //! steps/….replaced    such a record that another has replaced: found by nobody, and there for who has found it before
 //! packed/<name>.json  what a layer is as an archive that was published
 //! volumes/<name>      cache volumes
+//! used/<name>         when the cache volume of that name was last used
 //! durable/<boot>      from when to when everything that was made is on the disk
 //! scratch/<session>/  what is being made: renamed into place when it is whole, or removed; and which volumes services have
 //! downloads/<digest>  what came of a layer so far, locked by whoever fetches it; removed once it is unpacked
@@ -29,6 +30,7 @@ mod prune;
 mod rights;
 mod scratch;
 mod step;
+mod volumes;
 
 use std::fmt;
 use std::fs::{self, File};
@@ -45,9 +47,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::model::{Packed, Root};
-use crate::engine::ImageConfig;
 use crate::engine::runs::Runs;
-use crate::model::{CacheKey, ContentDigest, Digest, ImageName, SessionId, Snapshot};
+use crate::engine::{ImageConfig, StoredKind};
+use crate::model::{ContentDigest, Digest, ImageName, SessionId, Snapshot};
 
 use self::durable::Sound;
 pub(super) use self::durable::make_durable;
@@ -63,7 +65,7 @@ pub(super) const MOUNTPOINTS: &str = "mountpoints";
 pub(super) const EMPTY: &str = "empty";
 /// Where a file system is mounted temporarily: every process that does so has a mount namespace of its own.
 pub(super) const ASIDE: &str = "aside";
-const DIRECTORIES: [&str; 11] = [
+const DIRECTORIES: [&str; 12] = [
     LAYERS,
     MOUNTPOINTS,
     EMPTY,
@@ -71,17 +73,21 @@ const DIRECTORIES: [&str; 11] = [
     "references",
     "steps",
     PACKED,
-    "volumes",
+    VOLUMES,
+    USED,
     "scratch",
     "downloads",
     ASIDE,
 ];
+/// Cache volumes, and files whose modification times say when the volumes of their names were last used.
+const VOLUMES: &str = "volumes";
+const USED: &str = "used";
 /// Records of layers as archives.
 const PACKED: &str = "packed";
 /// The suffix of records that others have replaced.
 const REPLACED: &str = "replaced";
 /// The kinds of records that name layers.
-const RECORDS: [&str; 2] = ["images", "steps"];
+const RECORDS: [(&str, StoredKind); 2] = [("images", StoredKind::Image), ("steps", StoredKind::Result)];
 
 /// A session's access to the store.
 pub(super) struct Store {
@@ -279,12 +285,6 @@ impl Store {
         self.root.join("downloads").join(blob.to_string())
     }
 
-    /// The directory of a cache volume, as the shim finds it, whether or not it exists.
-    pub(super) fn volume(key: &CacheKey) -> PathBuf {
-        let name = Digest(crate::sha256::Sha256::digest(key.as_bytes())).to_string();
-        PathBuf::from("volumes").join(name)
-    }
-
     fn has_all(&self, layers: &[String]) -> bool {
         layers.iter().all(|name| self.has(name))
     }
@@ -334,7 +334,7 @@ impl Store {
     /// they are not pruned while it is.
     fn replace(&self, record: &Path, path: &Path, number: u64) -> io::Result<()> {
         let kind = path.parent().and_then(Path::file_name).unwrap_or_default();
-        if !RECORDS.iter().any(|of_layers| kind == *of_layers) {
+        if !RECORDS.iter().any(|(of_layers, _)| kind == *of_layers) {
             return fs::rename(record, path);
         }
         match renameat_with(CWD, record, CWD, path, RenameFlags::EXCHANGE) {
