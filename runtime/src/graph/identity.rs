@@ -140,6 +140,7 @@ impl Identities {
             args,
             options,
             is_volatile: _, // says of the rest that some of it is uncached
+            goes_on: _,     // of values, not of what they come to
             config,
             mounts,
             bindings,

@@ -96,6 +96,8 @@ struct Fold {
     bindings: Vec<Binding>,
     after: Vec<Arc<Step>>,
     last: Option<Arc<Step>>,
+    /// Whether the file system is that of a step of this very body, at which no other value ends.
+    is_own: bool,
     /// Where the first thing was written that the next step is made of.
     pending: Option<Location>,
 }
@@ -260,6 +262,7 @@ impl Lowering {
             bindings: Vec::new(),
             after: Vec::new(),
             last: None,
+            is_own: false,
             pending: None,
         };
         let Located { value: base, at } = &body.base;
@@ -301,7 +304,8 @@ impl Lowering {
             }
         }
         // A binding belongs to every step of the container: a service bound after a step was written is bound late.
-        for Located { value: op, at } in &body.ops {
+        for (number, Located { value: op, at }) in body.ops.iter().enumerate() {
+            fold.is_own &= !body.shared_after.contains(&number);
             self.at(*at, |lowering| lowering.op(&mut fold, op, *at))?;
         }
         Ok(fold)
@@ -404,6 +408,7 @@ impl Lowering {
             args: exec.map(|exec| exec.args.clone()),
             options: exec.map_or_else(ExecOptions::default, |exec| exec.options.clone()),
             is_volatile: false,
+            goes_on: fold.is_own,
             after: std::mem::take(&mut fold.after),
         };
         step.is_volatile = step.would_be_volatile();
@@ -412,5 +417,6 @@ impl Lowering {
         let step =
             self.steps.entry((step.digest, step.options.timeout)).or_insert_with(|| Arc::new(step)).clone();
         fold.fs = Some(Fs::Step(step));
+        fold.is_own = true;
     }
 }

@@ -15,6 +15,8 @@ mod locations;
 mod lower;
 mod node;
 mod plan;
+mod requirements;
+mod uses;
 
 #[cfg(feature = "cli")]
 pub(crate) use self::edges::{Edge, edges};
@@ -24,7 +26,9 @@ pub(crate) use self::identity::ingredients::{Change, Ingredients, Recorder};
 pub(crate) use self::identity::{Contents, Identities, Resolved, source_at};
 pub(crate) use self::lower::{hostname, lower_container, lower_path, lower_service};
 pub(crate) use self::node::{
-    Binding, Config, ContainerNode, Fs, Held, Mount, MountSource, Place, Prepared, Requirements, ServiceBase,
-    ServiceNode, Step, Var, closure,
+    Binding, Config, ContainerNode, Fs, Held, Mount, MountSource, Place, Prepared, ServiceBase, ServiceNode,
+    Step, Var, closure,
 };
 pub use self::plan::{Plan, PlanBuilder, PlannedFiles, PlannedService, PlannedStep};
+pub(crate) use self::requirements::Requirements;
+pub(crate) use self::uses::Uses;

@@ -1,6 +1,6 @@
 //! The nodes of the graph, made of values by checking and folding them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,6 +81,8 @@ pub(crate) struct Step {
     pub(crate) options: ExecOptions,
     /// Whether the result must not outlive the session: this step, or one it depends on, is `uncached`.
     pub(crate) is_volatile: bool,
+    /// Whether it goes on from an earlier step of its own container, at which no other value ends.
+    pub(crate) goes_on: bool,
     pub(crate) config: Arc<Config>,
     pub(crate) mounts: Vec<Mount>,
     pub(crate) bindings: Vec<Binding>,
@@ -180,7 +182,7 @@ impl Mount {
 }
 
 impl MountSource {
-    fn fs(&self) -> Option<&Fs> {
+    pub(super) fn fs(&self) -> Option<&Fs> {
         match self {
             Self::Copy { fs, .. } => Some(fs),
             Self::Cache(_) | Self::Secret(_) | Self::Memory | Self::Socket(_) => None,
@@ -332,145 +334,4 @@ pub(crate) fn closure(bindings: &[Binding]) -> BTreeMap<Digest, Arc<ServiceNode>
         }
     }
     found
-}
-
-/// Everything outside that the roots need: images, and files of this machine, each with the places where it is written.
-/// Found without recursion, as chains may be long.
-#[derive(Debug, Default)]
-pub(crate) struct Requirements {
-    /// The images.
-    pub(crate) images: BTreeMap<ImageName, BTreeSet<Location>>,
-    /// The files and directories of this machine.
-    pub(crate) hosts: HashMap<Arc<LocalSource>, Taken>,
-    /// The aliases of services, each with the name of its service.
-    pub(crate) aliases: BTreeMap<String, Arc<str>>,
-    /// The nodes that were visited.
-    seen: HashSet<Digest>,
-}
-
-/// Where a file or directory of this machine is written, and the items that take it.
-#[derive(Debug, Default)]
-pub(crate) struct Taken {
-    pub(crate) places: BTreeSet<Location>,
-    pub(crate) items: BTreeSet<Arc<str>>,
-}
-
-enum Visit<'a> {
-    Step(&'a Arc<Step>),
-    Service(&'a Arc<ServiceNode>),
-}
-
-impl Requirements {
-    pub(crate) fn of_fs(fs: &Fs) -> Self {
-        let mut requirements = Self::default();
-        let open = requirements.fs(None, fs).into_iter().collect();
-        requirements.walk(open);
-        requirements
-    }
-
-    pub(crate) fn of_step(step: &Arc<Step>) -> Self {
-        let mut requirements = Self::default();
-        requirements.walk(vec![Visit::Step(step)]);
-        requirements
-    }
-
-    pub(crate) fn of_service(service: &Arc<ServiceNode>) -> Self {
-        let mut requirements = Self::default();
-        requirements.walk(vec![Visit::Service(service)]);
-        requirements
-    }
-
-    /// Adds what others need.
-    pub(crate) fn extend(&mut self, others: Self) {
-        for (image, places) in others.images {
-            self.images.entry(image).or_default().extend(places);
-        }
-        for (source, taken) in others.hosts {
-            let known = self.hosts.entry(source).or_default();
-            known.places.extend(taken.places);
-            known.items.extend(taken.items);
-        }
-        self.aliases.extend(others.aliases);
-        self.seen.extend(others.seen);
-    }
-
-    fn walk(&mut self, mut open: Vec<Visit<'_>>) {
-        while let Some(visit) = open.pop() {
-            match visit {
-                Visit::Step(step) => {
-                    if self.seen.insert(step.digest) {
-                        self.ground(&step.config);
-                        open.extend(step.after.iter().map(Visit::Step));
-                        open.extend(self.parts(
-                            &step.name,
-                            Some(&step.base),
-                            &step.places,
-                            &step.mounts,
-                            &step.bindings,
-                        ));
-                    }
-                }
-                Visit::Service(service) => {
-                    if self.seen.insert(service.digest) {
-                        self.ground(&service.config);
-                        open.extend(self.parts(
-                            &service.name,
-                            service.base.fs(),
-                            &service.places,
-                            &service.mounts,
-                            &service.bindings,
-                        ));
-                    }
-                }
-            }
-        }
-    }
-
-    /// The location is found through the file system that starts from the image.
-    fn ground(&mut self, config: &Config) {
-        if let Some(image) = &config.image {
-            self.images.entry(image.clone()).or_default();
-        }
-    }
-
-    fn parts<'a>(
-        &mut self,
-        item: &Arc<str>,
-        base: Option<&'a Fs>,
-        places: &'a [Place],
-        mounts: &'a [Mount],
-        bindings: &'a [Binding],
-    ) -> Vec<Visit<'a>> {
-        for Binding { service, aliases } in bindings {
-            self.aliases.extend(aliases.iter().map(|alias| (alias.clone(), service.name.clone())));
-        }
-        let mut parts: Vec<_> = bindings.iter().map(|binding| Visit::Service(&binding.service)).collect();
-        for place in places {
-            if let Place::Copy { fs, .. } = place {
-                parts.extend(self.fs(Some(item), fs));
-            }
-        }
-        parts.extend(mounts.iter().filter_map(|mount| self.fs(Some(item), mount.source.fs()?)));
-        parts.extend(base.and_then(|base| self.fs(Some(item), base)));
-        parts
-    }
-
-    /// The item is who takes it, if one does.
-    fn fs<'a>(&mut self, item: Option<&Arc<str>>, fs: &'a Fs) -> Option<Visit<'a>> {
-        match fs {
-            Fs::Step(step) => Some(Visit::Step(step)),
-            Fs::Prepared(prepared) => Some(Visit::Service(&prepared.service)),
-            Fs::Held(_) => None,
-            Fs::Local(source, at) => {
-                let taken = self.hosts.entry(source.clone()).or_default();
-                taken.places.insert(*at);
-                taken.items.extend(item.cloned());
-                None
-            }
-            Fs::Image(image, at) => {
-                self.images.entry(image.clone()).or_default().insert(*at);
-                None
-            }
-        }
-    }
 }

@@ -7,19 +7,12 @@ use tokio::sync::watch;
 
 use super::close_failed;
 use super::steps::{Again, Evaluation, Ran, subject};
-use super::stored::{self, StepResult};
+use super::stored::{self, Need, StepResult};
 use crate::engine::{Claim, Kept, Stored};
 use crate::event::{EventKind, Outcome, Span, Waiting};
 use crate::graph::Step;
 use crate::model::Digest;
 use crate::{Error, Result};
-
-/// What of a result is needed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Need {
-    Output,
-    Files,
-}
 
 impl Evaluation {
     // Boxed, as steps wait for steps: the future's type must not contain itself.
@@ -135,7 +128,7 @@ impl Evaluation {
             }
         }
         self.tell_why(span, step);
-        let run = |again| self.clone().run(step.clone(), span.clone(), again);
+        let run = |again| self.clone().run(step.clone(), span.clone(), again, need);
         let ran = match run(Again::UnlessSeen).await? {
             Some(ran) => ran,
             None => match self.engine.lookup(&key).await? {

@@ -7,9 +7,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::Inner;
-use super::find::Need;
 use super::steps::Evaluation;
-use super::stored::StepResult;
+use super::stored::{Need, StepResult};
 use crate::Result;
 use crate::graph::{Fs, ServiceNode, Step};
 use crate::model::{Digest, MadeOf, RunId, Snapshot};
@@ -48,7 +47,7 @@ impl Evaluation {
     }
 
     /// Lets a step run again, or finds the result of whoever has done so, as this one's files are gone.
-    async fn renew(self: &Arc<Self>, step: &Arc<Step>, gone: &Arc<StepResult>) -> Result<()> {
+    pub(super) async fn renew(self: &Arc<Self>, step: &Arc<Step>, gone: &Arc<StepResult>) -> Result<()> {
         let key = self.key(step);
         let work = self.clone().find_or_run(step.clone(), key, Need::Files);
         let is_gone = {

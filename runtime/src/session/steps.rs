@@ -10,6 +10,7 @@ use super::log::Capture;
 use super::order::Order;
 use super::running::StepTurns;
 use super::scrub::Secrets;
+use super::stored::Need;
 use super::{Inner, process};
 use crate::engine::{
     self, Engine, Filesystem, Finished, Image, Placement, Prepared, Recording, StepSpec, Written,
@@ -31,6 +32,15 @@ pub(super) struct Ran {
     pub(super) made_of: Vec<MadeOf>,
     /// Held until the result is stored.
     pub(super) turns: StepTurns,
+}
+
+/// A step that is about to run.
+pub(super) struct ReadyStep {
+    pub(super) prepared: Box<dyn Prepared>,
+    /// The secrets that its process's streams must not show.
+    pub(super) secrets: Secrets,
+    /// The result whose files it has taken over.
+    taken: Option<MadeOf>,
 }
 
 /// Whether a step runs although another process has run it against the services that are shared.
@@ -59,7 +69,8 @@ pub(super) struct Evaluation {
 impl Inner {
     /// The snapshot of a file system, once everything that makes it has run.
     pub(super) async fn filesystem(self: &Arc<Self>, fs: &Fs) -> Result<Snapshot> {
-        self.evaluation(Requirements::of_fs(fs)).await?.filesystem(fs).await
+        // Boxed, as what is needed is large, and users' futures hold this one.
+        Box::pin(self.evaluation(Requirements::of_fs(fs))).await?.filesystem(fs).await
     }
 
     /// An evaluation that sees this machine's files as they were read last.
@@ -75,6 +86,7 @@ impl Inner {
         requirements: Requirements,
     ) -> Result<Arc<Evaluation>> {
         lock(&self.names).learn(requirements.aliases);
+        lock(&self.uses).extend(&requirements.uses);
         // The first caller looks an image up for all; each caller's error has that caller's own locations.
         let find = requirements.images.into_iter().map(|(name, places)| async move {
             let places: Vec<_> = places.into_iter().collect();
@@ -168,8 +180,9 @@ impl Evaluation {
         step: Arc<Step>,
         span: Arc<Span>,
         again: Again,
+        need: Need,
     ) -> BoxFuture<'static, Result<Option<Ran>>> {
-        Box::pin(async move { self.run_once(&step, &span, again).await })
+        Box::pin(async move { self.run_once(&step, &span, again, need).await })
     }
 
     async fn run_once(
@@ -177,12 +190,18 @@ impl Evaluation {
         step: &Arc<Step>,
         span: &Arc<Span>,
         again: Again,
+        need: Need,
     ) -> Result<Option<Ran>> {
         // The container can be prepared while the services start.
         let lease = self.lease(&step.bindings, span);
-        let ((prepared, secrets), leases) = try_join(self.prepare(step, span, None), lease).await?;
+        let prepare = self.prepare(step, span, None, need);
+        let (ReadyStep { prepared, secrets, taken }, leases) = try_join(prepare, lease).await?;
         // Its inputs are what they will be: those whose files were gone have been run again.
-        let made_of = self.made_of(step);
+        let mut made_of = self.made_of(step);
+        if let Some(taken) = taken {
+            made_of.retain(|part| part.key != taken.key);
+            made_of.push(taken);
+        }
         self.replay_missing(step, &leases, span).await.inspect_err(|error| span.skip(error))?;
         // What only this session knows nobody else runs.
         let mut turns =
@@ -253,14 +272,21 @@ impl Evaluation {
         })
     }
 
-    /// A step's container, and the secrets that its process's streams must not show.
+    /// A step's container.
     pub(super) async fn prepare(
         self: &Arc<Self>,
         step: &Arc<Step>,
         span: &Arc<Span>,
         terminal: Option<WindowSize>,
-    ) -> Result<(Box<dyn Prepared>, Secrets)> {
-        let filesystem = self.lay_out(&step.name, &step.base, &step.places, &step.mounts, span).await?;
+        need: Need,
+    ) -> Result<ReadyStep> {
+        let mut taken = None;
+        let start = async {
+            let start = self.start_of(step, span, need).await?;
+            taken = start.taken;
+            Ok(start.files)
+        };
+        let filesystem = self.lay_out(&step.name, start, &step.places, &step.mounts, span).await?;
         let image = self.image(step.config.image.as_ref());
         let process = match &step.args {
             Some(args) => {
@@ -278,12 +304,13 @@ impl Evaluation {
             limit: step.options.timeout,
             links: self.links(&step.bindings)?,
             terminal,
+            is_taken_over: terminal.is_none() && self.is_taken_over(step),
         };
-        Ok((self.engine.prepare(spec).await?, secrets))
+        Ok(ReadyStep { prepared: self.engine.prepare(spec).await?, secrets, taken })
     }
 
     /// The snapshot of a file system that something needs; if that fails, the something is skipped.
-    async fn filesystem_for(self: &Arc<Self>, span: &Span, fs: &Fs) -> Result<Snapshot> {
+    pub(super) async fn filesystem_for(self: &Arc<Self>, span: &Span, fs: &Fs) -> Result<Snapshot> {
         if let Fs::Local(source, _) = fs {
             span.emit(|| EventKind::Waiting(Waiting::For(local::subject(source))));
         }
@@ -294,7 +321,7 @@ impl Evaluation {
     pub(super) async fn lay_out(
         self: &Arc<Self>,
         name: &str,
-        base: &Fs,
+        base: impl Future<Output = Result<Snapshot>>,
         places: &[Place],
         mounts: &[Mount],
         span: &Arc<Span>,
@@ -326,8 +353,7 @@ impl Evaluation {
             })
         });
         let (base, placements, mounts) =
-            try_join3(self.filesystem_for(span, base), try_join_all(placements), try_join_all(mounts))
-                .await?;
+            try_join3(base, try_join_all(placements), try_join_all(mounts)).await?;
         Ok(Filesystem { base, placements, mounts })
     }
 }

@@ -6,7 +6,8 @@ use futures_util::future::{try_join, try_join_all};
 
 use super::execute::InService;
 use super::in_span;
-use super::steps::Evaluation;
+use super::steps::{Evaluation, ReadyStep};
+use super::stored::Need;
 #[cfg(unix)]
 use super::tty::Screen;
 use crate::event::{EventKind, Span};
@@ -89,8 +90,8 @@ impl Evaluation {
         let _pins = self.pin(&step.bindings)?;
         try_join_all(step.inputs().map(|input| self.step(input))).await?;
         let lease = self.lease(&step.bindings, span);
-        let prepare = self.prepare(step, span, Some(screen.size()));
-        let ((prepared, secrets), leases) = try_join(prepare, lease).await?;
+        let prepare = self.prepare(step, span, Some(screen.size()), Need::Output);
+        let (ReadyStep { prepared, secrets, .. }, leases) = try_join(prepare, lease).await?;
         self.replay_missing(step, &leases, span).await?;
         span.emit(|| EventKind::Started {
             args: secrets.scrub_args(step.args.as_deref().unwrap_or_default()),

@@ -165,6 +165,7 @@ fn steps() -> Vec<Change<Step>> {
         // The fields of `options` and `config` are tested by themselves.
         options: IsLeftOut = |_| ExecOptions::default(),
         is_volatile: IsLeftOut = |number| number % 2 == 0,
+        goes_on: IsLeftOut = |number| number % 2 == 0,
         config: IsLeftOut = |_| Arc::default(),
         mounts: Counts = |number| vec![cache(number)],
         bindings: Counts = |number| vec![binding(number)],
@@ -206,6 +207,7 @@ fn step(number: u64) -> Step {
         args: Some(vec![text(number)]),
         options: ExecOptions::default(),
         is_volatile: false,
+        goes_on: false,
         config: Arc::default(),
         mounts: vec![cache(number)],
         bindings: Vec::new(),
