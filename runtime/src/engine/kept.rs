@@ -42,11 +42,27 @@ pub(crate) struct Choice {
     pub(crate) keeping: Duration,
 }
 
+/// What remains of files that a step takes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TakeOver {
+    /// Nothing need remain.
+    Moves,
+    /// They are kept for good first.
+    Kept,
+}
+
 /// The files that a step left.
 pub(crate) trait Files: Send + Sync + fmt::Debug {
     /// Their snapshot, which from then on is kept for good. `None` if they were not kept when they could be, or are gone:
     /// then they are to be had by another run alone.
     fn snapshot(&self) -> Call<'_, Option<Snapshot>>;
+
+    /// Their snapshot for the one step that goes on from them, which nobody else will have: where the engine has them in a
+    /// place of their own, the step may run there and change them. From then on they are gone, unless they were kept. To
+    /// be given to the step that is prepared next.
+    fn take_over(&self, _how: TakeOver) -> Call<'_, Option<Snapshot>> {
+        self.snapshot()
+    }
 
     /// If nobody has them: the choice that was made then. Nothing is kept by asking.
     fn unkept(&self) -> Call<'_, Option<Choice>> {

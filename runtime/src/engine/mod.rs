@@ -63,7 +63,7 @@ pub(crate) use self::choice::{check_environment, open};
 pub(crate) use self::connection::{Connection, Datagrams, Flow, Incoming, Listener, PortNumber, Relayed};
 pub use self::doctor::{Diagnosis, doctor};
 pub(crate) use self::host::{HostDialler, HostEnded, HostInstance};
-pub(crate) use self::kept::{Choice, Files, Kept, Stored};
+pub(crate) use self::kept::{Choice, Files, Kept, Stored, TakeOver};
 pub(crate) use self::oci::ImageSpec;
 #[cfg(feature = "docker")]
 pub(crate) use self::output::Elsewhere;
@@ -263,6 +263,13 @@ pub(crate) struct StepSpec {
     pub(crate) links: Vec<Link>,
     /// The size of the process's terminal, if it is to have one: then it is [opened](Prepared::open), and not run.
     pub(crate) terminal: Option<WindowSize>,
+    /// Whether another step will [take over](Files::take_over) what it leaves, and nothing else needs that, as far as is
+    /// known.
+    #[cfg_attr(
+        not(feature = "docker"),
+        allow(dead_code, reason = "natively everything is kept, as it costs nothing")
+    )]
+    pub(crate) is_taken_over: bool,
 }
 
 /// A service to start. It can be passed to another process, which has the same engine.

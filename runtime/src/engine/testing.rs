@@ -80,6 +80,7 @@ pub(super) fn step(base: &Snapshot, args: &[&str]) -> StepSpec {
         limit: None,
         links: Vec::new(),
         terminal: None,
+        is_taken_over: false,
     }
 }
 

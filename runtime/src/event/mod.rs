@@ -249,7 +249,8 @@ pub enum EventKind {
     /// A step's result is stored: the next run finds it, or only this session if it is not to outlive the session.
     Stored,
     /// Where keeping files takes time, it was chosen whether the files that a step left are kept, besides its output: they
-    /// are if the command took longer than keeping them, and otherwise once something needs them in this session.
+    /// are if the command took longer than keeping them, or all of a chain did of which nothing was kept, and otherwise once
+    /// something needs them in this session.
     Kept {
         /// Whether they are.
         files: bool,

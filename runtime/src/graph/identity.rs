@@ -141,6 +141,7 @@ impl Identities {
             options,
             is_volatile: _, // says of the rest that some of it is uncached
             expiring: _,    // whose results may have to be made anew: then this one is, too
+            goes_on: _,     // of values, not of what they come to
             config,
             mounts,
             bindings,

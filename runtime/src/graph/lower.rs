@@ -97,6 +97,8 @@ struct Fold {
     bindings: Vec<Binding>,
     after: Vec<Arc<Step>>,
     last: Option<Arc<Step>>,
+    /// Whether the file system is that of a step of this very body, at which no other value ends.
+    is_own: bool,
     /// Where the first thing was written that the next step is made of.
     pending: Option<Location>,
 }
@@ -264,6 +266,7 @@ impl Lowering {
             bindings: Vec::new(),
             after: Vec::new(),
             last: None,
+            is_own: false,
             pending: None,
         };
         let Located { value: base, at } = &body.base;
@@ -305,7 +308,8 @@ impl Lowering {
             }
         }
         // A binding belongs to every step of the container: a service bound after a step was written is bound late.
-        for Located { value: op, at } in &body.ops {
+        for (number, Located { value: op, at }) in body.ops.iter().enumerate() {
+            fold.is_own &= !body.shared_after.contains(&number);
             self.at(*at, |lowering| lowering.op(&mut fold, op, *at))?;
         }
         Ok(fold)
@@ -411,6 +415,7 @@ impl Lowering {
             options: exec.map_or_else(ExecOptions::default, |exec| exec.options.clone()),
             is_volatile: false,
             expiring: Expiring::default(),
+            goes_on: fold.is_own,
             after: std::mem::take(&mut fold.after),
         };
         self.check_locks(Locking::Container(&fold.name), &step.mounts, &step.bindings);
@@ -421,5 +426,6 @@ impl Lowering {
         let limits = [step.options.timeout, step.options.fresh];
         let step = self.steps.entry((step.digest, limits)).or_insert_with(|| Arc::new(step)).clone();
         fold.fs = Some(Fs::Step(step));
+        fold.is_own = true;
     }
 }

@@ -17,6 +17,7 @@ mod lower;
 mod node;
 mod plan;
 mod requirements;
+mod uses;
 
 #[cfg(feature = "cli")]
 pub(crate) use self::edges::{Edge, edges};
@@ -31,3 +32,4 @@ pub(crate) use self::node::{
 };
 pub use self::plan::{Plan, PlanBuilder, PlannedFiles, PlannedService, PlannedStep};
 pub(crate) use self::requirements::Requirements;
+pub(crate) use self::uses::Uses;

@@ -83,6 +83,8 @@ pub(crate) struct Step {
     pub(crate) is_volatile: bool,
     /// Which steps before it have to be looked at first.
     pub(crate) expiring: Expiring,
+    /// Whether it goes on from an earlier step of its own container, at which no other value ends.
+    pub(crate) goes_on: bool,
     pub(crate) config: Arc<Config>,
     pub(crate) mounts: Vec<Mount>,
     pub(crate) bindings: Vec<Binding>,

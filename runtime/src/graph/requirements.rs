@@ -1,9 +1,10 @@
-//! What a graph needs from outside of it.
+//! What nodes need that is outside of the graph, and who of them needs whose files.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::node::{Binding, Config, Fs, Mount, Place, ServiceNode, Step};
+use super::uses::Uses;
 use crate::model::{Digest, ImageName, Location};
 use crate::value::LocalSource;
 
@@ -17,6 +18,8 @@ pub(crate) struct Requirements {
     pub(crate) hosts: HashMap<Arc<LocalSource>, Taken>,
     /// The aliases of services, each with the name of its service.
     pub(crate) aliases: BTreeMap<String, Arc<str>>,
+    /// Who needs the files of which steps.
+    pub(crate) uses: Uses,
     /// The nodes that were visited.
     seen: HashSet<Digest>,
 }
@@ -37,12 +40,14 @@ impl Requirements {
     pub(crate) fn of_fs(fs: &Fs) -> Self {
         let mut requirements = Self::default();
         let open = requirements.fs(None, fs).into_iter().collect();
+        requirements.uses.add_root(fs);
         requirements.walk(open);
         requirements
     }
 
     pub(crate) fn of_step(step: &Arc<Step>) -> Self {
         let mut requirements = Self::default();
+        requirements.uses.add_asked(step);
         requirements.walk(vec![Visit::Step(step)]);
         requirements
     }
@@ -64,6 +69,7 @@ impl Requirements {
             known.items.extend(taken.items);
         }
         self.aliases.extend(others.aliases);
+        self.uses.extend(&others.uses);
         self.seen.extend(others.seen);
     }
 
@@ -72,6 +78,7 @@ impl Requirements {
             match visit {
                 Visit::Step(step) => {
                     if self.seen.insert(step.digest) {
+                        self.uses.add_step(step);
                         self.ground(&step.config);
                         open.extend(step.after.iter().map(Visit::Step));
                         open.extend(self.parts(
@@ -85,6 +92,7 @@ impl Requirements {
                 }
                 Visit::Service(service) => {
                     if self.seen.insert(service.digest) {
+                        self.uses.add_service(service);
                         self.ground(&service.config);
                         open.extend(self.parts(
                             &service.name,

@@ -8,7 +8,7 @@ use futures_util::future::{BoxFuture, try_join_all};
 use tokio::sync::watch;
 
 use super::steps::{Again, Evaluation, Ran, subject};
-use super::stored::{self, StepResult};
+use super::stored::{self, Need, StepResult};
 use super::{age, close_failed};
 use crate::engine::{Claim, Kept, Stored};
 use crate::event::{EventKind, Outcome, Span, Waiting};
@@ -17,13 +17,6 @@ use crate::graph::Asked;
 use crate::graph::{Expiring, Step};
 use crate::model::{Digest, Provenance};
 use crate::{Error, Result};
-
-/// What of a result is needed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Need {
-    Output,
-    Files,
-}
 
 /// What there is of an earlier result.
 enum Found {
@@ -198,7 +191,7 @@ impl Evaluation {
             }
         }
         self.tell_why(span, step, why);
-        let run = |again| self.clone().run(step.clone(), span.clone(), again);
+        let run = |again| self.clone().run(step.clone(), span.clone(), again, need);
         let ran = match run(Again::UnlessSeen).await? {
             Some(ran) => ran,
             None => match self.judge(step, self.engine.lookup(&key).await?, need).await? {

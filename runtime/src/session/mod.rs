@@ -10,6 +10,7 @@
 mod age;
 mod bindings;
 mod caching;
+mod chains;
 pub(crate) mod current;
 mod demand;
 mod environment;
@@ -166,6 +167,8 @@ pub(super) struct Inner {
     replays: SingleFlight<(Digest, Vec<u64>), ()>,
     /// The services and their supervisors.
     services: Mutex<Services>,
+    /// Who needs the files of which steps, of all that was asked for in this session.
+    uses: Mutex<graph::Uses>,
     /// The names by which services are known.
     names: Mutex<hints::Names>,
     /// Which instances of services write to which caches.
@@ -220,6 +223,7 @@ impl Session {
             prepared: SingleFlight::default(),
             replays: SingleFlight::default(),
             services: Mutex::default(),
+            uses: Mutex::default(),
             names: Mutex::default(),
             turns: Turns::default(),
             began: std::time::SystemTime::now(),

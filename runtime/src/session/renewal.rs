@@ -6,9 +6,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use super::find::Need;
 use super::steps::Evaluation;
-use super::stored::StepResult;
+use super::stored::{Need, StepResult};
 use crate::Result;
 use crate::graph::{Fs, ServiceNode, Step};
 use crate::model::{Digest, MadeOf, Provenance, RunId, Snapshot};

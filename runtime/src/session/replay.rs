@@ -11,6 +11,7 @@ use super::close_failed;
 use super::order::{Node, Order};
 use super::running::Leases;
 use super::steps::{Again, Evaluation, subject};
+use super::stored::Need;
 use crate::Result;
 use crate::event::{EventKind, Outcome, Span};
 use crate::graph::{Binding, ServiceNode, Step, closure};
@@ -134,7 +135,8 @@ impl Evaluation {
             let replay = async move {
                 let span = parent.child_at(subject(&ancestor), ancestor.locations.all());
                 span.emit(|| EventKind::Replayed);
-                let result = evaluation.run(ancestor, span.clone(), Again::UnlessSeen).await.map(drop);
+                let result =
+                    evaluation.run(ancestor, span.clone(), Again::UnlessSeen, Need::Output).await.map(drop);
                 match &result {
                     Ok(()) => span.close(|| Outcome::Succeeded),
                     Err(error) => close_failed(&span, error),
@@ -214,6 +216,7 @@ mod tests {
                 options: first.options.clone(),
                 is_volatile: false,
                 expiring: first.expiring.clone(),
+                goes_on: false,
                 config: first.config.clone(),
                 mounts: Vec::new(),
                 bindings: vec![Binding { service: service(number), aliases: vec!["db".to_owned()] }],

@@ -105,7 +105,13 @@ impl Outfit {
         let process = process::of_service(&made_of, image.as_ref())?;
         let process = process::traced(process, &made_of.config, &span);
         let (filesystem, dependencies) = try_join(
-            evaluation.lay_out(&service.name, base, &made_of.places, &made_of.mounts, &span),
+            evaluation.lay_out(
+                &service.name,
+                evaluation.filesystem_for(&span, base),
+                &made_of.places,
+                &made_of.mounts,
+                &span,
+            ),
             evaluation.lease(&made_of.bindings, &span),
         )
         .await

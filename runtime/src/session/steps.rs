@@ -11,6 +11,7 @@ use super::order::Order;
 use super::running::StepTurns;
 use super::scrub::Secrets;
 use super::sharing::{OwnCaches, choose, own_caches, told_to};
+use super::stored::Need;
 use super::turns::User;
 use super::{Inner, process};
 use crate::engine::{
@@ -41,6 +42,16 @@ enum Made {
     Laid(Box<StepSpec>),
 }
 
+/// A step of which everything is there that it is made of.
+pub(super) struct ReadyStep {
+    /// What its container is to be.
+    pub(super) spec: StepSpec,
+    /// The secrets that its process's streams must not show.
+    pub(super) secrets: Secrets,
+    /// The result whose files it has taken over.
+    taken: Option<MadeOf>,
+}
+
 /// Whether a step runs although another process has run it against the services that are shared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Again {
@@ -67,7 +78,8 @@ pub(super) struct Evaluation {
 impl Inner {
     /// The snapshot of a file system, once everything that makes it has run.
     pub(super) async fn filesystem(self: &Arc<Self>, fs: &Fs) -> Result<Snapshot> {
-        self.evaluation(Requirements::of_fs(fs)).await?.filesystem(fs).await
+        // Boxed, as what is needed is large, and users' futures hold this one.
+        Box::pin(self.evaluation(Requirements::of_fs(fs))).await?.filesystem(fs).await
     }
 
     /// An evaluation that sees this machine's files as they were read last.
@@ -83,6 +95,7 @@ impl Inner {
         requirements: Requirements,
     ) -> Result<Arc<Evaluation>> {
         lock(&self.names).learn(requirements.aliases);
+        lock(&self.uses).extend(&requirements.uses);
         // The first caller looks an image up for all; each caller's error has that caller's own locations.
         let find = requirements.images.into_iter().map(|(name, places)| async move {
             let places: Vec<_> = places.into_iter().collect();
@@ -176,8 +189,9 @@ impl Evaluation {
         step: Arc<Step>,
         span: Arc<Span>,
         again: Again,
+        need: Need,
     ) -> BoxFuture<'static, Result<Option<Ran>>> {
-        Box::pin(async move { self.run_once(&step, &span, again).await })
+        Box::pin(async move { self.run_once(&step, &span, again, need).await })
     }
 
     async fn run_once(
@@ -185,22 +199,28 @@ impl Evaluation {
         step: &Arc<Step>,
         span: &Arc<Span>,
         again: Again,
+        need: Need,
     ) -> Result<Option<Ran>> {
         // The container can be prepared while the services start.
         let lease = self.lease(&step.bindings, span);
         let caches = own_caches(&step.mounts);
         let prepare = async {
-            if caches.is_empty() {
-                let (prepared, secrets) = self.prepare(step, span, None).await?;
-                return Ok((Made::Container(prepared), secrets));
-            }
-            // A container has its volumes: it is made once they are held.
-            let (spec, secrets) = self.lay_out_step(step, span, None).await?;
-            Ok((Made::Laid(Box::new(spec)), secrets))
+            let ReadyStep { spec, secrets, taken } = self.lay_out_step(step, span, None, need).await?;
+            let made = if caches.is_empty() {
+                Made::Container(self.engine.prepare(spec).await?)
+            } else {
+                // A container has its volumes: it is made once they are held.
+                Made::Laid(Box::new(spec))
+            };
+            Ok((made, secrets, taken))
         };
-        let ((made, secrets), leases) = try_join(prepare, lease).await?;
+        let ((made, secrets, taken), leases) = try_join(prepare, lease).await?;
         // Its inputs are what they will be: those whose files were gone have been run again.
-        let made_of = self.made_of(step);
+        let mut made_of = self.made_of(step);
+        if let Some(taken) = taken {
+            made_of.retain(|part| part.key != taken.key);
+            made_of.push(taken);
+        }
         self.replay_missing(step, &leases, span).await.inspect_err(|error| span.skip(error))?;
         // What only this session knows nobody else runs.
         let mut turns =
@@ -281,17 +301,6 @@ impl Evaluation {
         })
     }
 
-    /// A step's container, and the secrets that its process's streams must not show.
-    pub(super) async fn prepare(
-        self: &Arc<Self>,
-        step: &Arc<Step>,
-        span: &Arc<Span>,
-        terminal: Option<WindowSize>,
-    ) -> Result<(Box<dyn Prepared>, Secrets)> {
-        let (spec, secrets) = self.lay_out_step(step, span, terminal).await?;
-        Ok((self.engine.prepare(spec).await?, secrets))
-    }
-
     /// A container with caches that it has for itself as long as its process runs.
     pub(super) async fn with_caches(
         &self,
@@ -314,8 +323,15 @@ impl Evaluation {
         step: &Arc<Step>,
         span: &Arc<Span>,
         terminal: Option<WindowSize>,
-    ) -> Result<(StepSpec, Secrets)> {
-        let filesystem = self.lay_out(&step.name, &step.base, &step.places, &step.mounts, span).await?;
+        need: Need,
+    ) -> Result<ReadyStep> {
+        let mut taken = None;
+        let start = async {
+            let start = self.start_of(step, span, need).await?;
+            taken = start.taken;
+            Ok(start.files)
+        };
+        let filesystem = self.lay_out(&step.name, start, &step.places, &step.mounts, span).await?;
         let image = self.image(step.config.image.as_ref());
         let process = match &step.args {
             Some(args) => {
@@ -333,12 +349,13 @@ impl Evaluation {
             limit: step.options.timeout,
             links: self.links(&step.bindings)?,
             terminal,
+            is_taken_over: terminal.is_none() && self.is_taken_over(step),
         };
-        Ok((spec, secrets))
+        Ok(ReadyStep { spec, secrets, taken })
     }
 
     /// The snapshot of a file system that something needs; if that fails, the something is skipped.
-    async fn filesystem_for(self: &Arc<Self>, span: &Span, fs: &Fs) -> Result<Snapshot> {
+    pub(super) async fn filesystem_for(self: &Arc<Self>, span: &Span, fs: &Fs) -> Result<Snapshot> {
         if let Fs::Local(source, _) = fs {
             span.emit(|| EventKind::Waiting(Waiting::For(local::subject(source))));
         }
@@ -349,7 +366,7 @@ impl Evaluation {
     pub(super) async fn lay_out(
         self: &Arc<Self>,
         name: &str,
-        base: &Fs,
+        base: impl Future<Output = Result<Snapshot>>,
         places: &[Place],
         mounts: &[Mount],
         span: &Arc<Span>,
@@ -381,8 +398,7 @@ impl Evaluation {
             })
         });
         let (base, placements, mounts) =
-            try_join3(self.filesystem_for(span, base), try_join_all(placements), try_join_all(mounts))
-                .await?;
+            try_join3(base, try_join_all(placements), try_join_all(mounts)).await?;
         Ok(Filesystem { base, placements, mounts })
     }
 }

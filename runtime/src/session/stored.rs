@@ -10,6 +10,13 @@ use crate::engine::{Choice, Files, Kept, Recording, Stored};
 use crate::event::{EventKind, Span};
 use crate::model::{Provenance, Snapshot};
 
+/// What of a result is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Need {
+    Output,
+    Files,
+}
+
 /// A step that has succeeded, now or earlier.
 #[derive(Debug)]
 pub(super) struct StepResult {

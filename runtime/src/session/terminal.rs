@@ -7,7 +7,8 @@ use futures_util::future::{try_join, try_join_all};
 use super::execute::InService;
 use super::in_span;
 use super::sharing::own_caches;
-use super::steps::Evaluation;
+use super::steps::{Evaluation, ReadyStep};
+use super::stored::Need;
 #[cfg(unix)]
 use super::tty::Screen;
 use crate::event::{EventKind, Span};
@@ -90,8 +91,8 @@ impl Evaluation {
         let _pins = self.pin(&step.bindings)?;
         try_join_all(step.inputs().map(|input| self.step(input))).await?;
         let lease = self.lease(&step.bindings, span);
-        let lay_out = self.lay_out_step(step, span, Some(screen.size()));
-        let ((spec, secrets), leases) = try_join(lay_out, lease).await?;
+        let lay_out = self.lay_out_step(step, span, Some(screen.size()), Need::Output);
+        let (ReadyStep { spec, secrets, .. }, leases) = try_join(lay_out, lease).await?;
         self.replay_missing(step, &leases, span).await?;
         let (prepared, held) = self.with_caches(spec, &own_caches(&step.mounts), span).await?;
         span.emit(|| EventKind::Started {

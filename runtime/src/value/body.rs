@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::{Argument, CacheVolume, Container, Directory, Exec, File, Secret, Service};
@@ -143,16 +144,23 @@ pub(crate) struct Body {
     pub(crate) at: Location,
     pub(crate) base: Located<Base>,
     pub(crate) ops: Vec<Located<Op>>,
+    /// Numbers of operations after which another value was there too, so that what these come to may be asked for.
+    pub(crate) shared_after: Vec<usize>,
 }
 
 impl Body {
     pub(crate) fn new(base: Base, at: Location) -> Self {
-        Self { at, base: Located { value: base, at }, ops: Vec::new() }
+        Self { at, base: Located { value: base, at }, ops: Vec::new(), shared_after: Vec::new() }
     }
 
     /// What a call of the builder changes, from where it is written.
     pub(crate) fn edit(&mut self, at: Location) -> Edit<'_> {
         Edit { body: self, at }
+    }
+
+    /// Takes note that another value ends here, from which this one goes on.
+    pub(crate) fn is_shared_here(&mut self) {
+        self.shared_after.push(self.ops.len());
     }
 }
 
@@ -254,16 +262,30 @@ pub(crate) struct Slot<B> {
     /// Where the value was first named.
     pub(crate) at: Location,
     pub(crate) body: OnceLock<B>,
+    /// Whether another value has gone on from this one.
+    has_branched: AtomicBool,
+}
+
+/// Who has the value that is changed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holders {
+    One,
+    /// Others have it as it was, or had it when they went on from it.
+    More,
 }
 
 impl<B: Clone> Slot<B> {
     pub(crate) fn filled(name: Option<String>, at: Location, body: B) -> Arc<Self> {
-        Arc::new(Self { name, renamed: OnceLock::new(), at, body: OnceLock::from(body) })
+        Self::with_body(name, at, OnceLock::from(body))
     }
 
     /// To be filled later.
     pub(crate) fn declared(name: String, at: Location) -> Arc<Self> {
-        Arc::new(Self { name: Some(name), renamed: OnceLock::new(), at, body: OnceLock::new() })
+        Self::with_body(Some(name), at, OnceLock::new())
+    }
+
+    fn with_body(name: Option<String>, at: Location, body: OnceLock<B>) -> Arc<Self> {
+        Arc::new(Self { name, renamed: OnceLock::new(), at, body, has_branched: AtomicBool::new(false) })
     }
 
     /// The name that logs, plans and errors show.
@@ -284,14 +306,20 @@ impl<B: Clone> Slot<B> {
     pub(crate) fn edit(
         self: Arc<Self>,
         missing: impl FnOnce(Option<&str>, Location) -> B,
-        change: impl FnOnce(&mut B),
+        change: impl FnOnce(&mut B, Holders),
     ) -> Arc<Self> {
-        let (name, at, body) = match Arc::try_unwrap(self) {
-            Ok(Self { name, renamed, at, body }) => (renamed.into_inner().or(name), at, body.into_inner()),
-            Err(shared) => (shared.name().map(str::to_owned), shared.at, shared.body.get().cloned()),
+        let (name, at, body, holders) = match Arc::try_unwrap(self) {
+            Ok(Self { name, renamed, at, body, has_branched }) => {
+                let holders = if has_branched.into_inner() { Holders::More } else { Holders::One };
+                (renamed.into_inner().or(name), at, body.into_inner(), holders)
+            }
+            Err(shared) => {
+                shared.has_branched.store(true, Ordering::Relaxed);
+                (shared.name().map(str::to_owned), shared.at, shared.body.get().cloned(), Holders::More)
+            }
         };
         let mut body = body.unwrap_or_else(|| missing(name.as_deref(), at));
-        change(&mut body);
+        change(&mut body, holders);
         Self::filled(name, at, body)
     }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use super::body::{Edit, Slot};
+use super::body::{Edit, Holders, Slot};
 use super::confinement::confinement_operations;
 use super::operations::shared_operations;
 use super::{Base, Body, Definition, Directory, File, Invalid, Op, PathIn};
@@ -178,7 +178,8 @@ let client = Container::from_image(\"redis:7\").bind(\"db\", &redis).exec([\"red
 
     /// Sets the name that logs, plans and errors show.
     pub fn named(self, name: impl Into<String>) -> Self {
-        Self { slot: Slot::filled(Some(name.into()), self.slot.at, self.body()) }
+        let same = self.edit(|_| {});
+        Self { slot: Slot::filled(Some(name.into()), same.slot.at, same.body()) }
     }
 
     /// The name that logs, plans and errors show, if it has one.
@@ -202,7 +203,13 @@ let client = Container::from_image(\"redis:7\").bind(\"db\", &redis).exec([\"red
     #[track_caller]
     fn edit(self, change: impl FnOnce(&mut Edit<'_>)) -> Self {
         let at = Location::caller();
-        Self { slot: self.slot.edit(missing, |body| change(&mut body.edit(at))) }
+        let edit = |body: &mut Body, holders| {
+            if holders == Holders::More {
+                body.is_shared_here();
+            }
+            change(&mut body.edit(at));
+        };
+        Self { slot: self.slot.edit(missing, edit) }
     }
 
     /// The operations, or an error when a declared container was never defined.

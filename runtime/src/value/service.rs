@@ -279,7 +279,7 @@ let api = Service::from_image(\"acme/api:2\").bind(\"db\", &db).expose(8080);
     #[track_caller]
     fn edit_service(self, change: impl FnOnce(&mut ServiceBody, Location)) -> Self {
         let at = Location::caller();
-        Self { slot: self.slot.edit(missing, |service| change(service, at)) }
+        Self { slot: self.slot.edit(missing, |service, _| change(service, at)) }
     }
 
     /// A service like this one that starts from what it leaves once it was prepared.
@@ -288,7 +288,7 @@ let api = Service::from_image(\"acme/api:2\").bind(\"db\", &db).expose(8080);
         let at = Location::caller();
         let before = self.body();
         // Nobody else may use what is being prepared.
-        let service = Self { slot: self.slot.clone().edit(missing, |service| service.is_shared = false) };
+        let service = Self { slot: self.slot.clone().edit(missing, |service, _| service.is_shared = false) };
         let preparation = Preparation { service, key, prepare };
         let body = ServiceBody { body: Body::new(Base::Prepared(preparation), at), ..before };
         Self { slot: Slot::filled(self.name().map(str::to_owned), at, body) }
@@ -296,7 +296,7 @@ let api = Service::from_image(\"acme/api:2\").bind(\"db\", &db).expose(8080);
 
     /// Changes the server of a host service.
     pub(crate) fn edit_server(self, change: impl FnOnce(&mut HostServer)) -> Self {
-        let edit = |service: &mut ServiceBody| {
+        let edit = |service: &mut ServiceBody, _| {
             if let Base::Server(server) = &mut service.body.base.value {
                 change(server);
             }

@@ -59,6 +59,11 @@ async fn main() -> Result<()> {
                 steps.sync().await?;
                 "twenty".to_owned()
             }
+            // Its first step is over when the second one runs.
+            "sleeping-chain" => {
+                let name = std::env::var("NONCE").expect("NONCE is set");
+                busybox().shell("true").shell("sleep 1000").named(name).stdout().await?
+            }
             "runs" => {
                 let volume = CacheVolume::new(std::env::var("NONCE").expect("NONCE is set"));
                 let look = busybox().mount("/state", &volume);

@@ -2,6 +2,7 @@
 
 mod bindings;
 mod caching;
+mod chains;
 mod clients;
 mod command_line;
 mod disks;

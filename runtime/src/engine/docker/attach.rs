@@ -23,7 +23,7 @@ use crate::{Error, Result};
 /// After the end, output is waited for as long as pieces come this close to each other. Attach streams have been seen
 /// never to end, although the container did (Docker Desktop); but a step's output is kept for good, and a busy engine
 /// must not cut it short.
-const LULL: Duration = Duration::from_secs(10);
+pub(super) const LULL: Duration = Duration::from_secs(10);
 
 /// What the engine's init says when there is no such command (tini, `src/tini.c`, `spawn_process`).
 const INIT_FAILED: &[u8] = b"[FATAL tini (";
@@ -111,7 +111,7 @@ pub(super) async fn start(
     shared.cleaner.to_its_end(what, start).await
 }
 
-fn explain_start(what: &str, command: &str, message: &str) -> Error {
+pub(super) fn explain_start(what: &str, command: &str, message: &str) -> Error {
     // runc: `exec: "nope": executable file not found in $PATH`, `exec: "/etc": permission denied`
     match message.split_once(&format!("exec: \"{command}\": ")) {
         Some((_, reason)) => cannot_run(what, command, reason),
@@ -141,7 +141,7 @@ pub(super) async fn hear_out(
     mut died: Died,
     sink: &Sink,
 ) -> Result<End> {
-    let mut ear = Ear { sink, first_words: Vec::new() };
+    let mut ear = Ear::new(sink);
     let ended = async {
         tokio::select! {
             code = died.code() => Ok(code),
@@ -174,14 +174,19 @@ pub(super) async fn hear_out(
     Ok(End::Exit(Exit { code, out_of_memory: code == 137 && ran_out_of_memory(shared, container).await }))
 }
 
-struct Ear<'a> {
+/// Gives what a process writes to a sink.
+pub(super) struct Ear<'a> {
     sink: &'a Sink,
     /// How standard error began: the init process says in several pieces that it could not run the command.
     first_words: Vec<u8>,
 }
 
-impl Ear<'_> {
-    fn hear(&mut self, piece: LogOutput) -> Result<()> {
+impl<'a> Ear<'a> {
+    pub(super) fn new(sink: &'a Sink) -> Self {
+        Self { sink, first_words: Vec::new() }
+    }
+
+    pub(super) fn hear(&mut self, piece: LogOutput) -> Result<()> {
         match piece {
             LogOutput::StdOut { message } => (self.sink)(Name::Stdout, &message),
             LogOutput::StdErr { message } => {
@@ -238,7 +243,7 @@ pub(super) async fn wait(shared: &Shared, container: &str) -> Result<i32> {
     Ok(i32::try_from(code).unwrap_or(255))
 }
 
-async fn ran_out_of_memory(shared: &Shared, container: &str) -> bool {
+pub(super) async fn ran_out_of_memory(shared: &Shared, container: &str) -> bool {
     let inspected = within(BRIEF, shared.client.inspect_container(container, None)).await;
     inspected.ok().and_then(|container| container.state).and_then(|state| state.oom_killed).unwrap_or(false)
 }
@@ -251,7 +256,7 @@ mod tests {
     #[test]
     fn output_that_broke_off_is_no_result() {
         let (sink, heard) = recorder();
-        let mut ear = Ear { sink: &sink, first_words: Vec::new() };
+        let mut ear = Ear::new(&sink);
         ear.hear(LogOutput::StdOut { message: "whole\n".into() }).unwrap();
         ear.hear(LogOutput::StdErr { message: vec![b'x'; 3 * FIRST_WORDS].into() }).unwrap();
         // As it is given at the end of a stream that ends within a piece.

@@ -7,14 +7,15 @@ use std::time::Duration;
 use super::cleaner::Container;
 use super::facts::Facts;
 use super::failure;
-use super::recipe::{Created, NetworkScope, Recipe, Stdin};
+use super::recipe::{Created, First, NetworkScope, Recipe, Stdin};
 use super::{Shared, labels, mount, names, place, room, ulimits};
 use crate::Result;
 use crate::arguments;
 use crate::engine::{Link, Process};
 use crate::model::Grant;
 use bollard::models::{
-    ContainerCreateBody, EndpointSettings, HealthConfig, HostConfig, Mount, NetworkingConfig,
+    ContainerCreateBody, EndpointSettings, HealthConfig, HostConfig, HostConfigLogConfig, Mount,
+    NetworkingConfig,
 };
 
 /// Makes a container and fills it.
@@ -84,7 +85,7 @@ fn body(
             process.args.clone()
         }),
         cmd: Some(Vec::new()),
-        env: Some(environment(process, base)),
+        env: Some(environment(process, &base.env)),
         user: Some(if process.user.is_empty() { "0".to_owned() } else { process.user.clone() }),
         working_dir: Some(if process.workdir.is_empty() { "/".to_owned() } else { process.workdir.clone() }),
         attach_stdin: Some(has_stdin),
@@ -97,7 +98,10 @@ fn body(
         healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..Default::default() }),
         labels: Some(labels_of),
         host_config: Some(HostConfig {
-            init: Some(shared.connection.has_init()),
+            init: Some(recipe.first == First::Init && shared.connection.has_init()),
+            // What ours says is nothing for a log.
+            log_config: (recipe.first == First::Own)
+                .then(|| HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
             mounts: Some(mounts),
             privileged: Some(process.security.privileged),
             nano_cpus: limits.cpu.map(nanos),
@@ -125,13 +129,12 @@ fn capabilities(process: &Process, wanted: Grant) -> Vec<String> {
     all.into_iter().chain(capabilities.names(wanted).cloned()).collect()
 }
 
-/// The process's variables, and the image's others by name alone: a variable without `=` is unset in the container
+/// The process's variables, and the others that its image or container has, by name alone: a variable without `=` is unset
 /// (moby, `container.ReplaceOrAppendEnvVars`) and keeps the image's from being merged in.
-fn environment(process: &Process, base: &Facts) -> Vec<String> {
+pub(super) fn environment(process: &Process, known: &[String]) -> Vec<String> {
     let set = process.env.iter().chain(&process.secret_env);
     let mut environment: Vec<String> = set.map(|(name, value)| format!("{name}={value}")).collect();
-    let unset: Vec<_> = base
-        .env
+    let unset: Vec<_> = known
         .iter()
         .filter(|name| !environment.iter().any(|variable| variable_name(variable) == name.as_str()))
         .cloned()
@@ -140,7 +143,7 @@ fn environment(process: &Process, base: &Facts) -> Vec<String> {
     environment
 }
 
-fn variable_name(variable: &str) -> &str {
+pub(super) fn variable_name(variable: &str) -> &str {
     variable.split_once('=').map_or(variable, |(name, _)| name)
 }
 

@@ -58,6 +58,8 @@ pub(super) struct HeldRun {
 enum Which {
     /// Of this session. It is removed when this is dropped.
     Own(Container),
+    /// Of this session, and still running, by its id.
+    Running(String),
     /// Of another one, by its id.
     Elsewhere(String),
 }
@@ -72,8 +74,14 @@ impl HeldRun {
     pub(super) fn container(&self) -> &str {
         match &self.container {
             Which::Own(container) => container.name(),
-            Which::Elsewhere(id) => id,
+            Which::Running(id) | Which::Elsewhere(id) => id,
         }
+    }
+
+    /// A container in which something still runs, which is somebody else's.
+    pub(super) fn running(container: &Container, variables: Vec<String>, name: String) -> Self {
+        let id = container.id().unwrap_or_else(|| container.name()).to_owned();
+        Self { container: Which::Running(id), variables, name, has_secrets: false }
     }
 
     /// Whether it may go away at any time.

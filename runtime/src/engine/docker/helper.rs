@@ -20,6 +20,16 @@ pub(super) async fn ready(client: &bollard::Docker, platform: &str) -> Result<St
     Own::new("bowline/helper", WHAT, layer).ready(client).await
 }
 
+/// The program that is process 1 of a container in which steps run one after another; `None` if there is none for this
+/// platform.
+pub(super) fn chain(platform: &str) -> Option<&'static [u8]> {
+    match platform.split('/').nth(1) {
+        Some("amd64" | "x86_64") => Some(include_bytes!("helper/chain-x86_64")),
+        Some("arm64" | "aarch64") => Some(include_bytes!("helper/chain-aarch64")),
+        _ => None,
+    }
+}
+
 type Program = (&'static str, &'static [u8]);
 
 /// The programs for a platform, as engines name them: `linux/amd64`, `linux/arm64/v8`.
@@ -69,7 +79,8 @@ mod tests {
     fn every_architecture_has_its_programs() {
         // The machine that an ELF header names: 62 is x86-64, 183 AArch64.
         for (platform, machine) in [("linux/amd64", 62), ("linux/arm64", 183), ("linux/arm64/v8", 183)] {
-            for (path, program) in programs(platform).unwrap() {
+            let chain = ("/chain", chain(platform).unwrap());
+            for (path, program) in programs(platform).unwrap().into_iter().chain([chain]) {
                 assert_eq!((&program[..4], program[18]), (&b"\x7fELF"[..], machine), "{platform} {path}");
                 assert!(program.len() <= 10_000, "{platform} {path}: {} bytes", program.len());
             }
@@ -79,6 +90,7 @@ mod tests {
     #[test]
     fn another_architecture_is_told_so() {
         let error = programs("linux/s390x").unwrap_err().to_string();
+        assert!(chain("linux/s390x").is_none());
         assert!(error.contains("linux/s390x") && error.contains("amd64 and arm64"), "{error}");
     }
 }

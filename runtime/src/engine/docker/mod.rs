@@ -16,8 +16,9 @@
 //!   clear     publish                images → registries and files, without the engine's own
 //!   recipe    place    room  mount   create   containers: filled, given mounts, made
 //!   ends      attach   kill   inside   followed; commands in a running container, and the end of those
-//!   records   keep     results       what steps wrote, on this machine; images of what they left; either
-//!   step      probe                  run to the end, stored; probed
+//!   records   keep                   what steps wrote, on this machine; images of what they left
+//!   chain     results                containers in which steps run one after another; what they wrote, and left
+//!   chained   step     probe         run to the end, stored; probed
 //!   caches                           held by one session at a time
 //!   living    prune                  who uses what is kept; what nobody uses, removed
 //!   relay     service                connected where no address can be reached; started, watched
@@ -29,6 +30,8 @@
 
 mod attach;
 mod caches;
+mod chain;
+mod chained;
 mod cleaner;
 mod clear;
 mod commit;
@@ -131,6 +134,8 @@ struct Shared {
     images: facts::Images,
     /// Containers pinned for their file systems.
     held: held::HeldContainers,
+    /// Containers in which steps run one after another, between two of them.
+    chains: chain::Chains,
     /// What is recorded of results on this machine.
     records: records::Records,
     /// Lets others see that this session uses what is kept.
@@ -186,6 +191,7 @@ impl Docker {
             pulls: pull::Pulls::default(),
             images: facts::Images::default(),
             held: held::HeldContainers::default(),
+            chains: chain::Chains::default(),
             records: records::Records::new(home, connection.id()),
             living: living::Living::default(),
             bases: snapshot::Bases::new(layers),

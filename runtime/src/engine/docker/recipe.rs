@@ -4,6 +4,9 @@ use super::cleaner::Container;
 use crate::engine::{Filesystem, Link, Process};
 use crate::model::RunId;
 
+/// The host name of a step: the same on every machine, so that nothing depends on it.
+pub(super) const HOSTNAME_OF_STEPS: &str = "bowline";
+
 /// A container to be made.
 pub(super) struct Recipe<'a> {
     /// The engine's name for it.
@@ -22,6 +25,16 @@ pub(super) struct Recipe<'a> {
     /// The network it is on.
     pub(super) scope: NetworkScope,
     pub(super) stdin: Stdin,
+    pub(super) first: First,
+}
+
+/// Process 1 of a container.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum First {
+    /// The engine's init, which ends with the container's process; or that process, where the engine has no init.
+    Init,
+    /// The container's process, which is ours.
+    Own,
 }
 
 /// The standard input of a container's process.

@@ -11,13 +11,21 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::chain::{self, Between, Chain};
 use super::held::HeldRun;
 use super::keep::{self, Image};
 use super::records::{Facts, Record};
 use super::{Shared, held};
 use crate::Result;
-use crate::engine::{Call, Choice, Claim, Files, Kept, Recording, Stored};
+use crate::engine::{Call, Choice, Claim, Files, Kept, Recording, Stored, TakeOver};
 use crate::model::{Digest, MadeOf, Provenance, RunId, Snapshot};
+
+/// What a run may cost that would make files again which were not kept, where each single process takes less than keeping
+/// them.
+const AGAIN_AT_MOST: Duration = Duration::from_secs(5);
+
+/// More than a command takes in a chain that does nothing.
+const NOTHING_TAKES: Duration = Duration::from_millis(250);
 
 /// How often a lock is tried again.
 #[cfg(unix)]
@@ -54,16 +62,24 @@ async fn recorded(shared: &Arc<Shared>, directory: &Path, key: &Digest) -> Optio
     let find = move || owned.records.find(&directory, &wanted);
     let Record { facts, output } = tokio::task::spawn_blocking(find).await.unwrap_or(None)?;
     let from = facts.from.clone();
-    let files = Arc::new(Left::new(shared, facts, output.clone()));
+    let files = Arc::new(LeftFiles::new(shared, facts, output.clone()));
     Some(Kept { output, from, files })
 }
 
 /// A step that has succeeded.
 pub(super) struct Succeeded {
-    pub(super) container: HeldRun,
+    pub(super) left: Left,
     pub(super) run: RunId,
-    /// How long its process took.
+    /// How long its process took, and with those before it that would have to run again too.
     pub(super) took: Duration,
+    pub(super) again: Duration,
+}
+
+/// Where the files are that a step left.
+pub(super) enum Left {
+    Held(HeldRun),
+    /// In a chain, which the next step takes over. The name is that of the step.
+    InChain(Chain, String),
 }
 
 /// Records what a step wrote, and keeps its files if that is worth it.
@@ -74,14 +90,25 @@ pub(super) async fn keep(
     output: Recording,
     made_of: Vec<MadeOf>,
 ) -> Result<Stored> {
-    let Succeeded { container, run, took } = step;
+    let Succeeded { left, run, took, again } = step;
     let directory = shared.records_at().map(Path::to_owned);
     let keeping = directory.as_deref().map(|directory| shared.records.keeping(directory)).unwrap_or_default();
     let from = Provenance::now(run.clone(), made_of);
     shared.records.learn(&key, &from);
     let record = Record { facts: Facts::new(key, from, took, keeping), output };
-    held::hold_run(shared, &run, container);
-    let files = Arc::new(Left::new(shared, record.facts.clone(), record.output.clone()));
+    let least = match &left {
+        Left::Held(_) => keeping,
+        // Most of what a command takes that does nothing is the engine's.
+        Left::InChain(..) => keeping.max(NOTHING_TAKES),
+    };
+    match left {
+        Left::Held(container) => held::hold_run(shared, &run, container),
+        Left::InChain(chain, name) => {
+            let (facts, output) = (record.facts.clone(), record.output.clone());
+            chain::wait(shared, Between { chain, name, facts, output });
+        }
+    }
+    let files = Arc::new(LeftFiles::new(shared, record.facts.clone(), record.output.clone()));
     let recorded = match directory {
         Some(directory) => {
             let owned = Arc::clone(shared);
@@ -92,7 +119,7 @@ pub(super) async fn keep(
         None => None,
     };
     let is_recorded = matches!(recorded, Some(Ok(())));
-    let keeps_files = !is_recorded || took > keeping;
+    let keeps_files = !is_recorded || took > least || again > keeping.max(AGAIN_AT_MOST);
     if keeps_files {
         files.snapshot().await?;
     }
@@ -106,7 +133,7 @@ pub(super) async fn keep(
 }
 
 /// The files that a run left.
-struct Left {
+struct LeftFiles {
     shared: Arc<Shared>,
     facts: Facts,
     /// An image has it too, for other machines.
@@ -115,16 +142,16 @@ struct Left {
     image: OnceLock<Snapshot>,
 }
 
-impl fmt::Debug for Left {
+impl fmt::Debug for LeftFiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Left")
+        f.debug_struct("LeftFiles")
             .field("key", &self.facts.key)
             .field("run", &self.facts.from.run)
             .finish_non_exhaustive()
     }
 }
 
-impl Left {
+impl LeftFiles {
     fn new(shared: &Arc<Shared>, facts: Facts, output: Recording) -> Self {
         Self { shared: Arc::clone(shared), facts, output, image: OnceLock::new() }
     }
@@ -138,6 +165,9 @@ impl Left {
         let _turn = turn(shared, &format!("{}.files", run.as_str()), &|| {}).await;
         if let Some(found) = keep::image_of(shared, key, run).await? {
             return Ok(Some(found));
+        }
+        if let Some(kept) = chain::keep(shared, run).await? {
+            return Ok(Some(kept));
         }
         let container = match held::run(shared, run) {
             Some(own) => own,
@@ -159,7 +189,7 @@ impl Left {
     }
 }
 
-impl Files for Left {
+impl Files for LeftFiles {
     fn snapshot(&self) -> Call<'_, Option<Snapshot>> {
         Box::pin(async {
             if let Some(image) = self.image.get() {
@@ -170,11 +200,24 @@ impl Files for Left {
         })
     }
 
+    fn take_over(&self, how: TakeOver) -> Call<'_, Option<Snapshot>> {
+        Box::pin(async move {
+            if how == TakeOver::Kept {
+                self.snapshot().await?;
+            }
+            match chain::take_over(&self.shared, &self.facts.from.run).await {
+                Some(taken) => Ok(Some(taken)),
+                None => self.snapshot().await,
+            }
+        })
+    }
+
     fn unkept(&self) -> Call<'_, Option<Choice>> {
         Box::pin(async {
             let Self { shared, facts, image, .. } = self;
             let is_there = image.get().is_some()
                 || held::run(shared, &facts.from.run).is_some()
+                || chain::is_waiting(shared, &facts.from.run)
                 || keep::image_of(shared, &facts.key, &facts.from.run).await?.is_some();
             let Facts { took, keeping, .. } = *facts;
             Ok((!is_there).then_some(Choice { keeps_files: took > keeping, took, keeping }))

@@ -16,7 +16,7 @@ use super::failure::{self, BRIEF, within};
 use super::held::HeldRun;
 use super::inside::{Inside, Settings};
 use super::probe::{Prober, Target};
-use super::recipe::{Created, NetworkScope, Recipe, Stdin};
+use super::recipe::{Created, First, NetworkScope, Recipe, Stdin};
 use super::records::Facts;
 use super::{Shared, create, keep, labels, names, relay};
 use crate::engine::command::cannot_run;
@@ -77,6 +77,7 @@ pub(super) async fn prepare(shared: &Arc<Shared>, service: ServiceSpec) -> Resul
         links: &links,
         scope: NetworkScope::Services,
         stdin: Stdin::Empty,
+        first: First::Init,
     };
     let Created { container, variables, .. } = Box::pin(create::create(shared, recipe)).await?;
     let (output, _) = attach::attach(shared, container.name(), false).await?;

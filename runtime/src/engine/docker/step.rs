@@ -6,17 +6,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::attach::{self, End};
+use super::chained::{self, Where};
 use super::held::{self, HeldRun, Mounts};
-use super::recipe::{Created, NetworkScope, Recipe, Stdin};
-use super::results::{self, Succeeded};
+use super::recipe::{Created, First, HOSTNAME_OF_STEPS, NetworkScope, Recipe, Stdin};
+use super::results::{self, Left, Succeeded};
 use super::{Shared, create, inside, labels, place};
 use crate::engine::command::cannot_run;
 use crate::engine::{Call, Finished, Placement, Prepared, Recording, Sink, StepSpec, Stored, Terminal};
 use crate::model::{Digest, Exit, MadeOf, RunId, Snapshot, WindowSize};
 use crate::{Error, Result};
-
-/// The host name of a step: the same on every machine, so that nothing depends on it.
-const HOSTNAME: &str = "bowline";
 
 /// A step whose container exists.
 struct Ready {
@@ -49,6 +47,10 @@ struct Ended {
 
 /// Prepares a step.
 pub(super) async fn prepare(shared: &Arc<Shared>, step: StepSpec) -> Result<Box<dyn Prepared>> {
+    let step = match chained::prepare(shared, step).await? {
+        Where::InChain(prepared) => return Ok(prepared),
+        Where::Apart(step) => *step,
+    };
     let scope = if step.links.is_empty() { NetworkScope::World } else { NetworkScope::Services };
     let run_id = RunId::random();
     let recipe = Recipe {
@@ -56,7 +58,7 @@ pub(super) async fn prepare(shared: &Arc<Shared>, step: StepSpec) -> Result<Box<
         name: &step.name,
         kind: labels::KIND_STEP,
         run: Some(&run_id),
-        hostname: HOSTNAME,
+        hostname: HOSTNAME_OF_STEPS,
         filesystem: &step.filesystem,
         process: step.process.as_ref(),
         links: &step.links,
@@ -66,6 +68,7 @@ pub(super) async fn prepare(shared: &Arc<Shared>, step: StepSpec) -> Result<Box<
             (None, Some(_)) => Stdin::Written,
             (None, None) => Stdin::Empty,
         },
+        first: First::Init,
     };
     let created = Box::pin(create::create(shared, recipe)).await?;
     let process = step.process.as_ref();
@@ -152,7 +155,8 @@ impl Finished for Ended {
     fn keep(self: Box<Self>, key: Digest, output: Recording, made_of: Vec<MadeOf>) -> Call<'static, Stored> {
         Box::pin(async move {
             let Ended { shared, created, name, has_secrets, run_id: run, took, .. } = *self;
-            let step = Succeeded { container: HeldRun::new(created, name, has_secrets), run, took };
+            let left = Left::Held(HeldRun::new(created, name, has_secrets));
+            let step = Succeeded { left, run, took, again: took };
             results::keep(&shared, step, key, output, made_of).await
         })
     }

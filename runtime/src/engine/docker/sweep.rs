@@ -87,6 +87,7 @@ async fn remove_all(shared: &Arc<Shared>) -> Result<()> {
     shared.readers.release();
     shared.mounts.release();
     shared.dialer.release();
+    shared.chains.release();
     let images = shared.held.release();
     // Running containers go first, which ends whatever waits for them.
     remove_containers(shared).await?;

@@ -9,9 +9,10 @@ typedef long long i64;
 #define UNUSED __attribute__((unused))
 
 #if defined(__x86_64__)
-enum { READ = 0, WRITE = 1, CLOSE = 3, MMAP = 9, MUNMAP = 11, SOCKET = 41, CONNECT = 42, SENDTO = 44, RECVFROM = 45,
-       SHUTDOWN = 48, BIND = 49, LISTEN = 50, SETSOCKOPT = 54, GETSOCKOPT = 55, KILL = 62, FCNTL = 72, GETDENTS64 = 217,
-       CLOCK_GETTIME = 228, EXIT_GROUP = 231, OPENAT = 257, PPOLL = 271, ACCEPT4 = 288, PRLIMIT64 = 302 };
+enum { READ = 0, WRITE = 1, CLOSE = 3, MMAP = 9, MUNMAP = 11, RT_SIGACTION = 13, SOCKET = 41, CONNECT = 42, SENDTO = 44,
+       RECVFROM = 45, SHUTDOWN = 48, BIND = 49, LISTEN = 50, SETSOCKOPT = 54, GETSOCKOPT = 55, KILL = 62, FCNTL = 72,
+       PRCTL = 157, GETDENTS64 = 217, CLOCK_GETTIME = 228, EXIT_GROUP = 231, OPENAT = 257, UNLINKAT = 263, PPOLL = 271,
+       ACCEPT4 = 288, PRLIMIT64 = 302, STATX = 332 };
 
 static long call(long n, long a, long b, long c, long d, long e, long f) {
   register long r10 __asm__("r10") = d;
@@ -28,10 +29,10 @@ static long call(long n, long a, long b, long c, long d, long e, long f) {
 __asm__(".globl _start\n_start:\n xor %ebp, %ebp\n mov %rsp, %rdi\n and $-16, %rsp\n call begin\n");
 
 #elif defined(__aarch64__)
-enum { FCNTL = 25, OPENAT = 56, CLOSE = 57, GETDENTS64 = 61, READ = 63, WRITE = 64, PPOLL = 73, EXIT_GROUP = 94,
-       CLOCK_GETTIME = 113, KILL = 129, SOCKET = 198, BIND = 200, LISTEN = 201, CONNECT = 203, SENDTO = 206,
-       RECVFROM = 207, SETSOCKOPT = 208, GETSOCKOPT = 209, SHUTDOWN = 210, MUNMAP = 215, MMAP = 222, ACCEPT4 = 242,
-       PRLIMIT64 = 261 };
+enum { FCNTL = 25, UNLINKAT = 35, OPENAT = 56, CLOSE = 57, GETDENTS64 = 61, READ = 63, WRITE = 64, PPOLL = 73,
+       EXIT_GROUP = 94, CLOCK_GETTIME = 113, KILL = 129, RT_SIGACTION = 134, PRCTL = 167, SOCKET = 198, BIND = 200,
+       LISTEN = 201, CONNECT = 203, SENDTO = 206, RECVFROM = 207, SETSOCKOPT = 208, GETSOCKOPT = 209, SHUTDOWN = 210,
+       MUNMAP = 215, MMAP = 222, ACCEPT4 = 242, PRLIMIT64 = 261, STATX = 291 };
 
 static long call(long n, long a, long b, long c, long d, long e, long f) {
   register long x8 __asm__("x8") = n;
@@ -73,7 +74,7 @@ struct timespec { i64 seconds, nanoseconds; };
 struct pollfd { int fd; short events, revents; };
 
 /* Numbers of errors and options are the same on both machines. */
-enum { EINTR = 4, EAGAIN = 11, ENOMEM = 12, EPIPE = 32, EAFNOSUPPORT = 97, ENETUNREACH = 101, ECONNABORTED = 103,
+enum { ESRCH = 3, EINTR = 4, EAGAIN = 11, ENOMEM = 12, EPIPE = 32, EAFNOSUPPORT = 97, ENETUNREACH = 101, ECONNABORTED = 103,
        ECONNRESET = 104, ETIMEDOUT = 110, ECONNREFUSED = 111, EHOSTUNREACH = 113, EINPROGRESS = 115 };
 enum { STREAM = 1, DATAGRAM = 2, NON_BLOCKING = 04000, CLOSE_ON_EXEC = 02000000 };
 enum { POLLIN = 1, POLLOUT = 4, POLLERR = 8 };
