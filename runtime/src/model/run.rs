@@ -25,6 +25,11 @@ impl RunId {
         Self("".into())
     }
 
+    /// Whether it is [the only one](Self::only).
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     #[cfg(feature = "docker")]
     pub(crate) fn as_str(&self) -> &str {
         &self.0

@@ -2,6 +2,7 @@
 
 use super::caching::Caching;
 use super::pins::Mode;
+use super::remote::CachePlaces;
 use crate::terminal;
 use crate::{Error, Result};
 
@@ -16,6 +17,7 @@ pub(crate) fn check_environment(engine: Option<&str>) -> Result<()> {
     crate::engine::check_environment(engine)?;
     Mode::from_environment()?;
     Caching::from_environment()?;
+    CachePlaces::from_environment()?;
     crate::error::check_lines()?;
     are_services_on().map(drop)
 }

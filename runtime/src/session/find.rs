@@ -44,7 +44,10 @@ impl Evaluation {
         let span = self.session.span.child_at(subject(&step), step.locations.all());
         let done = self.find_or_run_in(&span, &step, key, need).await;
         match &done {
-            Ok(_) if self.session.caching().stores() => self.record(&step),
+            Ok(result) if self.session.caching().stores() => {
+                self.record(&step);
+                self.offer(&step, key, result);
+            }
             Ok(_) => {}
             Err(error) => close_failed(&span, error),
         }
@@ -107,10 +110,17 @@ impl Evaluation {
         let caching = self.session.caching();
         let (may_be_found, may_be_kept) =
             (!step.is_volatile && caching.takes(), !step.is_volatile && caching.stores());
+        let mut has_output = false;
         if may_be_found && let Some(kept) = self.engine.lookup(&key).await? {
             if self.is_enough(&kept, need).await? {
                 return cached(kept);
             }
+            has_output = true;
+        }
+        if may_be_found && let Some(kept) = self.fetch(span, step, key, need).await? {
+            return cached(kept);
+        }
+        if has_output {
             span.emit(|| EventKind::FilesMissing);
         }
         self.engine.expect(!step.bindings.is_empty());
@@ -147,7 +157,7 @@ impl Evaluation {
         Ok(Arc::new(self.keep(step, span, key, claim, ran)))
     }
 
-    async fn is_enough(&self, kept: &Kept, need: Need) -> Result<bool> {
+    pub(super) async fn is_enough(&self, kept: &Kept, need: Need) -> Result<bool> {
         Ok(need == Need::Output || kept.files.snapshot().await?.is_some())
     }
 

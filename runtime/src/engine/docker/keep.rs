@@ -128,10 +128,7 @@ pub(super) async fn keep(
     let what = format!("keep what {} left", left.name());
     let cleaner = shared.cleaner.clone();
     let keep = async move {
-        let mut labels = output_labels(&shared, &facts.key, output).await?;
-        let parts = facts.made_of.iter().map(|part| format!("{}:{}", part.key, part.run.as_str()));
-        labels.insert(labels::MADE_OF.to_owned(), parts.collect::<Vec<_>>().join(" "));
-        labels.insert(labels::RUN.to_owned(), facts.run.as_str().to_owned());
+        let labels = result_labels(&shared, &facts, output).await?;
         let (image, container, variables) =
             (names::step_image(&facts.key), left.container(), left.variables());
         let id = if left.has_secrets() {
@@ -157,6 +154,19 @@ pub(super) async fn import(
     let archive = stream::poll_fn(move |context| archive.poll_recv(context));
     let image = import_with(shared, &names::step_image(key), labels, archive).await?;
     Ok(Snapshot(image))
+}
+
+/// The labels of a result's image.
+pub(super) async fn result_labels(
+    shared: &Arc<Shared>,
+    facts: &Facts,
+    output: Recording,
+) -> Result<HashMap<String, String>> {
+    let mut labels = output_labels(shared, &facts.key, output).await?;
+    let parts = facts.made_of.iter().map(|part| format!("{}:{}", part.key, part.run.as_str()));
+    labels.insert(labels::MADE_OF.to_owned(), parts.collect::<Vec<_>>().join(" "));
+    labels.insert(labels::RUN.to_owned(), facts.run.as_str().to_owned());
+    Ok(labels)
 }
 
 /// The labels that hold a step's end, or refer to where it is.

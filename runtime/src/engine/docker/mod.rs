@@ -17,6 +17,7 @@
 //!   recipe    place    room  mount   create   containers: filled, given mounts, made
 //!   ends      attach   kill   inside   followed; commands in a running container, and the end of those
 //!   records   keep     results       what steps wrote, on this machine; images of what they left; either
+//!   transfer                         results for other machines, and from them
 //!   step      probe                  run to the end, stored; probed
 //!   caches                           held by one session at a time
 //!   relay     service                connected where no address can be reached; started, watched
@@ -80,6 +81,7 @@ mod step;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod transfer;
 mod transport;
 mod ulimits;
 mod wanted;
@@ -100,9 +102,9 @@ pub(crate) use self::connection::Connection;
 pub(crate) use self::source::DockerImages;
 use self::watchdog::Watchdog;
 use super::{
-    CacheLocks, Call, Claim, Description, Engine, Image, ImageSpec, ImageStore, InUse, Ingress, InstanceId,
-    Kept, PortNumber, Prepared, Progress, ResultStore, Sandbox, ServiceSpec, SnapshotReader, Startable,
-    StepSpec,
+    Arrival, CacheLocks, Call, Claim, Description, Engine, Image, ImageSpec, ImageStore, InUse, Ingress,
+    InstanceId, Kept, LayerSink, LayerSource, Layers, PortNumber, Prepared, Progress, ResultStore,
+    ResultTransfer, Sandbox, ServiceSpec, SnapshotReader, Startable, StepSpec,
 };
 use crate::model::{CacheKey, Digest, Entry, ImageName, SessionId, Snapshot, Stat};
 use crate::{Error, Result};
@@ -130,6 +132,8 @@ struct Shared {
     held: held::HeldContainers,
     /// What is recorded of results on this machine.
     records: records::Records,
+    /// Who moves layers in or out.
+    layers: transfer::Moving,
     /// Images made for containers to start from.
     bases: snapshot::Bases,
     /// Containers through which files are read.
@@ -182,6 +186,7 @@ impl Docker {
             images: facts::Images::default(),
             held: held::HeldContainers::default(),
             records: records::Records::new(home, connection.id()),
+            layers: transfer::Moving::default(),
             bases: snapshot::Bases::new(layers),
             readers: readers::Readers::default(),
             mounts: mount::Mounts::default(),
@@ -313,6 +318,25 @@ impl ResultStore for Docker {
         archive: mpsc::Receiver<std::io::Result<Vec<u8>>>,
     ) -> Call<'a, Snapshot> {
         Box::pin(keep::import(&self.shared, key, archive))
+    }
+}
+
+impl ResultTransfer for Docker {
+    fn sends_at_the_end(&self) -> bool {
+        true
+    }
+
+    fn send<'a>(
+        &'a self,
+        files: &'a Snapshot,
+        image: Option<&'a Image>,
+        to: &'a dyn LayerSink,
+    ) -> Call<'a, Layers> {
+        Box::pin(transfer::send(&self.shared, files, image, to))
+    }
+
+    fn receive<'a>(&'a self, result: Arrival, from: &'a dyn LayerSource) -> Call<'a, ()> {
+        Box::pin(transfer::receive(&self.shared, result, from))
     }
 }
 

@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::ContentDigest;
-
 /// A file system: layers, the lowest first, and where changes go. All paths are relative to the store.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Root {
@@ -19,16 +17,6 @@ pub(super) struct Root {
 pub(super) struct Changes {
     pub(super) upper: PathBuf,
     pub(super) work: PathBuf,
-}
-
-/// A layer as an archive, as images describe it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Packed {
-    /// The digest of the uncompressed archive.
-    pub(super) unpacked: ContentDigest,
-    pub(super) digest: ContentDigest,
-    /// The compressed size in bytes.
-    pub(super) size: u64,
 }
 
 /// What to remove: everything not in use if neither field is set.

@@ -19,7 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use super::address::{Audience, Network};
 use super::capabilities::Users;
-use super::model::{Bounds, Changes, Packed, Removed, Root};
+use super::model::{Bounds, Changes, Removed, Root};
+use crate::engine::oci::Packed;
 use crate::model::{Limits, SecurityContext, WindowSize};
 
 /// More than any request has.

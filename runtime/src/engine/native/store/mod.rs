@@ -5,6 +5,7 @@
 //! images/<id>.json    which layers an image has
 //! references/<…>.json which image a reference led to, and the image's configuration
 //! steps/<key>.step    which layers a step left, and its output (`step.rs`)
+//! steps/<key>.output  its output, of a step whose files are elsewhere
 //! packed/<name>.json  what a layer is as an archive that was published
 //! volumes/<name>      cache volumes
 //! durable/<boot>      from when to when everything that was made is on the disk
@@ -43,8 +44,9 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::model::{Packed, Root};
+use super::model::Root;
 use crate::engine::ImageConfig;
+use crate::engine::oci::Packed;
 use crate::model::{CacheKey, ContentDigest, Digest, ImageName, SessionId, Snapshot};
 
 use self::durable::Sound;
@@ -53,7 +55,7 @@ pub(super) use self::held::{Attempt, empty, empty_all};
 pub(super) use self::prune::prune;
 use self::scratch::{Removal, join};
 pub(super) use self::scratch::{Remover, Scratch, sweep};
-pub(super) use self::step::StoredStep;
+pub(super) use self::step::{StoredOutput, StoredStep};
 
 const LAYERS: &str = "l";
 /// The layer with the mount points that every container needs.
@@ -105,6 +107,9 @@ pub(super) struct StoredImage {
     pub(super) identity: ContentDigest,
     /// Layers, the lowest first.
     pub(super) layers: Vec<String>,
+    /// The digests of the archives that they were unpacked from; none in records of earlier versions.
+    #[serde(default)]
+    pub(super) unpacked: Vec<ContentDigest>,
     pub(super) config: ImageConfig,
     /// As `os/architecture[/variant]`.
     pub(super) platform: String,

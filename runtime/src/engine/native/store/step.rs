@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Store;
 use crate::engine::{Recording, record};
-use crate::model::Digest;
+use crate::model::{ContentDigest, Digest, MadeOf, RunId};
+use crate::sha256::Sha256;
 
 /// The suffix of these files.
 pub(super) const SUFFIX: &str = "step";
@@ -62,6 +63,64 @@ impl Store {
 
 pub(super) fn path(root: &Path, key: &Digest) -> PathBuf {
     root.join("steps").join(format!("{key}.{SUFFIX}"))
+}
+
+/// The output of a step whose files are elsewhere, if anywhere.
+#[derive(Debug)]
+pub(in super::super) struct StoredOutput {
+    pub(in super::super) run: RunId,
+    pub(in super::super) made_of: Vec<MadeOf>,
+    pub(in super::super) output: Recording,
+}
+
+/// What its line says besides how long the streams are.
+#[derive(Debug, Serialize, Deserialize)]
+struct OutputHead {
+    run: RunId,
+    made_of: Vec<MadeOf>,
+    /// The digest of the streams, one after the other: a crash of the machine may damage any part of a file.
+    digest: ContentDigest,
+}
+
+impl Store {
+    pub(in super::super) fn output(&self, key: &Digest) -> Option<StoredOutput> {
+        let file = self.open_record(&output_path(self.root(), key))?;
+        let (OutputHead { run, made_of, digest }, output) = record::read::<OutputHead>(file, 0)?;
+        (hash(&output).ok()? == digest).then_some(StoredOutput { run, made_of, output })
+    }
+
+    pub(in super::super) fn keep_output(&self, key: &Digest, stored: StoredOutput) -> io::Result<()> {
+        let StoredOutput { run, made_of, output } = stored;
+        let head = OutputHead { run, made_of, digest: hash(&output)? };
+        self.put_record(&output_path(self.root(), key), |file| {
+            file.write_all(&record::line(&head, &output)?)?;
+            record::write_streams(file, &output)
+        })
+    }
+}
+
+fn hash(output: &Recording) -> io::Result<ContentDigest> {
+    let mut hash = Hashing(Sha256::new());
+    record::write_streams(&mut hash, output)?;
+    Ok(ContentDigest::hashed(hash.0))
+}
+
+/// Hashes what is written.
+struct Hashing(Sha256);
+
+impl io::Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn output_path(root: &Path, key: &Digest) -> PathBuf {
+    root.join("steps").join(format!("{key}.output"))
 }
 
 #[cfg(test)]
