@@ -80,7 +80,7 @@ fn the_readme_shows_the_help_of_the_example() {
 }
 
 /// Every variable that says how pipelines run, with a value that means nothing, and what is said of it.
-const NONSENSE: [(&str, &str, &str); 10] = [
+const NONSENSE: [(&str, &str, &str); 13] = [
     (
         "BOWLINE_PROGRESS",
         "fancy",
@@ -116,6 +116,12 @@ const NONSENSE: [(&str, &str, &str); 10] = [
         "20",
         "BOWLINE_KEEP=20 means nothing: it may be a size, or `all`\n\nhelp: a number and a unit ",
     ),
+    (
+        "BOWLINE_CACHE_FROM",
+        "dir:a,here",
+        "BOWLINE_CACHE_FROM: `here` is no place for results\n\nhelp: it may be `dir:PATH`, or `registry:HOST/NAME` ",
+    ),
+    ("BOWLINE_CACHE_TO", "dir:", "BOWLINE_CACHE_TO: `dir:` names no directory\n\nhelp: it may be `dir:PATH`"),
     ("BOWLINE_SERVICES", "none", "BOWLINE_SERVICES=none means nothing: it may be `on` or `off`\n"),
     (
         "BOWLINE_REACH",

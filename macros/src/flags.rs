@@ -5,8 +5,10 @@
 use crate::rules::Problem;
 
 /// Every flag that a command which evaluates a pipeline has, or is to have.
-pub(crate) const LONG: [&str; 24] = [
+pub(crate) const LONG: [&str; 26] = [
     "cache",
+    "cache-from",
+    "cache-to",
     "color",
     "dot",
     "engine",

@@ -22,11 +22,7 @@ impl FileLock {
             if !try_lock(&file, false)? {
                 return Ok(None);
             }
-            // Whoever was done has removed the file: then this one is locked for nobody.
-            let is_there = fs::symlink_metadata(path).is_ok_and(|there| {
-                file.metadata().is_ok_and(|here| (here.dev(), here.ino()) == (there.dev(), there.ino()))
-            });
-            if is_there {
+            if is_at(&file, path) {
                 return Ok(Some(Self { path: path.to_owned(), file }));
             }
         }
@@ -46,6 +42,32 @@ impl Drop for FileLock {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
         let _ = &self.file;
+    }
+}
+
+/// Whether a file is still at its path. Whoever was done with it has removed it: then it is locked for nobody.
+fn is_at(file: &File, path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|there| {
+        file.metadata().is_ok_and(|here| (here.dev(), here.ino()) == (there.dev(), there.ino()))
+    })
+}
+
+/// Opens a file to read it and add to it, creating it if it is missing, once nobody else has it open so.
+#[cfg(feature = "registry")]
+#[allow(unsafe_code)]
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    loop {
+        let file = File::options().read(true).append(true).create(true).mode(0o600).open(path)?;
+        // SAFETY: a plain call with a descriptor that is open.
+        while unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) } != 0 {
+            let error = io::Error::last_os_error();
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(error);
+            }
+        }
+        if is_at(&file, path) {
+            return Ok(file);
+        }
     }
 }
 
@@ -79,5 +101,23 @@ mod tests {
         // As a killed process leaves it.
         fs::write(&path, "").unwrap();
         assert!(FileLock::try_new(&path).unwrap().is_some());
+    }
+
+    #[cfg(feature = "registry")]
+    #[test]
+    fn who_waits_for_a_file_that_is_removed_has_the_next_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x");
+        let first = open(&path).unwrap();
+        let waiting = std::thread::spawn({
+            let path = path.clone();
+            move || open(&path).unwrap()
+        });
+        fs::remove_file(&path).unwrap();
+        drop(first);
+        let second = waiting.join().unwrap();
+        let found = File::open(&path).unwrap();
+        assert!(!try_lock(&found, false).unwrap());
+        drop(second);
     }
 }

@@ -6,8 +6,9 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, Command, value_parser};
 
 use super::given::Given;
+use crate::engine::CachePlace;
 use crate::report::{Progress, Report, Wish};
-use crate::session::{Caching, Settings};
+use crate::session::{CachePlaces, Caching, Settings, cache_place};
 use crate::{Error, Result};
 
 /// The reports, by the flag that names their file.
@@ -47,6 +48,17 @@ pub(super) fn of_engine(command: Command) -> Command {
         .value_name("MODE")
         .value_parser(PossibleValuesParser::new(Caching::ALL.map(Caching::word)))
         .help("Whether results of earlier runs are taken, and new ones stored; by default what BOWLINE_CACHE says, else on");
+    let cache_from = Arg::new("cache-from")
+        .long("cache-from")
+        .value_name("PLACE")
+        .action(ArgAction::Append)
+        .value_parser(cache_place)
+        .help("Take results from there, where there are none here: `dir:PATH` or `registry:HOST/NAME`; by default what BOWLINE_CACHE_FROM says");
+    let cache_to = Arg::new("cache-to")
+        .long("cache-to")
+        .value_name("PLACE")
+        .value_parser(cache_place)
+        .help("Write the results that this run uses there; by default what BOWLINE_CACHE_TO says");
     let progress = Arg::new("progress")
         .long("progress")
         .value_name("MODE")
@@ -69,7 +81,7 @@ pub(super) fn of_engine(command: Command) -> Command {
         .action(ArgAction::SetTrue)
         .conflicts_with("progress")
         .help("Show nothing but errors: `--progress quiet`");
-    let arguments = [engine, jobs, cache, progress, color, verbose, quiet];
+    let arguments = [engine, jobs, cache, cache_from, cache_to, progress, color, verbose, quiet];
     let command = command.args(arguments.map(|argument| argument.help_heading("Running")));
     command.args(REPORTS.map(|(name, _, help)| {
         let file = Arg::new(name).long(name).value_name("FILE").value_parser(value_parser!(PathBuf));
@@ -94,7 +106,10 @@ pub(super) fn switch(name: &'static str, help: &'static str) -> Arg {
 /// The settings of the session.
 pub(super) fn settings(given: &Given<'_>) -> Settings {
     let jobs = given.of("jobs").get_one::<u16>("jobs");
+    let from = given.of("cache-from").get_many::<CachePlace>("cache-from");
+    let to = given.of("cache-to").get_one::<CachePlace>("cache-to");
     Settings {
+        places: CachePlaces { from: from.into_iter().flatten().cloned().collect(), to: to.cloned() },
         engine: given.text("engine").map(str::to_owned),
         caching: given.text("cache").and_then(Caching::called),
         recorder: None,

@@ -64,6 +64,9 @@ pub(crate) trait Files: Send + Sync + fmt::Debug {
         self.snapshot()
     }
 
+    /// Their snapshot, if it is kept for good already.
+    fn kept(&self) -> Call<'_, Option<Snapshot>>;
+
     /// If nobody has them: the choice that was made then. Nothing is kept by asking.
     fn unkept(&self) -> Call<'_, Option<Choice>> {
         Box::pin(async { Ok(None) })
@@ -73,5 +76,23 @@ pub(crate) trait Files: Send + Sync + fmt::Debug {
 impl Files for Snapshot {
     fn snapshot(&self) -> Call<'_, Option<Snapshot>> {
         Box::pin(async { Ok(Some(self.clone())) })
+    }
+
+    fn kept(&self) -> Call<'_, Option<Snapshot>> {
+        self.snapshot()
+    }
+}
+
+/// The files of a result of which only the output is here.
+#[derive(Debug)]
+pub(crate) struct NoFiles;
+
+impl Files for NoFiles {
+    fn snapshot(&self) -> Call<'_, Option<Snapshot>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn kept(&self) -> Call<'_, Option<Snapshot>> {
+        Box::pin(async { Ok(None) })
     }
 }

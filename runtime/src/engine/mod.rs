@@ -19,6 +19,7 @@ use crate::model::{
     WindowSize,
 };
 
+mod blocking;
 mod bytes;
 #[cfg(feature = "docker")]
 mod channel;
@@ -44,6 +45,9 @@ mod progress;
 mod prune;
 #[cfg(any(feature = "docker", native_engine))]
 mod record;
+#[cfg(any(feature = "registry", native_engine))]
+mod registry;
+mod remote_cache;
 mod roles;
 #[cfg(any(feature = "docker", native_engine))]
 mod runs;
@@ -52,6 +56,9 @@ mod sockets;
 mod source;
 #[cfg_attr(not(any(feature = "docker", native_engine)), allow(dead_code, reason = "no engine is built"))]
 mod storage;
+mod transfer;
+#[cfg(any(feature = "docker", native_engine))]
+mod turns;
 #[cfg(any(feature = "docker", native_engine))]
 mod user;
 
@@ -63,8 +70,8 @@ pub(crate) use self::choice::{check_environment, open};
 pub(crate) use self::connection::{Connection, Datagrams, Flow, Incoming, Listener, PortNumber, Relayed};
 pub use self::doctor::{Diagnosis, doctor};
 pub(crate) use self::host::{HostDialler, HostEnded, HostInstance};
-pub(crate) use self::kept::{Choice, Files, Kept, Stored, TakeOver};
-pub(crate) use self::oci::ImageSpec;
+pub(crate) use self::kept::{Choice, Files, Kept, NoFiles, Stored, TakeOver};
+pub(crate) use self::oci::{ImageSpec, Packed};
 #[cfg(feature = "docker")]
 pub(crate) use self::output::Elsewhere;
 pub use self::output::OutputReader;
@@ -73,6 +80,7 @@ pub(crate) use self::probe::{is_silence, name_of_page};
 pub(crate) use self::progress::ProbeProgress;
 pub use self::prune::{KindUsage, Pruned, Usage, prune, usage};
 pub(crate) use self::prune::{keep_small, kept_size};
+pub(crate) use self::remote_cache::{Entry, Facts, Place as CachePlace, RemoteCache, Trouble};
 pub(crate) use self::roles::{
     Attached, CacheLocks, Call, Claim, Command, Detached, Dialing, Ended, Engine, Finished, Held, ImageStore,
     InUse, Ingress, Instance, Place, Prepared, Progress, ResultStore, Sandbox, Sink, SnapshotReader,
@@ -81,6 +89,7 @@ pub(crate) use self::roles::{
 pub(crate) use self::sockets::Listening;
 pub(crate) use self::storage::Tallies;
 pub use self::storage::{Prune, StoredKind};
+pub(crate) use self::transfer::{Arrival, LayerSink, LayerSource, Layers, ResultTransfer};
 
 /// Identifies an engine.
 #[derive(Debug, Clone)]
@@ -105,6 +114,8 @@ pub(crate) struct Image {
     pub(crate) config: ImageConfig,
     /// The platform it was built for, as `os/architecture[/variant]`.
     pub(crate) platform: String,
+    /// The digests of its uncompressed layers, the lowest first; none where they are not known.
+    pub(crate) layers: Vec<ContentDigest>,
     /// The digest of its manifest, or of its index, in the registry of the reference that it was found by, if it came from
     /// there.
     pub(crate) digest: Option<ContentDigest>,

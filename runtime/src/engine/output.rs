@@ -125,6 +125,11 @@ impl Written {
         }
     }
 
+    /// So many bytes of a file, from its beginning.
+    pub(crate) fn whole(file: File, length: u64) -> Self {
+        Self::File(Part { file: Arc::new(file), offset: 0, length })
+    }
+
     /// The length in bytes; 0 if it has not been fetched.
     pub(crate) fn length(&self) -> u64 {
         match self {
@@ -260,7 +265,7 @@ impl Spool {
     /// The recorded stream.
     pub(crate) fn finish(self) -> Written {
         match self.file {
-            Some(file) => Written::File(Part { file: Arc::new(file), offset: 0, length: self.length }),
+            Some(file) => Written::whole(file, self.length),
             None => self.memory.into(),
         }
     }

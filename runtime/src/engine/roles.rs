@@ -17,7 +17,9 @@ use super::output::{Recording, StepOutput};
 use super::progress::ProbeProgress;
 use super::sockets::Listening;
 use super::storage::{Prune, Tallies};
-use super::{Description, Image, ImageSpec, InstanceId, Kept, Placement, ServiceSpec, StepSpec, Stored};
+use super::{
+    Description, Image, ImageSpec, InstanceId, Kept, Placement, ResultTransfer, ServiceSpec, StepSpec, Stored,
+};
 use crate::Result;
 use crate::event::EventKind;
 use crate::lock::lock;
@@ -33,7 +35,9 @@ pub(crate) type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a
 pub(crate) type Dialing<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>>;
 
 /// Runs containers for one session: all of an engine's roles, each a trait of its own, and its end.
-pub(crate) trait Engine: ImageStore + ResultStore + SnapshotReader + Sandbox + fmt::Debug {
+pub(crate) trait Engine:
+    ImageStore + ResultStore + ResultTransfer + SnapshotReader + Sandbox + fmt::Debug
+{
     /// Which engine this is and what it runs on.
     fn describe(&self) -> &Description;
 

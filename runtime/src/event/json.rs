@@ -50,6 +50,7 @@ impl Subject {
             Self::Request { .. } => "request",
             Self::Image { .. } => "image",
             Self::Source { .. } => "source",
+            Self::RemoteCache { .. } => "remote_cache",
             Self::Step { .. } => "step",
             Self::Preparation { .. } => "preparation",
             Self::Service { .. } => "service",
@@ -64,6 +65,7 @@ fn of_subject<M: SerializeMap>(map: &mut M, subject: &Subject) -> Result<(), M::
         Subject::Request { name }
         | Subject::Image { name }
         | Subject::Source { name }
+        | Subject::RemoteCache { name }
         | Subject::Preparation { name } => map.serialize_entry("name", &**name),
         Subject::Step { name, digest } => {
             map.serialize_entry("name", &**name)?;
@@ -99,6 +101,7 @@ fn of_kind<M: SerializeMap>(map: &mut M, kind: &EventKind) -> Result<(), M::Erro
             optional(map, "total", total.as_ref())?;
             optional(map, "files", files.as_ref())
         }
+        EventKind::Fetched { from } => map.serialize_entry("from", &**from),
         EventKind::Missed { why } => map.serialize_entry("why", &**why),
         EventKind::Waiting(waiting) => of_waiting(map, waiting),
         EventKind::Started { args } => map.serialize_entry("args", &**args),
@@ -148,6 +151,7 @@ impl EventKind {
             Self::Connected { .. } => "connected",
             Self::Transfer(_) => "transfer",
             Self::Cached => "cached",
+            Self::Fetched { .. } => "fetched",
             Self::Missed { .. } => "missed",
             Self::Waiting(_) => "waiting",
             Self::Replayed => "replayed",

@@ -148,6 +148,11 @@ pub enum Subject {
         /// Its path, as the pipeline has it.
         name: Arc<str>,
     },
+    /// A [cache on another machine](crate::guide::caching) that results are written to.
+    RemoteCache {
+        /// `dir:PATH` or `registry:HOST/NAME`.
+        name: Arc<str>,
+    },
     /// A command, or files that are placed.
     Step {
         /// The name of the item that it belongs to.
@@ -178,6 +183,7 @@ impl Subject {
             Self::Request { name }
             | Self::Image { name }
             | Self::Source { name }
+            | Self::RemoteCache { name }
             | Self::Step { name, .. }
             | Self::Preparation { name }
             | Self::Service { name, .. } => name,
@@ -208,6 +214,11 @@ pub enum EventKind {
     Transfer(Transfer),
     /// The result already exists: nothing is run or sent.
     Cached,
+    /// A step's result was taken from [another machine](crate::guide::caching): it exists now.
+    Fetched {
+        /// Where it was: `dir:PATH` or `registry:HOST/NAME`.
+        from: Arc<str>,
+    },
     /// A step has no result that could be used, so it runs. Emitted where its result is [too old](crate::Exec::fresh), and else
     /// only where somebody remembers what its last result was made of, as a program with a command line does.
     Missed {
@@ -362,7 +373,7 @@ pub struct Transfer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Verb {
-    /// An image comes from a registry.
+    /// An image comes from a registry, or a result from another machine.
     Pulling,
     /// An image goes from a file into an engine.
     Loading,
@@ -378,6 +389,8 @@ pub enum Verb {
     Hashing,
     /// Files of this machine go to the engine.
     Sending,
+    /// Results go to another machine.
+    Storing,
 }
 
 impl fmt::Display for Verb {
@@ -391,6 +404,7 @@ impl fmt::Display for Verb {
             Self::Exporting => "exporting",
             Self::Hashing => "hashing",
             Self::Sending => "sending",
+            Self::Storing => "storing",
         })
     }
 }

@@ -17,6 +17,11 @@ impl RunId {
         Self(SessionId::random().as_str().into())
     }
 
+    /// Whether it is that of something that has no runs.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }

@@ -63,6 +63,7 @@ pub(super) fn shown_name(event: &Event) -> &str {
     match (&event.kind, &event.subject) {
         (EventKind::Connected { engine, .. }, _) => engine,
         (_, Subject::Image { .. }) => "image",
+        (_, Subject::RemoteCache { .. }) => "cache",
         (_, subject) => subject.name(),
     }
 }
@@ -76,6 +77,7 @@ pub(super) fn text(event: &Event) -> Option<String> {
         EventKind::Waiting(Waiting::Cache { cache, service, owner }) => {
             format!("waits for the cache `{cache}`: `{service}` of {owner} uses it")
         }
+        EventKind::Fetched { from } => format!("its result is from {from}"),
         EventKind::Started { args } if matches!(event.subject, Subject::Step { .. }) => shown_command(args),
         EventKind::Starting if matches!(event.subject, Subject::Preparation { .. }) => {
             "the program prepares it".to_owned()
@@ -103,6 +105,10 @@ pub(super) fn transferred(name: &str, transfer: &Transfer) -> Option<String> {
         (Verb::Pulling | Verb::Pushing, Some(total)) => {
             Some(format!("{verb} {name}: {} of {} MB", megabytes(done), megabytes(total)))
         }
+        (Verb::Storing, Some(total)) => {
+            Some(format!("storing results in {name}: {} of {} MB", megabytes(done), megabytes(total)))
+        }
+        (Verb::Storing, None) => Some(format!("storing results in {name}")),
         (Verb::Packing, _) => Some(format!("{verb} {name}: {} MB", megabytes(done))),
         (Verb::Pulling | Verb::Pushing | Verb::Loading | Verb::Unpacking, _) => {
             Some(format!("{verb} {name}"))

@@ -47,6 +47,7 @@ fn past(verb: Verb) -> &'static str {
         Verb::Exporting => "exported",
         Verb::Hashing => "read",
         Verb::Sending => "sent",
+        Verb::Storing => "stored results in",
     }
 }
 
@@ -54,6 +55,7 @@ fn past(verb: Verb) -> &'static str {
 pub(super) fn name(ended: &Ended) -> &str {
     match ended.transfer {
         Some(Transfer { verb: Verb::Sending | Verb::Hashing, .. }) if ended.how == How::Done => "files",
+        Some(Transfer { verb: Verb::Storing, .. }) if ended.how == How::Done => "cache",
         Some(_) if ended.how == How::Done => "image",
         _ => &ended.name,
     }

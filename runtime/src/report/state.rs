@@ -283,7 +283,7 @@ impl Work {
         let kind = match event.subject {
             Subject::Step { .. } => Kind::Step,
             Subject::Service { .. } => Kind::Service,
-            Subject::Image { .. } | Subject::Source { .. } => Kind::Transfer,
+            Subject::Image { .. } | Subject::Source { .. } | Subject::RemoteCache { .. } => Kind::Transfer,
             Subject::Preparation { .. } => Kind::Preparation,
             Subject::Session | Subject::Request { .. } => return None,
         };

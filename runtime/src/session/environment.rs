@@ -2,6 +2,7 @@
 
 use super::caching::Caching;
 use super::pins::Mode;
+use super::remote::CachePlaces;
 use crate::terminal;
 use crate::{Error, Result};
 
@@ -17,6 +18,7 @@ pub(crate) fn check_environment(engine: Option<&str>) -> Result<()> {
     Mode::from_environment()?;
     Caching::from_environment()?;
     crate::engine::kept_size()?;
+    CachePlaces::from_environment()?;
     crate::error::check_lines()?;
     are_services_on().map(drop)
 }

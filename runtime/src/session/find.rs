@@ -64,7 +64,10 @@ impl Evaluation {
         let span = self.session.span.child_at(subject(&step), step.locations.all());
         let done = self.find_or_run_in(&span, &step, key, need).await;
         match &done {
-            Ok(_) if self.session.caching().stores() => self.record(&step),
+            Ok(result) if self.session.caching().stores() => {
+                self.record(&step);
+                self.offer(&step, key, result);
+            }
             Ok(_) => {}
             Err(error) => close_failed(&span, error),
         }
@@ -154,11 +157,18 @@ impl Evaluation {
         let mut why = None;
         if may_be_found {
             self.settle_ages(&step.expiring).await.inspect_err(|error| span.skip(error))?;
+            let mut has_output = false;
             match self.judge(step, self.engine.lookup(&key).await?, need).await? {
                 Found::Result(kept) => return cached(kept),
-                Found::WithoutFiles => span.emit(|| EventKind::FilesMissing),
+                Found::WithoutFiles => has_output = true,
                 Found::TooOld(age) => why = Some(age),
                 Found::Nothing => {}
+            }
+            if let Some(kept) = self.fetch(span, step, key, need).await? {
+                return cached(kept);
+            }
+            if has_output {
+                span.emit(|| EventKind::FilesMissing);
             }
         }
         self.engine.expect(!step.bindings.is_empty());
@@ -217,7 +227,7 @@ impl Evaluation {
         Ok(if self.is_enough(&kept, need).await? { Found::Result(kept) } else { Found::WithoutFiles })
     }
 
-    async fn is_enough(&self, kept: &Kept, need: Need) -> Result<bool> {
+    pub(super) async fn is_enough(&self, kept: &Kept, need: Need) -> Result<bool> {
         Ok(need == Need::Output || kept.files.snapshot().await?.is_some())
     }
 

@@ -37,6 +37,7 @@ mod pins;
 mod prepared;
 mod process;
 mod publishing;
+mod remote;
 mod renewal;
 mod replay;
 mod results;
@@ -91,6 +92,9 @@ pub(crate) use self::outputs::{exit_code, output, save_stream, stream, text};
 pub(crate) use self::pins::place as lock_file;
 use self::pins::{Meaning, Pins};
 pub(crate) use self::publishing::{export_image, publish};
+pub(crate) use self::remote::CachePlaces;
+#[cfg(feature = "cli")]
+pub(crate) use self::remote::place as cache_place;
 use self::service::Services;
 pub(crate) use self::services::{kill, start, stop};
 use self::single_flight::SingleFlight;
@@ -134,6 +138,8 @@ pub(crate) struct Settings {
     pub(crate) engine: Option<String>,
     /// What is done with stored results, in the place of what the environment says.
     pub(crate) caching: Option<Caching>,
+    /// Where results are kept elsewhere, in the place of what the environment says.
+    pub(crate) places: CachePlaces,
     /// How many processes of steps may run at once; any number if nobody says.
     pub(crate) jobs: Option<tokio::sync::Semaphore>,
     /// Who remembers what results were made of.
@@ -153,6 +159,10 @@ pub(super) struct Inner {
     images: SingleFlight<ImageName, Arc<Image>>,
     /// What is done with stored results, as the settings or the environment say.
     caching: std::sync::OnceLock<Caching>,
+    /// Where results are kept elsewhere, as the program says.
+    places: Mutex<CachePlaces>,
+    /// The caches elsewhere, once something is looked for.
+    remote: std::sync::OnceLock<remote::Remote>,
     /// What tags mean, as the environment says when the first image is looked up.
     pins: std::sync::OnceLock<Result<Pins>>,
     /// What of this machine's directories and files has been read, and will be until the next `refresh`.
@@ -212,11 +222,13 @@ impl Session {
         let inner = Inner {
             span: Arc::new(Span::root(Emitter::new(id.as_str().into(), direct))),
             id,
-            settings,
             engine: OnceCell::new(),
             images: SingleFlight::default(),
             pins: std::sync::OnceLock::new(),
             caching: std::sync::OnceLock::new(),
+            places: Mutex::new(settings.places.clone()),
+            settings,
+            remote: std::sync::OnceLock::new(),
             reading: Mutex::new(Arc::new(Reading::first())),
             sent: SingleFlight::default(),
             steps: SingleFlight::default(),
@@ -435,6 +447,11 @@ impl Inner {
         futures_util::future::join_all(supervisors.iter().map(|one| one.close(end))).await;
         let mut keeping = std::mem::take(&mut *self.keeping());
         while keeping.join_next().await.is_some() {}
+        match (self.remote.get(), end) {
+            (Some(remote), End::Stopped) => remote.stop(),
+            (Some(remote), _) => remote.finish(self, self.engine.get().map(|engine| &**engine)).await,
+            (None, _) => {}
+        }
         let ended = match (self.engine.get(), end) {
             (Some(engine), End::Removed) => engine.close().await,
             (Some(engine), End::Stopped | End::Detached) => engine.detach().await,

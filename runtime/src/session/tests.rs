@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use super::{Session, Settings};
 use crate::engine::{
-    CacheLocks, Call, Description, Engine, Finished, Image, ImageConfig, ImageSpec, ImageStore, InUse,
-    Ingress, InstanceId, Kept, PortNumber, Prepared, Progress, Prune, Recording, ResultStore, Sandbox,
-    ServiceSpec, Sink, SnapshotReader, Startable, StepSpec, Stored, Tallies, Terminal,
+    Arrival, CacheLocks, Call, Description, Engine, Finished, Image, ImageConfig, ImageSpec, ImageStore,
+    InUse, Ingress, InstanceId, Kept, LayerSink, LayerSource, Layers, PortNumber, Prepared, Progress, Prune,
+    Recording, ResultStore, ResultTransfer, Sandbox, ServiceSpec, Sink, SnapshotReader, Startable, StepSpec,
+    Stored, Tallies, Terminal,
 };
 use crate::lock::lock;
 use crate::model::{
@@ -81,9 +82,16 @@ impl ImageStore for Counting {
         lock(&self.asked).images += 1;
         let id = ContentDigest::of(name.reference.as_bytes());
         let (snapshot, platform) = (Snapshot(id.to_string()), "linux/amd64".to_owned());
-        Box::pin(
-            async move { Ok(Image { id, snapshot, config: ImageConfig::default(), platform, digest: None }) },
-        )
+        Box::pin(async move {
+            Ok(Image {
+                id,
+                snapshot,
+                config: ImageConfig::default(),
+                platform,
+                digest: None,
+                layers: Vec::new(),
+            })
+        })
     }
 
     fn publish<'a>(&'a self, _: &'a ImageSpec, _: &'a ImageName, _: &'a Progress) -> Call<'a, String> {
@@ -122,6 +130,16 @@ impl ResultStore for Counting {
         _: tokio::sync::mpsc::Receiver<std::io::Result<Vec<u8>>>,
     ) -> Call<'a, Snapshot> {
         never("import")
+    }
+}
+
+impl ResultTransfer for Counting {
+    fn send<'a>(&'a self, _: &'a Snapshot, _: Option<&'a Image>, _: &'a dyn LayerSink) -> Call<'a, Layers> {
+        never("send layers")
+    }
+
+    fn receive<'a>(&'a self, _: Arrival, _: &'a dyn LayerSource) -> Call<'a, ()> {
+        never("receive a result")
     }
 }
 

@@ -74,6 +74,12 @@ pipeline! {
     if let Some(image) = image {
         container versioned { image image; env NONCE = nonce; exec ["cat", "/version"]; }
     }
+    /// Leaves a file that takes a while to be moved.
+    container large {
+        image "busybox:1.35";
+        env NONCE = nonce;
+        shell "head -c 60000000 /dev/urandom >/large; sleep 1; echo made";
+    }
     /// Another result in every run.
     container random {
         image "busybox:1.35";

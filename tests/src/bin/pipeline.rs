@@ -431,6 +431,23 @@ fn read_files() -> Result<()> {
     Ok(())
 }
 
+/// A chain of 20 steps that each leave 10 MB, of which half can be compressed; prints how many milliseconds it took until
+/// the last file was read.
+#[bowline::main]
+async fn chain() -> Result<()> {
+    let nonce = std::env::var("NONCE").unwrap_or_else(|_| nonce());
+    let began = std::time::Instant::now();
+    let mut chain = Container::from_image("busybox:1.35").env("NONCE", nonce);
+    for number in 0..20 {
+        chain = chain.shell(format!(
+            "head -c 5000000 /dev/urandom >/{number}; head -c 5000000 /dev/zero >>/{number}; echo {number}"
+        ));
+    }
+    let last = chain.file("/19").bytes().await?;
+    println!("{} {}", last.len(), began.elapsed().as_millis());
+    Ok(())
+}
+
 fn main() -> Result<()> {
     match std::env::args().nth(1).as_deref() {
         Some("hostname") => {
@@ -440,6 +457,7 @@ fn main() -> Result<()> {
         Some("hold-cache") => hold_cache(),
         Some("lock-cache") => lock_cache(),
         Some("initialise") => initialise(),
+        Some("chain") => chain(),
         Some("counted") => counted(),
         Some("leave") => leave(),
         Some("left") => left(),

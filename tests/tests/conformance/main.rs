@@ -33,6 +33,7 @@ mod publishing;
 mod records;
 mod refresh;
 mod registry;
+mod remote;
 mod reports;
 mod running;
 mod runs;

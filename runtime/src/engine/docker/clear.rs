@@ -63,7 +63,7 @@ fn find(from: ChannelReader) -> io::Result<Cuts> {
     Ok(cuts)
 }
 
-fn in_layer(layer: impl Read) -> io::Result<Vec<Range<u64>>> {
+pub(super) fn in_layer(layer: impl Read) -> io::Result<Vec<Range<u64>>> {
     let mut found = Vec::new();
     let mut begin = None;
     // Raw: with the headers that precede a file's own and belong to it.

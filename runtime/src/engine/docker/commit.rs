@@ -15,7 +15,7 @@ use crate::Result;
 use crate::engine::ImageConfig;
 
 /// The command of an image that is never run: without any, the engine would take the container's own.
-const NO_COMMAND: &str = "bowline";
+pub(super) const NO_COMMAND: &str = "bowline";
 
 /// Makes an image of a container.
 ///

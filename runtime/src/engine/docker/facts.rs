@@ -121,7 +121,8 @@ pub(super) fn image(shared: &Shared, inspected: &ImageInspect) -> Result<Image> 
     let config = image_config(inspected.config.clone().unwrap_or_default())?;
     let platform = facts.platform.or(&shared.description.platform);
     let id = identity(&facts, &config, &platform)?;
-    Ok(Image { id, snapshot: Snapshot(facts.id.clone()), config, platform, digest: None })
+    let (snapshot, layers) = (Snapshot(facts.id.clone()), facts.layers.clone());
+    Ok(Image { id, snapshot, config, platform, layers, digest: None })
 }
 
 /// The digest that the engine recorded for a reference: that of what it pulled or pushed.

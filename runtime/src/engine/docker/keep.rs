@@ -141,12 +141,7 @@ pub(super) async fn keep(
     let what = format!("keep what {} left", left.name());
     let cleaner = shared.cleaner.clone();
     let keep = async move {
-        let mut labels = output_labels(&shared, &facts.key, output).await?;
-        let Provenance { run, made_of, made } = &facts.from;
-        let parts = made_of.iter().map(|part| format!("{}:{}", part.key, part.run.as_str()));
-        labels.insert(labels::MADE_OF.to_owned(), parts.collect::<Vec<_>>().join(" "));
-        labels.insert(labels::RUN.to_owned(), run.as_str().to_owned());
-        labels.insert(labels::MADE.to_owned(), labels::millis(*made));
+        let labels = result_labels(&shared, &facts, output).await?;
         let (image, container, variables) =
             (names::step_image(&facts.key), left.container(), left.variables());
         let id = if left.has_secrets() {
@@ -174,6 +169,21 @@ pub(super) async fn import(
     let image = import_with(shared, &name, labels, archive).await?;
     shared.uses(&name);
     Ok(Snapshot(image))
+}
+
+/// The labels of a result's image.
+pub(super) async fn result_labels(
+    shared: &Arc<Shared>,
+    facts: &Facts,
+    output: Recording,
+) -> Result<HashMap<String, String>> {
+    let mut labels = output_labels(shared, &facts.key, output).await?;
+    let Provenance { run, made_of, made } = &facts.from;
+    let parts = made_of.iter().map(|part| format!("{}:{}", part.key, part.run.as_str()));
+    labels.insert(labels::MADE_OF.to_owned(), parts.collect::<Vec<_>>().join(" "));
+    labels.insert(labels::RUN.to_owned(), run.as_str().to_owned());
+    labels.insert(labels::MADE.to_owned(), labels::millis(*made));
+    Ok(labels)
 }
 
 /// The labels that hold a step's end, or refer to where it is.

@@ -18,6 +18,7 @@
 //!   ends      attach   kill   inside   followed; commands in a running container, and the end of those
 //!   records   keep                   what steps wrote, on this machine; images of what they left
 //!   chain     results                containers in which steps run one after another; what they wrote, and left
+//!   transfer                         results for other machines, and from them
 //!   chained   step     probe         run to the end, stored; probed
 //!   caches                           held by one session at a time
 //!   living    prune                  who uses what is kept; what nobody uses, removed
@@ -86,6 +87,7 @@ mod step;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod transfer;
 mod transport;
 mod ulimits;
 mod wanted;
@@ -106,9 +108,9 @@ pub(crate) use self::connection::Connection;
 pub(crate) use self::source::DockerImages;
 use self::watchdog::Watchdog;
 use super::{
-    CacheLocks, Call, Claim, Description, Engine, Image, ImageSpec, ImageStore, InUse, Ingress, InstanceId,
-    Kept, PortNumber, Prepared, Progress, Prune, ResultStore, Sandbox, ServiceSpec, SnapshotReader,
-    Startable, StepSpec, Tallies,
+    Arrival, CacheLocks, Call, Claim, Description, Engine, Image, ImageSpec, ImageStore, InUse, Ingress,
+    InstanceId, Kept, LayerSink, LayerSource, Layers, PortNumber, Prepared, Progress, Prune, ResultStore,
+    ResultTransfer, Sandbox, ServiceSpec, SnapshotReader, Startable, StepSpec, Tallies,
 };
 use crate::model::{CacheKey, Digest, Entry, ImageName, Provenance, SessionId, Snapshot, Stat};
 use crate::{Error, Result};
@@ -140,6 +142,8 @@ struct Shared {
     records: records::Records,
     /// Lets others see that this session uses what is kept.
     living: living::Living,
+    /// Who moves layers in or out.
+    layers: transfer::Moving,
     /// Images made for containers to start from.
     bases: snapshot::Bases,
     /// Containers through which files are read.
@@ -194,6 +198,7 @@ impl Docker {
             chains: chain::Chains::default(),
             records: records::Records::new(home, connection.id()),
             living: living::Living::default(),
+            layers: transfer::Moving::default(),
             bases: snapshot::Bases::new(layers),
             readers: readers::Readers::default(),
             mounts: mount::Mounts::default(),
@@ -356,6 +361,25 @@ impl ResultStore for Docker {
         archive: mpsc::Receiver<std::io::Result<Vec<u8>>>,
     ) -> Call<'a, Snapshot> {
         Box::pin(keep::import(&self.shared, key, archive))
+    }
+}
+
+impl ResultTransfer for Docker {
+    fn sends_at_the_end(&self) -> bool {
+        true
+    }
+
+    fn send<'a>(
+        &'a self,
+        files: &'a Snapshot,
+        image: Option<&'a Image>,
+        to: &'a dyn LayerSink,
+    ) -> Call<'a, Layers> {
+        Box::pin(transfer::send(&self.shared, files, image, to))
+    }
+
+    fn receive<'a>(&'a self, result: Arrival, from: &'a dyn LayerSource) -> Call<'a, ()> {
+        Box::pin(transfer::receive(&self.shared, result, from))
     }
 }
 

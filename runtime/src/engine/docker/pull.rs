@@ -22,6 +22,7 @@ use super::failure::{self, BRIEF, LONG, within};
 use super::wanted::Wanted;
 use crate::engine::Progress;
 use crate::engine::oci::credentials::{self, Credentials};
+use crate::engine::turns::Turns;
 use crate::event::{EventKind, Verb};
 use crate::lock::lock;
 use crate::model::ImageName;
@@ -36,7 +37,7 @@ pub(super) struct Pulls {
     /// The pull of each image, while somebody waits for it.
     under_way: Mutex<HashMap<ImageName, Weak<Pull>>>,
     /// Pulls of one reference for several platforms take turns, as each changes what the reference names; so do pushes.
-    turns: Mutex<HashMap<Arc<str>, Arc<tokio::sync::Mutex<()>>>>,
+    turns: Turns,
 }
 
 /// One pull; cancelled when nobody waits for it any more.
@@ -78,7 +79,7 @@ pub(super) async fn pull(shared: &Arc<Shared>, wanted: Wanted, progress: &Progre
 impl Pulls {
     /// The turn to change what a reference names.
     pub(super) fn turn(&self, name: &ImageName) -> Arc<tokio::sync::Mutex<()>> {
-        Arc::clone(lock(&self.turns).entry(name.reference.clone()).or_default())
+        self.turns.of(&name.reference)
     }
 
     fn join(&self, client: &Docker, wanted: Wanted) -> Arc<Pull> {

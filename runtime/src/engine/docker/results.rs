@@ -212,6 +212,15 @@ impl Files for LeftFiles {
         })
     }
 
+    fn kept(&self) -> Call<'_, Option<Snapshot>> {
+        Box::pin(async {
+            match self.image.get() {
+                Some(image) => Ok(Some(image.clone())),
+                None => keep::image_of(&self.shared, &self.facts.key, &self.facts.from.run).await,
+            }
+        })
+    }
+
     fn unkept(&self) -> Call<'_, Option<Choice>> {
         Box::pin(async {
             let Self { shared, facts, image, .. } = self;

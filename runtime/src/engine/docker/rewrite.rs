@@ -1,6 +1,7 @@
 //! Images streamed out of the engine and back, and changed on the way.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -34,8 +35,22 @@ pub(super) async fn rewrite(
 ) -> Result<String> {
     let saved = shared.client.export_image(image);
     let tag = name.to_owned();
-    let rewrite = move |from, to| rewritten(from, to, &tag, &cuts, document);
+    let rewrite = move |from, to| rewritten(from, to, &tag, &cuts, Vec::new(), document);
     changed(name, saved, rewrite, |archive| load(shared, name, archive)).await
+}
+
+/// Streams a whole image out of the engine and back, with more layers on top.
+pub(super) async fn extend(
+    shared: &Arc<Shared>,
+    image: &str,
+    name: &str,
+    layers: Vec<(u64, File)>,
+    document: Vec<u8>,
+) -> Result<String> {
+    let saved = shared.client.export_image(image);
+    let tag = name.to_owned();
+    let extend = move |from, to| rewritten(from, to, &tag, &Cuts::new(), layers, |_| Ok(document));
+    changed(name, saved, extend, |archive| load(shared, name, archive)).await
 }
 
 /// Reads an image's archive on a thread that may block.
@@ -92,12 +107,14 @@ pub(super) async fn changed<F: Future<Output = Result<String>>>(
 /// The digests of changed layers, by their number.
 pub(super) type Changed = HashMap<usize, ContentDigest>;
 
-/// Copies an archive of one image, with another name and configuration, and without the ranges to be cut out.
+/// Copies an archive of one image, with another name and configuration, without the ranges to be cut out, and with more
+/// layers on top.
 fn rewritten(
     from: impl Read,
     to: impl Write,
     name: &str,
     cuts: &Cuts,
+    more: Vec<(u64, File)>,
     document: impl FnOnce(&Changed) -> serde_json::Result<Vec<u8>>,
 ) -> io::Result<()> {
     const CONFIG: &str = "config.json";
@@ -130,10 +147,15 @@ fn rewritten(
         }
     }
     let layers = saved.pop().map(|image| image.layers);
-    let layers = layers.ok_or_else(|| io::Error::other("the engine's archive has no manifest.json"))?;
+    let mut layers = layers.ok_or_else(|| io::Error::other("the engine's archive has no manifest.json"))?;
     let digest = |layer: &String| digests.get(&resolve(Path::new(layer), &links)).copied();
     let changed = layers.iter().enumerate().filter_map(|(number, layer)| Some((number, digest(layer)?)));
     let config = document(&changed.collect())?;
+    for (number, (size, file)) in more.into_iter().enumerate() {
+        let name = format!("more/{number}/layer.tar");
+        out.append_data(&mut file_header(size), &name, file.take(size))?;
+        layers.push(name);
+    }
     let manifest = Saved::named(name, CONFIG, layers).document()?;
     for (name, contents) in [(CONFIG, &config), ("manifest.json", &manifest)] {
         out.append_data(&mut file_header(contents.len() as u64), name, &contents[..])?;
@@ -181,7 +203,7 @@ impl<R: Read> Read for Cut<'_, R> {
 }
 
 /// Resolves a path in an archive by the archive's links.
-fn resolve(path: &Path, links: &HashMap<PathBuf, PathBuf>) -> PathBuf {
+pub(super) fn resolve(path: &Path, links: &HashMap<PathBuf, PathBuf>) -> PathBuf {
     let Some(target) = links.get(path) else { return path.to_owned() };
     plain(&path.parent().unwrap_or(Path::new("")).join(target))
 }
@@ -195,5 +217,36 @@ mod tests {
         let links = [(PathBuf::from("b/layer.tar"), PathBuf::from("../a/layer.tar"))].into();
         assert_eq!(resolve(Path::new("b/layer.tar"), &links), Path::new("a/layer.tar"));
         assert_eq!(resolve(Path::new("a/layer.tar"), &links), Path::new("a/layer.tar"));
+    }
+
+    #[test]
+    fn more_layers_go_on_top() {
+        let add = |archive: &mut tar::Builder<Vec<u8>>, name: &str, contents: &[u8]| {
+            archive.append_data(&mut file_header(contents.len() as u64), name, contents).unwrap();
+        };
+        let mut archive = tar::Builder::new(Vec::new());
+        add(&mut archive, "0/layer.tar", b"below");
+        let saved = Saved::named("old:1", "c.json", vec!["0/layer.tar".to_owned()]).document().unwrap();
+        add(&mut archive, "manifest.json", &saved);
+        let archive = archive.into_inner().unwrap();
+        let mut top = tempfile::tempfile().unwrap();
+        top.write_all(b"above").unwrap();
+        io::Seek::rewind(&mut top).unwrap();
+        let mut out = Vec::new();
+        let document = |_: &Changed| Ok(b"{}".to_vec());
+        rewritten(&archive[..], &mut out, "new:1", &Cuts::new(), vec![(5, top)], document).unwrap();
+        let mut files = HashMap::new();
+        for entry in tar::Archive::new(&out[..]).entries().unwrap() {
+            let mut entry = entry.unwrap();
+            let mut contents = Vec::new();
+            entry.read_to_end(&mut contents).unwrap();
+            files.insert(entry.path().unwrap().into_owned().to_str().unwrap().to_owned(), contents);
+        }
+        let saved = Saved::parse(&files["manifest.json"]).unwrap().remove(0);
+        let layers: Vec<_> = saved.layers.iter().map(|name| &files[name][..]).collect();
+        assert_eq!(
+            (layers, saved.repo_tags),
+            (vec![&b"below"[..], b"above"], Some(vec!["new:1".to_owned()]))
+        );
     }
 }

@@ -8,6 +8,7 @@
 //!   netlink   what the kernel is told of networks, and asked
 //!   image     images: files, those of a Docker engine, those of registries; and the way back
 //!   step  service  spec  process     what a session asks for
+//!   transfer  results for other machines, and from them
 //!   gateway   the way to the world
 //!   client    the socket to the shim, a process of its own …
 //!   wire      … and what is said over it
@@ -36,6 +37,7 @@ mod store;
 mod terminal;
 #[cfg(all(test, feature = "docker"))]
 mod tests;
+mod transfer;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -52,13 +54,14 @@ use self::client::Shim;
 use self::gateway::{Gateway, Names, Reach};
 use self::model::Root;
 use self::netns::Idle;
-use self::store::{Scratch, Store, snapshot_of};
+use self::store::{Scratch, Store, StoredOutput, snapshot_of};
 use self::wire::{Answer, Files, Request};
 use super::source::ImageSource;
+use super::turns::Turns;
 use super::{
-    CacheLocks, Call, Claim, Description, Engine, Image, ImageSpec, ImageStore, InUse, Ingress, InstanceId,
-    Kept, PortNumber, Prepared, Progress, Prune, ResultStore, Sandbox, ServiceSpec, SnapshotReader,
-    Startable, StepSpec, Tallies,
+    Arrival, CacheLocks, Call, Claim, Description, Engine, Image, ImageSpec, ImageStore, InUse, Ingress,
+    InstanceId, Kept, LayerSink, LayerSource, Layers, NoFiles, PortNumber, Prepared, Progress, Prune,
+    ResultStore, ResultTransfer, Sandbox, ServiceSpec, SnapshotReader, Startable, StepSpec, Tallies,
 };
 use crate::lock::lock;
 use crate::model::{CacheKey, Digest, Entry, ImageName, Provenance, SessionId, Snapshot, Stat};
@@ -95,6 +98,8 @@ struct Shared {
     held: Mutex<Vec<Scratch>>,
     /// Cache volumes that services have.
     cache_users: Mutex<caches::Users>,
+    /// Who packs or unpacks which layer.
+    layer_turns: Turns,
     /// What services use that were told to leave; none were where there is nothing.
     left: Mutex<Option<LeftBehind>>,
 }
@@ -132,7 +137,7 @@ pub(super) fn lacks() -> Vec<String> {
 /// Checks the variables that only this engine reads.
 pub(super) fn check_environment() -> Result<()> {
     Reach::from_environment()?;
-    image::check_routes()
+    super::registry::check()
 }
 
 /// For `map_err`: what was being done.
@@ -199,6 +204,7 @@ impl Native {
                 idle: Mutex::default(),
                 held: Mutex::default(),
                 cache_users: Mutex::default(),
+                layer_turns: Turns::default(),
                 left: Mutex::default(),
             }),
         }))
@@ -337,10 +343,14 @@ impl ImageStore for Native {
 impl ResultStore for Native {
     fn lookup<'a>(&'a self, key: &'a Digest) -> Call<'a, Option<Kept>> {
         Box::pin(async move {
-            Ok(self.shared.store.step(key).map(|step| Kept {
+            let whole = self.shared.store.step(key).map(|step| Kept {
                 files: Arc::new(snapshot_of(&step.layers)),
                 output: step.output,
                 from: step.from,
+            });
+            Ok(whole.or_else(|| {
+                let StoredOutput { from, output } = self.shared.store.output(key)?;
+                Some(Kept { output, from, files: Arc::new(NoFiles) })
             }))
         })
     }
@@ -382,6 +392,21 @@ impl ResultStore for Native {
             self.shared.ready().await?;
             self.shared.import(key, archive).await.map_err(failed("keep a directory"))
         })
+    }
+}
+
+impl ResultTransfer for Native {
+    fn send<'a>(
+        &'a self,
+        files: &'a Snapshot,
+        image: Option<&'a Image>,
+        to: &'a dyn LayerSink,
+    ) -> Call<'a, Layers> {
+        Box::pin(transfer::send(&self.shared, files, image, to))
+    }
+
+    fn receive<'a>(&'a self, result: Arrival, from: &'a dyn LayerSource) -> Call<'a, ()> {
+        Box::pin(transfer::receive(&self.shared, result, from))
     }
 }
 

@@ -4,8 +4,6 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::ContentDigest;
-
 /// A file system: layers, the lowest first, and where changes go. All paths are relative to the store.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Root {
@@ -18,14 +16,4 @@ pub(super) struct Root {
 pub(super) struct Changes {
     pub(super) upper: PathBuf,
     pub(super) work: PathBuf,
-}
-
-/// A layer as an archive, as images describe it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Packed {
-    /// The digest of the uncompressed archive.
-    pub(super) unpacked: ContentDigest,
-    pub(super) digest: ContentDigest,
-    /// The compressed size in bytes.
-    pub(super) size: u64,
 }

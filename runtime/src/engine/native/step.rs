@@ -14,6 +14,7 @@ use super::process::{Future, hear_within, launch};
 use super::store::{Scratch, Store, StoredStep, is_merged, layers, snapshot_of};
 use super::wire::{self, Answer, Container, Files, Request};
 use super::{Shared, failed, spec};
+use crate::engine::blocking::blocking;
 use crate::engine::{
     Call, Finished, Placement, Prepared, Process, Recording, Sink, StepSpec, Stored, Terminal, Written,
 };
@@ -227,12 +228,8 @@ impl Finished for Ended {
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
-}
-
 /// Makes fewer layers of as many as an overlay is to have: those on top become one.
-async fn shorten(shared: &Shared, mut names: Vec<String>) -> io::Result<Vec<String>> {
+pub(super) async fn shorten(shared: &Shared, mut names: Vec<String>) -> io::Result<Vec<String>> {
     let Some(start) = merge_from(&names) else { return Ok(names) };
     let top = names.split_off(start);
     let name = Store::merged_name(&top);

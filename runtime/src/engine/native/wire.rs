@@ -19,7 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use super::address::{Audience, Network};
 use super::capabilities::Users;
-use super::model::{Changes, Packed, Root};
+use super::model::{Changes, Root};
+use crate::engine::oci::Packed;
 use crate::engine::{Prune, Tallies};
 use crate::model::{Limits, SecurityContext, WindowSize};
 

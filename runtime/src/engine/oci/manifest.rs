@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 
 use super::Platform;
@@ -19,13 +20,28 @@ pub(crate) struct Descriptor {
     platform: Option<Platform>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     annotations: BTreeMap<String, String>,
+    /// The blob itself in base64, where it is small.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    data: Option<String>,
 }
 
 impl Descriptor {
     /// The descriptor of a blob that is made here.
     pub(crate) fn new(media_type: &str, digest: ContentDigest, size: u64) -> Self {
         let media_type = Some(media_type.to_owned());
-        Self { media_type, digest, size, platform: None, annotations: BTreeMap::new() }
+        Self { media_type, digest, size, platform: None, annotations: BTreeMap::new(), data: None }
+    }
+
+    /// The same with the blob in it.
+    pub(crate) fn embedded(media_type: &str, blob: &[u8]) -> Self {
+        let data = Some(BASE64.encode(blob));
+        Self { data, ..Self::new(media_type, ContentDigest::of(blob), blob.len() as u64) }
+    }
+
+    /// The blob that is in it, if it is the one.
+    pub(crate) fn data(&self) -> Option<Vec<u8>> {
+        let blob = BASE64.decode(self.data.as_ref()?.as_bytes()).ok()?;
+        (ContentDigest::of(&blob) == self.digest).then_some(blob)
     }
 
     /// The image's name in a layout (OCI image specification, "annotations").
@@ -69,6 +85,24 @@ pub(crate) const MANIFEST: &str = MANIFESTS[0];
 const INDEX: &str = INDEXES[0];
 pub(crate) const CONFIGURATION: &str = "application/vnd.oci.image.config.v1+json";
 pub(crate) const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+pub(crate) const PLAIN_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+
+/// A layer as an archive, as images describe it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Packed {
+    /// The digest of the uncompressed archive.
+    pub(crate) unpacked: ContentDigest,
+    pub(crate) digest: ContentDigest,
+    /// The size in bytes, compressed if the archive is.
+    pub(crate) size: u64,
+}
+
+impl Packed {
+    pub(crate) fn describe(&self) -> Descriptor {
+        let media_type = if self.digest == self.unpacked { PLAIN_LAYER } else { LAYER };
+        Descriptor::new(media_type, self.digest, self.size)
+    }
+}
 
 /// The JSON of a manifest or an index.
 #[derive(Default, Deserialize, Serialize)]
@@ -77,6 +111,8 @@ struct Written {
     #[serde(skip_deserializing)]
     schema_version: u32,
     media_type: Option<String>,
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    artifact_type: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     config: Option<Descriptor>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -119,9 +155,18 @@ impl Document {
 impl Manifest {
     /// The manifest as JSON.
     pub(crate) fn document(self) -> serde_json::Result<Vec<u8>> {
+        self.document_of(None)
+    }
+
+    /// The manifest of what is no image, but something of this type.
+    pub(crate) fn artifact(self, kind: &str) -> serde_json::Result<Vec<u8>> {
+        self.document_of(Some(kind.to_owned()))
+    }
+
+    fn document_of(self, artifact_type: Option<String>) -> serde_json::Result<Vec<u8>> {
         let Self { config, layers } = self;
         let (config, layers) = (Some(config), Some(layers));
-        serde_json::to_vec(&Written { config, layers, ..Written::of(MANIFEST) })
+        serde_json::to_vec(&Written { artifact_type, config, layers, ..Written::of(MANIFEST) })
     }
 }
 

@@ -77,6 +77,9 @@ enum Kind {
         files: Option<u64>,
     },
     Cached,
+    Fetched {
+        from: String,
+    },
     Missed {
         why: String,
     },
@@ -178,6 +181,7 @@ impl Kind {
                 EventKind::Transfer(Transfer { verb: of_verb(&verb)?, done, total, files })
             }
             Self::Cached => EventKind::Cached,
+            Self::Fetched { from } => EventKind::Fetched { from: from.into() },
             Self::Missed { why } => EventKind::Missed { why: why.into() },
             Self::Waiting { what, for_name, for_digest, for_hostname, held_by, held_in } => {
                 EventKind::Waiting(match what.as_str() {
@@ -239,6 +243,7 @@ fn subject(
         "request" => Subject::Request { name },
         "image" => Subject::Image { name },
         "source" => Subject::Source { name },
+        "remote_cache" => Subject::RemoteCache { name },
         "preparation" => Subject::Preparation { name },
         "step" => Subject::Step { name, digest: digest.ok_or_else(|| missing("digest"))? },
         "service" => Subject::Service { name, hostname: given("hostname", hostname)? },
@@ -257,7 +262,7 @@ fn of_outcome(word: &str, error: Option<String>) -> Result<Outcome, String> {
 }
 
 fn of_verb(word: &str) -> Result<Verb, String> {
-    const ALL: [Verb; 8] = [
+    const ALL: [Verb; 9] = [
         Verb::Pulling,
         Verb::Loading,
         Verb::Unpacking,
@@ -266,6 +271,7 @@ fn of_verb(word: &str) -> Result<Verb, String> {
         Verb::Exporting,
         Verb::Hashing,
         Verb::Sending,
+        Verb::Storing,
     ];
     ALL.into_iter().find(|verb| verb.to_string() == word).ok_or_else(|| unknown("verb", word))
 }

@@ -33,8 +33,10 @@ fn every_kind() -> Vec<EventKind> {
         EventKind::Closed(Outcome::Cancelled),
         EventKind::Connected { engine: "docker", version: text(), platform: text() },
         EventKind::begins(Verb::Pulling),
+        EventKind::begins(Verb::Storing),
         EventKind::Transfer(Transfer { verb: Verb::Sending, done: 1, total: Some(2), files: Some(3) }),
         EventKind::Cached,
+        EventKind::Fetched { from: text() },
         EventKind::Missed { why: text() },
         EventKind::Waiting(Waiting::For(step())),
         EventKind::Waiting(Waiting::For(service())),
@@ -70,6 +72,7 @@ fn every_kind() -> Vec<EventKind> {
             | EventKind::Connected { .. }
             | EventKind::Transfer(_)
             | EventKind::Cached
+            | EventKind::Fetched { .. }
             | EventKind::Missed { .. }
             | EventKind::Waiting(_)
             | EventKind::Replayed
@@ -110,7 +113,7 @@ fn written(event: &Event) -> Value {
     serde_json::from_slice(&serde_json::to_vec(event).unwrap()).unwrap()
 }
 
-fn subjects() -> [Subject; 7] {
+fn subjects() -> [Subject; 8] {
     let named = |of: fn(Arc<str>) -> Subject| of("x".into());
     [
         Subject::Session,
@@ -119,6 +122,7 @@ fn subjects() -> [Subject; 7] {
         named(|name| Subject::Request { name }),
         named(|name| Subject::Image { name }),
         named(|name| Subject::Source { name }),
+        named(|name| Subject::RemoteCache { name }),
         named(|name| Subject::Preparation { name }),
     ]
 }

@@ -114,7 +114,10 @@ impl Spans {
             Subject::Service { hostname, .. } => {
                 attributes.push(KeyValue::new("server.address", text(hostname)));
             }
-            Subject::Request { .. } | Subject::Source { .. } | Subject::Preparation { .. } => {}
+            Subject::Request { .. }
+            | Subject::Source { .. }
+            | Subject::RemoteCache { .. }
+            | Subject::Preparation { .. } => {}
         }
         if let Some(place) = event.locations.first() {
             attributes.push(KeyValue::new("code.file.path", place.file().to_owned()));

@@ -13,10 +13,9 @@ use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 
 use super::{AT_ONCE, Answer, Files, Request, Shared, failed};
 use crate::engine::ImageSpec;
-use crate::engine::native::model::Packed;
 use crate::engine::native::store::{Scratch, layers};
 use crate::engine::oci::archive::blob_name;
-use crate::engine::oci::{CONFIGURATION, Descriptor, Index, LAYER, MANIFEST, Manifest, Saved};
+use crate::engine::oci::{CONFIGURATION, Descriptor, Index, MANIFEST, Manifest, Packed, Saved};
 use crate::lock::lock;
 use crate::model::ContentDigest;
 use crate::{Error, Result};
@@ -28,9 +27,9 @@ pub(super) struct Documents {
 }
 
 /// A layer's archive, which is removed when this is dropped.
-pub(super) struct Layer {
-    pub(super) path: PathBuf,
-    pub(super) packed: Packed,
+pub(in crate::engine::native) struct Layer {
+    pub(in crate::engine::native) path: PathBuf,
+    pub(in crate::engine::native) packed: Packed,
     /// Keeps the archive's file.
     _scratch: Scratch,
 }
@@ -58,10 +57,9 @@ impl Documents {
         let unpacked = layers.iter().map(|layer| layer.unpacked).collect();
         let broken = |error: serde_json::Error| Error::engine(what, error);
         let configuration = Text::new(image.document(unpacked).map_err(broken)?);
-        let describe = |layer: &Packed| Descriptor::new(LAYER, layer.digest, layer.size);
         let manifest = Manifest {
             config: configuration.describe(CONFIGURATION),
-            layers: layers.iter().map(describe).collect(),
+            layers: layers.iter().map(Packed::describe).collect(),
         };
         Ok(Self { configuration, manifest: Text::new(manifest.document().map_err(broken)?) })
     }
@@ -69,7 +67,7 @@ impl Documents {
 
 /// Bytes of the archives that are being made: those of finished ones, and of unfinished ones.
 #[derive(Debug, Default)]
-pub(super) struct Packing {
+pub(in crate::engine::native) struct Packing {
     /// The bytes of finished archives.
     whole: AtomicU64,
     /// The files of unfinished archives.
@@ -86,7 +84,11 @@ impl Packing {
 }
 
 /// Makes a layer's archive, and records its digests and size.
-pub(super) async fn pack(shared: &Shared, layer: PathBuf, packing: &Packing) -> io::Result<Layer> {
+pub(in crate::engine::native) async fn pack(
+    shared: &Shared,
+    layer: PathBuf,
+    packing: &Packing,
+) -> io::Result<Layer> {
     let scratch = shared.store.scratch()?;
     let path = scratch.file("layer.tar.gz");
     let file = File::create(&path)?;

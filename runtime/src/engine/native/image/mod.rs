@@ -6,9 +6,6 @@ mod blobs;
 mod push;
 #[cfg(feature = "registry")]
 mod registry;
-#[cfg(feature = "registry")]
-mod remote;
-mod routes;
 
 use std::fs::File;
 use std::io::{self, Seek as _, SeekFrom, Write as _};
@@ -17,14 +14,13 @@ use std::path::Path;
 
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 
-pub(super) use self::blobs::write;
-pub(super) use self::routes::check as check_routes;
-use self::routes::{Endpoint, Route};
+pub(super) use self::blobs::{Packing, pack, write};
 use super::store::{StoredImage, StoredReference, snapshot_of};
 use super::wire::{Answer, Files, Request};
 use super::{Shared, failed};
 use crate::engine::oci::Configuration;
 use crate::engine::oci::archive::{self, Archived, Layer};
+use crate::engine::registry::{self as registries, Endpoint, Route};
 use crate::engine::source::FoundImage;
 use crate::engine::{Image, ImageSpec, Progress};
 use crate::event::{EventKind, Verb};
@@ -32,7 +28,7 @@ use crate::model::{ContentDigest, ImageFile, ImageFileKind, ImageName};
 use crate::{Error, Result, regular};
 
 /// How many layers are fetched and unpacked at once, as in Docker.
-const AT_ONCE: usize = 3;
+pub(super) const AT_ONCE: usize = 3;
 
 /// Finds an image, fetching what the store does not have: from the files that its reference names; else from a Docker
 /// engine that has it. If no engine has it, the reference means what it last meant, and an image that was never there is
@@ -70,7 +66,7 @@ fn parts(name: &ImageName) -> (&str, &str) {
 async fn pull(shared: &Shared, name: &ImageName, progress: &Progress, why_not: Error) -> Result<Image> {
     let (registry, rest) = parts(name);
     let mut missing: Option<Error> = None;
-    let mut routes = routes::find(registry)?.into_iter().peekable();
+    let mut routes = registries::find(registry)?.into_iter().peekable();
     while let Some(route) = routes.next() {
         let (place, found) = match &route {
             Route::Directory(place) => {
@@ -209,6 +205,7 @@ fn image_of(stored: &StoredImage) -> Image {
         snapshot: snapshot_of(&stored.layers),
         config: stored.config.clone(),
         platform: stored.platform.clone(),
+        layers: stored.unpacked.clone(),
         digest: None,
     }
 }
@@ -279,9 +276,10 @@ async fn take(shared: &Shared, what: &str, found: &Archived, progress: &Progress
 async fn keep(shared: &Shared, what: &str, found: &Archived) -> Result<StoredImage> {
     let layers = unpack_all(shared, &found.layers).await.map_err(failed(what))?;
     let platform = found.platform.or(&shared.platform);
-    let digests = found.layers.iter().map(|layer| layer.digest).collect();
-    let identity = Configuration::identity(&platform, &found.config, digests)?;
-    let stored = StoredImage { id: found.id, identity, layers, config: found.config.clone(), platform };
+    let unpacked: Vec<_> = found.layers.iter().map(|layer| layer.digest).collect();
+    let identity = Configuration::identity(&platform, &found.config, unpacked.clone())?;
+    let config = found.config.clone();
+    let stored = StoredImage { id: found.id, identity, layers, unpacked, config, platform };
     shared.store.keep_image(&stored).map_err(failed(what))?;
     Ok(stored)
 }
@@ -314,7 +312,12 @@ async fn unpack_layer(shared: &Shared, layer: &Layer) -> io::Result<String> {
 }
 
 /// Unpacks this many bytes of a file, from its current position.
-async fn unpack(shared: &Shared, file: &File, size: u64, digest: &ContentDigest) -> io::Result<()> {
+pub(super) async fn unpack(
+    shared: &Shared,
+    file: &File,
+    size: u64,
+    digest: &ContentDigest,
+) -> io::Result<()> {
     let scratch = shared.store.scratch()?;
     let into = scratch.changes.upper.clone();
     let request = Request::Files(Files::Unpack { into, size, digest: Some(digest.hash().to_string()) });

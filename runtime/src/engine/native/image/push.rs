@@ -2,32 +2,25 @@
 //! from files. A layer that was pushed before is not even packed, if the registry still has it.
 
 use std::fs::File;
-use std::io::Read as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::{FutureExt as _, Stream, StreamExt as _, TryStreamExt as _, stream};
-use tokio::time::Instant;
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 
 use super::blobs::{self, Documents, Layer, Packing, Text};
-use super::remote::{Doing, Refusal, Remote};
-use super::{AT_ONCE, Shared, failed, parts, routes};
-use crate::engine::native::model::Packed;
+use super::{AT_ONCE, Shared, failed, parts};
 use crate::engine::native::store::layers;
-use crate::engine::{ImageSpec, Progress, oci};
+use crate::engine::oci::{self, Packed};
+use crate::engine::registry::{self, Doing, Refusal, Remote, upload};
+use crate::engine::{ImageSpec, Progress};
 use crate::event::{EventKind, Verb};
 use crate::model::{ContentDigest, ImageName};
 use crate::{Error, Result};
 
 /// The shortest interval between two progress events.
 const TELL_EVERY: Duration = Duration::from_millis(200);
-/// Timeout of a registry that neither reads nor answers. Some take a while to store a large blob.
-const SILENCE: Duration = Duration::from_secs(2 * 60);
-/// The size of a read.
-const PIECE: usize = 1 << 18;
 
 /// Makes an image and pushes it; returns the digest of its manifest.
 pub(super) async fn push(
@@ -36,8 +29,8 @@ pub(super) async fn push(
     name: &ImageName,
     progress: &Progress,
 ) -> Result<String> {
-    let (registry, rest) = parts(name);
-    let endpoint = routes::own(registry)?;
+    let (host, rest) = parts(name);
+    let endpoint = registry::own(host)?;
     shared.ready().await?;
     let remote = Remote::new(Doing::Push, &endpoint, rest, None).await?;
     let (packing, done, total) = (Packing::default(), Arc::default(), AtomicU64::new(0));
@@ -71,7 +64,7 @@ impl Push<'_> {
         let mut sending = std::pin::pin!(self.send(image));
         let mut ticks = tokio::time::interval(TELL_EVERY);
         ticks.tick().await;
-        let (mut before, mut since) = (None, Instant::now());
+        let mut before = None;
         loop {
             tokio::select! {
                 digest = &mut sending => return digest,
@@ -81,11 +74,8 @@ impl Push<'_> {
             let packed = self.packing.growing();
             let now = Some((packed, done));
             if now != before {
-                (before, since) = (now, Instant::now());
+                before = now;
                 tell(packed, done, total, progress);
-            } else if since.elapsed() > SILENCE {
-                let message = format!("the registry says nothing for {} s", SILENCE.as_secs());
-                return Err(Error::engine(self.what(), message));
             }
         }
     }
@@ -101,7 +91,7 @@ impl Push<'_> {
         let layers = stream::iter(layers).buffered(AT_ONCE).try_collect::<Vec<_>>().await?;
         let Documents { configuration, manifest } = Documents::of(&self.what(), image, &layers)?;
         self.configuration(&configuration).await?;
-        match self.remote.put_manifest(&manifest.text, oci::MANIFEST).await {
+        match self.remote.put_manifest(self.remote.reference(), &manifest.text, oci::MANIFEST).await {
             Ok(()) => Ok(manifest.digest.to_string()),
             Err(refusal) => Err(self.refusal(&refusal).await),
         }
@@ -131,8 +121,7 @@ impl Push<'_> {
         let Packed { digest, size, .. } = &layer.packed;
         self.total.fetch_add(*size, Ordering::Relaxed);
         let file = File::open(&layer.path).map_err(failed(self.what()))?;
-        let body = reqwest::Body::wrap_stream(pieces(file, Arc::clone(&self.done)));
-        match self.remote.put_blob(digest, *size, body).await {
+        match upload(&self.remote, digest, *size, file, Arc::clone(&self.done)).await {
             Ok(()) => Ok(()),
             Err(refusal) => Err(self.refusal(&refusal).await),
         }
@@ -143,7 +132,8 @@ impl Push<'_> {
         if self.has(digest).await? {
             return Ok(());
         }
-        match self.remote.put_blob(digest, text.len() as u64, text.clone().into()).await {
+        let (from, size) = (std::io::Cursor::new(text.clone()), text.len() as u64);
+        match upload(&self.remote, digest, size, from, Arc::default()).await {
             Ok(()) => Ok(()),
             Err(refusal) => Err(self.refusal(&refusal).await),
         }
@@ -152,15 +142,4 @@ impl Push<'_> {
     async fn refusal(&self, refusal: &Refusal) -> Error {
         self.remote.refusal(&self.name.reference, refusal).await
     }
-}
-
-/// A file as a stream that counts its bytes.
-fn pieces(file: File, done: Arc<AtomicU64>) -> impl Stream<Item = std::io::Result<Bytes>> + Send + 'static {
-    stream::try_unfold((file, done), |(mut file, done)| async move {
-        let mut piece = vec![0; PIECE];
-        let length = file.read(&mut piece)?;
-        piece.truncate(length);
-        done.fetch_add(length as u64, Ordering::Relaxed);
-        Ok((length > 0).then(|| (Bytes::from(piece), (file, done))))
-    })
 }

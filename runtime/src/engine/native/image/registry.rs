@@ -1,20 +1,16 @@
 //! Images from registries (OCI distribution specification): several layers at once, each verified on arrival. Interrupted
 //! downloads are resumed, whichever process they were of.
 
-use std::fs::File;
-use std::io::{self, Read as _, Seek as _, Write as _};
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
-use tokio::time::Instant;
 
-use super::super::store::lock;
-use super::remote::{Doing, Refusal, Remote, Said};
-use super::routes::Endpoint;
 use super::{AT_ONCE, Shared, StoredImage, failed, remember, unpack};
 use crate::engine::oci::{Configuration, Descriptor, Document, Manifest};
+use crate::engine::registry::{
+    DOWNLOAD_SILENCE, Doing, Download, Endpoint, Refusal, Remote, Said, Trouble, fetch,
+};
 use crate::engine::{Image, Progress};
 use crate::event::{EventKind, Verb};
 use crate::model::{ContentDigest, ImageName};
@@ -22,16 +18,6 @@ use crate::{Error, Result};
 
 /// The shortest interval between two progress events.
 const TELL_EVERY: Duration = Duration::from_millis(200);
-/// Idle timeout: a registry that sends nothing for this long is given up.
-const SILENCE: Duration = Duration::from_secs(30);
-/// How often a download that makes no progress is retried.
-const TRIES: u32 = 5;
-
-/// The least that must arrive in the time below, or the download is given up: a registry must not keep a pull waiting for
-/// ever.
-const AT_LEAST: u64 = 64 << 10;
-const AT_LEAST_EVERY: Duration = Duration::from_secs(60);
-
 /// Pulls an image; `rest` is the part of its reference after the registry.
 pub(super) async fn pull(
     shared: &Shared,
@@ -55,7 +41,7 @@ struct Pull<'a> {
 
 impl<'a> Pull<'a> {
     async fn new(shared: &'a Shared, name: &'a ImageName, endpoint: &Endpoint, rest: &str) -> Result<Self> {
-        let remote = Remote::new(Doing::Pull, endpoint, rest, Some(SILENCE)).await?;
+        let remote = Remote::new(Doing::Pull, endpoint, rest, Some(DOWNLOAD_SILENCE)).await?;
         let (done, total) = (AtomicU64::new(0), AtomicU64::new(0));
         Ok(Self { shared, name, remote, done, total })
     }
@@ -100,8 +86,9 @@ impl<'a> Pull<'a> {
             let layers = stream::iter(layers).buffered(AT_ONCE).try_collect().await?;
             let platform = configuration.platform.or(&self.shared.platform);
             let config = configuration.config();
-            let identity = Configuration::identity(&platform, &config, digests.to_vec())?;
-            let stored = StoredImage { id, identity, layers, config, platform };
+            let unpacked = digests.to_vec();
+            let identity = Configuration::identity(&platform, &config, unpacked.clone())?;
+            let stored = StoredImage { id, identity, layers, unpacked, config, platform };
             self.shared.store.keep_image(&stored).map_err(failed(what))?;
             stored
         };
@@ -186,74 +173,13 @@ impl<'a> Pull<'a> {
         digest: &ContentDigest,
     ) -> Result<()> {
         let what = || format!("pull `{}`", self.name);
-        let blob = &descriptor.digest;
-        if download.length > descriptor.size {
-            download.begin_anew().map_err(failed(what()))?;
+        match fetch(&self.remote, descriptor, &mut download, &self.done).await {
+            Ok(()) => {}
+            Err(Trouble::Refused(refusal)) => return Err(self.refusal(&refusal).await),
+            Err(Trouble::Wrong(message)) => return Err(Error::engine(what(), message)),
+            Err(Trouble::Here(error)) => return Err(failed(what())(error)),
         }
-        self.done.fetch_add(download.length, Ordering::Relaxed);
-        let mut tries = 0;
-        while download.length < descriptor.size {
-            let before = download.length;
-            let result = self.go_on(&mut download, descriptor).await;
-            tries = if download.length > before { 0 } else { tries + 1 };
-            match result {
-                Ok(()) if download.length >= descriptor.size => break,
-                Err(Stop::Here(error)) => return Err(error),
-                Err(Stop::Perhaps(error)) if tries >= TRIES => return Err(error),
-                Ok(()) if tries >= TRIES => {
-                    return Err(Error::engine(what(), format!("the registry sends no more of {blob}")));
-                }
-                _ => tokio::time::sleep(Duration::from_millis(100 << tries.min(5))).await,
-            }
-        }
-        let found = ContentDigest::hashed(download.hash.clone());
-        if found != *blob {
-            // The partial download must not be resumed.
-            let _ = download.file.set_len(0);
-            let message = format!("the registry sent something else: {blob} is {found}");
-            return Err(Error::engine(what(), message));
-        }
-        download.file.rewind().map_err(failed(what()))?;
         unpack(self.shared, &download.file, download.length, digest).await.map_err(failed(what()))
-    }
-
-    /// Fetches the missing part, until the end or until the connection breaks.
-    async fn go_on(&self, download: &mut Download, descriptor: &Descriptor) -> std::result::Result<(), Stop> {
-        let what = || format!("pull `{}`", self.name);
-        let from = download.length;
-        let mut answer = match self.remote.blob(&descriptor.digest, from).await {
-            Ok(answer) => answer,
-            Err(refusal @ Refusal::Lost(_)) => return Err(Stop::Perhaps(self.refusal(&refusal).await)),
-            Err(refusal) => return Err(Stop::Here(self.refusal(&refusal).await)),
-        };
-        if from > 0 && answer.status() != reqwest::StatusCode::PARTIAL_CONTENT {
-            // A registry without range requests starts from the beginning.
-            self.done.fetch_sub(from, Ordering::Relaxed);
-            download.begin_anew().map_err(|error| Stop::Here(failed(what())(error)))?;
-        }
-        let (mut since, mut before) = (Instant::now(), download.length);
-        loop {
-            let piece = match tokio::time::timeout_at(since + AT_LEAST_EVERY, answer.chunk()).await {
-                Ok(Ok(None)) => return Ok(()),
-                Ok(Ok(Some(piece))) => piece,
-                Ok(Err(error)) => return Err(Stop::Perhaps(self.refusal(&Refusal::Lost(error)).await)),
-                Err(_) if download.length - before >= AT_LEAST => {
-                    (since, before) = (Instant::now(), download.length);
-                    continue;
-                }
-                Err(_) => {
-                    let message = "the registry sends less than a kilobyte in a second";
-                    return Err(Stop::Here(Error::engine(what(), message)));
-                }
-            };
-            download.add(&piece).map_err(|error| Stop::Here(failed(what())(error)))?;
-            self.done.fetch_add(piece.len() as u64, Ordering::Relaxed);
-            if download.length > descriptor.size {
-                let _ = download.file.set_len(0);
-                let message = format!("the registry sends more of {} than there is", descriptor.digest);
-                return Err(Stop::Here(Error::engine(what(), message)));
-            }
-        }
     }
 
     async fn refusal(&self, refusal: &Refusal) -> Error {
@@ -264,57 +190,6 @@ impl<'a> Pull<'a> {
             }
             other => other,
         }
-    }
-}
-
-/// Why a download stopped.
-enum Stop {
-    /// It may be retried.
-    Perhaps(Error),
-    Here(Error),
-}
-
-/// The locked file of a download.
-struct Download {
-    file: File,
-    length: u64,
-    hash: crate::sha256::Sha256,
-}
-
-impl Download {
-    async fn open(path: PathBuf) -> io::Result<Self> {
-        let open = tokio::task::spawn_blocking(move || Self::open_now(&path));
-        open.await.unwrap_or_else(|error| Err(io::Error::other(error)))
-    }
-
-    fn open_now(path: &Path) -> io::Result<Self> {
-        let mut file = lock::open(path)?;
-        let mut hash = crate::sha256::Sha256::new();
-        let mut length = 0;
-        let mut piece = vec![0; 1 << 20];
-        loop {
-            match file.read(&mut piece)? {
-                0 => return Ok(Self { file, length, hash }),
-                read => {
-                    hash.update(piece.get(..read).unwrap_or_default());
-                    length += read as u64;
-                }
-            }
-        }
-    }
-
-    fn add(&mut self, piece: &[u8]) -> io::Result<()> {
-        self.file.write_all(piece)?;
-        self.hash.update(piece);
-        self.length += piece.len() as u64;
-        Ok(())
-    }
-
-    fn begin_anew(&mut self) -> io::Result<()> {
-        self.file.set_len(0)?;
-        self.hash = crate::sha256::Sha256::new();
-        self.length = 0;
-        Ok(())
     }
 }
 

@@ -18,7 +18,7 @@ use super::directory::names;
 use super::error::ShimError;
 use super::inside;
 use super::whiteouts::{OPAQUE, WHITEOUT, is_overlays, opaque};
-use crate::engine::native::model::Packed;
+use crate::engine::oci::Packed;
 use crate::model::ContentDigest;
 
 /// Writes a directory of the store as a compressed archive. The same directory gives the same archive.

@@ -1,28 +1,12 @@
 //! Lock files, held while somebody works on what they stand for.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use rustix::fs::{FlockOperation, flock};
-
 use crate::engine::Held;
-
-/// Opens a file, creating it if it is missing, and waits for its lock. A previous holder may have removed the file when
-/// it was done: then the locked file is no longer the one that others find.
-#[cfg(feature = "registry")]
-pub(in super::super) fn open(path: &Path) -> io::Result<File> {
-    loop {
-        let file = File::options().read(true).append(true).create(true).open(path)?;
-        flock(&file, FlockOperation::LockExclusive)?;
-        let identity = |known: fs::Metadata| (known.dev(), known.ino());
-        if fs::metadata(path).ok().map(identity) == Some(identity(file.metadata()?)) {
-            return Ok(file);
-        }
-    }
-}
 
 /// One of very many locks, all in one file: each is a byte range lock of a byte that need not exist. So nothing is
 /// created for a lock, and nothing has to be removed.
@@ -65,6 +49,8 @@ fn try_lock(file: &File, at: i64) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -79,23 +65,5 @@ mod tests {
         assert!(new(255).is_some() && new(1).is_none());
         drop(other);
         assert_eq!(fs::metadata(path).unwrap().len(), 0);
-    }
-
-    #[cfg(feature = "registry")]
-    #[test]
-    fn who_waits_for_a_file_that_is_removed_has_the_next_one() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("x");
-        let first = open(&path).unwrap();
-        let waiting = std::thread::spawn({
-            let path = path.clone();
-            move || open(&path).unwrap()
-        });
-        fs::remove_file(&path).unwrap();
-        drop(first);
-        let second = waiting.join().unwrap();
-        let found = File::open(&path).unwrap();
-        assert!(flock(&found, FlockOperation::NonBlockingLockExclusive).is_err());
-        drop(second);
     }
 }

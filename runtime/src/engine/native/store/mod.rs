@@ -5,6 +5,7 @@
 //! images/<id>.json    which layers an image has
 //! references/<…>.json which image a reference led to, and the image's configuration
 //! steps/<key>.step    which layers a step left, its output, and which run of it that was (`step.rs`)
+//! steps/<key>.output  the same of a step whose files are elsewhere, without layers
 //! steps/….replaced    such a record that another has replaced: found by nobody, and there for who has found it before
 //! packed/<name>.json  what a layer is as an archive that was published
 //! volumes/<name>      cache volumes
@@ -46,7 +47,8 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::model::{Packed, Root};
+use super::model::Root;
+use crate::engine::oci::Packed;
 use crate::engine::runs::Runs;
 use crate::engine::{ImageConfig, StoredKind};
 use crate::model::{ContentDigest, Digest, ImageName, SessionId, Snapshot};
@@ -57,7 +59,7 @@ pub(super) use self::held::{Attempt, empty, empty_all};
 pub(super) use self::prune::prune;
 use self::scratch::{Removal, join};
 pub(super) use self::scratch::{Remover, Scratch, sweep};
-pub(super) use self::step::StoredStep;
+pub(super) use self::step::{StoredOutput, StoredStep};
 
 const LAYERS: &str = "l";
 /// The layer with the mount points that every container needs.
@@ -117,6 +119,9 @@ pub(super) struct StoredImage {
     pub(super) identity: ContentDigest,
     /// Layers, the lowest first.
     pub(super) layers: Vec<String>,
+    /// The digests of the archives that they were unpacked from; none in records of earlier versions.
+    #[serde(default)]
+    pub(super) unpacked: Vec<ContentDigest>,
     pub(super) config: ImageConfig,
     /// As `os/architecture[/variant]`.
     pub(super) platform: String,

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Store;
 use crate::engine::{Recording, record};
-use crate::model::{Digest, Provenance};
+use crate::model::{ContentDigest, Digest, Provenance};
+use crate::sha256::Sha256;
 
 /// The suffix of these files.
 pub(super) const SUFFIX: &str = "step";
@@ -86,6 +87,66 @@ impl Store {
 
 pub(super) fn path(root: &Path, key: &Digest) -> PathBuf {
     root.join("steps").join(format!("{key}.{SUFFIX}"))
+}
+
+/// The output of a step whose files are elsewhere, if anywhere.
+#[derive(Debug)]
+pub(in super::super) struct StoredOutput {
+    pub(in super::super) from: Provenance,
+    pub(in super::super) output: Recording,
+}
+
+/// What its line says besides how long the streams are.
+#[derive(Debug, Serialize, Deserialize)]
+struct OutputHead {
+    #[serde(flatten)]
+    from: Provenance,
+    /// The digest of the streams, one after the other: a crash of the machine may damage any part of a file.
+    digest: ContentDigest,
+}
+
+impl Store {
+    pub(in super::super) fn output(&self, key: &Digest) -> Option<StoredOutput> {
+        let file = self.open_record(&output_path(self.root(), key))?;
+        let (OutputHead { from, digest }, output) = record::read::<OutputHead>(file, 0)?;
+        let is_whole = hash(&output).ok()? == digest;
+        let is_current = is_whole && self.runs.accept(key, &from, |key| self.recorded(key));
+        is_current.then_some(StoredOutput { from, output })
+    }
+
+    pub(in super::super) fn keep_output(&self, key: &Digest, stored: StoredOutput) -> io::Result<()> {
+        let StoredOutput { from, output } = stored;
+        self.runs.learn(key, &from.run, &from.made_of);
+        let head = OutputHead { from, digest: hash(&output)? };
+        self.put_record(&output_path(self.root(), key), |file| {
+            file.write_all(&record::line(&head, &output)?)?;
+            record::write_streams(file, &output)
+        })
+    }
+}
+
+fn hash(output: &Recording) -> io::Result<ContentDigest> {
+    let mut hash = Hashing(Sha256::new());
+    record::write_streams(&mut hash, output)?;
+    Ok(ContentDigest::hashed(hash.0))
+}
+
+/// Hashes what is written.
+struct Hashing(Sha256);
+
+impl io::Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn output_path(root: &Path, key: &Digest) -> PathBuf {
+    root.join("steps").join(format!("{key}.output"))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use crate::error::with_causes;
 
 #[derive(Debug)]
-pub(in super::super) enum Refusal {
+pub(in crate::engine) enum Refusal {
     /// No answer, or an incomplete one.
     Lost(reqwest::Error),
     /// An answer with an error status.
@@ -43,7 +43,7 @@ impl Refusal {
         Self::Answer { status, codes: reasons.into_iter().map(|reason| reason.code).collect(), message }
     }
 
-    pub(super) fn message(&self) -> String {
+    pub(in crate::engine) fn message(&self) -> String {
         match self {
             Self::Lost(error) => with_causes(error),
             Self::Answer { status, message, .. } if message.is_empty() => {
@@ -55,12 +55,12 @@ impl Refusal {
     }
 
     /// Whether the registry does not have what was asked for.
-    pub(in super::super) fn is_absence(&self) -> bool {
+    pub(in crate::engine) fn is_absence(&self) -> bool {
         const UNKNOWN: [&str; 3] = ["MANIFEST_UNKNOWN", "NAME_UNKNOWN", "NOT_FOUND"];
         matches!(self, Self::Answer { status: StatusCode::NOT_FOUND, .. }) || self.says(&UNKNOWN)
     }
 
-    pub(super) fn is_of_rights(&self) -> bool {
+    pub(in crate::engine) fn is_of_rights(&self) -> bool {
         matches!(self, Self::Answer { status: StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, .. })
             || self.says(&["UNAUTHORIZED", "DENIED"])
     }

@@ -2,10 +2,6 @@
 //! of refusals. No answer is trusted: documents have size limits, every wait has a timeout, and credentials are sent only
 //! where nobody else can see them.
 
-mod bounded;
-mod challenge;
-mod refusal;
-
 use std::time::Duration;
 
 use reqwest::header::{self, HeaderMap, HeaderValue};
@@ -14,8 +10,9 @@ use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
-use self::challenge::Challenge;
-pub(super) use self::refusal::Refusal;
+use super::bounded;
+use super::challenge::{self, Challenge};
+use super::refusal::Refusal;
 use super::routes::Endpoint;
 use crate::engine::oci;
 use crate::engine::oci::credentials::{self, Credentials, Found};
@@ -34,7 +31,7 @@ type Answered<T> = std::result::Result<T, Refusal>;
 
 /// The purpose of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Doing {
+pub(in crate::engine) enum Doing {
     Pull,
     Push,
 }
@@ -56,7 +53,7 @@ impl Doing {
     }
 }
 
-pub(super) struct Remote {
+pub(in crate::engine) struct Remote {
     client: Client,
     /// The URL of the repository, with a `/` at its end.
     base: Url,
@@ -79,14 +76,14 @@ enum Shown {
 }
 
 /// A document with its media type.
-pub(super) struct Said {
-    pub(super) text: Vec<u8>,
-    pub(super) media_type: Option<String>,
+pub(in crate::engine) struct Said {
+    pub(in crate::engine) text: Vec<u8>,
+    pub(in crate::engine) media_type: Option<String>,
 }
 
 impl Remote {
     /// `rest` is the part of a reference after the registry. A connection without data for `silence` is given up.
-    pub(super) async fn new(
+    pub(in crate::engine) async fn new(
         doing: Doing,
         endpoint: &Endpoint,
         rest: &str,
@@ -109,12 +106,12 @@ impl Remote {
     }
 
     /// The tag or digest that was asked for.
-    pub(super) fn reference(&self) -> &str {
+    pub(in crate::engine) fn reference(&self) -> &str {
         &self.reference
     }
 
     /// Fetches a manifest or an index, by tag or digest.
-    pub(super) async fn manifest(&self, reference: &str) -> Answered<Said> {
+    pub(in crate::engine) async fn manifest(&self, reference: &str) -> Answered<Said> {
         let kinds = oci::Document::media_types().collect::<Vec<_>>().join(", ");
         let answer =
             self.ask(Method::GET, &format!("manifests/{reference}"), &[(header::ACCEPT, &kinds)]).await?;
@@ -124,12 +121,12 @@ impl Remote {
     }
 
     /// Fetches a small blob.
-    pub(super) async fn document(&self, digest: &ContentDigest) -> Answered<Vec<u8>> {
+    pub(in crate::engine) async fn document(&self, digest: &ContentDigest) -> Answered<Vec<u8>> {
         bounded::read(self.ask(Method::GET, &format!("blobs/{digest}"), &[]).await?).await
     }
 
     /// Fetches a blob from an offset on; the status of the answer says whether it is that part, or the whole blob.
-    pub(super) async fn blob(&self, digest: &ContentDigest, from: u64) -> Answered<Response> {
+    pub(in crate::engine) async fn blob(&self, digest: &ContentDigest, from: u64) -> Answered<Response> {
         let range = format!("bytes={from}-");
         let answer = self.ask(Method::GET, &format!("blobs/{digest}"), &[(header::RANGE, &range)]).await?;
         let is_part = answer.status() == StatusCode::PARTIAL_CONTENT;
@@ -142,7 +139,7 @@ impl Remote {
         Ok(answer)
     }
 
-    pub(super) async fn has(&self, digest: &ContentDigest) -> Answered<bool> {
+    pub(in crate::engine) async fn has(&self, digest: &ContentDigest) -> Answered<bool> {
         match self.ask(Method::HEAD, &format!("blobs/{digest}"), &[]).await {
             Ok(_) => Ok(true),
             Err(Refusal::Answer { status: StatusCode::NOT_FOUND, .. }) => Ok(false),
@@ -169,8 +166,14 @@ impl Remote {
         taken(answer).await.map(drop)
     }
 
-    pub(super) async fn put_manifest(&self, text: &[u8], media_type: &str) -> Answered<()> {
-        let path = format!("manifests/{}", self.reference);
+    /// Puts a manifest there, under a tag.
+    pub(in crate::engine) async fn put_manifest(
+        &self,
+        tag: &str,
+        text: &[u8],
+        media_type: &str,
+    ) -> Answered<()> {
+        let path = format!("manifests/{tag}");
         let request = |client: &Client, url: Url| {
             client.put(url).header(header::CONTENT_TYPE, media_type).body(text.to_vec())
         };
@@ -280,7 +283,7 @@ impl Remote {
     }
 
     /// The error for a refusal, whatever was asked for.
-    pub(super) async fn refusal(&self, reference: &str, refusal: &Refusal) -> Error {
+    pub(in crate::engine) async fn refusal(&self, reference: &str, refusal: &Refusal) -> Error {
         let message = refusal.message();
         if refusal.is_of_rights() {
             let message = format!("{message}\n{}", self.note.lock().await);

@@ -10,7 +10,7 @@ const ROUTES: &str = "BOWLINE_REGISTRIES";
 
 /// A source of a registry's images.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Route {
+pub(in crate::engine) enum Route {
     /// A directory of archives and layouts, `repository/tag.tar` and `repository/tag`.
     Directory(PathBuf),
     Endpoint(Endpoint),
@@ -18,21 +18,21 @@ pub(super) enum Route {
 
 /// A registry to ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Endpoint {
+pub(in crate::engine) struct Endpoint {
     /// `host[:port]`.
-    pub(super) name: String,
+    pub(in crate::engine) name: String,
     /// The path before the repository's name; empty or with a `/` at its end.
-    pub(super) prefix: String,
-    pub(super) is_plain: bool,
+    pub(in crate::engine) prefix: String,
+    pub(in crate::engine) is_plain: bool,
 }
 
 /// The sources to ask for a registry's images, in order.
-pub(super) fn find(registry: &str) -> Result<Vec<Route>> {
+pub(in crate::engine) fn find(registry: &str) -> Result<Vec<Route>> {
     parse(&variable(), registry)
 }
 
 /// Checks the variable, before anything runs.
-pub(in crate::engine::native) fn check() -> Result<()> {
+pub(in crate::engine) fn check() -> Result<()> {
     parse(&variable(), "").map(drop)
 }
 
@@ -42,7 +42,7 @@ fn variable() -> String {
 
 /// The registry itself, for pushes: a mirror is only read from.
 #[cfg(feature = "registry")]
-pub(super) fn own(registry: &str) -> Result<Endpoint> {
+pub(in crate::engine) fn own(registry: &str) -> Result<Endpoint> {
     let itself = own_of(find(registry)?, registry);
     itself.ok_or_else(|| Error::engine(format!("reach {registry}"), "there is no way to it"))
 }
