@@ -80,7 +80,7 @@ fn the_readme_shows_the_help_of_the_example() {
 }
 
 /// Every variable that says how pipelines run, with a value that means nothing, and what is said of it.
-const NONSENSE: [(&str, &str, &str); 13] = [
+const NONSENSE: [(&str, &str, &str); 12] = [
     (
         "BOWLINE_PROGRESS",
         "fancy",
