@@ -1,10 +1,11 @@
 //! A pipeline that is given as JSON in `GRAPH`: `{"nodes": [{"base": 0, "copies": [1], "after": 2, "version": 0, "fails":
-//! false, "slow": false}], "wants": [[3, "output"]]}`, each node made of earlier ones. What is wanted is asked for in
+//! false, "slow": false, "before": 0}], "wants": [[3, "output"]]}`, each node made of earlier ones, and of so many steps
+//! of its own before its last. What is wanted is asked for in
 //! order, and a line of JSON says what came of each: `{"seen": "…"}` or `{"error": "…"}`. `NONCE` parts one test's steps
 //! from another's.
 //!
 //! What a node writes names the run that wrote it and, in parentheses, what it is made of:
-//! `3.0.6a1f…(0.0.77e0…()1.0.92cc…())`.
+//! `3.0.6a1f…(0.0.77e0…()1.0.92cc…())`; the runs of its steps before are behind its own: `3.0.6a1f…+81d2…+09fe…(`.
 
 use std::fmt::Write as _;
 
@@ -65,8 +66,12 @@ fn container(index: usize, node: &Value, earlier: &[Container]) -> Container {
     if node["fails"] == true {
         script += "exit 3; ";
     }
+    for _ in 0..node["before"].as_u64().expect("a number") {
+        let run = "$(cat /proc/sys/kernel/random/uuid)";
+        container = container.shell(format!("echo \"$(cat /b{index} 2>/dev/null)+{run}\" > /b{index}"));
+    }
     container
-        .shell(format!("set -e; {script} echo \"$t({parts})\" | tee /n{index}"))
+        .shell(format!("set -e; {script} t=\"$t$(cat /b{index} 2>/dev/null || true)\"; echo \"$t({parts})\" | tee /n{index}"))
         .named(format!("n{index}"))
 }
 

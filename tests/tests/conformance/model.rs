@@ -17,9 +17,9 @@ fn what_runs_and_what_is_seen_is_what_a_simple_model_says() {
     let seed = std::env::var("BOWLINE_TESTS_SEED").ok().map_or(1, |seed| seed.parse().expect("a number"));
     let is_docker = bowline_tests::inspector().names_images();
     let cases = match (is_docker, bowline_tests::has_time()) {
-        (true, false) => 3,
+        (true, false) => 2,
         (true, true) => 40,
-        (false, false) => 12,
+        (false, false) => 5,
         (false, true) => 300,
     };
     let config = Config {
@@ -36,7 +36,7 @@ fn what_runs_and_what_is_seen_is_what_a_simple_model_says() {
         }
         Ok(())
     };
-    if let Err(error) = TestRunner::new(config).run(&graph::cases(if is_docker { 8 } else { 12 }), run) {
+    if let Err(error) = TestRunner::new(config).run(&graph::cases(if is_docker { 6 } else { 8 }), run) {
         panic!("BOWLINE_TESTS_SEED={seed}: {error}");
     }
 }

@@ -28,7 +28,7 @@ pub(super) struct Expected {
     pub(super) must: BTreeSet<usize>,
     /// What may run besides: nobody knows whether a result is there.
     pub(super) may: BTreeSet<usize>,
-    /// How often each runs at most.
+    /// How many steps of each run at most.
     pub(super) at_most: BTreeMap<usize, usize>,
 }
 
@@ -51,10 +51,15 @@ impl Expected {
             expected.may.remove(&node);
         }
         for node in closure {
-            // Where something else fails, what runs beside it is stopped, and may begin again for somebody else.
-            let doomed = wants.iter().filter(|want| graph.is_doomed(want.node));
-            let stopped = doomed.filter(|want| graph.closure(want.node).contains(&node)).count();
-            expected.at_most.insert(node, 1 + stopped);
+            // Where something else fails, what runs beside it is stopped, and may begin again for somebody else. And what
+            // has run may be made of a result that is found to be gone when the next thing is wanted.
+            let may_begin_again = |want: &&Want| {
+                let closure = graph.closure(want.node);
+                closure.contains(&node)
+                    && (graph.is_doomed(want.node) || closure.iter().any(|node| expected.may.contains(node)))
+            };
+            let again = wants.iter().filter(may_begin_again).count();
+            expected.at_most.insert(node, (1 + graph.nodes[node].before) * (1 + again));
         }
         expected
     }

@@ -19,6 +19,8 @@ pub(super) struct Node {
     pub(super) version: u32,
     pub(super) fails: bool,
     slow: bool,
+    /// How many steps its container has before the last.
+    pub(super) before: usize,
 }
 
 impl Node {
@@ -97,7 +99,8 @@ impl Graph {
     /// What decides which result is whose: everything that goes into the step, and into what it is made of.
     pub(super) fn key(&self, index: usize) -> u64 {
         let (node, mut hasher) = (&self.nodes[index], DefaultHasher::new());
-        (index, node.version, node.fails, node.slow, node.base.is_some(), &node.copies).hash(&mut hasher);
+        (index, node.version, node.fails, node.slow, node.before, node.base.is_some(), &node.copies)
+            .hash(&mut hasher);
         for input in node.inputs() {
             (input, self.key(input)).hash(&mut hasher);
         }
@@ -133,8 +136,17 @@ fn node() -> impl Strategy<Value = Node> {
     let other = 0..8_usize;
     let parts =
         (option::weighted(0.6, other.clone()), vec(other.clone(), 0..=2), option::weighted(0.2, other));
-    (parts, prop::bool::weighted(0.05), prop::bool::weighted(0.2)).prop_map(
-        |((base, copies, after), fails, slow)| Node { base, copies, after, version: 0, fails, slow },
+    let before = prop_oneof![3 => Just(0), 1 => 1..4_usize];
+    (parts, prop::bool::weighted(0.05), prop::bool::weighted(0.2), before).prop_map(
+        |((base, copies, after), fails, slow, before)| Node {
+            base,
+            copies,
+            after,
+            version: 0,
+            fails,
+            slow,
+            before,
+        },
     )
 }
 

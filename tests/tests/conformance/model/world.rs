@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use bowline_tests::{docker, images_of, nonce};
@@ -19,6 +19,9 @@ pub(super) struct World {
     results: Results,
     /// Whether the engine keeps some results without their files.
     is_docker: bool,
+    has_lost_records: bool,
+    /// The digests of the last steps of nodes, as far as they have begun to run.
+    last: BTreeSet<String>,
     /// Everything done so far, for whoever reads of a failure.
     story: Vec<String>,
 }
@@ -28,7 +31,7 @@ pub(super) struct World {
 struct Seen {
     /// How often a step of each node ran.
     started: BTreeMap<usize, usize>,
-    /// The nodes whose result was found, or made and stored.
+    /// The nodes whose last step has a result, found or made and stored.
     succeeded: BTreeSet<usize>,
     /// What came of each thing that was wanted.
     came: Vec<Result<String, String>>,
@@ -37,7 +40,16 @@ struct Seen {
 impl World {
     pub(super) fn new(graph: Graph, is_docker: bool) -> Self {
         let (home, nonce) = (tempfile::tempdir().unwrap(), format!("model-{}", nonce()));
-        Self { home, nonce, graph, results: Results::new(), is_docker, story: Vec::new() }
+        Self {
+            home,
+            nonce,
+            graph,
+            results: Results::new(),
+            is_docker,
+            has_lost_records: false,
+            last: BTreeSet::new(),
+            story: Vec::new(),
+        }
     }
 
     pub(super) fn act(&mut self, action: Action) {
@@ -49,13 +61,17 @@ impl World {
             Action::Edit(node, change) => self.graph.change(node, change),
             Action::See(wants) => {
                 let wants = fit(&self.graph, wants);
-                let seen = self.start(&wants).see();
+                let output = self.start(&wants).see();
+                let seen = self.seen(&output);
                 self.judge(&[wants], &[seen]);
             }
             Action::Together(one, other) => {
                 let wants = [fit(&self.graph, one), fit(&self.graph, other)];
                 let programs = [self.start(&wants[0]), self.start(&wants[1])];
-                let seen = programs.map(Program::see);
+                let outputs = programs.map(Program::see);
+                // What one of them has begun the other may have found.
+                outputs.iter().for_each(|output| self.learn_last(output));
+                let seen = outputs.map(|output| self.seen(&output));
                 self.judge(&wants, &seen);
             }
             Action::Kill(wants, after) => {
@@ -64,7 +80,8 @@ impl World {
                 // Most of what is wanted has run by then, if anything has to.
                 let time = Duration::from_millis(if self.is_docker { 3000 } else { 600 });
                 std::thread::sleep(time * after / 1000);
-                let seen = program.kill();
+                let output = program.kill();
+                let seen = self.seen(&output);
                 self.forget_after(&wants, &seen);
             }
             Action::Evict(which) => self.evict(which),
@@ -80,6 +97,36 @@ impl World {
         command.env("GRAPH", graph).env("NONCE", &self.nonce).env("BOWLINE_HOME", self.home.path());
         command.env("BOWLINE_PROGRESS", "json").stdin(Stdio::null());
         Program(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+    }
+
+    /// Only the last step of a node writes what is wanted of it.
+    fn learn_last(&mut self, output: &Output) {
+        for (node, event) in steps(output).filter(|(_, event)| event["event"] == "started") {
+            if event["args"].to_string().contains(&format!("tee /n{node}")) {
+                self.last.insert(event["digest"].to_string());
+            }
+        }
+    }
+
+    fn seen(&mut self, output: &Output) -> Seen {
+        self.learn_last(output);
+        let mut seen = Seen::default();
+        for (node, event) in steps(output) {
+            if event["event"] == "started" {
+                *seen.started.entry(node).or_insert(0) += 1;
+            }
+            let is_last = self.last.contains(&event["digest"].to_string());
+            if is_last && event["event"] == "closed" && event["outcome"] == "succeeded" {
+                seen.succeeded.insert(node);
+            }
+        }
+        seen.came = lines(&output.stdout)
+            .map(|line| match (&line["seen"], &line["error"]) {
+                (Value::String(seen), _) => Ok(seen.clone()),
+                (_, error) => Err(error.as_str().expect("one of both").to_owned()),
+            })
+            .collect();
+        seen
     }
 
     /// What programs did that ran at once has to be what was to be expected, and is known from then on.
@@ -130,7 +177,8 @@ impl World {
                 }
             }
         }
-        for (node, runs) in &runs {
+        // Where the record of a result was lost, nobody knows that what lies before it has run again.
+        for (node, runs) in runs.iter().filter(|_| !self.has_lost_records) {
             let known = self.results.get(&self.graph.key(*node));
             // One that was found may be seen before another has taken its place.
             let before = known.is_some_and(|known| known.output.is_some() || !known.is_certain);
@@ -231,6 +279,7 @@ impl World {
     }
 
     fn evict(&mut self, which: u64) {
+        self.has_lost_records = true;
         let mut random = which;
         // Of a linear congruential generator (Knuth's MMIX) the upper bits.
         let mut one_of = |n: u64| {
@@ -312,43 +361,25 @@ impl World {
 struct Program(Child);
 
 impl Program {
-    fn see(self) -> Seen {
+    fn see(self) -> Output {
         let output = self.0.wait_with_output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{said}");
-        Seen::of(&output.stdout, &output.stderr)
+        output
     }
 
-    fn kill(mut self) -> Seen {
+    fn kill(mut self) -> Output {
         let _ = self.0.kill();
-        let output = self.0.wait_with_output().unwrap();
-        Seen::of(&output.stdout, &output.stderr)
+        self.0.wait_with_output().unwrap()
     }
 }
 
-impl Seen {
-    fn of(stdout: &[u8], stderr: &[u8]) -> Self {
-        let mut seen = Self::default();
-        for event in lines(stderr) {
-            let name = event["name"].as_str().and_then(|name| name.strip_prefix('n')?.parse().ok());
-            let (Some(node), true) = (name, event["subject"] == "step") else {
-                continue;
-            };
-            if event["event"] == "started" {
-                *seen.started.entry(node).or_insert(0) += 1;
-            }
-            if event["event"] == "closed" && event["outcome"] == "succeeded" {
-                seen.succeeded.insert(node);
-            }
-        }
-        seen.came = lines(stdout)
-            .map(|line| match (&line["seen"], &line["error"]) {
-                (Value::String(seen), _) => Ok(seen.clone()),
-                (_, error) => Err(error.as_str().expect("one of both").to_owned()),
-            })
-            .collect();
-        seen
-    }
+/// The steps of nodes in what a program says, with their nodes.
+fn steps(output: &Output) -> impl Iterator<Item = (usize, Value)> {
+    lines(&output.stderr).filter(|event| event["subject"] == "step").filter_map(|event| {
+        let node = event["name"].as_str()?.strip_prefix('n')?.parse().ok()?;
+        Some((node, event))
+    })
 }
 
 /// Lines of JSON; of the last one there may be less, where a program was killed.
