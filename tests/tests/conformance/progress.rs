@@ -310,24 +310,36 @@ fn a_signal_asks_what_goes_on() {
         .spawn()
         .unwrap();
     let lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
-    let ask = |child: &std::process::Child, name: &str| {
-        assert!(Command::new("kill").args(["-s", name, &child.id().to_string()]).status().unwrap().success());
+    let id = child.id().to_string();
+    let ask = |name: &str| {
+        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
     };
     let mut said = Vec::new();
-    for line in lines {
-        let line = line.unwrap();
-        // Once it has begun, whatever it does.
-        if said.is_empty() {
-            std::thread::sleep(std::time::Duration::from_secs(3));
-            ask(&child, "USR1");
+    // The first answers may come before it writes anything; it can be asked once it has said something itself.
+    let asked = std::sync::atomic::AtomicBool::new(false);
+    let answered = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        use std::sync::atomic::Ordering::Relaxed;
+        for line in lines {
+            let line = line.unwrap();
+            if !asked.swap(true, Relaxed) {
+                scope.spawn(|| {
+                    std::thread::sleep(std::time::Duration::from_secs(3));
+                    while !answered.load(Relaxed) {
+                        ask("USR1");
+                        std::thread::sleep(std::time::Duration::from_secs(1));
+                    }
+                });
+            }
+            let is_answer = line.contains("  | a line");
+            said.push(line);
+            if is_answer {
+                break;
+            }
         }
-        let is_answer = line.contains("  | a line");
-        said.push(line);
-        if is_answer {
-            break;
-        }
-    }
+        answered.store(true, Relaxed);
+    });
     assert!(said.iter().any(|line| line.starts_with("endless      | running ")), "{said:?}");
-    ask(&child, "TERM");
+    ask("TERM");
     child.wait().unwrap();
 }
