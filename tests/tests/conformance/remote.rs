@@ -86,14 +86,14 @@ impl Machines {
         let stem = |path: PathBuf| path.file_stem().unwrap().to_str().unwrap().to_owned();
         results.map(|entry| stem(entry.unwrap().path())).collect()
     }
+}
 
-    /// Lets the engine that the machines share be without these results.
-    fn forget(&self, keys: impl IntoIterator<Item = String>) {
-        if docker_is_shared() {
-            for key in keys {
-                let image = format!("bowline/step:{key}");
-                let _ = Command::new("docker").args(["rmi", "--force", &image]).output();
-            }
+/// Lets the engine that the machines share be without these results.
+fn forget(keys: impl IntoIterator<Item = String>) {
+    if docker_is_shared() {
+        for key in keys {
+            let image = format!("bowline/step:{key}");
+            let _ = Command::new("docker").args(["rmi", "--force", &image]).output();
         }
     }
 }
@@ -121,7 +121,7 @@ fn a_machine_takes_the_results_of_another_from_a_directory() {
     let first = machines.run("one", &["--cache-to", &place], &RUN);
     assert_eq!((first.count("started"), first.warnings()), (2, vec![]));
     assert_eq!(machines.keys("cache").len(), 2);
-    machines.forget(machines.keys("cache"));
+    forget(machines.keys("cache"));
 
     // What was written is not needed for what was printed.
     let from = ["--cache-from", &*place];
@@ -137,7 +137,7 @@ fn a_machine_takes_the_results_of_another_from_a_directory() {
     assert_eq!(fs::read_to_string(id).unwrap().repeat(2), first.stdout());
     let without = machines.run("two", &[], &["export", "random:/id", id]);
     assert_eq!(without.count("started"), 0, "{}", without.said());
-    machines.forget(machines.keys("cache"));
+    forget(machines.keys("cache"));
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn what_is_not_there_is_made_and_nothing_is_said() {
     // Results that were found here are written, too.
     let found = machines.run("one", &["--cache-to", &place], &RUN);
     assert_eq!((found.count("started"), machines.keys("cache").len()), (0, 2));
-    machines.forget(machines.keys("cache"));
+    forget(machines.keys("cache"));
     let off = machines.run("two", &["--cache-from", &place, "--cache", "off"], &RUN);
     assert_eq!((off.count("started"), off.count("fetched")), (2, 0));
 }
@@ -168,7 +168,7 @@ fn each_engine_takes_what_the_other_wrote() {
         let place = machines.place("cache");
         let first = machines.run("one", &["--engine", writer, "--cache-to", &place], &RUN);
         assert_eq!(first.count("started"), 2, "{}", first.said());
-        machines.forget(machines.keys("cache"));
+        forget(machines.keys("cache"));
         let from = ["--engine", reader, "--cache-from", &*place];
         let second = machines.run("two", &from, &RUN);
         second.took_all(2);
@@ -176,7 +176,7 @@ fn each_engine_takes_what_the_other_wrote() {
         let id = machines.path("id");
         machines.run("two", &from, &["export", "random:/id", id.to_str().unwrap()]).took_all(1);
         assert_eq!(fs::read_to_string(id).unwrap().repeat(2), first.stdout());
-        machines.forget(machines.keys("cache"));
+        forget(machines.keys("cache"));
     }
 }
 
@@ -184,11 +184,15 @@ fn each_engine_takes_what_the_other_wrote() {
 type Damage = (&'static str, fn(&Path));
 
 fn each_result(root: &Path, change: impl Fn(&Path)) {
-    fs::read_dir(root.join("results")).unwrap().for_each(|entry| change(&entry.unwrap().path()));
+    for entry in fs::read_dir(root.join("results")).unwrap() {
+        change(&entry.unwrap().path());
+    }
 }
 
 fn each_blob(root: &Path, change: impl Fn(&Path)) {
-    blobs(root).iter().for_each(|path| change(path));
+    for path in blobs(root) {
+        change(&path);
+    }
 }
 
 fn truncate(path: &Path) {
@@ -261,7 +265,7 @@ fn what_is_damaged_is_made_again_and_said() {
     let keys = machines.keys("whole");
     assert_eq!(keys.len(), 2);
     for (number, (how, damage)) in DAMAGES.into_iter().enumerate() {
-        machines.forget(keys.clone());
+        forget(keys.clone());
         let (name, home) = (format!("damaged-{number}"), format!("home-{number}"));
         let root = machines.path(&name);
         let copied = Command::new("cp").arg("-r").args([&machines.path("whole"), &root]).status().unwrap();
@@ -280,10 +284,10 @@ fn what_is_damaged_is_made_again_and_said() {
         assert_eq!((again.count("started"), again.warnings().len()), (1, 1), "{how}: {}", again.said());
         assert!(again.stdout() == said, "{how}");
         // Who may write mends it.
-        machines.forget(keys.clone());
+        forget(keys.clone());
         machines.run(&format!("{home}-next"), &both[..2], &wordy).took_all(1);
     }
-    machines.forget(keys);
+    forget(keys);
 }
 
 #[test]
@@ -330,14 +334,14 @@ fn a_result_goes_from_one_cache_to_the_next() {
     let export = ["export", "random:/id", id.to_str().unwrap()];
     let first = machines.run("one", &["--cache-to", &old], &RUN);
     machines.run("one", &["--cache-to", &old], &["run", "wordy", "-q"]);
-    machines.forget(machines.keys("old"));
+    forget(machines.keys("old"));
     machines.run("two", &["--cache-from", &old, "--cache-to", &new], &RUN).took_all(2);
     assert_eq!(machines.keys("new").len(), 2, "what it did not use is not written");
-    machines.forget(machines.keys("old"));
+    forget(machines.keys("old"));
     // With the files, which that machine never had. They come after the output.
     machines.run("three", &["--cache-from", &new], &export).took_all(2);
     assert_eq!(fs::read_to_string(&id).unwrap().repeat(2), first.stdout());
-    machines.forget(machines.keys("old"));
+    forget(machines.keys("old"));
 }
 
 #[bowline::test]
@@ -393,7 +397,7 @@ fn a_machine_takes_the_results_of_another_from_a_registry() {
     assert_eq!(tags(&registry, "team/cache").len(), 2);
     let uploads = registry.uploads();
     assert!(uploads > 0);
-    machines.forget(tags(&registry, "team/cache"));
+    forget(tags(&registry, "team/cache"));
     let from = ["--cache-from", &*place];
     let second = machines.run("two", &from, &RUN);
     second.took_all(2);
@@ -404,7 +408,7 @@ fn a_machine_takes_the_results_of_another_from_a_registry() {
     // Everything is sent once.
     let again = machines.run("one", &["--cache-to", &place], &RUN);
     assert_eq!((again.count("started"), registry.uploads()), (0, uploads), "{}", again.said());
-    machines.forget(tags(&registry, "team/cache"));
+    forget(tags(&registry, "team/cache"));
 }
 
 #[test]
@@ -423,10 +427,10 @@ fn a_registry_that_lets_nobody_in_is_said_and_one_that_lets_in_is_used() {
     registry.log_in();
     let written = config(&mut machines.command("one", &both[2..], &RUN));
     assert!(written.status.success() && tags(&registry, "team/cache").len() == 2);
-    machines.forget(tags(&registry, "team/cache"));
+    forget(tags(&registry, "team/cache"));
     let read = config(&mut machines.command("two", &both[..2], &RUN));
     assert_eq!(String::from_utf8_lossy(&read.stdout), String::from_utf8_lossy(&written.stdout));
-    machines.forget(tags(&registry, "team/cache"));
+    forget(tags(&registry, "team/cache"));
 }
 
 /// Whenever somebody pulls the plug: what is there is whole, and the next run writes the rest.
@@ -451,8 +455,8 @@ fn an_upload_that_was_interrupted_goes_on() {
     let written = fs::read(&file).unwrap();
     let keys = machines.keys("cache");
     assert_eq!(keys.len(), 1);
-    machines.forget(keys.clone());
+    forget(keys.clone());
     machines.run("three", &from, &export).took_all(2);
     assert!(fs::read(&file).unwrap() == written);
-    machines.forget(keys);
+    forget(keys);
 }

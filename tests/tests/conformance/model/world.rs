@@ -70,7 +70,9 @@ impl World {
                 let programs = [self.start(&wants[0]), self.start(&wants[1])];
                 let outputs = programs.map(Program::see);
                 // What one of them has begun the other may have found.
-                outputs.iter().for_each(|output| self.learn_last(output));
+                for output in &outputs {
+                    self.learn_last(output);
+                }
                 let seen = outputs.map(|output| self.seen(&output));
                 self.judge(&wants, &seen);
             }

@@ -388,7 +388,7 @@ mod tests {
     fn what_was_replaced_goes_once_nobody_uses_it() {
         let (directory, store) = old_store();
         let user = Store::open(directory.path().to_owned(), &SessionId::random()).unwrap();
-        let used = user.step(&key(4)).unwrap().layers;
+        let layers_used = user.step(&key(4)).unwrap().layers;
         let step = StoredStep {
             layers: Vec::new(),
             output: Recording::default(),
@@ -401,11 +401,11 @@ mod tests {
         assert!(store.step(&key(4)).unwrap().layers.is_empty());
         let nothing_old = Prune::all().unused_for(HOUR * 9);
         assert_eq!(pruned(&store, &nothing_old).entries, 0);
-        assert!(used.iter().all(|name| user.has(name)));
+        assert!(layers_used.iter().all(|name| user.has(name)));
         drop(user);
         let removed = pruned(&store, &nothing_old);
         assert_eq!((removed.entries, removed.bytes / 100_000), (0, 1));
-        assert!(!store.has(&used[1]) && store.has(&used[0]), "the lower one is another's, too");
+        assert!(!store.has(&layers_used[1]) && store.has(&layers_used[0]), "the lower one is another's, too");
         assert_eq!(kept(&store), [1, 2, 3, 4]);
     }
 
