@@ -54,7 +54,7 @@ fn container(index: usize, node: &Value, earlier: &[Container]) -> Container {
         }
     };
     for copied in node["copies"].as_array().expect("a list").iter().filter_map(self::index) {
-        container = container.copy(format!("/c{copied}"), &earlier[copied].file(format!("/n{copied}")));
+        container = container.copy(format!("/c{copied}"), earlier[copied].file(format!("/n{copied}")));
         let _ = write!(parts, "$(cat /c{copied})");
     }
     if let Some(after) = self::index(&node["after"]) {
