@@ -17,9 +17,9 @@ fn what_runs_and_what_is_seen_is_what_a_simple_model_says() {
     let seed = std::env::var("BOWLINE_TESTS_SEED").ok().map_or(1, |seed| seed.parse().expect("a number"));
     let is_docker = bowline_tests::inspector().names_images();
     let cases = match (is_docker, std::env::var_os("BOWLINE_TESTS_LONG").is_some()) {
-        (true, false) => 2,
+        (true, false) => 4,
         (true, true) => 40,
-        (false, false) => 6,
+        (false, false) => 20,
         (false, true) => 300,
     };
     let config = Config {

@@ -43,7 +43,7 @@ fn who_waits_for_a_cache_is_told_and_has_it_when_its_holder_is_killed() {
     let key = nonce();
     let mut holder = locker(&key, "600");
     let mut lines = BufReader::new(holder.stderr.take().unwrap()).lines();
-    lines.find(|line| line.as_ref().unwrap().contains("it is locked")).unwrap().unwrap();
+    lines.find(|line| line.as_ref().unwrap().ends_with("| it is locked")).unwrap().unwrap();
     let mut next = locker(&key, "stop");
     let mut lines = BufReader::new(next.stderr.take().unwrap()).lines();
     let waits = format!("waits for the cache `{key}`: `lock` of process {} uses it", holder.id());
