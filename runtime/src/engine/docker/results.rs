@@ -17,6 +17,7 @@ use super::keep::{self, Image};
 use super::records::{Facts, Record};
 use super::{Shared, held};
 use crate::Result;
+use crate::engine::blocking::blocking;
 use crate::engine::{Call, Choice, Claim, Files, Kept, Recording, Stored, TakeOver};
 use crate::model::{Digest, MadeOf, Provenance, RunId, Snapshot};
 
@@ -112,9 +113,7 @@ pub(super) async fn keep(
     let recorded = match directory {
         Some(directory) => {
             let owned = Arc::clone(shared);
-            let put = move || owned.records.put(&directory, &record);
-            let put = tokio::task::spawn_blocking(put).await;
-            Some(put.unwrap_or_else(|error| Err(std::io::Error::other(error))))
+            Some(blocking(move || owned.records.put(&directory, &record)).await)
         }
         None => None,
     };

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Trouble;
+use crate::engine::blocking::blocking;
 use crate::engine::oci::{Descriptor, Document, Manifest, Packed};
 use crate::engine::{Layers, Recording, Written};
 use crate::model::{ContentDigest, Digest, Provenance};
@@ -165,10 +166,8 @@ async fn described(written: &Written) -> Result<Option<(Stream, Written)>> {
         return Ok(None);
     }
     let reader = contents.clone();
-    let hash = tokio::task::spawn_blocking(move || hash(&mut reader.reader())).await;
-    let digest = hash
-        .unwrap_or_else(|error| Err(std::io::Error::other(error)))
-        .map_err(|error| Error::engine("read what a step wrote", error))?;
+    let digest = blocking(move || hash(&mut reader.reader())).await;
+    let digest = digest.map_err(|error| Error::engine("read what a step wrote", error))?;
     Ok(Some((Stream { digest, size: contents.length() }, contents)))
 }
 
